@@ -1,0 +1,267 @@
+//! What can go wrong between a client and an answer, told once: whose side failed, how, and which status and
+//! Proxy-Status (RFC 9209) follow from it. `proxy::rescue` is the only place that turns an [`Error`] into a response.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use http::StatusCode;
+
+/// Whose side of the gateway failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The API behind the gateway.
+    Upstream,
+    /// The client in front of it.
+    Downstream,
+    /// The gateway itself.
+    Internal,
+}
+
+/// How it failed. Each kind has one HTTP status and one Proxy-Status error type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The upstream's name did not resolve.
+    Dns,
+    /// The upstream refused the connection, or no route led to it.
+    ConnectionRefused,
+    /// No connection within the connect deadline.
+    ConnectionTimeout,
+    /// The connection closed or reset before a whole response head was read.
+    ConnectionTerminated,
+    /// The connection could not be read or written for another reason.
+    ConnectionIo,
+    /// All connections that the configuration allows are in use, and the queue is full or its deadline passed.
+    ConnectionLimit,
+    /// Every upstream server is ejected as unhealthy, or its circuit is open.
+    DestinationUnavailable,
+    /// The TLS handshake failed.
+    TlsProtocol,
+    /// The upstream's certificate was not accepted.
+    TlsCertificate,
+    /// The TLS handshake took longer than its deadline.
+    TlsTimeout,
+    /// The upstream's response head did not come within its deadline.
+    ResponseTimeout,
+    /// The upstream's response body stalled longer than its deadline.
+    ResponseBodyTimeout,
+    /// The upstream's response was not HTTP, or broke its framing.
+    ResponseProtocol,
+    /// The upstream's response head is larger than allowed.
+    ResponseHeadTooLarge,
+    /// The response body ended before its declared end.
+    ResponseIncomplete,
+    /// The request is malformed.
+    BadRequest,
+    /// The request's target is longer than allowed.
+    UriTooLong,
+    /// The request's fields are larger than allowed.
+    HeadTooLarge,
+    /// The request's content is larger than allowed.
+    ContentTooLarge,
+    /// The request did not arrive within its deadline.
+    RequestTimeout,
+    /// The client went away, or its request body broke off.
+    ClientGone,
+    /// A reader fell behind the window of an unstored body.
+    ReaderTooSlow,
+    /// The method is one that this gateway refuses (CONNECT).
+    MethodNotAllowed,
+    /// The request has already passed through this gateway (RFC 8586).
+    LoopDetected,
+    /// The gateway sheds load.
+    Overloaded,
+    /// The client asked more often than it may.
+    RateLimited,
+    /// The request asked for a stored response only, and none is suitable (RFC 9111 §5.2.1.7).
+    OnlyIfCached,
+    /// A fault of the gateway's own.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The status of the response that reports this kind.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Dns
+            | Self::ConnectionRefused
+            | Self::ConnectionTerminated
+            | Self::ConnectionIo
+            | Self::TlsProtocol
+            | Self::TlsCertificate
+            | Self::ResponseProtocol
+            | Self::ResponseHeadTooLarge
+            | Self::ResponseIncomplete
+            | Self::ReaderTooSlow => StatusCode::BAD_GATEWAY,
+            Self::ConnectionTimeout
+            | Self::TlsTimeout
+            | Self::ResponseTimeout
+            | Self::ResponseBodyTimeout
+            | Self::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
+            Self::ConnectionLimit | Self::DestinationUnavailable | Self::Overloaded => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::BadRequest | Self::ClientGone => StatusCode::BAD_REQUEST,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::ContentTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::LoopDetected => StatusCode::LOOP_DETECTED,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The error type of RFC 9209 §2.3 that names this kind.
+    pub fn proxy_status_type(self) -> &'static str {
+        match self {
+            Self::Dns => "dns_error",
+            Self::ConnectionRefused => "connection_refused",
+            Self::ConnectionTimeout => "connection_timeout",
+            Self::ConnectionTerminated => "connection_terminated",
+            Self::ConnectionIo => "connection_terminated",
+            Self::ConnectionLimit => "connection_limit_reached",
+            Self::DestinationUnavailable => "destination_unavailable",
+            Self::TlsProtocol | Self::TlsTimeout => "tls_protocol_error",
+            Self::TlsCertificate => "tls_certificate_error",
+            Self::ResponseTimeout => "http_response_timeout",
+            Self::ResponseBodyTimeout | Self::ResponseIncomplete | Self::ReaderTooSlow => {
+                "http_response_incomplete"
+            }
+            Self::ResponseProtocol => "http_protocol_error",
+            Self::ResponseHeadTooLarge => "http_response_header_section_size",
+            Self::BadRequest
+            | Self::UriTooLong
+            | Self::HeadTooLarge
+            | Self::ContentTooLarge
+            | Self::RequestTimeout
+            | Self::MethodNotAllowed
+            | Self::ClientGone
+            | Self::OnlyIfCached => "http_request_error",
+            Self::LoopDetected => "proxy_loop_detected",
+            Self::Overloaded | Self::RateLimited => "http_request_denied",
+            Self::Internal => "proxy_internal_error",
+        }
+    }
+
+    /// A sentence for the operator and the client: what happened, without addresses or secrets.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Dns => "the upstream's name did not resolve",
+            Self::ConnectionRefused => "the upstream refused the connection",
+            Self::ConnectionTimeout => "no connection to the upstream within its deadline",
+            Self::ConnectionTerminated => {
+                "the upstream closed the connection before it had answered"
+            }
+            Self::ConnectionIo => "the connection to the upstream failed",
+            Self::ConnectionLimit => "all connections to the upstream are in use",
+            Self::DestinationUnavailable => "no upstream server is healthy",
+            Self::TlsProtocol => "the TLS handshake with the upstream failed",
+            Self::TlsCertificate => "the upstream's certificate was not accepted",
+            Self::TlsTimeout => "the TLS handshake with the upstream took too long",
+            Self::ResponseTimeout => "the upstream did not answer within its deadline",
+            Self::ResponseBodyTimeout => "the upstream's response stalled",
+            Self::ResponseProtocol => "the upstream's answer was not valid HTTP",
+            Self::ResponseHeadTooLarge => "the upstream's response fields are larger than allowed",
+            Self::ResponseIncomplete => "the upstream's response broke off",
+            Self::BadRequest => "the request is malformed",
+            Self::UriTooLong => "the request target is longer than allowed",
+            Self::HeadTooLarge => "the request fields are larger than allowed",
+            Self::ContentTooLarge => "the request content is larger than allowed",
+            Self::RequestTimeout => "the request did not arrive within its deadline",
+            Self::ClientGone => "the request broke off",
+            Self::ReaderTooSlow => "the client read too slowly for a response that is not stored",
+            Self::MethodNotAllowed => "this gateway does not carry this method",
+            Self::LoopDetected => "the request has already passed through this gateway",
+            Self::Overloaded => "the gateway is at its limit of requests",
+            Self::RateLimited => "too many requests",
+            Self::OnlyIfCached => "only-if-cached: no suitable response is stored",
+            Self::Internal => "a fault inside the gateway",
+        }
+    }
+}
+
+/// A failure: how, on whose side, and what caused it.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    side: Side,
+    detail: Option<Box<str>>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    pub fn upstream(kind: ErrorKind) -> Self {
+        Self::new(kind, Side::Upstream)
+    }
+
+    pub fn downstream(kind: ErrorKind) -> Self {
+        Self::new(kind, Side::Downstream)
+    }
+
+    pub fn internal() -> Self {
+        Self::new(ErrorKind::Internal, Side::Internal)
+    }
+
+    pub fn new(kind: ErrorKind, side: Side) -> Self {
+        Self {
+            kind,
+            side,
+            detail: None,
+            source: None,
+        }
+    }
+
+    /// Keeps what caused this error, for logs.
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What exactly was wrong, in words that may be shown to the client.
+    pub fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// The detail if one was given, else the kind's own explanation.
+    pub fn explanation(&self) -> &str {
+        self.detail.as_deref().unwrap_or(self.kind.explanation())
+    }
+
+    /// The same failure for another reader of the same fill: the cause is kept as text only.
+    pub fn share(&self) -> Self {
+        Self {
+            kind: self.kind,
+            side: self.side,
+            detail: self.detail.clone(),
+            source: self.source.as_ref().map(|source| source.to_string().into()),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.explanation())?;
+        if let Some(source) = &self.source {
+            write!(f, ": {source}")?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,8 @@
+//! Bookend: a caching gateway for REST APIs.
+
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod error;
+pub mod semantics;
+pub mod telemetry;

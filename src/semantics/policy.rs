@@ -1,0 +1,148 @@
+//! What an operator may choose about the rules, as plain data. `config` builds it; the rules read nothing else.
+
+use http::{HeaderName, StatusCode};
+
+use super::time::DeltaSeconds;
+
+/// The choices of one route.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// The operator's freshness lifetime, if there is one.
+    pub ttl: Option<OperatorTtl>,
+    /// Freshness for responses that say nothing about it.
+    pub heuristic: Heuristic,
+    /// Which request directives are honoured (RFC 9111 §5.2.1).
+    pub honour: HonourRequest,
+    /// Rules of the origin that the route overrides by name.
+    pub ignore: Ignore,
+    /// Request fields that carry credentials, beside Authorization and Cookie.
+    pub credential_fields: Vec<HeaderName>,
+    /// `stale-while-revalidate` where the origin does not say (RFC 5861 §3).
+    pub stale_while_revalidate: Option<DeltaSeconds>,
+    /// `stale-if-error` where the origin does not say (RFC 5861 §4).
+    pub stale_if_error: Option<DeltaSeconds>,
+    /// Targeted cache-control fields, the first valid one wins (RFC 9213).
+    pub targeted_fields: Vec<HeaderName>,
+    /// How request fields that a `Vary` names are reduced before they are compared.
+    pub vary: VaryPolicy,
+}
+
+/// A freshness lifetime that the operator sets for a route.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperatorTtl {
+    pub value: DeltaSeconds,
+    pub mode: TtlMode,
+    /// The statuses it applies to.
+    pub statuses: Vec<StatusCode>,
+}
+
+impl OperatorTtl {
+    /// The statuses an operator's lifetime applies to unless the route lists others.
+    pub const STATUSES: [StatusCode; 5] = [
+        StatusCode::OK,
+        StatusCode::NON_AUTHORITATIVE_INFORMATION,
+        StatusCode::MOVED_PERMANENTLY,
+        StatusCode::PERMANENT_REDIRECT,
+        StatusCode::GONE,
+    ];
+}
+
+/// How an operator's lifetime meets the origin's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TtlMode {
+    /// Where the origin is silent; replaces heuristics, never explicit freshness.
+    #[default]
+    Fallback,
+    /// The origin's, but at most this.
+    Cap,
+    /// The origin's, but at least this.
+    Floor,
+    /// This, whatever the origin says about freshness.
+    Override,
+}
+
+/// Heuristic freshness (RFC 9111 §4.2.2): a share of the time since Last-Modified, capped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heuristic {
+    /// Per cent of the time between Last-Modified and Date; 0 turns heuristics off.
+    pub percent: u8,
+    pub max: DeltaSeconds,
+}
+
+impl Default for Heuristic {
+    fn default() -> Self {
+        Self {
+            percent: 10,
+            max: DeltaSeconds::new(24 * 60 * 60),
+        }
+    }
+}
+
+/// Request directives that are honoured; all of them by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HonourRequest {
+    pub max_age: bool,
+    pub min_fresh: bool,
+    pub max_stale: bool,
+    pub no_cache: bool,
+    pub no_store: bool,
+    pub only_if_cached: bool,
+    /// `Pragma: no-cache` where there is no Cache-Control (RFC 9111 §5.4).
+    pub pragma: bool,
+}
+
+impl Default for HonourRequest {
+    fn default() -> Self {
+        Self {
+            max_age: true,
+            min_fresh: true,
+            max_stale: true,
+            no_cache: true,
+            no_store: true,
+            only_if_cached: true,
+            pragma: true,
+        }
+    }
+}
+
+/// Rules that a route overrides by name; none by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ignore {
+    /// The response's `no-store`.
+    pub no_store: bool,
+    /// The response's `private`.
+    pub private: bool,
+    /// `Set-Cookie` in a response without explicit shared freshness: it is stored without the field.
+    pub set_cookie: bool,
+    /// Request credentials: operator or heuristic freshness makes such a response shared.
+    pub credentials: bool,
+}
+
+/// Reductions of request fields before a variant is keyed (RFC 9111 §4.1).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct VaryPolicy {
+    /// Languages that Accept-Language is reduced to, in order of preference; empty: only insignificant
+    /// differences are removed.
+    pub languages: Vec<String>,
+    /// Content codings that Accept-Encoding is reduced to, in order of preference; empty: likewise.
+    pub encodings: Vec<String>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            ttl: None,
+            heuristic: Heuristic::default(),
+            honour: HonourRequest::default(),
+            ignore: Ignore::default(),
+            credential_fields: Vec::new(),
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            targeted_fields: vec![
+                HeaderName::from_static("bookend-cache-control"),
+                HeaderName::from_static("cdn-cache-control"),
+            ],
+            vary: VaryPolicy::default(),
+        }
+    }
+}

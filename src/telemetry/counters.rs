@@ -1,0 +1,118 @@
+//! Counters of one worker. Each worker writes its own, so that counting never makes two cores wait for one another;
+//! `/metrics` adds them up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// Each counter has one writer, its worker: a load and a store are enough, and need no locked instruction.
+    pub fn add(&self, n: u64) {
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_add(n),
+            Ordering::Relaxed,
+        );
+    }
+
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A number that goes up and down; may be changed from any thread.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn sub(&self, n: u64) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one worker counts.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Requests answered from the store while fresh.
+    pub hits: Counter,
+    /// Requests answered from the store while stale.
+    pub stale_hits: Counter,
+    /// Requests answered after a successful validation upstream.
+    pub validated: Counter,
+    /// Requests for which nothing suitable was stored.
+    pub misses: Counter,
+    /// Requests that were forwarded without asking the cache (unsafe methods, bypass).
+    pub passes: Counter,
+    /// Requests that the gateway answered with an error of its own.
+    pub errors: Counter,
+    /// Requests that were answered by a fill that another request leads.
+    pub collapsed: Counter,
+    /// Answers 304 given from the store.
+    pub not_modified: Counter,
+    /// Requests sent upstream, retries included.
+    pub upstream_requests: Counter,
+    /// Retries on another connection or server.
+    pub upstream_retries: Counter,
+    /// Upstream requests that ended in an error.
+    pub upstream_errors: Counter,
+    /// Upstream connections opened.
+    pub upstream_connects: Counter,
+    /// Response content sent to clients, in bytes.
+    pub bytes_sent: Counter,
+    /// Response content received from upstream, in bytes.
+    pub bytes_received: Counter,
+    /// Client connections accepted.
+    pub connections_accepted: Counter,
+    /// Responses stored.
+    pub stored: Counter,
+    /// Resources removed by unsafe methods.
+    pub invalidations: Counter,
+    /// Access log lines lost because their writer was behind.
+    pub access_log_lost: Counter,
+    /// Client connections open now.
+    pub connections: Gauge,
+    /// Requests being answered now.
+    pub in_flight: Gauge,
+    /// Requests that wait for, or read from, another request's fill now.
+    pub followers: Gauge,
+    /// Fills running now.
+    pub fills: Gauge,
+    /// Upstream connections open now.
+    pub upstream_connections: Gauge,
+}
+
+/// The counters of all workers.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub workers: Arc<[Arc<Counters>]>,
+}
+
+impl Metrics {
+    pub fn new(workers: usize) -> Self {
+        Self {
+            workers: (0..workers).map(|_| Arc::default()).collect(),
+        }
+    }
+
+    /// The sum over all workers of what `read` reads.
+    pub fn sum(&self, read: impl Fn(&Counters) -> u64) -> u64 {
+        self.workers
+            .iter()
+            .map(|counters| read(counters))
+            .fold(0, u64::wrapping_add)
+    }
+}

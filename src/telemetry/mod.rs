@@ -1,0 +1,3 @@
+//! What the gateway tells about itself: counters, the access log, tracing.
+
+pub mod counters;
