@@ -3,4 +3,8 @@
 
 pub mod body;
 pub mod budget;
+pub mod collapse;
+pub mod index;
 pub mod key;
+pub mod store;
+pub mod stored;
