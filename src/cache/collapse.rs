@@ -110,7 +110,10 @@ impl Fill {
     }
 
     pub fn is_barred(&self, groups: &[Box<str>]) -> bool {
-        !groups.is_empty() && lock(&self.barred).iter().any(|barred| groups.contains(barred))
+        !groups.is_empty()
+            && lock(&self.barred)
+                .iter()
+                .any(|barred| groups.contains(barred))
     }
 
     /// The head, once it has come.
@@ -143,7 +146,11 @@ impl Fill {
     fn advance(&self, change: impl FnOnce(&mut Stage)) {
         let mut progress = lock(&self.progress);
         change(&mut progress.stage);
-        let waiting: Vec<Waker> = progress.waiting.iter_mut().filter_map(Option::take).collect();
+        let waiting: Vec<Waker> = progress
+            .waiting
+            .iter_mut()
+            .filter_map(Option::take)
+            .collect();
         drop(progress);
         waiting.into_iter().for_each(Waker::wake);
     }
@@ -225,9 +232,13 @@ mod tests {
         let (one, two) = (fill.follow(), fill.follow());
         assert!(poll(&one).is_pending());
         assert_eq!(fill.followers(), 2);
-        fill.settle(Settled::Failed(Error::upstream(ErrorKind::ConnectionRefused)));
+        fill.settle(Settled::Failed(Error::upstream(
+            ErrorKind::ConnectionRefused,
+        )));
         for follower in [&one, &two] {
-            let Poll::Ready(News::Failed(error)) = poll(follower) else { panic!("no news") };
+            let Poll::Ready(News::Failed(error)) = poll(follower) else {
+                panic!("no news")
+            };
             assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         }
         drop((one, two));

@@ -60,7 +60,12 @@ impl GroupIndex {
     /// The keys that may belong to `group`.
     pub fn members(&self, group: &str) -> Vec<Key> {
         let index = lock(&self.groups);
-        index.get(group).into_iter().flat_map(HashMap::keys).cloned().collect()
+        index
+            .get(group)
+            .into_iter()
+            .flat_map(HashMap::keys)
+            .cloned()
+            .collect()
     }
 
     /// Takes out what left the store.
@@ -72,7 +77,9 @@ impl GroupIndex {
         let mut index = lock(&self.groups);
         for Removed { key, id, groups } in removed {
             for group in groups {
-                let Some(members) = index.get_mut(&group) else { continue };
+                let Some(members) = index.get_mut(&group) else {
+                    continue;
+                };
                 if members.get(&key) == Some(&id) {
                     members.remove(&key);
                 }

@@ -71,7 +71,9 @@ impl Store {
         let settled = memory - memory / 8;
         let resources = moka::sync::Cache::builder()
             .max_capacity(settled)
-            .weigher(|_: &Key, resource: &Arc<Resource>| u32::try_from(resource.weight()).unwrap_or(u32::MAX))
+            .weigher(|_: &Key, resource: &Arc<Resource>| {
+                u32::try_from(resource.weight()).unwrap_or(u32::MAX)
+            })
             // LRU rather than TinyLFU: what Cache-Status calls stored is there for the next request.
             .eviction_policy(EvictionPolicy::lru())
             .eviction_listener(move |_: Arc<Key>, resource: Arc<Resource>, cause| {
@@ -136,7 +138,11 @@ impl Store {
             return Role::Follow(fill.follow());
         }
         let fill = Fill::new(key.to_key(), ask, sharing.lead);
-        shard.fills.entry(fill.key.clone()).or_default().push(fill.clone());
+        shard
+            .fills
+            .entry(fill.key.clone())
+            .or_default()
+            .push(fill.clone());
         Role::Lead(fill)
     }
 
@@ -157,8 +163,10 @@ impl Store {
         }
         let current = self.resources.get(&fill.key.as_ref());
         let mut next = self.copy(&fill.key, current.as_deref());
-        next.variants.retain(|old| !selects(&old.head, &fill.ask, vary));
-        next.markers.retain(|marker| !marks(marker, &fill.ask, vary));
+        next.variants
+            .retain(|old| !selects(&old.head, &fill.ask, vary));
+        next.markers
+            .retain(|marker| !marks(marker, &fill.ask, vary));
         next.variants.insert(0, stored);
         self.shed_variants(&mut next);
         self.put(next);
@@ -192,7 +200,9 @@ impl Store {
     }
 
     fn replace(&self, key: &Key, updates: &[(Arc<StoredResponse>, Arc<StoredResponse>)]) {
-        let Some(current) = self.resources.get(&key.as_ref()) else { return };
+        let Some(current) = self.resources.get(&key.as_ref()) else {
+            return;
+        };
         let mut next = self.copy(key, Some(&current));
         for (old, new) in updates {
             if let Some(slot) = next.variants.iter_mut().find(|slot| Arc::ptr_eq(slot, old)) {
@@ -212,7 +222,8 @@ impl Store {
         let current = self.resources.get(&fill.key.as_ref());
         let mut next = self.copy(&fill.key, current.as_deref());
         // What was stored for the same request has been superseded by a response that may not be stored.
-        next.variants.retain(|old| !selects(&old.head, &fill.ask, vary));
+        next.variants
+            .retain(|old| !selects(&old.head, &fill.ask, vary));
         next.markers.retain(|old| !marks(old, &fill.ask, vary));
         next.markers.truncate(MAX_MARKERS - 1);
         next.markers.insert(0, marker);
@@ -246,7 +257,12 @@ impl Store {
         let belongs = |key: &str| in_origin(key, origin);
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            for fill in shard.fills.values().flatten().filter(|fill| belongs(fill.key.as_str())) {
+            for fill in shard
+                .fills
+                .values()
+                .flatten()
+                .filter(|fill| belongs(fill.key.as_str()))
+            {
                 fill.bar(group);
             }
         }
@@ -255,7 +271,9 @@ impl Store {
             let resource = self.resources.get(&key.as_ref());
             belongs(key.as_str()) && resource.is_some_and(|resource| resource.has_group(group))
         };
-        keys.iter().filter(|key| stored(key) && self.invalidate(key.as_ref())).count()
+        keys.iter()
+            .filter(|key| stored(key) && self.invalidate(key.as_ref()))
+            .count()
     }
 
     /// Removes every resource whose target URI begins with `prefix`; the empty prefix removes all. Returns how many.
@@ -270,9 +288,14 @@ impl Store {
                 !covered
             });
         }
-        let covered = self.resources.iter().filter(|(key, _)| key.as_str().starts_with(prefix));
+        let covered = self
+            .resources
+            .iter()
+            .filter(|(key, _)| key.as_str().starts_with(prefix));
         let keys: Vec<Key> = covered.map(|(key, _)| Key::clone(&key)).collect();
-        keys.iter().filter(|key| self.invalidate(key.as_ref())).count()
+        keys.iter()
+            .filter(|key| self.invalidate(key.as_ref()))
+            .count()
     }
 
     /// A share of the budget for a stored head; evictions that are due are done first where it is tight.
@@ -296,7 +319,9 @@ impl Store {
 
     /// Takes the fill off the list of those in flight.
     fn end(&self, shard: &mut Shard, fill: &Arc<Fill>) {
-        let Some(fills) = shard.fills.get_mut(&fill.key) else { return };
+        let Some(fills) = shard.fills.get_mut(&fill.key) else {
+            return;
+        };
         fills.retain(|other| !Arc::ptr_eq(other, fill));
         if fills.is_empty() {
             shard.fills.remove(&fill.key);
@@ -307,8 +332,12 @@ impl Store {
         Resource {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             key: key.clone(),
-            variants: current.map(|resource| resource.variants.clone()).unwrap_or_default(),
-            markers: current.map(|resource| resource.markers.clone()).unwrap_or_default(),
+            variants: current
+                .map(|resource| resource.variants.clone())
+                .unwrap_or_default(),
+            markers: current
+                .map(|resource| resource.markers.clone())
+                .unwrap_or_default(),
         }
     }
 
@@ -316,7 +345,9 @@ impl Store {
         while resource.variants.len() > self.max_variants {
             // The first is the one that came just now.
             let used = resource.variants.iter().enumerate().skip(1);
-            let Some((oldest, _)) = used.min_by_key(|(_, stored)| stored.last_used()) else { return };
+            let Some((oldest, _)) = used.min_by_key(|(_, stored)| stored.last_used()) else {
+                return;
+            };
             resource.variants.remove(oldest);
         }
     }
@@ -326,7 +357,8 @@ impl Store {
             self.resources.invalidate(&resource.key.as_ref());
         } else {
             self.groups.add(&resource);
-            self.resources.insert(resource.key.clone(), Arc::new(resource));
+            self.resources
+                .insert(resource.key.clone(), Arc::new(resource));
         }
     }
 }
@@ -342,9 +374,17 @@ fn marks(marker: &Marker, ask: &Ask, vary: &VaryPolicy) -> bool {
 
 impl Resource {
     /// The marker that stands for a request with these fields, if one does.
-    pub fn marker(&self, headers: &HeaderMap, digest: Option<&[u8; 32]>, vary: &VaryPolicy, now: Monotonic) -> Option<&Marker> {
+    pub fn marker(
+        &self,
+        headers: &HeaderMap,
+        digest: Option<&[u8; 32]>,
+        vary: &VaryPolicy,
+        now: Monotonic,
+    ) -> Option<&Marker> {
         self.markers.iter().find(|marker| {
-            marker.until > now && marker.digest.as_ref() == digest && marker.variant.matches(headers, vary)
+            marker.until > now
+                && marker.digest.as_ref() == digest
+                && marker.variant.matches(headers, vary)
         })
     }
 }
@@ -358,10 +398,15 @@ fn can_share(fill: &Fill, ask: &Ask, current: Option<&Resource>, vary: &VaryPoli
         return selects(&head, ask, vary);
     }
     // Where a stored variant tells the two requests apart, they will hardly share a new one.
-    let known = current.map(|resource| resource.variants.as_slice()).unwrap_or_default();
-    known.iter().all(|stored| selects(&stored.head, ask, vary) == selects(&stored.head, &fill.ask, vary))
+    let known = current
+        .map(|resource| resource.variants.as_slice())
+        .unwrap_or_default();
+    known
+        .iter()
+        .all(|stored| selects(&stored.head, ask, vary) == selects(&stored.head, &fill.ask, vary))
 }
 
 fn in_origin(key: &str, origin: &str) -> bool {
-    key.strip_prefix(origin).is_some_and(|rest| rest.starts_with('/'))
+    key.strip_prefix(origin)
+        .is_some_and(|rest| rest.starts_with('/'))
 }

@@ -122,7 +122,12 @@ pub struct StoredResponse {
 
 impl StoredResponse {
     /// `token` covers the head; the content carries its own.
-    pub fn new(head: Arc<Head>, content: Content, trailers: Option<HeaderMap>, token: Option<Token>) -> Self {
+    pub fn new(
+        head: Arc<Head>,
+        content: Content,
+        trailers: Option<HeaderMap>,
+        token: Option<Token>,
+    ) -> Self {
         let used = AtomicU64::new(head.received.mono.as_millis());
         Self {
             head,
@@ -201,7 +206,10 @@ impl Resource {
 
     /// The cache groups of all its variants.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
-        self.variants.iter().flat_map(|stored| stored.head.groups.iter()).map(|group| &**group)
+        self.variants
+            .iter()
+            .flat_map(|stored| stored.head.groups.iter())
+            .map(|group| &**group)
     }
 
     pub fn has_group(&self, group: &str) -> bool {

@@ -3,8 +3,11 @@
 //! caller read.
 
 pub mod authority;
+pub mod cache_control;
+pub mod cache_status;
 pub mod content_range;
 pub mod etag;
+pub mod freshness;
 pub mod groups;
 pub mod hop_by_hop;
 pub mod invalidation;
@@ -16,6 +19,8 @@ pub mod policy;
 pub mod preconditions;
 pub mod query;
 pub mod range;
+pub mod reuse;
+pub mod storability;
 pub mod time;
 pub mod validation;
 pub mod vary;
