@@ -7,3 +7,4 @@ pub mod config;
 pub mod error;
 pub mod semantics;
 pub mod telemetry;
+pub mod upstream;
