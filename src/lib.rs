@@ -8,3 +8,4 @@ pub mod config;
 pub mod error;
 pub mod semantics;
 pub mod telemetry;
+pub mod upstream;
