@@ -6,6 +6,7 @@ pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod proxy;
 pub mod semantics;
 pub mod telemetry;
 pub mod upstream;
