@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use toml::de::DeTable;
 
@@ -35,6 +36,18 @@ pub struct Overrides {
 pub enum AdminAddr {
     Off,
     At(ListenAddr),
+}
+
+/// `off`, or an address as [`ListenAddr`] reads it.
+impl FromStr for AdminAddr {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self::Off),
+            addr => addr.parse().map(Self::At),
+        }
+    }
 }
 
 impl Source {
