@@ -283,3 +283,62 @@ fn files_that_cannot_be_read_are_told_by_name() {
         format!("{}:2:3: is not UTF-8 text from here on", binary.display())
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_file_makes_the_walk_panic(lines in proptest::collection::vec(line(), 0..12), cut in 0usize..400) {
+        let text = lines.join("\n");
+        let cut = (0..=cut.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        for text in [text.as_str(), &text[..cut]] {
+            if let Err(mistakes) = Config::parse(text, "c.toml", &|_| None) {
+                for mistake in mistakes {
+                    let place = mistake.place.clone().expect("a place in the file");
+                    let shown = text.split('\n').nth(place.line - 1).expect("a line of the file");
+                    proptest::prop_assert_eq!(shown.trim_end_matches('\r'), place.text);
+                    proptest::prop_assert!(place.column <= shown.chars().count() + 1);
+                    mistake.annotated();
+                }
+            }
+        }
+    }
+}
+
+/// Lines that look like those of a configuration, and some that look like nothing.
+fn line() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let keys: Vec<_> = known_keys().into_iter().map(|known| known.key).collect();
+    let values = [
+        "\"5m\"",
+        "\"64KiB\"",
+        "5",
+        "-1",
+        "1.5",
+        "true",
+        "[]",
+        "[1, \"é\"]",
+        "{ percent = 3 }",
+        "\"${X}\"",
+        "\"${\"",
+        "'''",
+        "\"\"\"a\nb\"\"\"",
+        "2026-01-01",
+        "\"/{a}\"",
+        "é",
+        "",
+    ];
+    let headers = [
+        "[cache]",
+        "[server.http2]",
+        "[[route]]",
+        "[route]",
+        "[x",
+        "[[server]]",
+        "[a.b]",
+    ];
+    prop_oneof![
+        8 => (prop::sample::select(keys), prop::sample::select(values.to_vec()))
+            .prop_map(|(key, value)| format!("{key} = {value}")),
+        3 => prop::sample::select(headers.to_vec()).prop_map(str::to_owned),
+        1 => any::<String>(),
+    ]
+}
