@@ -61,4 +61,49 @@ impl Config {
     pub fn route(&self, path: &str) -> &Arc<RoutePolicy> {
         self.routes.find(path)
     }
+    /// What `new` changes that is bound when the gateway starts, and so stays as it is until it starts again.
+    pub fn bound_changes(&self, new: &Self) -> Vec<&'static str> {
+        let bound = [
+            ("[server]", self.server != new.server),
+            ("[cache] memory", self.cache.memory != new.cache.memory),
+            (
+                "[cache] max_variants",
+                self.cache.max_variants != new.cache.max_variants,
+            ),
+            ("[admin]", self.admin != new.admin),
+            ("[log]", self.log != new.log),
+        ];
+        let changed = bound.into_iter().filter(|(_, is_changed)| *is_changed);
+        changed.map(|(name, _)| name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reload_cannot_change_is_named() {
+        let parse = |text: &str| {
+            let text = format!("[upstream]\nservers = \"http://a\"\n{text}");
+            Config::parse(&text, "test", &|_| None).expect("a valid file")
+        };
+        let old = parse("");
+        for (text, bound) in [
+            ("host = 'upstream'", &[][..]),
+            ("[cache]\nttl = '5m'\nwindow = '2MiB'", &[]),
+            ("[[route]]\nmatch = '/'", &[]),
+            (
+                "[cache]\nmemory = '1GiB'\nmax_variants = 1",
+                &["[cache] memory", "[cache] max_variants"],
+            ),
+            ("[server.http2]\nmax_concurrent_streams = 1", &["[server]"]),
+            (
+                "[admin]\nlisten = 'off'\n[log]\naccess = 'off'",
+                &["[admin]", "[log]"],
+            ),
+        ] {
+            assert_eq!(old.bound_changes(&parse(text)), bound, "{text}");
+        }
+    }
 }
