@@ -4,6 +4,7 @@
 
 pub mod cache;
 pub mod clock;
+pub mod config;
 pub mod error;
 pub mod semantics;
 pub mod telemetry;
