@@ -7,4 +7,5 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod semantics;
+pub mod server;
 pub mod telemetry;
