@@ -9,5 +9,6 @@ pub mod config;
 pub mod error;
 pub mod proxy;
 pub mod semantics;
+pub mod server;
 pub mod telemetry;
 pub mod upstream;
