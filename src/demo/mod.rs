@@ -8,5 +8,6 @@ mod answer;
 mod api;
 mod library;
 mod lines;
+pub mod tour;
 
 pub use api::{BookApi, Options, Seen};
