@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -27,6 +27,8 @@ use super::lines::Content;
 
 /// Octets of request content that are read at most.
 const MAX_CONTENT: usize = 8 * 1024;
+/// Octets of content too large to keep that are read nevertheless.
+const MAX_DRAINED: usize = 1024 * 1024;
 /// The longest pause that a request may ask for with `?pause_ms=`.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
@@ -169,20 +171,33 @@ impl Origin {
     async fn respond(&self, request: Request<Incoming>) -> Response<Content> {
         self.seen.0.fetch_add(1, Ordering::AcqRel);
         let (parts, content) = request.into_parts();
-        let Ok(content) = Limited::new(content, MAX_CONTENT).collect().await else {
+        let Some(content) = read(content).await else {
             return problem(StatusCode::PAYLOAD_TOO_LARGE, "The content is too large");
         };
         if let Some(pause) = pause(parts.uri.query()) {
             sleep(pause).await;
         }
         let mut library = self.library.borrow_mut();
-        answer(
-            &mut library,
-            &parts,
-            &content.to_bytes(),
-            self.options.no_store,
-        )
+        answer(&mut library, &parts, &content.into(), self.options.no_store)
     }
+}
+
+/// The content; `None` when it is too large or broke off. What is too large is still read, within reason: a connection
+/// that is closed with octets unread is reset, and the client may lose the answer.
+async fn read(mut content: Incoming) -> Option<Vec<u8>> {
+    let (mut kept, mut received) = (Vec::new(), 0);
+    while let Some(frame) = content.frame().await {
+        let Ok(data) = frame.ok()?.into_data() else {
+            continue;
+        };
+        received += data.len();
+        if received <= MAX_CONTENT {
+            kept.extend_from_slice(&data);
+        } else if received > MAX_DRAINED {
+            return None;
+        }
+    }
+    (received <= MAX_CONTENT).then_some(kept)
 }
 
 /// `?pause_ms=300` makes the API think for that long: an answer slow enough to watch requests collapse.
