@@ -2,8 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cache;
 pub mod clock;
 pub mod demo;
+pub mod config;
 pub mod error;
 pub mod semantics;
 pub mod telemetry;
+pub mod upstream;

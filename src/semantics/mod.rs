@@ -2,5 +2,25 @@
 //! No I/O, no clock, no async: what is decided here is decided from the messages, the policy and a `now` that the
 //! caller read.
 
+pub mod authority;
+pub mod cache_control;
+pub mod cache_status;
+pub mod content_range;
+pub mod etag;
+pub mod freshness;
+pub mod groups;
+pub mod hop_by_hop;
+pub mod invalidation;
+pub(crate) mod list;
+pub mod multipart;
+pub mod no_vary_search;
+pub mod partial;
 pub mod policy;
+pub mod preconditions;
+pub mod query;
+pub mod range;
+pub mod reuse;
+pub mod storability;
 pub mod time;
+pub mod validation;
+pub mod vary;
