@@ -2,18 +2,32 @@
 
 pub mod admin;
 pub mod cache;
+#[cfg(test)]
+mod documented;
+mod env;
+pub mod load;
 pub mod log;
+pub mod mistake;
+mod paths;
 pub mod route;
+pub mod routes;
 pub mod secret;
 pub mod server;
+pub mod units;
 pub mod upstream;
+mod value;
+mod walk;
 
 use std::sync::Arc;
 
 pub use self::admin::Admin;
 pub use self::cache::Cache;
+pub use self::env::Lookup;
+pub use self::load::{AdminAddr, Overrides, Source};
 pub use self::log::{AccessFormat, AccessTarget, Log, LogFormat};
-pub use self::route::{EtagMode, RoutePolicy, Routes};
+pub use self::mistake::{Mistake, Place};
+pub use self::route::{EtagMode, RoutePolicy};
+pub use self::routes::Routes;
 pub use self::secret::Secret;
 pub use self::server::{Http2, ListenAddr, Server};
 pub use self::upstream::{Endpoint, HostPolicy, ServerUrl, Upstream};
