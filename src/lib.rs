@@ -9,5 +9,6 @@ pub mod demo;
 pub mod config;
 pub mod error;
 pub mod semantics;
+pub mod server;
 pub mod telemetry;
 pub mod upstream;
