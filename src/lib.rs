@@ -5,8 +5,8 @@
 pub mod cache;
 pub mod cli;
 pub mod clock;
-pub mod demo;
 pub mod config;
+pub mod demo;
 pub mod error;
 pub mod semantics;
 pub mod server;

@@ -2,7 +2,7 @@
 
 mod common;
 
-use bookend::demo::{BookApi, Options};
+use bookend::demo::{BookApi, Options, tour};
 use common::{Client, delete, get, head, post, put};
 
 #[test]
@@ -64,4 +64,45 @@ fn the_port_is_closed_when_the_api_is_dropped() {
     let addr = api.addr();
     drop(api);
     assert!(std::net::TcpStream::connect(addr).is_err());
+}
+
+/// The tour before an API without a gateway: what it finds is what a gateway would have to add.
+#[test]
+fn the_tour_really_checks() {
+    let api = BookApi::start(Options::default()).expect("a free port");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let mut out = Vec::new();
+    let run = tour::run(api.addr(), Some(api.seen().clone()), &mut out, false);
+    let differences = runtime.block_on(run).expect("memory");
+    let shown = String::from_utf8(out).expect("text");
+    for missing in [
+        "1. A miss, then a hit: expected Cache-Status: hit; found no Cache-Status",
+        "3. HEAD from a stored GET: expected Cache-Status: hit",
+        "4. A range of it: expected status 206; found 200 OK",
+        "12. Twenty at once: expected the API asked once; found 20",
+    ] {
+        assert!(
+            differences.iter().any(|found| found.starts_with(missing)),
+            "{missing} is not among {differences:#?}"
+        );
+        assert!(shown.contains(missing));
+    }
+    let client = Client::to(api.addr()).get("/books/123").expect(200);
+    assert!(
+        client.text().contains("1984"),
+        "the tour leaves the books as they were"
+    );
+}
+
+#[test]
+fn the_tour_can_be_read_as_curl_lines() {
+    let text = tour::describe(([127, 0, 0, 1], 8081).into());
+    assert!(
+        text.contains("$ curl -i http://127.0.0.1:8081/books/123\n"),
+        "{text}"
+    );
+    assert!(!text.contains("{}"), "{text}");
 }

@@ -11,7 +11,10 @@ fn every_configuration_that_is_shown_is_valid() {
     let entries = fs::read_dir(root.join("examples")).expect("the examples");
     let mut files: Vec<_> = entries
         .map(|entry| entry.expect("an example").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
         .collect();
     assert!(files.len() >= 4, "{files:?}");
     files.push(root.join("config.toml"));

@@ -76,15 +76,7 @@ const MUST_NOT_NAME: &[(&str, &[&str])] = &[
     ("cache", &["hyper", "hyper_util", "h2", "tokio"]),
     (
         "semantics",
-        &[
-            "hyper",
-            "hyper_util",
-            "h2",
-            "tokio",
-            "moka",
-            "bytes",
-            "tracing",
-        ],
+        &["hyper", "hyper_util", "h2", "tokio", "moka", "tracing"],
     ),
     ("config", &["hyper", "hyper_util", "h2"]),
 ];

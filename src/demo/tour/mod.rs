@@ -5,6 +5,7 @@ mod client;
 mod report;
 mod steps;
 mod verdict;
+mod walks;
 
 use std::fmt::Write as _;
 use std::future::Future;
@@ -22,7 +23,7 @@ struct Step {
     title: &'static str,
     /// The principle of REST or the rule of HTTP that it shows, in a sentence.
     principle: &'static str,
-    /// Commands to try by hand, with what to look for in the answer; `{}` stands for the gateway's URL.
+    /// Commands to try by hand, with what to look for in the answer (nothing: ""); `{}` stands for the gateway's URL.
     tries: &'static [(&'static str, &'static str)],
     walk: Walk,
 }
@@ -50,7 +51,10 @@ pub fn describe(gateway: SocketAddr) -> String {
         );
         for (command, look_for) in step.tries {
             let command = command.replace("{}", &url);
-            let _ = writeln!(text, "    $ {command}\n      -> {look_for}");
+            let _ = writeln!(text, "    $ {command}");
+            if !look_for.is_empty() {
+                let _ = writeln!(text, "      -> {look_for}");
+            }
         }
     }
     text
