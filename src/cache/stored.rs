@@ -1,6 +1,7 @@
 //! A stored response, and the head that a fill and its readers share while the body is still coming. All that a
 //! look-up asks is worked out once, when the head arrives.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -82,6 +83,16 @@ impl Head {
             freshness: self.freshness.expired(),
             ..self.copy()
         }
+    }
+
+    /// The fields without a tag of the gateway's own, which the origin knows nothing of.
+    pub fn origin_fields(&self) -> Cow<'_, HeaderMap> {
+        if self.validators.etag.is_none() || self.validators.etag == self.origin_validators.etag {
+            return Cow::Borrowed(&self.headers);
+        }
+        let mut headers = self.headers.clone();
+        headers.remove(http::header::ETAG);
+        Cow::Owned(headers)
     }
 
     fn copy(&self) -> Self {

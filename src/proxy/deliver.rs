@@ -2,7 +2,8 @@
 //! happened.
 
 use http::header::{
-    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPIRES, HeaderValue,
+    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPIRES,
+    HeaderValue,
 };
 use http::{HeaderMap, Response, StatusCode};
 
@@ -54,7 +55,12 @@ impl Delivery<'_> {
     }
 
     /// Answers from a response whose content is still coming.
-    pub fn stream(self, head: &Head, reader: Reader, follower: Option<Following>) -> Response<Body> {
+    pub fn stream(
+        self,
+        head: &Head,
+        reader: Reader,
+        follower: Option<Following>,
+    ) -> Response<Body> {
         let length = head.content_length;
         self.select(head, Available::Coming(reader, length, follower))
     }
@@ -96,7 +102,13 @@ impl Delivery<'_> {
 
     fn select_range(&self, head: &Head, length: u64) -> RangeSelection {
         let inquiry = self.inquiry;
-        range::select(inquiry.method(), inquiry.headers(), head.status, &head.validators, length)
+        range::select(
+            inquiry.method(),
+            inquiry.headers(),
+            head.status,
+            &head.validators,
+            length,
+        )
     }
 
     fn whole(self, head: &Head, content: Available<'_>, length: Option<u64>) -> Response<Body> {
@@ -106,7 +118,9 @@ impl Delivery<'_> {
             _ if is_head => Body::empty(),
             Available::Stored(StoredBody::One(bytes)) => Body::full(bytes.clone(), counters),
             Available::Stored(body) => Body::pieces(body.pieces().into(), counters),
-            Available::Coming(reader, length, follower) => Body::fill(reader, length, follower, counters.clone()),
+            Available::Coming(reader, length, follower) => {
+                Body::fill(reader, length, follower, counters.clone())
+            }
         };
         let mut fields = head.headers.clone();
         if is_head && let Some(length) = length {
@@ -115,13 +129,25 @@ impl Delivery<'_> {
         self.finish(head, head.status, fields, body)
     }
 
-    fn single(self, head: &Head, content: Available<'_>, range: ByteRange, length: u64) -> Response<Body> {
+    fn single(
+        self,
+        head: &Head,
+        content: Available<'_>,
+        range: ByteRange,
+        length: u64,
+    ) -> Response<Body> {
         let counters = &self.worker.counters;
         let body = match content {
-            Available::Stored(body) => Body::pieces(body.slice(range.first(), range.end()), counters),
-            Available::Coming(reader, _, follower) => {
-                Body::fill_range(reader, range.first(), range.len(), follower, counters.clone())
+            Available::Stored(body) => {
+                Body::pieces(body.slice(range.first(), range.end()), counters)
             }
+            Available::Coming(reader, _, follower) => Body::fill_range(
+                reader,
+                range.first(),
+                range.len(),
+                follower,
+                counters.clone(),
+            ),
         };
         self.partial_content(head, body, range, length)
     }
@@ -131,12 +157,12 @@ impl Delivery<'_> {
             return self.unsatisfiable(&stored.head, 0);
         };
         let held = ranges.ranges().iter().zip(pieces.iter());
-        let piece = held.filter(|(held, _)| held.first() <= range.first() && range.last() <= held.last()).map(
-            |(held, piece)| {
+        let piece = held
+            .filter(|(held, _)| held.first() <= range.first() && range.last() <= held.last())
+            .map(|(held, piece)| {
                 let from = (range.first() - held.first()) as usize;
                 piece.slice(from..from + range.len() as usize)
-            },
-        );
+            });
         let length = ranges.complete_length();
         match piece.last() {
             Some(piece) => {
@@ -147,14 +173,29 @@ impl Delivery<'_> {
         }
     }
 
-    fn partial_content(self, head: &Head, body: Body, range: ByteRange, length: u64) -> Response<Body> {
+    fn partial_content(
+        self,
+        head: &Head,
+        body: Body,
+        range: ByteRange,
+        length: u64,
+    ) -> Response<Body> {
         let mut fields = head.headers.clone();
         let complete = Some(length);
-        fields.insert(CONTENT_RANGE, ContentRange::Satisfied { range, complete }.to_value());
+        fields.insert(
+            CONTENT_RANGE,
+            ContentRange::Satisfied { range, complete }.to_value(),
+        );
         self.finish(head, StatusCode::PARTIAL_CONTENT, fields, body)
     }
 
-    fn several(self, head: &Head, body: &StoredBody, ranges: &[ByteRange], length: u64) -> Response<Body> {
+    fn several(
+        self,
+        head: &Head,
+        body: &StoredBody,
+        ranges: &[ByteRange],
+        length: u64,
+    ) -> Response<Body> {
         let seed = self.worker.boundary_seed();
         let framing = Multipart::new(ranges, length, head.headers.get(CONTENT_TYPE), seed);
         let mut pieces = smallvec::SmallVec::new();
@@ -171,9 +212,17 @@ impl Delivery<'_> {
 
     fn unsatisfiable(self, head: &Head, length: u64) -> Response<Body> {
         let mut fields = HeaderMap::new();
-        fields.insert(CONTENT_RANGE, ContentRange::Unsatisfied { complete: length }.to_value());
+        fields.insert(
+            CONTENT_RANGE,
+            ContentRange::Unsatisfied { complete: length }.to_value(),
+        );
         fields.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        self.finish(head, StatusCode::RANGE_NOT_SATISFIABLE, fields, Body::empty())
+        self.finish(
+            head,
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            fields,
+            Body::empty(),
+        )
     }
 
     fn not_modified(self, head: &Head) -> Response<Body> {
@@ -187,7 +236,13 @@ impl Delivery<'_> {
         self.finish(head, StatusCode::PRECONDITION_FAILED, fields, Body::empty())
     }
 
-    fn finish(self, head: &Head, status: StatusCode, mut fields: HeaderMap, body: Body) -> Response<Body> {
+    fn finish(
+        self,
+        head: &Head,
+        status: StatusCode,
+        mut fields: HeaderMap,
+        body: Body,
+    ) -> Response<Body> {
         let age = self.age.map(|age| tellable_age(age, head));
         if let Some(age) = age {
             fields.insert(AGE, age.as_secs().into());
@@ -234,6 +289,5 @@ impl Worker {
         let fields = response.headers_mut();
         add_via(fields, identity);
         status.append_to(fields, &identity.name);
-        self.log_access(response, inquiry, status);
     }
 }

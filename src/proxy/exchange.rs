@@ -107,7 +107,9 @@ impl Exchange {
 
     /// Reads a QUERY's content: its digest is part of what is looked up.
     async fn read(&mut self) -> Step {
-        let Some(content) = self.inquiry.content.take() else { return self.fail(&Error::internal(), None) };
+        let Some(content) = self.inquiry.content.take() else {
+            return self.fail(&Error::internal(), None);
+        };
         let limited: Limited<Incoming> = Limited::new(content, MAX_QUERY);
         let content = match limited.collect().await {
             Ok(content) => content.to_bytes(),
@@ -116,10 +118,17 @@ impl Exchange {
                     .detail("the content of a QUERY may have 64 KiB here");
                 return self.fail(&error, None);
             }
-            Err(error) => return self.fail(&Error::downstream(ErrorKind::ClientGone).because(error), None),
+            Err(error) => {
+                return self.fail(
+                    &Error::downstream(ErrorKind::ClientGone).because(error),
+                    None,
+                );
+            }
         };
         let mut hasher = blake3::Hasher::new();
-        let described = describe(self.inquiry.headers(), |octets| drop(hasher.update(octets)));
+        let described = describe(self.inquiry.headers(), |octets| {
+            hasher.update(octets);
+        });
         hasher.update(&content);
         self.query = Some(content);
         if !described {
@@ -162,11 +171,17 @@ impl Exchange {
     fn ask(&mut self, question: Question) -> Step {
         let store = &self.worker.gateway.store;
         let alone = self.alone || self.rounds >= MAX_ROUNDS;
-        let proved = question.resource.as_ref().is_some_and(|resource| !resource.variants.is_empty());
+        let proved = question
+            .resource
+            .as_ref()
+            .is_some_and(|resource| !resource.variants.is_empty());
         // Invariant 2: who sends credentials shares only what has proved shareable.
         let may_share = !alone && (proved || !self.inquiry.credentials.any());
         let must_ask = question.reason == ForwardReason::Request
-            || question.selected.as_ref().is_some_and(|stored| never_fresh(&stored.head));
+            || question
+                .selected
+                .as_ref()
+                .is_some_and(|stored| never_fresh(&stored.head));
         let sharing = Sharing {
             follow: may_share && !must_ask,
             lead: may_share,
@@ -176,7 +191,12 @@ impl Exchange {
             headers: self.inquiry.headers().clone(),
             digest: self.inquiry.digest,
         };
-        match store.lead_or_follow(self.inquiry.key(store), question.resource.as_ref(), ask, sharing) {
+        match store.lead_or_follow(
+            self.inquiry.key(store),
+            question.resource.as_ref(),
+            ask,
+            sharing,
+        ) {
             Role::Lead(fill) => Step::Lead(fill, question),
             Role::Follow(follower) => Step::Follow(follower, question),
             Role::LookAgain => Step::LookUp,
@@ -195,16 +215,24 @@ impl Exchange {
                 return self.fail(&error, Some(question.reason));
             }
         }
-        let news = receiver.await.unwrap_or_else(|_| LeaderNews::Failed(Error::internal()));
+        let news = receiver
+            .await
+            .unwrap_or_else(|_| LeaderNews::Failed(Error::internal()));
         self.inquiry.now = self.worker.gateway.clock.now();
         self.led(news, &question)
     }
 
     fn fill_task(&self, fill: &Arc<Fill>, question: &Question) -> Result<FillTask, Error> {
-        let content = self.query.clone().map_or(RequestBody::Empty, RequestBody::Full);
+        let content = self
+            .query
+            .clone()
+            .map_or(RequestBody::Empty, RequestBody::Full);
         let mut task = FillTask::new(&self.worker, &self.inquiry, fill, content)?;
         task.selected = question.selected.clone();
-        let variants = question.resource.iter().flat_map(|resource| resource.variants.iter());
+        let variants = question
+            .resource
+            .iter()
+            .flat_map(|resource| resource.variants.iter());
         task.candidates = variants
             .filter(|stored| stored.head.digest == self.inquiry.digest)
             .filter(|stored| matches!(stored.content, Content::Complete(_)))
@@ -244,9 +272,14 @@ impl Exchange {
         }
     }
 
-    fn unshared(&mut self, response: Response<UpstreamBody>, why: NotShared, question: &Question) -> Step {
+    fn unshared(
+        &mut self,
+        response: Response<UpstreamBody>,
+        why: NotShared,
+        question: &Question,
+    ) -> Step {
         // The client wanted a part of something large: let the origin cut it out.
-        if why == NotShared::TooLarge && self.inquiry.facts.any(Facts::RANGE | Facts::CONDITIONS) {
+        if why == NotShared::TooLarge && self.inquiry.facts.any(Facts::SELECTIVE) {
             return Step::Pass(question.reason);
         }
         if why == NotShared::ServerError {
@@ -277,8 +310,16 @@ impl Exchange {
         let stored = question.selected.as_ref()?;
         let resident = stored.head.resident(self.inquiry.now);
         let policy = &self.inquiry.route.cache;
-        let reuse = on_error(failure, &stored.head.freshness, resident, &self.inquiry.directives, policy)?;
-        let Reuse::Stale { age, ttl, why } = reuse else { return None };
+        let reuse = on_error(
+            failure,
+            &stored.head.freshness,
+            resident,
+            &self.inquiry.directives,
+            policy,
+        )?;
+        let Reuse::Stale { age, ttl, why } = reuse else {
+            return None;
+        };
         self.worker.counters.stale_hits.inc();
         let status = CacheStatus {
             ttl: Some(ttl),
@@ -315,7 +356,10 @@ impl Exchange {
                     collapsed: Some(true),
                     ..CacheStatus::forwarded(question.reason)
                 };
-                let age = stored.head.freshness.age(stored.head.resident(self.inquiry.now));
+                let age = stored
+                    .head
+                    .freshness
+                    .age(stored.head.resident(self.inquiry.now));
                 self.deliver(&stored, Some(age), status)
             }
             News::Streaming(head, _) => self.go_on(!selects(&head, &self.inquiry)),
@@ -352,7 +396,8 @@ impl Exchange {
 
     async fn pass(&mut self, reason: ForwardReason) -> Step {
         if let Some(mut response) = pass::max_forwards(&self.worker, &mut self.inquiry) {
-            self.worker.sign(&mut response, &self.inquiry, CacheStatus::forwarded(reason));
+            self.worker
+                .sign(&mut response, &self.inquiry, CacheStatus::forwarded(reason));
             return Step::Done(Box::new(response));
         }
         self.worker.counters.passes.inc();
@@ -363,7 +408,12 @@ impl Exchange {
     }
 
     /// Hands a response on that is for this client alone.
-    fn forwarded(&self, response: Response<UpstreamBody>, reason: ForwardReason, detail: Option<Detail>) -> Step {
+    fn forwarded(
+        &self,
+        response: Response<UpstreamBody>,
+        reason: ForwardReason,
+        detail: Option<Detail>,
+    ) -> Step {
         let (parts, content) = response.into_parts();
         let status = CacheStatus {
             forward_status: Some(parts.status),
@@ -378,8 +428,18 @@ impl Exchange {
         Step::Done(Box::new(response))
     }
 
-    fn deliver(&self, stored: &StoredResponse, age: Option<DeltaSeconds>, status: CacheStatus) -> Step {
-        Step::Done(Box::new(self.worker.deliver(&self.inquiry, stored, age, status)))
+    fn deliver(
+        &self,
+        stored: &StoredResponse,
+        age: Option<DeltaSeconds>,
+        status: CacheStatus,
+    ) -> Step {
+        Step::Done(Box::new(self.worker.deliver(
+            &self.inquiry,
+            stored,
+            age,
+            status,
+        )))
     }
 
     fn stream(
@@ -402,7 +462,12 @@ impl Exchange {
     /// The request ends with an error of the gateway's.
     fn fail(&self, error: &Error, reason: Option<ForwardReason>) -> Step {
         let identity = &self.inquiry.epoch.settings.identity;
-        let mut response = rescue::respond(error, self.inquiry.method(), identity, &self.worker.counters);
+        let mut response = rescue::respond(
+            error,
+            self.inquiry.method(),
+            identity,
+            &self.worker.counters,
+        );
         self.worker.date(&mut response, self.inquiry.now);
         let status = match reason {
             Some(reason) => CacheStatus {
@@ -435,7 +500,12 @@ impl Exchange {
             headers: self.inquiry.headers().clone(),
             digest: self.inquiry.digest,
         };
-        let role = store.lead_or_follow(self.inquiry.key(store), question.resource.as_ref(), ask, sharing);
+        let role = store.lead_or_follow(
+            self.inquiry.key(store),
+            question.resource.as_ref(),
+            ask,
+            sharing,
+        );
         if let Role::Lead(fill) = role {
             match self.fill_task(&fill, &question) {
                 Ok(task) => self.worker.spawn(task.run()),
@@ -446,7 +516,10 @@ impl Exchange {
 }
 
 fn selects(head: &Head, inquiry: &Inquiry) -> bool {
-    head.digest == inquiry.digest && head.variant.matches(inquiry.headers(), &inquiry.route.cache.vary)
+    head.digest == inquiry.digest
+        && head
+            .variant
+            .matches(inquiry.headers(), &inquiry.route.cache.vary)
 }
 
 /// Whether each use of the response needs a validation of its own.
@@ -458,5 +531,6 @@ fn never_fresh(head: &Head) -> bool {
 
 /// The age of a response that came for this very request: only when it had been stored before (RFC 9111 §5.1).
 fn came_aged(head: &Head, inquiry: &Inquiry) -> Option<DeltaSeconds> {
-    head.came_aged.then(|| head.freshness.age(head.resident(inquiry.now)))
+    head.came_aged
+        .then(|| head.freshness.age(head.resident(inquiry.now)))
 }

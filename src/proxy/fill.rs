@@ -181,7 +181,10 @@ impl FillTask {
         *request.uri_mut() = self.request.uri().clone();
         *request.headers_mut() = self.request.headers().clone();
         if conditional {
-            let candidates = self.candidates.iter().map(|stored| &stored.head.origin_validators);
+            let candidates = self
+                .candidates
+                .iter()
+                .map(|stored| &stored.head.origin_validators);
             validation::conditional_fields(request.headers_mut(), candidates);
         }
         let clock = &self.worker.gateway.clock;
@@ -198,7 +201,13 @@ impl FillTask {
         let received = clock.now();
         let (parts, body) = response.into_parts();
         let mut headers = parts.headers;
-        forward::response_fields(&mut headers, received.wall, body.server(), &self.epoch.settings, &self.target);
+        forward::response_fields(
+            &mut headers,
+            received.wall,
+            body.server(),
+            &self.epoch.settings,
+            &self.target,
+        );
         if parts.status == StatusCode::NOT_MODIFIED && !conditional {
             return Err(Error::upstream(ErrorKind::ResponseProtocol)
                 .detail("the upstream answered 304 to a request without conditions"));
@@ -214,7 +223,10 @@ impl FillTask {
 
     fn failed(&mut self, error: Error) {
         let shared = error.share();
-        self.worker.gateway.store.settle(&self.fill, Settled::Failed(shared));
+        self.worker
+            .gateway
+            .store
+            .settle(&self.fill, Settled::Failed(shared));
         self.tell_leader(LeaderNews::Failed(error));
     }
 
@@ -227,14 +239,24 @@ impl FillTask {
 
     async fn arrived(&mut self, arrived: Arrived) {
         match self.assess(&arrived) {
-            Ok((keep, directives, freshness)) => self.keep(arrived, keep, &directives, freshness).await,
+            Ok((keep, directives, freshness)) => {
+                self.keep(arrived, keep, &directives, freshness).await
+            }
             Err(why) => self.hand_over(arrived, why),
         }
     }
 
     /// Whether the response may be stored, and so shared.
-    fn assess(&self, arrived: &Arrived) -> Result<(Keep, ResponseDirectives, Freshness), NotShared> {
-        let Arrived { status, headers, body, .. } = arrived;
+    fn assess(
+        &self,
+        arrived: &Arrived,
+    ) -> Result<(Keep, ResponseDirectives, Freshness), NotShared> {
+        let Arrived {
+            status,
+            headers,
+            body,
+            ..
+        } = arrived;
         let revalidating = !self.candidates.is_empty();
         if revalidating && is_server_error(*status) {
             return Err(NotShared::ServerError);
@@ -275,7 +297,14 @@ impl FillTask {
         receipt: Receipt,
     ) -> Freshness {
         let credentialed = self.credentials.any();
-        Freshness::reckon(status, headers, directives, receipt, credentialed, &self.route.cache)
+        Freshness::reckon(
+            status,
+            headers,
+            directives,
+            receipt,
+            credentialed,
+            &self.route.cache,
+        )
     }
 
     /// The response is for the leader alone; others like it do not stand in line for a while.
@@ -285,11 +314,17 @@ impl FillTask {
             NotShared::ServerError => {
                 store.settle(&self.fill, Settled::ServerError(arrived.status));
             }
-            NotShared::Rule(reason) if !reason.is_in_response() || is_server_error(arrived.status) => {
+            NotShared::Rule(reason)
+                if !reason.is_in_response() || is_server_error(arrived.status) =>
+            {
                 store.settle(&self.fill, Settled::Unshared);
             }
             NotShared::Rule(_) | NotShared::UnverifiedEnd | NotShared::TooLarge => {
-                store.mark(&self.fill, self.marker(&arrived, why), &self.route.cache.vary);
+                store.mark(
+                    &self.fill,
+                    self.marker(&arrived, why),
+                    &self.route.cache.vary,
+                );
                 self.fill.settle(Settled::Unshared);
             }
         }
@@ -310,12 +345,22 @@ impl FillTask {
             variant: VariantKey::of(&vary, &self.fill.ask.headers, &self.route.cache.vary),
             digest: self.fill.ask.digest,
             until: arrived.received.mono.after(ttl),
-            why: if why == NotShared::TooLarge { Unshared::TooLarge } else { Unshared::NotStorable },
+            why: if why == NotShared::TooLarge {
+                Unshared::TooLarge
+            } else {
+                Unshared::NotStorable
+            },
         }
     }
 
     /// Stores what arrived, at once or while it comes.
-    async fn keep(&mut self, mut arrived: Arrived, keep: Keep, directives: &ResponseDirectives, freshness: Freshness) {
+    async fn keep(
+        &mut self,
+        mut arrived: Arrived,
+        keep: Keep,
+        directives: &ResponseDirectives,
+        freshness: Freshness,
+    ) {
         if keep.scope == Scope::Partial {
             return self.hand_over(arrived, NotShared::Rule(NoStoreReason::PartialUnit));
         }
@@ -374,7 +419,11 @@ impl FillTask {
     }
 
     fn variant(&self, response: &HeaderMap) -> VariantKey {
-        VariantKey::of(&Vary::parse(response), &self.fill.ask.headers, &self.route.cache.vary)
+        VariantKey::of(
+            &Vary::parse(response),
+            &self.fill.ask.headers,
+            &self.route.cache.vary,
+        )
     }
 
     /// The whole body came with the head.
@@ -406,7 +455,12 @@ impl FillTask {
         }
         let token = store.token(head.weight());
         let covered = token.is_some();
-        let stored = Arc::new(StoredResponse::new(head, Content::Complete(body), trailers, token));
+        let stored = Arc::new(StoredResponse::new(
+            head,
+            Content::Complete(body),
+            trailers,
+            token,
+        ));
         let result = if covered {
             store.commit(&self.fill, stored.clone(), &self.route.cache.vary)
         } else {
@@ -431,7 +485,8 @@ impl FillTask {
         }
         if let Some(reader) = reader {
             let head = head.clone();
-            pump.task.tell_leader(LeaderNews::Streaming { head, reader });
+            pump.task
+                .tell_leader(LeaderNews::Streaming { head, reader });
         }
         match early.failure {
             Some(error) => pump.fail(error),
@@ -441,11 +496,19 @@ impl FillTask {
 
     /// A 304 came: the stored responses that it names are as good as new. Returns the 304 when it names none.
     fn validated(&mut self, arrived: Arrived) -> Option<Unusable> {
-        let validators = self.candidates.iter().map(|stored| &stored.head.origin_validators);
+        let validators = self
+            .candidates
+            .iter()
+            .map(|stored| &stored.head.origin_validators);
         let named = validation::named_by_304(&arrived.headers, validators);
-        let named: Vec<_> = named.iter().map(|index| self.candidates[*index].clone()).collect();
+        let named: Vec<_> = named
+            .iter()
+            .map(|index| self.candidates[*index].clone())
+            .collect();
         let is_selected = |old: &&Arc<StoredResponse>| {
-            self.selected.as_ref().is_some_and(|selected| Arc::ptr_eq(selected, old))
+            self.selected
+                .as_ref()
+                .is_some_and(|selected| Arc::ptr_eq(selected, old))
         };
         let chosen = named.iter().find(is_selected).or(named.first())?.clone();
         let mut updates = Vec::new();
@@ -474,7 +537,8 @@ impl FillTask {
     ) {
         let store = &self.worker.gateway.store;
         let vary = &self.route.cache.vary;
-        let directives = ResponseDirectives::parse(&stored.head.headers, &self.route.cache.targeted_fields);
+        let directives =
+            ResponseDirectives::parse(&stored.head.headers, &self.route.cache.targeted_fields);
         let input = StoreInput {
             method: self.request.method(),
             request: self.directives,
@@ -500,7 +564,11 @@ impl FillTask {
             _ => store.freshen(&self.fill, updates),
         };
         if let Err(why) = outcome {
-            tracing::debug!(?why, key = self.fill.key.as_str(), "a validation was overtaken");
+            tracing::debug!(
+                ?why,
+                key = self.fill.key.as_str(),
+                "a validation was overtaken"
+            );
         }
     }
 
@@ -527,14 +595,21 @@ impl FillTask {
             }
         }
         pack_fields(&mut headers);
-        let keeps_variant = old.head.variant.matches(&self.fill.ask.headers, &policy.vary);
+        let keeps_variant = old
+            .head
+            .variant
+            .matches(&self.fill.ask.headers, &policy.vary);
         let head = Head {
             status: old.head.status,
             validators: Validators::of(&headers),
             origin_validators: self.usable_upstream(origin_validators),
             freshness,
             received: arrived.received,
-            variant: if keeps_variant { old.head.variant.clone() } else { self.variant(&headers) },
+            variant: if keeps_variant {
+                old.head.variant.clone()
+            } else {
+                self.variant(&headers)
+            },
             digest: old.head.digest,
             groups: groups::memberships(&headers).into(),
             content_length: old.head.content_length,
@@ -544,7 +619,12 @@ impl FillTask {
         };
         let token = self.worker.gateway.store.token(head.weight());
         let head = Arc::new(head);
-        Arc::new(StoredResponse::new(head, old.content.clone(), old.trailers.clone(), token))
+        Arc::new(StoredResponse::new(
+            head,
+            old.content.clone(),
+            old.trailers.clone(),
+            token,
+        ))
     }
 }
 
@@ -674,7 +754,11 @@ impl<'a> Pump<'a> {
             Some(content) => {
                 let (_, result) = self.task.commit(head, content, self.trailers.clone());
                 if let Err(why) = result {
-                    tracing::debug!(?why, key = self.task.fill.key.as_str(), "a response was not stored");
+                    tracing::debug!(
+                        ?why,
+                        key = self.task.fill.key.as_str(),
+                        "a response was not stored"
+                    );
                 }
             }
             None => self.task.worker.gateway.store.abandon(&self.task.fill),
@@ -700,7 +784,9 @@ impl<'a> Pump<'a> {
     }
 
     fn check_size(&mut self, data: &[u8]) {
-        if self.storing && self.writer.received() + data.len() as u64 > self.task.route.max_stored_body {
+        if self.storing
+            && self.writer.received() + data.len() as u64 > self.task.route.max_stored_body
+        {
             self.stop_storing();
         }
     }

@@ -2,8 +2,8 @@
 //! fields that tell the API who its client is.
 
 use http::header::{
-    CONTENT_LENGTH, COOKIE, DATE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, LOCATION, TE, TRAILER,
-    TRANSFER_ENCODING, VIA,
+    CONTENT_LENGTH, COOKIE, DATE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, LOCATION, TE,
+    TRAILER, TRANSFER_ENCODING, VIA,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri, Version};
@@ -13,7 +13,6 @@ use super::peer::Peer;
 use super::receive::{Inquiry, Target};
 use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind};
-use crate::semantics::authority::Scheme;
 use crate::semantics::hop_by_hop;
 use crate::semantics::time::Timestamp;
 use crate::semantics::validation::strip_conditionals;
@@ -86,8 +85,13 @@ fn request_fields(inquiry: &Inquiry, conditions: Conditions) -> HeaderMap {
 }
 
 fn wants_trailers(fields: &HeaderMap) -> bool {
-    let members = fields.get_all(TE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    members.map(<[u8]>::trim_ascii).any(|member| member.eq_ignore_ascii_case(b"trailers"))
+    let members = fields
+        .get_all(TE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    members
+        .map(<[u8]>::trim_ascii)
+        .any(|member| member.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// HTTP/2 lets Cookie come in several lines, which HTTP/1.1 does not (RFC 9113 §8.2.3).
@@ -96,7 +100,11 @@ fn join_cookies(fields: &mut HeaderMap) {
     if lines.next().is_none() || lines.next().is_none() {
         return;
     }
-    let lines: Vec<&[u8]> = fields.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let lines: Vec<&[u8]> = fields
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
     if let Ok(mut joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
         joined.set_sensitive(true);
         fields.insert(COOKIE, joined);
@@ -132,7 +140,10 @@ fn tell_the_client(fields: &mut HeaderMap, peer: &Peer, target: &Target) {
     if let Some(value) = chain(&FORWARDED, ", ", forwarded_element(address, target), fields) {
         fields.insert(FORWARDED, value);
     }
-    fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(target.scheme().as_str()));
+    fields.insert(
+        X_FORWARDED_PROTO,
+        HeaderValue::from_static(target.scheme().as_str()),
+    );
     match HeaderValue::from_str(target.authority()) {
         Ok(host) if !host.is_empty() => drop(fields.insert(X_FORWARDED_HOST, host)),
         _ => drop(fields.remove(X_FORWARDED_HOST)),
@@ -182,7 +193,9 @@ pub fn response_fields(
 
 /// An absolute target of the server that answered becomes one of ours; its base path is taken off any.
 fn rewrite_target(fields: &mut HeaderMap, name: &HeaderName, server: &Server, target: &Target) {
-    let Some(value) = fields.get(name).and_then(|value| value.to_str().ok()) else { return };
+    let Some(value) = fields.get(name).and_then(|value| value.to_str().ok()) else {
+        return;
+    };
     let origin = format!("{}://{}", server.scheme(), server.authority());
     let (absolute, path) = match strip_prefix_ignoring_case(value, &origin) {
         Some("") => (true, "/"),
@@ -204,7 +217,8 @@ fn rewrite_target(fields: &mut HeaderMap, name: &HeaderName, server: &Server, ta
 
 fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
+    head.eq_ignore_ascii_case(prefix)
+        .then(|| &text[prefix.len()..])
 }
 
 /// Adds our member to a response's Via.
@@ -214,10 +228,8 @@ pub fn add_via(fields: &mut HeaderMap, identity: &Identity) {
 
 /// Whether a second sending of the method does no more than the first (RFC 9110 §9.2.2).
 pub fn is_idempotent(method: &Method) -> bool {
-    matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE" | "QUERY")
-}
-
-/// The scheme as a [`Scheme`], for a server's URL.
-pub fn scheme_of(server: &Server) -> Scheme {
-    if server.scheme() == "https" { Scheme::Https } else { Scheme::Http }
+    matches!(
+        method.as_str(),
+        "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE" | "QUERY"
+    )
 }

@@ -80,7 +80,8 @@ impl Gateway {
     /// When the upstream's certificates cannot be used; the old settings stay in force.
     pub fn reload(&self, config: Config) -> Result<(), Error> {
         let version = self.version.load(Ordering::Relaxed) + 1;
-        self.settings.store(Arc::new(Settings::new(config, version, self.process)?));
+        self.settings
+            .store(Arc::new(Settings::new(config, version, self.process)?));
         self.version.store(version, Ordering::Release);
         Ok(())
     }
@@ -111,7 +112,11 @@ impl Settings {
         let upstream = UpstreamShared::new(&config.upstream)?;
         let identity = Identity::new(config.server.name(), process);
         let origins = config.upstream.servers.iter().map(|server| {
-            let scheme = if server.endpoint.is_tls() { Scheme::Https } else { Scheme::Http };
+            let scheme = if server.endpoint.is_tls() {
+                Scheme::Https
+            } else {
+                Scheme::Http
+            };
             (scheme, server.endpoint.authority().to_ascii_lowercase())
         });
         Ok(Self {
@@ -126,12 +131,16 @@ impl Settings {
 
 impl Identity {
     fn new(name: &str, process: u64) -> Self {
-        let token: String = name.chars().map(|c| if is_tchar(c) { c } else { '-' }).collect();
-        let value = |text: String| HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("bookend"));
-        let instance = InstanceName::new(name);
+        let token: String = name
+            .chars()
+            .map(|c| if is_tchar(c) { c } else { '-' })
+            .collect();
+        let value = |text: String| {
+            HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("bookend"))
+        };
         Self {
-            sf_name: instance.to_string(),
-            name: instance,
+            sf_name: sf_item(name),
+            name: InstanceName::new(name),
             via_http10: value(format!("1.0 {token}")),
             via_http11: value(format!("1.1 {token}")),
             via_http2: value(format!("2 {token}")),
@@ -147,6 +156,23 @@ impl Identity {
             _ => &self.via_http11,
         }
     }
+}
+
+/// A structured field item (RFC 9651 §3.3): a token where it can be one, else a string.
+fn sf_item(name: &str) -> String {
+    let is_token = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*')
+        && name.chars().all(|c| is_tchar(c) || matches!(c, ':' | '/'));
+    if is_token {
+        return name.to_owned();
+    }
+    let printable = name.chars().map(|c| {
+        if matches!(c, ' '..='~') && !matches!(c, '"' | '\\') {
+            c
+        } else {
+            '?'
+        }
+    });
+    format!("\"{}\"", printable.collect::<String>())
 }
 
 fn is_tchar(c: char) -> bool {

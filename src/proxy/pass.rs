@@ -17,11 +17,11 @@ use super::worker::{Epoch, Worker, select};
 use crate::cache::stored::StoredResponse;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::authority::{Scheme, TargetUri};
-use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::cache_control::ResponseDirectives;
-use crate::semantics::invalidation::{is_non_error, related};
-use crate::semantics::validation::{HeadOutcome, compare_with_head, freshen};
+use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::groups;
+use crate::semantics::invalidation::{is_non_error, related};
+use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head, freshen};
 use crate::upstream::{Outgoing, RequestBody, RequestStream, UpstreamBody};
 
 /// Owed from the moment a write is sent. Dropped without a word, the outcome is unknown and the target is invalidated.
@@ -60,7 +60,11 @@ impl InvalidationPermit {
             self.invalidate(&key_text(&uri));
         }
         for group in groups::invalidated(fields) {
-            let count = self.worker.gateway.store.invalidate_group(self.target.origin(), &group);
+            let count = self
+                .worker
+                .gateway
+                .store
+                .invalidate_group(self.target.origin(), &group);
             tracing::debug!(%group, count, "a write invalidated a group");
         }
     }
@@ -115,15 +119,29 @@ pub async fn forward(
     };
     let received = worker.gateway.clock.now();
     inquiry.now = received;
-    let server = response.body().server().clone();
+    let mut fields = std::mem::take(response.headers_mut());
+    let server = response.body().server();
     let settings = &inquiry.epoch.settings;
-    forward::response_fields(response.headers_mut(), received.wall, &server, settings, &inquiry.target);
+    forward::response_fields(
+        &mut fields,
+        received.wall,
+        server,
+        settings,
+        &inquiry.target,
+    );
+    *response.headers_mut() = fields;
     if inquiry.class == Class::Head {
         let receipt = Receipt {
             request_time: requested,
             response_time: received.wall,
         };
-        head_freshens(worker, inquiry, receipt, response.status(), response.headers());
+        head_freshens(
+            worker,
+            inquiry,
+            receipt,
+            response.status(),
+            response.headers(),
+        );
     }
     Ok(response)
 }
@@ -156,7 +174,9 @@ fn request_content(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
     if !inquiry.facts.any(Facts::CONTENT) {
         return Ok(RequestBody::Empty);
     }
-    let Some(content) = inquiry.content.take() else { return Ok(RequestBody::Empty) };
+    let Some(content) = inquiry.content.take() else {
+        return Ok(RequestBody::Empty);
+    };
     let Some(limit) = inquiry.epoch.settings.config.server.max_body else {
         return Ok(RequestBody::Stream(RequestStream::new(content)));
     };
@@ -165,24 +185,44 @@ fn request_content(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let limited = Limited::new(content, limit).map_err(|error| {
-        let kind = if error.is::<LengthLimitError>() { ErrorKind::ContentTooLarge } else { ErrorKind::ClientGone };
+        let kind = if error.is::<LengthLimitError>() {
+            ErrorKind::ContentTooLarge
+        } else {
+            ErrorKind::ClientGone
+        };
         Error::downstream(kind).because(error)
     });
     Ok(RequestBody::Stream(RequestStream::new(limited)))
 }
 
 /// What the answer to a HEAD says about the response that is stored for a GET (RFC 9111 §4.3.5).
-fn head_freshens(worker: &Worker, inquiry: &Inquiry, receipt: Receipt, status: StatusCode, fields: &HeaderMap) {
+fn head_freshens(
+    worker: &Worker,
+    inquiry: &Inquiry,
+    receipt: Receipt,
+    status: StatusCode,
+    fields: &HeaderMap,
+) {
     let store = &worker.gateway.store;
     let key = inquiry.key(store);
-    let Some(resource) = store.look_up(key) else { return };
-    let Some(stored) = select(&resource, inquiry) else { return };
+    let Some(resource) = store.look_up(key) else {
+        return;
+    };
+    let Some(stored) = select(&resource, inquiry) else {
+        return;
+    };
     let length = match &stored.content {
         crate::cache::stored::Content::Complete(body) => Some(body.len()),
         crate::cache::stored::Content::Partial { ranges, .. } => Some(ranges.complete_length()),
     };
     let head = &stored.head;
-    let new = match compare_with_head(&head.origin_validators, length, status, fields) {
+    let origin_fields = head.origin_fields();
+    let compared = Stored {
+        status: head.status,
+        headers: &origin_fields,
+        length,
+    };
+    let new = match compare_with_head(&compared, status, fields) {
         HeadOutcome::Ignore => return,
         HeadOutcome::Invalidate => head.expired(),
         HeadOutcome::Update => {
@@ -193,7 +233,14 @@ fn head_freshens(worker: &Worker, inquiry: &Inquiry, receipt: Receipt, status: S
             }
             let directives = ResponseDirectives::parse(&headers, &policy.targeted_fields);
             let credentialed = inquiry.credentials.any();
-            let freshness = Freshness::reckon(head.status, &headers, &directives, receipt, credentialed, policy);
+            let freshness = Freshness::reckon(
+                head.status,
+                &headers,
+                &directives,
+                receipt,
+                credentialed,
+                policy,
+            );
             headers.remove(AGE);
             head.freshened(headers, freshness, inquiry.now)
         }
@@ -209,20 +256,33 @@ pub fn max_forwards(worker: &Worker, inquiry: &mut Inquiry) -> Option<Response<B
     if !matches!(*inquiry.method(), Method::OPTIONS | Method::TRACE) {
         return None;
     }
-    let hops: u32 = inquiry.headers().get(MAX_FORWARDS)?.to_str().ok()?.trim().parse().ok()?;
+    let hops: u32 = inquiry
+        .headers()
+        .get(MAX_FORWARDS)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     if hops > 0 {
-        inquiry.parts.headers.insert(MAX_FORWARDS, (hops - 1).into());
+        inquiry
+            .parts
+            .headers
+            .insert(MAX_FORWARDS, (hops - 1).into());
         return None;
     }
     let mut response = if *inquiry.method() == Method::TRACE {
         let body = Body::full(trace(inquiry).into(), &worker.counters);
         let mut response = Response::new(body);
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("message/http"));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("message/http"));
         response
     } else {
         Response::new(Body::empty())
     };
-    let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, QUERY");
+    let allow =
+        HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, QUERY");
     response.headers_mut().insert(ALLOW, allow);
     worker.date(&mut response, inquiry.now);
     Some(response)
@@ -235,8 +295,17 @@ fn trace(inquiry: &Inquiry) -> Vec<u8> {
         [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name)
             || inquiry.route.cache.credential_fields.contains(name)
     };
-    let mut text = format!("{} {} HTTP/1.1\r\n", inquiry.method(), inquiry.target.path_and_query()).into_bytes();
-    for (name, value) in inquiry.headers().iter().filter(|(name, _)| !sensitive(name)) {
+    let mut text = format!(
+        "{} {} HTTP/1.1\r\n",
+        inquiry.method(),
+        inquiry.target.path_and_query()
+    )
+    .into_bytes();
+    for (name, value) in inquiry
+        .headers()
+        .iter()
+        .filter(|(name, _)| !sensitive(name))
+    {
         text.extend_from_slice(name.as_str().as_bytes());
         text.extend_from_slice(b": ");
         text.extend_from_slice(value.as_bytes());

@@ -4,8 +4,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -18,7 +19,7 @@ use crate::cache::stored::ContentDigest;
 use crate::clock::Now;
 use crate::config::RoutePolicy;
 use crate::error::{Error, ErrorKind};
-use crate::semantics::authority::{self, BadTarget, Scheme, TargetUri, TargetView};
+use crate::semantics::authority::{BadTarget, Scheme, TargetUri, TargetView};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::invalidation::is_safe;
 use crate::semantics::query::is_query;
@@ -65,6 +66,8 @@ impl Facts {
     /// If-Match or If-Unmodified-Since.
     pub const ORIGIN_CONDITIONS: Self = Self(1 << 3);
     pub const RANGE: Self = Self(1 << 4);
+    /// The client may want less than the whole.
+    pub const SELECTIVE: Self = Self(Self::CONDITIONS.0 | Self::RANGE.0);
     pub const CONTENT: Self = Self(1 << 5);
     pub const CDN_LOOP: Self = Self(1 << 6);
     pub const FORWARDED: Self = Self(1 << 7);
@@ -88,6 +91,7 @@ impl Facts {
         facts
     }
 
+    /// Whether it has any of these.
     pub fn any(self, of: Self) -> bool {
         self.0 & of.0 != 0
     }
@@ -194,7 +198,11 @@ impl Inquiry {
         let class = Class::of(&parts.method);
         refuse_loops(&parts.headers, facts, epoch)?;
         let target = read_target(&parts, facts, peer, scratch)?;
-        let route = epoch.settings.config.route(path_of(target.path_and_query())).clone();
+        let route = epoch
+            .settings
+            .config
+            .route(path_of(target.path_and_query()))
+            .clone();
         let policy = &route.cache;
         let directives = if facts.any(Facts::DIRECTIVES) {
             RequestDirectives::parse(&parts.headers).honoured(&policy.honour)
@@ -248,7 +256,10 @@ fn refuse_loops(headers: &HeaderMap, facts: Facts, epoch: &Epoch) -> Result<(), 
         return Ok(());
     }
     let own = epoch.settings.identity.cdn_loop.as_bytes();
-    let members = headers.get_all(CDN_LOOP).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let members = headers
+        .get_all(CDN_LOOP)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     if members.map(<[u8]>::trim_ascii).any(|member| member == own) {
         return Err(Error::downstream(ErrorKind::LoopDetected));
     }
@@ -256,16 +267,28 @@ fn refuse_loops(headers: &HeaderMap, facts: Facts, epoch: &Epoch) -> Result<(), 
 }
 
 fn read_target(parts: &Parts, facts: Facts, peer: &Peer, scratch: String) -> Result<Target, Error> {
-    let bad = |reason: BadTarget| Error::downstream(ErrorKind::BadRequest).detail(reason.to_string());
+    let bad =
+        |reason: BadTarget| Error::downstream(ErrorKind::BadRequest).detail(reason.to_string());
     if parts.method == Method::CONNECT {
         return Err(Error::downstream(ErrorKind::MethodNotAllowed));
     }
     let scheme = effective_scheme(&parts.headers, facts, peer);
-    let view = TargetView::from_request(&parts.method, &parts.uri, &parts.headers, scheme, parts.version);
+    let view = TargetView::from_request(
+        &parts.method,
+        &parts.uri,
+        &parts.headers,
+        scheme,
+        parts.version,
+    );
     let mut view = view.map_err(bad)?;
-    if let Some(host) = forwarded_host(&parts.headers, facts, peer) {
-        view.authority = authority::normalise(host, scheme).map_err(bad)?;
-    }
+    let Some(host) = forwarded_host(&parts.headers, facts, peer) else {
+        return Ok(Target::write(&view, scratch));
+    };
+    // What a trusted proxy calls the host is read as a Host would be.
+    let stand_in = HeaderMap::from_iter([(HOST, host.clone())]);
+    let path = Uri::from_static("/");
+    let named = TargetView::from_request(&Method::GET, &path, &stand_in, scheme, Version::HTTP_11);
+    view.authority = named.map_err(bad)?.authority;
     Ok(Target::write(&view, scratch))
 }
 
@@ -282,13 +305,19 @@ fn effective_scheme(headers: &HeaderMap, facts: Facts, peer: &Peer) -> Scheme {
 }
 
 /// The authority that the client used, as a trusted proxy says.
-fn forwarded_host<'a>(headers: &'a HeaderMap, facts: Facts, peer: &Peer) -> Option<&'a str> {
+fn forwarded_host<'a>(
+    headers: &'a HeaderMap,
+    facts: Facts,
+    peer: &Peer,
+) -> Option<&'a HeaderValue> {
     if !peer.trusted || !facts.any(Facts::FORWARDED) {
         return None;
     }
-    headers.get(X_FORWARDED_HOST)?.to_str().ok()
+    headers.get(X_FORWARDED_HOST)
 }
 
 fn path_of(path_and_query: &str) -> &str {
-    path_and_query.split_once('?').map_or(path_and_query, |(path, _)| path)
+    path_and_query
+        .split_once('?')
+        .map_or(path_and_query, |(path, _)| path)
 }

@@ -37,7 +37,6 @@ pub struct Epoch {
 }
 
 /// A worker: lives on one thread, within its runtime.
-#[derive(Debug)]
 pub struct Worker {
     pub(super) gateway: Arc<Gateway>,
     pub(super) counters: Arc<Counters>,
@@ -95,7 +94,11 @@ impl Worker {
     }
 
     /// Answers one request, whatever happens.
-    pub async fn handle(self: &Rc<Self>, peer: &Rc<Peer>, request: Request<Incoming>) -> Response<Body> {
+    pub async fn handle(
+        self: &Rc<Self>,
+        peer: &Rc<Peer>,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
         match self.receive(peer, request) {
             Ok(response) => response,
             Err(exchange) => Box::pin(exchange.run()).await,
@@ -124,7 +127,11 @@ impl Worker {
     }
 
     /// Answers from the store at once, or begins an exchange.
-    fn receive(self: &Rc<Self>, peer: &Rc<Peer>, request: Request<Incoming>) -> Result<Response<Body>, Exchange> {
+    fn receive(
+        self: &Rc<Self>,
+        peer: &Rc<Peer>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Box<Exchange>> {
         let now = self.gateway.clock.now();
         let epoch = self.epoch();
         let method = request.method().clone();
@@ -133,7 +140,7 @@ impl Worker {
             Err(error) => return Ok(self.rescue(&error, &method)),
         };
         if !inquiry.class.is_looked_up() || inquiry.is_bypassed() || inquiry.class == Class::Query {
-            return Err(Exchange::new(self.clone(), inquiry));
+            return Err(Box::new(Exchange::new(self.clone(), inquiry)));
         }
         match self.look_up(&inquiry) {
             Verdict::Deliver {
@@ -146,14 +153,16 @@ impl Worker {
                 self.scratch.set(inquiry.target.into_scratch());
                 Ok(response)
             }
-            verdict => Err(Exchange::with(self.clone(), inquiry, verdict)),
+            verdict => Err(Box::new(Exchange::with(self.clone(), inquiry, verdict))),
         }
     }
 
     /// Looks the target up and decides (RFC 9111 §4).
     pub(super) fn look_up(&self, inquiry: &Inquiry) -> Verdict {
         let resource = self.gateway.store.look_up(inquiry.key(&self.gateway.store));
-        let selected = resource.as_ref().and_then(|resource| select(resource, inquiry));
+        let selected = resource
+            .as_ref()
+            .and_then(|resource| select(resource, inquiry));
         if inquiry.facts.any(Facts::ORIGIN_CONDITIONS) && origin_must_decide(inquiry.headers()) {
             return Verdict::Ask(Question::pass(ForwardReason::Request, resource));
         }
@@ -180,14 +189,18 @@ impl Worker {
         let (age, ttl, detail) = match reuse {
             Reuse::Fresh { age, ttl } => (age, ttl, None),
             Reuse::Stale { age, ttl, why } => (age, ttl, Some(Detail::Stale(why))),
-            Reuse::StaleWhileRevalidate { age, ttl } => (age, ttl, Some(Detail::Token("stale-while-revalidate"))),
+            Reuse::StaleWhileRevalidate { age, ttl } => {
+                (age, ttl, Some(Detail::Token("stale-while-revalidate")))
+            }
             Reuse::Validate { reason, .. } => {
                 return self.ask(inquiry, reason.forward(), resource, selected);
             }
             Reuse::Miss(reason) => return self.ask(inquiry, reason, resource, None),
             Reuse::Unsatisfiable => return Verdict::Unsatisfiable,
         };
-        let Some(stored) = selected else { return self.ask(inquiry, ForwardReason::Miss, resource, None) };
+        let Some(stored) = selected else {
+            return self.ask(inquiry, ForwardReason::Miss, resource, None);
+        };
         if !holds_what_is_asked(&stored, inquiry) {
             return self.ask(inquiry, ForwardReason::Partial, resource, Some(stored));
         }
@@ -216,7 +229,14 @@ impl Worker {
         }
         let marked = resource.as_ref().is_some_and(|resource| {
             let vary = &inquiry.route.cache.vary;
-            resource.marker(inquiry.headers(), inquiry.digest.as_ref(), vary, inquiry.now.mono).is_some()
+            resource
+                .marker(
+                    inquiry.headers(),
+                    inquiry.digest.as_ref(),
+                    vary,
+                    inquiry.now.mono,
+                )
+                .is_some()
         });
         Verdict::Ask(Question {
             reason,
@@ -238,7 +258,12 @@ impl Worker {
     ) -> Response<Body> {
         if status.hit {
             let fresh = status.ttl.is_some_and(|ttl| ttl > 0);
-            if fresh { &self.counters.hits } else { &self.counters.stale_hits }.inc();
+            if fresh {
+                &self.counters.hits
+            } else {
+                &self.counters.stale_hits
+            }
+            .inc();
         }
         let delivery = Delivery {
             worker: self,
@@ -281,7 +306,10 @@ impl Worker {
     pub(super) fn boundary_seed(&self) -> u128 {
         let seed = self.seed.get().wrapping_add(1);
         self.seed.set(seed);
-        let (high, low) = (self.seeds.hash_one((seed, true)), self.seeds.hash_one((seed, false)));
+        let (high, low) = (
+            self.seeds.hash_one((seed, true)),
+            self.seeds.hash_one((seed, false)),
+        );
         (u128::from(high) << 64) | u128::from(low)
     }
 }
@@ -289,8 +317,15 @@ impl Worker {
 impl Epoch {
     fn new(gateway: &Gateway, counters: &Arc<Counters>) -> Self {
         let settings = gateway.settings();
-        let upstreams = Upstreams::new(settings.upstream.clone(), gateway.clock.clone(), counters.clone());
-        Self { settings, upstreams }
+        let upstreams = Upstreams::new(
+            settings.upstream.clone(),
+            gateway.clock.clone(),
+            counters.clone(),
+        );
+        Self {
+            settings,
+            upstreams,
+        }
     }
 }
 
@@ -315,21 +350,32 @@ pub(super) fn select(resource: &Resource, inquiry: &Inquiry) -> Option<Arc<Store
     if let [only] = resource.variants.as_slice() {
         return Some(only).filter(matches).cloned();
     }
-    let matching: smallvec::SmallVec<[&Arc<StoredResponse>; 4]> = resource.variants.iter().filter(matches).collect();
+    let matching: smallvec::SmallVec<[&Arc<StoredResponse>; 4]> =
+        resource.variants.iter().filter(matches).collect();
     if let [only] = matching.as_slice() {
         return Some(Arc::clone(only));
     }
-    let candidates = matching.iter().map(|stored| (&stored.head.headers, stored.head.freshness.date));
+    let candidates = matching
+        .iter()
+        .map(|stored| (&stored.head.headers, stored.head.freshness.date));
     prefer(headers, candidates).map(|best| matching[best].clone())
 }
 
 /// Whether an incomplete stored response has the part that the request wants; a complete one always does.
 fn holds_what_is_asked(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
     use crate::semantics::range::{RangeSelection, select};
-    let Content::Partial { ranges, .. } = &stored.content else { return true };
+    let Content::Partial { ranges, .. } = &stored.content else {
+        return true;
+    };
     let head = &stored.head;
     let length = ranges.complete_length();
-    let wanted = select(inquiry.method(), inquiry.headers(), head.status, &head.validators, length);
+    let wanted = select(
+        inquiry.method(),
+        inquiry.headers(),
+        head.status,
+        &head.validators,
+        length,
+    );
     matches!(wanted, RangeSelection::Single(range) if ranges.contains(range))
 }
 
