@@ -34,6 +34,8 @@ pub struct Upstream {
     pub max_idle: usize,
     /// How long a request waits for one of `max_connections`.
     pub queue_timeout: Duration,
+    /// Requests that wait for one at a time, to one server and over all workers; those beyond are refused.
+    pub max_waiting: usize,
     /// Bytes of a response's status line and fields together.
     pub max_head: usize,
     /// Certificates (PEM) trusted instead of the public ones.
@@ -56,6 +58,7 @@ impl Upstream {
             max_connections: 1024,
             max_idle: 64,
             queue_timeout: Duration::from_secs(5),
+            max_waiting: 1024,
             max_head: 64 << 10,
             ca_file: None,
             tls_name: None,
