@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, environment, tell};
+use super::{Exit, environment, signal, tell};
+use crate::clock::Clock;
 use crate::config::{AdminAddr, Config, ListenAddr, Overrides, ServerUrl, Source};
+use crate::instance::Instance;
 
 /// The file that is read when no other is named.
 const DEFAULT_FILE: &str = "config.toml";
@@ -46,8 +48,16 @@ pub fn main(arguments: &Arguments) -> Exit {
     }
 }
 
-fn serve(_config: Config) -> Exit {
-    Exit::Failure
+fn serve(config: Config) -> Exit {
+    let served =
+        Instance::bind(config, Clock::system()).and_then(|instance| instance.run(signal::end()));
+    match served {
+        Ok(_) => Exit::Success,
+        Err(error) => {
+            eprintln!("bookend: {error}");
+            Exit::Failure
+        }
+    }
 }
 
 impl Arguments {
