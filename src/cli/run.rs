@@ -49,12 +49,15 @@ pub fn main(arguments: &Arguments) -> Exit {
 }
 
 fn serve(config: Config) -> Exit {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let served =
         Instance::bind(config, Clock::system()).and_then(|instance| instance.run(signal::end()));
     match served {
         Ok(_) => Exit::Success,
         Err(error) => {
-            eprintln!("bookend: {error}");
+            tracing::error!(%error, "cannot run");
             Exit::Failure
         }
     }
