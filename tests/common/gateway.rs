@@ -1,20 +1,22 @@
 //! A whole gateway in this process: its own ports, its own store, its own clock if the test wants one.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bookend::clock::{Clock, ManualClock};
 use bookend::config::{Config, ListenAddr};
-use bookend::instance::Instance;
-use bookend::semantics::time::Timestamp;
-use bookend::server;
+use bookend::instance::{self, Instance};
+use bookend::proxy;
+use bookend::server::Outcome;
+use bookend::telemetry::counters::Counters;
 use tokio::sync::oneshot;
 
+use super::await_that;
 use super::client::{Answer, Client};
 use super::message::{Request, get};
 use super::origin::Origin;
-use super::await_that;
 
 /// What a gateway is started with: `Gateway::before(&origin).route("/books/{id}", "ttl = '5m'").start()`.
 pub struct Setup {
@@ -29,10 +31,10 @@ pub struct Setup {
 /// A running gateway. Dropping it drains and stops it; a gateway that does not end well fails the test.
 pub struct Gateway {
     addr: SocketAddr,
-    admin: SocketAddr,
+    shared: Arc<proxy::Gateway>,
     manual: Option<ManualClock>,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<Result<server::Outcome, server::Error>>>,
+    thread: Option<JoinHandle<Result<Outcome, instance::Error>>>,
 }
 
 impl Setup {
@@ -74,10 +76,14 @@ impl Setup {
 
     #[track_caller]
     pub fn start(self) -> Gateway {
-        let servers: Vec<_> = self.upstreams.iter().map(|url| format!("{url:?}")).collect();
+        let servers: Vec<_> = self
+            .upstreams
+            .iter()
+            .map(|url| format!("{url:?}"))
+            .collect();
         let toml = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n{}\n[upstream]\nservers = [{}]\n{}\n\
-             [cache]\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n{}",
+             [cache]\n{}\n[admin]\nlisten = \"off\"\n[log]\naccess = \"off\"\n{}",
             self.server,
             servers.join(", "),
             self.upstream,
@@ -116,7 +122,7 @@ impl Gateway {
     fn run(config: Config, clock: Clock, manual: Option<ManualClock>) -> Self {
         let instance = Instance::bind(config, clock).expect("free ports");
         let addr = tcp(&instance.addrs()[0]);
-        let admin = tcp(instance.admin_addr().expect("an admin listener"));
+        let shared = instance.gateway().clone();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             instance.run(async {
@@ -124,25 +130,18 @@ impl Gateway {
                 let _ = stopped.await;
             })
         });
-        let gateway = Self {
+        // Its port is taken: what connects before the workers accept has only to wait.
+        Self {
             addr,
-            admin,
+            shared,
             manual,
             stop: Some(stop),
             thread: Some(thread),
-        };
-        await_that("the gateway is ready", || {
-            Client::to(gateway.admin).get("/readyz").status == 200
-        });
-        gateway
+        }
     }
 
     pub fn addr(&self) -> SocketAddr {
         self.addr
-    }
-
-    pub fn admin_addr(&self) -> SocketAddr {
-        self.admin
     }
 
     pub fn url(&self) -> String {
@@ -172,32 +171,35 @@ impl Gateway {
             .advance(by);
     }
 
-    /// What `/metrics` says of it, over all its labels; panics when it is not there.
-    #[track_caller]
-    pub fn metric(&self, name: &str) -> u64 {
-        let text = Client::to(self.admin).get("/metrics").expect(200).text();
-        let values: Vec<f64> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix(name))
-            .filter(|rest| rest.starts_with([' ', '{']))
-            .filter_map(|rest| rest.rsplit(' ').next()?.parse().ok())
-            .collect();
-        assert!(!values.is_empty(), "{name} is not in {text}");
-        values.iter().sum::<f64>() as u64
+    /// A number that all workers count together: `gateway.sum(|counted| counted.followers.value())`.
+    pub fn sum(&self, read: impl Fn(&Counters) -> u64) -> u64 {
+        self.shared.metrics().sum(read)
     }
 
-    /// Waits until `/metrics` says that it is exactly `value`.
+    /// Waits until that number is exactly `value`.
     #[track_caller]
-    pub fn await_metric(&self, name: &str, value: u64) {
-        await_that(&format!("{name} = {value}"), || self.metric(name) == value);
+    pub fn await_sum(&self, value: u64, read: impl Fn(&Counters) -> u64) {
+        await_that(&format!("a sum of {value}"), || self.sum(&read) == value);
+    }
+
+    /// Waits until nothing is being fetched for the cache any more.
+    #[track_caller]
+    pub fn await_no_fills(&self) {
+        self.await_sum(0, |counted| counted.fills.value());
+    }
+
+    /// URIs that responses are stored for.
+    pub fn stored(&self) -> u64 {
+        self.shared.store().run_pending_tasks();
+        self.shared.store().resource_count()
     }
 
     /// Stops it as a signal would, and tells how it ended.
-    pub fn stop(mut self) -> server::Outcome {
+    pub fn stop(mut self) -> Outcome {
         self.end()
     }
 
-    fn end(&mut self) -> server::Outcome {
+    fn end(&mut self) -> Outcome {
         drop(self.stop.take());
         let thread = self.thread.take().expect("a gateway that runs");
         let outcome = thread.join().expect("a gateway that does not panic");
