@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use super::body::{Reader, SharedBody};
 use super::key::Key;
@@ -67,6 +67,8 @@ pub enum News {
     Unshared,
     /// The fill ended without any result.
     Abandoned,
+    /// The upstream answered a validation with this server error.
+    ServerError(StatusCode),
     Failed(Error),
 }
 
@@ -195,6 +197,7 @@ impl Follower {
             Stage::Settled(Settled::Stored(stored)) => News::Stored(stored.clone()),
             Stage::Settled(Settled::Unshared) => News::Unshared,
             Stage::Settled(Settled::Abandoned) => News::Abandoned,
+            Stage::Settled(Settled::ServerError(status)) => News::ServerError(*status),
             Stage::Settled(Settled::Failed(error)) => News::Failed(error.share()),
         })
     }

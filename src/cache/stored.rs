@@ -1,6 +1,7 @@
 //! A stored response, and the head that a fill and its readers share while the body is still coming. All that a
 //! look-up asks is worked out once, when the head arrives.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -41,7 +42,9 @@ pub struct Head {
     pub groups: Box<[Box<str>]>,
     /// Bytes of content, where the response declared them.
     pub content_length: Option<u64>,
-    /// The configuration it was reckoned under.
+    /// The origin's response, or the 304 that freshened it, came with an Age: it had been stored before.
+    pub came_aged: bool,
+    /// The version of the settings it was reckoned under.
     pub epoch: u64,
 }
 
@@ -49,6 +52,64 @@ impl Head {
     /// How long it has been here.
     pub fn resident(&self, now: Now) -> Duration {
         now.mono.since(self.received.mono)
+    }
+
+    /// The same head under an entity tag of the gateway's own.
+    pub fn with_etag(&self, tag: HeaderValue) -> Self {
+        let mut headers = self.headers.clone();
+        headers.insert(http::header::ETAG, tag);
+        Self {
+            validators: Validators::of(&headers),
+            headers,
+            ..self.copy()
+        }
+    }
+
+    /// The same head with the fields and the freshness that an update gave it.
+    pub fn freshened(&self, mut headers: HeaderMap, freshness: Freshness, received: Now) -> Self {
+        pack_fields(&mut headers);
+        Self {
+            validators: Validators::of(&headers),
+            headers,
+            freshness,
+            received,
+            ..self.copy()
+        }
+    }
+
+    /// The same head, to be served only after validation.
+    pub fn expired(&self) -> Self {
+        Self {
+            freshness: self.freshness.expired(),
+            ..self.copy()
+        }
+    }
+
+    /// The fields without a tag of the gateway's own, which the origin knows nothing of.
+    pub fn origin_fields(&self) -> Cow<'_, HeaderMap> {
+        if self.validators.etag.is_none() || self.validators.etag == self.origin_validators.etag {
+            return Cow::Borrowed(&self.headers);
+        }
+        let mut headers = self.headers.clone();
+        headers.remove(http::header::ETAG);
+        Cow::Owned(headers)
+    }
+
+    fn copy(&self) -> Self {
+        Self {
+            status: self.status,
+            headers: self.headers.clone(),
+            validators: self.validators.clone(),
+            origin_validators: self.origin_validators.clone(),
+            freshness: self.freshness,
+            received: self.received,
+            variant: self.variant.clone(),
+            digest: self.digest,
+            groups: self.groups.clone(),
+            content_length: self.content_length,
+            came_aged: self.came_aged,
+            epoch: self.epoch,
+        }
     }
 
     /// Bytes of memory it holds, about.
@@ -229,5 +290,7 @@ pub enum Settled {
     Unshared,
     /// Nobody brought it to an end: somebody else may try.
     Abandoned,
+    /// The upstream answered a validation with this server error.
+    ServerError(StatusCode),
     Failed(Error),
 }

@@ -101,8 +101,15 @@ impl Body {
     /// Content in one piece.
     pub fn full(bytes: Bytes, counters: &Counters) -> Self {
         counters.bytes_sent.add(bytes.len() as u64);
-        let source = if bytes.is_empty() { Source::Empty } else { Source::One(bytes) };
-        Self { source, trail: None }
+        let source = if bytes.is_empty() {
+            Source::Empty
+        } else {
+            Source::One(bytes)
+        };
+        Self {
+            source,
+            trail: None,
+        }
     }
 
     /// Content in pieces.
@@ -121,7 +128,12 @@ impl Body {
     }
 
     /// The content of a fill from its first byte; `length` is its length if that is known.
-    pub fn fill(reader: Reader, length: Option<u64>, follower: Option<Following>, counters: Arc<Counters>) -> Self {
+    pub fn fill(
+        reader: Reader,
+        length: Option<u64>,
+        follower: Option<Following>,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self::of_fill(reader, (0, length), true, follower, counters)
     }
 
@@ -176,7 +188,10 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
         let frame = ready!(this.source.poll_frame(cx));
         if let Some(trail) = &mut this.trail {
@@ -202,7 +217,9 @@ impl HttpBody for Body {
             Source::Empty => SizeHint::with_exact(0),
             Source::One(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Pieces(pieces) => SizeHint::with_exact(pieces.left),
-            Source::Fill(body) => body.left.map_or_else(SizeHint::default, SizeHint::with_exact),
+            Source::Fill(body) => body
+                .left
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
             Source::Upstream(passed) => passed.body.size_hint(),
         }
     }
@@ -235,7 +252,9 @@ impl Source {
             Self::Fill(body) => body.poll_frame(cx),
             Self::Upstream(passed) => {
                 let frame = ready!(Pin::new(&mut passed.body).poll_frame(cx));
-                if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref))
+                if let Some(Ok(data)) = frame
+                    .as_ref()
+                    .map(|frame| frame.as_ref().map(Frame::data_ref))
                     && let Some(data) = data
                 {
                     passed.counters.0.bytes_sent.add(data.len() as u64);

@@ -14,7 +14,12 @@ use crate::telemetry::counters::Counters;
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// The response that reports `error`; Via, Date and Cache-Status are added by whoever sends it.
-pub fn respond(error: &Error, method: &Method, identity: &Identity, counters: &Counters) -> Response<Body> {
+pub fn respond(
+    error: &Error,
+    method: &Method,
+    identity: &Identity,
+    counters: &Counters,
+) -> Response<Body> {
     counters.errors.inc();
     let status = error.kind().status();
     let problem = problem(error, status);
@@ -25,7 +30,10 @@ pub fn respond(error: &Error, method: &Method, identity: &Identity, counters: &C
     });
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if error.side() != Side::Downstream {
         proxy_status(headers, error, identity);
@@ -61,7 +69,13 @@ fn proxy_status(headers: &mut HeaderMap, error: &Error, identity: &Identity) {
     let details: String = error
         .explanation()
         .chars()
-        .map(|c| if matches!(c, ' '..='~') && !matches!(c, '"' | '\\') { c } else { '?' })
+        .map(|c| {
+            if matches!(c, ' '..='~') && !matches!(c, '"' | '\\') {
+                c
+            } else {
+                '?'
+            }
+        })
         .collect();
     let kind = error.kind().proxy_status_type();
     let value = format!("{}; error={kind}; details=\"{details}\"", identity.sf_name);
