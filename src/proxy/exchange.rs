@@ -291,8 +291,8 @@ impl Exchange {
         self.worker.counters.misses.inc();
         let detail = match why {
             NotShared::Rule(reason) => Some(Detail::NotStored(reason)),
-            NotShared::TooLarge => Some(Detail::Token("too-large")),
-            NotShared::UnverifiedEnd => Some(Detail::Token("unverified-end")),
+            NotShared::TooLarge => Some(Detail::Other("too-large")),
+            NotShared::UnverifiedEnd => Some(Detail::Other("unverified-end")),
             NotShared::ServerError => None,
         };
         self.forwarded(response, question.reason, detail)

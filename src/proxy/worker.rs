@@ -190,7 +190,7 @@ impl Worker {
             Reuse::Fresh { age, ttl } => (age, ttl, None),
             Reuse::Stale { age, ttl, why } => (age, ttl, Some(Detail::Stale(why))),
             Reuse::StaleWhileRevalidate { age, ttl } => {
-                (age, ttl, Some(Detail::Token("stale-while-revalidate")))
+                (age, ttl, Some(Detail::Other("stale-while-revalidate")))
             }
             Reuse::Validate { reason, .. } => {
                 return self.ask(inquiry, reason.forward(), resource, selected);
