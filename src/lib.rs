@@ -2,9 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cache;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod error;
+pub mod proxy;
 pub mod semantics;
+pub mod server;
 pub mod telemetry;
 pub mod upstream;

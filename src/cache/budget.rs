@@ -1,0 +1,109 @@
+//! The one byte budget. Whoever keeps bytes of a response holds a [`Token`] for them, from the first byte of a body in
+//! flight to the last reader of an evicted response, so that what moka forgets is not forgotten here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many bytes may be held, and how many are.
+#[derive(Debug)]
+pub struct Budget {
+    limit: u64,
+    used: AtomicU64,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes.
+    pub fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            used: AtomicU64::new(0),
+        })
+    }
+
+    /// Bytes held now.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let take = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_ok()
+    }
+}
+
+/// A share of a [`Budget`], given back when it drops.
+#[derive(Debug)]
+pub struct Token {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Token {
+    /// A share of nothing, to be grown.
+    pub fn empty(budget: &Arc<Budget>) -> Self {
+        Self {
+            budget: budget.clone(),
+            bytes: 0,
+        }
+    }
+
+    /// A share of `bytes`; `None` when the budget has not that much left.
+    pub fn take(budget: &Arc<Budget>, bytes: u64) -> Option<Self> {
+        budget.take(bytes).then(|| Self {
+            budget: budget.clone(),
+            bytes,
+        })
+    }
+
+    /// Takes `bytes` more; false, and unchanged, when the budget has not that much left.
+    #[must_use]
+    pub fn grow(&mut self, bytes: u64) -> bool {
+        let grown = self.budget.take(bytes);
+        if grown {
+            self.bytes += bytes;
+        }
+        grown
+    }
+
+    /// Gives back all but `bytes`.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        let surplus = self.bytes.saturating_sub(bytes);
+        self.budget.used.fetch_sub(surplus, Ordering::Relaxed);
+        self.bytes -= surplus;
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_given_back() {
+        let budget = Budget::new(100);
+        let mut token = Token::take(&budget, 60).unwrap();
+        assert!(!token.grow(41));
+        assert!(token.grow(40));
+        assert!(Token::take(&budget, 1).is_none());
+        token.shrink_to(10);
+        assert_eq!(budget.used(), 10);
+        drop(token);
+        assert_eq!(budget.used(), 0);
+        assert!(Token::take(&budget, u64::MAX).is_none());
+    }
+}

@@ -1,0 +1,10 @@
+//! Where responses live: keys, stored responses, the store, bodies that are still coming, and the collapse of
+//! concurrent misses. Knows nothing of connections.
+
+pub mod body;
+pub mod budget;
+pub mod collapse;
+pub mod index;
+pub mod key;
+pub mod store;
+pub mod stored;

@@ -1,0 +1,196 @@
+//! The life of one connection: its first bytes show the protocol, hyper speaks it, and what the worker decides in the
+//! meantime is obeyed between two polls of hyper.
+
+use std::borrow::Borrow;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+
+use super::Peer;
+use super::deadline::Overdue;
+use super::exchange::{Content, Exchange};
+use super::io::Io;
+use super::protocol::{Protocols, Sniffed, sniff};
+use super::refusal;
+use super::state::{Ending, Orders, Protocol, State, Verdict};
+use super::{BoxError, Service};
+use crate::error::{Error, ErrorKind};
+
+/// Serves one connection to its end.
+pub(super) async fn serve<S: Service>(
+    mut io: Io,
+    peer: Rc<Peer>,
+    service: Rc<S>,
+    protocols: Rc<Protocols>,
+) {
+    let Ok(protocol) = choose(&mut io).await else {
+        return;
+    };
+    let state = io.state().clone();
+    state.speaks(protocol);
+    let ended = match protocol {
+        Protocol::Http2 => serve_http2(io, &state, peer.clone(), service, protocols).await,
+        Protocol::Http1 | Protocol::Unknown => {
+            serve_http1(io, &state, &peer, &service, &protocols).await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(peer = ?peer.addr, %error, "connection ended");
+    }
+}
+
+/// Reads until the first bytes show the protocol. Fails when the client closes without a byte, or when the worker has
+/// decided against the connection.
+async fn choose(io: &mut Io) -> io::Result<Protocol> {
+    poll_fn(|cx| {
+        io.state().watch(cx);
+        loop {
+            if io.state().verdict() != Verdict::Carry {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            let grown = ready!(io.poll_sniff(cx))?;
+            match sniff(io.sniffed()) {
+                Sniffed::Http2 => return Poll::Ready(Ok(Protocol::Http2)),
+                Sniffed::Unclear if grown => {}
+                Sniffed::Unclear if io.sniffed().is_empty() => {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                // Where the client closed early, HTTP/1 says what is wrong with what it left.
+                Sniffed::Http1 | Sniffed::Unclear => return Poll::Ready(Ok(Protocol::Http1)),
+            }
+        }
+    })
+    .await
+}
+
+async fn serve_http1<S: Service>(
+    io: Io,
+    state: &Rc<State>,
+    peer: &Rc<Peer>,
+    service: &Rc<S>,
+    protocols: &Protocols,
+) -> Result<(), BoxError> {
+    let exchange = service_fn(|request| exchange(request, state, peer, service, protocols));
+    let mut connection = protocols.http1.serve_connection(TokioIo::new(io), exchange);
+    let ended = drive(state, Pin::new(&mut connection), |connection| {
+        connection.graceful_shutdown();
+    })
+    .await;
+    let refused = match (state.ending(), state.verdict()) {
+        (Ending::Refusal(status), _) => Some(refusal::kind_of(status)),
+        (_, Verdict::Overdue(Overdue::Head)) if ended.is_err() => Some(ErrorKind::RequestTimeout),
+        _ => None,
+    };
+    let Some(kind) = refused else {
+        return Ok(ended?);
+    };
+    let mut error = Error::downstream(kind);
+    if let Err(cause) = ended {
+        error = error.because(cause);
+    }
+    let Some(message) = refusal::message(service.refuse(peer, error)).await else {
+        return Ok(());
+    };
+    state.refuses();
+    let mut io = connection.into_parts().io.into_inner();
+    let farewell = pin!(async {
+        io.write_all(&message).await?;
+        io.flush().await?;
+        io.shutdown().await
+    });
+    Ok(drive(state, farewell, |_| ()).await?)
+}
+
+async fn serve_http2<S: Service>(
+    io: Io,
+    state: &Rc<State>,
+    peer: Rc<Peer>,
+    service: Rc<S>,
+    protocols: Rc<Protocols>,
+) -> Result<(), BoxError> {
+    let builder = protocols.http2.builder(state);
+    let exchanges = state.clone();
+    let exchange = service_fn(move |request| {
+        let (peer, service) = (peer.clone(), service.clone());
+        exchange(request, &exchanges, peer, service, &protocols)
+    });
+    let connection = pin!(builder.serve_connection(TokioIo::new(io), exchange));
+    drive(state, connection, |connection| {
+        connection.graceful_shutdown()
+    })
+    .await?;
+    Ok(())
+}
+
+/// Polls `connection` to its end, and tells it once when it is to take no further request; drops out when all is to
+/// stop.
+async fn drive<C, E>(
+    state: &State,
+    mut connection: Pin<&mut C>,
+    wind_down: impl Fn(Pin<&mut C>),
+) -> Result<(), E>
+where
+    C: Future<Output = Result<(), E>>,
+{
+    let mut told = false;
+    poll_fn(|cx| {
+        state.watch(cx);
+        loop {
+            if state.orders() == Orders::Stop {
+                return Poll::Ready(Ok(()));
+            }
+            // Before it is told: a request that has just arrived is still answered.
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
+            if told || state.orders() != Orders::WindDown {
+                return Poll::Pending;
+            }
+            told = true;
+            state.winds_down();
+            wind_down(connection.as_mut());
+        }
+    })
+    .await
+}
+
+/// One request, from its head to its response's.
+fn exchange<S, P, W>(
+    request: Request<Incoming>,
+    state: &Rc<State>,
+    peer: P,
+    service: W,
+    protocols: &Protocols,
+) -> impl Future<Output = Result<Response<Content<S::Body>>, Infallible>> + use<S, P, W>
+where
+    S: Service,
+    P: Borrow<Rc<Peer>>,
+    W: Borrow<Rc<S>>,
+{
+    let exchange = Exchange::begin(state);
+    let excess = protocols.excess(request.uri(), request.headers());
+    async move {
+        let (peer, service) = (peer.borrow(), service.borrow());
+        let mut response = match excess {
+            None => service.handle(peer, request).await,
+            Some(kind) => service.refuse(peer, Error::downstream(kind)),
+        };
+        let state = exchange.state();
+        if state.protocol() == Protocol::Http1 && state.orders() == Orders::WindDown {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response.map(|body| exchange.carry(body)))
+    }
+}

@@ -1,0 +1,84 @@
+//! One request and its response, as the connection's deadlines see them.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::state::{State, Stream};
+
+/// Counts as a request in flight until it is dropped: with the handler's future, or at the end of the response.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    state: Rc<State>,
+    /// On HTTP/2 only.
+    stream: Option<Rc<Stream>>,
+}
+
+impl Exchange {
+    pub fn begin(state: &Rc<State>) -> Self {
+        Self {
+            state: state.clone(),
+            stream: state.exchange_begins(),
+        }
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Ties the exchange to the content of its response.
+    pub fn carry<B>(self, body: B) -> Content<B> {
+        Content {
+            body,
+            exchange: self,
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.state.exchange_ends(self.stream.as_ref());
+    }
+}
+
+/// The content of a response on its way to the client.
+#[derive(Debug)]
+pub(super) struct Content<B> {
+    body: B,
+    exchange: Exchange,
+}
+
+impl<B> Body for Content<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        if let Some(stream) = &this.exchange.stream {
+            // hyper asks for the next frame when the stream's window has room again.
+            stream.holds(this.exchange.state(), frame.is_ready());
+        }
+        if let Poll::Ready(Some(Err(_))) = &frame {
+            this.exchange.state.content_failed();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,265 @@
+//! The bytes of one connection: passed between hyper and the socket without a copy, while the connection's state
+//! learns of each step. Where a deadline has passed, reading or writing fails here, so that hyper ends in its own way.
+
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http::StatusCode;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::state::{Ending, State};
+
+/// A socket of either family.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A socket that tells its connection's state what happens.
+#[derive(Debug)]
+pub(super) struct Io {
+    socket: Socket,
+    /// Bytes that were read to find the protocol, and that hyper has not seen yet.
+    sniffed: Bytes,
+    state: Rc<State>,
+}
+
+/// The most that one look at a connection's first bytes takes: a usual request head, whole.
+const SNIFF: usize = 2048;
+
+impl Io {
+    pub fn new(socket: Socket, state: Rc<State>) -> Self {
+        Self {
+            socket,
+            sniffed: Bytes::new(),
+            state,
+        }
+    }
+
+    pub fn state(&self) -> &Rc<State> {
+        &self.state
+    }
+
+    /// Reads more of the connection's first bytes; false at their end. They are kept for hyper to read again.
+    pub fn poll_sniff(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut room = [0; SNIFF];
+        let mut buf = ReadBuf::new(&mut room);
+        buf.put_slice(&self.sniffed);
+        ready!(self.socket.poll_read(cx, &mut buf))?;
+        let grown = buf.filled().len() - self.sniffed.len();
+        self.state.has_read(grown);
+        if grown > 0 {
+            self.sniffed = Bytes::copy_from_slice(buf.filled());
+        }
+        Poll::Ready(Ok(grown > 0))
+    }
+
+    /// The first bytes, as far as they have come: fewer than [`SNIFF`] while the protocol is unclear.
+    pub fn sniffed(&self) -> &[u8] {
+        &self.sniffed
+    }
+
+    fn replay(&mut self, buf: &mut ReadBuf<'_>) {
+        let n = self.sniffed.len().min(buf.remaining());
+        buf.put_slice(&self.sniffed[..n]);
+        self.sniffed.advance(n);
+        if self.sniffed.is_empty() {
+            self.sniffed = Bytes::new();
+        }
+    }
+
+    /// Takes what hyper would answer to a head that it cannot read.
+    fn intercept(&self, bytes: &[u8]) {
+        // hyper's words begin "HTTP/1.1 400 ".
+        let status = bytes
+            .get(9..12)
+            .and_then(|digits| StatusCode::from_bytes(digits).ok())
+            .unwrap_or(StatusCode::BAD_REQUEST);
+        self.state.ends(Ending::Refusal(status));
+    }
+
+    fn check_write(&self) -> io::Result<()> {
+        if self.state.is_write_overdue() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
+
+    fn note_write(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Ready(Ok(_)) => self.state.has_written(),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.state.waits_to_write(),
+        }
+        written
+    }
+
+    /// Looks whether the client is still there while it waits for a response.
+    fn poll_probe(&self, cx: &mut Context<'_>) -> io::Result<()> {
+        let (read_closed, gone) = match self.socket.poll_closed(cx)? {
+            Poll::Ready(closed) => closed,
+            Poll::Pending => return Ok(()),
+        };
+        if gone || (read_closed && self.state.is_half_closed_too_long()) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.sniffed.is_empty() {
+            this.replay(buf);
+            return Poll::Ready(Ok(()));
+        }
+        if this.state.is_read_overdue() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let before = buf.filled().len();
+        let read = this.socket.poll_read(cx, buf);
+        match &read {
+            Poll::Ready(Ok(())) => this.state.has_read(buf.filled().len() - before),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => this.state.waits_to_read(),
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.check_write()?;
+        if this.state.is_quiet() {
+            this.intercept(buf);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let written = this.socket.poll_write(cx, buf);
+        this.note_write(written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.check_write()?;
+        if this.state.is_quiet() {
+            this.intercept(bufs.first().map_or(&[], |buf| buf));
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+        }
+        let written = this.socket.poll_write_vectored(cx, bufs);
+        this.note_write(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// hyper calls this when its own buffer is empty; the sockets have none.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.state.has_flushed();
+        if self.state.takes_probe() {
+            self.poll_probe(cx)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Closes in stages (RFC 9112 §9.6): our side first, then the rest once the client has closed or its time is up.
+    /// Closing at once would reset the connection if the client still sends, and the reset could overtake our last
+    /// response.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        match this.state.ending() {
+            Ending::Staged if !this.state.is_linger_over() => {}
+            _ => return Poll::Ready(Ok(())),
+        }
+        ready!(this.socket.poll_shutdown(cx))?;
+        this.state.lingers();
+        let mut room = [0; SNIFF];
+        loop {
+            let mut buf = ReadBuf::new(&mut room);
+            match ready!(this.socket.poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => {}
+                Ok(()) | Err(_) => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        if self.state.must_reset() {
+            self.socket.reset_on_close();
+        }
+    }
+}
+
+impl Socket {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+            Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+        }
+    }
+
+    /// Whether the client has closed its side, and whether it takes nothing any more either. The events say so, no
+    /// byte is read.
+    fn poll_closed(&self, cx: &mut Context<'_>) -> io::Result<Poll<(bool, bool)>> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let ready = match self {
+            Self::Tcp(socket) => pin!(socket.ready(interest)).poll(cx),
+            Self::Unix(socket) => pin!(socket.ready(interest)).poll(cx),
+        };
+        Ok(ready?.map(|ready| (ready.is_read_closed(), ready.is_write_closed())))
+    }
+
+    /// Makes closing a TCP reset. A Unix socket has none: there, only the framing shows an aborted message.
+    fn reset_on_close(&self) {
+        if let Self::Tcp(socket) = self {
+            // Fails only when the client has reset the connection before us.
+            let _ = socket.set_zero_linger();
+        }
+    }
+}

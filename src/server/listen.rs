@@ -1,0 +1,171 @@
+//! Addresses are taken here, before any worker runs: a mistake shows at once, and port 0 has its number.
+
+use std::fs;
+use std::io;
+use std::net::{self, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net as unix;
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::Error;
+use crate::config::ListenAddr;
+
+/// Connections that wait to be accepted; the system's own limit (`net.core.somaxconn`) may be lower.
+const BACKLOG: i32 = 4096;
+
+/// The listeners of a server, a set for each worker.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    addrs: Vec<ListenAddr>,
+    sets: Vec<Vec<Listener>>,
+    files: Vec<SocketFile>,
+}
+
+/// One listener of one worker.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(net::TcpListener),
+    Unix(unix::UnixListener),
+}
+
+impl Listeners {
+    pub fn bind(addrs: &[ListenAddr], workers: usize) -> Result<Self, Error> {
+        let mut listeners = Self {
+            addrs: Vec::with_capacity(addrs.len()),
+            sets: (0..workers).map(|_| Vec::new()).collect(),
+            files: Vec::new(),
+        };
+        for addr in addrs {
+            let taken = match addr {
+                ListenAddr::Tcp(at) => listeners.add_tcp(*at, is_v6_only(*at, addrs)),
+                ListenAddr::Unix(path) => listeners.add_unix(path),
+            };
+            taken.map_err(|source| Error::Listen {
+                addr: addr.clone(),
+                source,
+            })?;
+        }
+        Ok(listeners)
+    }
+
+    pub fn addrs(&self) -> &[ListenAddr] {
+        &self.addrs
+    }
+
+    /// A set of listeners a worker, and the socket files to keep until the end.
+    pub fn into_parts(self) -> (Vec<Vec<Listener>>, Vec<SocketFile>) {
+        (self.sets, self.files)
+    }
+
+    /// The first listener takes the port alone, so that a port in use is an error; only then may its siblings share
+    /// it.
+    fn add_tcp(&mut self, addr: SocketAddr, v6_only: bool) -> io::Result<()> {
+        let mut shared = None;
+        for set in &mut self.sets {
+            let listener = match shared {
+                None => {
+                    let first = tcp(addr, v6_only, false)?;
+                    shared = first.local_addr()?.as_socket();
+                    first.set_reuse_port(true)?;
+                    first
+                }
+                Some(addr) => tcp(addr, v6_only, true)?,
+            };
+            set.push(Listener::Tcp(listener.into()));
+        }
+        self.addrs.push(ListenAddr::Tcp(shared.unwrap_or(addr)));
+        Ok(())
+    }
+
+    /// The workers share one Unix listener: its kind knows no SO_REUSEPORT.
+    fn add_unix(&mut self, path: &Path) -> io::Result<()> {
+        remove_stale(path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&socket2::SockAddr::unix(path)?)?;
+        self.files.push(SocketFile::of(path)?);
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        for set in &mut self.sets {
+            set.push(Listener::Unix(socket.try_clone()?.into()));
+        }
+        self.addrs.push(ListenAddr::Unix(path.to_owned()));
+        Ok(())
+    }
+}
+
+fn tcp(addr: SocketAddr, v6_only: bool, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(v6_only)?;
+    }
+    // Connections of an earlier run may still be in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    // What it accepts inherits this.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// `[::]` takes IPv4 clients too, unless an IPv4 address with the same port is listed beside it.
+fn is_v6_only(addr: SocketAddr, all: &[ListenAddr]) -> bool {
+    addr.port() != 0
+        && all.iter().any(|other| {
+            matches!(other, ListenAddr::Tcp(other) if other.is_ipv4() && other.port() == addr.port())
+        })
+}
+
+/// Removes the socket file of a gateway that did not end well; one on which somebody listens is an error.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "a file that is no socket is there",
+            ));
+        }
+        Ok(_) => {}
+    }
+    match unix::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        // Even one that does not let us in, or has no room now, is somebody's.
+        Ok(_) | Err(_) => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+/// Removes the socket file when it is dropped, if it is still the one that was made.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            identity: identity(path)?,
+        })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|found| found == self.identity)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove the socket file");
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}

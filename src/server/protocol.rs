@@ -1,0 +1,192 @@
+//! Which HTTP a connection speaks, and with what limits.
+
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{HeaderMap, Uri};
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::TokioTimer;
+
+use super::state::State;
+use crate::config;
+use crate::error::ErrorKind;
+
+/// RFC 9113 §3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a connection's first bytes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sniffed {
+    Http1,
+    Http2,
+    /// More bytes are needed.
+    Unclear,
+}
+
+/// Tells the protocols apart by HTTP/2's preface; everything else is left for HTTP/1 to judge.
+pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
+    let n = bytes.len().min(PREFACE.len());
+    if bytes[..n] != PREFACE[..n] {
+        Sniffed::Http1
+    } else if n == PREFACE.len() {
+        Sniffed::Http2
+    } else {
+        Sniffed::Unclear
+    }
+}
+
+/// The most field lines that hyper reads without an allocation a request.
+const HYPER_FIELDS: usize = 100;
+
+/// The least that hyper's HTTP/1 buffer may be.
+const HYPER_BUFFER: usize = 8 << 10;
+
+/// The most that a connection buffers of content in either direction; a head larger than that still fits.
+const CONTENT_BUFFER: usize = 64 << 10;
+
+/// Both kinds of connection, set up once a worker.
+#[derive(Debug)]
+pub(super) struct Protocols {
+    pub http1: http1::Builder,
+    pub http2: Http2Limits,
+    max_uri: usize,
+    max_fields: usize,
+}
+
+impl Protocols {
+    pub fn new(config: &config::Server) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1
+            .keep_alive(true)
+            // hyper takes a client's end for its leave, and would drop the answer to one that only half-closed. The
+            // tick looks for those that left.
+            .half_close(true)
+            .max_buf_size(config.max_head.max(CONTENT_BUFFER).max(HYPER_BUFFER))
+            .max_header_size(config.max_head)
+            // A missing Date is stamped when a response is received (RFC 9110 §6.6.1).
+            .auto_date_header(false)
+            // It would copy bodies, and lift the cap of the write buffer.
+            .pipeline_flush(false)
+            // It boxes a timer a request; the tick does its work.
+            .header_read_timeout(None);
+        if config.max_fields != HYPER_FIELDS {
+            http1.max_headers(config.max_fields);
+        }
+        Self {
+            http1,
+            http2: Http2Limits::new(config),
+            max_uri: config.max_uri,
+            max_fields: config.max_fields,
+        }
+    }
+}
+
+impl Protocols {
+    /// What about a request's head is over our limits and not over hyper's.
+    pub fn excess(&self, uri: &Uri, fields: &HeaderMap) -> Option<ErrorKind> {
+        let target = uri
+            .path_and_query()
+            .map_or(0, |target| target.as_str().len());
+        if target > self.max_uri {
+            Some(ErrorKind::UriTooLong)
+        } else if fields.len() > self.max_fields {
+            Some(ErrorKind::HeadTooLarge)
+        } else {
+            None
+        }
+    }
+}
+
+/// Limits of an HTTP/2 connection. hyper's builder holds the executor, which is the connection's own: so one is made
+/// for each connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Http2Limits {
+    streams: u32,
+    stream_window: u32,
+    connection_window: u32,
+    header_list: u32,
+}
+
+/// Streams that a client may reset before we have looked at them, and streams that we may have had to reset for its
+/// errors, before the connection is closed (CVE-2023-44487 and its kin).
+const RESETS_PENDING: usize = 20;
+const RESETS_OF_OURS: usize = 256;
+
+/// How often a silent client is asked whether it is there, and how long it has for the answer.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PONG_WITHIN: Duration = Duration::from_secs(20);
+
+impl Http2Limits {
+    fn new(config: &config::Server) -> Self {
+        Self {
+            streams: config.http2.max_concurrent_streams,
+            stream_window: config.http2.stream_window,
+            connection_window: config.http2.connection_window,
+            header_list: u32::try_from(config.max_head).unwrap_or(u32::MAX),
+        }
+    }
+
+    pub fn builder(&self, state: &Rc<State>) -> http2::Builder<StreamTasks> {
+        let mut builder = http2::Builder::new(StreamTasks(state.clone()));
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PONG_WITHIN)
+            .max_concurrent_streams(self.streams)
+            .initial_stream_window_size(self.stream_window)
+            .initial_connection_window_size(self.connection_window)
+            .max_header_list_size(self.header_list)
+            .max_send_buf_size(CONTENT_BUFFER)
+            .max_pending_accept_reset_streams(RESETS_PENDING)
+            .max_local_error_reset_streams(RESETS_OF_OURS)
+            .auto_date_header(false);
+        builder
+    }
+}
+
+/// Runs the streams of one HTTP/2 connection on its worker's thread.
+#[derive(Clone, Debug)]
+pub(super) struct StreamTasks(Rc<State>);
+
+impl<F> Executor<F> for StreamTasks
+where
+    F: Future<Output = ()> + 'static,
+{
+    fn execute(&self, stream: F) {
+        let task = tokio::task::spawn_local(stream);
+        self.0.adopts(task.abort_handle());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_show_the_protocol() {
+        for (bytes, expected) in [
+            (&b""[..], Sniffed::Unclear),
+            (b"P", Sniffed::Unclear),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r", Sniffed::Unclear),
+            (PREFACE, Sniffed::Http2),
+            (
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04",
+                Sniffed::Http2,
+            ),
+            (b"PRI * HTTP/1.1\r\n", Sniffed::Http1),
+            (b"PRI * HTTP/2.0\r\n\r\nXX", Sniffed::Http1),
+            (b"POST / HTTP/1.1\r\n", Sniffed::Http1),
+            (b"G", Sniffed::Http1),
+            (b"\x16\x03\x01", Sniffed::Http1),
+        ] {
+            assert_eq!(
+                sniff(bytes),
+                expected,
+                "{:?}",
+                bytes.escape_ascii().to_string()
+            );
+        }
+    }
+}

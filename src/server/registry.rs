@@ -1,0 +1,149 @@
+//! The connections of one worker.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+
+use super::deadline::Deadlines;
+use super::state::{State, Verdict};
+
+/// All connections of a worker, in no order.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    states: RefCell<Vec<Rc<State>>>,
+    emptied: Notify,
+}
+
+impl Registry {
+    /// Keeps `state` until the membership is dropped.
+    pub fn join(self: &Rc<Self>, state: Rc<State>) -> Membership {
+        let mut states = self.states.borrow_mut();
+        state.index.set(states.len());
+        states.push(state.clone());
+        Membership {
+            registry: self.clone(),
+            state,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.states.borrow().len()
+    }
+
+    /// Compares each connection with its deadlines.
+    pub fn look(&self, deadlines: &Deadlines) {
+        for state in self.states.borrow().iter() {
+            state.look(deadlines);
+        }
+    }
+
+    /// Lets each connection see that the worker drains.
+    pub fn wake_all(&self) {
+        for state in self.states.borrow().iter() {
+            state.wake();
+        }
+    }
+
+    /// Ends each connection, whatever it is doing.
+    pub fn cut_all(&self) {
+        for state in self.states.borrow().iter() {
+            state.decide(Verdict::Cut);
+        }
+    }
+
+    /// Closes the connection that has been idle for longest; false when none is idle.
+    pub fn evict(&self) -> bool {
+        let states = self.states.borrow();
+        let longest = states
+            .iter()
+            .filter_map(|state| Some((state.idle_since()?, state)))
+            .min_by_key(|(since, _)| *since);
+        match longest {
+            Some((_, state)) => {
+                state.decide(Verdict::Evicted);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Done when no connection is left.
+    pub async fn emptied(&self) {
+        while self.len() > 0 {
+            self.emptied.notified().await;
+        }
+    }
+}
+
+/// A connection's place in its registry.
+#[derive(Debug)]
+pub(super) struct Membership {
+    registry: Rc<Registry>,
+    state: Rc<State>,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let mut states = self.registry.states.borrow_mut();
+        let index = self.state.index.get();
+        states.swap_remove(index);
+        if let Some(moved) = states.get(index) {
+            moved.index.set(index);
+        }
+        if states.is_empty() {
+            self.registry.emptied.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::state::{Beat, Protocol};
+
+    fn connection(beat: &Rc<Beat>) -> Rc<State> {
+        let state = State::new(beat.clone());
+        state.speaks(Protocol::Http1);
+        Rc::new(state)
+    }
+
+    #[test]
+    fn members_leave_in_any_order() {
+        let registry = Rc::<Registry>::default();
+        let beat = Rc::<Beat>::default();
+        let mut members: Vec<_> = (0..5).map(|_| registry.join(connection(&beat))).collect();
+        for at in [1, 3, 0, 1, 0] {
+            members.remove(at);
+            assert_eq!(registry.len(), members.len());
+            for member in &members {
+                let states = registry.states.borrow();
+                assert!(Rc::ptr_eq(&states[member.state.index.get()], &member.state));
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_idle_leaves_first_and_a_busy_one_never() {
+        let registry = Rc::<Registry>::default();
+        let beat = Rc::<Beat>::default();
+        let states: Vec<_> = (0..3).map(|_| connection(&beat)).collect();
+        let _members: Vec<_> = states
+            .iter()
+            .map(|state| registry.join(state.clone()))
+            .collect();
+        for (at, state) in states.iter().enumerate() {
+            beat.now.set(100 - at as u64);
+            state.exchange_begins();
+            if at > 0 {
+                state.exchange_ends(None);
+            }
+        }
+        assert!(registry.evict());
+        assert_eq!(states[2].verdict(), Verdict::Evicted);
+        assert!(registry.evict());
+        assert_eq!(states[1].verdict(), Verdict::Evicted);
+        assert!(!registry.evict());
+        assert_eq!(states[0].verdict(), Verdict::Carry);
+    }
+}

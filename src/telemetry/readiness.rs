@@ -1,0 +1,37 @@
+//! Whether the gateway takes requests: what `/readyz` tells a load balancer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Where a server is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Its workers do not accept yet.
+    Starting,
+    Ready,
+    /// It finishes what it has, and takes nothing new.
+    Draining,
+}
+
+/// The stage of one server; clones agree.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<AtomicU8>);
+
+impl Readiness {
+    pub fn set(&self, stage: Stage) {
+        let value = match stage {
+            Stage::Starting => 0,
+            Stage::Ready => 1,
+            Stage::Draining => 2,
+        };
+        self.0.store(value, Ordering::Release);
+    }
+
+    pub fn stage(&self) -> Stage {
+        match self.0.load(Ordering::Acquire) {
+            0 => Stage::Starting,
+            1 => Stage::Ready,
+            _ => Stage::Draining,
+        }
+    }
+}
