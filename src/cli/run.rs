@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, environment, tell};
+use super::{Exit, environment, signal, tell};
 use crate::clock::Clock;
 use crate::config::{AdminAddr, Config, ListenAddr, Overrides, ServerUrl, Source};
-use crate::proxy::{Gateway, Worker};
-use crate::server::Server;
+use crate::instance::Instance;
 
 /// The file that is read when no other is named.
 const DEFAULT_FILE: &str = "config.toml";
@@ -53,41 +52,14 @@ fn serve(config: Config) -> Exit {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
-    match start(config) {
-        Ok(()) => Exit::Success,
+    let served =
+        Instance::bind(config, Clock::system()).and_then(|instance| instance.run(signal::end()));
+    match served {
+        Ok(_) => Exit::Success,
         Err(error) => {
             tracing::error!(%error, "cannot run");
             Exit::Failure
         }
-    }
-}
-
-fn start(config: Config) -> Result<(), Box<dyn std::error::Error>> {
-    let clock = Clock::system();
-    let server = Server::bind(&config.server)?;
-    let gateway = Gateway::new(config, server.workers(), clock.clone())?;
-    let metrics = gateway.metrics().clone();
-    server.run(
-        clock,
-        &metrics,
-        move |index| Worker::new(gateway.clone(), index),
-        stop(),
-    )?;
-    Ok(())
-}
-
-/// Done when the process is told to end.
-async fn stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
     }
 }
 

@@ -1,0 +1,221 @@
+//! A whole gateway in this process: its own ports, its own store, its own clock if the test wants one.
+
+use std::net::SocketAddr;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bookend::clock::{Clock, ManualClock};
+use bookend::config::{Config, ListenAddr};
+use bookend::instance::Instance;
+use bookend::semantics::time::Timestamp;
+use bookend::server;
+use tokio::sync::oneshot;
+
+use super::client::{Answer, Client};
+use super::message::{Request, get};
+use super::origin::Origin;
+use super::await_that;
+
+/// What a gateway is started with: `Gateway::before(&origin).route("/books/{id}", "ttl = '5m'").start()`.
+pub struct Setup {
+    upstreams: Vec<String>,
+    server: String,
+    upstream: String,
+    cache: String,
+    more: String,
+    manual: bool,
+}
+
+/// A running gateway. Dropping it drains and stops it; a gateway that does not end well fails the test.
+pub struct Gateway {
+    addr: SocketAddr,
+    admin: SocketAddr,
+    manual: Option<ManualClock>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Result<server::Outcome, server::Error>>>,
+}
+
+impl Setup {
+    /// Lines for `[server]`.
+    pub fn server(mut self, lines: &str) -> Self {
+        self.server += &format!("{lines}\n");
+        self
+    }
+
+    /// Lines for `[upstream]`.
+    pub fn upstream(mut self, lines: &str) -> Self {
+        self.upstream += &format!("{lines}\n");
+        self
+    }
+
+    /// Lines for `[cache]`.
+    pub fn cache(mut self, lines: &str) -> Self {
+        self.cache += &format!("{lines}\n");
+        self
+    }
+
+    /// A `[[route]]` with these lines.
+    pub fn route(self, pattern: &str, lines: &str) -> Self {
+        self.more(&format!("[[route]]\nmatch = \"{pattern}\"\n{lines}"))
+    }
+
+    /// Further tables.
+    pub fn more(mut self, lines: &str) -> Self {
+        self.more += &format!("{lines}\n");
+        self
+    }
+
+    /// Has the gateway's clock stand still until [`Gateway::advance`] moves it. Deadlines of connections are not
+    /// its business.
+    pub fn manual_clock(mut self) -> Self {
+        self.manual = true;
+        self
+    }
+
+    #[track_caller]
+    pub fn start(self) -> Gateway {
+        let servers: Vec<_> = self.upstreams.iter().map(|url| format!("{url:?}")).collect();
+        let toml = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n{}\n[upstream]\nservers = [{}]\n{}\n\
+             [cache]\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n{}",
+            self.server,
+            servers.join(", "),
+            self.upstream,
+            self.cache,
+            self.more
+        );
+        let config = Config::parse(&toml, "the test", &|_| None);
+        let config = config.unwrap_or_else(|mistakes| panic!("{toml}\n{mistakes:#?}"));
+        let (clock, manual) = if self.manual {
+            let (clock, manual) = Clock::manual(Clock::system().now().wall);
+            (clock, Some(manual))
+        } else {
+            (Clock::system(), None)
+        };
+        Gateway::run(config, clock, manual)
+    }
+}
+
+impl Gateway {
+    pub fn before(origin: &Origin) -> Setup {
+        Self::before_all([origin.url()])
+    }
+
+    /// Before several servers, given by their URLs.
+    pub fn before_all(upstreams: impl IntoIterator<Item = String>) -> Setup {
+        Setup {
+            upstreams: upstreams.into_iter().collect(),
+            server: String::new(),
+            upstream: String::new(),
+            cache: String::new(),
+            more: String::new(),
+            manual: false,
+        }
+    }
+
+    fn run(config: Config, clock: Clock, manual: Option<ManualClock>) -> Self {
+        let instance = Instance::bind(config, clock).expect("free ports");
+        let addr = tcp(&instance.addrs()[0]);
+        let admin = tcp(instance.admin_addr().expect("an admin listener"));
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            instance.run(async {
+                // Dropped or sent: both mean stop.
+                let _ = stopped.await;
+            })
+        });
+        let gateway = Self {
+            addr,
+            admin,
+            manual,
+            stop: Some(stop),
+            thread: Some(thread),
+        };
+        await_that("the gateway is ready", || {
+            Client::to(gateway.admin).get("/readyz").status == 200
+        });
+        gateway
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// A client with a connection of its own.
+    pub fn client(&self) -> Client {
+        Client::to(self.addr)
+    }
+
+    /// One GET on a connection of its own.
+    pub fn get(&self, target: &str) -> Answer {
+        self.send(&get(target))
+    }
+
+    /// One request on a connection of its own.
+    pub fn send(&self, request: &Request) -> Answer {
+        self.client().send(request)
+    }
+
+    /// Moves the clock of a gateway started with [`Setup::manual_clock`].
+    pub fn advance(&self, by: Duration) {
+        self.manual
+            .as_ref()
+            .expect("a gateway with a manual clock")
+            .advance(by);
+    }
+
+    /// What `/metrics` says of it, over all its labels; panics when it is not there.
+    #[track_caller]
+    pub fn metric(&self, name: &str) -> u64 {
+        let text = Client::to(self.admin).get("/metrics").expect(200).text();
+        let values: Vec<f64> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(name))
+            .filter(|rest| rest.starts_with([' ', '{']))
+            .filter_map(|rest| rest.rsplit(' ').next()?.parse().ok())
+            .collect();
+        assert!(!values.is_empty(), "{name} is not in {text}");
+        values.iter().sum::<f64>() as u64
+    }
+
+    /// Waits until `/metrics` says that it is exactly `value`.
+    #[track_caller]
+    pub fn await_metric(&self, name: &str, value: u64) {
+        await_that(&format!("{name} = {value}"), || self.metric(name) == value);
+    }
+
+    /// Stops it as a signal would, and tells how it ended.
+    pub fn stop(mut self) -> server::Outcome {
+        self.end()
+    }
+
+    fn end(&mut self) -> server::Outcome {
+        drop(self.stop.take());
+        let thread = self.thread.take().expect("a gateway that runs");
+        let outcome = thread.join().expect("a gateway that does not panic");
+        outcome.expect("a gateway that ends well")
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if self.thread.is_some() && !thread::panicking() {
+            self.end();
+        }
+    }
+}
+
+fn tcp(addr: &ListenAddr) -> SocketAddr {
+    match addr {
+        ListenAddr::Tcp(addr) => *addr,
+        ListenAddr::Unix(path) => panic!("a TCP address was asked for, got {}", path.display()),
+    }
+}
