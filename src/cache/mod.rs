@@ -6,5 +6,6 @@ pub mod budget;
 pub mod collapse;
 pub mod index;
 pub mod key;
+pub mod partial;
 pub mod store;
 pub mod stored;

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::body::StoredBody;
 use super::budget::Token;
 use super::key::Key;
+use super::partial::Parts;
 use crate::clock::{Monotonic, Now};
 use crate::error::Error;
 use crate::semantics::freshness::Freshness;
-use crate::semantics::partial::Partial;
+use crate::semantics::storability::NoStoreReason;
 use crate::semantics::validation::Validators;
 use crate::semantics::vary::VariantKey;
 
@@ -150,10 +151,7 @@ pub fn pack_fields(headers: &mut HeaderMap) {
 pub enum Content {
     Complete(StoredBody),
     /// Ranges of a representation with a strong validator, each with its octets (RFC 9111 §3.3).
-    Partial {
-        ranges: Partial,
-        pieces: Arc<[Bytes]>,
-    },
+    Partial(Parts),
 }
 
 impl Content {
@@ -161,12 +159,20 @@ impl Content {
     pub fn len(&self) -> u64 {
         match self {
             Self::Complete(body) => body.len(),
-            Self::Partial { pieces, .. } => pieces.iter().map(|piece| piece.len() as u64).sum(),
+            Self::Partial(parts) => parts.len(),
         }
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Bytes of the whole representation.
+    pub fn complete_length(&self) -> u64 {
+        match self {
+            Self::Complete(body) => body.len(),
+            Self::Partial(parts) => parts.ranges.complete_length(),
+        }
     }
 }
 
@@ -230,9 +236,11 @@ pub struct Marker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unshared {
     /// A rule forbids to store it.
-    NotStorable,
-    /// It is larger than what is stored.
+    Rule(NoStoreReason),
+    /// It is larger than what is stored, by its own Content-Length.
     TooLarge,
+    /// Its end cannot be told from a broken connection.
+    UnverifiedEnd,
 }
 
 /// Why a fill was not stored.

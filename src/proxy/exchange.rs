@@ -15,11 +15,11 @@ use super::fill::{FillTask, LeaderNews, NotShared};
 use super::pass;
 use super::receive::{Class, Facts, Inquiry};
 use super::rescue;
-use super::worker::{Question, Verdict, Worker};
+use super::worker::{Question, Verdict, Want, Worker, detail_of, holds_what_is_asked};
 use crate::cache::body::Reader;
 use crate::cache::collapse::{Ask, Fill, Follower, News};
 use crate::cache::store::{Role, Sharing};
-use crate::cache::stored::{Content, Head, StoredResponse};
+use crate::cache::stored::{Head, StoredResponse, Unshared};
 use crate::error::{Error, ErrorKind};
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::query::describe;
@@ -40,6 +40,7 @@ pub struct Exchange {
     first: Step,
     /// A QUERY's content, read for its key.
     query: Option<Bytes>,
+    /// Look-ups so far.
     rounds: u8,
     /// It waited for a fill whose response was not for sharing, and must not wait again.
     alone: bool,
@@ -55,7 +56,7 @@ enum Step {
     Ask(Question),
     Lead(Arc<Fill>, Question),
     Follow(Follower, Question),
-    Pass(ForwardReason),
+    Pass(ForwardReason, Option<Detail>),
     Done(Box<Response<Body>>),
 }
 
@@ -63,8 +64,8 @@ impl Exchange {
     /// An exchange from its beginning.
     pub fn new(worker: Rc<Worker>, inquiry: Inquiry) -> Self {
         let first = match inquiry.class {
-            Class::Unsafe | Class::Other => Step::Pass(ForwardReason::Method),
-            _ if inquiry.is_bypassed() => Step::Pass(ForwardReason::Bypass),
+            Class::Unsafe | Class::Other => Step::Pass(ForwardReason::Method, None),
+            _ if inquiry.is_bypassed() => Step::Pass(ForwardReason::Bypass, None),
             Class::Query => Step::Read,
             Class::Get | Class::Head => Step::LookUp,
         };
@@ -99,7 +100,7 @@ impl Exchange {
                 Step::Ask(question) => self.ask(question),
                 Step::Lead(fill, question) => self.lead(fill, question).await,
                 Step::Follow(follower, question) => self.follow(follower, question).await,
-                Step::Pass(reason) => self.pass(reason).await,
+                Step::Pass(reason, detail) => self.pass(reason, detail).await,
                 Step::Done(response) => return *response,
             };
         }
@@ -132,7 +133,7 @@ impl Exchange {
         hasher.update(&content);
         self.query = Some(content);
         if !described {
-            return Step::Pass(ForwardReason::Bypass);
+            return Step::Pass(ForwardReason::Bypass, None);
         }
         self.inquiry.digest = Some(*hasher.finalize().as_bytes());
         Step::LookUp
@@ -161,7 +162,9 @@ impl Exchange {
                 };
                 self.deliver(&stored, Some(age), status)
             }
-            Verdict::Ask(question) if question.pass => Step::Pass(question.reason),
+            Verdict::Ask(question) if question.pass => {
+                Step::Pass(question.reason, question.expected)
+            }
             Verdict::Ask(question) => Step::Ask(question),
             Verdict::Unsatisfiable => self.fail(&Error::downstream(ErrorKind::OnlyIfCached), None),
         }
@@ -183,8 +186,8 @@ impl Exchange {
                 .as_ref()
                 .is_some_and(|stored| never_fresh(&stored.head));
         let sharing = Sharing {
-            follow: may_share && !must_ask,
-            lead: may_share,
+            follow: may_share && !must_ask && question.want == Want::Whole,
+            lead: may_share && question.want == Want::Whole,
             vary: &self.inquiry.route.cache.vary,
         };
         let ask = Ask {
@@ -229,13 +232,16 @@ impl Exchange {
             .map_or(RequestBody::Empty, RequestBody::Full);
         let mut task = FillTask::new(&self.worker, &self.inquiry, fill, content)?;
         task.selected = question.selected.clone();
+        task.want = question.want;
+        if task.want != Want::Whole {
+            return Ok(task);
+        }
         let variants = question
             .resource
             .iter()
             .flat_map(|resource| resource.variants.iter());
         task.candidates = variants
             .filter(|stored| stored.head.digest == self.inquiry.digest)
-            .filter(|stored| matches!(stored.content, Content::Complete(_)))
             .filter(|stored| !stored.head.origin_validators.is_empty())
             .cloned()
             .collect();
@@ -279,8 +285,8 @@ impl Exchange {
         question: &Question,
     ) -> Step {
         // The client wanted a part of something large: let the origin cut it out.
-        if why == NotShared::TooLarge && self.inquiry.facts.any(Facts::SELECTIVE) {
-            return Step::Pass(question.reason);
+        if why == NotShared::Cause(Unshared::TooLarge) && self.inquiry.facts.any(Facts::SELECTIVE) {
+            return self.ask_for_part(response, question);
         }
         if why == NotShared::ServerError {
             let failure = Failure::Status(response.status());
@@ -290,12 +296,24 @@ impl Exchange {
         }
         self.worker.counters.misses.inc();
         let detail = match why {
-            NotShared::Rule(reason) => Some(Detail::NotStored(reason)),
-            NotShared::TooLarge => Some(Detail::Token("too-large")),
-            NotShared::UnverifiedEnd => Some(Detail::Token("unverified-end")),
+            NotShared::Cause(cause) => Some(detail_of(cause)),
             NotShared::ServerError => None,
         };
         self.forwarded(response, question.reason, detail)
+    }
+
+    /// The client wanted only a part of something too large to be stored: the origin is to cut it out, now that its
+    /// size is known, unless that is what it did.
+    fn ask_for_part(&mut self, response: Response<UpstreamBody>, question: &Question) -> Step {
+        let range = self.inquiry.class == Class::Get && self.inquiry.facts.any(Facts::RANGE);
+        if question.want != Want::Whole {
+            return self.forwarded(response, question.reason, question.expected);
+        }
+        if !range {
+            return Step::Pass(question.reason, Some(detail_of(Unshared::TooLarge)));
+        }
+        drop(response);
+        Step::LookUp
     }
 
     fn failed(&mut self, error: &Error, question: &Question) -> Step {
@@ -394,7 +412,7 @@ impl Exchange {
             )
     }
 
-    async fn pass(&mut self, reason: ForwardReason) -> Step {
+    async fn pass(&mut self, reason: ForwardReason, detail: Option<Detail>) -> Step {
         if let Some(mut response) = pass::max_forwards(&self.worker, &mut self.inquiry) {
             self.worker
                 .sign(&mut response, &self.inquiry, CacheStatus::forwarded(reason));
@@ -402,7 +420,7 @@ impl Exchange {
         }
         self.worker.counters.passes.inc();
         match pass::forward(&self.worker, &mut self.inquiry, self.query.clone()).await {
-            Ok(response) => self.forwarded(response, reason, None),
+            Ok(response) => self.forwarded(response, reason, detail),
             Err(error) => self.fail(&error, Some(reason)),
         }
     }
@@ -434,6 +452,13 @@ impl Exchange {
         age: Option<DeltaSeconds>,
         status: CacheStatus,
     ) -> Step {
+        if !holds_what_is_asked(stored, &self.inquiry) {
+            // A part came, and another is still missing; or it is not the part that was asked for.
+            return match status.forward {
+                Some(reason) if self.rounds >= MAX_ROUNDS => Step::Pass(reason, status.detail),
+                _ => Step::LookUp,
+            };
+        }
         Step::Done(Box::new(self.worker.deliver(
             &self.inquiry,
             stored,
@@ -490,6 +515,8 @@ impl Exchange {
             resource,
             selected: Some(stored.clone()),
             pass: false,
+            expected: None,
+            want: Want::Whole,
         };
         let sharing = Sharing {
             follow: true,

@@ -16,7 +16,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, ETAG, SET_COOKIE};
+use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderValue, RANGE, SET_COOKIE};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
@@ -25,10 +25,12 @@ use tokio::sync::oneshot;
 use super::etag;
 use super::forward;
 use super::receive::{Inquiry, Target};
-use super::worker::{Epoch, Worker};
+use super::worker::{Epoch, Want, Worker};
 use crate::cache::body::{Reader, SEGMENT, SharedBody, StoredBody, Writer};
 use crate::cache::budget::Token;
 use crate::cache::collapse::Fill;
+use crate::cache::partial::combine;
+use crate::cache::store::selects;
 use crate::cache::stored::{
     Content, Head, Marker, NotCommitted, Settled, StoredResponse, Unshared, pack_fields,
 };
@@ -38,6 +40,7 @@ use crate::error::{Error, ErrorKind};
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
 use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::groups;
+use crate::semantics::partial::{Partial, combined_fields, fields_of_whole};
 use crate::semantics::storability::{
     Credentials, Keep, NoStoreReason, Scope, Storability, StoreInput, assess, stored_fields,
 };
@@ -75,11 +78,7 @@ pub enum LeaderNews {
 /// Why a response is for the leader alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotShared {
-    Rule(NoStoreReason),
-    /// Larger than `max_stored_body`, by its own Content-Length.
-    TooLarge,
-    /// Its end cannot be told from a broken connection.
-    UnverifiedEnd,
+    Cause(Unshared),
     /// A server error in answer to a validation.
     ServerError,
 }
@@ -97,8 +96,11 @@ pub struct FillTask {
     pub request: http::Request<RequestBody>,
     /// The stored responses that it validates.
     pub candidates: Vec<Arc<StoredResponse>>,
-    /// The one of them that the request selects.
+    /// The stored response that the request selects.
     pub selected: Option<Arc<StoredResponse>>,
+    pub want: Want,
+    /// The client's Range.
+    range: Option<HeaderValue>,
     pub leader: Option<oneshot::Sender<LeaderNews>>,
 }
 
@@ -142,6 +144,8 @@ impl FillTask {
             request: forward::request(inquiry, forward::Conditions::Stripped, content)?,
             candidates: Vec::new(),
             selected: None,
+            want: Want::Whole,
+            range: inquiry.headers().get(RANGE).cloned(),
             leader: None,
         })
     }
@@ -157,14 +161,37 @@ impl FillTask {
                     self.fetch_anew(update).await;
                 }
             }
+            Ok(arrived) if self.is_no_part(&arrived) => self.fetch_anew(Unusable).await,
             Ok(arrived) => self.arrived(arrived).await,
             Err(error) => self.failed(error),
         }
     }
 
-    /// A 304 that named nothing we have may not be used: the request is repeated without conditions.
+    /// Whether the missing part was asked for, and what came is neither that nor the whole.
+    fn is_no_part(&self, arrived: &Arrived) -> bool {
+        let (Want::Missing(_), Some(stored)) = (self.want, &self.selected) else {
+            return false;
+        };
+        let Content::Partial(parts) = &stored.content else {
+            return false;
+        };
+        let validators = &stored.head.origin_validators;
+        let fits = parts
+            .ranges
+            .combines_with(validators, arrived.status, &arrived.headers)
+            .is_some();
+        !fits
+            && matches!(
+                arrived.status,
+                StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE
+            )
+    }
+
+    /// A 304 that named nothing we have may not be used, nor a part that fits nothing: the request is repeated for the
+    /// whole, without conditions.
     async fn fetch_anew(&mut self, _unusable: Unusable) {
         self.candidates.clear();
+        self.want = Want::Whole;
         match self.send(false).await {
             Ok(arrived) => self.arrived(arrived).await,
             Err(error) => self.failed(error),
@@ -180,6 +207,7 @@ impl FillTask {
         *request.method_mut() = self.request.method().clone();
         *request.uri_mut() = self.request.uri().clone();
         *request.headers_mut() = self.request.headers().clone();
+        let ranged = self.ask_for_part(request.headers_mut());
         if conditional {
             let candidates = self
                 .candidates
@@ -208,7 +236,7 @@ impl FillTask {
             &self.epoch.settings,
             &self.target,
         );
-        if parts.status == StatusCode::NOT_MODIFIED && !conditional {
+        if parts.status == StatusCode::NOT_MODIFIED && !conditional && !ranged {
             return Err(Error::upstream(ErrorKind::ResponseProtocol)
                 .detail("the upstream answered 304 to a request without conditions"));
         }
@@ -219,6 +247,20 @@ impl FillTask {
             requested,
             received,
         })
+    }
+
+    /// Puts the Range into a request that asks for a part only. Returns whether it does.
+    fn ask_for_part(&self, fields: &mut HeaderMap) -> bool {
+        match (self.want, &self.range, &self.selected) {
+            (Want::ClientRange, Some(range), _) => {
+                fields.insert(RANGE, range.clone());
+                true
+            }
+            (Want::Missing(part), _, Some(stored)) => {
+                validation::range_fields(fields, part, &stored.head.origin_validators)
+            }
+            _ => false,
+        }
     }
 
     fn failed(&mut self, error: Error) {
@@ -278,13 +320,13 @@ impl FillTask {
         };
         let keep = match assess(&input) {
             Storability::Store(keep) => keep,
-            Storability::Refuse(why) => return Err(NotShared::Rule(why)),
+            Storability::Refuse(why) => return Err(NotShared::Cause(Unshared::Rule(why))),
         };
         if body.size_hint().lower() > self.route.max_stored_body {
-            return Err(NotShared::TooLarge);
+            return Err(NotShared::Cause(Unshared::TooLarge));
         }
         if body.framing() == Framing::Close {
-            return Err(NotShared::UnverifiedEnd);
+            return Err(NotShared::Cause(Unshared::UnverifiedEnd));
         }
         Ok((keep, directives, freshness))
     }
@@ -312,21 +354,17 @@ impl FillTask {
         let store = &self.worker.gateway.store;
         match why {
             NotShared::ServerError => {
-                store.settle(&self.fill, Settled::ServerError(arrived.status));
+                store.settle(&self.fill, Settled::ServerError(arrived.status))
             }
-            NotShared::Rule(reason)
-                if !reason.is_in_response() || is_server_error(arrived.status) =>
-            {
-                store.settle(&self.fill, Settled::Unshared);
-            }
-            NotShared::Rule(_) | NotShared::UnverifiedEnd | NotShared::TooLarge => {
+            NotShared::Cause(cause) if self.is_lasting(cause, arrived.status) => {
                 store.mark(
                     &self.fill,
-                    self.marker(&arrived, why),
+                    self.marker(&arrived, cause),
                     &self.route.cache.vary,
                 );
                 self.fill.settle(Settled::Unshared);
             }
+            NotShared::Cause(_) => store.settle(&self.fill, Settled::Unshared),
         }
         let mut response = Response::new(arrived.body);
         *response.status_mut() = arrived.status;
@@ -334,7 +372,16 @@ impl FillTask {
         self.tell_leader(LeaderNews::Unshared { response, why });
     }
 
-    fn marker(&self, arrived: &Arrived, why: NotShared) -> Marker {
+    /// Whether the next response to such a request will hardly be another.
+    fn is_lasting(&self, cause: Unshared, status: StatusCode) -> bool {
+        let in_response = match cause {
+            Unshared::Rule(reason) => reason.is_in_response(),
+            Unshared::TooLarge | Unshared::UnverifiedEnd => true,
+        };
+        in_response && !is_server_error(status) && self.want == Want::Whole
+    }
+
+    fn marker(&self, arrived: &Arrived, why: Unshared) -> Marker {
         let vary = match Vary::parse(&arrived.headers) {
             // A marker is for all requests where the response is for none.
             Vary::Any => Vary::None,
@@ -345,11 +392,7 @@ impl FillTask {
             variant: VariantKey::of(&vary, &self.fill.ask.headers, &self.route.cache.vary),
             digest: self.fill.ask.digest,
             until: arrived.received.mono.after(ttl),
-            why: if why == NotShared::TooLarge {
-                Unshared::TooLarge
-            } else {
-                Unshared::NotStorable
-            },
+            why,
         }
     }
 
@@ -362,7 +405,7 @@ impl FillTask {
         freshness: Freshness,
     ) {
         if keep.scope == Scope::Partial {
-            return self.hand_over(arrived, NotShared::Rule(NoStoreReason::PartialUnit));
+            return self.keep_part(arrived, keep, directives, freshness).await;
         }
         let head = self.head(&arrived, keep, directives, freshness);
         let length = arrived.body.size_hint().exact();
@@ -377,6 +420,76 @@ impl FillTask {
             return self.complete(head, early);
         }
         self.stream(head, arrived.body, early).await;
+    }
+
+    /// Stores a part, with those that are there already.
+    async fn keep_part(
+        &mut self,
+        mut arrived: Arrived,
+        keep: Keep,
+        directives: &ResponseDirectives,
+        freshness: Freshness,
+    ) {
+        let part = Partial::of_206(&arrived.headers);
+        let range = part
+            .as_ref()
+            .and_then(|part| part.ranges().first().copied());
+        let (Some(part), Some(range), true) = (
+            part,
+            range,
+            self.range.is_some() || self.want != Want::Whole,
+        ) else {
+            return self.hand_over(
+                arrived,
+                NotShared::Cause(Unshared::Rule(NoStoreReason::PartialUnit)),
+            );
+        };
+        let stored = self.combinable(&arrived.headers);
+        let held = stored.as_ref().map_or(0, |stored| stored.content.len());
+        if held + range.len() > self.route.max_stored_body {
+            return self.hand_over(arrived, NotShared::Cause(Unshared::TooLarge));
+        }
+        let octets = match collect(&mut arrived.body).await {
+            Ok(octets) => octets,
+            Err(error) => return self.failed(error),
+        };
+        arrived.headers = match &stored {
+            Some(stored) => combined_fields(&stored.head.headers, &arrived.headers),
+            None => fields_of_whole(&arrived.headers, part.complete_length()),
+        };
+        arrived.status = StatusCode::OK;
+        let mut head = self.head(&arrived, keep, directives, freshness);
+        head.content_length = Some(part.complete_length());
+        let store = &self.worker.gateway.store;
+        let token = store
+            .token(held + range.len())
+            .unwrap_or_else(|| Token::empty(store.budget()));
+        let before = stored.as_ref().and_then(|stored| match &stored.content {
+            Content::Partial(parts) => Some(parts),
+            Content::Complete(_) => None,
+        });
+        match combine(before, part.complete_length(), range, &octets, token) {
+            Some(content) => self.store(head, content, None),
+            None => self.failed(Error::upstream(ErrorKind::ResponseIncomplete)),
+        }
+    }
+
+    /// The incomplete response that a part with these fields can be combined with.
+    fn combinable(&self, part: &HeaderMap) -> Option<Arc<StoredResponse>> {
+        let resource = self.worker.gateway.store.look_up(self.fill.key.as_ref())?;
+        let vary = &self.route.cache.vary;
+        let stored = resource
+            .variants
+            .iter()
+            .find(|stored| selects(&stored.head, &self.fill.ask, vary))?;
+        let Content::Partial(parts) = &stored.content else {
+            return None;
+        };
+        let validators = &stored.head.origin_validators;
+        parts
+            .ranges
+            .combines_with(validators, StatusCode::PARTIAL_CONTENT, part)?;
+        Some(stored.clone())
     }
 
     fn head(
@@ -428,13 +541,17 @@ impl FillTask {
 
     /// The whole body came with the head.
     fn complete(&mut self, head: Head, early: Early) {
-        let length = early.length();
         let store = &self.worker.gateway.store;
-        let body = match store.token(length) {
-            Some(token) => StoredBody::new(&early.pieces, token),
-            None => StoredBody::new(&early.pieces, Token::empty(store.budget())),
-        };
-        let (stored, result) = self.commit(Arc::new(head), body, early.trailers);
+        let token = store
+            .token(early.length())
+            .unwrap_or_else(|| Token::empty(store.budget()));
+        let body = StoredBody::new(&early.pieces, token);
+        self.store(head, Content::Complete(body), early.trailers);
+    }
+
+    /// Stores a response that is all here, and tells everybody.
+    fn store(&mut self, head: Head, content: Content, trailers: Option<HeaderMap>) {
+        let (stored, result) = self.commit(Arc::new(head), content, trailers);
         self.fill.settle(Settled::Stored(stored.clone()));
         let committed = result.is_ok();
         self.tell_leader(LeaderNews::Fetched { stored, committed });
@@ -443,24 +560,20 @@ impl FillTask {
     fn commit(
         &self,
         mut head: Arc<Head>,
-        body: StoredBody,
+        content: Content,
         trailers: Option<HeaderMap>,
     ) -> (Arc<StoredResponse>, Result<(), NotCommitted>) {
         let store = &self.worker.gateway.store;
         if head.status == StatusCode::OK
             && etag::wanted(self.route.etag, &head.headers)
+            && let Content::Complete(body) = &content
             && let Some(tag) = etag::of(&head.headers, body.pieces())
         {
             head = Arc::new(head.with_etag(tag));
         }
         let token = store.token(head.weight());
         let covered = token.is_some();
-        let stored = Arc::new(StoredResponse::new(
-            head,
-            Content::Complete(body),
-            trailers,
-            token,
-        ));
+        let stored = Arc::new(StoredResponse::new(head, content, trailers, token));
         let result = if covered {
             store.commit(&self.fill, stored.clone(), &self.route.cache.vary)
         } else {
@@ -553,7 +666,7 @@ impl FillTask {
         };
         let outcome = match assess(&input) {
             Storability::Refuse(why) if why.is_in_response() => {
-                store.mark(&self.fill, self.marker(arrived, NotShared::Rule(why)), vary);
+                store.mark(&self.fill, self.marker(arrived, Unshared::Rule(why)), vary);
                 return;
             }
             // The 304 says that another variant answers this request too (RFC 9111 §4.3.4).
@@ -700,6 +813,15 @@ async fn take_early(body: &mut UpstreamBody, awaited: bool) -> Early {
     early
 }
 
+/// All of a body, to its verified end.
+async fn collect(body: &mut UpstreamBody) -> Result<Bytes, Error> {
+    let collected = body.collect().await?.to_bytes();
+    if body.end_verified() {
+        return Ok(collected);
+    }
+    Err(Error::upstream(ErrorKind::ResponseIncomplete))
+}
+
 /// Brings a body from its connection to its readers and into the store.
 struct Pump<'a> {
     task: &'a mut FillTask,
@@ -752,7 +874,9 @@ impl<'a> Pump<'a> {
         }
         match self.writer.seal() {
             Some(content) => {
-                let (_, result) = self.task.commit(head, content, self.trailers.clone());
+                let (_, result) =
+                    self.task
+                        .commit(head, Content::Complete(content), self.trailers.clone());
                 if let Err(why) = result {
                     tracing::debug!(
                         ?why,

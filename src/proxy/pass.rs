@@ -211,10 +211,7 @@ fn head_freshens(
     let Some(stored) = select(&resource, inquiry) else {
         return;
     };
-    let length = match &stored.content {
-        crate::cache::stored::Content::Complete(body) => Some(body.len()),
-        crate::cache::stored::Content::Partial { ranges, .. } => Some(ranges.complete_length()),
-    };
+    let length = Some(stored.content.complete_length());
     let head = &stored.head;
     let origin_fields = head.origin_fields();
     let compared = Stored {
