@@ -32,6 +32,11 @@ impl Monotonic {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// `by` later than this.
+    pub fn after(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(millis(by)))
+    }
 }
 
 /// Where the time comes from. Cheap to clone; all clones agree.

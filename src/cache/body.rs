@@ -92,17 +92,20 @@ impl StoredBody {
             pieces.to_vec()
         };
         let token = Arc::new(token);
-        let count = |bytes| {
-            Bytes::from_owner(Counted {
-                bytes,
-                _token: token.clone(),
-            })
-        };
+        let count = |bytes| counted(bytes, token.clone());
         Self::Pieces {
             pieces: pieces.into_iter().map(count).collect(),
             length: length as u64,
         }
     }
+}
+
+/// `bytes`, keeping `token` for as long as anybody holds a slice of them.
+pub fn counted<T: Send + 'static>(bytes: Bytes, token: T) -> Bytes {
+    Bytes::from_owner(Counted {
+        bytes,
+        _token: token,
+    })
 }
 
 /// Bytes that are counted against the budget for as long as anybody holds a slice of them.
@@ -301,7 +304,7 @@ impl State {
     }
 }
 
-/// Fills a [`SharedBody`]. Dropped before [`Writer::finish`], it fails the body.
+/// Fills a [`SharedBody`]. Dropped before [`Writer::end`], it fails the body.
 #[derive(Debug)]
 pub struct Writer {
     body: Arc<SharedBody>,
@@ -318,7 +321,18 @@ impl Writer {
     ///
     /// # Errors
     /// [`OverBudget`], with nothing appended, while the body may be stored and the budget is used up.
-    pub fn push(&mut self, mut data: &[u8]) -> Result<(), OverBudget> {
+    pub fn push(&mut self, data: &[u8]) -> Result<(), OverBudget> {
+        self.append(data)?;
+        let wakers = self.body.lock().reader_wakers();
+        wake(wakers);
+        Ok(())
+    }
+
+    /// Appends the last bytes without waking anybody: they are to be stored before a reader can have them all.
+    ///
+    /// # Errors
+    /// As [`Writer::push`].
+    pub fn append(&mut self, mut data: &[u8]) -> Result<(), OverBudget> {
         let body = self.body.clone();
         let mut state = body.lock();
         if state.window.is_none()
@@ -344,9 +358,6 @@ impl Writer {
             state.pieces.push_back(self.open.split().freeze());
             data = &data[fits..];
         }
-        let wakers = state.reader_wakers();
-        drop(state);
-        wake(wakers);
         Ok(())
     }
 
@@ -404,20 +415,25 @@ impl Writer {
         wake(wakers);
     }
 
-    /// Ends the body after its verified last byte. Returns it for the store, unless it was declared unstorable.
-    pub fn finish(mut self, trailers: Option<HeaderMap>) -> Option<StoredBody> {
-        self.ended = true;
+    /// The whole body for the store, after its verified last byte; `None` when it was declared unstorable.
+    /// [`Writer::end`] is still to be called.
+    pub fn seal(&mut self) -> Option<StoredBody> {
         let mut state = self.body.lock();
-        state.end = End::Complete(trailers);
-        let stored = if state.window.is_none() {
+        if state.window.is_none() {
             state.seal()
         } else {
             None
-        };
+        }
+    }
+
+    /// Ends the body after its verified last byte.
+    pub fn end(mut self, trailers: Option<HeaderMap>) {
+        self.ended = true;
+        let mut state = self.body.lock();
+        state.end = End::Complete(trailers);
         let wakers = state.reader_wakers();
         drop(state);
         wake(wakers);
-        stored
     }
 
     /// Ends the body with a failure that every reader sees after the bytes it can still have.
@@ -560,7 +576,8 @@ mod tests {
         assert!(poll(&mut early).is_pending());
         let mut late = body.reader().unwrap();
         writer.push(b"two").unwrap();
-        let stored = writer.finish(None).unwrap();
+        let stored = writer.seal().unwrap();
+        writer.end(None);
         assert_eq!(read_all(&mut late).unwrap(), b"one two");
         assert_eq!(read_all(&mut early).unwrap(), b"two");
         assert_eq!(stored.pieces().concat(), b"one two");
@@ -601,7 +618,8 @@ mod tests {
         let (body, mut writer) = SharedBody::new(&budget);
         writer.push(&[7; 1000]).unwrap();
         assert_eq!(budget.used(), 1000);
-        let stored = writer.finish(None).unwrap();
+        let stored = writer.seal().unwrap();
+        writer.end(None);
         drop(body);
         let held = stored.slice(10, 20);
         drop(stored);
@@ -635,10 +653,8 @@ mod tests {
         assert!(writer.poll_room(cx).is_ready());
         assert_eq!(read_all(&mut slow), Err(ErrorKind::ReaderTooSlow));
         assert!(body.reader().is_none(), "the first bytes are gone");
-        assert!(
-            writer.finish(None).is_none(),
-            "an unstorable body is not stored"
-        );
+        assert!(writer.seal().is_none(), "an unstorable body is not stored");
+        writer.end(None);
         assert_eq!(read_all(&mut fast).unwrap(), b"");
     }
 
@@ -649,7 +665,7 @@ mod tests {
         writer.push(b"x").unwrap();
         let mut trailers = HeaderMap::new();
         trailers.insert("grade", http::HeaderValue::from_static("A"));
-        writer.finish(Some(trailers));
+        writer.end(Some(trailers));
         assert!(matches!(
             poll(&mut reader),
             Poll::Ready(Some(Ok(Chunk::Data(_))))

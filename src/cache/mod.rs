@@ -3,4 +3,9 @@
 
 pub mod body;
 pub mod budget;
+pub mod collapse;
+pub mod index;
 pub mod key;
+pub mod partial;
+pub mod store;
+pub mod stored;

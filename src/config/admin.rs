@@ -3,7 +3,9 @@
 use std::net::Ipv4Addr;
 
 use super::secret::Secret;
-use super::server::ListenAddr;
+use super::server::{ListenAddr, listen_addr};
+use super::value::or_off;
+use super::walk::{Section, Value};
 
 /// The ops desk.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,4 +23,31 @@ impl Default for Admin {
             token: None,
         }
     }
+}
+
+impl Admin {
+    /// `None` for `listen = "off"`.
+    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+        let mut admin = Self::default();
+        let mut listen = Some(admin.listen);
+        section.set("listen", &mut listen, or_off(listen_addr));
+        section.set("token", &mut admin.token, |value| Some(Some(token(value)?)));
+        admin.listen = listen?;
+        Some(admin)
+    }
+
+    /// Whether anyone on another machine could connect and would be asked for nothing.
+    pub(super) fn is_open(&self) -> bool {
+        let reachable = matches!(&self.listen, ListenAddr::Tcp(addr) if !addr.ip().is_loopback());
+        reachable && self.token.is_none()
+    }
+}
+
+/// What can stand after `Authorization: Bearer`. Its mistakes never show it.
+fn token(value: Value<'_>) -> Option<Secret> {
+    let text = value.text("a string such as \"${BOOKEND_ADMIN_TOKEN}\"")?;
+    if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic()) {
+        return value.refuse("`token` must be of visible ASCII characters, without spaces");
+    }
+    Some(Secret::new(text))
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::value::{YEAR, count, duration, size, timeout};
+use super::walk::Section;
+
 /// The store's bounds. What `[cache]` says about freshness and the like becomes the default route's policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cache {
@@ -26,5 +29,18 @@ impl Default for Cache {
             uncacheable_ttl: Duration::from_secs(10),
             fill_timeout: Duration::from_secs(30),
         }
+    }
+}
+
+impl Cache {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let mut cache = Self::default();
+        section.set("memory", &mut cache.memory, size(64 << 10..=1 << 50));
+        section.set("max_variants", &mut cache.max_variants, count(1..=4096));
+        section.set("window", &mut cache.window, size(64 << 10..=1 << 30));
+        let ttl = &mut cache.uncacheable_ttl;
+        section.set("uncacheable_ttl", ttl, duration(Duration::ZERO..=YEAR));
+        section.set("fill_timeout", &mut cache.fill_timeout, timeout);
+        cache
     }
 }

@@ -2,6 +2,11 @@
 
 use std::path::PathBuf;
 
+use tracing_subscriber::EnvFilter;
+
+use super::value::{one_of, path};
+use super::walk::{Section, Value};
+
 /// The gateway's own log (standard error) and the access log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Log {
@@ -47,4 +52,46 @@ pub enum AccessTarget {
     #[default]
     Stdout,
     File(PathBuf),
+}
+
+const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+const ACCESS_FORMATS: [(&str, AccessFormat); 3] = [
+    ("off", AccessFormat::Off),
+    ("json", AccessFormat::Json),
+    ("combined", AccessFormat::Combined),
+];
+
+impl Log {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let mut log = Self::default();
+        section.set("level", &mut log.level, level);
+        section.set("format", &mut log.format, one_of(&LOG_FORMATS));
+        section.set("access", &mut log.access, one_of(&ACCESS_FORMATS));
+        section.set("access_file", &mut log.access_file, access_target);
+        log
+    }
+}
+
+fn level(value: Value<'_>) -> Option<String> {
+    let text = value.text("a level such as \"info\"")?;
+    // The filter takes any word for the name of a part of the program: a misspelt level would turn all off.
+    let bare = |word: &str| !word.contains(['=', '[', ':']) && !LEVELS.contains(&word);
+    match EnvFilter::builder().parse(&text) {
+        Ok(_) if !text.is_empty() && !text.split(',').any(bare) => Some(text.into_owned()),
+        _ => value.refuse_text(
+            "is not a level (error, warn, info, debug, trace, off), nor levels by part, such as \
+             \"info,bookend::upstream=debug\"",
+        ),
+    }
+}
+
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+fn access_target(value: Value<'_>) -> Option<AccessTarget> {
+    let path = path(value)?;
+    Some(match path.as_os_str() == "stdout" {
+        true => AccessTarget::Stdout,
+        false => AccessTarget::File(path),
+    })
 }

@@ -1,19 +1,35 @@
 //! The configuration: what the operator wrote, checked as a whole and turned into plain data that never changes.
 
 pub mod admin;
+pub mod balance;
 pub mod cache;
+#[cfg(test)]
+mod documented;
+mod env;
+pub mod load;
 pub mod log;
+pub mod mistake;
+mod paths;
 pub mod route;
+pub mod routes;
 pub mod secret;
 pub mod server;
+pub mod units;
 pub mod upstream;
+mod value;
+mod walk;
 
 use std::sync::Arc;
 
 pub use self::admin::Admin;
+pub use self::balance::{Balance, Ejection, Health, Retries};
 pub use self::cache::Cache;
+pub use self::env::Lookup;
+pub use self::load::{AdminAddr, Overrides, Source};
 pub use self::log::{AccessFormat, AccessTarget, Log, LogFormat};
-pub use self::route::{EtagMode, RoutePolicy, Routes};
+pub use self::mistake::{Mistake, Place};
+pub use self::route::{EtagMode, RoutePolicy};
+pub use self::routes::Routes;
 pub use self::secret::Secret;
 pub use self::server::{Http2, ListenAddr, Server};
 pub use self::upstream::{Endpoint, HostPolicy, ServerUrl, Upstream};
@@ -46,5 +62,50 @@ impl Config {
     /// The policy of the route that `path` (without its query) belongs to; the default route when no other matches.
     pub fn route(&self, path: &str) -> &Arc<RoutePolicy> {
         self.routes.find(path)
+    }
+    /// What `new` changes that is bound when the gateway starts, and so stays as it is until it starts again.
+    pub fn bound_changes(&self, new: &Self) -> Vec<&'static str> {
+        let bound = [
+            ("[server]", self.server != new.server),
+            ("[cache] memory", self.cache.memory != new.cache.memory),
+            (
+                "[cache] max_variants",
+                self.cache.max_variants != new.cache.max_variants,
+            ),
+            ("[admin]", self.admin != new.admin),
+            ("[log]", self.log != new.log),
+        ];
+        let changed = bound.into_iter().filter(|(_, is_changed)| *is_changed);
+        changed.map(|(name, _)| name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reload_cannot_change_is_named() {
+        let parse = |text: &str| {
+            let text = format!("[upstream]\nservers = \"http://a\"\n{text}");
+            Config::parse(&text, "test", &|_| None).expect("a valid file")
+        };
+        let old = parse("");
+        for (text, bound) in [
+            ("host = 'upstream'", &[][..]),
+            ("[cache]\nttl = '5m'\nwindow = '2MiB'", &[]),
+            ("[[route]]\nmatch = '/'", &[]),
+            (
+                "[cache]\nmemory = '1GiB'\nmax_variants = 1",
+                &["[cache] memory", "[cache] max_variants"],
+            ),
+            ("[server.http2]\nmax_concurrent_streams = 1", &["[server]"]),
+            (
+                "[admin]\nlisten = 'off'\n[log]\naccess = 'off'",
+                &["[admin]", "[log]"],
+            ),
+        ] {
+            assert_eq!(old.bound_changes(&parse(text)), bound, "{text}");
+        }
     }
 }

@@ -1,8 +1,13 @@
-//! `[[route]]`: which policy a request's path has.
+//! The policy keys, which `[cache]` has for all requests and each `[[route]]` for its own.
 
-use std::sync::Arc;
+use http::{HeaderName, StatusCode};
+use toml::de::DeValue;
 
-use crate::semantics::policy::Policy;
+use super::value::{count, flag, lifetime, list, one_of, or_off, size, some_list};
+use super::walk::{Section, Value};
+use crate::semantics::policy::{
+    Heuristic, HonourRequest, Ignore, OperatorTtl, Policy, TtlMode, VaryPolicy,
+};
 use crate::semantics::time::DeltaSeconds;
 
 /// The choices for the requests of one route.
@@ -48,15 +53,206 @@ pub enum EtagMode {
     Replace,
 }
 
-/// All routes.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Routes {
-    default: Arc<RoutePolicy>,
+/// A policy while it is read: `[cache]` makes one, and each route begins with a copy of that.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    policy: RoutePolicy,
+    /// Apart from the mode and the statuses, which may be given where the value is not.
+    ttl: Option<DeltaSeconds>,
+    ttl_mode: TtlMode,
+    statuses: Vec<StatusCode>,
 }
 
-impl Routes {
-    /// The policy for `path`; the default route's when no pattern matches.
-    pub fn find(&self, _path: &str) -> &Arc<RoutePolicy> {
-        &self.default
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            policy: RoutePolicy::default(),
+            ttl: None,
+            ttl_mode: TtlMode::default(),
+            statuses: OperatorTtl::STATUSES.to_vec(),
+        }
+    }
+}
+
+impl Draft {
+    /// Takes over what `section` says.
+    pub(super) fn read(mut self, section: &mut Section<'_>) -> Self {
+        section.set("ttl", &mut self.ttl, or_off(lifetime));
+        section.set("ttl_mode", &mut self.ttl_mode, one_of(&TTL_MODES));
+        section.set("statuses", &mut self.statuses, some_list(status));
+
+        let route = &mut self.policy;
+        section.set("client_ttl", &mut route.client_ttl, or_off(lifetime));
+        section.set("etag", &mut route.etag, one_of(&ETAG_MODES));
+        section.set("bypass", &mut route.bypass, flag);
+        section.set(
+            "max_stored_body",
+            &mut route.max_stored_body,
+            size(0..=1 << 40),
+        );
+        section.set("debug", &mut route.debug, flag);
+
+        let rules = &mut route.cache;
+        let revalidate = &mut rules.stale_while_revalidate;
+        section.set("stale_while_revalidate", revalidate, or_off(lifetime));
+        section.set(
+            "stale_if_error",
+            &mut rules.stale_if_error,
+            or_off(lifetime),
+        );
+        section.set("ignore", &mut rules.ignore, ignore);
+        section.set("honour", &mut rules.honour, honour);
+        section.set(
+            "credential_fields",
+            &mut rules.credential_fields,
+            list(field_name),
+        );
+        section.set(
+            "targeted_fields",
+            &mut rules.targeted_fields,
+            list(field_name),
+        );
+        section.section("heuristic", |section| {
+            read_heuristic(section, &mut rules.heuristic)
+        });
+        section.section("vary", |section| read_vary(section, &mut rules.vary));
+        self
+    }
+
+    /// The policy of the route with `pattern`.
+    pub(super) fn finish(self, pattern: String) -> RoutePolicy {
+        let mut policy = self.policy;
+        policy.pattern = pattern;
+        policy.cache.ttl = self.ttl.map(|value| OperatorTtl {
+            value,
+            mode: self.ttl_mode,
+            statuses: self.statuses,
+        });
+        policy
+    }
+}
+
+const TTL_MODES: [(&str, TtlMode); 4] = [
+    ("fallback", TtlMode::Fallback),
+    ("cap", TtlMode::Cap),
+    ("floor", TtlMode::Floor),
+    ("override", TtlMode::Override),
+];
+
+const ETAG_MODES: [(&str, EtagMode); 3] = [
+    ("off", EtagMode::Off),
+    ("missing", EtagMode::Missing),
+    ("replace", EtagMode::Replace),
+];
+
+/// A flag of the rules, by its name in the configuration.
+type Named<T> = (&'static str, fn(&mut T) -> &mut bool);
+
+const IGNORE: [Named<Ignore>; 4] = [
+    ("no-store", |ignore| &mut ignore.no_store),
+    ("private", |ignore| &mut ignore.private),
+    ("set-cookie", |ignore| &mut ignore.set_cookie),
+    ("credentials", |ignore| &mut ignore.credentials),
+];
+
+const HONOUR: [Named<HonourRequest>; 7] = [
+    ("max-age", |honour| &mut honour.max_age),
+    ("min-fresh", |honour| &mut honour.min_fresh),
+    ("max-stale", |honour| &mut honour.max_stale),
+    ("no-cache", |honour| &mut honour.no_cache),
+    ("no-store", |honour| &mut honour.no_store),
+    ("only-if-cached", |honour| &mut honour.only_if_cached),
+    ("pragma", |honour| &mut honour.pragma),
+];
+
+fn ignore(value: Value<'_>) -> Option<Ignore> {
+    flags(value, &IGNORE, Ignore::default())
+}
+
+fn honour(value: Value<'_>) -> Option<HonourRequest> {
+    let none = HonourRequest {
+        max_age: false,
+        min_fresh: false,
+        max_stale: false,
+        no_cache: false,
+        no_store: false,
+        only_if_cached: false,
+        pragma: false,
+    };
+    flags(value, &HONOUR, none)
+}
+
+/// Sets those flags of `all` that a list names.
+fn flags<T: 'static>(value: Value<'_>, names: &'static [Named<T>], mut all: T) -> Option<T> {
+    for flag in list(one_of(names))(value)? {
+        *flag(&mut all) = true;
+    }
+    Some(all)
+}
+
+fn status(value: Value<'_>) -> Option<StatusCode> {
+    let code: u16 = count(200..=599)(value)?;
+    match StatusCode::from_u16(code) {
+        // It is never stored itself: it updates what is.
+        Ok(StatusCode::NOT_MODIFIED) => {
+            value.refuse_text("is not the status of a response that is stored")
+        }
+        Ok(status) => Some(status),
+        Err(_) => value.refuse_text("is not a status"),
+    }
+}
+
+fn field_name(value: Value<'_>) -> Option<HeaderName> {
+    let text = value.text("a field's name such as \"X-API-Key\"")?;
+    match text.parse() {
+        Ok(name) => Some(name),
+        Err(_) => value.refuse_text("is not a field's name, such as \"X-API-Key\""),
+    }
+}
+
+fn read_heuristic(section: &mut Section<'_>, heuristic: &mut Heuristic) {
+    section.set("percent", &mut heuristic.percent, count(0..=100));
+    section.set("max", &mut heuristic.max, lifetime);
+}
+
+fn read_vary(section: &mut Section<'_>, vary: &mut VaryPolicy) {
+    section.set("languages", &mut vary.languages, list(language));
+    section.set("encodings", &mut vary.encodings, list(coding));
+}
+
+/// A language tag: RFC 4647 §2.1, without wildcards.
+fn language(value: Value<'_>) -> Option<String> {
+    let text = value.text("a language such as \"en\" or \"pt-BR\"")?;
+    let subtag =
+        |tag: &str| (1..=8).contains(&tag.len()) && tag.chars().all(|c| c.is_ascii_alphanumeric());
+    match text.split('-').all(subtag) {
+        true => Some(text.into_owned()),
+        false => value.refuse_text("is not a language, such as \"en\" or \"pt-BR\""),
+    }
+}
+
+/// A content coding (RFC 9110 §8.4.1), in lower case.
+fn coding(value: Value<'_>) -> Option<String> {
+    let text = value.text("a content coding such as \"gzip\"")?;
+    // Their syntax is that of field names: a token.
+    match HeaderName::try_from(text.as_ref()) {
+        Ok(token) => Some(token.as_str().to_owned()),
+        Err(_) => value.refuse_text("is not a content coding, such as \"gzip\" or \"br\""),
+    }
+}
+
+/// Reads the `match` of a route; `None` when it is missing or no string, which is then noted.
+pub(super) fn read_pattern<'a>(section: &mut Section<'a>) -> Option<(Value<'a>, String)> {
+    let Some(value) = section.value("match") else {
+        section.mistake(
+            section.span(),
+            "this route has no `match`; write `match = \"/books/{id}\"`",
+        );
+        return None;
+    };
+    match value.item() {
+        // Braces of a pattern would be taken for a variable's: `/v${n}` is none.
+        DeValue::String(text) => Some((value, text.to_string())),
+        _ => value.refuse_type("a pattern such as \"/books/{id}\""),
     }
 }

@@ -1,11 +1,15 @@
 //! `[server]`: the door that clients come through.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+use super::value::{YEAR, count, duration, list, or_off, parsed, size, some_list, timeout};
+use super::walk::{Section, Value};
 
 /// Where the gateway listens and what it bears from clients.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +51,39 @@ impl Server {
     /// The name in Via and Cache-Status.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(Self::DEFAULT_NAME)
+    }
+
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let mut server = Self::default();
+        section.set("listen", &mut server.listen, listen_addrs);
+        section.set("workers", &mut server.workers, count(0..=1024));
+        section.set("name", &mut server.name, |value| Some(Some(name(value)?)));
+        section.set(
+            "trusted_proxies",
+            &mut server.trusted_proxies,
+            list(network),
+        );
+        section.set(
+            "drain_timeout",
+            &mut server.drain_timeout,
+            duration(Duration::ZERO..=YEAR),
+        );
+        section.set("head_timeout", &mut server.head_timeout, timeout);
+        section.set("idle_timeout", &mut server.idle_timeout, timeout);
+        section.set("body_timeout", &mut server.body_timeout, timeout);
+        section.set("write_timeout", &mut server.write_timeout, timeout);
+        section.set(
+            "max_connections",
+            &mut server.max_connections,
+            count(1..=10_000_000),
+        );
+        // hyper's HTTP/1 buffer cannot be smaller than 8 KiB.
+        section.set("max_head", &mut server.max_head, size(8 << 10..=1 << 20));
+        section.set("max_fields", &mut server.max_fields, count(8..=4096));
+        section.set("max_uri", &mut server.max_uri, size(64..=64 << 10));
+        section.set("max_body", &mut server.max_body, or_off(size(0..=u64::MAX)));
+        server.http2 = section.section("http2", Http2::read);
+        server
     }
 }
 
@@ -93,6 +130,19 @@ impl Default for Http2 {
     }
 }
 
+impl Http2 {
+    fn read(section: &mut Section<'_>) -> Self {
+        let mut http2 = Self::default();
+        let streams = &mut http2.max_concurrent_streams;
+        section.set("max_concurrent_streams", streams, count(1..=65_536));
+        // RFC 9113 §6.9.1: a window is at most 2^31 - 1.
+        let window = || size((1 << 14)..=(1 << 31) - 1);
+        section.set("stream_window", &mut http2.stream_window, window());
+        section.set("connection_window", &mut http2.connection_window, window());
+        http2
+    }
+}
+
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddr {
@@ -101,11 +151,131 @@ pub enum ListenAddr {
     Unix(PathBuf),
 }
 
+impl ListenAddr {
+    /// Whether any free port will do: then two equal ones are two ports.
+    pub fn is_free_port(&self) -> bool {
+        matches!(self, Self::Tcp(addr) if addr.port() == 0)
+    }
+}
+
 impl fmt::Display for ListenAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(addr) => addr.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// `127.0.0.1:8080`, `[::]:8080`, `localhost:8080`, `:8080` (all IPv4 addresses), `unix:/path`.
+impl FromStr for ListenAddr {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match Path::new(path).is_absolute() {
+                true => Ok(Self::Unix(path.into())),
+                false => Err("is not an absolute path, such as \"unix:/run/bookend.sock\""),
+            };
+        }
+        if text.parse::<IpAddr>().is_ok() {
+            return Err("has no port; write it like \"127.0.0.1:8080\" or \"[::1]:8080\"");
+        }
+        if text.parse::<u16>().is_ok() {
+            return Err(
+                "is a port alone; write \"127.0.0.1:8080\", or \":8080\" for all addresses",
+            );
+        }
+        let addr = match text.rsplit_once(':') {
+            Some(("", port)) => port
+                .parse()
+                .map(|port| (Ipv4Addr::UNSPECIFIED, port).into()),
+            Some(("localhost", port)) => {
+                port.parse().map(|port| (Ipv4Addr::LOCALHOST, port).into())
+            }
+            _ => return text.parse().map(Self::Tcp).map_err(|_| NO_ADDRESS),
+        };
+        addr.map(Self::Tcp).map_err(|_| NO_ADDRESS)
+    }
+}
+
+const NO_ADDRESS: &str =
+    "is not an address; write \"127.0.0.1:8080\", \"[::]:8080\", \":8080\" or \"unix:/path\"";
+
+fn listen_addrs(value: Value<'_>) -> Option<Vec<ListenAddr>> {
+    let addrs = some_list(listen_addr)(value)?;
+    for (at, addr) in addrs.iter().enumerate() {
+        if !addr.is_free_port() && addrs[..at].contains(addr) {
+            return value.members()[at].refuse_text("is listed twice");
+        }
+    }
+    Some(addrs)
+}
+
+pub(super) fn listen_addr(value: Value<'_>) -> Option<ListenAddr> {
+    parsed("an address such as \"127.0.0.1:8080\"")(value)
+}
+
+/// A name that can stand as it is in Via (RFC 9110 §7.6.3: a token), in Cache-Status (RFC 9211 §2: an sf-token) and
+/// in CDN-Loop (RFC 8586 §2).
+fn name(value: Value<'_>) -> Option<String> {
+    let name = value.text("a name such as \"edge-1\"")?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.chars().all(fits) {
+        return value.refuse_text("is not a letter followed by letters, digits, `-`, `_` or `.`");
+    }
+    Some(name.into_owned())
+}
+
+/// `10.0.0.0/8`, or one address alone.
+fn network(value: Value<'_>) -> Option<IpNet> {
+    let text = value.text("a network such as \"10.0.0.0/8\"")?;
+    let network = text
+        .parse()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    match network {
+        Ok(network) => Some(network.trunc()),
+        Err(_) => value.refuse_text("is not a network, such as \"10.0.0.0/8\" or \"fd00::/8\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_shown() {
+        for (text, shown) in [
+            ("127.0.0.1:8080", "127.0.0.1:8080"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("[::]:8080", "[::]:8080"),
+            ("[::1]:80", "[::1]:80"),
+            (":8080", "0.0.0.0:8080"),
+            ("localhost:8080", "127.0.0.1:8080"),
+            ("unix:/run/b.sock", "unix:/run/b.sock"),
+        ] {
+            let addr: ListenAddr = text.parse().expect(text);
+            assert_eq!(addr.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_its_reason() {
+        for (text, reason) in [
+            ("", "is not an address"),
+            ("8080", "is a port alone"),
+            ("127.0.0.1", "has no port"),
+            ("::1", "has no port"),
+            ("127.0.0.1:99999", "is not an address"),
+            (":", "is not an address"),
+            (":http", "is not an address"),
+            ("example.org:80", "is not an address"),
+            ("http://127.0.0.1:80", "is not an address"),
+            ("unix:run/b.sock", "is not an absolute path"),
+            ("unix:", "is not an absolute path"),
+        ] {
+            let fault = text.parse::<ListenAddr>().expect_err(text);
+            assert!(fault.starts_with(reason), "{text:?}: {fault}");
         }
     }
 }

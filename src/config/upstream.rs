@@ -1,8 +1,17 @@
 //! `[upstream]`: the API behind the gateway.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
+
+use http::Uri;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+
+use super::balance::{BALANCES, Balance, Ejection, Health, Retries};
+use super::value::{count, one_of, parsed, path, size, some_list, timeout};
+use super::walk::{Section, Value};
 
 /// The servers of the API and how they are spoken to.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,12 +35,19 @@ pub struct Upstream {
     pub max_idle: usize,
     /// How long a request waits for one of `max_connections`.
     pub queue_timeout: Duration,
+    /// Requests that wait for one at a time, to one server and over all workers; those beyond are refused.
+    pub max_waiting: usize,
     /// Bytes of a response's status line and fields together.
     pub max_head: usize,
     /// Certificates (PEM) trusted instead of the public ones.
     pub ca_file: Option<PathBuf>,
     /// The name that certificates must be for; `None` means the host of the server's URL.
     pub tls_name: Option<String>,
+    /// How a server is chosen where there are several.
+    pub balance: Balance,
+    pub retries: Retries,
+    pub ejection: Ejection,
+    pub health: Health,
 }
 
 impl Upstream {
@@ -48,10 +64,77 @@ impl Upstream {
             max_connections: 1024,
             max_idle: 64,
             queue_timeout: Duration::from_secs(5),
+            max_waiting: 1024,
             max_head: 64 << 10,
             ca_file: None,
             tls_name: None,
+            balance: Balance::default(),
+            retries: Retries::default(),
+            ejection: Ejection::default(),
+            health: Health::default(),
         }
+    }
+
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let mut upstream = Self::in_front_of(Vec::new());
+        let url = parsed("a URL such as \"http://127.0.0.1:5000\"");
+        section.set("servers", &mut upstream.servers, some_list(url));
+        section.set("host", &mut upstream.host, one_of(&HOST_POLICIES));
+        section.set("connect_timeout", &mut upstream.connect_timeout, timeout);
+        section.set("tls_timeout", &mut upstream.tls_timeout, timeout);
+        section.set("response_timeout", &mut upstream.response_timeout, timeout);
+        section.set("body_timeout", &mut upstream.body_timeout, timeout);
+        section.set("idle_timeout", &mut upstream.idle_timeout, timeout);
+        section.set(
+            "max_connections",
+            &mut upstream.max_connections,
+            count(1..=1_000_000),
+        );
+        section.set("max_idle", &mut upstream.max_idle, count(0..=1_000_000));
+        section.set("queue_timeout", &mut upstream.queue_timeout, timeout);
+        section.set(
+            "max_waiting",
+            &mut upstream.max_waiting,
+            count(0..=1_000_000),
+        );
+        // hyper's HTTP/1 buffer cannot be smaller than 8 KiB.
+        section.set("max_head", &mut upstream.max_head, size(8 << 10..=16 << 20));
+        section.set("ca_file", &mut upstream.ca_file, |value| {
+            Some(Some(ca_file(value)?))
+        });
+        section.set("tls_name", &mut upstream.tls_name, |value| {
+            Some(Some(tls_name(value)?))
+        });
+        section.set("balance", &mut upstream.balance, one_of(&BALANCES));
+        upstream.retries = section.section("retries", Retries::read);
+        upstream.ejection = section.section("ejection", Ejection::read);
+        upstream.health = section.section("health", Health::read);
+        upstream
+    }
+}
+
+const HOST_POLICIES: [(&str, HostPolicy); 2] = [
+    ("client", HostPolicy::Client),
+    ("upstream", HostPolicy::Upstream),
+];
+
+/// A file with at least one certificate; it is read again when connections are set up.
+fn ca_file(value: Value<'_>) -> Option<PathBuf> {
+    let path = path(value)?;
+    let certificates: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(&path).and_then(Iterator::collect);
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Some(path),
+        Ok(_) => value.refuse_text("holds no certificate (PEM)"),
+        Err(error) => value.refuse_text(format!("cannot be used: {error}")),
+    }
+}
+
+fn tls_name(value: Value<'_>) -> Option<String> {
+    let name = value.text("a host's name such as \"api.example.org\"")?;
+    match ServerName::try_from(name.as_ref()) {
+        Ok(_) => Some(name.into_owned()),
+        Err(_) => value.refuse_text("is not a host's name, such as \"api.example.org\""),
     }
 }
 
@@ -99,6 +182,70 @@ impl Endpoint {
     }
 }
 
+/// `http://host:port/base`, `https://…`, `unix:/path` or `unix:/path:/base`.
+impl FromStr for ServerUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(rest) = text.strip_prefix("unix:") {
+            let (path, base) = rest.split_once(':').unwrap_or((rest, ""));
+            if !Path::new(path).is_absolute() {
+                return Err("is not an absolute path, such as \"unix:/run/api.sock\"");
+            }
+            return Ok(Self {
+                endpoint: Endpoint::Unix(path.into()),
+                base_path: base_path(base)?,
+            });
+        }
+        if !text.contains("://") {
+            return Err("is not a URL; write \"http://\" or \"https://\" before the host");
+        }
+        let uri: Uri = text
+            .parse()
+            .map_err(|_| "is not a URL, such as \"http://127.0.0.1:5000\"")?;
+        let authority = uri.authority().ok_or("has no host")?;
+        if authority.as_str().contains('@') {
+            return Err("has a user's name, which a server's URL cannot have");
+        }
+        // The parser drops a fragment without a word.
+        if uri.query().is_some() || text.contains('#') {
+            return Err("has a query or fragment, which a server's URL cannot have");
+        }
+        let port_is_valid = authority.port_u16().is_some_and(|port| port != 0);
+        if authority.as_str().len() != authority.host().len() && !port_is_valid {
+            return Err("has a port that is not from 1 to 65535");
+        }
+        let host = authority.host().to_ascii_lowercase();
+        let port = authority.port_u16();
+        let endpoint = match uri.scheme_str() {
+            Some("http") => Endpoint::Http {
+                host,
+                port: port.unwrap_or(80),
+            },
+            Some("https") => Endpoint::Https {
+                host,
+                port: port.unwrap_or(443),
+            },
+            _ => return Err("is not a URL with http, https or unix"),
+        };
+        let base_path = base_path(uri.path())?;
+        Ok(Self {
+            endpoint,
+            base_path,
+        })
+    }
+}
+
+/// `path` without the slash at its end.
+fn base_path(path: &str) -> Result<String, &'static str> {
+    let base = path.trim_end_matches('/');
+    let valid = |path: &str| path.starts_with('/') && path.parse::<Uri>().is_ok();
+    match base.is_empty() || (valid(base) && !base.contains(['?', '#'])) {
+        true => Ok(base.to_owned()),
+        false => Err("has a base path that is not one, such as \"/v1\""),
+    }
+}
+
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.endpoint {
@@ -112,5 +259,89 @@ impl fmt::Display for ServerUrl {
             }
         }
         f.write_str(&self.base_path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_and_shown() {
+        for (text, shown, base_path, authority) in [
+            (
+                "http://127.0.0.1:5000",
+                "http://127.0.0.1:5000",
+                "",
+                "127.0.0.1:5000",
+            ),
+            (
+                "http://127.0.0.1:5000/",
+                "http://127.0.0.1:5000",
+                "",
+                "127.0.0.1:5000",
+            ),
+            (
+                "HTTP://API.example/v1/",
+                "http://api.example/v1",
+                "/v1",
+                "api.example",
+            ),
+            (
+                "http://api.example:80",
+                "http://api.example",
+                "",
+                "api.example",
+            ),
+            (
+                "https://api.example:443/a/b",
+                "https://api.example/a/b",
+                "/a/b",
+                "api.example",
+            ),
+            (
+                "https://api.example:80",
+                "https://api.example:80",
+                "",
+                "api.example:80",
+            ),
+            ("http://[::1]:5000", "http://[::1]:5000", "", "[::1]:5000"),
+            ("unix:/run/api.sock", "unix:/run/api.sock", "", "localhost"),
+            (
+                "unix:/run/api.sock:/v1/",
+                "unix:/run/api.sock:/v1",
+                "/v1",
+                "localhost",
+            ),
+        ] {
+            let url: ServerUrl = text.parse().expect(text);
+            assert_eq!(url.to_string(), shown, "{text}");
+            assert_eq!(url.base_path, base_path, "{text}");
+            assert_eq!(url.endpoint.authority(), authority, "{text}");
+            assert_eq!(url.to_string().parse(), Ok(url), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_with_its_reason() {
+        for (text, reason) in [
+            ("", "is not a URL; write"),
+            ("localhost:5000", "is not a URL; write"),
+            ("http://", "is not a URL"),
+            ("http://a b/", "is not a URL"),
+            ("ftp://a/", "is not a URL with http"),
+            ("http://a:0", "has a port"),
+            ("http://a:70000", "has a port"),
+            ("http://a:", "has a port"),
+            ("http://user:word@a/", "has a user's name"),
+            ("http://a/?q", "has a query"),
+            ("http://a/#f", "has a query"),
+            ("unix:api.sock", "is not an absolute path"),
+            ("unix:/api.sock:v1", "has a base path"),
+            ("unix:/api.sock:/v1?x", "has a base path"),
+        ] {
+            let fault = text.parse::<ServerUrl>().expect_err(text);
+            assert!(fault.starts_with(reason), "{text:?}: {fault}");
+        }
     }
 }

@@ -2,5 +2,28 @@
 //! No I/O, no clock, no async: what is decided here is decided from the messages, the policy and a `now` that the
 //! caller read.
 
+pub mod authority;
+pub mod cache_control;
+pub mod cache_status;
+pub mod content_range;
+mod directive;
+pub mod etag;
+pub mod freshness;
+pub mod groups;
+pub mod hop_by_hop;
+mod http_date;
+pub mod invalidation;
+pub(crate) mod list;
+pub mod multipart;
+pub mod no_vary_search;
+pub mod partial;
 pub mod policy;
+pub mod preconditions;
+pub mod query;
+pub mod range;
+pub mod reuse;
+pub mod storability;
+mod targeted;
 pub mod time;
+pub mod validation;
+pub mod vary;

@@ -21,6 +21,9 @@ pub struct Policy {
     pub stale_while_revalidate: Option<DeltaSeconds>,
     /// `stale-if-error` where the origin does not say (RFC 5861 §4).
     pub stale_if_error: Option<DeltaSeconds>,
+    /// How stale a response may be served when no answer can be had from upstream, whatever else allows it
+    /// (RFC 9111 §4.2.4: "disconnected"). `None`: only as `stale-if-error` says.
+    pub stale_if_disconnected: Option<DeltaSeconds>,
     /// Targeted cache-control fields, the first valid one wins (RFC 9213).
     pub targeted_fields: Vec<HeaderName>,
     /// How request fields that a `Vary` names are reduced before they are compared.
@@ -83,6 +86,7 @@ impl Default for Heuristic {
 pub struct HonourRequest {
     pub max_age: bool,
     pub min_fresh: bool,
+    /// `max-stale`, and the request's `stale-if-error`: both permit a stale response.
     pub max_stale: bool,
     pub no_cache: bool,
     pub no_store: bool,
@@ -112,7 +116,7 @@ pub struct Ignore {
     pub no_store: bool,
     /// The response's `private`.
     pub private: bool,
-    /// `Set-Cookie` in a response without explicit shared freshness: it is stored without the field.
+    /// `Set-Cookie` in a response that could not be stored with it: it is stored without the field.
     pub set_cookie: bool,
     /// Request credentials: operator or heuristic freshness makes such a response shared.
     pub credentials: bool,
@@ -138,6 +142,7 @@ impl Default for Policy {
             credential_fields: Vec::new(),
             stale_while_revalidate: None,
             stale_if_error: None,
+            stale_if_disconnected: None,
             targeted_fields: vec![
                 HeaderName::from_static("bookend-cache-control"),
                 HeaderName::from_static("cdn-cache-control"),

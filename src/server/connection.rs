@@ -16,10 +16,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 
+use super::Peer;
 use super::deadline::Overdue;
 use super::exchange::{Content, Exchange};
 use super::io::Io;
-use super::peer::Peer;
 use super::protocol::{Protocols, Sniffed, sniff};
 use super::refusal;
 use super::state::{Ending, Orders, Protocol, State, Verdict};

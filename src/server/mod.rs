@@ -17,11 +17,11 @@ mod deadline;
 mod exchange;
 mod io;
 mod listen;
-mod peer;
 mod protocol;
 mod refusal;
 mod registry;
 mod run;
+mod service;
 mod state;
 mod worker;
 
@@ -37,7 +37,6 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 
-pub use self::peer::{Peer, Scheme};
 pub use self::run::Outcome;
 
 use self::listen::Listeners;
@@ -45,6 +44,8 @@ use crate::clock::Clock;
 use crate::config;
 use crate::config::ListenAddr;
 use crate::error;
+pub use crate::proxy::Peer;
+pub use crate::semantics::authority::Scheme;
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::Readiness;
 

@@ -4,21 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-/// How a client reached the gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scheme {
-    Http,
-    Https,
-}
-
-impl Scheme {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-}
+use crate::semantics::authority::Scheme;
 
 /// What is known of a connection's client before its first byte; the same for all its requests.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,266 @@
+//! Fills in flight, and those who wait for them: `Requested -> Streaming -> Settled`. Waiting is by waker, never by
+//! polling.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use http::{HeaderMap, StatusCode};
+
+use super::body::{Reader, SharedBody};
+use super::key::Key;
+use super::stored::{ContentDigest, Head, Settled, StoredResponse};
+use crate::error::Error;
+
+/// What a fill asks upstream, as far as others must compare with it.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The request's fields, for the selection of variants.
+    pub headers: HeaderMap,
+    /// For QUERY: its content.
+    pub digest: Option<ContentDigest>,
+}
+
+/// One request upstream whose response may be stored, and followed by others.
+#[derive(Debug)]
+pub struct Fill {
+    pub key: Key,
+    pub ask: Ask,
+    /// Whether requests of others may wait for it.
+    joinable: bool,
+    doomed: AtomicBool,
+    /// Groups that were invalidated since it began.
+    barred: Mutex<Vec<Box<str>>>,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Debug)]
+struct Progress {
+    stage: Stage,
+    followers: usize,
+    waiting: Vec<Option<Waker>>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Requested,
+    Streaming(Arc<Stream>),
+    Settled(Settled),
+}
+
+/// A response that is coming: its head, and its body as far as it has come.
+#[derive(Debug)]
+pub struct Stream {
+    pub head: Arc<Head>,
+    pub body: Arc<SharedBody>,
+}
+
+/// What a follower learns.
+#[derive(Debug)]
+pub enum News {
+    /// The head is here, and the body from its first byte.
+    Streaming(Arc<Head>, Reader),
+    /// A response was stored or freshened.
+    Stored(Arc<StoredResponse>),
+    /// The response is not for sharing.
+    Unshared,
+    /// The fill ended without any result.
+    Abandoned,
+    /// The upstream answered a validation with this server error.
+    ServerError(StatusCode),
+    Failed(Error),
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Fill {
+    pub fn new(key: Key, ask: Ask, joinable: bool) -> Arc<Self> {
+        let progress = Progress {
+            stage: Stage::Requested,
+            followers: 0,
+            waiting: Vec::new(),
+        };
+        Arc::new(Self {
+            key,
+            ask,
+            joinable,
+            doomed: AtomicBool::new(false),
+            barred: Mutex::default(),
+            progress: Mutex::new(progress),
+        })
+    }
+
+    pub fn is_joinable(&self) -> bool {
+        self.joinable
+    }
+
+    /// An invalidation came: the response must not be stored.
+    pub fn doom(&self) {
+        self.doomed.store(true, Ordering::Release);
+    }
+
+    pub fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Acquire)
+    }
+
+    /// A group was invalidated: the response must not be stored if it belongs to it.
+    pub fn bar(&self, group: &str) {
+        lock(&self.barred).push(group.into());
+    }
+
+    pub fn is_barred(&self, groups: &[Box<str>]) -> bool {
+        !groups.is_empty()
+            && lock(&self.barred)
+                .iter()
+                .any(|barred| groups.contains(barred))
+    }
+
+    /// The head, once it has come.
+    pub fn head(&self) -> Option<Arc<Head>> {
+        match &lock(&self.progress).stage {
+            Stage::Streaming(stream) => Some(stream.head.clone()),
+            _ => None,
+        }
+    }
+
+    /// Those who wait for it, or read from it.
+    pub fn followers(&self) -> usize {
+        lock(&self.progress).followers
+    }
+
+    /// Lets the followers see the head, and read the body while it comes.
+    pub fn stream(&self, head: Arc<Head>, body: Arc<SharedBody>) {
+        self.advance(|stage| *stage = Stage::Streaming(Arc::new(Stream { head, body })));
+    }
+
+    /// Tells the followers how it ended. Those who read a streaming body read on; a settled fill stays as it is.
+    pub fn settle(&self, settled: Settled) {
+        self.advance(|stage| {
+            if matches!(stage, Stage::Requested) {
+                *stage = Stage::Settled(settled);
+            }
+        });
+    }
+
+    fn advance(&self, change: impl FnOnce(&mut Stage)) {
+        let mut progress = lock(&self.progress);
+        change(&mut progress.stage);
+        let waiting: Vec<Waker> = progress
+            .waiting
+            .iter_mut()
+            .filter_map(Option::take)
+            .collect();
+        drop(progress);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Joins those who wait; to be called under the lock of the key's shard, so that no invalidation comes between.
+    pub fn follow(self: &Arc<Self>) -> Follower {
+        let mut progress = lock(&self.progress);
+        progress.followers += 1;
+        let slot = progress.waiting.len();
+        progress.waiting.push(None);
+        Follower {
+            fill: self.clone(),
+            slot,
+        }
+    }
+}
+
+/// One who waits for a fill that another leads.
+#[derive(Debug)]
+pub struct Follower {
+    fill: Arc<Fill>,
+    slot: usize,
+}
+
+impl Follower {
+    /// The head or the end of the fill, whichever comes first. Cancel safe.
+    pub async fn news(&self) -> News {
+        poll_fn(|cx| self.poll_news(cx)).await
+    }
+
+    fn poll_news(&self, cx: &mut Context<'_>) -> Poll<News> {
+        let mut progress = lock(&self.fill.progress);
+        Poll::Ready(match &progress.stage {
+            Stage::Requested => {
+                progress.waiting[self.slot] = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            Stage::Streaming(stream) => match stream.body.reader() {
+                Some(reader) => News::Streaming(stream.head.clone(), reader),
+                None => News::Unshared,
+            },
+            Stage::Settled(Settled::Stored(stored)) => News::Stored(stored.clone()),
+            Stage::Settled(Settled::Unshared) => News::Unshared,
+            Stage::Settled(Settled::Abandoned) => News::Abandoned,
+            Stage::Settled(Settled::ServerError(status)) => News::ServerError(*status),
+            Stage::Settled(Settled::Failed(error)) => News::Failed(error.share()),
+        })
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let mut progress = lock(&self.fill.progress);
+        progress.followers -= 1;
+        progress.waiting[self.slot] = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::key::Keyer;
+    use crate::error::ErrorKind;
+
+    fn fill() -> Arc<Fill> {
+        let ask = Ask {
+            headers: HeaderMap::new(),
+            digest: None,
+        };
+        Fill::new(Keyer::default().key("http://a/").to_key(), ask, true)
+    }
+
+    fn poll(follower: &Follower) -> Poll<News> {
+        follower.poll_news(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn followers_wait_until_the_fill_settles() {
+        let fill = fill();
+        let (one, two) = (fill.follow(), fill.follow());
+        assert!(poll(&one).is_pending());
+        assert_eq!(fill.followers(), 2);
+        fill.settle(Settled::Failed(Error::upstream(
+            ErrorKind::ConnectionRefused,
+        )));
+        for follower in [&one, &two] {
+            let Poll::Ready(News::Failed(error)) = poll(follower) else {
+                panic!("no news")
+            };
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        }
+        drop((one, two));
+        assert_eq!(fill.followers(), 0);
+    }
+
+    #[test]
+    fn a_settled_fill_does_not_change_its_mind() {
+        let fill = fill();
+        fill.settle(Settled::Unshared);
+        fill.settle(Settled::Abandoned);
+        assert!(matches!(poll(&fill.follow()), Poll::Ready(News::Unshared)));
+    }
+
+    #[test]
+    fn a_group_bars_only_its_members() {
+        let fill = fill();
+        fill.bar("books");
+        assert!(fill.is_barred(&["other".into(), "books".into()]));
+        assert!(!fill.is_barred(&["other".into()]));
+    }
+}

@@ -1,0 +1,92 @@
+//! Which resources belong to which cache group (RFC 9875). Entries carry the resource's id, so that the clean-up
+//! after an eviction never takes away what a later resource with the same key has added.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::key::{Key, Prehashed};
+use super::stored::Resource;
+
+/// Groups and their members.
+#[derive(Debug, Default)]
+pub struct GroupIndex {
+    groups: Mutex<HashMap<Box<str>, HashMap<Key, u64, Prehashed>>>,
+    /// Resources that left the store, to be taken out of their groups.
+    removed: Mutex<Vec<Removed>>,
+}
+
+#[derive(Debug)]
+struct Removed {
+    key: Key,
+    id: u64,
+    groups: Vec<Box<str>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl GroupIndex {
+    /// Enters `resource` under each of its groups.
+    pub fn add(&self, resource: &Resource) {
+        let mut groups = resource.groups().peekable();
+        if groups.peek().is_none() {
+            return;
+        }
+        self.clean_up();
+        let mut index = lock(&self.groups);
+        for group in groups {
+            let members = match index.get_mut(group) {
+                Some(members) => members,
+                None => index.entry(group.into()).or_default(),
+            };
+            members.insert(resource.key.clone(), resource.id);
+        }
+    }
+
+    /// Notes that `resource` left the store; cheap, and takes no other lock: moka calls it while it evicts.
+    pub fn enqueue_removal(&self, resource: &Resource) {
+        let groups: Vec<Box<str>> = resource.groups().map(Into::into).collect();
+        if !groups.is_empty() {
+            let removed = Removed {
+                key: resource.key.clone(),
+                id: resource.id,
+                groups,
+            };
+            lock(&self.removed).push(removed);
+        }
+    }
+
+    /// The keys that may belong to `group`.
+    pub fn members(&self, group: &str) -> Vec<Key> {
+        let index = lock(&self.groups);
+        index
+            .get(group)
+            .into_iter()
+            .flat_map(HashMap::keys)
+            .cloned()
+            .collect()
+    }
+
+    /// Takes out what left the store.
+    pub fn clean_up(&self) {
+        let removed = std::mem::take(&mut *lock(&self.removed));
+        if removed.is_empty() {
+            return;
+        }
+        let mut index = lock(&self.groups);
+        for Removed { key, id, groups } in removed {
+            for group in groups {
+                let Some(members) = index.get_mut(&group) else {
+                    continue;
+                };
+                if members.get(&key) == Some(&id) {
+                    members.remove(&key);
+                }
+                if members.is_empty() {
+                    index.remove(&group);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! The store: one moka entry a target URI, copied on write, bounded in bytes. Whatever changes a key happens under
+//! the lock of its shard, where the fills in flight for it are known too; so an invalidation and a commit see each
+//! other, whichever comes first.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
+use http::HeaderMap;
+use moka::notification::RemovalCause;
+use moka::policy::EvictionPolicy;
+use smallvec::SmallVec;
+
+use super::budget::{Budget, Token};
+use super::collapse::{Ask, Fill, Follower};
+use super::index::GroupIndex;
+use super::key::{Key, KeyRef, Keyer, Prehashed};
+use super::stored::{Head, Marker, NotCommitted, Resource, Settled, StoredResponse};
+use crate::clock::Monotonic;
+use crate::semantics::policy::VaryPolicy;
+
+const SHARDS: usize = 256;
+
+/// Markers of one resource; the oldest leaves first.
+const MAX_MARKERS: usize = 8;
+
+/// Where responses live.
+#[derive(Debug)]
+pub struct Store {
+    resources: moka::sync::Cache<Key, Arc<Resource>, Prehashed>,
+    shards: Box<[Mutex<Shard>]>,
+    keyer: Keyer,
+    budget: Arc<Budget>,
+    groups: Arc<GroupIndex>,
+    max_variants: usize,
+    next_id: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    fills: HashMap<Key, SmallVec<[Arc<Fill>; 1]>, Prehashed>,
+}
+
+/// What a request that needs a fill is to do.
+#[derive(Debug)]
+pub enum Role {
+    /// Bring the fill to an end.
+    Lead(Arc<Fill>),
+    /// Wait for another's.
+    Follow(Follower),
+    /// The resource has changed since it was looked up.
+    LookAgain,
+}
+
+/// Whether and with whom a request may share a fill.
+#[derive(Clone, Copy, Debug)]
+pub struct Sharing<'a> {
+    /// Whether it may wait for another's fill.
+    pub follow: bool,
+    /// Whether others may wait for the fill that it leads.
+    pub lead: bool,
+    pub vary: &'a VaryPolicy,
+}
+
+impl Store {
+    /// A store of at most `memory` bytes, bodies in flight included, with at most `max_variants` a target URI.
+    pub fn new(memory: u64, max_variants: usize) -> Self {
+        let groups = Arc::new(GroupIndex::default());
+        let listener = groups.clone();
+        // moka evicts a little late, and bodies in flight need room too.
+        let settled = memory - memory / 8;
+        let resources = moka::sync::Cache::builder()
+            .max_capacity(settled)
+            .weigher(|_: &Key, resource: &Arc<Resource>| {
+                u32::try_from(resource.weight()).unwrap_or(u32::MAX)
+            })
+            // LRU rather than TinyLFU: what Cache-Status calls stored is there for the next request.
+            .eviction_policy(EvictionPolicy::lru())
+            .eviction_listener(move |_: Arc<Key>, resource: Arc<Resource>, cause| {
+                if cause != RemovalCause::Replaced {
+                    listener.enqueue_removal(&resource);
+                }
+            })
+            .build_with_hasher(Prehashed::default());
+        Self {
+            resources,
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            keyer: Keyer::default(),
+            budget: Budget::new(memory),
+            groups,
+            max_variants: max_variants.max(1),
+            next_id: AtomicU64::new(0),
+        }
+    }
+
+    pub fn key<'a>(&self, target: &'a str) -> KeyRef<'a> {
+        self.keyer.key(target)
+    }
+
+    pub fn look_up(&self, key: KeyRef<'_>) -> Option<Arc<Resource>> {
+        self.resources.get(&key)
+    }
+
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// Resources stored now, about.
+    pub fn resource_count(&self) -> u64 {
+        self.resources.entry_count()
+    }
+
+    /// Bytes of stored resources now, about.
+    pub fn resource_bytes(&self) -> u64 {
+        self.resources.weighted_size()
+    }
+
+    /// Joins a fill in flight that `ask` can share, or begins one. `seen` is what the request's look-up found.
+    pub fn lead_or_follow(
+        &self,
+        key: KeyRef<'_>,
+        seen: Option<&Arc<Resource>>,
+        ask: Ask,
+        sharing: Sharing<'_>,
+    ) -> Role {
+        let mut shard = self.shard(key.hash());
+        let current = self.resources.get(&key);
+        if current.as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
+            return Role::LookAgain;
+        }
+        let fills = shard.fills.get(&key);
+        if sharing.follow
+            && let Some(fill) = fills
+                .into_iter()
+                .flatten()
+                .find(|fill| can_share(fill, &ask, current.as_deref(), sharing.vary))
+        {
+            return Role::Follow(fill.follow());
+        }
+        let fill = Fill::new(key.to_key(), ask, sharing.lead);
+        shard
+            .fills
+            .entry(fill.key.clone())
+            .or_default()
+            .push(fill.clone());
+        Role::Lead(fill)
+    }
+
+    /// Stores what a fill brought, in place of every variant that its request selects, and ends the fill.
+    ///
+    /// # Errors
+    /// [`NotCommitted`] when an invalidation came since the fill began, or the budget is used up; nothing is stored.
+    pub fn commit(
+        &self,
+        fill: &Arc<Fill>,
+        stored: Arc<StoredResponse>,
+        vary: &VaryPolicy,
+    ) -> Result<(), NotCommitted> {
+        let mut shard = self.shard(fill.key.hash());
+        self.end(&mut shard, fill);
+        if fill.is_doomed() || fill.is_barred(&stored.head.groups) {
+            return Err(NotCommitted::Doomed);
+        }
+        let current = self.resources.get(&fill.key.as_ref());
+        let mut next = self.copy(&fill.key, current.as_deref());
+        next.variants
+            .retain(|old| !selects(&old.head, &fill.ask, vary));
+        next.markers
+            .retain(|marker| !marks(marker, &fill.ask, vary));
+        next.variants.insert(0, stored);
+        self.shed_variants(&mut next);
+        self.put(next);
+        Ok(())
+    }
+
+    /// Replaces stored responses by freshened ones (RFC 9111 §4.3.4), where they still stand, and ends the fill.
+    ///
+    /// # Errors
+    /// [`NotCommitted::Doomed`] when an invalidation came since the fill began; nothing is replaced.
+    pub fn freshen(
+        &self,
+        fill: &Arc<Fill>,
+        updates: &[(Arc<StoredResponse>, Arc<StoredResponse>)],
+    ) -> Result<(), NotCommitted> {
+        let mut shard = self.shard(fill.key.hash());
+        self.end(&mut shard, fill);
+        if fill.is_doomed() {
+            return Err(NotCommitted::Doomed);
+        }
+        self.replace(&fill.key, updates);
+        Ok(())
+    }
+
+    /// Replaces stored responses outside of a fill: HEAD freshens (RFC 9111 §4.3.5). Only those that still stand.
+    pub fn update(&self, key: KeyRef<'_>, updates: &[(Arc<StoredResponse>, Arc<StoredResponse>)]) {
+        let _shard = self.shard(key.hash());
+        if let Some(current) = self.resources.get(&key) {
+            self.replace(&current.key, updates);
+        }
+    }
+
+    fn replace(&self, key: &Key, updates: &[(Arc<StoredResponse>, Arc<StoredResponse>)]) {
+        let Some(current) = self.resources.get(&key.as_ref()) else {
+            return;
+        };
+        let mut next = self.copy(key, Some(&current));
+        for (old, new) in updates {
+            if let Some(slot) = next.variants.iter_mut().find(|slot| Arc::ptr_eq(slot, old)) {
+                *slot = new.clone();
+            }
+        }
+        self.put(next);
+    }
+
+    /// Notes that responses like the fill's cannot be shared, and ends the fill.
+    pub fn mark(&self, fill: &Arc<Fill>, marker: Marker, vary: &VaryPolicy) {
+        let mut shard = self.shard(fill.key.hash());
+        self.end(&mut shard, fill);
+        if fill.is_doomed() {
+            return;
+        }
+        let current = self.resources.get(&fill.key.as_ref());
+        let mut next = self.copy(&fill.key, current.as_deref());
+        // What was stored for the same request has been superseded by a response that may not be stored.
+        next.variants
+            .retain(|old| !selects(&old.head, &fill.ask, vary));
+        next.markers.retain(|old| !marks(old, &fill.ask, vary));
+        next.markers.truncate(MAX_MARKERS - 1);
+        next.markers.insert(0, marker);
+        self.put(next);
+    }
+
+    /// Ends a fill without a result for the store.
+    pub fn abandon(&self, fill: &Arc<Fill>) {
+        let mut shard = self.shard(fill.key.hash());
+        self.end(&mut shard, fill);
+    }
+
+    /// Ends a fill that failed or is not for sharing; its followers are told so.
+    pub fn settle(&self, fill: &Arc<Fill>, settled: Settled) {
+        self.abandon(fill);
+        fill.settle(settled);
+    }
+
+    /// Removes all that is stored for `key`; fills in flight for it are neither stored nor joined any more. Returns
+    /// whether anything was stored.
+    pub fn invalidate(&self, key: KeyRef<'_>) -> bool {
+        let mut shard = self.shard(key.hash());
+        if let Some(fills) = shard.fills.remove(&key) {
+            fills.iter().for_each(|fill| fill.doom());
+        }
+        self.resources.remove(&key).is_some()
+    }
+
+    /// Removes all stored responses of a cache group of one origin (RFC 9875), `origin` being `scheme://authority`.
+    pub fn invalidate_group(&self, origin: &str, group: &str) -> usize {
+        let belongs = |key: &str| in_origin(key, origin);
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            for fill in shard
+                .fills
+                .values()
+                .flatten()
+                .filter(|fill| belongs(fill.key.as_str()))
+            {
+                fill.bar(group);
+            }
+        }
+        let keys = self.groups.members(group);
+        let stored = |key: &Key| {
+            let resource = self.resources.get(&key.as_ref());
+            belongs(key.as_str()) && resource.is_some_and(|resource| resource.has_group(group))
+        };
+        keys.iter()
+            .filter(|key| stored(key) && self.invalidate(key.as_ref()))
+            .count()
+    }
+
+    /// Removes every resource whose target URI begins with `prefix`; the empty prefix removes all. Returns how many.
+    pub fn invalidate_prefix(&self, prefix: &str) -> usize {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.fills.retain(|key, fills| {
+                let covered = key.as_str().starts_with(prefix);
+                if covered {
+                    fills.iter().for_each(|fill| fill.doom());
+                }
+                !covered
+            });
+        }
+        let covered = self
+            .resources
+            .iter()
+            .filter(|(key, _)| key.as_str().starts_with(prefix));
+        let keys: Vec<Key> = covered.map(|(key, _)| Key::clone(&key)).collect();
+        keys.iter()
+            .filter(|key| self.invalidate(key.as_ref()))
+            .count()
+    }
+
+    /// A share of the budget for a stored head; evictions that are due are done first where it is tight.
+    pub fn token(&self, bytes: u64) -> Option<Token> {
+        Token::take(&self.budget, bytes).or_else(|| {
+            self.resources.run_pending_tasks();
+            Token::take(&self.budget, bytes)
+        })
+    }
+
+    /// Does what moka has put off: evictions above all.
+    pub fn run_pending_tasks(&self) {
+        self.resources.run_pending_tasks();
+        self.groups.clean_up();
+    }
+
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        let shard = &self.shards[hash as usize % SHARDS];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the fill off the list of those in flight.
+    fn end(&self, shard: &mut Shard, fill: &Arc<Fill>) {
+        let Some(fills) = shard.fills.get_mut(&fill.key) else {
+            return;
+        };
+        fills.retain(|other| !Arc::ptr_eq(other, fill));
+        if fills.is_empty() {
+            shard.fills.remove(&fill.key);
+        }
+    }
+
+    fn copy(&self, key: &Key, current: Option<&Resource>) -> Resource {
+        Resource {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            key: key.clone(),
+            variants: current
+                .map(|resource| resource.variants.clone())
+                .unwrap_or_default(),
+            markers: current
+                .map(|resource| resource.markers.clone())
+                .unwrap_or_default(),
+        }
+    }
+
+    fn shed_variants(&self, resource: &mut Resource) {
+        while resource.variants.len() > self.max_variants {
+            // The first is the one that came just now.
+            let used = resource.variants.iter().enumerate().skip(1);
+            let Some((oldest, _)) = used.min_by_key(|(_, stored)| stored.last_used()) else {
+                return;
+            };
+            resource.variants.remove(oldest);
+        }
+    }
+
+    fn put(&self, resource: Resource) {
+        if resource.is_empty() {
+            self.resources.invalidate(&resource.key.as_ref());
+        } else {
+            self.groups.add(&resource);
+            self.resources
+                .insert(resource.key.clone(), Arc::new(resource));
+        }
+    }
+}
+
+/// Whether a request like `ask` selects the response with this head.
+pub fn selects(head: &Head, ask: &Ask, vary: &VaryPolicy) -> bool {
+    head.digest == ask.digest && head.variant.matches(&ask.headers, vary)
+}
+
+fn marks(marker: &Marker, ask: &Ask, vary: &VaryPolicy) -> bool {
+    marker.digest == ask.digest && marker.variant.matches(&ask.headers, vary)
+}
+
+impl Resource {
+    /// The marker that stands for a request with these fields, if one does.
+    pub fn marker(
+        &self,
+        headers: &HeaderMap,
+        digest: Option<&[u8; 32]>,
+        vary: &VaryPolicy,
+        now: Monotonic,
+    ) -> Option<&Marker> {
+        self.markers.iter().find(|marker| {
+            marker.until > now
+                && marker.digest.as_ref() == digest
+                && marker.variant.matches(headers, vary)
+        })
+    }
+}
+
+/// Whether `ask` may wait for `fill`: the same content, and as far as is known the same variant.
+fn can_share(fill: &Fill, ask: &Ask, current: Option<&Resource>, vary: &VaryPolicy) -> bool {
+    if !fill.is_joinable() || fill.ask.digest != ask.digest {
+        return false;
+    }
+    if let Some(head) = fill.head() {
+        return selects(&head, ask, vary);
+    }
+    // Where a stored variant tells the two requests apart, they will hardly share a new one.
+    let known = current
+        .map(|resource| resource.variants.as_slice())
+        .unwrap_or_default();
+    known
+        .iter()
+        .all(|stored| selects(&stored.head, ask, vary) == selects(&stored.head, &fill.ask, vary))
+}
+
+fn in_origin(key: &str, origin: &str) -> bool {
+    key.strip_prefix(origin)
+        .is_some_and(|rest| rest.starts_with('/'))
+}

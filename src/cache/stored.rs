@@ -1,0 +1,304 @@
+//! A stored response, and the head that a fill and its readers share while the body is still coming. All that a
+//! look-up asks is worked out once, when the head arrives.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::body::StoredBody;
+use super::budget::Token;
+use super::key::Key;
+use super::partial::Parts;
+use crate::clock::{Monotonic, Now};
+use crate::error::Error;
+use crate::semantics::freshness::Freshness;
+use crate::semantics::storability::NoStoreReason;
+use crate::semantics::validation::Validators;
+use crate::semantics::vary::VariantKey;
+
+/// A digest of the content of a QUERY and of the fields that describe it.
+pub type ContentDigest = [u8; 32];
+
+/// The head of a response that may be stored.
+#[derive(Debug)]
+pub struct Head {
+    pub status: StatusCode,
+    /// The end-to-end fields that may be stored, in memory of their own; without Age.
+    pub headers: HeaderMap,
+    /// As clients see them; they may be the gateway's own.
+    pub validators: Validators,
+    /// As the origin sent them; the only ones that go upstream.
+    pub origin_validators: Validators,
+    pub freshness: Freshness,
+    /// When the head arrived.
+    pub received: Now,
+    pub variant: VariantKey,
+    /// The QUERY this answers; `None` for GET.
+    pub digest: Option<ContentDigest>,
+    /// Its cache groups (RFC 9875).
+    pub groups: Box<[Box<str>]>,
+    /// Bytes of content, where the response declared them.
+    pub content_length: Option<u64>,
+    /// The origin's response, or the 304 that freshened it, came with an Age: it had been stored before.
+    pub came_aged: bool,
+    /// The version of the settings it was reckoned under.
+    pub epoch: u64,
+}
+
+impl Head {
+    /// How long it has been here.
+    pub fn resident(&self, now: Now) -> Duration {
+        now.mono.since(self.received.mono)
+    }
+
+    /// The same head under an entity tag of the gateway's own.
+    pub fn with_etag(&self, tag: HeaderValue) -> Self {
+        let mut headers = self.headers.clone();
+        headers.insert(http::header::ETAG, tag);
+        Self {
+            validators: Validators::of(&headers),
+            headers,
+            ..self.copy()
+        }
+    }
+
+    /// The same head with the fields and the freshness that an update gave it.
+    pub fn freshened(&self, mut headers: HeaderMap, freshness: Freshness, received: Now) -> Self {
+        pack_fields(&mut headers);
+        Self {
+            validators: Validators::of(&headers),
+            headers,
+            freshness,
+            received,
+            ..self.copy()
+        }
+    }
+
+    /// The same head, to be served only after validation.
+    pub fn expired(&self) -> Self {
+        Self {
+            freshness: self.freshness.expired(),
+            ..self.copy()
+        }
+    }
+
+    /// The fields without a tag of the gateway's own, which the origin knows nothing of.
+    pub fn origin_fields(&self) -> Cow<'_, HeaderMap> {
+        if self.validators.etag.is_none() || self.validators.etag == self.origin_validators.etag {
+            return Cow::Borrowed(&self.headers);
+        }
+        let mut headers = self.headers.clone();
+        headers.remove(http::header::ETAG);
+        Cow::Owned(headers)
+    }
+
+    fn copy(&self) -> Self {
+        Self {
+            status: self.status,
+            headers: self.headers.clone(),
+            validators: self.validators.clone(),
+            origin_validators: self.origin_validators.clone(),
+            freshness: self.freshness,
+            received: self.received,
+            variant: self.variant.clone(),
+            digest: self.digest,
+            groups: self.groups.clone(),
+            content_length: self.content_length,
+            came_aged: self.came_aged,
+            epoch: self.epoch,
+        }
+    }
+
+    /// Bytes of memory it holds, about.
+    pub fn weight(&self) -> u64 {
+        const SLOT: usize = size_of::<HeaderValue>() + 48;
+        let fields: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + SLOT)
+            .sum();
+        let groups: usize = self.groups.iter().map(|group| group.len() + 16).sum();
+        (size_of::<Self>() + fields + groups + self.variant.weight()) as u64
+    }
+}
+
+/// Copies all field values into one allocation of their own, so that no read buffer is kept for their sake.
+pub fn pack_fields(headers: &mut HeaderMap) {
+    let total = headers.values().map(HeaderValue::len).sum();
+    let mut packed = BytesMut::with_capacity(total);
+    for value in headers.values() {
+        packed.extend_from_slice(value.as_bytes());
+    }
+    let packed = packed.freeze();
+    let mut from = 0;
+    for value in headers.values_mut() {
+        let to = from + value.len();
+        let sensitive = value.is_sensitive();
+        if let Ok(mut copy) = HeaderValue::from_maybe_shared(packed.slice(from..to)) {
+            copy.set_sensitive(sensitive);
+            *value = copy;
+        }
+        from = to;
+    }
+}
+
+/// What is kept of the content.
+#[derive(Clone, Debug)]
+pub enum Content {
+    Complete(StoredBody),
+    /// Ranges of a representation with a strong validator, each with its octets (RFC 9111 §3.3).
+    Partial(Parts),
+}
+
+impl Content {
+    /// Bytes kept.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Complete(body) => body.len(),
+            Self::Partial(parts) => parts.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of the whole representation.
+    pub fn complete_length(&self) -> u64 {
+        match self {
+            Self::Complete(body) => body.len(),
+            Self::Partial(parts) => parts.ranges.complete_length(),
+        }
+    }
+}
+
+/// A response in the store.
+#[derive(Debug)]
+pub struct StoredResponse {
+    pub head: Arc<Head>,
+    pub content: Content,
+    pub trailers: Option<HeaderMap>,
+    /// Milliseconds on the monotonic clock: when it was last chosen, to within a second.
+    used: AtomicU64,
+    _token: Option<Token>,
+}
+
+impl StoredResponse {
+    /// `token` covers the head; the content carries its own.
+    pub fn new(
+        head: Arc<Head>,
+        content: Content,
+        trailers: Option<HeaderMap>,
+        token: Option<Token>,
+    ) -> Self {
+        let used = AtomicU64::new(head.received.mono.as_millis());
+        Self {
+            head,
+            content,
+            trailers,
+            used,
+            _token: token,
+        }
+    }
+
+    /// Bytes of memory it holds, about.
+    pub fn weight(&self) -> u64 {
+        size_of::<Self>() as u64 + self.head.weight() + self.content.len()
+    }
+
+    /// Notes that it was chosen; written at most once a second, so that readers on several cores do not contend.
+    pub fn touch(&self, now: Monotonic) {
+        let now = now.as_millis();
+        if now.saturating_sub(self.used.load(Ordering::Relaxed)) >= 1000 {
+            self.used.store(now, Ordering::Relaxed);
+        }
+    }
+
+    pub fn last_used(&self) -> Monotonic {
+        Monotonic::from_millis(self.used.load(Ordering::Relaxed))
+    }
+}
+
+/// Requests like this one proved to have responses that cannot be shared: they do not stand in line.
+#[derive(Clone, Debug)]
+pub struct Marker {
+    pub variant: VariantKey,
+    pub digest: Option<ContentDigest>,
+    pub until: Monotonic,
+    pub why: Unshared,
+}
+
+/// What made a response unshareable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unshared {
+    /// A rule forbids to store it.
+    Rule(NoStoreReason),
+    /// It is larger than what is stored, by its own Content-Length.
+    TooLarge,
+    /// Its end cannot be told from a broken connection.
+    UnverifiedEnd,
+}
+
+/// Why a fill was not stored.
+#[derive(Debug)]
+pub enum NotCommitted {
+    /// An invalidation or purge came in between.
+    Doomed,
+    /// The byte budget is used up.
+    OverBudget,
+}
+
+/// All that is stored for one target URI.
+#[derive(Debug)]
+pub struct Resource {
+    /// Distinguishes it from a later resource with the same key.
+    pub id: u64,
+    pub key: Key,
+    pub variants: smallvec::SmallVec<[Arc<StoredResponse>; 1]>,
+    pub markers: smallvec::SmallVec<[Marker; 0]>,
+}
+
+impl Resource {
+    pub fn weight(&self) -> u64 {
+        let variants: u64 = self.variants.iter().map(|stored| stored.weight()).sum();
+        let markers = self.markers.len() * size_of::<Marker>();
+        variants + (markers + size_of::<Self>() + self.key.as_str().len() + OVERHEAD) as u64
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.variants.is_empty() && self.markers.is_empty()
+    }
+
+    /// The cache groups of all its variants.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.variants
+            .iter()
+            .flat_map(|stored| stored.head.groups.iter())
+            .map(|group| &**group)
+    }
+
+    pub fn has_group(&self, group: &str) -> bool {
+        self.groups().any(|own| own == group)
+    }
+}
+
+/// What moka and the allocator hold beside an entry itself, in bytes: measured with a million entries.
+const OVERHEAD: usize = 320;
+
+/// How a fill ended, for those who wait for it.
+#[derive(Debug)]
+pub enum Settled {
+    /// A response was stored or freshened: look whether it may be reused.
+    Stored(Arc<StoredResponse>),
+    /// Its response is for the one who asked; go upstream yourselves, without waiting for another.
+    Unshared,
+    /// Nobody brought it to an end: somebody else may try.
+    Abandoned,
+    /// The upstream answered a validation with this server error.
+    ServerError(StatusCode),
+    Failed(Error),
+}

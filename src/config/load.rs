@@ -1,0 +1,239 @@
+//! From a file and a command line to a [`Config`], or to all the mistakes in them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use toml::de::DeTable;
+
+use super::env::Lookup;
+use super::mistake::{Mistake, Place};
+use super::route::Draft;
+use super::walk::{KnownKey, Report, Section};
+use super::{Admin, Cache, Config, ListenAddr, Log, Routes, Server, ServerUrl, Upstream};
+
+/// Where a configuration comes from. It can be asked again, after the file has changed.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// `None` for the defaults.
+    pub file: Option<PathBuf>,
+    pub overrides: Overrides,
+}
+
+/// What the command line says; it goes before what the file says.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Empty: as the file says.
+    pub listen: Vec<ListenAddr>,
+    /// Empty: as the file says.
+    pub upstream: Vec<ServerUrl>,
+    pub admin: Option<AdminAddr>,
+}
+
+/// Where the admin listener is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddr {
+    Off,
+    At(ListenAddr),
+}
+
+/// `off`, or an address as [`ListenAddr`] reads it.
+impl FromStr for AdminAddr {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self::Off),
+            addr => addr.parse().map(Self::At),
+        }
+    }
+}
+
+impl Source {
+    /// Reads the file. Fails with all mistakes, in the order of their places.
+    pub fn load(&self, lookup: Lookup<'_>) -> Result<Config, Vec<Mistake>> {
+        let Some(path) = &self.file else {
+            return parse("", None, lookup, &self.overrides);
+        };
+        let name = path.display().to_string();
+        let text = read(path, &name).map_err(|mistake| vec![mistake])?;
+        parse(&text, Some(&name), lookup, &self.overrides)
+    }
+}
+
+impl Config {
+    /// Reads `path`. Fails with all mistakes, in the order of their places.
+    pub fn load(path: &Path, lookup: Lookup<'_>) -> Result<Self, Vec<Mistake>> {
+        let source = Source {
+            file: Some(path.to_owned()),
+            overrides: Overrides::default(),
+        };
+        source.load(lookup)
+    }
+
+    /// Reads `text`, which is in the file `name`. Fails like [`Config::load`].
+    pub fn parse(text: &str, name: &str, lookup: Lookup<'_>) -> Result<Self, Vec<Mistake>> {
+        parse(text, Some(name), lookup, &Overrides::default())
+    }
+}
+
+/// All keys, with their sections.
+pub(super) fn known_keys() -> Vec<KnownKey> {
+    let text = "[[route]]\nmatch = \"/\"";
+    let (root, _) = DeTable::parse_recoverable(text);
+    let report = Report::new(text, &|_| None);
+    Section::read_root(&report, &root, read_all);
+    report.known()
+}
+
+fn read(path: &Path, name: &str) -> Result<String, Mistake> {
+    let bytes = fs::read(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Mistake::about(name, "there is no such file"),
+        _ => Mistake::about(name, format!("cannot be read: {error}")),
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes());
+        Mistake {
+            file: Some(name.into()),
+            place: Some(Place::of(&text, at..at + 1)),
+            message: "is not UTF-8 text from here on".to_owned(),
+        }
+    })
+}
+
+fn parse(
+    text: &str,
+    name: Option<&str>,
+    lookup: Lookup<'_>,
+    overrides: &Overrides,
+) -> Result<Config, Vec<Mistake>> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let syntax: Vec<_> = errors
+        .iter()
+        .map(|error| {
+            let span = error.span().unwrap_or(0..0);
+            let message = syntax_message(error.message(), span.is_empty());
+            (Place::of(text, span), message)
+        })
+        .collect();
+
+    let report = Report::new(text, lookup);
+    let config = Section::read_root(&report, &root, |root| {
+        let mut config = read_all(root);
+        overrides.apply(&mut config);
+        // What seems to be missing may stand where the syntax is broken.
+        if syntax.is_empty() {
+            check_whole(root, &config);
+        }
+        config
+    });
+
+    // The value on a line with broken syntax is a guess of the parser's: only the syntax is to blame.
+    let broken: Vec<usize> = syntax.iter().map(|(place, _)| place.line).collect();
+    let mut found: Vec<_> = report
+        .into_mistakes()
+        .into_iter()
+        .map(|(span, message)| (Place::of(text, span), message))
+        .filter(|(place, _)| !broken.contains(&place.line))
+        .chain(syntax)
+        .collect();
+    if found.is_empty() {
+        return Ok(config);
+    }
+    found.sort_by_key(|(place, _)| (place.line, place.column));
+    let mistake = |(place, message)| Mistake {
+        file: name.map(Into::into),
+        place: name.map(|_| place),
+        message,
+    };
+    Err(found.into_iter().map(mistake).collect())
+}
+
+impl Overrides {
+    fn apply(&self, config: &mut Config) {
+        if !self.listen.is_empty() {
+            config.server.listen = self.listen.clone();
+        }
+        if !self.upstream.is_empty() {
+            config.upstream.servers = self.upstream.clone();
+        }
+        match &self.admin {
+            None => {}
+            Some(AdminAddr::Off) => config.admin = None,
+            Some(AdminAddr::At(listen)) => {
+                let admin = config.admin.get_or_insert_with(Admin::default);
+                admin.listen = listen.clone();
+            }
+        }
+    }
+}
+
+fn read_all(root: &mut Section<'_>) -> Config {
+    let server = root.section("server", Server::read);
+    let upstream = root.section("upstream", Upstream::read);
+    let (cache, default) = root.section("cache", |section| {
+        let cache = Cache::read(section);
+        (cache, Draft::default().read(section))
+    });
+    let admin = root.section("admin", Admin::read);
+    let log = root.section("log", Log::read);
+    let routes = Routes::read(root, &default);
+    Config {
+        server,
+        upstream,
+        cache,
+        admin,
+        log,
+        routes,
+    }
+}
+
+/// What no single value shows.
+fn check_whole(root: &Section<'_>, config: &Config) {
+    if config.upstream.servers.is_empty() {
+        root.mistake(
+            root.place("upstream", "servers"),
+            "no upstream; write `servers = [\"http://127.0.0.1:5000\"]` in [upstream], or give --upstream",
+        );
+    }
+    if let Some(admin) = &config.admin {
+        if admin.is_open() {
+            root.mistake(
+                root.place("admin", "listen"),
+                format!(
+                    "{} can be reached from other machines: give a `token`, so that not everybody may purge",
+                    admin.listen
+                ),
+            );
+        }
+        if !admin.listen.is_free_port() && config.server.listen.contains(&admin.listen) {
+            root.mistake(
+                root.place("admin", "listen"),
+                format!(
+                    "{} is where [server] listens; admin needs its own",
+                    admin.listen
+                ),
+            );
+        }
+    }
+}
+
+/// The parser's words, or better ones for what people get wrong.
+fn syntax_message(message: &str, is_empty: bool) -> String {
+    let unquoted = [
+        "string values must be quoted",
+        "invalid float",
+        "invalid integer",
+    ];
+    match unquoted.iter().any(|start| message.starts_with(start)) {
+        true if is_empty => "a value is missing".to_owned(),
+        true => "not a value; sizes, durations and all other text stand in quotes, like \"5m\""
+            .to_owned(),
+        false => format!("not TOML: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

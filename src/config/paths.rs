@@ -1,0 +1,324 @@
+//! Which pattern a path belongs to: a tree of path segments.
+//!
+//! A pattern is a path whose segments are literal (`/books`), hold one parameter (`{id}`, `{id}.json`, `v{n}`: one or
+//! more octets), or end it with `{*rest}`: all that is left, slashes and nothing at all included. Paths and patterns are
+//! compared segment by segment from the left; in each segment a literal goes before a parameter with letters around
+//! it, that before a parameter alone, and that before `{*rest}`. So the most specific pattern wins, in whatever order
+//! patterns were added.
+
+/// Patterns with a value each.
+#[derive(Clone, Debug)]
+pub struct PathTree<T> {
+    root: Node<T>,
+}
+
+#[derive(Clone, Debug)]
+struct Node<T> {
+    /// The value of the pattern that ends here.
+    value: Option<T>,
+    /// In order of their text.
+    literals: Vec<(Box<str>, Node<T>)>,
+    /// A parameter with text around it; the one with more text first.
+    affixed: Vec<(Affix, Node<T>)>,
+    parameter: Option<Box<Node<T>>>,
+    rest: Option<T>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Affix {
+    before: Box<str>,
+    after: Box<str>,
+}
+
+/// Why a pattern cannot be added.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal<T> {
+    /// What is wrong with it: a clause that follows the pattern.
+    Malformed(&'static str),
+    /// It matches the same paths as the one with this value.
+    Duplicate(T),
+}
+
+impl<T> Default for PathTree<T> {
+    fn default() -> Self {
+        Self {
+            root: Node::default(),
+        }
+    }
+}
+
+impl<T> Default for Node<T> {
+    fn default() -> Self {
+        Self {
+            value: None,
+            literals: Vec::new(),
+            affixed: Vec::new(),
+            parameter: None,
+            rest: None,
+        }
+    }
+}
+
+impl<T: Copy> PathTree<T> {
+    /// Adds `pattern`, which begins with a slash.
+    pub fn insert(&mut self, pattern: &str, value: T) -> Result<(), Refusal<T>> {
+        let path = pattern
+            .strip_prefix('/')
+            .ok_or(Refusal::Malformed("does not begin with a slash"))?;
+        let segments: Vec<Segment<'_>> = path
+            .split('/')
+            .map(Segment::parse)
+            .collect::<Result<_, _>>()
+            .map_err(Refusal::Malformed)?;
+        let (last, inner) = segments.split_last().unwrap_or((&Segment::Rest, &[]));
+        if inner.contains(&Segment::Rest) {
+            return Err(Refusal::Malformed("has something after its `{*…}`"));
+        }
+        let node = inner
+            .iter()
+            .fold(&mut self.root, |node, segment| node.child(segment));
+        let slot = match last {
+            Segment::Rest => &mut node.rest,
+            segment => &mut node.child(segment).value,
+        };
+        match slot {
+            Some(earlier) => Err(Refusal::Duplicate(*earlier)),
+            None => {
+                *slot = Some(value);
+                Ok(())
+            }
+        }
+    }
+
+    /// The value of the most specific pattern that `path` matches.
+    pub fn find(&self, path: &str) -> Option<T> {
+        self.root.find(path.strip_prefix('/')?)
+    }
+}
+
+impl<T: Copy> Node<T> {
+    fn child(&mut self, segment: &Segment<'_>) -> &mut Self {
+        match *segment {
+            Segment::Literal(text) => {
+                let at = match self
+                    .literals
+                    .binary_search_by(|(known, _)| (**known).cmp(text))
+                {
+                    Ok(at) => at,
+                    Err(at) => {
+                        self.literals.insert(at, (text.into(), Self::default()));
+                        at
+                    }
+                };
+                &mut self.literals[at].1
+            }
+            Segment::Affixed { before, after } => {
+                let affix = Affix {
+                    before: before.into(),
+                    after: after.into(),
+                };
+                let known = self.affixed.iter().position(|(known, _)| *known == affix);
+                let at = known.unwrap_or_else(|| {
+                    let place = |(known, _): &(Affix, _)| known.order() < affix.order();
+                    let at = self.affixed.partition_point(place);
+                    self.affixed.insert(at, (affix, Self::default()));
+                    at
+                });
+                &mut self.affixed[at].1
+            }
+            // `insert` lets a rest be nothing but the last segment.
+            Segment::Parameter | Segment::Rest => self.parameter.get_or_insert_default(),
+        }
+    }
+
+    /// `path` is what is left, without the slash before it. Each node is visited at most once, since its depth fixes
+    /// which segment it is compared with: the time is bounded by the number of patterns, whatever the path.
+    fn find(&self, path: &str) -> Option<T> {
+        let (segment, left) = match path.split_once('/') {
+            Some((segment, left)) => (segment, Some(left)),
+            None => (path, None),
+        };
+        let descend = |node: &Self| match left {
+            Some(left) => node.find(left),
+            None => node.value,
+        };
+        let literal = || {
+            let at = self
+                .literals
+                .binary_search_by(|(text, _)| (**text).cmp(segment))
+                .ok()?;
+            descend(&self.literals[at].1)
+        };
+        let affixed = || {
+            let fitting = self.affixed.iter().filter(|(affix, _)| affix.fits(segment));
+            fitting.map(|(_, node)| node).find_map(descend)
+        };
+        let parameter = || match segment.is_empty() {
+            true => None,
+            false => self.parameter.as_deref().and_then(descend),
+        };
+        literal().or_else(affixed).or_else(parameter).or(self.rest)
+    }
+}
+
+impl Affix {
+    fn fits(&self, segment: &str) -> bool {
+        segment.len() > self.before.len() + self.after.len()
+            && segment.starts_with(&*self.before)
+            && segment.ends_with(&*self.after)
+    }
+
+    /// More text first; any order between equals that does not hang on the order of insertion.
+    fn order(&self) -> (std::cmp::Reverse<usize>, &str, &str) {
+        let length = self.before.len() + self.after.len();
+        (std::cmp::Reverse(length), &self.before, &self.after)
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Segment<'p> {
+    Literal(&'p str),
+    Affixed { before: &'p str, after: &'p str },
+    Parameter,
+    Rest,
+}
+
+impl<'p> Segment<'p> {
+    fn parse(text: &'p str) -> Result<Self, &'static str> {
+        const BRACES: &str = "has braces that do not enclose a name, as in `{id}` or `{*rest}`";
+        let Some((before, rest)) = text.split_once('{') else {
+            return match text.contains('}') {
+                true => Err(BRACES),
+                false => Ok(Self::Literal(text)),
+            };
+        };
+        let (name, after) = rest.split_once('}').ok_or(BRACES)?;
+        if after.contains('{') {
+            return Err("has two parameters in one segment");
+        }
+        let (name, is_rest) = match name.strip_prefix('*') {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        let named = name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+        if before.contains('}') || after.contains('}') || name.is_empty() || !named {
+            return Err(BRACES);
+        }
+        match (is_rest, before, after) {
+            (true, "", "") => Ok(Self::Rest),
+            (true, ..) => Err("has something beside its `{*…}` in one segment"),
+            (false, "", "") => Ok(Self::Parameter),
+            (false, before, after) => Ok(Self::Affixed { before, after }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(patterns: &[&'static str]) -> PathTree<&'static str> {
+        let mut tree = PathTree::default();
+        for &pattern in patterns {
+            assert_eq!(tree.insert(pattern, pattern), Ok(()), "{pattern}");
+        }
+        tree
+    }
+
+    #[test]
+    fn the_most_specific_pattern_wins_in_whatever_order_they_come() {
+        let mut patterns = [
+            "/",
+            "/books",
+            "/books/",
+            "/books/new",
+            "/books/{id}",
+            "/books/{id}.json",
+            "/books/b-{id}",
+            "/books/b-{id}.json",
+            "/books/{id}/reviews/",
+            "/books/new/{page}",
+            "/books/{*rest}",
+            "/static/{*rest}",
+            "/{any}/x",
+        ];
+        let cases = [
+            ("/", Some("/")),
+            ("/books", Some("/books")),
+            ("/books/", Some("/books/")),
+            ("/books/new", Some("/books/new")),
+            ("/books/1", Some("/books/{id}")),
+            ("/books/1.json", Some("/books/{id}.json")),
+            ("/books/.json", Some("/books/{id}")),
+            ("/books/b-1", Some("/books/b-{id}")),
+            ("/books/b-1.json", Some("/books/b-{id}.json")),
+            ("/books/b-.json", Some("/books/{id}.json")),
+            ("/books/1/reviews/", Some("/books/{id}/reviews/")),
+            ("/books/1/reviews", Some("/books/{*rest}")),
+            ("/books/1/", Some("/books/{*rest}")),
+            ("/books//", Some("/books/{*rest}")),
+            // A literal that leads nowhere further is left again.
+            ("/books/new/reviews/", Some("/books/{id}/reviews/")),
+            ("/books/new/2", Some("/books/new/{page}")),
+            ("/static", None),
+            ("/static/", Some("/static/{*rest}")),
+            ("/static/a/b", Some("/static/{*rest}")),
+            ("/films/x", Some("/{any}/x")),
+            ("/films", None),
+            ("//x", None),
+            ("", None),
+            ("*", None),
+        ];
+        for _ in 0..patterns.len() {
+            patterns.rotate_left(1);
+            let tree = tree(&patterns);
+            for (path, pattern) in cases {
+                assert_eq!(tree.find(path), pattern, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn patterns_that_match_the_same_paths_are_duplicates() {
+        let mut tree = tree(&["/a/{id}", "/a/{id}/b", "/a/{*rest}", "/x{n}.y"]);
+        for (pattern, earlier) in [
+            ("/a/{name}", "/a/{id}"),
+            ("/a/{name}/b", "/a/{id}/b"),
+            ("/a/{*all}", "/a/{*rest}"),
+            ("/x{m}.y", "/x{n}.y"),
+        ] {
+            assert_eq!(
+                tree.insert(pattern, pattern),
+                Err(Refusal::Duplicate(earlier))
+            );
+        }
+    }
+
+    #[test]
+    fn malformed_patterns_are_refused_with_their_reason() {
+        for (pattern, reason) in [
+            ("", "does not begin"),
+            ("books", "does not begin"),
+            ("/{", "has braces"),
+            ("/}", "has braces"),
+            ("/{}", "has braces"),
+            ("/{*}", "has braces"),
+            ("/{a b}", "has braces"),
+            ("/{a/b}", "has braces"),
+            ("/a}{b}", "has braces"),
+            ("/{a}}", "has braces"),
+            ("/{a}{b}", "has two parameters"),
+            ("/{*rest}/b", "has something after"),
+            ("/x{*rest}", "has something beside"),
+        ] {
+            match PathTree::default().insert(pattern, ()) {
+                Err(Refusal::Malformed(found)) => {
+                    assert!(found.starts_with(reason), "{pattern}: {found}")
+                }
+                other => panic!("{pattern}: {other:?}"),
+            }
+        }
+    }
+}

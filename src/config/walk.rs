@@ -1,0 +1,358 @@
+//! A walk over what was parsed that never stops at a mistake: a [`Section`] hands its values to readers, remembers
+//! which keys it was asked for, and so knows which ones nobody wanted.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::env::{self, Lookup};
+
+/// What a walk finds out: mistakes with their places, and the keys that are known.
+pub struct Report<'a> {
+    source: &'a str,
+    lookup: Lookup<'a>,
+    mistakes: RefCell<Vec<(Range<usize>, String)>>,
+    known: RefCell<Vec<KnownKey>>,
+}
+
+/// A key that some section reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownKey {
+    /// As in a header, `[cache]`; empty for the top of the file.
+    pub section: String,
+    pub key: &'static str,
+}
+
+impl<'a> Report<'a> {
+    pub fn new(source: &'a str, lookup: Lookup<'a>) -> Self {
+        Self {
+            source,
+            lookup,
+            mistakes: RefCell::default(),
+            known: RefCell::default(),
+        }
+    }
+
+    pub fn mistake(&self, span: Range<usize>, message: impl Into<String>) {
+        self.mistakes.borrow_mut().push((span, message.into()));
+    }
+
+    pub fn known(&self) -> Vec<KnownKey> {
+        self.known.borrow().clone()
+    }
+
+    /// The mistakes, in no order, with the bytes of the source that they are about.
+    pub fn into_mistakes(self) -> Vec<(Range<usize>, String)> {
+        self.mistakes.into_inner()
+    }
+}
+
+/// One table, while it is read.
+pub struct Section<'a> {
+    report: &'a Report<'a>,
+    title: String,
+    /// `None` when the file has no such table: all is at its default.
+    table: Option<&'a DeTable<'a>>,
+    span: Range<usize>,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Section<'a> {
+    /// Reads a whole file.
+    pub fn read_root<T>(
+        report: &'a Report<'a>,
+        root: &'a Spanned<DeTable<'a>>,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        Self::read(report, String::new(), Some(root.get_ref()), 0..0, read)
+    }
+
+    /// Reads a table with `read`; the keys that `read` did not ask for are mistakes.
+    fn read<T>(
+        report: &'a Report<'a>,
+        title: String,
+        table: Option<&'a DeTable<'a>>,
+        span: Range<usize>,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let mut section = Self {
+            report,
+            title,
+            table,
+            span,
+            known: Vec::new(),
+        };
+        let result = read(&mut section);
+        section.finish();
+        result
+    }
+
+    /// Where the section's header is; empty at the start of the file when it has none.
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    pub fn mistake(&self, span: Range<usize>, message: impl Into<String>) {
+        self.report.mistake(span, message);
+    }
+
+    /// Where `key` of the table `section` inside of this one has its value; where the section is when it has no such
+    /// key, and the start of the file when there is no such section.
+    pub fn place(&self, section: &str, key: &str) -> Range<usize> {
+        let Some(section) = self.table.and_then(|table| table.get(section)) else {
+            return 0..0;
+        };
+        let value = section.get_ref().get(key);
+        value.map_or(section.span(), Spanned::span)
+    }
+
+    /// The value of `key`, if the operator gave one.
+    pub fn value(&mut self, key: &'static str) -> Option<Value<'a>> {
+        self.known.push(key);
+        let (_, item) = self.table?.get_key_value(key)?;
+        Some(Value {
+            report: self.report,
+            key,
+            item,
+        })
+    }
+
+    /// Puts what `read` makes of `key`'s value into `field`, which keeps its default where there is no value, or a
+    /// wrong one.
+    pub fn set<T>(
+        &mut self,
+        key: &'static str,
+        field: &mut T,
+        read: impl FnOnce(Value<'a>) -> Option<T>,
+    ) {
+        if let Some(value) = self.value(key).and_then(read) {
+            *field = value;
+        }
+    }
+
+    /// Reads the table `key` inside of this one, or an empty one.
+    pub fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'a>) -> T) -> T {
+        let title = match self.title.trim_matches(['[', ']']) {
+            "" => format!("[{key}]"),
+            outer => format!("[{outer}.{key}]"),
+        };
+        let value = self.value(key);
+        let table = value.and_then(|value| value.table(&title));
+        let span = value.map_or(0..0, |value| value.span());
+        Self::read(self.report, title, table, span, read)
+    }
+
+    /// Reads each table of the array `key`, as `[[key]]` makes it.
+    pub fn sections(&mut self, key: &'static str, mut read: impl FnMut(&mut Section<'a>)) {
+        let title = format!("[[{key}]]");
+        let Some(value) = self.value(key) else {
+            return;
+        };
+        let DeValue::Array(items) = value.item.get_ref() else {
+            value.refuse::<()>(format!(
+                "each `{key}` begins with {title}, in double brackets"
+            ));
+            return;
+        };
+        for item in items {
+            let value = Value { item, ..value };
+            if let Some(table) = value.table(&title) {
+                Self::read(
+                    self.report,
+                    title.clone(),
+                    Some(table),
+                    value.span(),
+                    &mut read,
+                );
+            }
+        }
+    }
+
+    fn finish(self) {
+        let section = self.title;
+        self.report
+            .known
+            .borrow_mut()
+            .extend(self.known.iter().map(|&key| KnownKey {
+                section: section.clone(),
+                key,
+            }));
+        for (key, _) in self.table.into_iter().flatten() {
+            let name: &str = key.get_ref();
+            if !self.known.contains(&name) {
+                let message = unknown(name, &section, &self.known);
+                self.report.mistake(key.span(), message);
+            }
+        }
+    }
+}
+
+/// A value and what it takes to read it.
+#[derive(Clone, Copy)]
+pub struct Value<'a> {
+    report: &'a Report<'a>,
+    key: &'static str,
+    item: &'a Spanned<DeValue<'a>>,
+}
+
+impl<'a> Value<'a> {
+    pub fn span(self) -> Range<usize> {
+        self.item.span()
+    }
+
+    pub fn item(self) -> &'a DeValue<'a> {
+        self.item.get_ref()
+    }
+
+    /// Notes a mistake; `None`, so that readers can return it.
+    pub fn refuse<T>(self, message: impl Into<String>) -> Option<T> {
+        self.report.mistake(self.span(), message);
+        None
+    }
+
+    /// Notes that the value is of another type than `what`.
+    pub fn refuse_type<T>(self, what: impl fmt::Display) -> Option<T> {
+        let (key, found) = (self.key, type_name(self.item()));
+        self.refuse(format!("`{key}` must be {what}, not {found}"))
+    }
+
+    /// Notes what is wrong with the value's text, which is shown as it is written: never what a variable holds.
+    pub fn refuse_text<T>(self, fault: impl fmt::Display) -> Option<T> {
+        let written = match self.item() {
+            DeValue::String(text) => text.as_ref(),
+            _ => &self.report.source[self.span()],
+        };
+        let message = format!("`{}`: \"{written}\" {fault}", self.key);
+        self.refuse(message)
+    }
+
+    /// The text of a string, its environment variables replaced; `None` when it is none, or a variable is missing,
+    /// and then the mistake is noted. `what` says what is expected.
+    pub fn text(self, what: &str) -> Option<Cow<'a, str>> {
+        let DeValue::String(text) = self.item() else {
+            return self.refuse_type(what);
+        };
+        match env::substitute(text, self.report.lookup) {
+            Ok(text) => Some(text),
+            Err(unresolved) => {
+                let mut span = self.span();
+                // Where the string has escapes the part may not be found as it is; the whole string is meant then.
+                if let Some(at) = self.report.source[span.clone()].find(unresolved.part) {
+                    span.start += at;
+                    span.end = span.start + unresolved.part.len();
+                }
+                self.report.mistake(span, unresolved.message);
+                None
+            }
+        }
+    }
+
+    /// The members of an array; a value that is none counts as its only member.
+    pub fn members(self) -> Vec<Self> {
+        match self.item() {
+            DeValue::Array(items) => items.iter().map(|item| Self { item, ..self }).collect(),
+            _ => vec![self],
+        }
+    }
+
+    fn table(self, title: &str) -> Option<&'a DeTable<'a>> {
+        match self.item() {
+            DeValue::Table(table) => Some(table),
+            _ => self.refuse_type(format!("a section, as {title} begins")),
+        }
+    }
+}
+
+fn type_name(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a point",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a section",
+    }
+}
+
+fn unknown(name: &str, section: &str, known: &[&str]) -> String {
+    let place = match section {
+        "" => "at the top of the file",
+        title => &format!("in {title}"),
+    };
+    let hint = match nearest(name, known) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None => elsewhere(name, section),
+    };
+    format!("unknown key `{name}` {place}{hint}")
+}
+
+/// Says which other sections know a key of this name.
+fn elsewhere(name: &str, section: &str) -> String {
+    let mut titles: Vec<String> = super::load::known_keys()
+        .into_iter()
+        .filter(|known| known.key == name && known.section != section)
+        .map(|known| known.section)
+        .filter(|title| !title.is_empty())
+        .collect();
+    titles.dedup();
+    if titles.is_empty() {
+        return String::new();
+    }
+    format!("; it belongs in {}", titles.join(" or "))
+}
+
+/// The known key that `name` was probably meant to be.
+fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let name = name.to_lowercase().replace('-', "_");
+    let (distance, key) = known
+        .iter()
+        .map(|&key| (strsim::damerau_levenshtein(&name, key), key))
+        .min_by_key(|&(distance, _)| distance)?;
+    // A third of the letters may differ: more is another word.
+    let close = distance * 3 <= key.len().max(3);
+    let part = name.len() >= 4 && (key.starts_with(&name) || key.ends_with(&name));
+    if close || part {
+        return Some(key);
+    }
+    known
+        .iter()
+        .copied()
+        .find(|key| name.len() >= 4 && (key.contains(&name) || name.contains(key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_key_is_one_that_could_have_been_meant() {
+        let known = [
+            "memory",
+            "max_variants",
+            "window",
+            "ttl",
+            "ttl_mode",
+            "max_stored_body",
+        ];
+        for (name, near) in [
+            ("memroy", Some("memory")),
+            ("memory_size", Some("memory")),
+            ("Memory", Some("memory")),
+            ("max-variants", Some("max_variants")),
+            ("variants", Some("max_variants")),
+            ("tll", Some("ttl")),
+            ("ttlmode", Some("ttl_mode")),
+            ("stored_body", Some("max_stored_body")),
+            ("x", None),
+            ("listen", None),
+            ("colour", None),
+        ] {
+            assert_eq!(nearest(name, &known), near, "{name}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! How the tour is shown, and the account of what differed.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use super::Step;
+use super::client::{Answer, Ask};
+
+/// The fields that the tour is about; others are left out of what it shows.
+const SHOWN: [&str; 7] = [
+    "cache-control",
+    "etag",
+    "age",
+    "location",
+    "content-range",
+    "content-length",
+    "cache-status",
+];
+/// Characters of content that are shown.
+const SHOWN_CONTENT: usize = 100;
+
+/// Shows the tour as it goes and remembers each check that failed.
+pub(super) struct Report<'a> {
+    out: &'a mut dyn Write,
+    colour: bool,
+    steps: usize,
+    checks: usize,
+    title: &'static str,
+    differences: Vec<String>,
+}
+
+#[derive(Clone, Copy)]
+enum Style {
+    Plain,
+    Bold,
+    Dim,
+    Green,
+    Red,
+    Cyan,
+}
+
+impl Style {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Plain => "0",
+            Self::Bold => "1",
+            Self::Dim => "2",
+            Self::Green => "32",
+            Self::Red => "1;31",
+            Self::Cyan => "36",
+        }
+    }
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(out: &'a mut dyn Write, colour: bool) -> Self {
+        Self {
+            out,
+            colour,
+            steps: 0,
+            checks: 0,
+            title: "",
+            differences: Vec::new(),
+        }
+    }
+
+    /// Begins a step.
+    pub(super) fn step(&mut self, step: &Step) -> io::Result<()> {
+        self.steps += 1;
+        self.title = step.title;
+        writeln!(self.out)?;
+        self.line(Style::Bold, &format!("{:>2}. {}", self.steps, step.title))?;
+        self.line(Style::Dim, &format!("    {}", step.principle))
+    }
+
+    pub(super) fn ask(&mut self, gateway: SocketAddr, ask: &Ask) -> io::Result<()> {
+        self.line(Style::Cyan, &format!("    $ {}", ask.curl(gateway)))
+    }
+
+    pub(super) fn answer(&mut self, answer: &Answer) -> io::Result<()> {
+        let status = format!("      {:?} {}", answer.version, answer.status);
+        self.line(Style::Plain, &status)?;
+        for name in SHOWN {
+            for value in answer.fields.get_all(name) {
+                let line = format!(
+                    "      {name}: {}",
+                    String::from_utf8_lossy(value.as_bytes())
+                );
+                let style = if name == "cache-status" {
+                    Style::Bold
+                } else {
+                    Style::Dim
+                };
+                self.line(style, &line)?;
+            }
+        }
+        for line in excerpt(&answer.content) {
+            self.line(Style::Plain, &format!("      {line}"))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn note(&mut self, note: &str) -> io::Result<()> {
+        self.line(Style::Plain, &format!("      {note}"))
+    }
+
+    /// Records one expectation; `found` says what was there instead.
+    pub(super) fn check(
+        &mut self,
+        expected: &str,
+        met: bool,
+        found: impl Display,
+    ) -> io::Result<()> {
+        self.checks += 1;
+        if met {
+            return self.line(Style::Green, &format!("    ✓ {expected}"));
+        }
+        let difference = format!("expected {expected}; found {found}");
+        self.differences
+            .push(format!("{}. {}: {difference}", self.steps, self.title));
+        self.line(Style::Red, &format!("    ✗ {difference}"))
+    }
+
+    /// Shows the account and gives the differences.
+    pub(super) fn close(mut self) -> io::Result<Vec<String>> {
+        writeln!(self.out)?;
+        if self.differences.is_empty() {
+            let account = format!(
+                "All {} checks of {} steps were as expected.",
+                self.checks, self.steps
+            );
+            self.line(Style::Green, &account)?;
+        } else {
+            let account = format!(
+                "{} of {} checks differed:",
+                self.differences.len(),
+                self.checks
+            );
+            self.line(Style::Red, &account)?;
+            for index in 0..self.differences.len() {
+                let difference = format!("  {}", self.differences[index]);
+                self.line(Style::Plain, &difference)?;
+            }
+        }
+        self.out.flush()?;
+        Ok(self.differences)
+    }
+
+    fn line(&mut self, style: Style, text: &str) -> io::Result<()> {
+        if self.colour && !matches!(style, Style::Plain) {
+            writeln!(self.out, "\x1b[{}m{text}\x1b[0m", style.code())
+        } else {
+            writeln!(self.out, "{text}")
+        }
+    }
+}
+
+/// The content's lines, cut to a length that fits a terminal.
+fn excerpt(content: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(content)
+        .lines()
+        .map(|line| {
+            let mut shown: String = line.chars().take(SHOWN_CONTENT).collect();
+            if shown.len() < line.len() {
+                shown.push('…');
+            }
+            // What an upstream sends must not steer the terminal.
+            shown.replace(char::is_control, "\u{fffd}")
+        })
+        .take(4)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_that_fails_is_shown_and_remembered() {
+        let mut out = Vec::new();
+        let mut report = Report::new(&mut out, false);
+        report.check("status 200", true, "").expect("memory");
+        report.check("a hit", false, "a miss").expect("memory");
+        let differences = report.close().expect("memory");
+        assert_eq!(differences.len(), 1);
+        let shown = String::from_utf8(out).expect("text");
+        assert!(shown.contains("✓ status 200"), "{shown}");
+        assert!(shown.contains("✗ expected a hit; found a miss"), "{shown}");
+        assert!(shown.contains("1 of 2 checks differed"), "{shown}");
+    }
+
+    #[test]
+    fn content_is_cut_and_cannot_steer_the_terminal() {
+        let content = format!("{}\n\x1b[2Jx\n\n\n\n", "é".repeat(200));
+        let lines = excerpt(content.as_bytes());
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[0].chars().count(), SHOWN_CONTENT + 1);
+        assert_eq!(lines[1], "\u{fffd}[2Jx");
+    }
+}

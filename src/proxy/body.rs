@@ -1,0 +1,300 @@
+//! The content of responses to clients: one enum, never boxed.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use smallvec::SmallVec;
+
+use crate::cache::body::{Chunk, Reader};
+use crate::cache::collapse::Follower;
+use crate::error::Error;
+use crate::telemetry::counters::Counters;
+use crate::upstream::UpstreamBody;
+
+/// The content of a response.
+#[derive(Debug, Default)]
+pub struct Body {
+    source: Source,
+    trail: Option<Box<dyn Trail>>,
+}
+
+/// Is told what became of a response's content.
+pub trait Trail: std::fmt::Debug {
+    /// `bytes` more of content were handed to the connection.
+    fn sent(&mut self, bytes: u64);
+    /// The content came to its end; never called when it was broken off.
+    fn complete(&mut self);
+}
+
+#[derive(Debug, Default)]
+enum Source {
+    #[default]
+    Empty,
+    One(Bytes),
+    Pieces(Pieces),
+    Fill(FillBody),
+    Upstream(Passed),
+}
+
+/// Pieces of stored content, in order.
+#[derive(Debug)]
+struct Pieces {
+    /// In reverse, so that the next is popped off.
+    rest: Vec<Bytes>,
+    left: u64,
+}
+
+/// Content of a fill that is still going on, or a range of it.
+#[derive(Debug)]
+struct FillBody {
+    reader: Reader,
+    /// Bytes before the range.
+    skip: u64,
+    /// Bytes of the range still to come; `None` to the end, whose place is not known.
+    left: Option<u64>,
+    /// Only the whole has trailers.
+    trailers: bool,
+    counters: Arc<Counters>,
+    _follower: Option<Following>,
+}
+
+/// Counts a follower for as long as it waits or reads.
+#[derive(Debug)]
+pub struct Following {
+    pub follower: Follower,
+    counters: Arc<Counters>,
+}
+
+impl Following {
+    pub fn new(follower: Follower, counters: Arc<Counters>) -> Self {
+        counters.followers.add(1);
+        Self { follower, counters }
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.counters.followers.sub(1);
+    }
+}
+
+/// Content that passes through without being kept.
+#[derive(Debug)]
+struct Passed {
+    body: UpstreamBody,
+    counters: Rc<PassCounters>,
+}
+
+/// What is counted while content passes through.
+#[derive(Debug)]
+pub struct PassCounters(pub Arc<Counters>);
+
+impl Body {
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Content in one piece.
+    pub fn full(bytes: Bytes, counters: &Counters) -> Self {
+        counters.bytes_sent.add(bytes.len() as u64);
+        let source = if bytes.is_empty() {
+            Source::Empty
+        } else {
+            Source::One(bytes)
+        };
+        Self {
+            source,
+            trail: None,
+        }
+    }
+
+    /// Content in pieces.
+    pub fn pieces(pieces: SmallVec<[Bytes; 2]>, counters: &Counters) -> Self {
+        let mut rest = pieces.into_vec();
+        if rest.len() <= 1 {
+            return Self::full(rest.pop().unwrap_or_default(), counters);
+        }
+        let left = rest.iter().map(|piece| piece.len() as u64).sum();
+        counters.bytes_sent.add(left);
+        rest.reverse();
+        Self {
+            source: Source::Pieces(Pieces { rest, left }),
+            trail: None,
+        }
+    }
+
+    /// The content of a fill from its first byte; `length` is its length if that is known.
+    pub fn fill(
+        reader: Reader,
+        length: Option<u64>,
+        follower: Option<Following>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self::of_fill(reader, (0, length), true, follower, counters)
+    }
+
+    /// `length` bytes of a fill's content, after the first `skip`.
+    pub fn fill_range(
+        reader: Reader,
+        skip: u64,
+        length: u64,
+        follower: Option<Following>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self::of_fill(reader, (skip, Some(length)), false, follower, counters)
+    }
+
+    fn of_fill(
+        reader: Reader,
+        (skip, left): (u64, Option<u64>),
+        trailers: bool,
+        follower: Option<Following>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let body = FillBody {
+            reader,
+            skip,
+            left,
+            trailers,
+            counters,
+            _follower: follower,
+        };
+        Self {
+            source: Source::Fill(body),
+            trail: None,
+        }
+    }
+
+    /// Content that is passed on as it comes from upstream.
+    pub fn upstream(body: UpstreamBody, counters: Arc<Counters>) -> Self {
+        let counters = Rc::new(PassCounters(counters));
+        Self {
+            source: Source::Upstream(Passed { body, counters }),
+            trail: None,
+        }
+    }
+
+    /// Has `trail` told what becomes of this content.
+    pub fn set_trail(&mut self, trail: Box<dyn Trail>) {
+        self.trail = Some(trail);
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        let frame = ready!(this.source.poll_frame(cx));
+        if let Some(trail) = &mut this.trail {
+            match &frame {
+                Some(Ok(frame)) => trail.sent(frame.data_ref().map_or(0, |data| data.len() as u64)),
+                Some(Err(_)) => {}
+                None => trail.complete(),
+            }
+            // Nobody asks again once the end is in sight.
+            if matches!(frame, Some(Ok(_))) && this.source.is_end_stream() {
+                trail.complete();
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.source.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Empty => SizeHint::with_exact(0),
+            Source::One(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Pieces(pieces) => SizeHint::with_exact(pieces.left),
+            Source::Fill(body) => body
+                .left
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
+            Source::Upstream(passed) => passed.body.size_hint(),
+        }
+    }
+}
+
+impl Source {
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::One(_) => false,
+            Self::Pieces(pieces) => pieces.rest.is_empty(),
+            // The verified end of the fill is still to be seen, even after the last byte.
+            Self::Fill(_) => false,
+            Self::Upstream(passed) => passed.body.is_end_stream(),
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self {
+            Self::Empty => Poll::Ready(None),
+            Self::One(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Self::Pieces(pieces) => Poll::Ready(pieces.rest.pop().map(|piece| {
+                pieces.left -= piece.len() as u64;
+                Ok(Frame::data(piece))
+            })),
+            Self::Fill(body) => body.poll_frame(cx),
+            Self::Upstream(passed) => {
+                let frame = ready!(Pin::new(&mut passed.body).poll_frame(cx));
+                if let Some(Ok(data)) = frame
+                    .as_ref()
+                    .map(|frame| frame.as_ref().map(Frame::data_ref))
+                    && let Some(data) = data
+                {
+                    passed.counters.0.bytes_sent.add(data.len() as u64);
+                }
+                Poll::Ready(frame)
+            }
+        }
+    }
+}
+
+impl FillBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        loop {
+            if !self.trailers && self.left == Some(0) {
+                return Poll::Ready(None);
+            }
+            let data = match ready!(self.reader.poll_chunk(cx)) {
+                Some(Ok(Chunk::Data(data))) => data,
+                Some(Ok(Chunk::Trailers(trailers))) if self.trailers => {
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
+                Some(Ok(Chunk::Trailers(_))) | None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            };
+            if let Some(data) = self.within_range(data) {
+                self.counters.bytes_sent.add(data.len() as u64);
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+        }
+    }
+
+    /// What of `data` belongs to the range.
+    fn within_range(&mut self, mut data: Bytes) -> Option<Bytes> {
+        let skipped = self.skip.min(data.len() as u64);
+        self.skip -= skipped;
+        let _ = data.split_to(skipped as usize);
+        if let Some(left) = &mut self.left {
+            data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= data.len() as u64;
+        }
+        (!data.is_empty()).then_some(data)
+    }
+}

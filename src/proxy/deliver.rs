@@ -1,0 +1,288 @@
+//! From a selected response to the response for this client: preconditions, ranges, and the fields that say what
+//! happened.
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPIRES,
+    HeaderValue,
+};
+use http::{HeaderMap, Response, StatusCode};
+use smallvec::SmallVec;
+
+use super::body::{Body, Following};
+use super::forward::add_via;
+use super::receive::{Class, Facts, Inquiry};
+use super::worker::Worker;
+use crate::cache::body::{Reader, StoredBody};
+use crate::cache::partial::Parts;
+use crate::cache::stored::{Content, Head, StoredResponse};
+use crate::semantics::cache_control::ResponseDirectives;
+use crate::semantics::cache_status::CacheStatus;
+use crate::semantics::content_range::ContentRange;
+use crate::semantics::freshness::LifetimeSource;
+use crate::semantics::multipart::Multipart;
+use crate::semantics::preconditions::{self, Precondition, Selected};
+use crate::semantics::range::{self, ByteRange, RangeSelection};
+use crate::semantics::time::DeltaSeconds;
+
+/// A response that answers a request, and what happened on the way to it.
+pub struct Delivery<'a> {
+    pub worker: &'a Worker,
+    pub inquiry: &'a Inquiry,
+    /// The current age to tell; `None` for a response that came for this very request and had no Age.
+    pub age: Option<DeltaSeconds>,
+    pub status: CacheStatus,
+}
+
+/// Where the content of a selected response is.
+enum Available<'a> {
+    Stored(&'a StoredBody),
+    /// Still coming; its length, where it was declared.
+    Coming(Reader, Option<u64>, Option<Following>),
+}
+
+impl Delivery<'_> {
+    /// Answers from a complete stored response.
+    pub fn stored(self, stored: &StoredResponse) -> Response<Body> {
+        match &stored.content {
+            Content::Complete(body) => self.select(&stored.head, Available::Stored(body)),
+            Content::Partial(parts) => self.of_parts(&stored.head, parts),
+        }
+    }
+
+    /// Answers from what is stored of an incomplete response: only what is there is ever asked of it.
+    fn of_parts(self, head: &Head, parts: &Parts) -> Response<Body> {
+        let length = parts.ranges.complete_length();
+        match self.select_range(head, length) {
+            RangeSelection::Single(range) if parts.ranges.contains(range) => {
+                let octets = parts.slice(range).unwrap_or_default();
+                let body = Body::full(octets, &self.worker.counters);
+                self.partial_content(head, body, range, length)
+            }
+            RangeSelection::Several(ranges) => self.several(
+                head,
+                |range| parts.slice(range).into_iter().collect(),
+                &ranges,
+                length,
+            ),
+            _ => self.unsatisfiable(head, length),
+        }
+    }
+
+    /// Answers from a response whose content is still coming.
+    pub fn stream(
+        self,
+        head: &Head,
+        reader: Reader,
+        follower: Option<Following>,
+    ) -> Response<Body> {
+        let length = head.content_length;
+        self.select(head, Available::Coming(reader, length, follower))
+    }
+
+    fn select(self, head: &Head, content: Available<'_>) -> Response<Body> {
+        let inquiry = self.inquiry;
+        if inquiry.facts.any(Facts::CONDITIONS) {
+            let selected = Selected {
+                status: head.status,
+                validators: &head.validators,
+                received: head.received.wall,
+            };
+            match preconditions::evaluate(inquiry.method(), inquiry.headers(), &selected) {
+                Precondition::Proceed => {}
+                Precondition::NotModified => return self.not_modified(head),
+                Precondition::Failed => return self.precondition_failed(head),
+            }
+        }
+        let length = match &content {
+            Available::Stored(body) => Some(body.len()),
+            Available::Coming(_, length, _) => *length,
+        };
+        if inquiry.facts.any(Facts::RANGE)
+            && let Some(length) = length
+        {
+            match self.select_range(head, length) {
+                RangeSelection::Whole => {}
+                RangeSelection::Single(range) => return self.single(head, content, range, length),
+                RangeSelection::Several(ranges) => {
+                    if let Available::Stored(body) = content {
+                        let slice = |range: ByteRange| body.slice(range.first(), range.end());
+                        return self.several(head, slice, &ranges, length);
+                    }
+                }
+                RangeSelection::Unsatisfiable => return self.unsatisfiable(head, length),
+            }
+        }
+        self.whole(head, content, length)
+    }
+
+    fn select_range(&self, head: &Head, length: u64) -> RangeSelection {
+        let inquiry = self.inquiry;
+        range::select(
+            inquiry.method(),
+            inquiry.headers(),
+            head.status,
+            &head.validators,
+            length,
+        )
+    }
+
+    fn whole(self, head: &Head, content: Available<'_>, length: Option<u64>) -> Response<Body> {
+        let counters = &self.worker.counters;
+        let is_head = self.inquiry.class == Class::Head;
+        let body = match content {
+            _ if is_head => Body::empty(),
+            Available::Stored(StoredBody::One(bytes)) => Body::full(bytes.clone(), counters),
+            Available::Stored(body) => Body::pieces(body.pieces().into(), counters),
+            Available::Coming(reader, length, follower) => {
+                Body::fill(reader, length, follower, counters.clone())
+            }
+        };
+        let mut fields = head.headers.clone();
+        if is_head && let Some(length) = length {
+            fields.insert(CONTENT_LENGTH, length.into());
+        }
+        self.finish(head, head.status, fields, body)
+    }
+
+    fn single(
+        self,
+        head: &Head,
+        content: Available<'_>,
+        range: ByteRange,
+        length: u64,
+    ) -> Response<Body> {
+        let counters = &self.worker.counters;
+        let body = match content {
+            Available::Stored(body) => {
+                Body::pieces(body.slice(range.first(), range.end()), counters)
+            }
+            Available::Coming(reader, _, follower) => Body::fill_range(
+                reader,
+                range.first(),
+                range.len(),
+                follower,
+                counters.clone(),
+            ),
+        };
+        self.partial_content(head, body, range, length)
+    }
+
+    fn partial_content(
+        self,
+        head: &Head,
+        body: Body,
+        range: ByteRange,
+        length: u64,
+    ) -> Response<Body> {
+        let mut fields = head.headers.clone();
+        let complete = Some(length);
+        fields.insert(
+            CONTENT_RANGE,
+            ContentRange::Satisfied { range, complete }.to_value(),
+        );
+        self.finish(head, StatusCode::PARTIAL_CONTENT, fields, body)
+    }
+
+    fn several(
+        self,
+        head: &Head,
+        slice: impl Fn(ByteRange) -> SmallVec<[Bytes; 2]>,
+        ranges: &[ByteRange],
+        length: u64,
+    ) -> Response<Body> {
+        let seed = self.worker.boundary_seed();
+        let framing = Multipart::new(ranges, length, head.headers.get(CONTENT_TYPE), seed);
+        let mut pieces = SmallVec::new();
+        for part in framing.parts {
+            pieces.push(part.head);
+            pieces.extend(slice(part.range));
+        }
+        pieces.push(framing.tail);
+        let mut fields = head.headers.clone();
+        fields.insert(CONTENT_TYPE, framing.content_type);
+        let body = Body::pieces(pieces, &self.worker.counters);
+        self.finish(head, StatusCode::PARTIAL_CONTENT, fields, body)
+    }
+
+    fn unsatisfiable(self, head: &Head, length: u64) -> Response<Body> {
+        let mut fields = HeaderMap::new();
+        fields.insert(
+            CONTENT_RANGE,
+            ContentRange::Unsatisfied { complete: length }.to_value(),
+        );
+        fields.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        self.finish(
+            head,
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            fields,
+            Body::empty(),
+        )
+    }
+
+    fn not_modified(self, head: &Head) -> Response<Body> {
+        self.worker.counters.not_modified.inc();
+        let fields = preconditions::not_modified_fields(&head.headers);
+        self.finish(head, StatusCode::NOT_MODIFIED, fields, Body::empty())
+    }
+
+    fn precondition_failed(self, head: &Head) -> Response<Body> {
+        let fields = preconditions::not_modified_fields(&head.headers);
+        self.finish(head, StatusCode::PRECONDITION_FAILED, fields, Body::empty())
+    }
+
+    fn finish(
+        self,
+        head: &Head,
+        status: StatusCode,
+        mut fields: HeaderMap,
+        body: Body,
+    ) -> Response<Body> {
+        let age = self.age.map(|age| tellable_age(age, head));
+        if let Some(age) = age {
+            fields.insert(AGE, age.as_secs().into());
+        }
+        if let Some(ttl) = self.inquiry.route.client_ttl {
+            tell_client_ttl(&mut fields, ttl, age.unwrap_or_default());
+        }
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = fields;
+        self.worker.sign(&mut response, self.inquiry, self.status);
+        response
+    }
+}
+
+/// Never an Age beyond the max-age that goes with it: where the operator's lifetime outlives the origin's, the
+/// origin's is what the client reads.
+fn tellable_age(age: DeltaSeconds, head: &Head) -> DeltaSeconds {
+    if head.freshness.source != LifetimeSource::Operator {
+        return age;
+    }
+    match ResponseDirectives::parse(&head.headers, &[]).max_age {
+        Some(max_age) => age.min(max_age),
+        None => age,
+    }
+}
+
+/// The route's lifetime for clients, counted from now: a client adds Age to what it has itself.
+fn tell_client_ttl(fields: &mut HeaderMap, ttl: DeltaSeconds, age: DeltaSeconds) {
+    fields.remove(EXPIRES);
+    let max_age = ttl.saturating_add(age);
+    if let Ok(value) = HeaderValue::from_str(&format!("max-age={max_age}")) {
+        fields.insert(CACHE_CONTROL, value);
+    }
+}
+
+impl Worker {
+    /// Adds what every response carries: Via, and Cache-Status last.
+    pub fn sign(&self, response: &mut Response<Body>, inquiry: &Inquiry, mut status: CacheStatus) {
+        let identity = &inquiry.epoch.settings.identity;
+        if inquiry.route.debug {
+            status.key = Some(inquiry.target.as_str().into());
+        }
+        let fields = response.headers_mut();
+        add_via(fields, identity);
+        status.append_to(fields, &identity.name);
+    }
+}

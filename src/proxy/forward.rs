@@ -1,0 +1,235 @@
+//! What is added to a message, and taken from it, on its way through: hop-by-hop fields, Via, CDN-Loop, and the
+//! fields that tell the API who its client is.
+
+use http::header::{
+    CONTENT_LENGTH, COOKIE, DATE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, LOCATION, TE,
+    TRAILER, TRANSFER_ENCODING, VIA,
+};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Uri, Version};
+
+use super::gateway::{Identity, Settings};
+use super::peer::Peer;
+use super::receive::{Inquiry, Target};
+use crate::config::HostPolicy;
+use crate::error::{Error, ErrorKind};
+use crate::semantics::hop_by_hop;
+use crate::semantics::time::Timestamp;
+use crate::semantics::validation::strip_conditionals;
+use crate::semantics::vary::{Reduced, reduce};
+use crate::upstream::{RequestBody, Server};
+
+pub const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Whose preconditions and Range a forwarded request carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conditions {
+    /// The client's, as they came.
+    Client,
+    /// None: they are left to us, or set afterwards.
+    Stripped,
+}
+
+/// The request that goes upstream in the place of the client's.
+///
+/// # Errors
+/// A downstream [`Error`] when the target cannot be sent on.
+pub fn request(
+    inquiry: &Inquiry,
+    conditions: Conditions,
+    body: RequestBody,
+) -> Result<http::Request<RequestBody>, Error> {
+    let target: PathAndQuery = inquiry
+        .target
+        .path_and_query()
+        .parse()
+        .map_err(|error| Error::downstream(ErrorKind::BadRequest).because(error))?;
+    let mut request = http::Request::new(body);
+    *request.method_mut() = inquiry.method().clone();
+    *request.uri_mut() = Uri::from(target);
+    *request.headers_mut() = request_fields(inquiry, conditions);
+    Ok(request)
+}
+
+fn request_fields(inquiry: &Inquiry, conditions: Conditions) -> HeaderMap {
+    let settings = &inquiry.epoch.settings;
+    let mut fields = inquiry.headers().clone();
+    let trailers = wants_trailers(&fields);
+    hop_by_hop::strip(&mut fields);
+    fields.remove(CONTENT_LENGTH);
+    fields.remove(TRANSFER_ENCODING);
+    // The server answers the expectation itself, when the upstream asks for the content (RFC 9110 §10.1.1).
+    fields.remove(EXPECT);
+    if trailers {
+        fields.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if conditions == Conditions::Stripped {
+        strip_conditionals(&mut fields);
+    }
+    for name in [http::header::ACCEPT_ENCODING, http::header::ACCEPT_LANGUAGE] {
+        match reduce(&name, &fields, &inquiry.route.cache.vary) {
+            Reduced::AsIs => {}
+            Reduced::To(value) => drop(fields.insert(name, value)),
+            Reduced::Absent => drop(fields.remove(name)),
+        }
+    }
+    join_cookies(&mut fields);
+    set_host(&mut fields, inquiry);
+    tell_the_client(&mut fields, &inquiry.peer, &inquiry.target);
+    fields.append(VIA, settings.identity.via(inquiry.parts.version).clone());
+    fields.append(CDN_LOOP, settings.identity.cdn_loop.clone());
+    fields
+}
+
+fn wants_trailers(fields: &HeaderMap) -> bool {
+    let members = fields
+        .get_all(TE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    members
+        .map(<[u8]>::trim_ascii)
+        .any(|member| member.eq_ignore_ascii_case(b"trailers"))
+}
+
+/// HTTP/2 lets Cookie come in several lines, which HTTP/1.1 does not (RFC 9113 §8.2.3).
+fn join_cookies(fields: &mut HeaderMap) {
+    let mut lines = fields.get_all(COOKIE).iter();
+    if lines.next().is_none() || lines.next().is_none() {
+        return;
+    }
+    let lines: Vec<&[u8]> = fields
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if let Ok(mut joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+        joined.set_sensitive(true);
+        fields.insert(COOKIE, joined);
+    }
+}
+
+/// Host as the client sent it; from the target where it came in another place (HTTP/2, absolute form, a trusted
+/// proxy's X-Forwarded-Host).
+fn set_host(fields: &mut HeaderMap, inquiry: &Inquiry) {
+    let authority = inquiry.target.authority();
+    let kept = inquiry.parts.uri.authority().is_none()
+        && fields.contains_key(HOST)
+        && !(inquiry.peer.trusted && fields.contains_key(X_FORWARDED_HOST));
+    if !kept && let Ok(value) = HeaderValue::from_str(authority) {
+        fields.insert(HOST, value);
+    }
+}
+
+/// X-Forwarded-* and Forwarded (RFC 7239): a trusted proxy's are added to, anybody else's are replaced. What may
+/// alter the response, host and scheme, is what the key is made of.
+fn tell_the_client(fields: &mut HeaderMap, peer: &Peer, target: &Target) {
+    let address = peer.addr.map(|addr| addr.ip().to_canonical());
+    let chain = |name: &HeaderName, separator: &str, own: String, fields: &HeaderMap| {
+        let before = fields.get_all(name).iter().filter(|_| peer.trusted);
+        let mut members: Vec<&str> = before.filter_map(|line| line.to_str().ok()).collect();
+        members.push(&own);
+        HeaderValue::from_str(&members.join(separator)).ok()
+    };
+    let client = address.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
+    if let Some(value) = chain(&X_FORWARDED_FOR, ", ", client, fields) {
+        fields.insert(X_FORWARDED_FOR, value);
+    }
+    if let Some(value) = chain(&FORWARDED, ", ", forwarded_element(address, target), fields) {
+        fields.insert(FORWARDED, value);
+    }
+    fields.insert(
+        X_FORWARDED_PROTO,
+        HeaderValue::from_static(target.scheme().as_str()),
+    );
+    match HeaderValue::from_str(target.authority()) {
+        Ok(host) if !host.is_empty() => drop(fields.insert(X_FORWARDED_HOST, host)),
+        _ => drop(fields.remove(X_FORWARDED_HOST)),
+    }
+}
+
+fn forwarded_element(address: Option<std::net::IpAddr>, target: &Target) -> String {
+    let node = match address {
+        Some(std::net::IpAddr::V4(ip)) => format!("for={ip}"),
+        Some(std::net::IpAddr::V6(ip)) => format!("for=\"[{ip}]\""),
+        None => "for=unknown".to_owned(),
+    };
+    let host = target.authority();
+    let proto = target.scheme().as_str();
+    if host.is_empty() {
+        format!("{node};proto={proto}")
+    } else {
+        format!("{node};host=\"{host}\";proto={proto}")
+    }
+}
+
+/// Makes a response's fields ready for the way down: without those of the last hop, with a Date (RFC 9110 §6.6.1),
+/// and with targets that the client can follow.
+pub fn response_fields(
+    fields: &mut HeaderMap,
+    received: Timestamp,
+    server: &Server,
+    settings: &Settings,
+    target: &Target,
+) {
+    let trailer = fields.get(TRAILER).cloned();
+    hop_by_hop::strip(fields);
+    if let Some(trailer) = trailer {
+        fields.insert(TRAILER, trailer);
+    }
+    if !fields.contains_key(DATE)
+        && let Ok(date) = HeaderValue::from_str(&received.to_http_date())
+    {
+        fields.insert(DATE, date);
+    }
+    if settings.config.upstream.host == HostPolicy::Upstream {
+        for name in [LOCATION, http::header::CONTENT_LOCATION] {
+            rewrite_target(fields, &name, server, target);
+        }
+    }
+}
+
+/// An absolute target of the server that answered becomes one of ours; its base path is taken off any.
+fn rewrite_target(fields: &mut HeaderMap, name: &HeaderName, server: &Server, target: &Target) {
+    let Some(value) = fields.get(name).and_then(|value| value.to_str().ok()) else {
+        return;
+    };
+    let origin = format!("{}://{}", server.scheme(), server.authority());
+    let (absolute, path) = match strip_prefix_ignoring_case(value, &origin) {
+        Some("") => (true, "/"),
+        Some(rest) if rest.starts_with(['/', '?']) => (true, rest),
+        Some(_) => return,
+        None => (false, value),
+    };
+    let path = match path.strip_prefix(server.base_path()) {
+        Some(rest) if rest.starts_with('/') => rest,
+        Some("") => "/",
+        _ if absolute => path,
+        _ => return,
+    };
+    let origin = if absolute { target.origin() } else { "" };
+    if let Ok(rewritten) = HeaderValue::from_str(&format!("{origin}{path}")) {
+        fields.insert(name.clone(), rewritten);
+    }
+}
+
+fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let head = text.get(..prefix.len())?;
+    head.eq_ignore_ascii_case(prefix)
+        .then(|| &text[prefix.len()..])
+}
+
+/// Adds our member to a response's Via.
+pub fn add_via(fields: &mut HeaderMap, identity: &Identity) {
+    fields.append(VIA, identity.via(Version::HTTP_11).clone());
+}
+
+/// Whether a second sending of the method does no more than the first (RFC 9110 §9.2.2).
+pub fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        method.as_str(),
+        "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE" | "QUERY"
+    )
+}

@@ -1,0 +1,180 @@
+//! What all workers share: the store, the settings in force, the clock and the counters.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use http::{HeaderValue, Version};
+
+use crate::cache::store::Store;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::Error;
+use crate::semantics::authority::Scheme;
+use crate::semantics::cache_status::InstanceName;
+use crate::telemetry::counters::Metrics;
+use crate::upstream::UpstreamShared;
+
+/// The gateway, shared by its workers.
+#[derive(Debug)]
+pub struct Gateway {
+    settings: ArcSwap<Settings>,
+    /// The version of `settings`: what a worker compares before each request.
+    version: AtomicU64,
+    pub(super) clock: Clock,
+    pub(super) store: Store,
+    pub(super) metrics: Metrics,
+    /// Tells this process from others of the same name, for the detection of loops.
+    process: u64,
+}
+
+/// A configuration and what was made of it. An exchange or a fill keeps the one it began with.
+#[derive(Debug)]
+pub struct Settings {
+    pub version: u64,
+    pub config: Config,
+    pub upstream: Arc<UpstreamShared>,
+    pub identity: Identity,
+    /// The upstream's own origins: a Location that names one of them means this gateway.
+    pub upstream_origins: Vec<(Scheme, String)>,
+}
+
+/// How this instance names itself to others.
+#[derive(Debug)]
+pub struct Identity {
+    /// In Cache-Status.
+    pub name: InstanceName,
+    /// The name as a structured field item.
+    pub sf_name: String,
+    via_http10: HeaderValue,
+    via_http11: HeaderValue,
+    via_http2: HeaderValue,
+    /// Our member of CDN-Loop (RFC 8586).
+    pub cdn_loop: HeaderValue,
+}
+
+impl Gateway {
+    /// A gateway for `workers` workers, with an empty store.
+    ///
+    /// # Errors
+    /// When the upstream's certificates cannot be used.
+    pub fn new(config: Config, workers: usize, clock: Clock) -> Result<Arc<Self>, Error> {
+        let process = RandomState::new().hash_one("bookend");
+        let store = Store::new(config.cache.memory, config.cache.max_variants);
+        let settings = Settings::new(config, 0, process)?;
+        Ok(Arc::new(Self {
+            settings: ArcSwap::from_pointee(settings),
+            version: AtomicU64::new(0),
+            clock,
+            store,
+            metrics: Metrics::new(workers),
+            process,
+        }))
+    }
+
+    /// Puts `config` in force for the requests to come. What is bound at the start stays: listeners, workers, the
+    /// size of the store.
+    ///
+    /// # Errors
+    /// When the upstream's certificates cannot be used; the old settings stay in force.
+    pub fn reload(&self, config: Config) -> Result<(), Error> {
+        let version = self.version.load(Ordering::Relaxed) + 1;
+        self.settings
+            .store(Arc::new(Settings::new(config, version, self.process)?));
+        self.version.store(version, Ordering::Release);
+        Ok(())
+    }
+
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}
+
+impl Settings {
+    fn new(config: Config, version: u64, process: u64) -> Result<Self, Error> {
+        let upstream = UpstreamShared::new(&config.upstream)?;
+        let identity = Identity::new(config.server.name(), process);
+        let origins = config.upstream.servers.iter().map(|server| {
+            let scheme = if server.endpoint.is_tls() {
+                Scheme::Https
+            } else {
+                Scheme::Http
+            };
+            (scheme, server.endpoint.authority().to_ascii_lowercase())
+        });
+        Ok(Self {
+            version,
+            upstream_origins: origins.collect(),
+            config,
+            upstream,
+            identity,
+        })
+    }
+}
+
+impl Identity {
+    fn new(name: &str, process: u64) -> Self {
+        let token: String = name
+            .chars()
+            .map(|c| if is_tchar(c) { c } else { '-' })
+            .collect();
+        let value = |text: String| {
+            HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("bookend"))
+        };
+        Self {
+            sf_name: sf_item(name),
+            name: InstanceName::new(name),
+            via_http10: value(format!("1.0 {token}")),
+            via_http11: value(format!("1.1 {token}")),
+            via_http2: value(format!("2 {token}")),
+            cdn_loop: value(format!("{token}; process={process:016x}")),
+        }
+    }
+
+    /// Our member of Via for a message received with `version` (RFC 9110 §7.6.3).
+    pub fn via(&self, version: Version) -> &HeaderValue {
+        match version {
+            Version::HTTP_09 | Version::HTTP_10 => &self.via_http10,
+            Version::HTTP_2 => &self.via_http2,
+            _ => &self.via_http11,
+        }
+    }
+}
+
+/// A structured field item (RFC 9651 §3.3): a token where it can be one, else a string.
+fn sf_item(name: &str) -> String {
+    let is_token = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*')
+        && name.chars().all(|c| is_tchar(c) || matches!(c, ':' | '/'));
+    if is_token {
+        return name.to_owned();
+    }
+    let printable = name.chars().map(|c| {
+        if matches!(c, ' '..='~') && !matches!(c, '"' | '\\') {
+            c
+        } else {
+            '?'
+        }
+    });
+    format!("\"{}\"", printable.collect::<String>())
+}
+
+fn is_tchar(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
+}

@@ -1,0 +1,29 @@
+//! The life of a request. An exchange is the client's side of it, a fill the upstream's; each is a small machine.
+//!
+//! ```text
+//!  Exchange: receive -> look up -> decide ─┬─ fresh, or stale and allowed ──> deliver
+//!                                          ├─ stale while revalidate ───────> deliver, and a fill goes on behind
+//!                                          ├─ validate, miss ─> lead a fill, or follow one ─> deliver
+//!                                          └─ pass ─> forward ─> invalidate ─> deliver
+//!  Fill:     request upstream -> head -> storability -> stream the body to every reader -> commit | abandon
+//! ```
+//!
+//! What can be answered from the store is answered without a suspension; only what has to wait becomes a machine.
+
+pub mod body;
+mod deliver;
+mod etag;
+mod exchange;
+mod fill;
+mod forward;
+mod gateway;
+mod pass;
+mod peer;
+mod receive;
+mod rescue;
+mod worker;
+
+pub use self::body::Body;
+pub use self::gateway::Gateway;
+pub use self::peer::Peer;
+pub use self::worker::Worker;

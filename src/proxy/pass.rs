@@ -1,0 +1,313 @@
+//! Requests that the cache has no say in: forwarded as they are. A write owes an invalidation, which is paid whether
+//! or not its client stays.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{AGE, ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, MAX_FORWARDS};
+use http::{HeaderMap, Method, Response, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::sync::oneshot;
+
+use super::body::Body;
+use super::forward::{self, Conditions};
+use super::receive::{Class, Facts, Inquiry, Target};
+use super::worker::{Epoch, Worker, select};
+use crate::cache::stored::StoredResponse;
+use crate::error::{Error, ErrorKind};
+use crate::semantics::authority::{Scheme, TargetUri};
+use crate::semantics::cache_control::ResponseDirectives;
+use crate::semantics::freshness::{Freshness, Receipt};
+use crate::semantics::groups;
+use crate::semantics::invalidation::{is_non_error, related};
+use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head, freshen};
+use crate::upstream::{Outgoing, RequestBody, RequestStream, UpstreamBody};
+
+/// Owed from the moment a write is sent. Dropped without a word, the outcome is unknown and the target is invalidated.
+struct InvalidationPermit {
+    worker: Rc<Worker>,
+    epoch: Rc<Epoch>,
+    target: Target,
+    settled: bool,
+}
+
+impl InvalidationPermit {
+    fn new(worker: &Rc<Worker>, inquiry: &Inquiry) -> Self {
+        Self {
+            worker: worker.clone(),
+            epoch: inquiry.epoch.clone(),
+            target: inquiry.target.clone(),
+            settled: false,
+        }
+    }
+
+    /// The write was answered (RFC 9111 §4.4): an error invalidates nothing.
+    fn finish(mut self, status: StatusCode, fields: &HeaderMap) {
+        self.settled = true;
+        if !is_non_error(status) {
+            return;
+        }
+        self.invalidate(self.target.as_str());
+        let also: Vec<(Scheme, &str)> = self
+            .epoch
+            .settings
+            .upstream_origins
+            .iter()
+            .map(|(scheme, authority)| (*scheme, authority.as_str()))
+            .collect();
+        for uri in related(&self.target.to_uri(), fields, &also) {
+            self.invalidate(&key_text(&uri));
+        }
+        for group in groups::invalidated(fields) {
+            let count = self
+                .worker
+                .gateway
+                .store
+                .invalidate_group(self.target.origin(), &group);
+            tracing::debug!(%group, count, "a write invalidated a group");
+        }
+    }
+
+    fn invalidate(&self, target: &str) {
+        let store = &self.worker.gateway.store;
+        if store.invalidate(store.key(target)) {
+            self.worker.counters.invalidations.inc();
+        }
+    }
+}
+
+impl Drop for InvalidationPermit {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.invalidate(self.target.as_str());
+        }
+    }
+}
+
+fn key_text(uri: &TargetUri) -> String {
+    let mut octets = Vec::new();
+    uri.write_key(&mut octets);
+    String::from_utf8(octets).unwrap_or_default()
+}
+
+/// Sends the client's request on, as it is, and returns the answer.
+///
+/// `read` is its content, where that has been read already.
+///
+/// # Errors
+/// An [`Error`] of either side.
+pub async fn forward(
+    worker: &Rc<Worker>,
+    inquiry: &mut Inquiry,
+    read: Option<Bytes>,
+) -> Result<Response<UpstreamBody>, Error> {
+    let content = match read {
+        Some(content) => RequestBody::Full(content),
+        None => request_content(inquiry)?,
+    };
+    let outgoing = Outgoing {
+        request: forward::request(inquiry, Conditions::Client, content)?,
+        idempotent: forward::is_idempotent(inquiry.method()),
+        hash: Some(inquiry.key(&worker.gateway.store).hash()),
+    };
+    let requested = worker.gateway.clock.now().wall;
+    let mut response = if inquiry.class == Class::Unsafe {
+        write(worker, inquiry, outgoing).await?
+    } else {
+        inquiry.epoch.upstreams.send(outgoing).await?
+    };
+    let received = worker.gateway.clock.now();
+    inquiry.now = received;
+    let mut fields = std::mem::take(response.headers_mut());
+    let server = response.body().server();
+    let settings = &inquiry.epoch.settings;
+    forward::response_fields(
+        &mut fields,
+        received.wall,
+        server,
+        settings,
+        &inquiry.target,
+    );
+    *response.headers_mut() = fields;
+    if inquiry.class == Class::Head {
+        let receipt = Receipt {
+            request_time: requested,
+            response_time: received.wall,
+        };
+        head_freshens(
+            worker,
+            inquiry,
+            receipt,
+            response.status(),
+            response.headers(),
+        );
+    }
+    Ok(response)
+}
+
+/// Sends a write from a task of its own: it is carried to its end, and its invalidation with it, when the client
+/// leaves before the answer.
+async fn write(
+    worker: &Rc<Worker>,
+    inquiry: &Inquiry,
+    outgoing: Outgoing,
+) -> Result<Response<UpstreamBody>, Error> {
+    let permit = InvalidationPermit::new(worker, inquiry);
+    let upstreams = inquiry.epoch.upstreams.clone();
+    let (sender, receiver) = oneshot::channel();
+    worker.spawn(async move {
+        let answer = upstreams.send(outgoing).await;
+        if let Ok(response) = &answer {
+            permit.finish(response.status(), response.headers());
+        } else {
+            drop(permit);
+        }
+        // A client that is gone needs no answer.
+        drop(sender.send(answer));
+    });
+    receiver.await.unwrap_or_else(|_| Err(Error::internal()))
+}
+
+/// The content as it comes from the client, within the configured limit.
+fn request_content(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
+    if !inquiry.facts.any(Facts::CONTENT) {
+        return Ok(RequestBody::Empty);
+    }
+    let Some(content) = inquiry.content.take() else {
+        return Ok(RequestBody::Empty);
+    };
+    let Some(limit) = inquiry.epoch.settings.config.server.max_body else {
+        return Ok(RequestBody::Stream(RequestStream::new(content)));
+    };
+    if http_body::Body::size_hint(&content).lower() > limit {
+        return Err(Error::downstream(ErrorKind::ContentTooLarge));
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let limited = Limited::new(content, limit).map_err(|error| {
+        let kind = if error.is::<LengthLimitError>() {
+            ErrorKind::ContentTooLarge
+        } else {
+            ErrorKind::ClientGone
+        };
+        Error::downstream(kind).because(error)
+    });
+    Ok(RequestBody::Stream(RequestStream::new(limited)))
+}
+
+/// What the answer to a HEAD says about the response that is stored for a GET (RFC 9111 §4.3.5).
+fn head_freshens(
+    worker: &Worker,
+    inquiry: &Inquiry,
+    receipt: Receipt,
+    status: StatusCode,
+    fields: &HeaderMap,
+) {
+    let store = &worker.gateway.store;
+    let key = inquiry.key(store);
+    let Some(resource) = store.look_up(key) else {
+        return;
+    };
+    let Some(stored) = select(&resource, inquiry) else {
+        return;
+    };
+    let length = Some(stored.content.complete_length());
+    let head = &stored.head;
+    let origin_fields = head.origin_fields();
+    let compared = Stored {
+        status: head.status,
+        headers: &origin_fields,
+        length,
+    };
+    let new = match compare_with_head(&compared, status, fields) {
+        HeadOutcome::Ignore => return,
+        HeadOutcome::Invalidate => head.expired(),
+        HeadOutcome::Update => {
+            let policy = &inquiry.route.cache;
+            let mut headers = freshen(&head.headers, fields);
+            if let Some(age) = fields.get(AGE) {
+                headers.insert(AGE, age.clone());
+            }
+            let directives = ResponseDirectives::parse(&headers, &policy.targeted_fields);
+            let credentialed = inquiry.credentials.any();
+            let freshness = Freshness::reckon(
+                head.status,
+                &headers,
+                &directives,
+                receipt,
+                credentialed,
+                policy,
+            );
+            headers.remove(AGE);
+            head.freshened(headers, freshness, inquiry.now)
+        }
+    };
+    let token = store.token(new.weight());
+    let content = stored.content.clone();
+    let new = StoredResponse::new(Arc::new(new), content, stored.trailers.clone(), token);
+    store.update(key, &[(stored, Arc::new(new))]);
+}
+
+/// Answers OPTIONS and TRACE whose Max-Forwards is used up; lowers it otherwise (RFC 9110 §7.6.2).
+pub fn max_forwards(worker: &Worker, inquiry: &mut Inquiry) -> Option<Response<Body>> {
+    if !matches!(*inquiry.method(), Method::OPTIONS | Method::TRACE) {
+        return None;
+    }
+    let hops: u32 = inquiry
+        .headers()
+        .get(MAX_FORWARDS)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    if hops > 0 {
+        inquiry
+            .parts
+            .headers
+            .insert(MAX_FORWARDS, (hops - 1).into());
+        return None;
+    }
+    let mut response = if *inquiry.method() == Method::TRACE {
+        let body = Body::full(trace(inquiry).into(), &worker.counters);
+        let mut response = Response::new(body);
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("message/http"));
+        response
+    } else {
+        Response::new(Body::empty())
+    };
+    let allow =
+        HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, QUERY");
+    response.headers_mut().insert(ALLOW, allow);
+    worker.date(&mut response, inquiry.now);
+    Some(response)
+}
+
+/// The request as it was received, without what might be sensitive (RFC 9110 §9.3.8).
+fn trace(inquiry: &Inquiry) -> Vec<u8> {
+    let sensitive = |name: &HeaderName| {
+        use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+        [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name)
+            || inquiry.route.cache.credential_fields.contains(name)
+    };
+    let mut text = format!(
+        "{} {} HTTP/1.1\r\n",
+        inquiry.method(),
+        inquiry.target.path_and_query()
+    )
+    .into_bytes();
+    for (name, value) in inquiry
+        .headers()
+        .iter()
+        .filter(|(name, _)| !sensitive(name))
+    {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    text.extend_from_slice(b"\r\n");
+    text
+}

@@ -1,0 +1,323 @@
+//! What a request is, read once when it arrives: its method's class, its target, its route, and which of the fields
+//! that touch a cache it has at all, so that a plain request asks no rule in vain.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::forward::{CDN_LOOP, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+use super::peer::Peer;
+use super::worker::Epoch;
+use crate::cache::key::KeyRef;
+use crate::cache::store::Store;
+use crate::cache::stored::ContentDigest;
+use crate::clock::Now;
+use crate::config::RoutePolicy;
+use crate::error::{Error, ErrorKind};
+use crate::semantics::authority::{BadTarget, Scheme, TargetUri, TargetView};
+use crate::semantics::cache_control::RequestDirectives;
+use crate::semantics::invalidation::is_safe;
+use crate::semantics::query::is_query;
+use crate::semantics::storability::Credentials;
+
+/// What the cache makes of a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Get,
+    Head,
+    Query,
+    /// Safe, and its responses are not stored: OPTIONS, TRACE.
+    Other,
+    /// Unsafe or unknown: a success invalidates.
+    Unsafe,
+}
+
+impl Class {
+    fn of(method: &Method) -> Self {
+        match *method {
+            Method::GET => Self::Get,
+            Method::HEAD => Self::Head,
+            _ if is_query(method) => Self::Query,
+            _ if is_safe(method) => Self::Other,
+            _ => Self::Unsafe,
+        }
+    }
+
+    /// Whether a stored response may answer it.
+    pub fn is_looked_up(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::Query)
+    }
+}
+
+/// Which fields of note a request has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts(u16);
+
+impl Facts {
+    pub const DIRECTIVES: Self = Self(1);
+    pub const CREDENTIALS: Self = Self(1 << 1);
+    /// If-None-Match or If-Modified-Since.
+    pub const CONDITIONS: Self = Self(1 << 2);
+    /// If-Match or If-Unmodified-Since.
+    pub const ORIGIN_CONDITIONS: Self = Self(1 << 3);
+    pub const RANGE: Self = Self(1 << 4);
+    /// The client may want less than the whole.
+    pub const SELECTIVE: Self = Self(Self::CONDITIONS.0 | Self::RANGE.0);
+    pub const CONTENT: Self = Self(1 << 5);
+    pub const CDN_LOOP: Self = Self(1 << 6);
+    pub const FORWARDED: Self = Self(1 << 7);
+    pub const UPGRADE: Self = Self(1 << 8);
+
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut facts = Self::default();
+        for name in headers.keys() {
+            facts.0 |= match name.as_str() {
+                "cache-control" | "pragma" => Self::DIRECTIVES.0,
+                "authorization" | "cookie" => Self::CREDENTIALS.0,
+                "if-none-match" | "if-modified-since" => Self::CONDITIONS.0,
+                "if-match" | "if-unmodified-since" => Self::ORIGIN_CONDITIONS.0,
+                "range" => Self::RANGE.0,
+                "cdn-loop" => Self::CDN_LOOP.0,
+                "x-forwarded-proto" | "x-forwarded-host" | "forwarded" => Self::FORWARDED.0,
+                "upgrade" => Self::UPGRADE.0,
+                _ => 0,
+            };
+        }
+        facts
+    }
+
+    /// Whether it has any of these.
+    pub fn any(self, of: Self) -> bool {
+        self.0 & of.0 != 0
+    }
+}
+
+/// A request that was understood.
+#[derive(Debug)]
+pub struct Inquiry {
+    pub peer: Rc<Peer>,
+    pub epoch: Rc<Epoch>,
+    pub route: Arc<RoutePolicy>,
+    pub parts: Parts,
+    /// Taken by whoever sends it on.
+    pub content: Option<Incoming>,
+    pub class: Class,
+    pub facts: Facts,
+    /// As the route honours them.
+    pub directives: RequestDirectives,
+    pub credentials: Credentials,
+    /// The target URI as the client knows it, and as the store's keys are written.
+    pub target: Target,
+    /// For QUERY, once its content is read.
+    pub digest: Option<ContentDigest>,
+    pub now: Now,
+}
+
+/// A target URI in one piece.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    text: String,
+    scheme: Option<Scheme>,
+    /// Where the path begins.
+    path: usize,
+}
+
+impl Target {
+    /// Reuses the memory of `scratch`.
+    fn write(view: &TargetView<'_>, scratch: String) -> Self {
+        let mut octets = scratch.into_bytes();
+        octets.clear();
+        view.write_key(&mut octets);
+        let path = octets.len() - view.path_and_query.len();
+        // A target is made of strings, so it is one.
+        let text = String::from_utf8(octets).unwrap_or_default();
+        Self {
+            text,
+            scheme: Some(view.scheme),
+            path,
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub fn into_scratch(self) -> String {
+        self.text
+    }
+
+    pub fn scheme(&self) -> Scheme {
+        self.scheme.unwrap_or(Scheme::Http)
+    }
+
+    pub fn authority(&self) -> &str {
+        let start = self.scheme().as_str().len() + "://".len();
+        self.text.get(start..self.path).unwrap_or_default()
+    }
+
+    pub fn path_and_query(&self) -> &str {
+        self.text.get(self.path..).unwrap_or("/")
+    }
+
+    /// `scheme://authority`.
+    pub fn origin(&self) -> &str {
+        self.text.get(..self.path).unwrap_or_default()
+    }
+
+    pub fn to_uri(&self) -> TargetUri {
+        TargetUri {
+            scheme: self.scheme(),
+            authority: self.authority().into(),
+            path_and_query: self.path_and_query().into(),
+        }
+    }
+}
+
+impl Inquiry {
+    /// Understands a request. `scratch` is memory for its target.
+    ///
+    /// # Errors
+    /// A downstream [`Error`] for what is malformed, or has passed through here before.
+    pub fn read(
+        request: Request<Incoming>,
+        peer: &Rc<Peer>,
+        epoch: &Rc<Epoch>,
+        now: Now,
+        scratch: String,
+    ) -> Result<Self, Error> {
+        let (parts, content) = request.into_parts();
+        let mut facts = Facts::of(&parts.headers);
+        if !content.is_end_stream() {
+            facts.0 |= Facts::CONTENT.0;
+        }
+        let class = Class::of(&parts.method);
+        refuse_loops(&parts.headers, facts, epoch)?;
+        let target = read_target(&parts, facts, peer, scratch)?;
+        let route = epoch
+            .settings
+            .config
+            .route(path_of(target.path_and_query()))
+            .clone();
+        let policy = &route.cache;
+        let directives = if facts.any(Facts::DIRECTIVES) {
+            RequestDirectives::parse(&parts.headers).honoured(&policy.honour)
+        } else {
+            RequestDirectives::default()
+        };
+        let credentials = if facts.any(Facts::CREDENTIALS) || !policy.credential_fields.is_empty() {
+            Credentials::of(&parts.headers, policy)
+        } else {
+            Credentials::default()
+        };
+        Ok(Self {
+            peer: peer.clone(),
+            epoch: epoch.clone(),
+            route,
+            parts,
+            content: Some(content),
+            class,
+            facts,
+            directives,
+            credentials,
+            target,
+            digest: None,
+            now,
+        })
+    }
+
+    pub fn key<'a>(&'a self, store: &Store) -> KeyRef<'a> {
+        store.key(self.target.as_str())
+    }
+
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    pub fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    /// Whether the cache is not asked at all: the route says so, or the request has content that a GET's has no
+    /// meaning for (RFC 9110 §9.3.1), or wants another protocol.
+    pub fn is_bypassed(&self) -> bool {
+        let content = self.class != Class::Query && self.facts.any(Facts::CONTENT);
+        self.route.bypass || content || self.facts.any(Facts::UPGRADE)
+    }
+}
+
+/// RFC 8586: a request that carries our own member has been here before.
+fn refuse_loops(headers: &HeaderMap, facts: Facts, epoch: &Epoch) -> Result<(), Error> {
+    if !facts.any(Facts::CDN_LOOP) {
+        return Ok(());
+    }
+    let own = epoch.settings.identity.cdn_loop.as_bytes();
+    let members = headers
+        .get_all(CDN_LOOP)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    if members.map(<[u8]>::trim_ascii).any(|member| member == own) {
+        return Err(Error::downstream(ErrorKind::LoopDetected));
+    }
+    Ok(())
+}
+
+fn read_target(parts: &Parts, facts: Facts, peer: &Peer, scratch: String) -> Result<Target, Error> {
+    let bad =
+        |reason: BadTarget| Error::downstream(ErrorKind::BadRequest).detail(reason.to_string());
+    if parts.method == Method::CONNECT {
+        return Err(Error::downstream(ErrorKind::MethodNotAllowed));
+    }
+    let scheme = effective_scheme(&parts.headers, facts, peer);
+    let view = TargetView::from_request(
+        &parts.method,
+        &parts.uri,
+        &parts.headers,
+        scheme,
+        parts.version,
+    );
+    let mut view = view.map_err(bad)?;
+    let Some(host) = forwarded_host(&parts.headers, facts, peer) else {
+        return Ok(Target::write(&view, scratch));
+    };
+    // What a trusted proxy calls the host is read as a Host would be.
+    let stand_in = HeaderMap::from_iter([(HOST, host.clone())]);
+    let path = Uri::from_static("/");
+    let named = TargetView::from_request(&Method::GET, &path, &stand_in, scheme, Version::HTTP_11);
+    view.authority = named.map_err(bad)?.authority;
+    Ok(Target::write(&view, scratch))
+}
+
+/// The scheme that the client used: as a trusted proxy says, else as the connection has it.
+fn effective_scheme(headers: &HeaderMap, facts: Facts, peer: &Peer) -> Scheme {
+    if !peer.trusted || !facts.any(Facts::FORWARDED) {
+        return peer.scheme;
+    }
+    match headers.get(X_FORWARDED_PROTO).map(HeaderValue::as_bytes) {
+        Some(proto) if proto.eq_ignore_ascii_case(b"https") => Scheme::Https,
+        Some(proto) if proto.eq_ignore_ascii_case(b"http") => Scheme::Http,
+        _ => peer.scheme,
+    }
+}
+
+/// The authority that the client used, as a trusted proxy says.
+fn forwarded_host<'a>(
+    headers: &'a HeaderMap,
+    facts: Facts,
+    peer: &Peer,
+) -> Option<&'a HeaderValue> {
+    if !peer.trusted || !facts.any(Facts::FORWARDED) {
+        return None;
+    }
+    headers.get(X_FORWARDED_HOST)
+}
+
+fn path_of(path_and_query: &str) -> &str {
+    path_and_query
+        .split_once('?')
+        .map_or(path_and_query, |(path, _)| path)
+}

@@ -1,0 +1,85 @@
+//! The one place where an error becomes a response: its status, a problem document (RFC 9457) that says what was
+//! wrong, and Proxy-Status (RFC 9209) where the fault lies behind us.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
+use serde_json::json;
+
+use super::body::Body;
+use super::gateway::Identity;
+use crate::error::{Error, ErrorKind, Side};
+use crate::telemetry::counters::Counters;
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// The response that reports `error`; Via, Date and Cache-Status are added by whoever sends it.
+pub fn respond(
+    error: &Error,
+    method: &Method,
+    identity: &Identity,
+    counters: &Counters,
+) -> Response<Body> {
+    counters.errors.inc();
+    let status = error.kind().status();
+    let problem = problem(error, status);
+    let mut response = Response::new(if *method == Method::HEAD {
+        Body::empty()
+    } else {
+        Body::full(problem, counters)
+    });
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if error.side() != Side::Downstream {
+        proxy_status(headers, error, identity);
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if error.kind() == ErrorKind::MethodNotAllowed {
+        headers.insert(
+            http::header::ALLOW,
+            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, QUERY"),
+        );
+    }
+    response
+}
+
+fn problem(error: &Error, status: StatusCode) -> Bytes {
+    let mut problem = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or("Error"),
+        "status": status.as_u16(),
+        "detail": error.explanation(),
+    });
+    if error.side() != Side::Downstream {
+        problem["error"] = error.kind().proxy_status_type().into();
+    }
+    let mut text = problem.to_string();
+    text.push('\n');
+    text.into()
+}
+
+fn proxy_status(headers: &mut HeaderMap, error: &Error, identity: &Identity) {
+    let details: String = error
+        .explanation()
+        .chars()
+        .map(|c| {
+            if matches!(c, ' '..='~') && !matches!(c, '"' | '\\') {
+                c
+            } else {
+                '?'
+            }
+        })
+        .collect();
+    let kind = error.kind().proxy_status_type();
+    let value = format!("{}; error={kind}; details=\"{details}\"", identity.sf_name);
+    if let Ok(value) = HeaderValue::from_str(&value) {
+        headers.append(PROXY_STATUS, value);
+    }
+}

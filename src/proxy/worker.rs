@@ -1,0 +1,465 @@
+//! One worker of the gateway: its way upstream, its counters, the settings it works with, and the first step of each
+//! request, which is the last one for a hit.
+
+use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher as _, RandomState};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::DATE;
+use http::{HeaderValue, Method, Request, Response};
+use hyper::body::Incoming;
+use tokio::sync::Notify;
+
+use super::body::Body;
+use super::deliver::Delivery;
+use super::exchange::Exchange;
+use super::gateway::{Gateway, Settings};
+use super::peer::Peer;
+use super::receive::{Class, Facts, Inquiry};
+use super::rescue;
+use crate::cache::stored::{Content, Resource, StoredResponse, Unshared};
+use crate::clock::Now;
+use crate::error::Error;
+use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
+use crate::semantics::preconditions::origin_must_decide;
+use crate::semantics::range::{self, ByteRange, RangeSelection};
+use crate::semantics::reuse::{Reuse, Selection, decide};
+use crate::semantics::time::DeltaSeconds;
+use crate::semantics::vary::prefer;
+use crate::telemetry::counters::Counters;
+use crate::upstream::Upstreams;
+
+/// What a worker works with until the configuration changes.
+#[derive(Debug)]
+pub struct Epoch {
+    pub settings: Arc<Settings>,
+    pub upstreams: Upstreams,
+}
+
+/// A worker: lives on one thread, within its runtime.
+pub struct Worker {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) counters: Arc<Counters>,
+    epoch: RefCell<Rc<Epoch>>,
+    /// Memory for the next request's target.
+    scratch: Cell<String>,
+    /// Fills and writes that go on whether or not their client stays.
+    tasks: Cell<usize>,
+    idle: Notify,
+    seeds: RandomState,
+    seed: Cell<u64>,
+}
+
+/// What the store says to a request.
+pub(super) enum Verdict {
+    /// A stored response that may be delivered now.
+    Deliver {
+        stored: Arc<StoredResponse>,
+        age: DeltaSeconds,
+        status: CacheStatus,
+        /// It is to be validated behind (RFC 5861 §3).
+        validate_behind: bool,
+    },
+    /// Something has to be asked upstream.
+    Ask(Question),
+    /// Nothing stored will do, and the client wants nothing else.
+    Unsatisfiable,
+}
+
+/// What is asked upstream, and what is known for it.
+pub(super) struct Question {
+    pub reason: ForwardReason,
+    pub resource: Option<Arc<Resource>>,
+    /// The variant that the request selects, if it needs validation.
+    pub selected: Option<Arc<StoredResponse>>,
+    /// The cache cannot be of use: forward the request as it is.
+    pub pass: bool,
+    /// What is known of the response that a fill would bring.
+    pub expected: Option<Detail>,
+    pub want: Want,
+}
+
+/// How much of a representation is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    Whole,
+    /// The client's own Range: the whole is known to be too large to be stored.
+    ClientRange,
+    /// What is missing of an incomplete stored response (RFC 9111 §3.3).
+    Missing(ByteRange),
+}
+
+impl Worker {
+    /// The worker with this index; to be made within its runtime.
+    pub fn new(gateway: Arc<Gateway>, index: usize) -> Rc<Self> {
+        let counters = gateway.metrics.workers[index % gateway.metrics.workers.len()].clone();
+        let epoch = Rc::new(Epoch::new(&gateway, &counters));
+        Rc::new(Self {
+            gateway,
+            counters,
+            epoch: RefCell::new(epoch),
+            scratch: Cell::default(),
+            tasks: Cell::new(0),
+            idle: Notify::new(),
+            seeds: RandomState::new(),
+            seed: Cell::new(0),
+        })
+    }
+
+    /// Answers one request, whatever happens.
+    pub async fn handle(
+        self: &Rc<Self>,
+        peer: &Rc<Peer>,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        match self.receive(peer, request) {
+            Ok(response) => response,
+            Err(exchange) => Box::pin(exchange.run()).await,
+        }
+    }
+
+    /// The response to a request whose head could not be read.
+    pub fn refuse(self: &Rc<Self>, error: &Error) -> Response<Body> {
+        self.rescue(error, &Method::GET)
+    }
+
+    /// Done when no fill or write goes on any more.
+    pub async fn drained(self: &Rc<Self>) {
+        while self.tasks.get() > 0 {
+            self.idle.notified().await;
+        }
+    }
+
+    /// Runs `task` on this worker's thread; the drain waits for it.
+    pub(super) fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        let running = Running::begin(self.clone());
+        tokio::task::spawn_local(async move {
+            task.await;
+            drop(running);
+        });
+    }
+
+    /// Answers from the store at once, or begins an exchange.
+    fn receive(
+        self: &Rc<Self>,
+        peer: &Rc<Peer>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Box<Exchange>> {
+        let now = self.gateway.clock.now();
+        let epoch = self.epoch();
+        let method = request.method().clone();
+        let inquiry = match Inquiry::read(request, peer, &epoch, now, self.scratch.take()) {
+            Ok(inquiry) => inquiry,
+            Err(error) => return Ok(self.rescue(&error, &method)),
+        };
+        if !inquiry.class.is_looked_up() || inquiry.is_bypassed() || inquiry.class == Class::Query {
+            return Err(Box::new(Exchange::new(self.clone(), inquiry)));
+        }
+        match self.look_up(&inquiry) {
+            Verdict::Deliver {
+                stored,
+                age,
+                status,
+                validate_behind: false,
+            } => {
+                let response = self.deliver(&inquiry, &stored, Some(age), status);
+                self.scratch.set(inquiry.target.into_scratch());
+                Ok(response)
+            }
+            verdict => Err(Box::new(Exchange::with(self.clone(), inquiry, verdict))),
+        }
+    }
+
+    /// Looks the target up and decides (RFC 9111 §4).
+    pub(super) fn look_up(&self, inquiry: &Inquiry) -> Verdict {
+        let resource = self.gateway.store.look_up(inquiry.key(&self.gateway.store));
+        let selected = resource
+            .as_ref()
+            .and_then(|resource| select(resource, inquiry));
+        if inquiry.facts.any(Facts::ORIGIN_CONDITIONS) && origin_must_decide(inquiry.headers()) {
+            return Verdict::Ask(Question::pass(ForwardReason::Request, resource));
+        }
+        let selection = match (&resource, &selected) {
+            (_, Some(stored)) => Selection::Found {
+                freshness: &stored.head.freshness,
+                resident: stored.head.resident(inquiry.now),
+            },
+            (Some(resource), None) if !resource.variants.is_empty() => Selection::VaryMiss,
+            _ => Selection::UriMiss,
+        };
+        let reuse = decide(selection, &inquiry.directives);
+        self.conclude(inquiry, reuse, resource, selected)
+    }
+
+    fn conclude(
+        &self,
+        inquiry: &Inquiry,
+        reuse: Reuse,
+        resource: Option<Arc<Resource>>,
+        selected: Option<Arc<StoredResponse>>,
+    ) -> Verdict {
+        let validate_behind = matches!(reuse, Reuse::StaleWhileRevalidate { .. });
+        let (age, ttl, detail) = match reuse {
+            Reuse::Fresh { age, ttl } => (age, ttl, None),
+            Reuse::Stale { age, ttl, why } => (age, ttl, Some(Detail::Stale(why))),
+            Reuse::StaleWhileRevalidate { age, ttl } => {
+                (age, ttl, Some(Detail::Other("stale-while-revalidate")))
+            }
+            Reuse::Validate { reason, .. } => {
+                return self.ask(inquiry, reason.forward(), resource, selected);
+            }
+            Reuse::Miss(reason) => return self.ask(inquiry, reason, resource, None),
+            Reuse::Unsatisfiable => return Verdict::Unsatisfiable,
+        };
+        let Some(stored) = selected else {
+            return self.ask(inquiry, ForwardReason::Miss, resource, None);
+        };
+        if !holds_what_is_asked(&stored, inquiry) {
+            return self.ask(inquiry, ForwardReason::Partial, resource, Some(stored));
+        }
+        stored.touch(inquiry.now.mono);
+        let status = CacheStatus {
+            detail,
+            ..CacheStatus::hit(ttl)
+        };
+        Verdict::Deliver {
+            stored,
+            age,
+            status,
+            validate_behind,
+        }
+    }
+
+    fn ask(
+        &self,
+        inquiry: &Inquiry,
+        reason: ForwardReason,
+        resource: Option<Arc<Resource>>,
+        selected: Option<Arc<StoredResponse>>,
+    ) -> Verdict {
+        if inquiry.directives.only_if_cached {
+            return Verdict::Unsatisfiable;
+        }
+        let marker = resource.as_ref().and_then(|resource| {
+            let vary = &inquiry.route.cache.vary;
+            resource.marker(
+                inquiry.headers(),
+                inquiry.digest.as_ref(),
+                vary,
+                inquiry.now.mono,
+            )
+        });
+        let marker = marker.map(|marker| marker.why);
+        let parts = selected
+            .as_ref()
+            .and_then(|stored| missing_part(stored, inquiry));
+        let want = match marker {
+            _ if let Some(missing) = parts => Want::Missing(missing),
+            Some(Unshared::TooLarge)
+                if inquiry.class == Class::Get && inquiry.facts.any(Facts::RANGE) =>
+            {
+                Want::ClientRange
+            }
+            _ => Want::Whole,
+        };
+        Verdict::Ask(Question {
+            reason,
+            // A HEAD that the store cannot answer is the origin's to answer; a request that must not be stored is
+            // nobody's to share.
+            pass: (marker.is_some() && want == Want::Whole)
+                || inquiry.class == Class::Head
+                || inquiry.directives.no_store,
+            expected: marker.map(detail_of),
+            want,
+            resource,
+            selected,
+        })
+    }
+
+    /// Answers with a stored response.
+    pub(super) fn deliver(
+        &self,
+        inquiry: &Inquiry,
+        stored: &StoredResponse,
+        age: Option<DeltaSeconds>,
+        status: CacheStatus,
+    ) -> Response<Body> {
+        if status.hit {
+            let fresh = status.ttl.is_some_and(|ttl| ttl > 0);
+            if fresh {
+                &self.counters.hits
+            } else {
+                &self.counters.stale_hits
+            }
+            .inc();
+        }
+        let delivery = Delivery {
+            worker: self,
+            inquiry,
+            age,
+            status,
+        };
+        delivery.stored(stored)
+    }
+
+    /// The response that reports an error to a request that was not understood.
+    pub(super) fn rescue(&self, error: &Error, method: &Method) -> Response<Body> {
+        let epoch = self.epoch();
+        let identity = &epoch.settings.identity;
+        let mut response = rescue::respond(error, method, identity, &self.counters);
+        self.date(&mut response, self.gateway.clock.now());
+        let fields = response.headers_mut();
+        super::forward::add_via(fields, identity);
+        CacheStatus::forwarded(ForwardReason::Bypass).append_to(fields, &identity.name);
+        response
+    }
+
+    /// Dates a response of our own.
+    pub(super) fn date(&self, response: &mut Response<Body>, now: Now) {
+        if let Ok(date) = HeaderValue::from_str(&now.wall.to_http_date()) {
+            response.headers_mut().insert(DATE, date);
+        }
+    }
+
+    /// The settings in force, taken over when they have changed.
+    pub(super) fn epoch(&self) -> Rc<Epoch> {
+        let mut epoch = self.epoch.borrow_mut();
+        if epoch.settings.version != self.gateway.version() {
+            *epoch = Rc::new(Epoch::new(&self.gateway, &self.counters));
+        }
+        epoch.clone()
+    }
+
+    /// Hard to guess, and another each time.
+    pub(super) fn boundary_seed(&self) -> u128 {
+        let seed = self.seed.get().wrapping_add(1);
+        self.seed.set(seed);
+        let (high, low) = (
+            self.seeds.hash_one((seed, true)),
+            self.seeds.hash_one((seed, false)),
+        );
+        (u128::from(high) << 64) | u128::from(low)
+    }
+}
+
+impl Epoch {
+    fn new(gateway: &Gateway, counters: &Arc<Counters>) -> Self {
+        let settings = gateway.settings();
+        let upstreams = Upstreams::new(
+            settings.upstream.clone(),
+            gateway.clock.clone(),
+            counters.clone(),
+        );
+        Self {
+            settings,
+            upstreams,
+        }
+    }
+}
+
+impl Question {
+    pub fn pass(reason: ForwardReason, resource: Option<Arc<Resource>>) -> Self {
+        Self {
+            reason,
+            resource,
+            selected: None,
+            pass: true,
+            expected: None,
+            want: Want::Whole,
+        }
+    }
+}
+
+/// The stored response that the request selects (RFC 9111 §4.1).
+pub(super) fn select(resource: &Resource, inquiry: &Inquiry) -> Option<Arc<StoredResponse>> {
+    let vary = &inquiry.route.cache.vary;
+    let headers = inquiry.headers();
+    let matches = |stored: &&Arc<StoredResponse>| {
+        stored.head.digest == inquiry.digest && stored.head.variant.matches(headers, vary)
+    };
+    if let [only] = resource.variants.as_slice() {
+        return Some(only).filter(matches).cloned();
+    }
+    let matching: smallvec::SmallVec<[&Arc<StoredResponse>; 4]> =
+        resource.variants.iter().filter(matches).collect();
+    if let [only] = matching.as_slice() {
+        return Some(Arc::clone(only));
+    }
+    let candidates = matching
+        .iter()
+        .map(|stored| (&stored.head.headers, stored.head.freshness.date));
+    prefer(headers, candidates).map(|best| matching[best].clone())
+}
+
+/// Whether a stored response has what the request wants of it: a complete one always does.
+pub(super) fn holds_what_is_asked(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
+    match &stored.content {
+        Content::Complete(_) => true,
+        Content::Partial(parts) => match wanted(stored, inquiry) {
+            RangeSelection::Whole => false,
+            RangeSelection::Single(range) => parts.ranges.contains(range),
+            RangeSelection::Several(ranges) => {
+                ranges.iter().all(|range| parts.ranges.contains(*range))
+            }
+            RangeSelection::Unsatisfiable => true,
+        },
+    }
+}
+
+/// What the request selects of a stored response.
+fn wanted(stored: &StoredResponse, inquiry: &Inquiry) -> RangeSelection {
+    let (head, length) = (&stored.head, stored.content.complete_length());
+    range::select(
+        inquiry.method(),
+        inquiry.headers(),
+        head.status,
+        &head.validators,
+        length,
+    )
+}
+
+/// The part that would make an incomplete stored response answer the request; `None` where it is to be asked for whole.
+fn missing_part(stored: &StoredResponse, inquiry: &Inquiry) -> Option<ByteRange> {
+    let Content::Partial(parts) = &stored.content else {
+        return None;
+    };
+    stored.head.origin_validators.for_if_range()?;
+    let gaps = match wanted(stored, inquiry) {
+        RangeSelection::Single(range) => parts.ranges.missing(range),
+        _ if parts.ranges.complete_length() > inquiry.route.max_stored_body => return None,
+        _ => parts.ranges.missing_of_whole(),
+    };
+    // One request for all of it: what lies between two gaps comes once more.
+    ByteRange::new(gaps.first()?.first(), gaps.last()?.last())
+}
+
+/// A marker's cause, as Cache-Status tells it.
+pub(super) fn detail_of(why: Unshared) -> Detail {
+    match why {
+        Unshared::Rule(reason) => Detail::NotStored(reason),
+        Unshared::TooLarge => Detail::Other("too-large"),
+        Unshared::UnverifiedEnd => Detail::Other("unverified-end"),
+    }
+}
+
+/// Counts a task for as long as it runs, however it ends.
+struct Running(Rc<Worker>);
+
+impl Running {
+    fn begin(worker: Rc<Worker>) -> Self {
+        worker.tasks.set(worker.tasks.get() + 1);
+        worker.counters.fills.add(1);
+        Self(worker)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.tasks.set(self.0.tasks.get() - 1);
+        self.0.counters.fills.sub(1);
+        if self.0.tasks.get() == 0 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Fields that are for the next hop only (RFC 9110 §7.6.1).
+
+use http::{HeaderMap, HeaderName, header};
+use smallvec::SmallVec;
+
+use super::list;
+
+/// Fields that are hop-by-hop whether Connection names them or not. Trailer goes with the framing of the message that
+/// it came in: who forwards trailers announces them anew.
+pub const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Fields that are between a client and the proxy it chose: never stored (RFC 9111 §3.1).
+pub const PROXY_SPECIFIC: [HeaderName; 3] = [
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-authentication-info"),
+    header::PROXY_AUTHORIZATION,
+];
+
+/// Fields that are for all recipients, so that a sender must never name them in Connection (RFC 9110 §7.6.1). Were
+/// they removed at its word, whoever can add to a message's Connection could take away what keeps a response private,
+/// what selects a variant, or what frames and routes a request.
+const END_TO_END: [HeaderName; 18] = [
+    header::AGE,
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::DATE,
+    header::ETAG,
+    header::EXPIRES,
+    header::HOST,
+    header::LAST_MODIFIED,
+    header::PRAGMA,
+    header::RANGE,
+    header::SET_COOKIE,
+    header::VARY,
+    header::VIA,
+];
+
+/// Removes Connection, the fields that it names, and those that are hop-by-hop by definition. Good for headers and for
+/// trailers, of requests and of responses; what a caller needs of TE, Upgrade and the like it reads before.
+pub fn strip(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        for name in nominated(headers) {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// The fields that Connection names and that may be removed at its word.
+pub fn nominated(headers: &HeaderMap) -> SmallVec<[HeaderName; 4]> {
+    list::members(headers, &header::CONNECTION)
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
+        .filter(|name| !END_TO_END.contains(name))
+        .collect()
+}
+
+/// Whether Connection has `option`, without regard to case.
+pub fn connection_has(headers: &HeaderMap, option: &str) -> bool {
+    list::members(headers, &header::CONNECTION)
+        .any(|member| member.eq_ignore_ascii_case(option.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn hop_by_hop_fields_are_removed() {
+        type Lines = &'static [(&'static str, &'static str)];
+        let cases: [(Lines, Lines); 8] = [
+            (&[("foo", "1")], &[("foo", "1")]),
+            (
+                &[
+                    ("keep-alive", "timeout=5"),
+                    ("proxy-connection", "close"),
+                    ("te", "trailers"),
+                    ("trailer", "foo"),
+                    ("transfer-encoding", "chunked"),
+                    ("upgrade", "websocket"),
+                    ("foo", "1"),
+                ],
+                &[("foo", "1")],
+            ),
+            (
+                &[
+                    ("connection", "foo"),
+                    ("foo", "1"),
+                    ("foo", "2"),
+                    ("bar", "3"),
+                ],
+                &[("bar", "3")],
+            ),
+            (
+                &[
+                    ("connection", "Foo , ,close"),
+                    ("connection", "\tBAR"),
+                    ("foo", "1"),
+                    ("bar", "2"),
+                    ("close", "3"),
+                ],
+                &[],
+            ),
+            (
+                &[("connection", "foo bar, (x)"), ("foo", "1")],
+                &[("foo", "1")],
+            ),
+            (&[("connection", ""), ("foo", "1")], &[("foo", "1")]),
+            (&[("connection", "foo"), ("bar", "1")], &[("bar", "1")]),
+            (
+                &[
+                    ("connection", "cache-control, vary, set-cookie, host, x"),
+                    ("cache-control", "no-store"),
+                    ("vary", "accept"),
+                    ("set-cookie", "a=b"),
+                    ("host", "h"),
+                    ("x", "1"),
+                ],
+                &[
+                    ("cache-control", "no-store"),
+                    ("vary", "accept"),
+                    ("set-cookie", "a=b"),
+                    ("host", "h"),
+                ],
+            ),
+        ];
+        for (before, after) in cases {
+            let mut found = headers(before);
+            strip(&mut found);
+            assert_eq!(found, headers(after), "{before:?}");
+        }
+    }
+
+    #[test]
+    fn connection_options_have_no_case() {
+        let found = headers(&[("connection", "keep-alive, Upgrade")]);
+        assert!(connection_has(&found, "upgrade"));
+        assert!(connection_has(&found, "Keep-Alive"));
+        assert!(!connection_has(&found, "close"));
+        assert!(!connection_has(&HeaderMap::new(), "close"));
+    }
+}

@@ -1,0 +1,415 @@
+//! HTTP-date in its three formats (RFC 9110 §5.6.7), read as strictly as a cache should (RFC 9111 §4.2): letters in
+//! any case, but nothing that the grammar does not have, and no zone but GMT.
+
+use super::time::Timestamp;
+
+const MONTHS: [&[u8]; 12] = [
+    b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec",
+];
+
+/// In full; the short names are their first three letters.
+const WEEKDAYS: [&[u8]; 7] = [
+    b"monday",
+    b"tuesday",
+    b"wednesday",
+    b"thursday",
+    b"friday",
+    b"saturday",
+    b"sunday",
+];
+
+const SECONDS_A_DAY: i64 = 24 * 60 * 60;
+
+/// Parses a date; `now` decides the century of a two-digit year. A date before 1970 is read as 1970's first second:
+/// long ago, for all purposes. `None` when it is no HTTP-date.
+pub(super) fn parse(value: &[u8], now: Timestamp) -> Option<Timestamp> {
+    let moment = imf_fixdate(value)
+        .or_else(|| asctime(value))
+        .or_else(|| rfc850(value, now))?;
+    let secs = moment.seconds_since_epoch()?;
+    Some(Timestamp::from_secs(u64::try_from(secs).unwrap_or(0)))
+}
+
+/// A point in time as the formats spell it; ordered as time is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment {
+    year: i64,
+    month: u8,
+    day: u8,
+    /// Since midnight.
+    seconds: i64,
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`
+fn imf_fixdate(value: &[u8]) -> Option<Moment> {
+    let mut text = Cursor(value);
+    text.short_weekday()?;
+    text.literal(b", ")?;
+    let day = text.number(2)?;
+    text.literal(b" ")?;
+    let month = text.month()?;
+    text.literal(b" ")?;
+    let year = text.number(4)?;
+    text.literal(b" ")?;
+    let seconds = text.time_of_day()?;
+    text.literal(b" gmt")?;
+    text.end(Moment {
+        year: year.into(),
+        month,
+        day: day as u8,
+        seconds,
+    })
+}
+
+/// `Sunday, 06-Nov-94 08:49:37 GMT`
+fn rfc850(value: &[u8], now: Timestamp) -> Option<Moment> {
+    let mut text = Cursor(value);
+    text.long_weekday()?;
+    text.literal(b", ")?;
+    let day = text.number(2)?;
+    text.literal(b"-")?;
+    let month = text.month()?;
+    text.literal(b"-")?;
+    let year = text.number(2)?;
+    text.literal(b" ")?;
+    let seconds = text.time_of_day()?;
+    text.literal(b" gmt")?;
+    text.end(nearest_century(
+        Moment {
+            year: year.into(),
+            month,
+            day: day as u8,
+            seconds,
+        },
+        now,
+    ))
+}
+
+/// `Sun Nov  6 08:49:37 1994`
+fn asctime(value: &[u8]) -> Option<Moment> {
+    let mut text = Cursor(value);
+    text.short_weekday()?;
+    text.literal(b" ")?;
+    let month = text.month()?;
+    text.literal(b" ")?;
+    let day = match text.literal(b" ") {
+        Some(()) => text.number(1)?,
+        None => text.number(2)?,
+    };
+    text.literal(b" ")?;
+    let seconds = text.time_of_day()?;
+    text.literal(b" ")?;
+    let year = text.number(4)?;
+    text.end(Moment {
+        year: year.into(),
+        month,
+        day: day as u8,
+        seconds,
+    })
+}
+
+/// The latest year with these last two digits that does not put the moment more than 50 years into the future
+/// (RFC 9110 §5.6.7).
+fn nearest_century(two_digits: Moment, now: Timestamp) -> Moment {
+    let horizon = {
+        let now = Moment::at(now);
+        Moment {
+            year: now.year + 50,
+            ..now
+        }
+    };
+    let moment = Moment {
+        year: horizon.year - horizon.year.rem_euclid(100) + two_digits.year,
+        ..two_digits
+    };
+    if moment > horizon {
+        Moment {
+            year: moment.year - 100,
+            ..moment
+        }
+    } else {
+        moment
+    }
+}
+
+impl Moment {
+    /// `None` when the month does not have the day.
+    fn seconds_since_epoch(self) -> Option<i64> {
+        let leap = self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0);
+        let days_in_month = match self.month {
+            4 | 6 | 9 | 11 => 30,
+            2 if leap => 29,
+            2 => 28,
+            _ => 31,
+        };
+        if !(1..=days_in_month).contains(&self.day) {
+            return None;
+        }
+        Some(days_from_civil(self.year, self.month, self.day) * SECONDS_A_DAY + self.seconds)
+    }
+
+    fn at(time: Timestamp) -> Self {
+        // Far beyond the year 9999 the century of a two-digit year is of no interest.
+        let secs = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        let (year, month, day) = civil_from_days(secs / SECONDS_A_DAY);
+        Self {
+            year,
+            month,
+            day,
+            seconds: secs % SECONDS_A_DAY,
+        }
+    }
+}
+
+/// Days since 1970-01-01 in the proleptic Gregorian calendar. Years are counted from March, so that the leap day is
+/// a year's last, and in eras of 400 years, after which the calendar repeats.
+fn days_from_civil(year: i64, month: u8, day: u8) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((i64::from(month) + 9) % 12) + 2) / 5 + i64::from(day) - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+/// The inverse of [`days_from_civil`].
+fn civil_from_days(days: i64) -> (i64, u8, u8) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    (year, month as u8, day as u8)
+}
+
+/// What is left of the text.
+struct Cursor<'a>(&'a [u8]);
+
+impl Cursor<'_> {
+    /// Takes `expected` (in lower case), in whatever case it is written (RFC 9111 §4.2).
+    fn literal(&mut self, expected: &[u8]) -> Option<()> {
+        let (found, rest) = self.0.split_at_checked(expected.len())?;
+        if !found.eq_ignore_ascii_case(expected) {
+            return None;
+        }
+        self.0 = rest;
+        Some(())
+    }
+
+    /// Exactly so many digits.
+    fn number(&mut self, digits: usize) -> Option<u16> {
+        let (found, rest) = self.0.split_at_checked(digits)?;
+        self.0 = rest;
+        found.iter().try_fold(0, |number, byte| {
+            byte.is_ascii_digit()
+                .then(|| number * 10 + u16::from(byte - b'0'))
+        })
+    }
+
+    fn month(&mut self) -> Option<u8> {
+        let index = MONTHS
+            .iter()
+            .position(|name| self.literal(name).is_some())?;
+        Some(index as u8 + 1)
+    }
+
+    /// Which day it is does not matter: the date says it.
+    fn short_weekday(&mut self) -> Option<()> {
+        WEEKDAYS.iter().find_map(|name| self.literal(&name[..3]))
+    }
+
+    fn long_weekday(&mut self) -> Option<()> {
+        WEEKDAYS.iter().find_map(|name| self.literal(name))
+    }
+
+    /// `00:00:00` to `23:59:60`, in seconds. A leap second is read as the one before it: the nearest time that we can
+    /// represent and that is not later (RFC 9111 §4.2).
+    fn time_of_day(&mut self) -> Option<i64> {
+        let hour = self.number(2)?;
+        self.literal(b":")?;
+        let minute = self.number(2)?;
+        self.literal(b":")?;
+        let second = match (hour, minute, self.number(2)?) {
+            (23, 59, 60) => 59,
+            (0..=23, 0..=59, second @ 0..=59) => second,
+            _ => return None,
+        };
+        Some(i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second))
+    }
+
+    fn end(&self, moment: Moment) -> Option<Moment> {
+        self.0.is_empty().then_some(moment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOVEMBER_1994: u64 = 784_111_777;
+    const AUGUST_2050: u64 = 2_544_400_878;
+
+    fn now() -> Timestamp {
+        Timestamp::from_secs(1_795_000_000) // November 2026
+    }
+
+    fn secs(value: &str) -> Option<u64> {
+        parse(value.as_bytes(), now()).map(Timestamp::as_secs)
+    }
+
+    #[test]
+    fn all_three_formats_are_accepted() {
+        for value in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun Nov 06 08:49:37 1994",
+        ] {
+            assert_eq!(secs(value), Some(NOVEMBER_1994), "{value}");
+        }
+        for value in [
+            "Thu, 18 Aug 2050 02:01:18 GMT",
+            "Thursday, 18-Aug-50 02:01:18 GMT",
+            "Thu Aug 18 02:01:18 2050",
+        ] {
+            assert_eq!(secs(value), Some(AUGUST_2050), "{value}");
+        }
+    }
+
+    #[test]
+    fn dates_are_matched_without_regard_to_case() {
+        for value in [
+            "thu, 18 aug 2050 02:01:18 gmt",
+            "THU, 18 AUG 2050 02:01:18 GMT",
+            "tHU, 18 aUG 2050 02:01:18 gMt",
+            "THURSDAY, 18-aug-50 02:01:18 gmt",
+            "THU AUG 18 02:01:18 2050",
+        ] {
+            assert_eq!(secs(value), Some(AUGUST_2050), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_the_grammar_does_not_have_is_no_date() {
+        for value in [
+            "",
+            "0",
+            "-1",
+            "now",
+            "784111777",
+            "18 Aug 2050 02:01:18 GMT",
+            "Thu 18 Aug 2050 02:01:18 GMT",
+            "Thu, 18 Aug 2050 02:01:18",
+            "Thu, 18 Aug 2050 02:01:18 UTC",
+            "Thu, 18 Aug 2050 02:01:18 AST",
+            "Thu, 18 Aug 2050 02:01:18 +0000",
+            "Thu, 18 Aug 2050 02:01:18 GMT+1",
+            "Thu,  18  Aug  2050  02:01:18  GMT",
+            "Thu,18 Aug 2050 02:01:18 GMT",
+            "Thu, 18-Aug-2050 02:01:18 GMT",
+            "Thu, 18 Aug 50 02:01:18 GMT",
+            "Thu, 18 Aug 2050 2:01:18 GMT",
+            "Thu, 8 Aug 2050 02:01:18 GMT",
+            "Thu, 18 Aug 2050 02.01.18 GMT",
+            "Thu, 18 Aug 2050 02:01 GMT",
+            "Thu, 18 Aug 2050 24:00:00 GMT",
+            "Thu, 18 Aug 2050 02:60:18 GMT",
+            "Thu, 18 Aug 2050 02:01:60 GMT",
+            "Thu, 18 Aug 2050 02:01:18 GMT, Thu, 18 Aug 2050 02:01:18 GMT",
+            "Thu, 31 Jun 2050 02:01:18 GMT",
+            "Thu, 00 Jun 2050 02:01:18 GMT",
+            "Tue, 29 Feb 2050 02:01:18 GMT",
+            "Xyz, 18 Aug 2050 02:01:18 GMT",
+            "Thu, 18 Foo 2050 02:01:18 GMT",
+            "Thu, 18-Aug-50 02:01:18 GMT",
+            "Thursday, 18-Aug-2050 02:01:18 GMT",
+            "Thu Aug 18 02:01:18 GMT 2050",
+            "Thu Aug  18 02:01:18 2050",
+            "Thu, \u{661}8 Aug 2050 02:01:18 GMT",
+        ] {
+            assert_eq!(secs(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_two_digit_year_is_never_more_than_fifty_years_ahead() {
+        let at = |year, value: &str| {
+            let days = days_from_civil(year, 6, 15);
+            let now = Timestamp::from_secs((days * SECONDS_A_DAY) as u64);
+            Moment::at(parse(value.as_bytes(), now).unwrap()).year
+        };
+        for (now, value, year) in [
+            (2026, "Monday, 14-Jun-76 00:00:00 GMT", 2076),
+            (2026, "Monday, 15-Jun-76 00:00:00 GMT", 2076),
+            (2026, "Monday, 15-Jun-76 00:00:01 GMT", 1976),
+            (2026, "Monday, 16-Jun-76 00:00:00 GMT", 1976),
+            (2026, "Monday, 01-Jan-77 00:00:00 GMT", 1977),
+            (2026, "Monday, 01-Jan-26 00:00:00 GMT", 2026),
+            (2026, "Monday, 01-Jan-00 00:00:00 GMT", 2000),
+            (1999, "Monday, 01-Jan-30 00:00:00 GMT", 2030),
+            (2060, "Monday, 01-Jan-10 00:00:00 GMT", 2110),
+            (2060, "Monday, 01-Jan-11 00:00:00 GMT", 2011),
+        ] {
+            assert_eq!(at(now, value), year, "{value} in {now}");
+        }
+    }
+
+    #[test]
+    fn a_leap_second_is_the_second_before_it() {
+        assert_eq!(
+            secs("Sat, 31 Dec 2016 23:59:60 GMT"),
+            secs("Sat, 31 Dec 2016 23:59:59 GMT")
+        );
+        assert!(secs("Sat, 31 Dec 2016 23:59:59 GMT").is_some());
+    }
+
+    #[test]
+    fn what_was_before_1970_is_long_ago() {
+        assert_eq!(secs("Wed, 31 Dec 1969 23:59:59 GMT"), Some(0));
+        assert_eq!(secs("Mon, 01 Jan 0000 00:00:00 GMT"), Some(0));
+        assert_eq!(secs("Thu, 01 Jan 1970 00:00:01 GMT"), Some(1));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn agrees_with_httpdate(secs in 0u64..253_402_300_800) {
+            let expected = Timestamp::from_secs(secs);
+            let written = httpdate::fmt_http_date(
+                std::time::UNIX_EPOCH + std::time::Duration::from_secs(secs),
+            );
+            prop_assert_eq!(parse(written.as_bytes(), now()), Some(expected));
+        }
+
+        #[test]
+        fn never_panics(value in proptest::collection::vec(any::<u8>(), 0..40), now: u64) {
+            let _ = parse(&value, Timestamp::from_millis(now));
+        }
+
+        #[test]
+        fn never_panics_near_a_date(at in 0usize..29, byte: u8, now: u64) {
+            for text in [
+                "Sun, 06 Nov 1994 08:49:37 GMT",
+                "Sunday, 06-Nov-94 08:49:37 GMT",
+                "Sun Nov  6 08:49:37 1994 ....",
+            ] {
+                let mut value = text.as_bytes().to_vec();
+                value[at] = byte;
+                let _ = parse(&value, Timestamp::from_millis(now));
+            }
+        }
+
+        #[test]
+        fn days_and_dates_are_inverse(days in -1_000_000i64..4_000_000) {
+            let (year, month, day) = civil_from_days(days);
+            prop_assert_eq!(days_from_civil(year, month, day), days);
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! The client's preconditions (RFC 9110 §13): when they are evaluated, in which order, and what comes of it.
+
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+
+use super::etag::{Comparison, list_names};
+use super::time::Timestamp;
+use super::validation::Validators;
+
+/// What the preconditions of a request ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    /// All hold, or there are none: the method is performed.
+    Proceed,
+    /// Answer 304 (Not Modified), with [`not_modified_fields`].
+    NotModified,
+    /// Answer 412 (Precondition Failed).
+    Failed,
+}
+
+/// The response that was selected for a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Selected<'a> {
+    pub status: StatusCode,
+    pub validators: &'a Validators,
+    /// When it was received, in place of a missing Date.
+    pub received: Timestamp,
+}
+
+/// Evaluates the preconditions that are a cache's to evaluate: If-None-Match, else If-Modified-Since (RFC 9111
+/// §4.3.2). If-Range is [`super::range::select`]'s.
+pub fn evaluate(method: &Method, request: &HeaderMap, selected: &Selected<'_>) -> Precondition {
+    // RFC 9111 §4.3.2: never for requests that a stored response cannot satisfy.
+    if !is_retrieval(method) || !evaluates(method, selected.status) {
+        return Precondition::Proceed;
+    }
+    validation_preconditions(method, request, selected)
+}
+
+/// Evaluates all preconditions in the order of RFC 9110 §13.2.2, in the origin server's place: only for
+/// representations whose entity tags are the gateway's own.
+pub fn evaluate_for_origin(
+    method: &Method,
+    request: &HeaderMap,
+    selected: &Selected<'_>,
+) -> Precondition {
+    if !evaluates(method, selected.status) {
+        return Precondition::Proceed;
+    }
+    let tag = selected.validators.etag.as_ref();
+    let holds = match list_names(request, &header::IF_MATCH, tag, Comparison::Strong) {
+        Some(named) => named,
+        None => unmodified_since(request, selected.validators).unwrap_or(true),
+    };
+    if !holds {
+        return Precondition::Failed;
+    }
+    validation_preconditions(method, request, selected)
+}
+
+/// Whether the request has preconditions that only the origin server evaluates (RFC 9111 §4.3.2): it has to be
+/// forwarded with them.
+pub fn origin_must_decide(request: &HeaderMap) -> bool {
+    request.contains_key(header::IF_MATCH) || request.contains_key(header::IF_UNMODIFIED_SINCE)
+}
+
+/// Representation metadata that a 304 leaves out (RFC 9110 §15.4.5), and fields about content that it does not have.
+const NOT_IN_304: [HeaderName; 8] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_RANGE,
+    header::TRANSFER_ENCODING,
+    header::TRAILER,
+    HeaderName::from_static("content-digest"),
+];
+
+/// The fields of a 304 made from the selected response's (RFC 9110 §15.4.5). Last-Modified stays where there is no
+/// entity tag: it guides the update of what the client has stored.
+pub fn not_modified_fields(selected: &HeaderMap) -> HeaderMap {
+    let with_etag = selected.contains_key(header::ETAG);
+    let mut fields = HeaderMap::with_capacity(selected.keys_len());
+    for (name, value) in selected {
+        let left_out = NOT_IN_304.contains(name) || (with_etag && name == header::LAST_MODIFIED);
+        if !left_out {
+            fields.append(name.clone(), value.clone());
+        }
+    }
+    fields
+}
+
+/// RFC 9110 §13.2.1: only for methods that select a representation, and only where the answer without preconditions
+/// would be a success.
+fn evaluates(method: &Method, status: StatusCode) -> bool {
+    let selects = !matches!(method.as_str(), "CONNECT" | "OPTIONS" | "TRACE");
+    selects && status.is_success()
+}
+
+/// Methods that a stored response may answer. The QUERY draft answers a conditional QUERY as HTTP does a GET.
+fn is_retrieval(method: &Method) -> bool {
+    matches!(method.as_str(), "GET" | "HEAD" | "QUERY")
+}
+
+/// Steps 3 and 4 of RFC 9110 §13.2.2.
+fn validation_preconditions(
+    method: &Method,
+    request: &HeaderMap,
+    selected: &Selected<'_>,
+) -> Precondition {
+    let tag = selected.validators.etag.as_ref();
+    match list_names(request, &header::IF_NONE_MATCH, tag, Comparison::Weak) {
+        Some(true) if is_retrieval(method) => Precondition::NotModified,
+        Some(true) => Precondition::Failed,
+        // §13.1.3: If-Modified-Since is ignored beside If-None-Match.
+        Some(false) => Precondition::Proceed,
+        None if modified_since(method, request, selected) => Precondition::Proceed,
+        None => Precondition::NotModified,
+    }
+}
+
+/// Whether If-Modified-Since holds; true when it is to be ignored.
+fn modified_since(method: &Method, request: &HeaderMap, selected: &Selected<'_>) -> bool {
+    // §13.1.3: ignored with other methods.
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return true;
+    }
+    let Some(since) = single_date(request, &header::IF_MODIFIED_SINCE) else {
+        return true;
+    };
+    let validators = selected.validators;
+    // RFC 9111 §4.3.2: without Last-Modified, by Date; without that, by the time of receipt.
+    let modified = match &validators.last_modified {
+        Some(last_modified) => last_modified.time,
+        None => validators.date.unwrap_or(selected.received),
+    };
+    modified.as_secs() > since.as_secs()
+}
+
+/// Whether If-Unmodified-Since holds; `None` when it is absent or to be ignored (§13.1.4).
+fn unmodified_since(request: &HeaderMap, validators: &Validators) -> Option<bool> {
+    let since = single_date(request, &header::IF_UNMODIFIED_SINCE)?;
+    let modified = validators.last_modified.as_ref()?.time;
+    Some(modified.as_secs() <= since.as_secs())
+}
+
+/// The date in a field with exactly one valid member (§13.1.3, §13.1.4).
+fn single_date(request: &HeaderMap, name: &HeaderName) -> Option<Timestamp> {
+    let mut lines = request.get_all(name).iter();
+    let only = lines.next()?;
+    if lines.next().is_some() {
+        return None;
+    }
+    Timestamp::parse_http_date(only.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Precondition::{Failed, NotModified, Proceed};
+    use super::*;
+
+    const EARLIER: &str = "Tue, 15 Nov 1994 12:00:00 GMT";
+    const MODIFIED: &str = "Tue, 15 Nov 1994 12:45:26 GMT";
+    const LATER: &str = "Tue, 15 Nov 1994 13:00:00 GMT";
+    const DATE: &str = "Wed, 16 Nov 1994 12:45:26 GMT";
+    const AFTER_DATE: &str = "Thu, 17 Nov 1994 12:45:26 GMT";
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    type Lines = &'static [(&'static str, &'static str)];
+
+    const STORED: Lines = &[
+        ("etag", r#""a""#),
+        ("last-modified", MODIFIED),
+        ("date", DATE),
+    ];
+
+    fn ask(method: &str, request: Lines, status: u16, stored: Lines) -> [Precondition; 2] {
+        let validators = Validators::of(&headers(stored));
+        let selected = Selected {
+            status: StatusCode::from_u16(status).unwrap(),
+            validators: &validators,
+            received: Timestamp::parse_http_date(DATE.as_bytes()).unwrap(),
+        };
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let request = headers(request);
+        [
+            evaluate(&method, &request, &selected),
+            evaluate_for_origin(&method, &request, &selected),
+        ]
+    }
+
+    #[test]
+    fn if_none_match_is_compared_weakly() {
+        let cases: [(Lines, Precondition); 9] = [
+            (&[], Proceed),
+            (&[("if-none-match", r#""a""#)], NotModified),
+            (&[("if-none-match", r#"W/"a""#)], NotModified),
+            (&[("if-none-match", r#""x", W/"a" , "y""#)], NotModified),
+            (
+                &[("if-none-match", r#""x""#), ("if-none-match", r#""a""#)],
+                NotModified,
+            ),
+            (&[("if-none-match", "*")], NotModified),
+            (&[("if-none-match", r#""b""#)], Proceed),
+            (&[("if-none-match", "")], Proceed),
+            (&[("if-none-match", "a")], NotModified),
+        ];
+        for (request, expected) in cases {
+            assert_eq!(
+                ask("GET", request, 200, STORED),
+                [expected; 2],
+                "{request:?}"
+            );
+            assert_eq!(
+                ask("HEAD", request, 200, STORED),
+                [expected; 2],
+                "{request:?}"
+            );
+        }
+        let unquoted: Lines = &[("etag", "book-123")];
+        let request: Lines = &[("if-none-match", "book-123")];
+        assert_eq!(ask("GET", request, 200, unquoted)[0], NotModified);
+    }
+
+    #[test]
+    fn if_modified_since_compares_with_the_stored_last_modified() {
+        let cases: [(Lines, Precondition); 8] = [
+            (&[("if-modified-since", EARLIER)], Proceed),
+            (&[("if-modified-since", MODIFIED)], NotModified),
+            (&[("if-modified-since", LATER)], NotModified),
+            (
+                &[("if-modified-since", "Tuesday, 15-Nov-94 12:45:26 GMT")],
+                NotModified,
+            ),
+            (
+                &[("if-modified-since", "Tue Nov 15 12:45:26 1994")],
+                NotModified,
+            ),
+            (&[("if-modified-since", "yesterday")], Proceed),
+            (&[("if-modified-since", "0")], Proceed),
+            (
+                &[("if-modified-since", LATER), ("if-modified-since", LATER)],
+                Proceed,
+            ),
+        ];
+        for (request, expected) in cases {
+            assert_eq!(
+                ask("GET", request, 200, STORED),
+                [expected; 2],
+                "{request:?}"
+            );
+        }
+        let request: Lines = &[("if-modified-since", LATER)];
+        for method in ["POST", "PUT", "QUERY"] {
+            assert_eq!(ask(method, request, 200, STORED)[0], Proceed, "{method}");
+        }
+    }
+
+    #[test]
+    fn if_modified_since_falls_back_on_date_and_then_on_receipt() {
+        let dated: Lines = &[("date", DATE)];
+        let cases: [(Lines, &str, Precondition); 4] = [
+            (dated, AFTER_DATE, NotModified),
+            (dated, DATE, NotModified),
+            (dated, LATER, Proceed),
+            (&[], AFTER_DATE, NotModified),
+        ];
+        for (stored, since, expected) in cases {
+            let validators = Validators::of(&headers(stored));
+            let selected = Selected {
+                status: StatusCode::OK,
+                validators: &validators,
+                received: Timestamp::parse_http_date(DATE.as_bytes()).unwrap(),
+            };
+            let request = headers(&[("if-modified-since", since)]);
+            let found = evaluate(&Method::GET, &request, &selected);
+            assert_eq!(found, expected, "{stored:?} {since}");
+        }
+    }
+
+    #[test]
+    fn if_none_match_takes_precedence_over_if_modified_since() {
+        let cases: [(Lines, Precondition); 2] = [
+            (
+                &[("if-none-match", r#""b""#), ("if-modified-since", LATER)],
+                Proceed,
+            ),
+            (
+                &[("if-none-match", r#""a""#), ("if-modified-since", EARLIER)],
+                NotModified,
+            ),
+        ];
+        for (request, expected) in cases {
+            assert_eq!(ask("GET", request, 200, STORED)[0], expected, "{request:?}");
+        }
+    }
+
+    #[test]
+    fn preconditions_matter_only_for_success_and_for_methods_that_select() {
+        let request: Lines = &[("if-none-match", "*"), ("if-match", r#""b""#)];
+        for status in [301, 304, 404, 410, 500] {
+            assert_eq!(
+                ask("GET", request, status, STORED),
+                [Proceed; 2],
+                "{status}"
+            );
+        }
+        for method in ["OPTIONS", "TRACE", "CONNECT"] {
+            assert_eq!(ask(method, request, 200, STORED), [Proceed; 2], "{method}");
+        }
+        let request: Lines = &[("if-none-match", r#""a""#)];
+        assert_eq!(ask("QUERY", request, 200, STORED)[0], NotModified);
+        assert_eq!(ask("PUT", request, 200, STORED), [Proceed, Failed]);
+    }
+
+    #[test]
+    fn if_match_and_if_unmodified_since_are_not_the_caches() {
+        let cases: [(Lines, Precondition); 9] = [
+            (&[("if-match", r#""b""#)], Failed),
+            (&[("if-match", r#""a""#)], Proceed),
+            (&[("if-match", r#"W/"a""#)], Failed),
+            (&[("if-match", "*")], Proceed),
+            (&[("if-unmodified-since", EARLIER)], Failed),
+            (&[("if-unmodified-since", MODIFIED)], Proceed),
+            (&[("if-unmodified-since", "soon")], Proceed),
+            (
+                &[("if-match", r#""a""#), ("if-unmodified-since", EARLIER)],
+                Proceed,
+            ),
+            (
+                &[("if-match", r#""b""#), ("if-none-match", r#""a""#)],
+                Failed,
+            ),
+        ];
+        for (request, as_origin) in cases {
+            assert_eq!(
+                ask("GET", request, 200, STORED)[1],
+                as_origin,
+                "{request:?}"
+            );
+            assert!(origin_must_decide(&headers(request)), "{request:?}");
+        }
+        let request: Lines = &[("if-match", r#""b""#)];
+        assert_eq!(ask("GET", request, 200, STORED)[0], Proceed);
+        let undated: Lines = &[("etag", r#""a""#)];
+        let request: Lines = &[("if-unmodified-since", EARLIER)];
+        assert_eq!(ask("GET", request, 200, undated)[1], Proceed);
+        assert!(!origin_must_decide(&headers(&[("if-none-match", "*")])));
+    }
+
+    #[test]
+    fn a_304_carries_what_guides_caches_and_no_metadata_of_content() {
+        let selected = headers(&[
+            ("date", DATE),
+            ("etag", r#""a""#),
+            ("vary", "accept"),
+            ("cache-control", "max-age=1"),
+            ("expires", "0"),
+            ("content-location", "/a"),
+            ("content-type", "text/plain"),
+            ("content-length", "3"),
+            ("content-encoding", "gzip"),
+            ("content-language", "en"),
+            ("last-modified", MODIFIED),
+            ("access-control-allow-origin", "*"),
+            ("link", "</a>; rel=up"),
+            ("link", "</b>; rel=next"),
+        ]);
+        let mut expected = selected.clone();
+        for gone in [
+            "content-type",
+            "content-length",
+            "content-encoding",
+            "content-language",
+            "last-modified",
+        ] {
+            expected.remove(gone);
+        }
+        assert_eq!(not_modified_fields(&selected), expected);
+
+        let without_tag = headers(&[("last-modified", MODIFIED), ("content-length", "3")]);
+        let expected = headers(&[("last-modified", MODIFIED)]);
+        assert_eq!(not_modified_fields(&without_tag), expected);
+    }
+}

@@ -1,0 +1,290 @@
+//! Range requests (RFC 9110 §14): which part of a representation answers a request.
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use smallvec::SmallVec;
+
+use super::etag::{EntityTag, Strength, Tag};
+use super::list;
+use super::time::Timestamp;
+use super::validation::Validators;
+
+/// Octets of a representation, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ByteRange {
+    first: u64,
+    last: u64,
+}
+
+impl ByteRange {
+    /// `None` when `last` lies before `first`, or is `u64::MAX`, which no representation reaches.
+    pub const fn new(first: u64, last: u64) -> Option<Self> {
+        if last < first || last == u64::MAX {
+            None
+        } else {
+            Some(Self { first, last })
+        }
+    }
+
+    /// The whole of a representation; `None` for one without octets.
+    pub const fn whole(complete_length: u64) -> Option<Self> {
+        match complete_length.checked_sub(1) {
+            Some(last) => Self::new(0, last),
+            None => None,
+        }
+    }
+
+    /// The offset of the first octet.
+    pub const fn first(self) -> u64 {
+        self.first
+    }
+
+    /// The offset of the last octet.
+    pub const fn last(self) -> u64 {
+        self.last
+    }
+
+    /// The offset behind the last octet.
+    pub const fn end(self) -> u64 {
+        self.last + 1
+    }
+
+    /// The number of octets, at least one.
+    #[expect(clippy::len_without_is_empty, reason = "a range is never empty")]
+    pub const fn len(self) -> u64 {
+        self.last - self.first + 1
+    }
+
+    /// Whether they have an octet in common.
+    pub const fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+
+    /// The smallest range that holds both.
+    const fn around(self, other: Self) -> Self {
+        Self {
+            first: if self.first < other.first {
+                self.first
+            } else {
+                other.first
+            },
+            last: if self.last > other.last {
+                self.last
+            } else {
+                other.last
+            },
+        }
+    }
+}
+
+/// One range as it was asked for (RFC 9110 §14.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RangeSpec {
+    /// `first-last`, or `first-` with `last` at `u64::MAX`.
+    From { first: u64, last: u64 },
+    /// `-length`: the last octets.
+    Suffix { length: u64 },
+}
+
+impl RangeSpec {
+    /// The octets it means of a representation; `None` when it is not satisfiable.
+    pub fn resolve(self, complete_length: u64) -> Option<ByteRange> {
+        let end = complete_length.checked_sub(1)?;
+        match self {
+            Self::From { first, last } => ByteRange::new(first, last.min(end)),
+            Self::Suffix { length: 0 } => None,
+            Self::Suffix { length } => ByteRange::new(complete_length.saturating_sub(length), end),
+        }
+    }
+}
+
+/// The ranges of a Range field, in the order they were asked for; at least one.
+pub type RangeSet = SmallVec<[RangeSpec; 4]>;
+
+/// What a request's Range selects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RangeSelection {
+    /// No applicable Range: the whole representation, 200.
+    Whole,
+    /// 206 with Content-Range.
+    Single(ByteRange),
+    /// 206 with multipart/byteranges; at least two, none overlapping another, in the order they were asked for.
+    Several(Vec<ByteRange>),
+    /// 416 with `Content-Range: bytes */length`.
+    Unsatisfiable,
+}
+
+/// More ranges than this are not worth the parts: the field is ignored (RFC 9110 §14.2, §17.15).
+const MOST_RANGES: usize = 64;
+/// "Many" ranges have to be in ascending order.
+const MOST_UNORDERED: usize = 8;
+/// More than two ranges that overlap are a sign of a broken client or of an attack.
+const MOST_OVERLAPS: usize = 1;
+
+/// The ranges in octets that the request asks for. `None` without a Range field, with another range unit, with a range
+/// that is invalid, or with too many: the field is ignored then (§14.2).
+pub fn requested(request: &HeaderMap) -> Option<RangeSet> {
+    let mut lines = request.get_all(header::RANGE).iter();
+    let value = lines.next()?;
+    if lines.next().is_some() {
+        return None;
+    }
+    let value = list::trim(value.as_bytes());
+    let equals = value.iter().position(|&byte| byte == b'=')?;
+    let (unit, ranges) = (&value[..equals], &value[equals + 1..]);
+    if !unit.eq_ignore_ascii_case(b"bytes") {
+        return None;
+    }
+    let mut set = RangeSet::new();
+    for member in list::split(ranges) {
+        if set.len() == MOST_RANGES {
+            return None;
+        }
+        set.push(parse_spec(member)?);
+    }
+    (!set.is_empty()).then_some(set)
+}
+
+/// What the request selects of a response with this status, these validators and this complete length in octets.
+/// Preconditions come before (RFC 9110 §13.2.2), except If-Range.
+pub fn select(
+    method: &Method,
+    request: &HeaderMap,
+    status: StatusCode,
+    validators: &Validators,
+    complete_length: u64,
+) -> RangeSelection {
+    if !request.contains_key(header::RANGE) || !handles_ranges(method) || status != StatusCode::OK {
+        return RangeSelection::Whole;
+    }
+    if !if_range_holds(request, validators) {
+        return RangeSelection::Whole;
+    }
+    // A representation without octets has no part to send (§14.2).
+    match requested(request) {
+        Some(set) if complete_length > 0 => satisfy(&set, complete_length),
+        _ => RangeSelection::Whole,
+    }
+}
+
+/// The ranges of a set that a representation of this length has.
+pub fn satisfy(set: &[RangeSpec], complete_length: u64) -> RangeSelection {
+    let mut ranges: Vec<ByteRange> = Vec::with_capacity(set.len());
+    let mut overlaps = 0;
+    let mut ascending = true;
+    let mut previous = 0;
+    for range in set.iter().filter_map(|spec| spec.resolve(complete_length)) {
+        ascending &= previous <= range.first();
+        previous = range.first();
+        overlaps += coalesce(&mut ranges, range);
+    }
+    if overlaps > MOST_OVERLAPS || (set.len() > MOST_UNORDERED && !ascending) {
+        return RangeSelection::Whole;
+    }
+    match ranges.as_slice() {
+        [] => RangeSelection::Unsatisfiable,
+        [only] => RangeSelection::Single(*only),
+        _ => RangeSelection::Several(ranges),
+    }
+}
+
+/// Whether If-Range lets the Range apply (RFC 9110 §13.1.5); true without the field.
+pub fn if_range_holds(request: &HeaderMap, validators: &Validators) -> bool {
+    let mut lines = request.get_all(header::IF_RANGE).iter();
+    let Some(value) = lines.next() else {
+        return true;
+    };
+    if lines.next().is_some() {
+        return false;
+    }
+    let value = list::trim(value.as_bytes());
+    let tag = Tag::parse(value);
+    if tag.strength != Strength::Malformed {
+        let current = validators.etag.as_ref().map(EntityTag::tag);
+        return current.is_some_and(|current| tag.strong_eq(current));
+    }
+    let date = Timestamp::parse_http_date(value);
+    let modified = validators.last_modified.as_ref().filter(|lm| lm.strong);
+    matches!((date, modified), (Some(date), Some(modified)) if date.as_secs() == modified.time.as_secs())
+}
+
+/// Fields of the representation that a client with an earlier part of it has already (RFC 9110 §15.3.7).
+const KNOWN_FROM_THE_FIRST_PART: [http::HeaderName; 3] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+];
+
+/// The fields of a 206 made from the selected response's, without those of its framing: the caller adds Content-Range
+/// or the multipart's Content-Type, and Content-Length (RFC 9110 §15.3.7).
+pub fn partial_fields(selected: &HeaderMap, request: &HeaderMap) -> HeaderMap {
+    let mut fields = selected.clone();
+    fields.remove(header::CONTENT_LENGTH);
+    fields.remove(header::CONTENT_RANGE);
+    if request.contains_key(header::IF_RANGE) {
+        for name in &KNOWN_FROM_THE_FIRST_PART {
+            fields.remove(name);
+        }
+        if fields.contains_key(header::ETAG) {
+            fields.remove(header::LAST_MODIFIED);
+        }
+    }
+    fields
+}
+
+/// The value of Content-Range in a 416 (RFC 9110 §15.5.17).
+pub fn unsatisfied(complete_length: u64) -> HeaderValue {
+    super::content_range::ContentRange::Unsatisfied {
+        complete: complete_length,
+    }
+    .to_value()
+}
+
+/// §14.2 defines ranges for GET only; the QUERY draft takes them over.
+fn handles_ranges(method: &Method) -> bool {
+    *method == Method::GET || super::query::is_query(method)
+}
+
+fn parse_spec(spec: &[u8]) -> Option<RangeSpec> {
+    let dash = spec.iter().position(|&byte| byte == b'-')?;
+    let (first, last) = (&spec[..dash], &spec[dash + 1..]);
+    if first.is_empty() {
+        let length = decimal(last)?;
+        return Some(RangeSpec::Suffix { length });
+    }
+    let first = decimal(first)?;
+    let last = match last {
+        [] => u64::MAX,
+        digits => decimal(digits)?,
+    };
+    (first <= last).then_some(RangeSpec::From { first, last })
+}
+
+/// A decimal number of any length, saturating (§14.1.2); `None` when it is not one.
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |value, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        Some(value.saturating_mul(10).saturating_add(digit))
+    })
+}
+
+/// Adds a range, joined with those it overlaps and in the place of the first of them (§15.3.7.2); returns how many those
+/// were. Ranges that only touch stay apart: they were asked for as parts.
+fn coalesce(ranges: &mut Vec<ByteRange>, mut range: ByteRange) -> usize {
+    let before = ranges.len();
+    let mut place = None;
+    // The join of ranges that overlap reaches no octet that neither of them does, so one pass finds them all.
+    while let Some(at) = ranges.iter().position(|other| other.overlaps(range)) {
+        range = range.around(ranges.remove(at));
+        place = place.or(Some(at));
+    }
+    let overlapped = before - ranges.len();
+    ranges.insert(place.unwrap_or(before), range);
+    overlapped
+}
+
+#[cfg(test)]
+#[path = "range_tests.rs"]
+mod tests;

@@ -1,0 +1,791 @@
+use proptest::prelude::*;
+
+use super::super::freshness::Receipt;
+use super::super::policy::{Ignore, OperatorTtl, TtlMode};
+use super::super::time::Timestamp;
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
+
+/// A response and the request it answers; every field is a line `name: value`.
+#[derive(Clone, Debug)]
+struct Case {
+    method: &'static str,
+    request: Vec<String>,
+    status: u16,
+    response: Vec<String>,
+    preconditioned: bool,
+    content_location_is_target: bool,
+    policy: Policy,
+}
+
+impl Default for Case {
+    fn default() -> Self {
+        Self {
+            method: "GET",
+            request: Vec::new(),
+            status: 200,
+            response: vec!["cache-control: max-age=60".into()],
+            preconditioned: false,
+            content_location_is_target: false,
+            policy: Policy::default(),
+        }
+    }
+}
+
+fn headers(lines: &[String]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let (name, value) = line.split_once(": ").unwrap();
+        let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+        headers.append(name, value.parse().unwrap());
+    }
+    headers
+}
+
+fn lines(lines: &[&str]) -> Vec<String> {
+    lines.iter().map(ToString::to_string).collect()
+}
+
+impl Case {
+    fn response(response: &[&str]) -> Self {
+        Self {
+            response: lines(response),
+            ..Self::default()
+        }
+    }
+
+    fn assess(&self) -> Storability {
+        let request = headers(&self.request);
+        let headers = headers(&self.response);
+        let directives = ResponseDirectives::parse(&headers, &self.policy.targeted_fields);
+        let status = StatusCode::from_u16(self.status).unwrap();
+        let credentials = Credentials::of(&request, &self.policy);
+        let freshness = Freshness::reckon(
+            status,
+            &headers,
+            &directives,
+            Receipt {
+                request_time: NOW,
+                response_time: NOW,
+            },
+            credentials.any(),
+            &self.policy,
+        );
+        assess(&StoreInput {
+            method: &Method::from_bytes(self.method.as_bytes()).unwrap(),
+            request: RequestDirectives::parse(&request).honoured(&self.policy.honour),
+            credentials,
+            preconditioned: self.preconditioned,
+            content_location_is_target: self.content_location_is_target,
+            status,
+            headers: &headers,
+            directives: &directives,
+            freshness: &freshness,
+            policy: &self.policy,
+        })
+    }
+
+    /// `None` when it is stored.
+    fn refusal(&self) -> Option<NoStoreReason> {
+        match self.assess() {
+            Storability::Store(_) => None,
+            Storability::Refuse(reason) => Some(reason),
+        }
+    }
+}
+
+fn operator(mode: TtlMode) -> Policy {
+    Policy {
+        ttl: Some(OperatorTtl {
+            value: DeltaSeconds::new(300),
+            mode,
+            statuses: OperatorTtl::STATUSES.to_vec(),
+        }),
+        ..Policy::default()
+    }
+}
+
+#[test]
+fn methods_that_are_understood_are_stored() {
+    use NoStoreReason::{Head, Method};
+    for (method, expected) in [
+        ("GET", None),
+        ("QUERY", None),
+        ("HEAD", Some(Head)),
+        ("PUT", Some(Method)),
+        ("DELETE", Some(Method)),
+        ("PATCH", Some(Method)),
+        ("OPTIONS", Some(Method)),
+        ("PROPFIND", Some(Method)),
+        ("get", Some(Method)),
+        ("FOO", Some(Method)),
+    ] {
+        let case = Case {
+            method,
+            ..Case::default()
+        };
+        assert_eq!(case.refusal(), expected, "{method}");
+    }
+}
+
+#[test]
+fn a_post_response_needs_explicit_freshness_and_its_target_as_content_location() {
+    let post = Case {
+        method: "POST",
+        content_location_is_target: true,
+        ..Case::default()
+    };
+    assert_eq!(post.refusal(), None);
+    let refused = [
+        Case {
+            content_location_is_target: false,
+            ..post.clone()
+        },
+        Case {
+            response: lines(&["last-modified: Sun, 06 Nov 1994 08:49:37 GMT"]),
+            ..post.clone()
+        },
+        Case {
+            response: lines(&["etag: \"a\""]),
+            policy: operator(TtlMode::Fallback),
+            ..post.clone()
+        },
+        Case {
+            status: 201,
+            ..post
+        },
+    ];
+    for case in refused {
+        assert_eq!(case.refusal(), Some(NoStoreReason::Post), "{case:?}");
+    }
+}
+
+#[test]
+fn final_statuses_with_explicit_freshness_are_stored_known_or_not() {
+    let never = [304, 428, 429, 431, 511];
+    for status in 200..=599 {
+        if status == 206 {
+            continue;
+        }
+        let case = Case {
+            status,
+            ..Case::default()
+        };
+        let expected = never.contains(&status).then_some(NoStoreReason::Status);
+        assert_eq!(case.refusal(), expected, "{status}");
+    }
+    for status in [100, 101, 102, 103, 199] {
+        let case = Case {
+            status,
+            ..Case::default()
+        };
+        assert_eq!(case.refusal(), Some(NoStoreReason::Interim), "{status}");
+    }
+}
+
+#[test]
+fn without_explicit_freshness_the_status_or_public_must_allow_it() {
+    let cacheable = [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 451, 501];
+    for status in [
+        200, 201, 202, 203, 204, 205, 300, 301, 302, 303, 307, 308, 400, 403, 404, 405, 410, 414,
+        451, 500, 501, 502, 503, 504, 599,
+    ] {
+        let case = Case {
+            status,
+            ..Case::response(&["etag: \"a\""])
+        };
+        let expected = (!cacheable.contains(&status)).then_some(NoStoreReason::NotCacheable);
+        assert_eq!(case.refusal(), expected, "{status}");
+        let public = Case {
+            status,
+            ..Case::response(&["etag: \"a\"", "cache-control: public"])
+        };
+        assert_eq!(public.refusal(), None, "{status} public");
+    }
+}
+
+#[test]
+fn any_of_the_origins_lifetimes_makes_a_response_cacheable() {
+    let year = "expires: Thu, 18 Aug 2050 02:01:18 GMT";
+    for line in [
+        "cache-control: max-age=60",
+        "cache-control: s-maxage=60",
+        year,
+        "cdn-cache-control: max-age=60",
+    ] {
+        let case = Case {
+            status: 201,
+            ..Case::response(&[line])
+        };
+        assert_eq!(case.refusal(), None, "{line}");
+    }
+}
+
+#[test]
+fn an_operators_lifetime_makes_a_listed_status_cacheable() {
+    let mut policy = operator(TtlMode::Fallback);
+    let silent = Case {
+        policy: policy.clone(),
+        ..Case::response(&[])
+    };
+    assert_eq!(silent.refusal(), None);
+    assert_eq!(
+        Case {
+            status: 201,
+            ..silent.clone()
+        }
+        .refusal(),
+        Some(NoStoreReason::NotCacheable)
+    );
+    policy
+        .ttl
+        .as_mut()
+        .unwrap()
+        .statuses
+        .push(StatusCode::CREATED);
+    assert_eq!(
+        Case {
+            status: 201,
+            policy,
+            ..silent
+        }
+        .refusal(),
+        None
+    );
+}
+
+#[test]
+fn no_store_of_either_side_forbids_storing() {
+    let request = Case {
+        request: lines(&["cache-control: no-store"]),
+        ..Case::default()
+    };
+    assert_eq!(request.refusal(), Some(NoStoreReason::RequestNoStore));
+    for value in [
+        "no-store",
+        "No-Store",
+        "max-age=60, no-store",
+        "no-store, public, s-maxage=60",
+        "no-store=\"x\"",
+    ] {
+        let case = Case::response(&[&format!("cache-control: {value}")]);
+        assert_eq!(case.refusal(), Some(NoStoreReason::NoStore), "{value}");
+    }
+    // What the request says is honoured or not by the route, and what the response says ignored only by name.
+    let mut deaf = request.clone();
+    deaf.policy.honour.no_store = false;
+    assert_eq!(deaf.refusal(), None);
+    let mut ignoring = Case::response(&["cache-control: max-age=60, no-store"]);
+    ignoring.policy = operator(TtlMode::Override);
+    assert_eq!(ignoring.refusal(), Some(NoStoreReason::NoStore));
+    ignoring.policy.ignore.no_store = true;
+    assert_eq!(ignoring.refusal(), None);
+}
+
+#[test]
+fn must_understand_overrides_no_store_where_the_status_is_understood() {
+    for (status, value, expected) in [
+        (200, "max-age=60, must-understand", None),
+        (200, "max-age=60, no-store, must-understand", None),
+        (404, "max-age=60, must-understand, no-store", None),
+        (
+            299,
+            "max-age=60, must-understand",
+            Some(NoStoreReason::NotUnderstood),
+        ),
+        (
+            599,
+            "max-age=60, must-understand, no-store",
+            Some(NoStoreReason::NotUnderstood),
+        ),
+        (599, "max-age=60", None),
+    ] {
+        let case = Case {
+            status,
+            ..Case::response(&[&format!("cache-control: {value}")])
+        };
+        assert_eq!(case.refusal(), expected, "{status} {value}");
+    }
+}
+
+#[test]
+fn private_responses_are_not_stored_but_private_fields_only_left_out() {
+    for (value, expected) in [
+        ("private", Some(NoStoreReason::Private)),
+        ("PRIVATE, max-age=60", Some(NoStoreReason::Private)),
+        ("private, public, max-age=60", Some(NoStoreReason::Private)),
+        ("private=\"\", max-age=60", Some(NoStoreReason::Private)),
+        ("private=\"set-cookie\", max-age=60", None),
+        ("private=set-cookie, max-age=60", None),
+    ] {
+        let case = Case::response(&[&format!("cache-control: {value}")]);
+        assert_eq!(case.refusal(), expected, "{value}");
+    }
+    let mut ignoring = Case::response(&["cache-control: private, max-age=60"]);
+    ignoring.policy = operator(TtlMode::Override);
+    assert_eq!(ignoring.refusal(), Some(NoStoreReason::Private));
+    ignoring.policy.ignore.private = true;
+    assert_eq!(ignoring.refusal(), None);
+}
+
+#[test]
+fn authorization_needs_the_responses_leave() {
+    for (value, expected) in [
+        ("max-age=60", Some(NoStoreReason::Authorization)),
+        (
+            "max-age=60, proxy-revalidate",
+            Some(NoStoreReason::Authorization),
+        ),
+        ("max-age=60, public", None),
+        ("max-age=60, must-revalidate", None),
+        ("s-maxage=60", None),
+    ] {
+        let case = Case {
+            request: lines(&["authorization: Basic YTpi"]),
+            ..Case::response(&[&format!("cache-control: {value}")])
+        };
+        assert_eq!(case.refusal(), expected, "{value}");
+    }
+    // A targeted field or a Vary is none of the directives of §3.5.
+    for response in [
+        &["cdn-cache-control: max-age=60"][..],
+        &["cache-control: max-age=60", "vary: authorization"],
+    ] {
+        let mut case = Case {
+            request: lines(&["authorization: x"]),
+            ..Case::response(response)
+        };
+        assert_eq!(
+            case.refusal(),
+            Some(NoStoreReason::Authorization),
+            "{response:?}"
+        );
+        case.policy.ignore.credentials = true;
+        assert_eq!(case.refusal(), None, "{response:?}");
+    }
+}
+
+#[test]
+fn other_credentials_need_the_responses_leave_too() {
+    let policy = Policy {
+        credential_fields: vec![
+            http::HeaderName::from_static("x-api-key"),
+            http::HeaderName::from_static("x-user"),
+        ],
+        ..Policy::default()
+    };
+    let refused = Some(NoStoreReason::Credentials);
+    let cases: [(&str, &[&str], Option<NoStoreReason>); 14] = [
+        ("cookie: a=b", &["cache-control: max-age=60"], refused),
+        ("cookie: a=b", &["cache-control: max-age=60, public"], None),
+        (
+            "cookie: a=b",
+            &["cache-control: max-age=60, must-revalidate"],
+            None,
+        ),
+        ("cookie: a=b", &["cache-control: s-maxage=60"], None),
+        ("cookie: a=b", &["cdn-cache-control: max-age=60"], None),
+        (
+            "cookie: a=b",
+            &["cache-control: max-age=60", "vary: accept, cookie"],
+            None,
+        ),
+        (
+            "cookie: a=b",
+            &["cache-control: max-age=60", "vary: accept"],
+            refused,
+        ),
+        ("cookie: a=b", &["etag: \"a\"", "vary: cookie"], refused),
+        ("x-api-key: a", &["cache-control: max-age=60"], refused),
+        ("x-api-key: a", &["cache-control: max-age=60, public"], None),
+        (
+            "x-api-key: a",
+            &["cache-control: max-age=60", "vary: x-api-key"],
+            refused,
+        ),
+        (
+            "x-api-key: a",
+            &["cache-control: max-age=60", "vary: x-api-key, x-user"],
+            None,
+        ),
+        (
+            "x-api-key: a",
+            &["cache-control: max-age=60", "vary: cookie"],
+            refused,
+        ),
+        ("x-other: a", &["cache-control: max-age=60"], None),
+    ];
+    for (request, response, expected) in cases {
+        let mut case = Case {
+            request: lines(&[request]),
+            policy: policy.clone(),
+            ..Case::response(response)
+        };
+        assert_eq!(case.refusal(), expected, "{request} {response:?}");
+        case.policy.ignore.credentials = true;
+        assert_eq!(case.refusal(), None, "{request} {response:?}");
+    }
+}
+
+#[test]
+fn an_operators_lifetime_never_shares_what_credentials_fetched() {
+    for mode in [TtlMode::Fallback, TtlMode::Floor, TtlMode::Override] {
+        for request in ["authorization: a", "cookie: a=b"] {
+            let case = Case {
+                request: lines(&[request]),
+                policy: operator(mode),
+                ..Case::response(&[])
+            };
+            assert!(case.refusal().is_some(), "{mode:?} {request}");
+        }
+    }
+}
+
+#[test]
+fn a_response_that_sets_a_cookie_is_stored_only_at_the_origins_word() {
+    let refused = Some(NoStoreReason::SetCookie);
+    let modified = "last-modified: Sun, 06 Nov 1994 08:49:37 GMT";
+    let cases: [(&[&str], Option<NoStoreReason>); 14] = [
+        (&["cache-control: max-age=60"], None),
+        (&["expires: Thu, 18 Aug 2050 02:01:18 GMT"], None),
+        (&["cache-control: s-maxage=60", "vary: cookie"], None),
+        (&["cache-control: public", modified], None),
+        (&["cdn-cache-control: max-age=60"], None),
+        (
+            &["cache-control: max-age=60", "vary: Accept, Cookie"],
+            refused,
+        ),
+        (&["cache-control: max-age=0", modified], refused),
+        (&["cache-control: max-age=60, no-cache", modified], refused),
+        (&["cache-control: no-cache", modified], refused),
+        (&["expires: 0", modified], refused),
+        (&[modified], refused),
+        (&["etag: \"a\""], refused),
+        (&["cache-control: private=\"set-cookie\"", modified], None),
+        (&["cache-control: no-cache=set-cookie", modified], None),
+    ];
+    for (response, expected) in cases {
+        let mut case = Case::response(response);
+        case.response.push("set-cookie: a=b".into());
+        assert_eq!(case.refusal(), expected, "{response:?}");
+        case.policy.ignore.set_cookie = true;
+        let Storability::Store(keep) = case.assess() else {
+            panic!("{response:?} is not stored although the route ignores Set-Cookie");
+        };
+        assert_eq!(keep.without_set_cookie, expected.is_some(), "{response:?}");
+    }
+}
+
+#[test]
+fn an_operators_lifetime_does_not_store_cookies() {
+    for mode in [
+        TtlMode::Fallback,
+        TtlMode::Cap,
+        TtlMode::Floor,
+        TtlMode::Override,
+    ] {
+        let silent = Case {
+            policy: operator(mode),
+            ..Case::response(&["set-cookie: a=b", "etag: \"a\""])
+        };
+        assert_eq!(silent.refusal(), Some(NoStoreReason::SetCookie), "{mode:?}");
+        // Where the origin has spoken the operator's lifetime changes nothing about it.
+        let spoken = Case {
+            policy: operator(mode),
+            ..Case::response(&["set-cookie: a=b", "cache-control: max-age=3600"])
+        };
+        assert_eq!(spoken.refusal(), None, "{mode:?}");
+    }
+}
+
+#[test]
+fn what_varies_on_everything_is_not_stored() {
+    for value in ["*", "accept, *", "*, accept"] {
+        let case = Case::response(&["cache-control: max-age=60", &format!("vary: {value}")]);
+        assert_eq!(case.refusal(), Some(NoStoreReason::VaryAny), "{value}");
+    }
+    assert_eq!(
+        Case::response(&["cache-control: max-age=60", "vary: accept"]).refusal(),
+        None
+    );
+}
+
+#[test]
+fn a_206_is_stored_as_one_range_of_octets() {
+    let case = |method, range: &str| Case {
+        method,
+        status: 206,
+        ..Case::response(&[
+            "cache-control: max-age=60",
+            &format!("content-range: {range}"),
+        ])
+    };
+    let Storability::Store(keep) = case("GET", "bytes 0-4/10").assess() else {
+        panic!("a 206 is not stored");
+    };
+    assert_eq!(keep.scope, Scope::Partial);
+    for (method, range) in [
+        ("GET", "bytes 0-4/*"),
+        ("GET", "lines 0-4/10"),
+        ("GET", "bytes 4-0/10"),
+        ("GET", "x"),
+        ("QUERY", "bytes 0-4/10"),
+    ] {
+        let case = case(method, range);
+        assert_eq!(
+            case.refusal(),
+            Some(NoStoreReason::PartialUnit),
+            "{method} {range}"
+        );
+    }
+    let several = Case {
+        status: 206,
+        ..Case::default()
+    };
+    assert_eq!(several.refusal(), Some(NoStoreReason::PartialUnit));
+    let Storability::Store(keep) = Case::default().assess() else {
+        panic!("a 200 is not stored");
+    };
+    assert_eq!(keep.scope, Scope::Whole);
+}
+
+#[test]
+fn an_answer_to_the_clients_own_conditions_is_not_stored() {
+    for (status, preconditioned, expected) in [
+        (412, true, Some(NoStoreReason::Precondition)),
+        (416, true, Some(NoStoreReason::Precondition)),
+        (412, false, None),
+        (416, false, None),
+        (200, true, None),
+    ] {
+        let case = Case {
+            status,
+            preconditioned,
+            ..Case::default()
+        };
+        assert_eq!(case.refusal(), expected, "{status} {preconditioned}");
+    }
+}
+
+#[test]
+fn what_could_never_be_used_is_not_stored() {
+    let refused = Some(NoStoreReason::NeverReusable);
+    let cases: [(&[&str], Option<NoStoreReason>); 17] = [
+        (&[], refused),
+        (&["etag: \"a\""], None),
+        (&["last-modified: Sun, 06 Nov 1994 08:49:37 GMT"], None),
+        (&["last-modified: yesterday"], refused),
+        (&["cache-control: no-cache"], refused),
+        (&["cache-control: no-cache, max-age=60"], refused),
+        (&["cache-control: no-cache", "etag: \"a\""], None),
+        (&["cache-control: max-age=0"], refused),
+        (&["cache-control: max-age=0", "etag: \"a\""], None),
+        (&["expires: 0"], refused),
+        (
+            &["cache-control: max-age=0, stale-while-revalidate=5"],
+            None,
+        ),
+        (&["cache-control: max-age=0, stale-if-error=5"], None),
+        (
+            &["cache-control: max-age=0, stale-if-error=5, must-revalidate"],
+            refused,
+        ),
+        // Stale on arrival: of use only to a client with max-stale.
+        (&["cache-control: max-age=60", "age: 60"], None),
+        (
+            &["cache-control: max-age=60, must-revalidate", "age: 60"],
+            refused,
+        ),
+        (&["cache-control: s-maxage=60", "age: 60"], refused),
+        (
+            &["cache-control: s-maxage=60", "age: 60", "etag: \"a\""],
+            None,
+        ),
+    ];
+    for (response, expected) in cases {
+        assert_eq!(Case::response(response).refusal(), expected, "{response:?}");
+    }
+}
+
+#[test]
+fn reasons_have_tokens_of_their_own() {
+    use NoStoreReason::*;
+    let all = [
+        Method,
+        Head,
+        Post,
+        RequestNoStore,
+        Interim,
+        Status,
+        Precondition,
+        NotUnderstood,
+        PartialUnit,
+        NoStore,
+        Private,
+        Authorization,
+        Credentials,
+        SetCookie,
+        VaryAny,
+        NotCacheable,
+        NeverReusable,
+    ];
+    let tokens: std::collections::HashSet<_> = all.iter().map(ToString::to_string).collect();
+    assert_eq!(tokens.len(), all.len());
+    assert!(
+        tokens
+            .iter()
+            .all(|token| token.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
+    );
+    assert!(
+        NoStore.is_in_response() && SetCookie.is_in_response() && NeverReusable.is_in_response()
+    );
+    assert!(
+        !RequestNoStore.is_in_response()
+            && !Authorization.is_in_response()
+            && !Credentials.is_in_response()
+    );
+}
+
+#[test]
+fn fields_that_are_not_for_the_store_are_left_out() {
+    let response = headers(&lines(&[
+        "content-type: text/plain",
+        "x-new: 1",
+        "x-new: 2",
+        "set-cookie: a=1",
+        "set-cookie: b=2",
+        "secret: s",
+        "connection: close, x-hop",
+        "x-hop: 1",
+        "keep-alive: timeout=5",
+        "transfer-encoding: chunked",
+        "upgrade: h2c",
+        "te: trailers",
+        "trailer: x",
+        "proxy-authenticate: Basic",
+        "proxy-authentication-info: x",
+        "proxy-authorization: Basic",
+        "cache-control: max-age=60, private=\"Secret\", no-cache=\"x-nc\"",
+        "x-nc: 1",
+    ]));
+    let directives = ResponseDirectives::parse(&response, &[]);
+    let keep = Keep {
+        scope: Scope::Whole,
+        without_set_cookie: false,
+    };
+    let stored = stored_fields(&response, &directives, keep);
+    let mut names: Vec<_> = stored.keys().map(http::HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["cache-control", "content-type", "set-cookie", "x-new"]
+    );
+    // Regression: repeated fields stay as many as they were.
+    assert_eq!(stored.get_all("set-cookie").iter().count(), 2);
+    assert_eq!(
+        stored.get_all("x-new").iter().collect::<Vec<_>>(),
+        ["1", "2"]
+    );
+    let without = Keep {
+        without_set_cookie: true,
+        ..keep
+    };
+    assert!(!stored_fields(&response, &directives, without).contains_key("set-cookie"));
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let request = proptest::sample::subsequence(
+        vec![
+            "authorization: a",
+            "cookie: a=b",
+            "cache-control: no-store",
+            "x-api-key: k",
+        ],
+        0..=4,
+    );
+    let response = proptest::sample::subsequence(
+        vec![
+            "cache-control: max-age=60",
+            "cache-control: s-maxage=60",
+            "cache-control: public",
+            "cache-control: must-revalidate",
+            "cache-control: no-cache",
+            "cache-control: must-understand",
+            "cdn-cache-control: max-age=60",
+            "expires: 0",
+            "etag: \"a\"",
+            "vary: cookie",
+            "vary: *",
+            "set-cookie: a=b",
+            "age: 100",
+        ],
+        0..=13,
+    );
+    let method = proptest::sample::select(vec!["GET", "QUERY", "HEAD", "POST", "PUT"]);
+    let status = proptest::sample::select(vec![200_u16, 206, 299, 304, 404, 500, 599]);
+    (
+        request,
+        response,
+        method,
+        status,
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(request, response, method, status, ttl, content_location_is_target)| Case {
+                method,
+                request: lines(&request),
+                status,
+                response: lines(&response),
+                content_location_is_target,
+                policy: Policy {
+                    credential_fields: vec![http::HeaderName::from_static("x-api-key")],
+                    ..if ttl {
+                        operator(TtlMode::Override)
+                    } else {
+                        Policy::default()
+                    }
+                },
+                ..Case::default()
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn more_restriction_never_stores_more(
+        case in case(),
+        restriction in proptest::sample::select(vec![
+            "cache-control: no-store", "cache-control: private", "vary: *", "set-cookie: a=b", "cache-control: max-age=0",
+        ]),
+    ) {
+        let mut restricted = case.clone();
+        restricted.response.push(restriction.into());
+        // A max-age beside must-understand or where there is no lifetime at all is one; elsewhere it only shortens.
+        prop_assume!(!restriction.ends_with("max-age=0") || case.response.iter().any(|line| line.contains("max-age")));
+        prop_assert!(case.refusal().is_none() || restricted.refusal().is_some());
+    }
+
+    #[test]
+    fn a_request_with_more_to_hide_never_stores_more(
+        case in case(),
+        field in proptest::sample::select(vec!["authorization: a", "cookie: a=b", "x-api-key: k", "cache-control: no-store"]),
+    ) {
+        let mut restricted = case.clone();
+        restricted.request.push(field.into());
+        prop_assert!(case.refusal().is_none() || restricted.refusal().is_some());
+    }
+
+    #[test]
+    fn no_store_and_private_are_never_stored(case in case()) {
+        for directive in ["cache-control: no-store", "cache-control: private"] {
+            let mut restricted = case.clone();
+            restricted.response.retain(|line| !line.contains("must-understand") && !line.starts_with("cdn-"));
+            restricted.response.push(directive.into());
+            prop_assert!(restricted.refusal().is_some());
+        }
+    }
+}

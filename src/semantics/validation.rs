@@ -1,0 +1,352 @@
+//! Validating stored responses: the conditional request, what its answer identifies, and the update of stored fields
+//! (RFC 9111 §3.2, §4.3).
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use smallvec::SmallVec;
+
+use super::etag::EntityTag;
+use super::hop_by_hop;
+use super::range::ByteRange;
+use super::time::Timestamp;
+
+/// The validators of a response, and its Date, which says how strong and how recent they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Validators {
+    pub etag: Option<EntityTag>,
+    pub last_modified: Option<LastModified>,
+    pub date: Option<Timestamp>,
+}
+
+/// A valid Last-Modified field (RFC 9110 §8.8.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastModified {
+    /// As it was received: some servers honour only the exact value (§13.1.3).
+    pub value: HeaderValue,
+    pub time: Timestamp,
+    /// Whether it identifies one version: Date is at least a second later (§8.8.2.2).
+    pub strong: bool,
+}
+
+/// Which of the candidates a 304 identifies, by their position; empty: none, the 304 may not be used.
+pub type Named = SmallVec<[usize; 4]>;
+
+impl Validators {
+    pub fn of(headers: &HeaderMap) -> Self {
+        let date = single(headers, &header::DATE)
+            .and_then(|value| Timestamp::parse_http_date(value.as_bytes()));
+        let last_modified = single(headers, &header::LAST_MODIFIED).and_then(|value| {
+            let time = Timestamp::parse_http_date(value.as_bytes())?;
+            Some(LastModified {
+                value: value.clone(),
+                time,
+                strong: date.is_some_and(|date| date.as_secs() > time.as_secs()),
+            })
+        });
+        Self {
+            etag: EntityTag::of(headers),
+            last_modified,
+            date,
+        }
+    }
+
+    /// Whether there is nothing to validate with.
+    pub fn is_empty(&self) -> bool {
+        self.etag.is_none() && self.last_modified.is_none()
+    }
+
+    /// The entity tag, where it is strong.
+    fn strong_etag(&self) -> Option<&EntityTag> {
+        self.etag.as_ref().filter(|tag| tag.is_strong())
+    }
+
+    /// When it was last modified, where that is a strong validator.
+    fn strong_time(&self) -> Option<u64> {
+        let last_modified = self.last_modified.as_ref()?;
+        last_modified.strong.then_some(last_modified.time.as_secs())
+    }
+
+    /// The field value that identifies exactly these octets, for If-Range: a strong entity tag, or where there is no
+    /// entity tag at all a strong date (RFC 9110 §13.1.5).
+    pub fn for_if_range(&self) -> Option<&HeaderValue> {
+        match &self.etag {
+            Some(tag) => tag.is_strong().then(|| tag.as_value()),
+            None => self
+                .last_modified
+                .as_ref()
+                .filter(|last_modified| last_modified.strong)
+                .map(|last_modified| &last_modified.value),
+        }
+    }
+
+    /// Whether both are known to identify the same octets, so that parts of them may be combined (RFC 9110 §8.8.1,
+    /// RFC 9111 §3.4). Dates count only where neither has an entity tag.
+    pub fn share_strong(&self, other: &Self) -> bool {
+        match (&self.etag, &other.etag) {
+            (Some(a), Some(b)) => a.strong_eq(b),
+            (None, None) => {
+                self.strong_time().is_some() && self.strong_time() == other.strong_time()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Fields that make a request conditional or partial.
+const CONDITIONALS: [HeaderName; 6] = [
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+    header::IF_RANGE,
+    header::RANGE,
+];
+
+/// Takes the preconditions and Range out of a request.
+pub fn strip_conditionals(request: &mut HeaderMap) {
+    for name in &CONDITIONALS {
+        request.remove(name);
+    }
+}
+
+/// Makes `request` a conditional request for the stored `candidates` (RFC 9111 §4.3.1), in place of the client's own
+/// preconditions and Range. Returns whether it became conditional: false when no candidate has a validator.
+pub fn conditional_fields<'a>(
+    request: &mut HeaderMap,
+    candidates: impl Iterator<Item = &'a Validators>,
+) -> bool {
+    strip_conditionals(request);
+    let mut tags: SmallVec<[&EntityTag; 4]> = SmallVec::new();
+    let mut count = 0_usize;
+    let mut last_modified = None;
+    for candidate in candidates {
+        count += 1;
+        last_modified = candidate.last_modified.as_ref();
+        let tag = candidate.etag.as_ref().filter(|tag| tag.fits_a_list());
+        tags.extend(tag.filter(|tag| !tags.contains(tag)));
+    }
+    let tags = tag_list(&tags);
+    // §4.3.1: a date says which representation is meant only where a single one is being validated.
+    let since = last_modified.filter(|_| count == 1);
+    let conditional = tags.is_some() || since.is_some();
+    if let Some(tags) = tags {
+        request.insert(header::IF_NONE_MATCH, tags);
+    }
+    if let Some(since) = since {
+        request.insert(header::IF_MODIFIED_SINCE, since.value.clone());
+    }
+    conditional
+}
+
+fn tag_list(tags: &[&EntityTag]) -> Option<HeaderValue> {
+    match tags {
+        [] => None,
+        [only] => Some(only.as_value().clone()),
+        several => {
+            let values: Vec<&[u8]> = several.iter().map(|t| t.as_value().as_bytes()).collect();
+            HeaderValue::from_bytes(&values.join(&b", "[..])).ok()
+        }
+    }
+}
+
+/// Makes `request` one for the missing part of an incomplete stored response (RFC 9111 §3.3), in place of the client's
+/// own preconditions and Range. Returns false, and sets nothing, when there is no strong validator: the parts could
+/// not be combined.
+pub fn range_fields(request: &mut HeaderMap, missing: ByteRange, stored: &Validators) -> bool {
+    strip_conditionals(request);
+    let Some(validator) = stored.for_if_range() else {
+        return false;
+    };
+    let range = format!("bytes={}-{}", missing.first(), missing.last());
+    let Ok(range) = HeaderValue::try_from(range) else {
+        return false;
+    };
+    request.insert(header::RANGE, range);
+    request.insert(header::IF_RANGE, validator.clone());
+    true
+}
+
+/// Which of `candidates`, those that could have been chosen for the request, a 304 with the fields `update` identifies
+/// (RFC 9111 §4.3.4).
+///
+/// Two deviations, both towards what the origin can have meant:
+/// - A Last-Modified identifies nothing that the 304's entity tag contradicts; shared by candidates with different
+///   entity tags it is no strong validator (RFC 9110 §8.8.1).
+/// - A 304 without any validator identifies a single candidate even where that has a validator: the condition that
+///   the 304 answers was made of it, since the client's own never go upstream with it.
+pub fn named_by_304<'a>(
+    update: &HeaderMap,
+    candidates: impl Iterator<Item = &'a Validators>,
+) -> Named {
+    let candidates: SmallVec<[&Validators; 4]> = candidates.collect();
+    let update = Validators::of(update);
+    if update.is_empty() {
+        return match candidates.len() {
+            1 => Named::from_slice(&[0]),
+            _ => Named::new(),
+        };
+    }
+    let strongly = strongly_named(&update, &candidates);
+    if !strongly.is_empty() || update.strong_etag().is_some() {
+        return strongly;
+    }
+    weakly_named(&update, &candidates)
+}
+
+/// First rule of §4.3.4: all with the same strong validator.
+fn strongly_named(update: &Validators, candidates: &[&Validators]) -> Named {
+    if let Some(tag) = update.strong_etag() {
+        let same = positions(candidates, |c| {
+            c.etag.as_ref().is_some_and(|other| other.strong_eq(tag))
+        });
+        if !same.is_empty() {
+            return same;
+        }
+    }
+    // The stored response's Date decides whether its Last-Modified is strong (RFC 9110 §8.8.2.2).
+    let same = positions(candidates, |c| {
+        c.strong_time().is_some() && same_time(update, c) && !tags_differ(update, c)
+    });
+    if alike(&same, candidates) {
+        same
+    } else {
+        Named::new()
+    }
+}
+
+/// Second rule of §4.3.4: the most recent with the same weak validator.
+fn weakly_named(update: &Validators, candidates: &[&Validators]) -> Named {
+    let by_tag = positions(candidates, |c| {
+        let same_tag = matches!((&update.etag, &c.etag), (Some(a), Some(b)) if a.weak_eq(b));
+        // A date of the 304's that is strong and another is a strong validator without a match.
+        let other_version =
+            update.strong_time().is_some() && c.last_modified.is_some() && !same_time(update, c);
+        same_tag && !other_version
+    });
+    let same = if by_tag.is_empty() {
+        let by_time = positions(candidates, |c| {
+            same_time(update, c) && !tags_differ(update, c)
+        });
+        if !alike(&by_time, candidates) {
+            return Named::new();
+        }
+        by_time
+    } else {
+        by_tag
+    };
+    let most_recent = same.into_iter().max_by_key(|&at| candidates[at].date);
+    most_recent.into_iter().collect()
+}
+
+fn positions(candidates: &[&Validators], fits: impl Fn(&Validators) -> bool) -> Named {
+    let fitting = candidates.iter().enumerate().filter(|(_, c)| fits(c));
+    fitting.map(|(at, _)| at).collect()
+}
+
+/// Whether the chosen candidates all have the same entity tag, or none.
+fn alike(chosen: &[usize], candidates: &[&Validators]) -> bool {
+    let mut tags = chosen.iter().map(|&at| &candidates[at].etag);
+    let first = tags.next();
+    tags.all(|tag| Some(tag) == first)
+}
+
+fn same_time(a: &Validators, b: &Validators) -> bool {
+    match (&a.last_modified, &b.last_modified) {
+        (Some(a), Some(b)) => a.time.as_secs() == b.time.as_secs(),
+        _ => false,
+    }
+}
+
+fn tags_differ(a: &Validators, b: &Validators) -> bool {
+    matches!((&a.etag, &b.etag), (Some(a), Some(b)) if !a.weak_eq(b))
+}
+
+/// Fields of an update that leave the stored ones as they are (RFC 9111 §3.2): they describe the update's own message,
+/// not the stored content.
+const NOT_UPDATED: [HeaderName; 2] = [header::CONTENT_LENGTH, header::CONTENT_RANGE];
+
+/// The fields of a stored response after an update by a 304, by a response to HEAD, or by a part that is combined with
+/// it (RFC 9111 §3.2): each field of the update replaces all lines of the stored field.
+///
+/// Age is dropped where the update has none: the age is then counted from this message. What the update's
+/// `no-cache="…"` or `private="…"` name is for the caller to leave out.
+pub fn freshen(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
+    let mut update = update.clone();
+    hop_by_hop::strip(&mut update);
+    for name in NOT_UPDATED.iter().chain(&hop_by_hop::PROXY_SPECIFIC) {
+        update.remove(name);
+    }
+    let mut fields = HeaderMap::with_capacity(stored.len() + update.len());
+    for (name, value) in stored {
+        if !update.contains_key(name) && name != header::AGE {
+            fields.append(name.clone(), value.clone());
+        }
+    }
+    for (name, value) in &update {
+        fields.append(name.clone(), value.clone());
+    }
+    fields
+}
+
+/// What a response to HEAD means for a stored response that could have been chosen for it (RFC 9111 §4.3.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadOutcome {
+    /// [`freshen`] the stored response with the HEAD's fields.
+    Update,
+    /// The stored response is to be considered stale.
+    Invalidate,
+    /// Not a 200: says nothing about the stored response.
+    Ignore,
+}
+
+/// A stored response as [`compare_with_head`] sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    pub status: StatusCode,
+    pub headers: &'a HeaderMap,
+    /// The complete length of its representation, in octets; `None` when unknown.
+    pub length: Option<u64>,
+}
+
+/// Compares a stored response to GET with a response to HEAD that it could have been chosen for.
+pub fn compare_with_head(
+    stored: &Stored<'_>,
+    head_status: StatusCode,
+    head: &HeaderMap,
+) -> HeadOutcome {
+    if head_status != StatusCode::OK {
+        return HeadOutcome::Ignore;
+    }
+    let same_field = |name: &HeaderName| {
+        !head.contains_key(name) || head.get_all(name) == stored.headers.get_all(name)
+    };
+    let same_length = match head.get(header::CONTENT_LENGTH) {
+        None => true,
+        Some(value) => stored.length.is_some() && decimal(value) == stored.length,
+    };
+    let same = stored.status == StatusCode::OK
+        && same_field(&header::ETAG)
+        && same_field(&header::LAST_MODIFIED)
+        && same_length;
+    if same {
+        HeadOutcome::Update
+    } else {
+        HeadOutcome::Invalidate
+    }
+}
+
+fn decimal(value: &HeaderValue) -> Option<u64> {
+    let text = value.to_str().ok()?;
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+/// The value of a field with one line, or several that are the same.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next()?;
+    lines.all(|other| other == first).then_some(first)
+}
+
+#[cfg(test)]
+#[path = "validation_tests.rs"]
+mod tests;

@@ -1,0 +1,171 @@
+//! One HTTP/1.1 connection: hyper's sender, the task that drives its socket, and the timer that travels with it.
+
+use std::future::Future as _;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::Instant;
+
+use super::deadline::{self, Deadline};
+use super::fault;
+use super::request_body::{RequestBody, Turn, Upload};
+use super::wire::{Traffic, Wire};
+use crate::error::{Error, ErrorKind};
+
+/// Room for content in a connection's read buffer and, as much again, in its write buffer, in bytes.
+const CONTENT_BUFFER: usize = 64 << 10;
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    sender: http1::SendRequest<RequestBody>,
+    driver: AbortHandle,
+    traffic: Arc<Traffic>,
+    deadline: Deadline,
+    reused: bool,
+}
+
+/// Why no response came, and what may be done about it.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    pub(super) error: Error,
+    /// The request itself, when none of it has been written.
+    pub(super) unsent: Option<Request<RequestBody>>,
+    /// Whether the connection broke before anything was read from it: as a pooled one does that its peer has closed
+    /// meanwhile.
+    pub(super) silent: bool,
+}
+
+impl Connection {
+    /// `max_head` bounds the response's status line and fields together, in bytes.
+    pub(super) async fn start(wire: Wire, max_head: usize) -> Result<Self, Error> {
+        let traffic = wire.traffic();
+        let (sender, connection) = http1::Builder::new()
+            // RFC 9112 §5.1: a proxy removes white space between a field's name and its colon.
+            .allow_spaces_after_header_name_in_responses(true)
+            // The number of fields stays at hyper's 100: another one would cost an allocation a response.
+            .max_header_size(max_head)
+            .max_buf_size(max_head.max(CONTENT_BUFFER))
+            .handshake(TokioIo::new(wire))
+            .await
+            .map_err(|error| fault::before_head(error, None))?;
+        let driver = spawn_local(connection.with_upgrades()).abort_handle();
+        Ok(Self {
+            sender,
+            driver,
+            traffic,
+            deadline: Deadline::default(),
+            reused: false,
+        })
+    }
+
+    /// Whether another request may be sent at once.
+    pub(super) fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    pub(super) fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    pub(super) fn mark_reused(&mut self) {
+        self.reused = true;
+    }
+
+    pub(super) fn deadline(&mut self) -> &mut Deadline {
+        &mut self.deadline
+    }
+
+    /// Closes the socket, whatever is on its way. Without this, hyper would first finish sending the request.
+    pub(super) fn abort(self) {
+        self.driver.abort();
+    }
+
+    /// Sends `request` and waits for a response's head, at most `timeout` from when the upstream had all that there
+    /// was to send. Interim responses do not prolong that.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<RequestBody>,
+        timeout: Duration,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        let upload = request.body().upload();
+        self.traffic.begin_request();
+        self.deadline.arm(timeout);
+        let mut sending = pin!(self.sender.try_send_request(request));
+        let (traffic, deadline) = (&self.traffic, &mut self.deadline);
+        let sent = std::future::poll_fn(|cx| {
+            if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+                return Poll::Ready(Some(sent));
+            }
+            poll_overdue(deadline, traffic, upload.as_ref(), timeout, cx).map(|()| None)
+        })
+        .await;
+        match sent {
+            Some(Ok(response)) => Ok(response),
+            Some(Err(mut failed)) => Err(Unanswered {
+                unsent: failed.take_message(),
+                silent: !self.traffic.is_answered(),
+                error: fault::before_head(failed.into_error(), upload.as_ref()),
+            }),
+            None => Err(Unanswered {
+                error: Error::upstream(ErrorKind::ResponseTimeout),
+                unsent: None,
+                silent: false,
+            }),
+        }
+    }
+
+    /// Waits until the request's content has been sent, too, after its response has ended.
+    ///
+    /// Fails when the connection closes, or when nothing moves for `stall`.
+    pub(super) async fn settle(&mut self, stall: Duration) -> Result<(), ()> {
+        self.deadline.arm(stall);
+        let Self {
+            sender,
+            traffic,
+            deadline,
+            ..
+        } = self;
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(ready) = sender.poll_ready(cx) {
+                return Poll::Ready(ready.map_err(|_closed| ()));
+            }
+            poll_overdue(deadline, traffic, None, stall, cx).map(Err)
+        })
+        .await
+    }
+}
+
+/// Ready when `timeout` has passed since the upstream's turn began. The timer runs ahead of that: what moved while it
+/// ran is reckoned with when it rings.
+fn poll_overdue(
+    deadline: &mut Deadline,
+    traffic: &Traffic,
+    upload: Option<&Upload>,
+    timeout: Duration,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    while deadline.poll_passed(cx).is_ready() {
+        let now = deadline::timer_now();
+        let until = match upload.map(Upload::turn) {
+            Some(Turn::Client) => deadline::far(now, timeout),
+            Some(Turn::Upstream(at)) => deadline::far(at.max(traffic.last_written()), timeout),
+            Some(Turn::Unasked) | None => deadline::far(traffic.last_written(), timeout),
+        };
+        if until <= now {
+            return Poll::Ready(());
+        }
+        deadline.arm_at(Instant::max(until, now));
+    }
+    Poll::Pending
+}

@@ -1,0 +1,142 @@
+//! The API behind the gateway: connections, pool, TLS, deadlines, retries.
+//!
+//! ```text
+//! send -> aim (base path, Host) -> acquire (pool | connect | queue) -> exchange -> inspect -> UpstreamBody
+//!   ^                                                                     |                      |
+//!   +---- once more on a fresh connection, where that is safe <-----------+     end: back to the pool
+//! ```
+//!
+//! What is shared by all workers ([`UpstreamShared`]): the servers, their caps of connections and queues, their names'
+//! addresses. What belongs to one worker ([`Upstreams`]): the connections themselves, and the tasks that drive them.
+
+mod connect;
+mod connection;
+mod deadline;
+mod fault;
+mod pool;
+mod request_body;
+mod request_head;
+mod resolve;
+mod response_body;
+mod response_head;
+mod sending;
+mod server;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod wire;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use http::{Request, Response};
+
+use self::pool::{Limits, Pool};
+pub use self::request_body::{RequestBody, RequestStream, Upload};
+pub use self::response_body::{Framing, UpstreamBody};
+pub use self::server::Server;
+use crate::clock::Clock;
+use crate::config::{self, HostPolicy};
+use crate::error::{Error, Side};
+use crate::telemetry::counters::Counters;
+
+/// What all workers share about the API: its servers, their caps of connections and their health.
+#[derive(Debug)]
+pub struct UpstreamShared {
+    servers: Box<[Arc<Server>]>,
+    host: HostPolicy,
+    response_timeout: Duration,
+    limits: Limits,
+    turn: AtomicUsize,
+}
+
+impl UpstreamShared {
+    /// Reads the certificates that the configuration names; fails with a detail for the operator when a file or a name
+    /// cannot be used.
+    pub fn new(config: &config::Upstream) -> Result<Arc<Self>, Error> {
+        let tls = config
+            .servers
+            .iter()
+            .any(|url| url.endpoint.is_tls())
+            .then(|| tls::client_config(config))
+            .transpose()?;
+        let servers = config
+            .servers
+            .iter()
+            .map(|url| Server::new(url, config, tls.as_ref()).map(Arc::new))
+            .collect::<Result<_, _>>()?;
+        Ok(Arc::new(Self {
+            servers,
+            host: config.host,
+            response_timeout: config.response_timeout,
+            limits: Limits::of(config),
+            turn: AtomicUsize::new(0),
+        }))
+    }
+
+    pub fn servers(&self) -> &[Arc<Server>] {
+        &self.servers
+    }
+}
+
+/// A request to be sent upstream.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The target is in origin form, as it is forwarded: the server's base path is put before it here. Hop-by-hop
+    /// fields are gone and forwarding fields are there already; framing fields are set here, from the body.
+    ///
+    /// Interim responses (1xx) are passed to what `hyper::ext::on_informational` has put into the extensions.
+    pub request: Request<RequestBody>,
+    /// Whether a second sending does no more than the first (RFC 9110 §9.2.2): such a request is sent again when the
+    /// connection broke before anything of its response had come.
+    pub idempotent: bool,
+    /// Requests with the same hash go to the same server under consistent hashing.
+    pub hash: Option<u64>,
+}
+
+/// One worker's way to the API. Clones share one pool of connections.
+#[derive(Clone, Debug)]
+pub struct Upstreams(Rc<Worker>);
+
+#[derive(Debug)]
+struct Worker {
+    shared: Arc<UpstreamShared>,
+    /// One a server, in the same order.
+    pools: Box<[Rc<Pool>]>,
+    counters: Arc<Counters>,
+}
+
+impl Upstreams {
+    /// For one worker; to be used within its `LocalRuntime` only.
+    pub fn new(shared: Arc<UpstreamShared>, clock: Clock, counters: Arc<Counters>) -> Self {
+        let pool = |server: &Arc<Server>| {
+            Pool::new(
+                server.clone(),
+                shared.limits.clone(),
+                clock.clone(),
+                counters.clone(),
+            )
+        };
+        Self(Rc::new(Worker {
+            pools: shared.servers.iter().map(pool).collect(),
+            shared,
+            counters,
+        }))
+    }
+
+    /// Sends a request and waits for the response's head. Dropping the future closes the connection that it uses.
+    ///
+    /// Fails with an [`Error`] whose side tells who broke the exchange: the upstream, or the client while it sent its
+    /// content.
+    pub async fn send(&self, outgoing: Outgoing) -> Result<Response<UpstreamBody>, Error> {
+        let sent = self.0.send(outgoing).await;
+        if let Err(error) = &sent
+            && error.side() == Side::Upstream
+        {
+            self.0.counters.upstream_errors.inc();
+        }
+        sent
+    }
+}

@@ -1,0 +1,394 @@
+//! One worker's connections to one server: the idle ones, latest first; who waits for one; and the cap that all workers
+//! share.
+//!
+//! A connection leaves the pool as a [`Lease`]. Finished, it comes back; dropped, it is closed: after a broken exchange
+//! nobody knows what the next bytes on it would mean.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::task::spawn_local;
+
+use super::connect::{self, connect};
+use super::connection::Connection;
+use super::server::Server;
+use super::wire::Wire;
+use crate::clock::{Clock, Monotonic};
+use crate::config;
+use crate::error::{Error, ErrorKind};
+use crate::telemetry::counters::Counters;
+
+/// What the configuration says about connections.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    pub(super) connect: connect::Limits,
+    pub(super) idle_timeout: Duration,
+    pub(super) body_timeout: Duration,
+    pub(super) queue_timeout: Duration,
+    pub(super) max_idle: usize,
+    pub(super) max_waiting: usize,
+    /// In bytes.
+    pub(super) max_head: usize,
+}
+
+impl Limits {
+    pub(super) fn of(upstream: &config::Upstream) -> Self {
+        Self {
+            connect: connect::Limits {
+                connect: upstream.connect_timeout,
+                tls: upstream.tls_timeout,
+            },
+            idle_timeout: upstream.idle_timeout,
+            body_timeout: upstream.body_timeout,
+            queue_timeout: upstream.queue_timeout,
+            max_idle: upstream.max_idle,
+            max_waiting: upstream.max_waiting,
+            max_head: upstream.max_head,
+        }
+    }
+}
+
+/// Which connection will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    Any,
+    /// One that has not carried a request yet: a pooled one has just proved to be dead.
+    Fresh,
+}
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    server: Arc<Server>,
+    limits: Limits,
+    clock: Clock,
+    counters: Arc<Counters>,
+    /// The oldest first.
+    idle: RefCell<Vec<Idle>>,
+    /// This worker's part of the server's queue, in order of arrival.
+    waiters: RefCell<VecDeque<Waiter>>,
+    next_ticket: Cell<u64>,
+    /// Connections of this worker that are open or being opened.
+    open: Arc<AtomicUsize>,
+    /// Rung when somebody, on whatever worker, waits for a connection that an idle one may stand in the way of.
+    reclaim: Arc<Notify>,
+    sweeping: Cell<bool>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Monotonic,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    ticket: u64,
+    hand: oneshot::Sender<Connection>,
+}
+
+/// What ends a wait.
+enum Granted {
+    /// A connection of this worker that has just become free.
+    Connection(Connection),
+    /// Leave to open a new one.
+    Slot(OwnedSemaphorePermit),
+}
+
+impl Pool {
+    pub(super) fn new(
+        server: Arc<Server>,
+        limits: Limits,
+        clock: Clock,
+        counters: Arc<Counters>,
+    ) -> Rc<Self> {
+        let reclaim = Arc::new(Notify::new());
+        server.queue().register(reclaim.clone());
+        Rc::new(Self {
+            server,
+            limits,
+            clock,
+            counters,
+            idle: RefCell::default(),
+            waiters: RefCell::default(),
+            next_ticket: Cell::default(),
+            open: Arc::default(),
+            reclaim,
+            sweeping: Cell::default(),
+        })
+    }
+
+    pub(super) fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// An idle connection at once, or else a new one as soon as the cap allows it.
+    ///
+    /// Fails with what [`connect`] fails with, or with [`ErrorKind::ConnectionLimit`].
+    pub(super) async fn acquire(self: &Rc<Self>, want: Want) -> Result<Lease, Error> {
+        if want == Want::Any
+            && let Some(connection) = self.checkout()
+        {
+            return Ok(Lease::new(connection, self));
+        }
+        let slot = match self.server.slots().clone().try_acquire_owned() {
+            Ok(slot) => slot,
+            Err(_taken) => match self.wait().await? {
+                Granted::Connection(connection) => return Ok(Lease::new(connection, self)),
+                Granted::Slot(slot) => slot,
+            },
+        };
+        let connection = self.open(slot).await?;
+        Ok(Lease::new(connection, self))
+    }
+
+    /// The idle connection that was used last: the least likely to have been closed, and the others grow old.
+    fn checkout(&self) -> Option<Connection> {
+        let now = self.clock.now().mono;
+        let mut idle = self.idle.borrow_mut();
+        while let Some(last) = idle.pop() {
+            if now.since(last.since) >= self.limits.idle_timeout {
+                // Those below are older still.
+                idle.clear();
+                return None;
+            }
+            if last.connection.is_ready() {
+                return Some(last.connection);
+            }
+        }
+        None
+    }
+
+    async fn open(&self, slot: OwnedSemaphorePermit) -> Result<Connection, Error> {
+        let open = Open::new(slot, self.open.clone(), self.counters.clone());
+        let transport = connect(&self.server, self.limits.connect).await?;
+        self.counters.upstream_connects.inc();
+        Connection::start(Wire::new(transport, open), self.limits.max_head).await
+    }
+
+    /// Waits in line. The semaphore keeps the order among all workers; a connection that this worker gets back goes to
+    /// its own line first, since it cannot cross to another worker and a new one costs a handshake.
+    async fn wait(&self) -> Result<Granted, Error> {
+        let starving = self.open.load(Ordering::Relaxed) == 0;
+        let _place = self
+            .server
+            .queue()
+            .enter(self.limits.max_waiting, starving)
+            .ok_or_else(|| {
+                Error::upstream(ErrorKind::ConnectionLimit)
+                    .detail("all connections to the upstream are in use, and too many wait for one")
+            })?;
+        let (hand, handed) = oneshot::channel();
+        let _ticket = self.line_up(hand);
+        tokio::select! {
+            biased;
+            Ok(connection) = handed => Ok(Granted::Connection(connection)),
+            slot = self.server.slots().clone().acquire_owned() => {
+                slot.map(Granted::Slot).map_err(|error| Error::internal().because(error))
+            }
+            () = tokio::time::sleep(self.limits.queue_timeout) => {
+                Err(Error::upstream(ErrorKind::ConnectionLimit)
+                    .detail("no connection to the upstream became free in time"))
+            }
+        }
+    }
+
+    fn line_up(&self, hand: oneshot::Sender<Connection>) -> Ticket<'_> {
+        let ticket = self.next_ticket.get();
+        self.next_ticket.set(ticket + 1);
+        self.waiters.borrow_mut().push_back(Waiter { ticket, hand });
+        Ticket { pool: self, ticket }
+    }
+
+    fn give_back(self: &Rc<Self>, mut connection: Connection) {
+        let queue = self.server.queue();
+        if queue.starving() == 0 {
+            loop {
+                let next = self.waiters.borrow_mut().pop_front();
+                let Some(waiter) = next else { break };
+                match waiter.hand.send(connection) {
+                    Ok(()) => return,
+                    Err(refused) => connection = refused,
+                }
+            }
+        }
+        // Closing it makes room for whoever has waited longest.
+        if queue.waiting() > 0 || self.limits.max_idle == 0 {
+            return;
+        }
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() >= self.limits.max_idle {
+            idle.remove(0);
+        }
+        idle.push(Idle {
+            connection,
+            since: self.clock.now().mono,
+        });
+        drop(idle);
+        self.keep_sweeping();
+    }
+
+    /// Sees to it that idle connections are closed in time, as long as there are any.
+    fn keep_sweeping(self: &Rc<Self>) {
+        if self.sweeping.replace(true) {
+            return;
+        }
+        let pool = Rc::downgrade(self);
+        let reclaim = self.reclaim.clone();
+        let period =
+            (self.limits.idle_timeout / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        spawn_local(async move {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(period) => {}
+                    () = reclaim.notified() => {}
+                }
+                let Some(pool) = pool.upgrade() else { return };
+                if !pool.sweep() {
+                    pool.sweeping.set(false);
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Closes what is outdated, dead or in somebody's way; whether any idle connections are left.
+    fn sweep(&self) -> bool {
+        let now = self.clock.now().mono;
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|idle| {
+            idle.connection.is_ready() && now.since(idle.since) < self.limits.idle_timeout
+        });
+        let in_the_way = self.server.queue().waiting().min(idle.len());
+        idle.drain(..in_the_way);
+        !idle.is_empty()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.server.queue().unregister(&self.reclaim);
+    }
+}
+
+/// A place in a worker's line, until it is dropped.
+struct Ticket<'a> {
+    pool: &'a Pool,
+    ticket: u64,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        let mut waiters = self.pool.waiters.borrow_mut();
+        if let Ok(at) = waiters.binary_search_by_key(&self.ticket, |waiter| waiter.ticket) {
+            waiters.remove(at);
+        }
+    }
+}
+
+/// A connection that belongs to one exchange.
+#[derive(Debug)]
+pub(super) struct Lease {
+    /// Gone once it is finished.
+    connection: Option<Connection>,
+    pool: Rc<Pool>,
+}
+
+impl Lease {
+    fn new(connection: Connection, pool: &Rc<Pool>) -> Self {
+        Self {
+            connection: Some(connection),
+            pool: pool.clone(),
+        }
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// `None` only after the lease has ended.
+    pub(super) fn connection(&mut self) -> Option<&mut Connection> {
+        self.connection.as_mut()
+    }
+
+    /// Whether the connection has carried a request before this exchange.
+    pub(super) fn is_reused(&self) -> bool {
+        self.connection.as_ref().is_some_and(Connection::is_reused)
+    }
+
+    /// The exchange is complete: the connection may carry another one, unless its peer has closed it.
+    pub(super) fn finish(mut self) {
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        connection.mark_reused();
+        if connection.is_ready() {
+            self.pool.give_back(connection);
+        } else if !connection.is_closed() {
+            // The response overtook the content of its own request.
+            let pool = self.pool.clone();
+            spawn_local(async move {
+                match connection.settle(pool.limits.body_timeout).await {
+                    Ok(()) => pool.give_back(connection),
+                    Err(_stalled_or_closed) => connection.abort(),
+                }
+            });
+        }
+    }
+
+    /// The exchange went over into another protocol: whoever holds its socket now closes it.
+    pub(super) fn release(mut self) {
+        self.connection = None;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.abort();
+        }
+    }
+}
+
+/// Counts a connection from before it is opened until its socket is closed, and holds its part of the cap.
+#[derive(Debug)]
+pub(super) struct Open {
+    _slot: OwnedSemaphorePermit,
+    of_worker: Arc<AtomicUsize>,
+    counters: Arc<Counters>,
+}
+
+impl Open {
+    fn new(
+        slot: OwnedSemaphorePermit,
+        of_worker: Arc<AtomicUsize>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        of_worker.fetch_add(1, Ordering::Relaxed);
+        counters.upstream_connections.add(1);
+        Self {
+            _slot: slot,
+            of_worker,
+            counters,
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.of_worker.fetch_sub(1, Ordering::Relaxed);
+        self.counters.upstream_connections.sub(1);
+    }
+}

@@ -1,0 +1,194 @@
+//! The content that goes upstream. A streamed body remembers how far it got: one that has begun cannot be sent
+//! again, and the deadline of the response does not run while the content is still on its way.
+
+use std::cell::{Cell, RefCell};
+use std::error::Error as StdError;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use tokio::time::Instant;
+
+use super::deadline;
+use crate::error::{Error, ErrorKind};
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+type BoxBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
+
+/// The content of a request that goes upstream.
+#[derive(Debug)]
+pub enum RequestBody {
+    Empty,
+    /// All of it, in memory: may be sent as often as need be.
+    Full(Bytes),
+    /// As it comes from the client: may be sent once.
+    Stream(RequestStream),
+}
+
+impl RequestBody {
+    /// A second copy for another attempt; `None` when some of the content is gone already.
+    pub(super) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Empty => Some(Self::Empty),
+            Self::Full(content) => Some(Self::Full(content.clone())),
+            Self::Stream(stream) => stream
+                .0
+                .is_untouched()
+                .then(|| Self::Stream(RequestStream(stream.0.clone()))),
+        }
+    }
+
+    /// Follows a streamed body on its way; `None` for the others, which go out at once.
+    pub(super) fn upload(&self) -> Option<Upload> {
+        match self {
+            Self::Stream(stream) => Some(Upload(stream.0.clone())),
+            Self::Empty | Self::Full(_) => None,
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(content) if content.is_empty() => Poll::Ready(None),
+            Self::Full(content) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(content))))),
+            Self::Stream(stream) => stream.0.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(content) => content.is_empty(),
+            Self::Stream(stream) => stream.0.body.borrow().is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(content) => SizeHint::with_exact(content.len() as u64),
+            Self::Stream(stream) => stream.0.body.borrow().size_hint(),
+        }
+    }
+}
+
+/// Content that is passed on while it arrives, trailers included.
+#[derive(Debug)]
+pub struct RequestStream(Rc<Streaming>);
+
+impl RequestStream {
+    /// An error of `body` that is not an [`Error`] itself is reported as [`ErrorKind::ClientGone`].
+    pub fn new<B>(body: B) -> Self
+    where
+        B: Body<Data = Bytes> + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(Rc::new(Streaming {
+            body: RefCell::new(Box::pin(body.map_err(Into::into))),
+            turn: Cell::new(Turn::Unasked),
+            begun: Cell::new(false),
+            failure: RefCell::new(None),
+        }))
+    }
+
+    /// Asks later how far this stream got.
+    pub fn upload(&self) -> Upload {
+        Upload(self.0.clone())
+    }
+}
+
+/// How far a streamed request body got.
+#[derive(Clone, Debug)]
+pub struct Upload(Rc<Streaming>);
+
+impl Upload {
+    /// Whether nothing has been taken from the stream yet.
+    pub fn is_untouched(&self) -> bool {
+        self.0.is_untouched()
+    }
+
+    /// Why the stream broke off, if it did.
+    pub(super) fn failure(&self) -> Option<Error> {
+        self.0.failure.borrow().as_ref().map(Error::share)
+    }
+
+    pub(super) fn turn(&self) -> Turn {
+        self.0.turn.get()
+    }
+}
+
+/// Whose move it is while content is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The upstream has not asked for content yet.
+    Unasked,
+    /// The upstream would take more; the client has to send it.
+    Client,
+    /// The upstream has had the latest content since then: it has to take it, or to answer.
+    Upstream(Instant),
+}
+
+struct Streaming {
+    body: RefCell<BoxBody>,
+    turn: Cell<Turn>,
+    /// Whether a frame was handed over.
+    begun: Cell<bool>,
+    failure: RefCell<Option<Error>>,
+}
+
+impl Streaming {
+    // Asking for the first frame makes the client send it (`100 (Continue)`), but takes nothing away.
+    fn is_untouched(&self) -> bool {
+        !self.begun.get() && self.failure.borrow().is_none()
+    }
+
+    fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let polled = self.body.borrow_mut().as_mut().poll_frame(cx);
+        self.turn.set(match &polled {
+            Poll::Pending => Turn::Client,
+            Poll::Ready(_) => Turn::Upstream(deadline::timer_now()),
+        });
+        polled.map(|frame| {
+            let frame = frame?;
+            Some(match frame {
+                Ok(frame) => {
+                    self.begun.set(true);
+                    Ok(frame)
+                }
+                Err(error) => {
+                    let error = client_failure(error);
+                    *self.failure.borrow_mut() = Some(error.share());
+                    Err(error)
+                }
+            })
+        })
+    }
+}
+
+impl fmt::Debug for Streaming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streaming")
+            .field("turn", &self.turn.get())
+            .field("begun", &self.begun.get())
+            .finish_non_exhaustive()
+    }
+}
+
+fn client_failure(error: BoxError) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => *error,
+        Err(error) => Error::downstream(ErrorKind::ClientGone).because(error),
+    }
+}

@@ -1,0 +1,188 @@
+//! Where a server's name leads. The system's resolver tells no lifetime, so an answer is asked for again after a fixed
+//! while; when that fails, the addresses known before are still used.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::deadline;
+
+/// How long an answer is believed.
+const LIFETIME: Duration = Duration::from_secs(30);
+
+/// The addresses of one server, shared by all workers.
+#[derive(Debug)]
+pub(super) struct Resolver {
+    host: Box<str>,
+    port: u16,
+    /// Set when `host` is an address itself.
+    literal: Option<SocketAddr>,
+    latest: Mutex<Option<Answer>>,
+}
+
+#[derive(Clone, Debug)]
+struct Answer {
+    addresses: Arc<[SocketAddr]>,
+    believed_until: Instant,
+}
+
+impl Resolver {
+    /// `host` may be a name or an address, an IPv6 address with or without its brackets.
+    pub(super) fn new(host: &str, port: u16) -> Self {
+        let host = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(host);
+        Self {
+            host: host.into(),
+            port,
+            literal: host
+                .parse::<IpAddr>()
+                .ok()
+                .map(|address| SocketAddr::new(address, port)),
+            latest: Mutex::new(None),
+        }
+    }
+
+    /// The host as certificates name it: without brackets.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// All addresses of the server, in the order in which they should be tried; at least one.
+    pub(super) async fn addresses(&self) -> io::Result<Arc<[SocketAddr]>> {
+        if let Some(address) = self.literal {
+            return Ok(Arc::new([address]));
+        }
+        let known = match self.believed() {
+            Ok(addresses) => return Ok(addresses),
+            Err(outdated) => outdated,
+        };
+        match self.ask().await {
+            Ok(addresses) => {
+                self.remember(addresses.clone());
+                Ok(addresses)
+            }
+            Err(error) => known.ok_or(error),
+        }
+    }
+
+    /// To be called when no address answered: the next connection asks again.
+    pub(super) fn doubt(&self) {
+        if let Some(answer) = &mut *self.lock() {
+            answer.believed_until = deadline::timer_now();
+        }
+    }
+
+    /// The current answer, or else the outdated one. Of those who find it outdated only the first asks again; the
+    /// others go on with what is known meanwhile.
+    fn believed(&self) -> Result<Arc<[SocketAddr]>, Option<Arc<[SocketAddr]>>> {
+        let now = deadline::timer_now();
+        let mut latest = self.lock();
+        let Some(answer) = &mut *latest else {
+            return Err(None);
+        };
+        if now < answer.believed_until {
+            return Ok(answer.addresses.clone());
+        }
+        answer.believed_until = deadline::far(now, LIFETIME);
+        Err(Some(answer.addresses.clone()))
+    }
+
+    async fn ask(&self) -> io::Result<Arc<[SocketAddr]>> {
+        let found: Vec<_> = tokio::net::lookup_host((&*self.host, self.port))
+            .await?
+            .collect();
+        if found.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "no address"));
+        }
+        Ok(interleave(&found).into())
+    }
+
+    fn remember(&self, addresses: Arc<[SocketAddr]>) {
+        *self.lock() = Some(Answer {
+            addresses,
+            believed_until: deadline::far(deadline::timer_now(), LIFETIME),
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Answer>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// RFC 8305 §4: the families take turns, beginning with that of the resolver's first choice, so that a family without a
+/// route costs one attempt.
+fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut seen = Vec::with_capacity(found.len());
+    for address in found {
+        if !seen.contains(address) {
+            seen.push(*address);
+        }
+    }
+    let first_is_v6 = seen.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = seen
+        .iter()
+        .copied()
+        .partition(|address: &SocketAddr| address.is_ipv6() == first_is_v6);
+    let mut turns = Vec::with_capacity(seen.len());
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    while turns.len() < seen.len() {
+        turns.extend(first.next());
+        turns.extend(second.next());
+    }
+    turns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns_in_the_resolvers_order() {
+        let table: [(&[&str], &[&str]); 4] = [
+            (&["10.0.0.1:80"], &["10.0.0.1:80"]),
+            (
+                &["[::1]:80", "[::2]:80", "10.0.0.1:80", "10.0.0.2:80"],
+                &["[::1]:80", "10.0.0.1:80", "[::2]:80", "10.0.0.2:80"],
+            ),
+            (
+                &["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "[::1]:80"],
+                &["10.0.0.1:80", "[::1]:80", "10.0.0.2:80", "10.0.0.3:80"],
+            ),
+            (&["10.0.0.1:80", "10.0.0.1:80"], &["10.0.0.1:80"]),
+        ];
+        for (found, expected) in table {
+            let parse = |list: &[&str]| -> Vec<SocketAddr> {
+                list.iter().filter_map(|text| text.parse().ok()).collect()
+            };
+            assert_eq!(interleave(&parse(found)), parse(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_needs_no_resolver_and_loses_its_brackets() {
+        let resolver = Resolver::new("[::1]", 8080);
+        assert_eq!(resolver.host(), "::1");
+        let addresses = resolver.addresses().await.expect("a literal");
+        assert_eq!(*addresses, ["[::1]:8080".parse().expect("an address")]);
+    }
+
+    #[tokio::test]
+    async fn an_outdated_answer_is_asked_for_once_and_kept_until_a_better_one_comes() {
+        let resolver = Resolver::new("name.invalid", 80);
+        let known: Arc<[SocketAddr]> = Arc::new(["10.0.0.1:80".parse().expect("an address")]);
+        resolver.remember(known.clone());
+        assert_eq!(resolver.believed(), Ok(known.clone()));
+        resolver.doubt();
+        assert_eq!(
+            resolver.believed(),
+            Err(Some(known.clone())),
+            "the first asks"
+        );
+        assert_eq!(resolver.believed(), Ok(known), "the others do not");
+    }
+}

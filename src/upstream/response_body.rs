@@ -1,0 +1,205 @@
+//! The content that comes from upstream, read from its connection as it is asked for.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::fault;
+use super::pool::Lease;
+use super::request_body::Upload;
+use super::server::Server;
+use crate::error::{Error, ErrorKind};
+
+/// How the end of a response's content is known (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no content: HEAD, 204, 304, or a length of zero.
+    Empty,
+    /// Content-Length, in bytes.
+    Length(u64),
+    Chunked,
+    /// Content ends when the connection does: a broken connection and a complete response can look alike.
+    Close,
+}
+
+/// The content of a response. Its connection goes back to the worker's pool when the end has been read, and is closed
+/// when this is dropped before.
+#[derive(Debug)]
+pub struct UpstreamBody {
+    incoming: Incoming,
+    framing: Framing,
+    /// Bytes read so far.
+    received: u64,
+    progress: Progress,
+    server: Arc<Server>,
+}
+
+#[derive(Debug)]
+enum Progress {
+    Reading(Reading),
+    Complete,
+    Failed,
+}
+
+#[derive(Debug)]
+struct Reading {
+    lease: Lease,
+    /// Whether the connection may carry another exchange after this one.
+    keep: bool,
+    /// Whether the stall deadline runs: only while the upstream is what is waited for.
+    armed: bool,
+    upload: Option<Upload>,
+}
+
+impl UpstreamBody {
+    pub(super) fn new(
+        incoming: Incoming,
+        framing: Framing,
+        lease: Lease,
+        keep: bool,
+        upload: Option<Upload>,
+    ) -> Self {
+        let mut body = Self {
+            framing,
+            received: 0,
+            server: lease.pool().server().clone(),
+            progress: Progress::Reading(Reading {
+                lease,
+                keep,
+                armed: false,
+                upload,
+            }),
+            incoming,
+        };
+        if framing == Framing::Empty {
+            body.complete();
+        }
+        body
+    }
+
+    /// The content of a response after which the connection speaks another protocol.
+    pub(super) fn upgraded(incoming: Incoming, lease: Lease) -> Self {
+        let server = lease.pool().server().clone();
+        lease.release();
+        Self {
+            incoming,
+            framing: Framing::Empty,
+            received: 0,
+            progress: Progress::Complete,
+            server,
+        }
+    }
+
+    /// The server that answered.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Content read so far, in bytes.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether all content has been read, up to an end that the message itself states. Never for [`Framing::Close`]:
+    /// there only a clean end of the connection stands for the message's.
+    pub fn end_verified(&self) -> bool {
+        matches!(self.progress, Progress::Complete) && self.framing != Framing::Close
+    }
+
+    fn complete(&mut self) {
+        if let Progress::Reading(reading) =
+            std::mem::replace(&mut self.progress, Progress::Complete)
+            && reading.keep
+        {
+            reading.lease.finish();
+        }
+    }
+
+    fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Progress::Reading(reading) = std::mem::replace(&mut self.progress, Progress::Failed)
+        {
+            reading.lease.pool().counters().upstream_errors.inc();
+        }
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        let Progress::Reading(reading) = &mut this.progress else {
+            return Poll::Ready(None);
+        };
+        match Pin::new(&mut this.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                reading.armed = false;
+                if let Some(data) = frame.data_ref() {
+                    this.received += data.len() as u64;
+                    let counters = reading.lease.pool().counters();
+                    counters.bytes_received.add(data.len() as u64);
+                }
+                // The connection need not wait until somebody asks for a frame that will not come.
+                if this.incoming.is_end_stream() || frame.is_trailers() {
+                    this.complete();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let error = fault::within_body(error, reading.upload.as_ref());
+                this.fail(error)
+            }
+            Poll::Ready(None) => {
+                this.complete();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                ready!(reading.poll_stalled(cx));
+                this.fail(Error::upstream(ErrorKind::ResponseBodyTimeout))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.progress, Progress::Complete)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.progress, self.framing) {
+            (Progress::Complete, _) | (_, Framing::Empty) => SizeHint::with_exact(0),
+            (_, Framing::Length(length)) => {
+                SizeHint::with_exact(length.saturating_sub(self.received))
+            }
+            (_, Framing::Chunked | Framing::Close) => SizeHint::default(),
+        }
+    }
+}
+
+impl Reading {
+    /// Ready when nothing has come for as long as the configuration allows.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timeout = self.lease.pool().limits().body_timeout;
+        let Some(connection) = self.lease.connection() else {
+            return Poll::Pending;
+        };
+        let deadline = connection.deadline();
+        if !self.armed {
+            deadline.arm(timeout);
+            self.armed = true;
+        }
+        deadline.poll_passed(cx)
+    }
+}

@@ -1,0 +1,181 @@
+//! One server of the API: where it is, and what all workers share about it.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::HeaderValue;
+use rustls::ClientConfig;
+use tokio::sync::{Notify, Semaphore};
+
+use super::resolve::Resolver;
+use super::tls::Tls;
+use crate::config::{Endpoint, ServerUrl, Upstream};
+use crate::error::Error;
+
+/// A server of the API.
+#[derive(Debug)]
+pub struct Server {
+    url: ServerUrl,
+    authority: HeaderValue,
+    authority_text: Box<str>,
+    route: Route,
+    /// One permit a connection that may be open, over all workers.
+    slots: Arc<Semaphore>,
+    queue: Queue,
+}
+
+/// How a server is reached.
+#[derive(Debug)]
+pub(super) enum Route {
+    Tcp(Resolver),
+    Tls(Resolver, Tls),
+    Unix(Box<Path>),
+}
+
+impl Server {
+    /// `tls` is there when any server of the upstream speaks TLS.
+    pub(super) fn new(
+        url: &ServerUrl,
+        upstream: &Upstream,
+        tls: Option<&Arc<ClientConfig>>,
+    ) -> Result<Self, Error> {
+        let authority_text = url.endpoint.authority();
+        let authority = HeaderValue::from_str(&authority_text).map_err(|error| {
+            Error::internal()
+                .detail(format!("{url}: its host cannot stand in a Host field"))
+                .because(error)
+        })?;
+        let route = match (&url.endpoint, tls) {
+            (Endpoint::Https { host, port }, Some(tls)) => {
+                let resolver = Resolver::new(host, *port);
+                let name = upstream.tls_name.as_deref().unwrap_or(resolver.host());
+                let tls = Tls::new(tls.clone(), name)?;
+                Route::Tls(resolver, tls)
+            }
+            (Endpoint::Https { .. }, None) => return Err(Error::internal()),
+            (Endpoint::Http { host, port }, _) => Route::Tcp(Resolver::new(host, *port)),
+            (Endpoint::Unix(path), _) => Route::Unix(path.as_path().into()),
+        };
+        Ok(Self {
+            url: url.clone(),
+            authority,
+            authority_text: authority_text.into(),
+            route,
+            slots: Arc::new(Semaphore::new(
+                upstream.max_connections.clamp(1, Semaphore::MAX_PERMITS),
+            )),
+            queue: Queue::default(),
+        })
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.url.endpoint.is_tls() {
+            "https"
+        } else {
+            "http"
+        }
+    }
+
+    /// Host, and port unless it is the scheme's default: what Host says under `HostPolicy::Upstream`, and so what
+    /// Location and Content-Location in this server's responses refer to.
+    pub fn authority(&self) -> &str {
+        &self.authority_text
+    }
+
+    /// What stands before the path of each request: empty, or `/…` without a slash at its end.
+    pub fn base_path(&self) -> &str {
+        &self.url.base_path
+    }
+
+    pub fn url(&self) -> &ServerUrl {
+        &self.url
+    }
+
+    pub(super) fn host_value(&self) -> HeaderValue {
+        self.authority.clone()
+    }
+
+    pub(super) fn route(&self) -> &Route {
+        &self.route
+    }
+
+    pub(super) fn slots(&self) -> &Arc<Semaphore> {
+        &self.slots
+    }
+
+    pub(super) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+}
+
+/// Who waits for a connection to a server. The order is the semaphore's; here is what the holders of connections must
+/// know to make room.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: AtomicUsize,
+    /// Those of `waiting` whose worker has no connection at all that could be handed to them.
+    starving: AtomicUsize,
+    /// Called when somebody begins to wait: each worker's pool then gives up idle connections.
+    pools: Mutex<Vec<Arc<Notify>>>,
+}
+
+impl Queue {
+    /// Takes a place, unless `limit` wait already.
+    pub(super) fn enter(&self, limit: usize, starving: bool) -> Option<Place<'_>> {
+        self.waiting
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |waiting| {
+                (waiting < limit).then_some(waiting + 1)
+            })
+            .ok()?;
+        if starving {
+            self.starving.fetch_add(1, Ordering::AcqRel);
+        }
+        for pool in &*self.pools.lock().unwrap_or_else(PoisonError::into_inner) {
+            pool.notify_one();
+        }
+        Some(Place {
+            queue: self,
+            starving,
+        })
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+
+    pub(super) fn starving(&self) -> usize {
+        self.starving.load(Ordering::Acquire)
+    }
+
+    pub(super) fn register(&self, pool: Arc<Notify>) {
+        self.pools
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(pool);
+    }
+
+    pub(super) fn unregister(&self, pool: &Arc<Notify>) {
+        self.pools
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|other| !Arc::ptr_eq(other, pool));
+    }
+}
+
+/// A place in a server's queue, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    queue: &'a Queue,
+    starving: bool,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.queue.waiting.fetch_sub(1, Ordering::AcqRel);
+        if self.starving {
+            self.queue.starving.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}

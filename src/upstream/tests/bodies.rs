@@ -1,0 +1,304 @@
+//! Content that comes from upstream: where it ends, who says so, and how it breaks off.
+
+use super::*;
+use crate::upstream::Framing;
+
+/// What the origin sends, and what became of the content: how many bytes came, how it was framed, whether its end
+/// counts as verified, and the failure if there was one.
+struct Outcome {
+    content: Vec<u8>,
+    framing: Framing,
+    verified: bool,
+    trailers: bool,
+    failure: Option<ErrorKind>,
+}
+
+async fn read_all(response: Response<UpstreamBody>) -> Outcome {
+    let mut body = response.into_body();
+    let mut outcome = Outcome {
+        content: Vec::new(),
+        framing: body.framing(),
+        verified: false,
+        trailers: false,
+        failure: None,
+    };
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => match frame.into_data() {
+                Ok(data) => outcome.content.extend_from_slice(&data),
+                Err(_trailers) => outcome.trailers = true,
+            },
+            Err(error) => outcome.failure = Some(error.kind()),
+        }
+    }
+    assert_eq!(body.received(), outcome.content.len() as u64);
+    outcome.verified = body.end_verified();
+    outcome
+}
+
+async fn outcome(bytes: &str, reset: bool) -> Outcome {
+    let origin = Origin::start().await;
+    let worker = worker(&origin, |_| {});
+    let script = async {
+        let mut peer = origin.accept().await;
+        peer.head().await;
+        peer.send(bytes).await;
+        if reset { peer.reset() } else { drop(peer) }
+    };
+    let (_, response) = tokio::join!(script, worker.get("/"));
+    read_all(response.expect("a head")).await
+}
+
+#[test]
+fn an_end_is_verified_only_where_the_message_states_it() {
+    use ErrorKind::{ResponseIncomplete, ResponseProtocol};
+    use Framing::{Chunked, Close, Empty, Length};
+    let table = [
+        (
+            "Content-Length: 4\r\n\r\nbook",
+            Length(4),
+            "book",
+            true,
+            None,
+        ),
+        (
+            "Content-Length: 5\r\n\r\nbook",
+            Length(5),
+            "book",
+            false,
+            Some(ResponseIncomplete),
+        ),
+        ("Content-Length: 0\r\n\r\n", Empty, "", true, None),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n4\r\nbook\r\n0\r\n\r\n",
+            Chunked,
+            "book",
+            true,
+            None,
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n4\r\nbook\r\n0\r\n",
+            Chunked,
+            "book",
+            false,
+            Some(ResponseIncomplete),
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n4\r\nbook\r\n",
+            Chunked,
+            "book",
+            false,
+            Some(ResponseIncomplete),
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n9\r\nbook",
+            Chunked,
+            "book",
+            false,
+            Some(ResponseIncomplete),
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n4\r\nbook\r\nzz\r\n",
+            Chunked,
+            "book",
+            false,
+            Some(ResponseProtocol),
+        ),
+        ("\r\nbook", Close, "book", false, None),
+        ("Connection: close\r\n\r\n", Close, "", false, None),
+    ];
+    run(async {
+        for (bytes, framing, content, verified, failure) in table {
+            let outcome = outcome(&format!("HTTP/1.1 200 OK\r\n{bytes}"), false).await;
+            assert_eq!(outcome.framing, framing, "{bytes}");
+            assert_eq!(outcome.content, content.as_bytes(), "{bytes}");
+            assert_eq!(outcome.verified, verified, "{bytes}");
+            assert_eq!(outcome.failure, failure, "{bytes}");
+        }
+    });
+}
+
+#[test]
+fn an_http_1_0_response_ends_with_its_connection() {
+    run(async {
+        let outcome = outcome("HTTP/1.0 200 OK\r\n\r\nbook", false).await;
+        assert_eq!((outcome.framing, outcome.verified), (Framing::Close, false));
+        assert_eq!(outcome.content, b"book");
+    });
+}
+
+#[test]
+fn a_reset_within_content_is_an_incomplete_response() {
+    run(async {
+        for fields in [
+            "Content-Length: 9\r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "",
+        ] {
+            let origin = Origin::start().await;
+            let worker = worker(&origin, |_| {});
+            let script = async {
+                let mut peer = origin.accept().await;
+                peer.head().await;
+                peer.send(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).await;
+                peer
+            };
+            let (peer, response) = tokio::join!(script, worker.get("/"));
+            peer.reset();
+            let outcome = read_all(response.expect("a head")).await;
+            assert_eq!(
+                outcome.failure,
+                Some(ErrorKind::ResponseIncomplete),
+                "{fields}"
+            );
+            assert!(!outcome.verified);
+            assert_eq!(worker.counters.upstream_errors.value(), 1);
+        }
+    });
+}
+
+#[test]
+fn trailers_come_through_and_are_the_end() {
+    run(async {
+        let bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n\
+                     2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n";
+        let outcome = outcome(bytes, false).await;
+        assert!(outcome.trailers && outcome.verified);
+    });
+}
+
+#[test]
+fn responses_without_content_free_their_connection_at_once() {
+    let table = [
+        (Method::HEAD, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"),
+        (
+            Method::HEAD,
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ),
+        (Method::GET, "HTTP/1.1 204 No Content\r\n\r\n"),
+        (
+            Method::GET,
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n",
+        ),
+        (Method::GET, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ];
+    run(async {
+        for (method, bytes) in table {
+            let origin = Origin::start().await;
+            let worker = worker(&origin, |config| config.max_connections = 1);
+            let script = async {
+                let mut peer = origin.accept().await;
+                for _ in 0..2 {
+                    peer.head().await;
+                    peer.send(bytes).await;
+                }
+                peer
+            };
+            let exchanges = async {
+                let ask = || request(method.clone(), "/", RequestBody::Empty);
+                let first = worker.send(ask()).await.expect("a response");
+                let second = worker.send(ask()).await.expect("a response");
+                // The first body still lives: it holds nothing.
+                assert!(http_body::Body::is_end_stream(first.body()), "{bytes}");
+                assert!(second.body().end_verified(), "{bytes}");
+            };
+            tokio::join!(script, exchanges);
+        }
+    });
+}
+
+#[test]
+fn the_length_that_is_left_is_told() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |_| {});
+        let script = async {
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nbo")
+                .await;
+            peer
+        };
+        let (mut peer, response) = tokio::join!(script, worker.get("/"));
+        let mut body = response.expect("a head").into_body();
+        assert_eq!(http_body::Body::size_hint(&body).exact(), Some(6));
+        let mut left = 6;
+        while left > 4 {
+            let frame = body.frame().await.expect("a frame").expect("no failure");
+            left -= frame.into_data().expect("data").len() as u64;
+        }
+        assert_eq!(http_body::Body::size_hint(&body).exact(), Some(4));
+        peer.send("oks!").await;
+        while let Some(frame) = body.frame().await {
+            frame.expect("no failure");
+        }
+        assert!(body.end_verified());
+        assert_eq!(worker.counters.bytes_received.value(), 6);
+    });
+}
+
+#[test]
+fn a_body_that_is_dropped_early_closes_its_connection() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |_| {});
+        let script = async {
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nboo")
+                .await;
+            peer
+        };
+        let (mut peer, response) = tokio::join!(script, worker.get("/"));
+        drop(response.expect("a head"));
+        peer.closed().await;
+        assert_eq!(worker.counters.upstream_connections.value(), 0);
+    });
+}
+
+#[test]
+fn a_stalled_body_ends_at_its_deadline_and_a_slow_one_does_not() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |config| {
+            config.body_timeout = Duration::from_millis(150);
+        });
+        let script = async {
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+                .await;
+            // Longer in all than the deadline, which is for each wait.
+            for _ in 0..8 {
+                tokio::time::sleep(Duration::from_millis(40)).await;
+                peer.send("b").await;
+            }
+            peer.closed().await;
+        };
+        let exchange = async { read_all(worker.get("/").await.expect("a head")).await };
+        let (_, outcome) = tokio::join!(script, exchange);
+        assert_eq!(outcome.content, b"bbbbbbbb");
+        assert_eq!(outcome.failure, Some(ErrorKind::ResponseBodyTimeout));
+    });
+}
+
+#[test]
+fn a_reader_that_takes_its_time_is_no_stall() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |config| {
+            config.body_timeout = Duration::from_millis(30);
+        });
+        let script = async {
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbook")
+                .await;
+            peer
+        };
+        let (_peer, response) = tokio::join!(script, worker.get("/"));
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        let outcome = read_all(response.expect("a head")).await;
+        assert_eq!((outcome.failure, outcome.verified), (None, true));
+    });
+}

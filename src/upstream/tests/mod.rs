@@ -1,0 +1,114 @@
+//! The whole of the upstream side against origins that are scripted byte by byte, on a runtime like a worker's.
+
+mod bodies;
+mod faults;
+mod heads;
+mod origin;
+mod queue;
+mod reuse;
+mod tls;
+mod uploads;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::BodyExt as _;
+
+use self::origin::{Origin, Peer};
+use super::{Outgoing, RequestBody, UpstreamBody, UpstreamShared, Upstreams};
+use crate::clock::{Clock, ManualClock};
+use crate::config::{ServerUrl, Upstream};
+use crate::error::{Error, ErrorKind};
+use crate::semantics::time::Timestamp;
+use crate::telemetry::counters::Counters;
+
+/// Long enough for anything that works, on any machine.
+const HANG: Duration = Duration::from_secs(20);
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())
+        .expect("a runtime");
+    runtime.block_on(async {
+        tokio::time::timeout(HANG, test)
+            .await
+            .expect("the test hangs");
+    });
+}
+
+/// A worker in front of an origin.
+struct Worker {
+    upstreams: Upstreams,
+    counters: Arc<Counters>,
+    time: ManualClock,
+}
+
+impl Worker {
+    fn new(config: &Upstream) -> Self {
+        Self::of(UpstreamShared::new(config).expect("a valid upstream"))
+    }
+
+    fn of(shared: Arc<UpstreamShared>) -> Self {
+        let (clock, time) = Clock::manual(Timestamp::from_secs(1_700_000_000));
+        let counters = Arc::new(Counters::default());
+        Self {
+            upstreams: Upstreams::new(shared, clock, counters.clone()),
+            counters,
+            time,
+        }
+    }
+
+    async fn get(&self, path: &str) -> Result<Response<UpstreamBody>, Error> {
+        self.send(get(path)).await
+    }
+
+    async fn send(&self, request: Request<RequestBody>) -> Result<Response<UpstreamBody>, Error> {
+        let idempotent = matches!(
+            *request.method(),
+            Method::GET | Method::HEAD | Method::PUT | Method::DELETE
+        );
+        self.upstreams
+            .send(Outgoing {
+                request,
+                idempotent,
+                hash: None,
+            })
+            .await
+    }
+}
+
+/// A worker in front of `origin`, with what `change` changes of the defaults.
+fn worker(origin: &Origin, change: impl FnOnce(&mut Upstream)) -> Worker {
+    let mut config = config(vec![origin.url()]);
+    change(&mut config);
+    Worker::new(&config)
+}
+
+fn config(servers: Vec<ServerUrl>) -> Upstream {
+    Upstream::in_front_of(servers)
+}
+
+fn get(path: &str) -> Request<RequestBody> {
+    request(Method::GET, path, RequestBody::Empty)
+}
+
+fn request(method: Method, path: &str, body: RequestBody) -> Request<RequestBody> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "books.example")
+        .body(body)
+        .expect("a valid request")
+}
+
+async fn read(response: Response<UpstreamBody>) -> Result<Bytes, Error> {
+    Ok(response.into_body().collect().await?.to_bytes())
+}
+
+fn kind<T>(result: Result<T, Error>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
+}

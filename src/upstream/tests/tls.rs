@@ -1,0 +1,244 @@
+//! TLS and Unix sockets.
+
+use std::path::Path;
+
+use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::*;
+use crate::config::Endpoint;
+
+/// An authority of our own, and a certificate that it gave to `name`.
+struct Authority {
+    pem: String,
+    server: Arc<ServerConfig>,
+}
+
+impl Authority {
+    fn for_name(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key"))
+            .expect("a certificate");
+        let key = KeyPair::generate().expect("a key");
+        let certificate = CertificateParams::new(vec![name.to_owned()])
+            .expect("parameters")
+            .signed_by(&key, &issuer)
+            .expect("a certificate");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::try_from(key.serialize_der()).expect("a key"),
+            )
+            .expect("a configuration");
+        server.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self {
+            pem: issuer.pem(),
+            server: Arc::new(server),
+        }
+    }
+
+    async fn accept(&self, origin: &Origin) -> std::io::Result<Peer<TlsStream<TcpStream>>> {
+        let stream = origin.accept().await.into_stream();
+        let stream = TlsAcceptor::from(self.server.clone())
+            .accept(stream)
+            .await?;
+        Ok(Peer::new(stream))
+    }
+}
+
+/// A worker that trusts what `pem` holds.
+fn trusting(origin: &Origin, pem: &str, change: impl FnOnce(&mut Upstream)) -> Worker {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), pem).expect("a file");
+    let mut server = origin.url();
+    server.endpoint = Endpoint::Https {
+        host: "localhost".to_owned(),
+        port: origin.port(),
+    };
+    let mut config = config(vec![server]);
+    config.ca_file = Some(file.path().to_owned());
+    change(&mut config);
+    Worker::new(&config)
+}
+
+#[test]
+fn a_server_whose_certificate_is_trusted_answers() {
+    run(async {
+        let origin = Origin::start().await;
+        let authority = Authority::for_name("localhost");
+        let worker = trusting(&origin, &authority.pem, |_| {});
+        let script = async {
+            let mut peer = authority.accept(&origin).await.expect("a handshake");
+            peer.answer("one").await;
+            peer.answer("two").await
+        };
+        let exchanges = async {
+            read(worker.get("/").await?).await?;
+            read(worker.get("/").await?).await
+        };
+        let (_, last) = tokio::join!(script, exchanges);
+        assert_eq!(last.expect("content"), "two");
+        assert_eq!(worker.counters.upstream_connects.value(), 1);
+    });
+}
+
+#[test]
+fn the_certificate_may_be_for_the_configured_name() {
+    run(async {
+        let origin = Origin::start().await;
+        let authority = Authority::for_name("api.internal");
+        let worker = trusting(&origin, &authority.pem, |config| {
+            config.tls_name = Some("api.internal".to_owned());
+        });
+        let script = async {
+            let mut peer = authority.accept(&origin).await.expect("a handshake");
+            peer.answer("ok").await
+        };
+        let (_, response) = tokio::join!(script, worker.get("/"));
+        assert!(response.is_ok());
+    });
+}
+
+#[test]
+fn a_certificate_of_another_name_or_authority_is_not_accepted() {
+    run(async {
+        let trusted = Authority::for_name("localhost");
+        let table = [
+            Authority::for_name("localhost"),
+            Authority::for_name("elsewhere.example"),
+        ];
+        for (at, presented) in table.iter().enumerate() {
+            let origin = Origin::start().await;
+            let trusted = if at == 0 { &trusted } else { presented };
+            let worker = trusting(&origin, &trusted.pem, |_| {});
+            let (_, response) = tokio::join!(presented.accept(&origin), worker.get("/"));
+            let error = response.expect_err("a wrong certificate");
+            assert_eq!(error.kind(), ErrorKind::TlsCertificate);
+            assert!(error.explanation().contains("not accepted: "), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_server_that_speaks_no_tls_is_a_protocol_error_and_a_silent_one_times_out() {
+    run(async {
+        let authority = Authority::for_name("localhost");
+        for (bytes, expected) in [
+            ("HTTP/1.1 400 Bad Request\r\n\r\n", ErrorKind::TlsProtocol),
+            ("", ErrorKind::TlsTimeout),
+        ] {
+            let origin = Origin::start().await;
+            let worker = trusting(&origin, &authority.pem, |config| {
+                config.tls_timeout = Duration::from_millis(100);
+            });
+            let script = async {
+                let mut peer = origin.accept().await;
+                peer.send(bytes).await;
+                peer.closed().await;
+            };
+            let (_, response) = tokio::join!(script, worker.get("/"));
+            assert_eq!(kind(response), Some(expected), "{bytes}");
+        }
+    });
+}
+
+#[test]
+fn a_close_delimited_body_without_close_notify_is_incomplete() {
+    run(async {
+        let origin = Origin::start().await;
+        let authority = Authority::for_name("localhost");
+        let worker = trusting(&origin, &authority.pem, |_| {});
+        let script = async {
+            let mut peer = authority.accept(&origin).await.expect("a handshake");
+            peer.head().await;
+            peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf a bo")
+                .await;
+        };
+        let exchange = async { read(worker.get("/").await?).await };
+        let (_, content) = tokio::join!(script, exchange);
+        assert_eq!(kind(content), Some(ErrorKind::ResponseIncomplete));
+    });
+}
+
+#[test]
+fn a_ca_file_that_cannot_be_used_is_told_to_the_operator() {
+    run(async {
+        let origin = Origin::start().await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (name, content, complaint) in [
+            ("missing.pem", None, "cannot be read"),
+            ("empty.pem", Some(""), "holds no certificate"),
+            (
+                "garbage.pem",
+                Some(garbage),
+                "holds what is not a certificate",
+            ),
+        ] {
+            let file = directory.path().join(name);
+            if let Some(content) = content {
+                std::fs::write(&file, content).expect("a file");
+            }
+            let mut server = origin.url();
+            server.endpoint = Endpoint::Https {
+                host: "localhost".to_owned(),
+                port: origin.port(),
+            };
+            let mut config = config(vec![server]);
+            config.ca_file = Some(file);
+            let error = UpstreamShared::new(&config).expect_err("a bad file");
+            assert!(error.explanation().contains(name), "{error}");
+            assert!(error.explanation().contains(complaint), "{error}");
+        }
+    });
+}
+
+fn over_unix(path: &Path) -> Worker {
+    Worker::new(&config(vec![ServerUrl {
+        endpoint: Endpoint::Unix(path.to_owned()),
+        base_path: "/api".to_owned(),
+    }]))
+}
+
+#[test]
+fn a_unix_socket_is_a_server_like_any_other() {
+    run(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("api.sock");
+        let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
+        let worker = over_unix(&path);
+        let script = async {
+            let mut peer = Peer::new(listener.accept().await.expect("a connection").0);
+            peer.answer("one").await;
+            peer.answer("two").await
+        };
+        let exchanges = async {
+            read(worker.get("/").await?).await?;
+            read(worker.get("/books").await?).await
+        };
+        let (head, last) = tokio::join!(script, exchanges);
+        assert!(head.starts_with("GET /api/books HTTP/1.1\r\n"), "{head}");
+        assert_eq!(last.expect("content"), "two");
+    });
+}
+
+#[test]
+fn a_unix_socket_that_is_not_there_refuses() {
+    run(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let worker = over_unix(&directory.path().join("missing.sock"));
+        assert_eq!(
+            kind(worker.get("/").await),
+            Some(ErrorKind::ConnectionRefused)
+        );
+    });
+}

@@ -1,0 +1,349 @@
+//! Content that goes upstream while it arrives.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::error::Side;
+use crate::upstream::RequestStream;
+
+/// A body whose frames come from a channel; with a length, if one was declared.
+struct Fed {
+    frames: mpsc::UnboundedReceiver<Fallible>,
+    length: Option<u64>,
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Fallible = Result<Frame<Bytes>, BoxError>;
+type Feed = mpsc::UnboundedSender<Fallible>;
+
+impl Body for Fed {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Fallible>> {
+        self.frames.poll_recv(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+fn feed(length: Option<u64>) -> (Feed, RequestStream) {
+    let (sender, frames) = mpsc::unbounded_channel();
+    (sender, RequestStream::new(Fed { frames, length }))
+}
+
+fn data(text: &'static str) -> Fallible {
+    Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+}
+
+#[test]
+fn content_of_unknown_length_goes_out_chunked_even_with_get() {
+    run(async {
+        for method in [Method::POST, Method::GET] {
+            let origin = Origin::start().await;
+            let worker = worker(&origin, |_| {});
+            let (feed, stream) = feed(None);
+            let script = async {
+                let mut peer = origin.accept().await;
+                let head = peer.head().await;
+                assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
+                feed.send(data("book")).expect("a reader");
+                assert_eq!(peer.content(9).await, b"4\r\nbook\r\n");
+                drop(feed);
+                assert_eq!(peer.content(5).await, b"0\r\n\r\n");
+                peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
+                peer
+            };
+            let upload = worker.send(request(method, "/", RequestBody::Stream(stream)));
+            let (_peer, response) = tokio::join!(script, upload);
+            assert_eq!(response.expect("a response").status(), 204);
+        }
+    });
+}
+
+#[test]
+fn content_of_known_length_goes_out_with_it() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |_| {});
+        let (feed, stream) = feed(Some(4));
+        feed.send(data("book")).expect("a reader");
+        drop(feed);
+        let script = async {
+            let mut peer = origin.accept().await;
+            let head = peer.head().await;
+            assert!(head.contains("content-length: 4\r\n"), "{head}");
+            assert_eq!(peer.content(4).await, b"book");
+            peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
+            peer
+        };
+        let upload = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
+        let (_peer, response) = tokio::join!(script, upload);
+        assert!(response.is_ok());
+    });
+}
+
+#[test]
+fn trailers_that_were_announced_are_passed_on() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |_| {});
+        let (feed, stream) = feed(None);
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", "7".parse().expect("a value"));
+        feed.send(data("book")).expect("a reader");
+        feed.send(Ok(Frame::trailers(trailers))).expect("a reader");
+        let mut request = request(Method::POST, "/", RequestBody::Stream(stream));
+        request
+            .headers_mut()
+            .insert("trailer", "x-sum".parse().expect("a value"));
+        let script = async {
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            assert_eq!(
+                peer.content(24).await,
+                b"4\r\nbook\r\n0\r\nx-sum: 7\r\n\r\n"
+            );
+            peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
+            peer
+        };
+        let (_peer, response) = tokio::join!(script, worker.send(request));
+        assert!(response.is_ok());
+    });
+}
+
+#[test]
+fn an_upload_in_progress_outlives_the_response_deadline() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |config| {
+            config.response_timeout = Duration::from_millis(100);
+        });
+        let (feed, stream) = feed(None);
+        let script = async {
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            // Slower in all than the deadline, and once slower between two pieces.
+            for pause in [60, 60, 60, 220, 60] {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                feed.send(data("book")).expect("a reader");
+                assert_eq!(peer.content(9).await, b"4\r\nbook\r\n");
+            }
+            drop(feed);
+            assert_eq!(peer.content(5).await, b"0\r\n\r\n");
+            peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
+            peer
+        };
+        let upload = worker.send(request(Method::POST, "/", RequestBody::Stream(stream)));
+        let (_peer, response) = tokio::join!(script, upload);
+        assert_eq!(response.expect("a response").status(), 204);
+    });
+}
+
+#[test]
+fn the_response_deadline_runs_once_the_upload_has_ended() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |config| {
+            config.response_timeout = Duration::from_millis(100);
+        });
+        let (feed, stream) = feed(None);
+        let script = async {
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            feed.send(data("book")).expect("a reader");
+            drop(feed);
+            assert_eq!(peer.content(14).await, b"4\r\nbook\r\n0\r\n\r\n");
+            peer.closed().await;
+        };
+        let upload = worker.send(request(Method::POST, "/", RequestBody::Stream(stream)));
+        let (_, response) = tokio::join!(script, upload);
+        assert_eq!(kind(response), Some(ErrorKind::ResponseTimeout));
+    });
+}
+
+#[test]
+fn an_origin_that_takes_no_content_is_not_waited_for() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |config| {
+            config.response_timeout = Duration::from_millis(100);
+        });
+        // More than all buffers between the two hold.
+        let content = RequestBody::Full(Bytes::from(vec![b'x'; 32 << 20]));
+        let script = async {
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            peer
+        };
+        let upload = worker.send(request(Method::POST, "/", content));
+        let (_peer, response) = tokio::join!(script, upload);
+        assert_eq!(kind(response), Some(ErrorKind::ResponseTimeout));
+    });
+}
+
+#[test]
+fn a_client_that_breaks_off_is_to_blame_itself() {
+    run(async {
+        for end in [Some(Err("broken off".into())), None] {
+            let origin = Origin::start().await;
+            let worker = worker(&origin, |_| {});
+            let (feed, stream) = feed(Some(9));
+            feed.send(data("book")).expect("a reader");
+            let script = async {
+                let mut peer = origin.accept().await;
+                peer.head().await;
+                assert_eq!(peer.content(4).await, b"book");
+                match end {
+                    Some(end) => feed.send(end).expect("a reader"),
+                    None => drop(feed),
+                }
+                peer.closed().await;
+            };
+            let upload = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
+            let (_, response) = tokio::join!(script, upload);
+            let error = response.expect_err("half an upload");
+            assert_eq!(
+                (error.kind(), error.side()),
+                (ErrorKind::ClientGone, Side::Downstream)
+            );
+            assert_eq!(worker.counters.upstream_errors.value(), 0);
+        }
+    });
+}
+
+#[test]
+fn an_error_of_our_own_within_content_keeps_its_kind() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |_| {});
+        let (feed, stream) = feed(None);
+        let too_large = Error::downstream(ErrorKind::ContentTooLarge);
+        feed.send(Err(too_large.into())).expect("a reader");
+        let script = async { origin.accept().await.closed().await };
+        let upload = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
+        let (_, response) = tokio::join!(script, upload);
+        assert_eq!(kind(response), Some(ErrorKind::ContentTooLarge));
+    });
+}
+
+/// A worker with one idle connection, whose peer will close it when the next request's head has come.
+async fn dying(origin: &Origin) -> (Worker, Peer<tokio::net::TcpStream>) {
+    let worker = worker(origin, |_| {});
+    let script = async {
+        let mut peer = origin.accept().await;
+        peer.answer("first").await;
+        peer
+    };
+    let (peer, response) = tokio::join!(script, worker.get("/"));
+    read(response.expect("a response")).await.expect("content");
+    (worker, peer)
+}
+
+#[test]
+fn a_stream_that_has_not_begun_is_sent_again() {
+    run(async {
+        let origin = Origin::start().await;
+        let (worker, mut peer) = dying(&origin).await;
+        let (feed, stream) = feed(None);
+        let upload = stream.upload();
+        let script = async {
+            peer.head().await;
+            assert!(upload.is_untouched());
+            drop(peer);
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            feed.send(data("book")).expect("a reader");
+            drop(feed);
+            assert_eq!(peer.content(14).await, b"4\r\nbook\r\n0\r\n\r\n");
+            peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
+            peer
+        };
+        let sent = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
+        let (_peer, response) = tokio::join!(script, sent);
+        assert_eq!(response.expect("a response").status(), 204);
+        assert!(!upload.is_untouched());
+    });
+}
+
+#[test]
+fn a_stream_that_has_begun_is_not() {
+    run(async {
+        let origin = Origin::start().await;
+        let (worker, mut peer) = dying(&origin).await;
+        let (feed, stream) = feed(None);
+        feed.send(data("book")).expect("a reader");
+        let script = async {
+            peer.head().await;
+            peer.content(9).await;
+            drop(peer);
+        };
+        let sent = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
+        let (_, response) = tokio::join!(script, sent);
+        assert_eq!(kind(response), Some(ErrorKind::ConnectionTerminated));
+        assert!(!origin.is_called().await);
+    });
+}
+
+#[test]
+fn a_response_may_overtake_the_content_which_is_then_sent_to_its_end() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |_| {});
+        let (feed, stream) = feed(None);
+        let mut peer = {
+            let script = async {
+                let mut peer = origin.accept().await;
+                peer.head().await;
+                peer.send("HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok")
+                    .await;
+                peer
+            };
+            let sent = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
+            let (peer, response) = tokio::join!(script, sent);
+            assert_eq!(
+                read(response.expect("a response")).await.expect("content"),
+                "ok"
+            );
+            peer
+        };
+        feed.send(data("book")).expect("a reader");
+        drop(feed);
+        assert_eq!(peer.content(14).await, b"4\r\nbook\r\n0\r\n\r\n");
+        let (_, response) = tokio::join!(peer.answer("again"), worker.get("/"));
+        assert_eq!(
+            read(response.expect("a response")).await.expect("content"),
+            "again"
+        );
+        assert_eq!(worker.counters.upstream_connects.value(), 1);
+    });
+}
+
+#[test]
+fn an_overtaken_upload_that_stalls_is_closed() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |config| {
+            config.body_timeout = Duration::from_millis(50);
+        });
+        let (_feed, stream) = feed(None);
+        let script = async {
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            peer.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                .await;
+            peer.closed().await;
+        };
+        let sent = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
+        let (_, response) = tokio::join!(script, sent);
+        assert_eq!(response.expect("a response").status(), 403);
+    });
+}

@@ -1,0 +1,103 @@
+//! TLS to the API: which certificates are trusted, for which name.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::config;
+use crate::error::{Error, ErrorKind};
+
+/// Makes the one client configuration that all TLS servers of an upstream share: sessions are resumed across workers.
+pub(super) fn client_config(config: &config::Upstream) -> Result<Arc<ClientConfig>, Error> {
+    let roots = match &config.ca_file {
+        Some(file) => roots_from(file)?,
+        None => RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        },
+    };
+    // The provider is named, so that no other crate's choice of features can make it ambiguous.
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::internal().because(error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn roots_from(file: &Path) -> Result<RootCertStore, Error> {
+    let refuse = |what: &str| {
+        Error::internal().detail(format!("upstream.ca_file {}: {what}", file.display()))
+    };
+    let pem = std::fs::read(file).map_err(|error| refuse("cannot be read").because(error))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        certificate
+            .map_err(|error| error.to_string())
+            .and_then(|der| roots.add(der).map_err(|error| error.to_string()))
+            .map_err(|error| refuse("holds what is not a certificate").because(error))?;
+    }
+    if roots.is_empty() {
+        return Err(refuse("holds no certificate in PEM form"));
+    }
+    Ok(roots)
+}
+
+/// One server's TLS: the shared configuration, and the name that its certificate must be for.
+pub(super) struct Tls {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl Tls {
+    pub(super) fn new(config: Arc<ClientConfig>, name: &str) -> Result<Self, Error> {
+        let name = ServerName::try_from(name.to_owned()).map_err(|error| {
+            Error::internal()
+                .detail(format!("{name:?} is no name that a certificate can be for"))
+                .because(error)
+        })?;
+        Ok(Self {
+            connector: TlsConnector::from(config),
+            name,
+        })
+    }
+
+    pub(super) async fn handshake(&self, socket: TcpStream) -> Result<TlsStream<TcpStream>, Error> {
+        self.connector
+            .connect(self.name.clone(), socket)
+            .await
+            .map_err(handshake_failure)
+    }
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+fn handshake_failure(error: io::Error) -> Error {
+    let reason = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let failure = match reason {
+        Some(rustls::Error::InvalidCertificate(reason)) => {
+            Error::upstream(ErrorKind::TlsCertificate).detail(format!(
+                "the upstream's certificate was not accepted: {reason}"
+            ))
+        }
+        Some(rustls::Error::NoCertificatesPresented) => Error::upstream(ErrorKind::TlsCertificate),
+        _ => Error::upstream(ErrorKind::TlsProtocol),
+    };
+    failure.because(error)
+}

@@ -1,0 +1,159 @@
+//! The socket below a connection. It holds what must last exactly as long as the socket is open, and notes what the
+//! deadlines and retries ask: when something was last written, and whether anything came back.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+
+use super::deadline;
+use super::pool::Open;
+
+/// The kinds of sockets that lead to a server.
+#[derive(Debug)]
+pub(super) enum Transport {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    Unix(UnixStream),
+}
+
+/// What has passed over a socket; read by the exchange, written by the task that drives the connection.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    start: Instant,
+    /// Milliseconds from `start` to the latest write.
+    written: AtomicU64,
+    /// Whether anything has been read since the latest request began.
+    answered: AtomicBool,
+}
+
+impl Traffic {
+    fn new() -> Self {
+        Self {
+            start: deadline::timer_now(),
+            written: AtomicU64::new(0),
+            answered: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn begin_request(&self) {
+        self.answered.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn last_written(&self) -> Instant {
+        deadline::far(
+            self.start,
+            Duration::from_millis(self.written.load(Ordering::Relaxed)),
+        )
+    }
+
+    fn note_read(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    fn note_write(&self) {
+        let millis = deadline::timer_now()
+            .saturating_duration_since(self.start)
+            .as_millis();
+        self.written
+            .store(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// An open socket, counted as long as it lives, whoever holds it.
+#[derive(Debug)]
+pub(super) struct Wire {
+    transport: Transport,
+    traffic: Arc<Traffic>,
+    _open: Open,
+}
+
+impl Wire {
+    pub(super) fn new(transport: Transport, open: Open) -> Self {
+        Self {
+            transport,
+            traffic: Arc::new(Traffic::new()),
+            _open: open,
+        }
+    }
+
+    pub(super) fn traffic(&self) -> Arc<Traffic> {
+        self.traffic.clone()
+    }
+}
+
+/// Calls one method of whatever socket there is.
+macro_rules! on_transport {
+    ($wire:expr, $socket:ident => $call:expr) => {
+        match &mut $wire.transport {
+            Transport::Tcp($socket) => $call,
+            Transport::Tls($socket) => $call,
+            Transport::Unix($socket) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(on_transport!(self, socket => Pin::new(socket).poll_read(cx, buf)))?;
+        if buf.filled().len() > before {
+            self.traffic.note_read();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(on_transport!(self, socket => Pin::new(socket).poll_write(cx, buf)))?;
+        self.traffic.note_write();
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written =
+            ready!(on_transport!(self, socket => Pin::new(socket).poll_write_vectored(cx, bufs)))?;
+        self.traffic.note_write();
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.transport {
+            Transport::Tcp(socket) => socket.is_write_vectored(),
+            Transport::Tls(socket) => socket.is_write_vectored(),
+            Transport::Unix(socket) => socket.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_transport!(self, socket => Pin::new(socket).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_transport!(self, socket => Pin::new(socket).poll_shutdown(cx))
+    }
+}

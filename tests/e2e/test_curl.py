@@ -1,0 +1,102 @@
+"""What curl shows: HTTP/2, ranges, codings, conditions, trailers."""
+
+import gzip
+import http.server
+import subprocess
+import threading
+
+import pytest
+
+
+def curl(*args):
+    """Status, fields by lower-case name (the last of each), content."""
+    command = ["curl", "-s", "-S", "-D", "/dev/stderr", "--max-time", "20", *args]
+    run = subprocess.run(command, capture_output=True, check=True)
+    head = [line for line in run.stderr.decode().splitlines() if line.strip()]
+    fields = (line.partition(":") for line in head if ":" in line)
+    return head[0].split()[1], {name.lower(): value.strip() for name, _, value in fields}, run.stdout
+
+
+class Coded(http.server.BaseHTTPRequestHandler):
+    """A list that comes compressed to whom it may, and then with a trailer for whom it is sent in chunks."""
+
+    protocol_version = "HTTP/1.1"
+    content = b'{"books": "' + b"1984 " * 400 + b'"}'
+
+    def do_GET(self):
+        coded = "gzip" in self.headers.get("Accept-Encoding", "")
+        octets = gzip.compress(self.content) if coded else self.content
+        self.send_response(200)
+        self.send_header("Cache-Control", "max-age=60")
+        self.send_header("Vary", "Accept-Encoding")
+        self.send_header("Content-Type", "application/json")
+        if coded:
+            self.send_header("Content-Encoding", "gzip")
+        if self.path == "/trailers":
+            self.send_header("Transfer-Encoding", "chunked")
+            self.send_header("Trailer", "X-Books")
+            self.end_headers()
+            self.wfile.write(b"%x\r\n%b\r\n0\r\nX-Books: 2\r\n\r\n" % (len(octets), octets))
+        else:
+            self.send_header("Content-Length", str(len(octets)))
+            self.end_headers()
+            self.wfile.write(octets)
+
+    def log_message(self, format, *args):
+        """Silent."""
+
+
+@pytest.fixture
+def coded_api():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Coded)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_http2_by_prior_knowledge_shares_what_is_stored(flask_api, gateway):
+    url = gateway(flask_api.url).url + "/books/123"
+    _, _, content = curl(url)
+    run = subprocess.run(
+        ["curl", "-s", "--http2-prior-knowledge", "-w", "\n%{http_version} %header{cache-status}", url],
+        capture_output=True,
+        check=True,
+    )
+    got, _, account = run.stdout.rpartition(b"\n")
+    assert got == content
+    assert account.startswith(b"2 ") and b"; hit" in account
+
+
+def test_ranges_are_served_from_the_store(flask_api, gateway):
+    url = gateway(flask_api.url).url + "/books/123"
+    _, _, whole = curl(url)
+    for wanted, part in [("0-8", whole[:9]), ("5-", whole[5:]), ("-5", whole[-5:])]:
+        status, fields, content = curl("-r", wanted, url)
+        assert (status, content) == ("206", part)
+        assert fields["content-range"].endswith(f"/{len(whole)}")
+    status, fields, _ = curl("-r", "9999-", url)
+    assert (status, fields["content-range"]) == ("416", f"bytes */{len(whole)}")
+
+
+def test_compressed_and_plain_are_variants_of_one_resource(coded_api, gateway):
+    url = gateway(coded_api).url + "/books"
+    assert curl("--compressed", url)[2] == Coded.content
+    status, fields, content = curl("--compressed", url)
+    assert content == Coded.content and fields["content-encoding"] == "gzip" and "; hit" in fields["cache-status"]
+    _, fields, content = curl(url)
+    assert content == Coded.content and "content-encoding" not in fields
+    assert "fwd=vary-miss" in fields["cache-status"]
+
+
+def test_a_condition_that_curl_saved_gives_304(fastapi_api, gateway, tmp_path):
+    url = gateway(fastapi_api.url).url + "/books/123"
+    curl("--etag-save", str(tmp_path / "etag"), url)
+    status, fields, content = curl("--etag-compare", str(tmp_path / "etag"), url)
+    assert (status, content) == ("304", b"") and "; hit" in fields["cache-status"]
+
+
+def test_trailers_pass_to_whom_asks_for_them(coded_api, gateway):
+    url = gateway(coded_api).url + "/trailers"
+    _, fields, content = curl("-H", "TE: trailers", url)
+    assert fields.get("x-books") == "2" and content == Coded.content
