@@ -46,6 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "proxy",
             "semantics",
+            "server",
             "telemetry",
         ],
     ),

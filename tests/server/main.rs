@@ -1,6 +1,7 @@
 //! The door, seen from outside: a toy service behind real sockets, and clients that write raw bytes.
 
 mod abort;
+mod admin;
 mod deadlines;
 mod drain;
 mod harness;
