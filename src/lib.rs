@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod error;
+pub mod instance;
 pub mod proxy;
 pub mod semantics;
 pub mod server;

@@ -1,14 +1,15 @@
-//! `bookend run`: the gateway itself.
+//! `bookend run`: the gateway itself, until SIGTERM or SIGINT; SIGHUP has it read its configuration again.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, environment, tell};
+use super::{Exit, environment, signal, tell};
 use crate::clock::Clock;
 use crate::config::{AdminAddr, Config, ListenAddr, Overrides, ServerUrl, Source};
-use crate::proxy::{Gateway, Worker};
-use crate::server::Server;
+use crate::instance::{Error, Instance};
+use crate::proxy::Gateway;
+use crate::server::Outcome;
 
 /// The file that is read when no other is named.
 const DEFAULT_FILE: &str = "config.toml";
@@ -36,7 +37,7 @@ pub struct Arguments {
 pub fn main(arguments: &Arguments) -> Exit {
     let source = arguments.source();
     match source.load(&environment) {
-        Ok(config) => serve(config),
+        Ok(config) => serve(&source, config),
         Err(mistakes) => {
             tell(&mistakes);
             if arguments.is_default_missing() {
@@ -49,12 +50,12 @@ pub fn main(arguments: &Arguments) -> Exit {
     }
 }
 
-fn serve(config: Config) -> Exit {
+fn serve(source: &Source, config: Config) -> Exit {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
-    match start(config) {
-        Ok(()) => Exit::Success,
+    match serve_until_end(source, config) {
+        Ok(_) => Exit::Success,
         Err(error) => {
             tracing::error!(%error, "cannot run");
             Exit::Failure
@@ -62,32 +63,37 @@ fn serve(config: Config) -> Exit {
     }
 }
 
-fn start(config: Config) -> Result<(), Box<dyn std::error::Error>> {
-    let clock = Clock::system();
-    let server = Server::bind(&config.server)?;
-    let gateway = Gateway::new(config, server.workers(), clock.clone())?;
-    let metrics = gateway.metrics().clone();
-    server.run(
-        clock,
-        &metrics,
-        move |index| Worker::new(gateway.clone(), index),
-        stop(),
-    )?;
-    Ok(())
+fn serve_until_end(source: &Source, config: Config) -> Result<Outcome, Error> {
+    let instance = Instance::bind(config.clone(), Clock::system())?;
+    let gateway = instance.gateway().clone();
+    let reloads = signal::at_each_hangup(move || reload(source, &config, &gateway));
+    instance.run(async {
+        tokio::select! {
+            () = signal::end() => {}
+            () = reloads => {}
+        }
+    })
 }
 
-/// Done when the process is told to end.
-async fn stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return std::future::pending().await;
+/// Puts what `source` says now in force; a configuration with mistakes changes nothing. `started` is what the gateway
+/// was started with.
+fn reload(source: &Source, started: &Config, gateway: &Gateway) {
+    let config = match source.load(&environment) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            for mistake in &mistakes {
+                tracing::error!("{mistake}");
+            }
+            tracing::error!(mistakes = mistakes.len(), "configuration not reloaded");
+            return;
+        }
     };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+    for what in started.bound_changes(&config) {
+        tracing::warn!("{what} has changed, and takes effect when the gateway is started again");
+    }
+    match gateway.reload(config) {
+        Ok(()) => tracing::info!("configuration reloaded"),
+        Err(error) => tracing::error!(%error, "configuration not reloaded"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The configuration: what the operator wrote, checked as a whole and turned into plain data that never changes.
 
 pub mod admin;
+pub mod balance;
 pub mod cache;
 #[cfg(test)]
 mod documented;
@@ -21,6 +22,7 @@ mod walk;
 use std::sync::Arc;
 
 pub use self::admin::Admin;
+pub use self::balance::{Balance, Ejection, Health, Retries};
 pub use self::cache::Cache;
 pub use self::env::Lookup;
 pub use self::load::{AdminAddr, Overrides, Source};

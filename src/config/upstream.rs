@@ -9,6 +9,7 @@ use http::Uri;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
+use super::balance::{BALANCES, Balance, Ejection, Health, Retries};
 use super::value::{count, one_of, parsed, path, size, some_list, timeout};
 use super::walk::{Section, Value};
 
@@ -42,6 +43,11 @@ pub struct Upstream {
     pub ca_file: Option<PathBuf>,
     /// The name that certificates must be for; `None` means the host of the server's URL.
     pub tls_name: Option<String>,
+    /// How a server is chosen where there are several.
+    pub balance: Balance,
+    pub retries: Retries,
+    pub ejection: Ejection,
+    pub health: Health,
 }
 
 impl Upstream {
@@ -62,6 +68,10 @@ impl Upstream {
             max_head: 64 << 10,
             ca_file: None,
             tls_name: None,
+            balance: Balance::default(),
+            retries: Retries::default(),
+            ejection: Ejection::default(),
+            health: Health::default(),
         }
     }
 
@@ -82,6 +92,11 @@ impl Upstream {
         );
         section.set("max_idle", &mut upstream.max_idle, count(0..=1_000_000));
         section.set("queue_timeout", &mut upstream.queue_timeout, timeout);
+        section.set(
+            "max_waiting",
+            &mut upstream.max_waiting,
+            count(0..=1_000_000),
+        );
         // hyper's HTTP/1 buffer cannot be smaller than 8 KiB.
         section.set("max_head", &mut upstream.max_head, size(8 << 10..=16 << 20));
         section.set("ca_file", &mut upstream.ca_file, |value| {
@@ -90,6 +105,10 @@ impl Upstream {
         section.set("tls_name", &mut upstream.tls_name, |value| {
             Some(Some(tls_name(value)?))
         });
+        section.set("balance", &mut upstream.balance, one_of(&BALANCES));
+        upstream.retries = section.section("retries", Retries::read);
+        upstream.ejection = section.section("ejection", Ejection::read);
+        upstream.health = section.section("health", Health::read);
         upstream
     }
 }

@@ -1,9 +1,7 @@
 //! Cache groups (RFC 9875): which responses belong together, and which of them a write makes invalid.
 
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName};
 use sfv::{BareItem, FieldType, List, ListEntry, Parser};
-
-use super::invalidation::is_safe;
 
 /// At most this many groups of a response count; the RFC asks for at least 32.
 const MOST_GROUPS: usize = 128;
@@ -19,12 +17,10 @@ pub fn memberships(response: &HeaderMap) -> Vec<Box<str>> {
     strings(response, &CACHE_GROUPS)
 }
 
-/// The groups of the target's origin that the response to a request with `method` invalidates (§3), sorted, each
-/// once; none for a safe method. Invalidating them does not spread to other groups of their members (§2.2.1).
-pub fn invalidated(method: &Method, response: &HeaderMap) -> Vec<Box<str>> {
-    if is_safe(method) {
-        return Vec::new();
-    }
+/// The groups of the target's origin that the response to an unsafe request invalidates (§3), sorted, each once. Not
+/// to be asked for the response to a safe one: there the field is ignored. Invalidating a group does not spread to
+/// other groups of its members (§2.2.1).
+pub fn invalidated(response: &HeaderMap) -> Vec<Box<str>> {
     strings(response, &CACHE_GROUP_INVALIDATION)
 }
 
@@ -115,19 +111,12 @@ mod tests {
     }
 
     #[test]
-    fn only_an_unsafe_request_invalidates_groups() {
+    fn a_write_names_the_groups_it_invalidates() {
         let mut response = HeaderMap::new();
         let value = r#""eurovision-results", "australia""#;
         response.insert(CACHE_GROUP_INVALIDATION, value.parse().unwrap());
-        for method in ["GET", "HEAD", "QUERY", "OPTIONS"] {
-            let method = Method::from_bytes(method.as_bytes()).unwrap();
-            assert!(invalidated(&method, &response).is_empty(), "{method}");
-        }
-        for method in ["POST", "PATCH", "FOO"] {
-            let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let found = invalidated(&method, &response);
-            assert_eq!(found, ["australia".into(), "eurovision-results".into()]);
-        }
+        let found = invalidated(&response);
+        assert_eq!(found, ["australia".into(), "eurovision-results".into()]);
         assert!(memberships(&response).is_empty());
     }
 }

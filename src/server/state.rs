@@ -6,16 +6,36 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use http::StatusCode;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::deadline::{Deadlines, Overdue, Phase, Situation};
 
-/// The worker's coarse clock, and its order to drain.
+/// What a worker tells all its connections, and hears from them.
 #[derive(Debug, Default)]
 pub(super) struct Beat {
-    /// Milliseconds; moved by each tick.
+    /// The coarse clock, in milliseconds; moved by each tick.
     pub now: Cell<u64>,
-    pub draining: Cell<bool>,
+    draining: Cell<bool>,
+    drain_begins: Notify,
+    /// Accepted connections that wait for another's place.
+    pub waiting: Cell<usize>,
+    /// Some connection has become dispensable while others wait.
+    pub spare: Notify,
+}
+
+impl Beat {
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.drain_begins.notify_waiters();
+    }
+
+    /// Done when the worker drains.
+    pub async fn draining(&self) {
+        while !self.draining.get() {
+            self.drain_begins.notified().await;
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +51,7 @@ pub(super) enum Protocol {
 pub(super) enum Verdict {
     Carry,
     Overdue(Overdue),
-    /// It is idle, and its place is needed.
+    /// It is idle or about to end, and its place is needed.
     Evicted,
     /// The drain deadline has passed.
     Cut,
@@ -138,6 +158,9 @@ impl State {
     fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.since.set(self.now());
+        if self.beat.waiting.get() > 0 && self.dispensable().is_some() {
+            self.beat.spare.notify_one();
+        }
     }
 
     pub fn protocol(&self) -> Protocol {
@@ -222,7 +245,10 @@ impl State {
     /// Whether the wait for the client's end is over.
     pub fn is_linger_over(&self) -> bool {
         self.client.get() == Client::Ended
-            || self.verdict.get() == Verdict::Overdue(Overdue::Linger)
+            || matches!(
+                self.verdict.get(),
+                Verdict::Overdue(Overdue::Linger) | Verdict::Evicted
+            )
     }
 
     /// Whether no response is under way: what HTTP/1 would write now are hyper's own words.
@@ -385,10 +411,15 @@ impl State {
         self.verdict.get()
     }
 
-    /// Since when the connection has been idle, if it is and nothing else has been decided.
-    pub fn idle_since(&self) -> Option<u64> {
-        (self.phase.get() == Phase::Idle && self.verdict.get() == Verdict::Carry)
-            .then(|| self.since.get())
+    /// How dispensable the connection is, least value first; `None` when something depends on it. One whose last byte
+    /// is sent goes before one that may bring another request.
+    pub fn dispensable(&self) -> Option<(bool, u64)> {
+        let idle = match (self.phase.get(), self.protocol.get()) {
+            (Phase::Lingering, Protocol::Http1) => false,
+            (Phase::Idle, _) => true,
+            _ => return None,
+        };
+        (self.verdict.get() == Verdict::Carry).then(|| (idle, self.since.get()))
     }
 
     pub fn orders(&self) -> Orders {

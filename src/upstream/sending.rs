@@ -70,6 +70,11 @@ impl Worker {
             .target
             .aim(&mut request, pool.server(), self.shared.host)
             .map_err(final_failure)?;
+        if !sending.idempotent {
+            // One turn of the runtime, so that connections whose end has arrived are known to be closed: there is no
+            // second chance for this request once it has been written.
+            tokio::task::yield_now().await;
+        }
         let mut want = Want::Any;
         loop {
             let mut lease = match pool.acquire(want).await {

@@ -1,0 +1,141 @@
+//! What of `[upstream]` is about several servers: which of them is asked, which are left out, and who is asked instead.
+
+use std::time::Duration;
+
+use super::value::{count, duration, timeout};
+use super::walk::{Section, Value};
+
+/// How one of several servers is chosen for a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// One after another.
+    #[default]
+    RoundRobin,
+    /// Of two taken at random, the one with fewer requests in flight.
+    LeastRequests,
+    /// The same server for the same key, as long as it is there.
+    Hash,
+}
+
+pub(super) const BALANCES: [(&str, Balance); 3] = [
+    ("round-robin", Balance::RoundRobin),
+    ("least-requests", Balance::LeastRequests),
+    ("hash", Balance::Hash),
+];
+
+/// `[upstream.retries]`: requests that may be sent again are tried on other servers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retries {
+    /// On how many other servers.
+    pub max: usize,
+    /// Retries in percent of requests: beyond, failures are passed on, so that retries never make an overload worse.
+    pub budget: u32,
+    /// Retries a second and worker that are allowed whatever the budget says.
+    pub min_per_second: u32,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            max: 2,
+            budget: 20,
+            min_per_second: 10,
+        }
+    }
+}
+
+impl Retries {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let mut retries = Self::default();
+        section.set("max", &mut retries.max, count(0..=16));
+        section.set("budget", &mut retries.budget, count(0..=100));
+        let floor = &mut retries.min_per_second;
+        section.set("min_per_second", floor, count(0..=1_000_000));
+        retries
+    }
+}
+
+/// `[upstream.ejection]`: a server that fails several times in a row is left out for a while.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ejection {
+    /// Failures in a row that eject a server; 0 never does.
+    pub failures: u32,
+    /// How long the first ejection lasts; each further one in a row lasts twice as long.
+    pub time: Duration,
+    /// The longest that any ejection lasts, and any `Retry-After` of a server's is heeded.
+    pub max_time: Duration,
+    /// How long a server that has come back gets less than its share.
+    pub slow_return: Duration,
+}
+
+impl Default for Ejection {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            time: Duration::from_secs(5),
+            max_time: Duration::from_secs(60),
+            slow_return: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Ejection {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let mut ejection = Self::default();
+        section.set("failures", &mut ejection.failures, count(0..=1_000_000));
+        section.set("time", &mut ejection.time, timeout);
+        section.set("max_time", &mut ejection.max_time, timeout);
+        let slow = &mut ejection.slow_return;
+        section.set("slow_return", slow, duration(Duration::ZERO..=HOUR));
+        ejection
+    }
+}
+
+/// `[upstream.health]`: each server is asked by itself whether it is well.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Health {
+    /// What is asked for, under the server's base path; an answer below 400 means well. `None` turns the checks off.
+    pub path: Option<String>,
+    /// From one check to the next.
+    pub interval: Duration,
+    /// For a whole check.
+    pub timeout: Duration,
+    /// Checks in a row that must fail before a server is left out.
+    pub unhealthy: u32,
+    /// Checks in a row that must succeed before it is back.
+    pub healthy: u32,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            path: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            unhealthy: 3,
+            healthy: 2,
+        }
+    }
+}
+
+impl Health {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let mut health = Self::default();
+        section.set("path", &mut health.path, |value| Some(Some(target(value)?)));
+        section.set("interval", &mut health.interval, timeout);
+        section.set("timeout", &mut health.timeout, timeout);
+        section.set("unhealthy", &mut health.unhealthy, count(1..=1_000));
+        section.set("healthy", &mut health.healthy, count(1..=1_000));
+        health
+    }
+}
+
+fn target(value: Value<'_>) -> Option<String> {
+    let path = value.text("a path such as \"/healthz\"")?;
+    if path.starts_with('/') && path.parse::<http::uri::PathAndQuery>().is_ok() {
+        Some(path.into_owned())
+    } else {
+        value.refuse_text("is not a path, such as \"/healthz\"")
+    }
+}
