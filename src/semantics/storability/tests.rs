@@ -328,6 +328,37 @@ fn private_responses_are_not_stored_but_private_fields_only_left_out() {
 }
 
 #[test]
+fn targeted_directives_decide_about_storing() {
+    let cases: [(&str, &str, Option<NoStoreReason>); 7] = [
+        ("max-age=60", "no-store", None),
+        ("none", "no-store", Some(NoStoreReason::NeverReusable)),
+        ("no-store", "max-age=60", Some(NoStoreReason::NoStore)),
+        (
+            "private, max-age=60",
+            "public",
+            Some(NoStoreReason::Private),
+        ),
+        ("max-age=60", "private", None),
+        (
+            "no-cache, max-age=60",
+            "max-age=60",
+            Some(NoStoreReason::NeverReusable),
+        ),
+        ("max-age=&", "no-store", Some(NoStoreReason::NoStore)),
+    ];
+    for (targeted, general, expected) in cases {
+        let case = Case::response(&[
+            &format!("cdn-cache-control: {targeted}"),
+            &format!("cache-control: {general}"),
+        ]);
+        assert_eq!(case.refusal(), expected, "{targeted} / {general}");
+    }
+    // A field that is not on the list changes nothing.
+    let other = Case::response(&["x-cache-control: no-store", "cache-control: max-age=60"]);
+    assert_eq!(other.refusal(), None);
+}
+
+#[test]
 fn what_varies_on_everything_is_not_stored() {
     for value in ["*", "accept, *", "*, accept"] {
         let case = Case::response(&["cache-control: max-age=60", &format!("vary: {value}")]);
