@@ -2,6 +2,7 @@
 //! the lock of its shard, where the fills in flight for it are known too; so an invalidation and a commit see each
 //! other, whichever comes first.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +16,7 @@ use super::budget::{Budget, Token};
 use super::collapse::{Ask, Fill, Follower};
 use super::index::GroupIndex;
 use super::key::{Key, KeyRef, Keyer, Prehashed};
+use super::search::{SearchRules, base_of};
 use super::stored::{Head, Marker, NotCommitted, Resource, Settled, StoredResponse};
 use crate::clock::Monotonic;
 use crate::semantics::policy::VaryPolicy;
@@ -32,6 +34,7 @@ pub struct Store {
     keyer: Keyer,
     budget: Arc<Budget>,
     groups: Arc<GroupIndex>,
+    search: SearchRules,
     max_variants: usize,
     next_id: AtomicU64,
 }
@@ -88,6 +91,7 @@ impl Store {
             keyer: Keyer::default(),
             budget: Budget::new(memory),
             groups,
+            search: SearchRules::default(),
             max_variants: max_variants.max(1),
             next_id: AtomicU64::new(0),
         }
@@ -158,11 +162,31 @@ impl Store {
     ) -> Result<(), NotCommitted> {
         let mut shard = self.shard(fill.key.hash());
         self.end(&mut shard, fill);
+        self.search
+            .learn(fill.key.as_str(), stored.head.search.as_deref());
+        let home = self.search.canonical(fill.key.as_str());
+        if home == fill.key.as_str() {
+            return self.commit_under(&fill.key, fill, stored, vary);
+        }
+        drop(shard);
+        let home = self.key(&home).to_key();
+        let _shard = self.shard(home.hash());
+        self.commit_under(&home, fill, stored, vary)
+    }
+
+    /// Stores under `key`, whose shard is locked.
+    fn commit_under(
+        &self,
+        key: &Key,
+        fill: &Fill,
+        stored: Arc<StoredResponse>,
+        vary: &VaryPolicy,
+    ) -> Result<(), NotCommitted> {
         if fill.is_doomed() || fill.is_barred(&stored.head.groups) {
             return Err(NotCommitted::Doomed);
         }
-        let current = self.resources.get(&fill.key.as_ref());
-        let mut next = self.copy(&fill.key, current.as_deref());
+        let current = self.resources.get(&key.as_ref());
+        let mut next = self.copy(key, current.as_deref());
         next.variants
             .retain(|old| !selects(&old.head, &fill.ask, vary));
         next.markers
@@ -242,6 +266,34 @@ impl Store {
         fill.settle(settled);
     }
 
+    /// Removes all that is stored for a target URI, and for those that its No-Vary-Search makes the same.
+    pub fn invalidate_target(&self, target: &str) -> bool {
+        if self.search.applies_to(target) {
+            let base = base_of(target);
+            self.doom_fills(|key| base_of(key) == base);
+        }
+        self.invalidate(self.key(&self.search.canonical(target)))
+    }
+
+    /// The target under which responses for `target` are stored.
+    pub fn canonical<'a>(&self, target: &'a str) -> Cow<'a, str> {
+        self.search.canonical(target)
+    }
+
+    /// Fills in flight for the keys that are `covered` are neither stored nor joined any more.
+    fn doom_fills(&self, covered: impl Fn(&str) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.fills.retain(|key, fills| {
+                let covered = covered(key.as_str());
+                if covered {
+                    fills.iter().for_each(|fill| fill.doom());
+                }
+                !covered
+            });
+        }
+    }
+
     /// Removes all that is stored for `key`; fills in flight for it are neither stored nor joined any more. Returns
     /// whether anything was stored.
     pub fn invalidate(&self, key: KeyRef<'_>) -> bool {
@@ -278,16 +330,7 @@ impl Store {
 
     /// Removes every resource whose target URI begins with `prefix`; the empty prefix removes all. Returns how many.
     pub fn invalidate_prefix(&self, prefix: &str) -> usize {
-        for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.fills.retain(|key, fills| {
-                let covered = key.as_str().starts_with(prefix);
-                if covered {
-                    fills.iter().for_each(|fill| fill.doom());
-                }
-                !covered
-            });
-        }
+        self.doom_fills(|key| key.starts_with(prefix));
         let covered = self
             .resources
             .iter()

@@ -4,14 +4,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::header::CONTENT_LENGTH;
+use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::body::{Body, Following};
 use super::deliver::Delivery;
-use super::fill::{FillTask, LeaderNews, NotShared};
+use super::fill::{Arrived, FillTask, LeaderNews, NotShared};
 use super::pass;
 use super::receive::{Class, Facts, Inquiry};
 use super::rescue;
@@ -25,7 +26,7 @@ use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::query::describe;
 use crate::semantics::reuse::{Failure, Reuse, Selection, decide, on_error};
 use crate::semantics::time::DeltaSeconds;
-use crate::upstream::{RequestBody, UpstreamBody};
+use crate::upstream::RequestBody;
 
 /// How often a request looks again before it goes upstream alone: others keep changing what it wants.
 const MAX_ROUNDS: u8 = 4;
@@ -141,6 +142,7 @@ impl Exchange {
 
     fn look_up(&mut self) -> Step {
         self.rounds += 1;
+        self.inquiry.canonicalise(&self.worker.gateway.store);
         self.inquiry.now = self.worker.gateway.clock.now();
         Step::Conclude(self.worker.look_up(&self.inquiry))
     }
@@ -190,10 +192,7 @@ impl Exchange {
             lead: may_share && question.want == Want::Whole,
             vary: &self.inquiry.route.cache.vary,
         };
-        let ask = Ask {
-            headers: self.inquiry.headers().clone(),
-            digest: self.inquiry.digest,
-        };
+        let ask = self.ask_of();
         match store.lead_or_follow(
             self.inquiry.key(store),
             question.resource.as_ref(),
@@ -218,11 +217,27 @@ impl Exchange {
                 return self.fail(&error, Some(question.reason));
             }
         }
+        self.learn(receiver, &question).await
+    }
+
+    async fn learn(
+        &mut self,
+        receiver: oneshot::Receiver<LeaderNews>,
+        question: &Question,
+    ) -> Step {
         let news = receiver
             .await
             .unwrap_or_else(|_| LeaderNews::Failed(Error::internal()));
         self.inquiry.now = self.worker.gateway.clock.now();
-        self.led(news, &question)
+        self.led(news, question)
+    }
+
+    /// What this request would have a fill ask.
+    fn ask_of(&self) -> Ask {
+        Ask {
+            headers: self.inquiry.headers().clone(),
+            digest: self.inquiry.digest,
+        }
     }
 
     fn fill_task(&self, fill: &Arc<Fill>, question: &Question) -> Result<FillTask, Error> {
@@ -268,28 +283,23 @@ impl Exchange {
             }
             LeaderNews::Validated { stored } => {
                 worker.counters.validated.inc();
-                status.forward_status = Some(http::StatusCode::NOT_MODIFIED);
+                status.forward_status = Some(StatusCode::NOT_MODIFIED);
                 status.stored = true;
                 let age = came_aged(&stored.head, &self.inquiry);
                 self.deliver(&stored, age, status)
             }
-            LeaderNews::Unshared { response, why } => self.unshared(response, why, question),
+            LeaderNews::Unshared { arrived, why } => self.unshared(*arrived, why, question),
             LeaderNews::Failed(error) => self.failed(&error, question),
         }
     }
 
-    fn unshared(
-        &mut self,
-        response: Response<UpstreamBody>,
-        why: NotShared,
-        question: &Question,
-    ) -> Step {
+    fn unshared(&mut self, arrived: Arrived, why: NotShared, question: &Question) -> Step {
         // The client wanted a part of something large: let the origin cut it out.
         if why == NotShared::Cause(Unshared::TooLarge) && self.inquiry.facts.any(Facts::SELECTIVE) {
-            return self.ask_for_part(response, question);
+            return self.ask_for_part(arrived, question);
         }
         if why == NotShared::ServerError {
-            let failure = Failure::Status(response.status());
+            let failure = Failure::Status(arrived.status);
             if let Some(step) = self.stand_in(failure, question) {
                 return step;
             }
@@ -299,20 +309,20 @@ impl Exchange {
             NotShared::Cause(cause) => Some(detail_of(cause)),
             NotShared::ServerError => None,
         };
-        self.forwarded(response, question.reason, detail)
+        self.forwarded(arrived, question.reason, detail)
     }
 
     /// The client wanted only a part of something too large to be stored: the origin is to cut it out, now that its
     /// size is known, unless that is what it did.
-    fn ask_for_part(&mut self, response: Response<UpstreamBody>, question: &Question) -> Step {
+    fn ask_for_part(&mut self, arrived: Arrived, question: &Question) -> Step {
         let range = self.inquiry.class == Class::Get && self.inquiry.facts.any(Facts::RANGE);
         if question.want != Want::Whole {
-            return self.forwarded(response, question.reason, question.expected);
+            return self.forwarded(arrived, question.reason, question.expected);
         }
         if !range {
             return Step::Pass(question.reason, Some(detail_of(Unshared::TooLarge)));
         }
-        drop(response);
+        drop(arrived);
         Step::LookUp
     }
 
@@ -420,28 +430,59 @@ impl Exchange {
         }
         self.worker.counters.passes.inc();
         match pass::forward(&self.worker, &mut self.inquiry, self.query.clone()).await {
-            Ok(response) => self.forwarded(response, reason, detail),
+            Ok(arrived) if pass::answers_a_get(&self.inquiry, &arrived) => {
+                self.keep_post(arrived, reason).await
+            }
+            Ok(arrived) => self.forwarded(arrived, reason, detail),
             Err(error) => self.fail(&error, Some(reason)),
         }
     }
 
+    /// A POST's response that is what a GET would bring is stored as such, where the rules allow it.
+    async fn keep_post(&mut self, arrived: Arrived, reason: ForwardReason) -> Step {
+        let store = &self.worker.gateway.store;
+        let key = self.inquiry.key(store);
+        let resource = store.look_up(key);
+        let alone = Sharing {
+            follow: false,
+            lead: false,
+            vary: &self.inquiry.route.cache.vary,
+        };
+        let Role::Lead(fill) = store.lead_or_follow(key, resource.as_ref(), self.ask_of(), alone)
+        else {
+            return self.forwarded(arrived, reason, None);
+        };
+        let mut task = match FillTask::new(&self.worker, &self.inquiry, &fill, RequestBody::Empty) {
+            Ok(task) => task,
+            Err(_) => {
+                store.abandon(&fill);
+                return self.forwarded(arrived, reason, None);
+            }
+        };
+        let (sender, receiver) = oneshot::channel();
+        task.leader = Some(sender);
+        self.worker.spawn(task.adopt(arrived));
+        let question = Question::pass(reason, None);
+        self.learn(receiver, &question).await
+    }
+
     /// Hands a response on that is for this client alone.
-    fn forwarded(
-        &self,
-        response: Response<UpstreamBody>,
-        reason: ForwardReason,
-        detail: Option<Detail>,
-    ) -> Step {
-        let (parts, content) = response.into_parts();
+    fn forwarded(&self, arrived: Arrived, reason: ForwardReason, detail: Option<Detail>) -> Step {
         let status = CacheStatus {
-            forward_status: Some(parts.status),
+            forward_status: Some(arrived.status),
             collapsed: self.collapsed,
             detail,
             ..CacheStatus::forwarded(reason)
         };
-        let body = Body::upstream(content, self.worker.counters.clone());
-        let mut response = Response::from_parts(parts, body);
-        *response.version_mut() = http::Version::HTTP_11;
+        let body = Body::upstream(arrived.body, self.worker.counters.clone());
+        let mut response = Response::new(body);
+        let mut headers = arrived.headers;
+        // The body's own size is its length, except where there is a length without a body.
+        if self.inquiry.class != Class::Head && arrived.status != StatusCode::NOT_MODIFIED {
+            headers.remove(CONTENT_LENGTH);
+        }
+        *response.status_mut() = arrived.status;
+        *response.headers_mut() = headers;
         self.worker.sign(&mut response, &self.inquiry, status);
         Step::Done(Box::new(response))
     }
@@ -523,10 +564,7 @@ impl Exchange {
             lead: true,
             vary: &self.inquiry.route.cache.vary,
         };
-        let ask = Ask {
-            headers: self.inquiry.headers().clone(),
-            digest: self.inquiry.digest,
-        };
+        let ask = self.ask_of();
         let role = store.lead_or_follow(
             self.inquiry.key(store),
             question.resource.as_ref(),
@@ -558,6 +596,7 @@ fn never_fresh(head: &Head) -> bool {
 
 /// The age of a response that came for this very request: only when it had been stored before (RFC 9111 §5.1).
 fn came_aged(head: &Head, inquiry: &Inquiry) -> Option<DeltaSeconds> {
-    head.came_aged
+    head.age
+        .is_some()
         .then(|| head.freshness.age(head.resident(inquiry.now)))
 }

@@ -1,6 +1,7 @@
 //! What a request is, read once when it arrives: its method's class, its target, its route, and which of the fields
 //! that touch a cache it has at all, so that a plain request asks no rule in vain.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -113,6 +114,8 @@ pub struct Inquiry {
     pub credentials: Credentials,
     /// The target URI as the client knows it, and as the store's keys are written.
     pub target: Target,
+    /// The target under which it is stored, where that is another (No-Vary-Search).
+    canonical: Option<String>,
     /// For QUERY, once its content is read.
     pub digest: Option<ContentDigest>,
     pub now: Now,
@@ -225,13 +228,22 @@ impl Inquiry {
             directives,
             credentials,
             target,
+            canonical: None,
             digest: None,
             now,
         })
     }
 
     pub fn key<'a>(&'a self, store: &Store) -> KeyRef<'a> {
-        store.key(self.target.as_str())
+        store.key(self.canonical.as_deref().unwrap_or(self.target.as_str()))
+    }
+
+    /// Finds out under which target it is stored, which other responses may change at any time.
+    pub fn canonicalise(&mut self, store: &Store) {
+        self.canonical = match store.canonical(self.target.as_str()) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(canonical) => Some(canonical),
+        };
     }
 
     pub fn headers(&self) -> &HeaderMap {

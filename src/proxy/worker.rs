@@ -149,10 +149,11 @@ impl Worker {
         let now = self.gateway.clock.now();
         let epoch = self.epoch();
         let method = request.method().clone();
-        let inquiry = match Inquiry::read(request, peer, &epoch, now, self.scratch.take()) {
+        let mut inquiry = match Inquiry::read(request, peer, &epoch, now, self.scratch.take()) {
             Ok(inquiry) => inquiry,
             Err(error) => return Ok(self.rescue(&error, &method)),
         };
+        inquiry.canonicalise(&self.gateway.store);
         if !inquiry.class.is_looked_up() || inquiry.is_bypassed() || inquiry.class == Class::Query {
             return Err(Box::new(Exchange::new(self.clone(), inquiry)));
         }
@@ -173,10 +174,17 @@ impl Worker {
 
     /// Looks the target up and decides (RFC 9111 §4).
     pub(super) fn look_up(&self, inquiry: &Inquiry) -> Verdict {
-        let resource = self.gateway.store.look_up(inquiry.key(&self.gateway.store));
-        let selected = resource
+        let store = &self.gateway.store;
+        let mut resource = store.look_up(inquiry.key(store));
+        let mut selected = resource
             .as_ref()
             .and_then(|resource| select(resource, inquiry));
+        if let Some(stored) = &selected
+            && stored.head.epoch != inquiry.epoch.settings.version
+        {
+            selected = Some(self.reckon_anew(inquiry, stored));
+            resource = store.look_up(inquiry.key(store));
+        }
         if inquiry.facts.any(Facts::ORIGIN_CONDITIONS) && origin_must_decide(inquiry.headers()) {
             return Verdict::Ask(Question::pass(ForwardReason::Request, resource));
         }
@@ -190,6 +198,24 @@ impl Worker {
         };
         let reuse = decide(selection, &inquiry.directives);
         self.conclude(inquiry, reuse, resource, selected)
+    }
+
+    /// What was stored under other settings is reckoned by those in force.
+    fn reckon_anew(&self, inquiry: &Inquiry, stored: &Arc<StoredResponse>) -> Arc<StoredResponse> {
+        let store = &self.gateway.store;
+        let head = stored
+            .head
+            .reckoned_anew(&inquiry.route.cache, inquiry.epoch.settings.version);
+        let token = store.token(head.weight());
+        let (content, trailers) = (stored.content.clone(), stored.trailers.clone());
+        let new = Arc::new(StoredResponse::new(
+            Arc::new(head),
+            content,
+            trailers,
+            token,
+        ));
+        store.update(inquiry.key(store), &[(stored.clone(), new.clone())]);
+        new
     }
 
     fn conclude(

@@ -382,4 +382,8 @@ pub fn stored_fields(
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod sharing;
+#[cfg(test)]
 mod tests;

@@ -16,11 +16,26 @@ use super::deadline::{Deadlines, Overdue, Phase, Situation};
 pub(super) struct Beat {
     /// The coarse clock, in milliseconds; moved by each tick.
     pub now: Cell<u64>,
-    pub draining: Cell<bool>,
+    draining: Cell<bool>,
+    drain_begins: Notify,
     /// Accepted connections that wait for another's place.
     pub waiting: Cell<usize>,
     /// Some connection has become dispensable while others wait.
     pub spare: Notify,
+}
+
+impl Beat {
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.drain_begins.notify_waiters();
+    }
+
+    /// Done when the worker drains.
+    pub async fn draining(&self) {
+        while !self.draining.get() {
+            self.drain_begins.notified().await;
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -145,7 +145,7 @@ async fn live<S: Service>(
     reporter.ready();
 
     at_least(&mut orders, Order::Drain).await;
-    worker.beat.draining.set(true);
+    worker.beat.drain();
     let drained = async {
         while acceptors.join_next().await.is_some() {}
         worker.registry.wake_all();
@@ -203,8 +203,7 @@ impl<S: Service> Worker<S> {
     /// Accepts until the drain, and then what is still in the queue: those clients have been told that they are
     /// connected.
     async fn accept(self: Rc<Self>, acceptor: Acceptor) {
-        let mut orders = self.seat.orders.clone();
-        let mut draining = pin!(at_least(&mut orders, Order::Drain));
+        let mut draining = pin!(self.beat.draining());
         loop {
             tokio::select! {
                 biased;

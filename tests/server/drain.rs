@@ -9,6 +9,14 @@ use bookend::telemetry::readiness::Stage;
 
 use crate::harness::{Gateway, config, until};
 
+/// Gives the order to stop, and waits until the only worker has heard it: it closes what is idle.
+fn stop(gateway: &mut Gateway) {
+    let mut idle = gateway.connect();
+    idle.get("/hello");
+    gateway.stop();
+    idle.assert_closed();
+}
+
 #[test]
 fn a_request_in_flight_is_answered_and_its_connection_closed() {
     let mut gateway = Gateway::start(&config());
@@ -16,8 +24,8 @@ fn a_request_in_flight_is_answered_and_its_connection_closed() {
     let mut client = gateway.connect();
     client.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
     gateway.until_entered();
-    gateway.stop();
-    until("draining", || gateway.readiness.stage() == Stage::Draining);
+    stop(&mut gateway);
+    assert_eq!(gateway.readiness.stage(), Stage::Draining);
     gateway.release();
     let answer = client.answer();
     assert_eq!(answer.body, "held");
@@ -52,8 +60,7 @@ fn a_head_that_is_under_way_is_still_answered() {
     // Answered after the two above were read: the worker takes what is ready in turn.
     held.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
     gateway.until_entered();
-    gateway.stop();
-    until("draining", || gateway.readiness.stage() == Stage::Draining);
+    stop(&mut gateway);
     for client in [&mut client, &mut fresh] {
         client.send("Host: a\r\n\r\n");
         let answer = client.answer();
@@ -68,7 +75,32 @@ fn a_head_that_is_under_way_is_still_answered() {
 
 #[test]
 fn connections_in_the_queue_are_still_served() {
-    // The only place is taken, so that those who come later wait to be accepted.
+    let mut gateway = Gateway::start(&config());
+    let mut first = gateway.connect();
+    // The worker's thread does nothing else meanwhile.
+    first.send("GET /block HTTP/1.1\r\nHost: a\r\n\r\n");
+    gateway.until_entered();
+    let mut late: Vec<_> = (0..5).map(|_| gateway.connect()).collect();
+    for client in &mut late {
+        client.send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    gateway.stop();
+    until("draining", || gateway.readiness.stage() == Stage::Draining);
+    assert_eq!(gateway.metrics.sum(|c| c.connections_accepted.value()), 1);
+    gateway.release();
+    assert_eq!(first.answer().body, "blocked");
+    for client in &mut late {
+        let answer = client.answer();
+        assert_eq!(answer.body, "hello");
+        assert_eq!(answer.field("connection"), Some("close"));
+        client.assert_closed();
+    }
+    drop((first, late));
+    assert_eq!(gateway.join().unwrap(), Outcome::Drained);
+}
+
+#[test]
+fn connections_that_wait_for_a_place_are_still_served() {
     let mut gateway = Gateway::start(&Config {
         max_connections: 1,
         ..config()
@@ -85,11 +117,9 @@ fn connections_in_the_queue_are_still_served() {
     gateway.release();
     assert_eq!(first.answer().body, "held");
     for client in &mut late {
-        let answer = client.answer();
-        assert_eq!(answer.body, "hello");
-        assert_eq!(answer.field("connection"), Some("close"));
-        client.assert_closed();
+        assert_eq!(client.answer().body, "hello");
     }
+    drop((first, late));
     assert_eq!(gateway.join().unwrap(), Outcome::Drained);
 }
 
@@ -97,10 +127,7 @@ fn connections_in_the_queue_are_still_served() {
 fn the_service_is_waited_for_as_well() {
     let mut gateway = Gateway::start(&config());
     gateway.unsettle();
-    let mut client = gateway.connect();
-    client.get("/hello");
-    gateway.stop();
-    client.assert_closed();
+    stop(&mut gateway);
     assert!(gateway.is_running());
     gateway.settle();
     assert_eq!(gateway.join().unwrap(), Outcome::Drained);

@@ -199,6 +199,13 @@ impl Service for Toy {
             "/panics-midway" => Response::new(ToyBody::Panics(0)),
             "/panics" => panic!("as asked"),
             "/endless" => Response::new(ToyBody::Endless),
+            "/block" => {
+                self.0.entered.send(path).unwrap_or(());
+                while !*self.0.released.borrow() {
+                    std::thread::park_timeout(Duration::from_millis(1));
+                }
+                Response::new(ToyBody::full("blocked"))
+            }
             _ if path.starts_with("/hold") => {
                 let mut alarm = Alarm(Some((path.clone(), self.0.dropped.clone())));
                 self.0.entered.send(path).unwrap_or(());
