@@ -122,9 +122,7 @@ impl Default for Health {
 impl Health {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let mut health = Self::default();
-        section.set("path", &mut health.path, |value| {
-            Some(Some(target(value)?))
-        });
+        section.set("path", &mut health.path, |value| Some(Some(target(value)?)));
         section.set("interval", &mut health.interval, timeout);
         section.set("timeout", &mut health.timeout, timeout);
         section.set("unhealthy", &mut health.unhealthy, count(1..=1_000));
