@@ -27,6 +27,7 @@ use crate::semantics::range::{self, ByteRange, RangeSelection};
 use crate::semantics::reuse::{Reuse, Selection, decide};
 use crate::semantics::time::DeltaSeconds;
 use crate::semantics::vary::prefer;
+use crate::telemetry::access::AccessWriter;
 use crate::telemetry::counters::Counters;
 use crate::upstream::Upstreams;
 
@@ -41,6 +42,7 @@ pub struct Epoch {
 pub struct Worker {
     pub(super) gateway: Arc<Gateway>,
     pub(super) counters: Arc<Counters>,
+    pub(super) access: Rc<AccessWriter>,
     epoch: RefCell<Rc<Epoch>>,
     /// Memory for the next request's target.
     scratch: Cell<String>,
@@ -95,9 +97,11 @@ impl Worker {
     pub fn new(gateway: Arc<Gateway>, index: usize) -> Rc<Self> {
         let counters = gateway.metrics.workers[index % gateway.metrics.workers.len()].clone();
         let epoch = Rc::new(Epoch::new(&gateway, &counters));
+        let access = Rc::new(gateway.access.writer(counters.clone()));
         Rc::new(Self {
             gateway,
             counters,
+            access,
             epoch: RefCell::new(epoch),
             scratch: Cell::default(),
             tasks: Cell::new(0),

@@ -117,6 +117,18 @@ impl VariantKey {
                 .all(|field| field.matches(request, policy))
     }
 
+    /// `name: value` of each selecting field, as the request had it; without a value where it had none.
+    pub fn describe(&self) -> Vec<String> {
+        let field = |field: &Selecting| match &field.value {
+            Some(value) => format!("{}: {}", field.name, String::from_utf8_lossy(&value.sent)),
+            None => field.name.to_string(),
+        };
+        if self.any {
+            return vec!["*".to_owned()];
+        }
+        self.fields.iter().map(field).collect()
+    }
+
     /// The memory it holds beside its own size, in octets.
     pub fn weight(&self) -> usize {
         let value = |value: &Value| {
