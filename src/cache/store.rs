@@ -132,14 +132,24 @@ impl Store {
         if current.as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
             return Role::LookAgain;
         }
-        let fills = shard.fills.get(&key);
         if sharing.follow
-            && let Some(fill) = fills
-                .into_iter()
-                .flatten()
-                .find(|fill| can_share(fill, &ask, current.as_deref(), sharing.vary))
+            && let Some(fills) = shard.fills.get(&key)
         {
-            return Role::Follow(fill.follow());
+            let coming: SmallVec<[Arc<Head>; 4]> =
+                fills.iter().filter_map(|fill| fill.head()).collect();
+            let stored = current.iter().flat_map(|resource| &resource.variants);
+            let known = || {
+                stored
+                    .clone()
+                    .map(|stored| &*stored.head)
+                    .chain(coming.iter().map(Arc::as_ref))
+            };
+            let shared = fills
+                .iter()
+                .find(|fill| can_share(fill, &ask, known(), sharing.vary));
+            if let Some(fill) = shared {
+                return Role::Follow(fill.follow());
+            }
         }
         let fill = Fill::new(key.to_key(), ask, sharing.lead);
         shard
@@ -469,21 +479,24 @@ impl Resource {
     }
 }
 
-/// Whether `ask` may wait for `fill`: the same content, and as far as is known the same variant.
-fn can_share(fill: &Fill, ask: &Ask, current: Option<&Resource>, vary: &VaryPolicy) -> bool {
+/// Whether `ask` may wait for `fill`: the same content, and as far as is known the same variant. `known` are the heads
+/// that have come for the resource.
+fn can_share<'a>(
+    fill: &Fill,
+    ask: &Ask,
+    mut known: impl Iterator<Item = &'a Head>,
+    vary: &VaryPolicy,
+) -> bool {
     if !fill.is_joinable() || fill.ask.digest != ask.digest {
         return false;
     }
     if let Some(head) = fill.head() {
         return selects(&head, ask, vary);
     }
-    // Where a stored variant tells the two requests apart, they will hardly share a new one.
-    let known = current
-        .map(|resource| resource.variants.as_slice())
-        .unwrap_or_default();
-    known
-        .iter()
-        .all(|stored| selects(&stored.head, ask, vary) == selects(&stored.head, &fill.ask, vary))
+    !known.any(|head| {
+        head.variant
+            .tells_apart(&ask.headers, &fill.ask.headers, vary)
+    })
 }
 
 fn in_origin(key: &str, origin: &str) -> bool {

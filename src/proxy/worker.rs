@@ -211,13 +211,8 @@ impl Worker {
             .head
             .reckoned_anew(&inquiry.route.cache, inquiry.epoch.settings.version);
         let token = store.token(head.weight());
-        let (content, trailers) = (stored.content.clone(), stored.trailers.clone());
-        let new = Arc::new(StoredResponse::new(
-            Arc::new(head),
-            content,
-            trailers,
-            token,
-        ));
+        let content = stored.content.clone();
+        let new = Arc::new(StoredResponse::new(Arc::new(head), content, token));
         store.update(inquiry.key(store), &[(stored.clone(), new.clone())]);
         new
     }
@@ -341,7 +336,7 @@ impl Worker {
         self.date(&mut response, self.gateway.clock.now());
         let fields = response.headers_mut();
         super::forward::add_via(fields, identity);
-        CacheStatus::forwarded(ForwardReason::Bypass).append_to(fields, &identity.name);
+        CacheStatus::default().append_to(fields, &identity.name);
         response
     }
 

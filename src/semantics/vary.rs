@@ -117,6 +117,17 @@ impl VariantKey {
                 .all(|field| field.matches(request, policy))
     }
 
+    /// Whether two requests differ in a field that this variant was selected by, so that they are for different
+    /// variants if neither is for this one.
+    pub fn tells_apart(&self, a: &HeaderMap, b: &HeaderMap, policy: &VaryPolicy) -> bool {
+        let same = |field: &Selecting| {
+            let value = Value::of(&field.name, a, policy);
+            let name = field.name.clone();
+            Selecting { name, value }.matches(b, policy)
+        };
+        !self.fields.iter().all(same)
+    }
+
     /// `name: value` of each selecting field, as the request had it; without a value where it had none.
     pub fn describe(&self) -> Vec<String> {
         let field = |field: &Selecting| match &field.value {

@@ -132,11 +132,6 @@ impl FillTask {
         };
         let token = self.worker.gateway.store.token(head.weight());
         let head = Arc::new(head);
-        Arc::new(StoredResponse::new(
-            head,
-            old.content.clone(),
-            old.trailers.clone(),
-            token,
-        ))
+        Arc::new(StoredResponse::new(head, old.content.clone(), token))
     }
 }
