@@ -71,6 +71,10 @@ fn serve(source: &Source, config: Config) -> Exit {
 }
 
 fn serve_until_end(source: &Source, config: Config) -> Result<Outcome, Error> {
+    match &source.file {
+        Some(file) => tracing::info!(file = %file.display(), "configuration read"),
+        None => tracing::info!("configuration: the defaults and the command line"),
+    }
     let instance = Instance::bind(config.clone(), Clock::system())?;
     let gateway = instance.gateway().clone();
     let reloads = signal::at_each_hangup(move || reload(source, &config, &gateway));
@@ -85,6 +89,8 @@ fn serve_until_end(source: &Source, config: Config) -> Result<Outcome, Error> {
 /// Puts what `source` says now in force; a configuration with mistakes changes nothing. `started` is what the gateway
 /// was started with.
 fn reload(source: &Source, started: &Config, gateway: &Gateway) {
+    // First, and in any case: whoever moved the access log away counts on it.
+    gateway.reopen_log();
     let config = match source.load(&environment) {
         Ok(config) => config,
         Err(mistakes) => {
@@ -98,7 +104,6 @@ fn reload(source: &Source, started: &Config, gateway: &Gateway) {
     for what in started.bound_changes(&config) {
         tracing::warn!("{what} has changed, and takes effect when the gateway is started again");
     }
-    gateway.reopen_log();
     match gateway.reload(config) {
         Ok(()) => tracing::info!("configuration reloaded"),
         Err(error) => tracing::error!(%error, "configuration not reloaded"),
