@@ -3,6 +3,7 @@
 use http::{HeaderName, StatusCode};
 use toml::de::DeValue;
 
+use super::invalidates::Template;
 use super::value::{count, flag, lifetime, list, one_of, or_off, size, some_list};
 use super::walk::{Section, Value};
 use crate::semantics::policy::{
@@ -26,6 +27,8 @@ pub struct RoutePolicy {
     pub max_stored_body: u64,
     /// Cache-Status tells the key and details.
     pub debug: bool,
+    /// What else a successful write to this route invalidates, with all queries.
+    pub invalidates: Vec<Template>,
 }
 
 impl Default for RoutePolicy {
@@ -38,6 +41,7 @@ impl Default for RoutePolicy {
             client_ttl: None,
             max_stored_body: 8 << 20,
             debug: false,
+            invalidates: Vec::new(),
         }
     }
 }
@@ -96,6 +100,7 @@ impl Draft {
             client_ttl,
             max_stored_body,
             debug,
+            invalidates: _,
         } = policy;
         section.set("client_ttl", client_ttl, or_off(lifetime));
         section.set("etag", etag, one_of(&ETAG_MODES));
@@ -107,8 +112,9 @@ impl Draft {
     }
 
     /// The policy of the route with `pattern`.
-    pub(super) fn finish(self, pattern: String) -> RoutePolicy {
+    pub(super) fn finish(self, pattern: String, invalidates: Vec<Template>) -> RoutePolicy {
         let mut policy = self.policy;
+        policy.invalidates = invalidates;
         policy.pattern = pattern;
         policy.cache.ttl = self.ttl.map(|value| OperatorTtl {
             value,

@@ -18,6 +18,7 @@ mod fill;
 mod forward;
 mod gateway;
 mod logged;
+mod ops;
 mod pass;
 mod peer;
 mod receive;

@@ -15,9 +15,10 @@ use tokio::sync::oneshot;
 use super::body::Body;
 use super::fill::Arrived;
 use super::forward::{self, Conditions};
-use super::receive::{Class, Facts, Inquiry, Target};
+use super::receive::{Class, Facts, Inquiry, Target, split_query};
 use super::worker::{Epoch, Worker, select};
 use crate::cache::stored::StoredResponse;
+use crate::config::RoutePolicy;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::authority::{Scheme, TargetUri};
 use crate::semantics::cache_control::ResponseDirectives;
@@ -31,8 +32,14 @@ use crate::upstream::{Outgoing, RequestBody, RequestStream, UpstreamBody};
 struct InvalidationPermit {
     worker: Rc<Worker>,
     epoch: Rc<Epoch>,
+    route: Arc<RoutePolicy>,
     target: Target,
     settled: bool,
+}
+
+/// The group of all queries of a path; no group that a response names begins with a control character.
+pub fn path_group(path: &str) -> String {
+    format!("\0{path}")
 }
 
 impl InvalidationPermit {
@@ -40,6 +47,7 @@ impl InvalidationPermit {
         Self {
             worker: worker.clone(),
             epoch: inquiry.epoch.clone(),
+            route: inquiry.route.clone(),
             target: inquiry.target.clone(),
             settled: false,
         }
@@ -62,6 +70,7 @@ impl InvalidationPermit {
         for uri in related(&self.target.to_uri(), fields, &also) {
             self.invalidate(&key_text(&uri));
         }
+        self.invalidate_listed();
         for group in groups::invalidated(fields) {
             let count = self
                 .worker
@@ -69,6 +78,21 @@ impl InvalidationPermit {
                 .store
                 .invalidate_group(self.target.origin(), &group);
             tracing::debug!(%group, count, "a write invalidated a group");
+        }
+    }
+
+    /// What the route says that a write to it changes, with all queries.
+    fn invalidate_listed(&self) {
+        let (path, _) = split_query(self.target.path_and_query());
+        for template in &self.route.invalidates {
+            let Some(path) = template.for_request(&self.route.pattern, path) else {
+                continue;
+            };
+            let origin = self.target.origin();
+            self.invalidate(&format!("{origin}{path}"));
+            let store = &self.worker.gateway.store;
+            let queries = store.invalidate_group(origin, &path_group(&path));
+            self.worker.counters.invalidations.add(queries as u64);
         }
     }
 
@@ -83,6 +107,7 @@ impl Drop for InvalidationPermit {
     fn drop(&mut self) {
         if !self.settled {
             self.invalidate(self.target.as_str());
+            self.invalidate_listed();
         }
     }
 }

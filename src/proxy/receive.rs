@@ -207,7 +207,7 @@ impl Inquiry {
         let route = epoch
             .settings
             .config
-            .route(path_of(target.path_and_query()))
+            .route(split_query(target.path_and_query()).0)
             .clone();
         let policy = &route.cache;
         let directives = if facts.any(Facts::DIRECTIVES) {
@@ -332,8 +332,10 @@ fn forwarded_host<'a>(
     headers.get(X_FORWARDED_HOST)
 }
 
-fn path_of(path_and_query: &str) -> &str {
-    path_and_query
-        .split_once('?')
-        .map_or(path_and_query, |(path, _)| path)
+/// The path, and the query if there is one.
+pub fn split_query(path_and_query: &str) -> (&str, Option<&str>) {
+    match path_and_query.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path_and_query, None),
+    }
 }

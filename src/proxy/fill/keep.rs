@@ -22,7 +22,6 @@ use crate::proxy::etag;
 use crate::proxy::worker::Want;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::freshness::Freshness;
-use crate::semantics::groups;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::partial::{Partial, combined_fields, fields_of_whole};
 use crate::semantics::storability::{
@@ -183,7 +182,7 @@ impl FillTask {
             received: arrived.received,
             variant: self.variant(&arrived.headers),
             digest: self.fill.ask.digest,
-            groups: groups::memberships(&arrived.headers).into(),
+            groups: self.groups(&arrived.headers),
             search: SearchVariance::parse(&arrived.headers).map(Box::new),
             content_length: arrived.body.size_hint().exact(),
             age,

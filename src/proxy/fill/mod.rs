@@ -21,7 +21,8 @@ use http::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
 
 use super::forward;
-use super::receive::{Inquiry, Target};
+use super::pass::path_group;
+use super::receive::{Inquiry, Target, split_query};
 use super::worker::{Epoch, Want, Worker};
 use crate::cache::body::Reader;
 use crate::cache::collapse::Fill;
@@ -31,6 +32,7 @@ use crate::config::RoutePolicy;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
 use crate::semantics::freshness::{Freshness, Receipt};
+use crate::semantics::groups;
 use crate::semantics::storability::{Credentials, StoreInput};
 use crate::semantics::validation::{self, Candidate};
 use crate::semantics::vary::{VariantKey, Vary};
@@ -354,6 +356,16 @@ impl FillTask {
             freshness,
             policy: &self.route.cache,
         }
+    }
+
+    /// The response's cache groups, and one of our own for all queries of its path where writes may invalidate it so.
+    fn groups(&self, headers: &HeaderMap) -> Box<[Box<str>]> {
+        let mut groups = groups::memberships(headers);
+        let (path, query) = split_query(self.target.path_and_query());
+        if query.is_some() && self.epoch.settings.config.routes.invalidate_paths() {
+            groups.push(path_group(path).into());
+        }
+        groups.into()
     }
 
     fn reckon(

@@ -8,7 +8,6 @@ use super::{Arrived, FillTask, LeaderNews, Unusable};
 use crate::cache::stored::{Head, Settled, StoredResponse, Unshared, pack_fields};
 use crate::config::EtagMode;
 use crate::semantics::cache_control::ResponseDirectives;
-use crate::semantics::groups;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::storability::{Storability, assess};
 use crate::semantics::validation::{self, Validators};
@@ -121,7 +120,7 @@ impl FillTask {
                 self.variant(&headers)
             },
             digest: old.head.digest,
-            groups: groups::memberships(&headers).into(),
+            groups: self.groups(&headers),
             search: SearchVariance::parse(&headers).map(Box::new),
             content_length: old.head.content_length,
             age,
