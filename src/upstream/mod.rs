@@ -49,7 +49,7 @@ pub use self::request_body::{RequestBody, RequestStream, Upload};
 pub use self::response_body::{Framing, UpstreamBody};
 pub use self::server::Server;
 pub use self::standing::Fitness;
-use crate::clock::Clock;
+use crate::clock::{Clock, Monotonic};
 use crate::config::{self, HostPolicy};
 use crate::error::{Error, Side};
 use crate::telemetry::counters::Counters;
@@ -93,6 +93,13 @@ impl UpstreamShared {
             health: config.health.clone(),
             watched: AtomicBool::new(false),
         }))
+    }
+
+    /// Whether any server is thought to be able to answer.
+    pub fn is_available(&self, now: Monotonic) -> bool {
+        self.servers
+            .iter()
+            .any(|server| matches!(server.fitness(now), Fitness::Fit(_) | Fitness::Resting))
     }
 
     pub fn servers(&self) -> &[Arc<Server>] {

@@ -20,7 +20,7 @@ use super::response_body::UpstreamBody;
 use super::response_head::{Asked, inspect};
 use super::server::Server;
 use super::standing::Fitness;
-use super::{Outgoing, Worker};
+use super::{Outgoing, Worker, deadline};
 use crate::error::{Error, ErrorKind, Side};
 
 /// What stays the same over all attempts to send a request.
@@ -133,12 +133,12 @@ impl Worker {
         }
         let mut want = Want::Any;
         loop {
-            let begun = self.clock.now().mono;
+            let begun = deadline::timer_now();
             let mut lease = match pool.acquire(want).await {
                 Ok(lease) => lease,
                 Err(error) => {
                     // Who has stood in one line to its end is not sent to the end of another.
-                    let patient = self.clock.now().mono.since(begun) < pool.limits().queue_timeout;
+                    let patient = begun.elapsed() < pool.limits().queue_timeout;
                     let again = patient.then_some(request);
                     return Err(Failed { error, again });
                 }

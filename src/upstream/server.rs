@@ -24,6 +24,7 @@ pub struct Server {
     route: Route,
     /// One permit a connection that may be open, over all workers.
     slots: Arc<Semaphore>,
+    max_connections: usize,
     queue: Queue,
     standing: Standing,
     /// Requests in flight to it, from all workers.
@@ -63,6 +64,7 @@ impl Server {
             (Endpoint::Http { host, port }, _) => Route::Tcp(Resolver::new(host, *port)),
             (Endpoint::Unix(path), _) => Route::Unix(path.as_path().into()),
         };
+        let max_connections = upstream.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         let mut ejection = upstream.ejection.clone();
         if upstream.servers.len() == 1 {
             // To leave out the only server would help nobody.
@@ -73,9 +75,8 @@ impl Server {
             authority,
             authority_text: authority_text.into(),
             route,
-            slots: Arc::new(Semaphore::new(
-                upstream.max_connections.clamp(1, Semaphore::MAX_PERMITS),
-            )),
+            slots: Arc::new(Semaphore::new(max_connections)),
+            max_connections,
             queue: Queue::default(),
             standing: Standing::new(&ejection),
             load: AtomicUsize::new(0),
@@ -115,6 +116,11 @@ impl Server {
     /// Requests in flight to this server, from all workers; those that wait for a connection count.
     pub fn load(&self) -> usize {
         self.load.load(Ordering::Relaxed)
+    }
+
+    /// Connections to this server that are open or being opened, from all workers.
+    pub fn connections(&self) -> usize {
+        self.max_connections - self.slots.available_permits()
     }
 
     /// Requests that wait for a connection to this server, from all workers.

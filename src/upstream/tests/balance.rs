@@ -238,6 +238,60 @@ fn a_single_server_is_never_left_out() {
 }
 
 #[test]
+fn a_full_queue_sends_to_another_server_and_ejects_nobody() {
+    run(async {
+        let (a, b) = (Origin::start().await, Origin::start().await);
+        let mut config = config(vec![a.url(), b.url()]);
+        config.ejection.failures = 1;
+        config.max_connections = 1;
+        config.max_waiting = 0;
+        let shared = UpstreamShared::new(&config).expect("a valid upstream");
+        let worker = Worker::of(shared.clone());
+        // Three for two: whoever comes upon the taken server goes to the other one.
+        let (mut one, mut two) = (Box::pin(worker.get("/")), Box::pin(worker.get("/")));
+        tokio::select! {
+            biased;
+            _ = &mut one => panic!("nobody answers"),
+            _ = &mut two => panic!("nobody answers"),
+            third = worker.get("/") => assert_eq!(kind(third), Some(ErrorKind::ConnectionLimit)),
+        }
+        for server in shared.servers() {
+            assert_eq!((server.connections(), server.load()), (1, 1));
+            let now = crate::clock::Monotonic::default();
+            assert_eq!(server.fitness(now), Fitness::Fit(1.0));
+        }
+        drop((one, two));
+        until(|| {
+            shared
+                .servers()
+                .iter()
+                .all(|server| server.connections() == 0)
+        })
+        .await;
+        assert!(shared.servers().iter().all(|server| server.load() == 0));
+    });
+}
+
+#[test]
+fn who_has_waited_to_the_end_in_one_queue_does_not_begin_in_another() {
+    run(async {
+        let (a, b) = (Origin::start().await, Origin::start().await);
+        let mut config = config(vec![a.url(), b.url()]);
+        config.max_connections = 1;
+        config.queue_timeout = Duration::from_millis(50);
+        let worker = Worker::new(&config);
+        let (mut one, mut two) = (Box::pin(worker.get("/")), Box::pin(worker.get("/")));
+        tokio::select! {
+            biased;
+            _ = &mut one => panic!("nobody answers"),
+            _ = &mut two => panic!("nobody answers"),
+            third = worker.get("/") => assert_eq!(kind(third), Some(ErrorKind::ConnectionLimit)),
+        }
+        assert_eq!(worker.counters.upstream_retries.value(), 0);
+    });
+}
+
+#[test]
 fn retries_end_with_their_budget() {
     run(async {
         let (a, b) = (Echo::start("a").await, Echo::start("b").await);
@@ -376,6 +430,7 @@ fn health_checks_leave_a_server_out_and_take_it_back() {
             kind(worker.get("/").await),
             Some(ErrorKind::DestinationUnavailable)
         );
+        assert!(!shared.is_available(crate::clock::Monotonic::default()));
         while fitness(0) == Fitness::Unwell {
             check(&checked, "200 OK").await;
         }
