@@ -132,14 +132,24 @@ impl Store {
         if current.as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
             return Role::LookAgain;
         }
-        let fills = shard.fills.get(&key);
         if sharing.follow
-            && let Some(fill) = fills
-                .into_iter()
-                .flatten()
-                .find(|fill| can_share(fill, &ask, current.as_deref(), sharing.vary))
+            && let Some(fills) = shard.fills.get(&key)
         {
-            return Role::Follow(fill.follow());
+            let coming: SmallVec<[Arc<Head>; 4]> =
+                fills.iter().filter_map(|fill| fill.head()).collect();
+            let stored = current.iter().flat_map(|resource| &resource.variants);
+            let known = || {
+                stored
+                    .clone()
+                    .map(|stored| &*stored.head)
+                    .chain(coming.iter().map(Arc::as_ref))
+            };
+            let shared = fills
+                .iter()
+                .find(|fill| can_share(fill, &ask, known(), sharing.vary));
+            if let Some(fill) = shared {
+                return Role::Follow(fill.follow());
+            }
         }
         let fill = Fill::new(key.to_key(), ask, sharing.lead);
         shard
@@ -306,39 +316,76 @@ impl Store {
 
     /// Removes all stored responses of a cache group of one origin (RFC 9875), `origin` being `scheme://authority`.
     pub fn invalidate_group(&self, origin: &str, group: &str) -> usize {
-        let belongs = |key: &str| in_origin(key, origin);
+        self.bar_fills(group, |key| in_origin(key, origin));
+        self.invalidate_members(group, |key| in_origin(key, origin))
+    }
+
+    /// Fills in flight for the keys that are `covered` are not stored if they turn out to belong to `group`.
+    fn bar_fills(&self, group: &str, covered: impl Fn(&str) -> bool) {
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            for fill in shard
-                .fills
-                .values()
-                .flatten()
-                .filter(|fill| belongs(fill.key.as_str()))
-            {
-                fill.bar(group);
-            }
+            let fills = shard.fills.iter().filter(|(key, _)| covered(key.as_str()));
+            fills
+                .flat_map(|(_, fills)| fills)
+                .for_each(|fill| fill.bar(group));
         }
-        let keys = self.groups.members(group);
-        let stored = |key: &Key| {
+    }
+
+    fn invalidate_members(&self, group: &str, covered: impl Fn(&str) -> bool) -> usize {
+        let stored = |key: &&Key| {
             let resource = self.resources.get(&key.as_ref());
-            belongs(key.as_str()) && resource.is_some_and(|resource| resource.has_group(group))
+            covered(key.as_str()) && resource.is_some_and(|resource| resource.has_group(group))
         };
-        keys.iter()
-            .filter(|key| stored(key) && self.invalidate(key.as_ref()))
+        let members = self.groups.members(group);
+        members
+            .iter()
+            .filter(stored)
+            .filter(|key| self.invalidate(key.as_ref()))
             .count()
     }
 
     /// Removes every resource whose target URI begins with `prefix`; the empty prefix removes all. Returns how many.
     pub fn invalidate_prefix(&self, prefix: &str) -> usize {
-        self.doom_fills(|key| key.starts_with(prefix));
-        let covered = self
+        self.invalidate_where(|key| key.starts_with(prefix))
+    }
+
+    /// Removes the resources whose target URI is `covered`; each is looked at. Returns how many.
+    pub fn invalidate_where(&self, covered: impl Fn(&str) -> bool) -> usize {
+        self.doom_fills(&covered);
+        let keys: Vec<Key> = self
             .resources
             .iter()
-            .filter(|(key, _)| key.as_str().starts_with(prefix));
-        let keys: Vec<Key> = covered.map(|(key, _)| Key::clone(&key)).collect();
+            .filter(|(key, _)| covered(key.as_str()))
+            .map(|(key, _)| Key::clone(&key))
+            .collect();
         keys.iter()
             .filter(|key| self.invalidate(key.as_ref()))
             .count()
+    }
+
+    /// Removes the members of a cache group, whatever their origin. Returns how many resources.
+    pub fn invalidate_group_everywhere(&self, group: &str) -> usize {
+        self.bar_fills(group, |_| true);
+        self.invalidate_members(group, |_| true)
+    }
+
+    /// At most `most` of the resources whose target URI is `wanted`; each is looked at.
+    pub fn find(&self, wanted: impl Fn(&str) -> bool, most: usize) -> Vec<Arc<Resource>> {
+        let found = self
+            .resources
+            .iter()
+            .filter(|(key, _)| wanted(key.as_str()));
+        found.map(|(_, resource)| resource).take(most).collect()
+    }
+
+    /// How many fills are in flight for the target URIs that are `wanted`.
+    pub fn fills_for(&self, wanted: impl Fn(&str) -> bool) -> usize {
+        let count = |shard: &Mutex<Shard>| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let wanted = shard.fills.iter().filter(|(key, _)| wanted(key.as_str()));
+            wanted.map(|(_, fills)| fills.len()).sum::<usize>()
+        };
+        self.shards.iter().map(count).sum()
     }
 
     /// A share of the budget for a stored head; evictions that are due are done first where it is tight.
@@ -432,21 +479,24 @@ impl Resource {
     }
 }
 
-/// Whether `ask` may wait for `fill`: the same content, and as far as is known the same variant.
-fn can_share(fill: &Fill, ask: &Ask, current: Option<&Resource>, vary: &VaryPolicy) -> bool {
+/// Whether `ask` may wait for `fill`: the same content, and as far as is known the same variant. `known` are the heads
+/// that have come for the resource.
+fn can_share<'a>(
+    fill: &Fill,
+    ask: &Ask,
+    mut known: impl Iterator<Item = &'a Head>,
+    vary: &VaryPolicy,
+) -> bool {
     if !fill.is_joinable() || fill.ask.digest != ask.digest {
         return false;
     }
     if let Some(head) = fill.head() {
         return selects(&head, ask, vary);
     }
-    // Where a stored variant tells the two requests apart, they will hardly share a new one.
-    let known = current
-        .map(|resource| resource.variants.as_slice())
-        .unwrap_or_default();
-    known
-        .iter()
-        .all(|stored| selects(&stored.head, ask, vary) == selects(&stored.head, &fill.ask, vary))
+    !known.any(|head| {
+        head.variant
+            .tells_apart(&ask.headers, &fill.ask.headers, vary)
+    })
 }
 
 fn in_origin(key: &str, origin: &str) -> bool {

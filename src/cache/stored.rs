@@ -223,7 +223,6 @@ impl Content {
 pub struct StoredResponse {
     pub head: Arc<Head>,
     pub content: Content,
-    pub trailers: Option<HeaderMap>,
     /// Milliseconds on the monotonic clock: when it was last chosen, to within a second.
     used: AtomicU64,
     _token: Option<Token>,
@@ -231,17 +230,11 @@ pub struct StoredResponse {
 
 impl StoredResponse {
     /// `token` covers the head; the content carries its own.
-    pub fn new(
-        head: Arc<Head>,
-        content: Content,
-        trailers: Option<HeaderMap>,
-        token: Option<Token>,
-    ) -> Self {
+    pub fn new(head: Arc<Head>, content: Content, token: Option<Token>) -> Self {
         let used = AtomicU64::new(head.received.mono.as_millis());
         Self {
             head,
             content,
-            trailers,
             used,
             _token: token,
         }

@@ -10,6 +10,7 @@ use crate::config::{AdminAddr, Config, ListenAddr, Overrides, ServerUrl, Source}
 use crate::instance::{Error, Instance};
 use crate::proxy::Gateway;
 use crate::server::Outcome;
+use crate::telemetry::log;
 
 /// The file that is read when no other is named.
 const DEFAULT_FILE: &str = "config.toml";
@@ -51,9 +52,15 @@ pub fn main(arguments: &Arguments) -> Exit {
 }
 
 fn serve(source: &Source, config: Config) -> Exit {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    let filter = environment(log::VARIABLE);
+    // Kept to the end: what waits to be written is written when it drops.
+    let _guard = match log::init(&config.log, filter.as_deref()) {
+        Ok(guard) => guard,
+        Err(error) => {
+            eprintln!("{error}");
+            return Exit::Mistake;
+        }
+    };
     match serve_until_end(source, config) {
         Ok(_) => Exit::Success,
         Err(error) => {
@@ -91,6 +98,7 @@ fn reload(source: &Source, started: &Config, gateway: &Gateway) {
     for what in started.bound_changes(&config) {
         tracing::warn!("{what} has changed, and takes effect when the gateway is started again");
     }
+    gateway.reopen_log();
     match gateway.reload(config) {
         Ok(()) => tracing::info!("configuration reloaded"),
         Err(error) => tracing::error!(%error, "configuration not reloaded"),

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::body::{Body, Following};
 use super::forward::add_via;
+use super::logged;
 use super::receive::{Class, Facts, Inquiry};
 use super::worker::Worker;
 use crate::cache::body::{Reader, StoredBody};
@@ -284,5 +285,8 @@ impl Worker {
         let fields = response.headers_mut();
         add_via(fields, identity);
         status.append_to(fields, &identity.name);
+        if self.access.is_on() {
+            logged::follow(self, response, inquiry, &status);
+        }
     }
 }

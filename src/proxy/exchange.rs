@@ -201,6 +201,8 @@ impl Exchange {
         ) {
             Role::Lead(fill) => Step::Lead(fill, question),
             Role::Follow(follower) => Step::Follow(follower, question),
+            // Others change it faster than it can be looked at.
+            Role::LookAgain if alone => Step::Pass(question.reason, None),
             Role::LookAgain => Step::LookUp,
         }
     }
@@ -540,7 +542,11 @@ impl Exchange {
                 collapsed: self.collapsed,
                 ..CacheStatus::forwarded(reason)
             },
-            None => CacheStatus::default(),
+            None => CacheStatus {
+                detail: (error.kind() == ErrorKind::OnlyIfCached)
+                    .then_some(Detail::Other("only-if-cached")),
+                ..CacheStatus::default()
+            },
         };
         self.worker.sign(&mut response, &self.inquiry, status);
         tracing::debug!(target: "bookend::exchange", %error, request = self.inquiry.target.as_str(), "failed");

@@ -17,6 +17,7 @@ mod exchange;
 mod fill;
 mod forward;
 mod gateway;
+mod logged;
 mod pass;
 mod peer;
 mod receive;

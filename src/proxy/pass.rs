@@ -251,7 +251,7 @@ fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
     };
     let token = store.token(new.weight());
     let content = stored.content.clone();
-    let new = StoredResponse::new(Arc::new(new), content, stored.trailers.clone(), token);
+    let new = StoredResponse::new(Arc::new(new), content, token);
     store.update(key, &[(stored, Arc::new(new))]);
 }
 

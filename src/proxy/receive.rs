@@ -118,6 +118,9 @@ pub struct Inquiry {
     canonical: Option<String>,
     /// For QUERY, once its content is read.
     pub digest: Option<ContentDigest>,
+    /// When it arrived.
+    pub began: Now,
+    /// The latest reading of the clock.
     pub now: Now,
 }
 
@@ -230,6 +233,7 @@ impl Inquiry {
             target,
             canonical: None,
             digest: None,
+            began: now,
             now,
         })
     }

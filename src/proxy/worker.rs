@@ -27,6 +27,7 @@ use crate::semantics::range::{self, ByteRange, RangeSelection};
 use crate::semantics::reuse::{Reuse, Selection, decide};
 use crate::semantics::time::DeltaSeconds;
 use crate::semantics::vary::prefer;
+use crate::telemetry::access::AccessWriter;
 use crate::telemetry::counters::Counters;
 use crate::upstream::Upstreams;
 
@@ -41,6 +42,7 @@ pub struct Epoch {
 pub struct Worker {
     pub(super) gateway: Arc<Gateway>,
     pub(super) counters: Arc<Counters>,
+    pub(super) access: Rc<AccessWriter>,
     epoch: RefCell<Rc<Epoch>>,
     /// Memory for the next request's target.
     scratch: Cell<String>,
@@ -95,9 +97,11 @@ impl Worker {
     pub fn new(gateway: Arc<Gateway>, index: usize) -> Rc<Self> {
         let counters = gateway.metrics.workers[index % gateway.metrics.workers.len()].clone();
         let epoch = Rc::new(Epoch::new(&gateway, &counters));
+        let access = Rc::new(gateway.access.writer(counters.clone()));
         Rc::new(Self {
             gateway,
             counters,
+            access,
             epoch: RefCell::new(epoch),
             scratch: Cell::default(),
             tasks: Cell::new(0),
@@ -207,13 +211,8 @@ impl Worker {
             .head
             .reckoned_anew(&inquiry.route.cache, inquiry.epoch.settings.version);
         let token = store.token(head.weight());
-        let (content, trailers) = (stored.content.clone(), stored.trailers.clone());
-        let new = Arc::new(StoredResponse::new(
-            Arc::new(head),
-            content,
-            trailers,
-            token,
-        ));
+        let content = stored.content.clone();
+        let new = Arc::new(StoredResponse::new(Arc::new(head), content, token));
         store.update(inquiry.key(store), &[(stored.clone(), new.clone())]);
         new
     }
@@ -337,7 +336,7 @@ impl Worker {
         self.date(&mut response, self.gateway.clock.now());
         let fields = response.headers_mut();
         super::forward::add_via(fields, identity);
-        CacheStatus::forwarded(ForwardReason::Bypass).append_to(fields, &identity.name);
+        CacheStatus::default().append_to(fields, &identity.name);
         response
     }
 

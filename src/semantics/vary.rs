@@ -117,6 +117,29 @@ impl VariantKey {
                 .all(|field| field.matches(request, policy))
     }
 
+    /// Whether two requests differ in a field that this variant was selected by, so that they are for different
+    /// variants if neither is for this one.
+    pub fn tells_apart(&self, a: &HeaderMap, b: &HeaderMap, policy: &VaryPolicy) -> bool {
+        let same = |field: &Selecting| {
+            let value = Value::of(&field.name, a, policy);
+            let name = field.name.clone();
+            Selecting { name, value }.matches(b, policy)
+        };
+        !self.fields.iter().all(same)
+    }
+
+    /// `name: value` of each selecting field, as the request had it; without a value where it had none.
+    pub fn describe(&self) -> Vec<String> {
+        let field = |field: &Selecting| match &field.value {
+            Some(value) => format!("{}: {}", field.name, String::from_utf8_lossy(&value.sent)),
+            None => field.name.to_string(),
+        };
+        if self.any {
+            return vec!["*".to_owned()];
+        }
+        self.fields.iter().map(field).collect()
+    }
+
     /// The memory it holds beside its own size, in octets.
     pub fn weight(&self) -> usize {
         let value = |value: &Value| {

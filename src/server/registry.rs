@@ -97,7 +97,8 @@ impl Drop for Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::state::{Beat, Protocol};
+    use crate::server::beat::Beat;
+    use crate::server::state::Protocol;
 
     fn connection(beat: &Rc<Beat>) -> Rc<State> {
         let state = State::new(beat.clone());

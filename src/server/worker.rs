@@ -17,13 +17,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::Service;
+use super::beat::Beat;
 use super::connection;
 use super::deadline::Deadlines;
 use super::io::{Io, Socket};
 use super::listen::Listener;
 use super::protocol::Protocols;
 use super::registry::{Membership, Registry};
-use super::state::{Beat, State};
+use super::state::State;
 use super::{Peer, Scheme};
 use crate::clock::Clock;
 use crate::config;

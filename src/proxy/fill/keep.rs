@@ -83,7 +83,8 @@ impl FillTask {
         if awaited && let Some(error) = early.failure.take() {
             return self.failed(error);
         }
-        if early.ended && arrived.body.end_verified() {
+        // Trailers are for those who were there: they are not stored.
+        if early.ended && arrived.body.end_verified() && early.trailers.is_none() {
             return self.complete(head, early);
         }
         self.stream(head, arrived.body, early).await;
@@ -136,7 +137,7 @@ impl FillTask {
             Content::Complete(_) => None,
         });
         match combine(before, part.complete_length(), range, &octets, token) {
-            Some(content) => self.store(head, content, None),
+            Some(content) => self.store(head, content),
             None => self.failed(Error::upstream(ErrorKind::ResponseIncomplete)),
         }
     }
@@ -216,12 +217,12 @@ impl FillTask {
             .token(early.length())
             .unwrap_or_else(|| Token::empty(store.budget()));
         let body = StoredBody::new(&early.pieces, token);
-        self.store(head, Content::Complete(body), early.trailers);
+        self.store(head, Content::Complete(body));
     }
 
     /// Stores a response that is all here, and tells everybody.
-    fn store(&mut self, head: Head, content: Content, trailers: Option<HeaderMap>) {
-        let (stored, result) = self.commit(Arc::new(head), content, trailers);
+    fn store(&mut self, head: Head, content: Content) {
+        let (stored, result) = self.commit(Arc::new(head), content);
         self.fill.settle(Settled::Stored(stored.clone()));
         let committed = result.is_ok();
         self.tell_leader(LeaderNews::Fetched { stored, committed });
@@ -231,7 +232,6 @@ impl FillTask {
         &self,
         mut head: Arc<Head>,
         content: Content,
-        trailers: Option<HeaderMap>,
     ) -> (Arc<StoredResponse>, Result<(), NotCommitted>) {
         let store = &self.worker.gateway.store;
         if head.status == StatusCode::OK
@@ -243,7 +243,7 @@ impl FillTask {
         }
         let token = store.token(head.weight());
         let covered = token.is_some();
-        let stored = Arc::new(StoredResponse::new(head, content, trailers, token));
+        let stored = Arc::new(StoredResponse::new(head, content, token));
         let result = if covered {
             store.commit(&self.fill, stored.clone(), &self.route.cache.vary)
         } else {

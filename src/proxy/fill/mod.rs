@@ -32,7 +32,7 @@ use crate::error::{Error, ErrorKind};
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
 use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::storability::{Credentials, StoreInput};
-use crate::semantics::validation;
+use crate::semantics::validation::{self, Candidate};
 use crate::semantics::vary::{VariantKey, Vary};
 use crate::upstream::{Outgoing, RequestBody, UpstreamBody};
 
@@ -205,13 +205,8 @@ impl FillTask {
         *request.uri_mut() = self.request.uri().clone();
         *request.headers_mut() = self.request.headers().clone();
         let ranged = self.ask_for_part(request.headers_mut());
-        if conditional {
-            let candidates = self
-                .candidates
-                .iter()
-                .map(|stored| &stored.head.origin_validators);
-            validation::conditional_fields(request.headers_mut(), candidates);
-        }
+        let conditional =
+            conditional && validation::conditional_fields(request.headers_mut(), self.candidates());
         let clock = &self.worker.gateway.clock;
         let requested = clock.now();
         let response = self
@@ -243,6 +238,15 @@ impl FillTask {
             body,
             requested,
             received,
+        })
+    }
+
+    /// The stored responses that are validated, as the rules see them.
+    fn candidates(&self) -> impl Iterator<Item = Candidate<'_>> {
+        let vary = &self.route.cache.vary;
+        self.candidates.iter().map(|stored| Candidate {
+            validators: &stored.head.origin_validators,
+            selected: stored.head.variant.matches(&self.fill.ask.headers, vary),
         })
     }
 

@@ -71,9 +71,7 @@ impl<'a> Pump<'a> {
         }
         match self.writer.seal() {
             Some(content) => {
-                let (_, result) =
-                    self.task
-                        .commit(head, Content::Complete(content), self.trailers.clone());
+                let (_, result) = self.task.commit(head, Content::Complete(content));
                 if let Err(why) = result {
                     tracing::debug!(
                         ?why,

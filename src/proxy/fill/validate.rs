@@ -16,11 +16,7 @@ use crate::semantics::validation::{self, Validators};
 impl FillTask {
     /// A 304 came: the stored responses that it names are as good as new. Returns the 304 when it names none.
     pub(super) fn validated(&mut self, arrived: Arrived) -> Option<Unusable> {
-        let validators = self
-            .candidates
-            .iter()
-            .map(|stored| &stored.head.origin_validators);
-        let named = validation::named_by_304(&arrived.headers, validators);
+        let named = validation::named_by_304(&arrived.headers, self.candidates());
         let named: Vec<_> = named
             .iter()
             .map(|index| self.candidates[*index].clone())
@@ -136,11 +132,6 @@ impl FillTask {
         };
         let token = self.worker.gateway.store.token(head.weight());
         let head = Arc::new(head);
-        Arc::new(StoredResponse::new(
-            head,
-            old.content.clone(),
-            old.trailers.clone(),
-            token,
-        ))
+        Arc::new(StoredResponse::new(head, old.content.clone(), token))
     }
 }
