@@ -16,6 +16,7 @@ use super::fill::{Arrived, FillTask, LeaderNews, NotShared};
 use super::pass;
 use super::receive::{Class, Facts, Inquiry};
 use super::rescue;
+use super::settle::{Settlement, settle};
 use super::worker::{Question, Verdict, Want, Worker, detail_of, holds_what_is_asked};
 use crate::cache::body::Reader;
 use crate::cache::collapse::{Ask, Fill, Follower, News};
@@ -447,6 +448,15 @@ impl Exchange {
             return Step::Done(Box::new(response));
         }
         self.worker.counters.passes.inc();
+        if self.inquiry.facts.any(Facts::ORIGIN_CONDITIONS) {
+            match settle(&self.worker, &mut self.inquiry).await {
+                Ok(Settlement::Forward) => {}
+                Ok(Settlement::Failed(stored)) => {
+                    return self.precondition_failed(&stored.head, reason);
+                }
+                Err(error) => return self.fail(&error, Some(reason)),
+            }
+        }
         match pass::forward(&self.worker, &mut self.inquiry, self.query.clone()).await {
             Ok(arrived) if pass::answers_a_get(&self.inquiry, &arrived) => {
                 self.keep_post(arrived, reason).await
@@ -454,6 +464,16 @@ impl Exchange {
             Ok(arrived) => self.forwarded(arrived, reason, detail),
             Err(error) => self.fail(&error, Some(reason)),
         }
+    }
+
+    fn precondition_failed(&self, head: &Head, reason: ForwardReason) -> Step {
+        let delivery = Delivery {
+            worker: &self.worker,
+            inquiry: &self.inquiry,
+            age: None,
+            status: CacheStatus::forwarded(reason),
+        };
+        Step::Done(Box::new(delivery.precondition_failed(head)))
     }
 
     /// A POST's response that is what a GET would bring is stored as such, where the rules allow it.

@@ -23,6 +23,7 @@ mod pass;
 mod peer;
 mod receive;
 mod rescue;
+mod settle;
 mod worker;
 
 pub use self::body::Body;
