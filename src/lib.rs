@@ -2,12 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod error;
+pub mod instance;
 pub mod proxy;
 pub mod semantics;
 pub mod server;

@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "demo",
             "error",
+            "instance",
             "proxy",
             "semantics",
             "server",
@@ -22,6 +23,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("demo", &["clock", "semantics"]),
+    (
+        "instance",
+        &["admin", "clock", "config", "error", "proxy", "server"],
+    ),
     (
         "server",
         &[
@@ -41,6 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "proxy",
             "semantics",
+            "server",
             "telemetry",
         ],
     ),

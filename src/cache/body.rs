@@ -92,17 +92,20 @@ impl StoredBody {
             pieces.to_vec()
         };
         let token = Arc::new(token);
-        let count = |bytes| {
-            Bytes::from_owner(Counted {
-                bytes,
-                _token: token.clone(),
-            })
-        };
+        let count = |bytes| counted(bytes, token.clone());
         Self::Pieces {
             pieces: pieces.into_iter().map(count).collect(),
             length: length as u64,
         }
     }
+}
+
+/// `bytes`, keeping `token` for as long as anybody holds a slice of them.
+pub fn counted<T: Send + 'static>(bytes: Bytes, token: T) -> Bytes {
+    Bytes::from_owner(Counted {
+        bytes,
+        _token: token,
+    })
 }
 
 /// Bytes that are counted against the budget for as long as anybody holds a slice of them.

@@ -28,7 +28,7 @@ pub struct Fill {
     pub key: Key,
     pub ask: Ask,
     /// Whether requests of others may wait for it.
-    joinable: bool,
+    joinable: AtomicBool,
     doomed: AtomicBool,
     /// Groups that were invalidated since it began.
     barred: Mutex<Vec<Box<str>>>,
@@ -86,7 +86,7 @@ impl Fill {
         Arc::new(Self {
             key,
             ask,
-            joinable,
+            joinable: AtomicBool::new(joinable),
             doomed: AtomicBool::new(false),
             barred: Mutex::default(),
             progress: Mutex::new(progress),
@@ -94,7 +94,7 @@ impl Fill {
     }
 
     pub fn is_joinable(&self) -> bool {
-        self.joinable
+        self.joinable.load(Ordering::Acquire)
     }
 
     /// An invalidation came: the response must not be stored.
@@ -106,8 +106,10 @@ impl Fill {
         self.doomed.load(Ordering::Acquire)
     }
 
-    /// A group was invalidated: the response must not be stored if it belongs to it.
+    /// A group was invalidated: the response must not be stored if it belongs to it, and nobody joins who could get
+    /// it after all.
     pub fn bar(&self, group: &str) {
+        self.joinable.store(false, Ordering::Release);
         lock(&self.barred).push(group.into());
     }
 

@@ -6,5 +6,7 @@ pub mod budget;
 pub mod collapse;
 pub mod index;
 pub mod key;
+pub mod partial;
+pub mod search;
 pub mod store;
 pub mod stored;

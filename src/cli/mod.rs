@@ -1,7 +1,9 @@
 //! The command line: one file a subcommand.
 
 pub mod check;
+pub mod demo;
 pub mod run;
+mod signal;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -36,7 +38,15 @@ const EXAMPLES: &str = "\
 Examples:
   bookend --upstream http://127.0.0.1:5000    a cache on 127.0.0.1:8080 in front of that API
   bookend run --config /etc/bookend.toml      with a configuration file
+  bookend demo --tour                         see what it does
   bookend check --config /etc/bookend.toml    look for mistakes in it, without running
+
+Signals:
+  SIGTERM, SIGINT  drain: take nothing new, answer what is in flight, then end
+  SIGHUP           read the configuration again and reopen the access log
+
+Environment:
+  BOOKEND_LOG      goes before the configured [log] level
 
 Exit status:
   0  all went well; also after the drain that SIGTERM or SIGINT asks for
@@ -60,6 +70,8 @@ struct CommandLine {
 enum Command {
     /// Run the gateway
     Run(run::Arguments),
+    /// Show what it does, before a book API of its own: with curl lines to try, or by a tour
+    Demo(demo::Arguments),
     /// Tell every mistake in a configuration file
     Check(check::Arguments),
 }
@@ -80,6 +92,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match arguments.command {
         None => run::main(&arguments.run),
         Some(Command::Run(arguments)) => run::main(&arguments),
+        Some(Command::Demo(arguments)) => demo::main(&arguments),
         Some(Command::Check(arguments)) => check::main(&arguments),
     }
 }

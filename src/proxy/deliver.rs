@@ -1,17 +1,21 @@
 //! From a selected response to the response for this client: preconditions, ranges, and the fields that say what
 //! happened.
 
+use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPIRES,
     HeaderValue,
 };
 use http::{HeaderMap, Response, StatusCode};
+use smallvec::SmallVec;
 
 use super::body::{Body, Following};
 use super::forward::add_via;
+use super::logged;
 use super::receive::{Class, Facts, Inquiry};
 use super::worker::Worker;
 use crate::cache::body::{Reader, StoredBody};
+use crate::cache::partial::Parts;
 use crate::cache::stored::{Content, Head, StoredResponse};
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cache_status::CacheStatus;
@@ -43,14 +47,26 @@ impl Delivery<'_> {
     pub fn stored(self, stored: &StoredResponse) -> Response<Body> {
         match &stored.content {
             Content::Complete(body) => self.select(&stored.head, Available::Stored(body)),
-            Content::Partial { ranges, .. } => {
-                // Only what its ranges hold is ever selected from an incomplete response.
-                let length = ranges.complete_length();
-                match self.select_range(&stored.head, length) {
-                    RangeSelection::Single(range) => self.part_of_partial(stored, range),
-                    _ => self.unsatisfiable(&stored.head, length),
-                }
+            Content::Partial(parts) => self.of_parts(&stored.head, parts),
+        }
+    }
+
+    /// Answers from what is stored of an incomplete response: only what is there is ever asked of it.
+    fn of_parts(self, head: &Head, parts: &Parts) -> Response<Body> {
+        let length = parts.ranges.complete_length();
+        match self.select_range(head, length) {
+            RangeSelection::Single(range) if parts.ranges.contains(range) => {
+                let octets = parts.slice(range).unwrap_or_default();
+                let body = Body::full(octets, &self.worker.counters);
+                self.partial_content(head, body, range, length)
             }
+            RangeSelection::Several(ranges) => self.several(
+                head,
+                |range| parts.slice(range).into_iter().collect(),
+                &ranges,
+                length,
+            ),
+            _ => self.unsatisfiable(head, length),
         }
     }
 
@@ -91,7 +107,8 @@ impl Delivery<'_> {
                 RangeSelection::Single(range) => return self.single(head, content, range, length),
                 RangeSelection::Several(ranges) => {
                     if let Available::Stored(body) = content {
-                        return self.several(head, body, &ranges, length);
+                        let slice = |range: ByteRange| body.slice(range.first(), range.end());
+                        return self.several(head, slice, &ranges, length);
                     }
                 }
                 RangeSelection::Unsatisfiable => return self.unsatisfiable(head, length),
@@ -152,27 +169,6 @@ impl Delivery<'_> {
         self.partial_content(head, body, range, length)
     }
 
-    fn part_of_partial(self, stored: &StoredResponse, range: ByteRange) -> Response<Body> {
-        let Content::Partial { ranges, pieces } = &stored.content else {
-            return self.unsatisfiable(&stored.head, 0);
-        };
-        let held = ranges.ranges().iter().zip(pieces.iter());
-        let piece = held
-            .filter(|(held, _)| held.first() <= range.first() && range.last() <= held.last())
-            .map(|(held, piece)| {
-                let from = (range.first() - held.first()) as usize;
-                piece.slice(from..from + range.len() as usize)
-            });
-        let length = ranges.complete_length();
-        match piece.last() {
-            Some(piece) => {
-                let body = Body::full(piece, &self.worker.counters);
-                self.partial_content(&stored.head, body, range, length)
-            }
-            None => self.unsatisfiable(&stored.head, length),
-        }
-    }
-
     fn partial_content(
         self,
         head: &Head,
@@ -192,16 +188,16 @@ impl Delivery<'_> {
     fn several(
         self,
         head: &Head,
-        body: &StoredBody,
+        slice: impl Fn(ByteRange) -> SmallVec<[Bytes; 2]>,
         ranges: &[ByteRange],
         length: u64,
     ) -> Response<Body> {
         let seed = self.worker.boundary_seed();
         let framing = Multipart::new(ranges, length, head.headers.get(CONTENT_TYPE), seed);
-        let mut pieces = smallvec::SmallVec::new();
+        let mut pieces = SmallVec::new();
         for part in framing.parts {
             pieces.push(part.head);
-            pieces.extend(body.slice(part.range.first(), part.range.end()));
+            pieces.extend(slice(part.range));
         }
         pieces.push(framing.tail);
         let mut fields = head.headers.clone();
@@ -289,5 +285,8 @@ impl Worker {
         let fields = response.headers_mut();
         add_via(fields, identity);
         status.append_to(fields, &identity.name);
+        if self.access.is_on() {
+            logged::follow(self, response, inquiry, &status);
+        }
     }
 }

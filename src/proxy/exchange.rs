@@ -4,28 +4,29 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::header::CONTENT_LENGTH;
+use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::body::{Body, Following};
 use super::deliver::Delivery;
-use super::fill::{FillTask, LeaderNews, NotShared};
+use super::fill::{Arrived, FillTask, LeaderNews, NotShared};
 use super::pass;
 use super::receive::{Class, Facts, Inquiry};
 use super::rescue;
-use super::worker::{Question, Verdict, Worker};
+use super::worker::{Question, Verdict, Want, Worker, detail_of, holds_what_is_asked};
 use crate::cache::body::Reader;
 use crate::cache::collapse::{Ask, Fill, Follower, News};
 use crate::cache::store::{Role, Sharing};
-use crate::cache::stored::{Content, Head, StoredResponse};
+use crate::cache::stored::{Head, StoredResponse, Unshared};
 use crate::error::{Error, ErrorKind};
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::query::describe;
 use crate::semantics::reuse::{Failure, Reuse, Selection, decide, on_error};
 use crate::semantics::time::DeltaSeconds;
-use crate::upstream::{RequestBody, UpstreamBody};
+use crate::upstream::RequestBody;
 
 /// How often a request looks again before it goes upstream alone: others keep changing what it wants.
 const MAX_ROUNDS: u8 = 4;
@@ -40,6 +41,7 @@ pub struct Exchange {
     first: Step,
     /// A QUERY's content, read for its key.
     query: Option<Bytes>,
+    /// Look-ups so far.
     rounds: u8,
     /// It waited for a fill whose response was not for sharing, and must not wait again.
     alone: bool,
@@ -55,7 +57,7 @@ enum Step {
     Ask(Question),
     Lead(Arc<Fill>, Question),
     Follow(Follower, Question),
-    Pass(ForwardReason),
+    Pass(ForwardReason, Option<Detail>),
     Done(Box<Response<Body>>),
 }
 
@@ -63,8 +65,8 @@ impl Exchange {
     /// An exchange from its beginning.
     pub fn new(worker: Rc<Worker>, inquiry: Inquiry) -> Self {
         let first = match inquiry.class {
-            Class::Unsafe | Class::Other => Step::Pass(ForwardReason::Method),
-            _ if inquiry.is_bypassed() => Step::Pass(ForwardReason::Bypass),
+            Class::Unsafe | Class::Other => Step::Pass(ForwardReason::Method, None),
+            _ if inquiry.is_bypassed() => Step::Pass(ForwardReason::Bypass, None),
             Class::Query => Step::Read,
             Class::Get | Class::Head => Step::LookUp,
         };
@@ -99,7 +101,7 @@ impl Exchange {
                 Step::Ask(question) => self.ask(question),
                 Step::Lead(fill, question) => self.lead(fill, question).await,
                 Step::Follow(follower, question) => self.follow(follower, question).await,
-                Step::Pass(reason) => self.pass(reason).await,
+                Step::Pass(reason, detail) => self.pass(reason, detail).await,
                 Step::Done(response) => return *response,
             };
         }
@@ -132,7 +134,7 @@ impl Exchange {
         hasher.update(&content);
         self.query = Some(content);
         if !described {
-            return Step::Pass(ForwardReason::Bypass);
+            return Step::Pass(ForwardReason::Bypass, None);
         }
         self.inquiry.digest = Some(*hasher.finalize().as_bytes());
         Step::LookUp
@@ -140,6 +142,7 @@ impl Exchange {
 
     fn look_up(&mut self) -> Step {
         self.rounds += 1;
+        self.inquiry.canonicalise(&self.worker.gateway.store);
         self.inquiry.now = self.worker.gateway.clock.now();
         Step::Conclude(self.worker.look_up(&self.inquiry))
     }
@@ -161,7 +164,9 @@ impl Exchange {
                 };
                 self.deliver(&stored, Some(age), status)
             }
-            Verdict::Ask(question) if question.pass => Step::Pass(question.reason),
+            Verdict::Ask(question) if question.pass => {
+                Step::Pass(question.reason, question.expected)
+            }
             Verdict::Ask(question) => Step::Ask(question),
             Verdict::Unsatisfiable => self.fail(&Error::downstream(ErrorKind::OnlyIfCached), None),
         }
@@ -183,14 +188,11 @@ impl Exchange {
                 .as_ref()
                 .is_some_and(|stored| never_fresh(&stored.head));
         let sharing = Sharing {
-            follow: may_share && !must_ask,
-            lead: may_share,
+            follow: may_share && !must_ask && question.want == Want::Whole,
+            lead: may_share && question.want == Want::Whole,
             vary: &self.inquiry.route.cache.vary,
         };
-        let ask = Ask {
-            headers: self.inquiry.headers().clone(),
-            digest: self.inquiry.digest,
-        };
+        let ask = self.ask_of();
         match store.lead_or_follow(
             self.inquiry.key(store),
             question.resource.as_ref(),
@@ -199,6 +201,8 @@ impl Exchange {
         ) {
             Role::Lead(fill) => Step::Lead(fill, question),
             Role::Follow(follower) => Step::Follow(follower, question),
+            // Others change it faster than it can be looked at.
+            Role::LookAgain if alone => Step::Pass(question.reason, None),
             Role::LookAgain => Step::LookUp,
         }
     }
@@ -215,11 +219,27 @@ impl Exchange {
                 return self.fail(&error, Some(question.reason));
             }
         }
+        self.learn(receiver, &question).await
+    }
+
+    async fn learn(
+        &mut self,
+        receiver: oneshot::Receiver<LeaderNews>,
+        question: &Question,
+    ) -> Step {
         let news = receiver
             .await
             .unwrap_or_else(|_| LeaderNews::Failed(Error::internal()));
         self.inquiry.now = self.worker.gateway.clock.now();
-        self.led(news, &question)
+        self.led(news, question)
+    }
+
+    /// What this request would have a fill ask.
+    fn ask_of(&self) -> Ask {
+        Ask {
+            headers: self.inquiry.headers().clone(),
+            digest: self.inquiry.digest,
+        }
     }
 
     fn fill_task(&self, fill: &Arc<Fill>, question: &Question) -> Result<FillTask, Error> {
@@ -229,13 +249,16 @@ impl Exchange {
             .map_or(RequestBody::Empty, RequestBody::Full);
         let mut task = FillTask::new(&self.worker, &self.inquiry, fill, content)?;
         task.selected = question.selected.clone();
+        task.want = question.want;
+        if task.want != Want::Whole {
+            return Ok(task);
+        }
         let variants = question
             .resource
             .iter()
             .flat_map(|resource| resource.variants.iter());
         task.candidates = variants
             .filter(|stored| stored.head.digest == self.inquiry.digest)
-            .filter(|stored| matches!(stored.content, Content::Complete(_)))
             .filter(|stored| !stored.head.origin_validators.is_empty())
             .cloned()
             .collect();
@@ -262,40 +285,47 @@ impl Exchange {
             }
             LeaderNews::Validated { stored } => {
                 worker.counters.validated.inc();
-                status.forward_status = Some(http::StatusCode::NOT_MODIFIED);
+                status.forward_status = Some(StatusCode::NOT_MODIFIED);
                 status.stored = true;
                 let age = came_aged(&stored.head, &self.inquiry);
                 self.deliver(&stored, age, status)
             }
-            LeaderNews::Unshared { response, why } => self.unshared(response, why, question),
+            LeaderNews::Unshared { arrived, why } => self.unshared(*arrived, why, question),
             LeaderNews::Failed(error) => self.failed(&error, question),
         }
     }
 
-    fn unshared(
-        &mut self,
-        response: Response<UpstreamBody>,
-        why: NotShared,
-        question: &Question,
-    ) -> Step {
+    fn unshared(&mut self, arrived: Arrived, why: NotShared, question: &Question) -> Step {
         // The client wanted a part of something large: let the origin cut it out.
-        if why == NotShared::TooLarge && self.inquiry.facts.any(Facts::SELECTIVE) {
-            return Step::Pass(question.reason);
+        if why == NotShared::Cause(Unshared::TooLarge) && self.inquiry.facts.any(Facts::SELECTIVE) {
+            return self.ask_for_part(arrived, question);
         }
         if why == NotShared::ServerError {
-            let failure = Failure::Status(response.status());
+            let failure = Failure::Status(arrived.status);
             if let Some(step) = self.stand_in(failure, question) {
                 return step;
             }
         }
         self.worker.counters.misses.inc();
         let detail = match why {
-            NotShared::Rule(reason) => Some(Detail::NotStored(reason)),
-            NotShared::TooLarge => Some(Detail::Token("too-large")),
-            NotShared::UnverifiedEnd => Some(Detail::Token("unverified-end")),
+            NotShared::Cause(cause) => Some(detail_of(cause)),
             NotShared::ServerError => None,
         };
-        self.forwarded(response, question.reason, detail)
+        self.forwarded(arrived, question.reason, detail)
+    }
+
+    /// The client wanted only a part of something too large to be stored: the origin is to cut it out, now that its
+    /// size is known, unless that is what it did.
+    fn ask_for_part(&mut self, arrived: Arrived, question: &Question) -> Step {
+        let range = self.inquiry.class == Class::Get && self.inquiry.facts.any(Facts::RANGE);
+        if question.want != Want::Whole {
+            return self.forwarded(arrived, question.reason, question.expected);
+        }
+        if !range {
+            return Step::Pass(question.reason, Some(detail_of(Unshared::TooLarge)));
+        }
+        drop(arrived);
+        Step::LookUp
     }
 
     fn failed(&mut self, error: &Error, question: &Question) -> Step {
@@ -394,7 +424,7 @@ impl Exchange {
             )
     }
 
-    async fn pass(&mut self, reason: ForwardReason) -> Step {
+    async fn pass(&mut self, reason: ForwardReason, detail: Option<Detail>) -> Step {
         if let Some(mut response) = pass::max_forwards(&self.worker, &mut self.inquiry) {
             self.worker
                 .sign(&mut response, &self.inquiry, CacheStatus::forwarded(reason));
@@ -402,28 +432,59 @@ impl Exchange {
         }
         self.worker.counters.passes.inc();
         match pass::forward(&self.worker, &mut self.inquiry, self.query.clone()).await {
-            Ok(response) => self.forwarded(response, reason, None),
+            Ok(arrived) if pass::answers_a_get(&self.inquiry, &arrived) => {
+                self.keep_post(arrived, reason).await
+            }
+            Ok(arrived) => self.forwarded(arrived, reason, detail),
             Err(error) => self.fail(&error, Some(reason)),
         }
     }
 
+    /// A POST's response that is what a GET would bring is stored as such, where the rules allow it.
+    async fn keep_post(&mut self, arrived: Arrived, reason: ForwardReason) -> Step {
+        let store = &self.worker.gateway.store;
+        let key = self.inquiry.key(store);
+        let resource = store.look_up(key);
+        let alone = Sharing {
+            follow: false,
+            lead: false,
+            vary: &self.inquiry.route.cache.vary,
+        };
+        let Role::Lead(fill) = store.lead_or_follow(key, resource.as_ref(), self.ask_of(), alone)
+        else {
+            return self.forwarded(arrived, reason, None);
+        };
+        let mut task = match FillTask::new(&self.worker, &self.inquiry, &fill, RequestBody::Empty) {
+            Ok(task) => task,
+            Err(_) => {
+                store.abandon(&fill);
+                return self.forwarded(arrived, reason, None);
+            }
+        };
+        let (sender, receiver) = oneshot::channel();
+        task.leader = Some(sender);
+        self.worker.spawn(task.adopt(arrived));
+        let question = Question::pass(reason, None);
+        self.learn(receiver, &question).await
+    }
+
     /// Hands a response on that is for this client alone.
-    fn forwarded(
-        &self,
-        response: Response<UpstreamBody>,
-        reason: ForwardReason,
-        detail: Option<Detail>,
-    ) -> Step {
-        let (parts, content) = response.into_parts();
+    fn forwarded(&self, arrived: Arrived, reason: ForwardReason, detail: Option<Detail>) -> Step {
         let status = CacheStatus {
-            forward_status: Some(parts.status),
+            forward_status: Some(arrived.status),
             collapsed: self.collapsed,
             detail,
             ..CacheStatus::forwarded(reason)
         };
-        let body = Body::upstream(content, self.worker.counters.clone());
-        let mut response = Response::from_parts(parts, body);
-        *response.version_mut() = http::Version::HTTP_11;
+        let body = Body::upstream(arrived.body, self.worker.counters.clone());
+        let mut response = Response::new(body);
+        let mut headers = arrived.headers;
+        // The body's own size is its length, except where there is a length without a body.
+        if self.inquiry.class != Class::Head && arrived.status != StatusCode::NOT_MODIFIED {
+            headers.remove(CONTENT_LENGTH);
+        }
+        *response.status_mut() = arrived.status;
+        *response.headers_mut() = headers;
         self.worker.sign(&mut response, &self.inquiry, status);
         Step::Done(Box::new(response))
     }
@@ -434,6 +495,13 @@ impl Exchange {
         age: Option<DeltaSeconds>,
         status: CacheStatus,
     ) -> Step {
+        if !holds_what_is_asked(stored, &self.inquiry) {
+            // A part came, and another is still missing; or it is not the part that was asked for.
+            return match status.forward {
+                Some(reason) if self.rounds >= MAX_ROUNDS => Step::Pass(reason, status.detail),
+                _ => Step::LookUp,
+            };
+        }
         Step::Done(Box::new(self.worker.deliver(
             &self.inquiry,
             stored,
@@ -474,7 +542,11 @@ impl Exchange {
                 collapsed: self.collapsed,
                 ..CacheStatus::forwarded(reason)
             },
-            None => CacheStatus::default(),
+            None => CacheStatus {
+                detail: (error.kind() == ErrorKind::OnlyIfCached)
+                    .then_some(Detail::Other("only-if-cached")),
+                ..CacheStatus::default()
+            },
         };
         self.worker.sign(&mut response, &self.inquiry, status);
         tracing::debug!(target: "bookend::exchange", %error, request = self.inquiry.target.as_str(), "failed");
@@ -490,16 +562,15 @@ impl Exchange {
             resource,
             selected: Some(stored.clone()),
             pass: false,
+            expected: None,
+            want: Want::Whole,
         };
         let sharing = Sharing {
             follow: true,
             lead: true,
             vary: &self.inquiry.route.cache.vary,
         };
-        let ask = Ask {
-            headers: self.inquiry.headers().clone(),
-            digest: self.inquiry.digest,
-        };
+        let ask = self.ask_of();
         let role = store.lead_or_follow(
             self.inquiry.key(store),
             question.resource.as_ref(),
@@ -531,6 +602,7 @@ fn never_fresh(head: &Head) -> bool {
 
 /// The age of a response that came for this very request: only when it had been stored before (RFC 9111 §5.1).
 fn came_aged(head: &Head, inquiry: &Inquiry) -> Option<DeltaSeconds> {
-    head.came_aged
+    head.age
+        .is_some()
         .then(|| head.freshness.age(head.resident(inquiry.now)))
 }

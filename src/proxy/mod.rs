@@ -17,6 +17,8 @@ mod exchange;
 mod fill;
 mod forward;
 mod gateway;
+mod logged;
+mod ops;
 mod pass;
 mod peer;
 mod receive;

@@ -18,14 +18,16 @@ use super::gateway::{Gateway, Settings};
 use super::peer::Peer;
 use super::receive::{Class, Facts, Inquiry};
 use super::rescue;
-use crate::cache::stored::{Content, Resource, StoredResponse};
+use crate::cache::stored::{Content, Resource, StoredResponse, Unshared};
 use crate::clock::Now;
 use crate::error::Error;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::preconditions::origin_must_decide;
+use crate::semantics::range::{self, ByteRange, RangeSelection};
 use crate::semantics::reuse::{Reuse, Selection, decide};
 use crate::semantics::time::DeltaSeconds;
 use crate::semantics::vary::prefer;
+use crate::telemetry::access::AccessWriter;
 use crate::telemetry::counters::Counters;
 use crate::upstream::Upstreams;
 
@@ -40,6 +42,7 @@ pub struct Epoch {
 pub struct Worker {
     pub(super) gateway: Arc<Gateway>,
     pub(super) counters: Arc<Counters>,
+    pub(super) access: Rc<AccessWriter>,
     epoch: RefCell<Rc<Epoch>>,
     /// Memory for the next request's target.
     scratch: Cell<String>,
@@ -74,6 +77,19 @@ pub(super) struct Question {
     pub selected: Option<Arc<StoredResponse>>,
     /// The cache cannot be of use: forward the request as it is.
     pub pass: bool,
+    /// What is known of the response that a fill would bring.
+    pub expected: Option<Detail>,
+    pub want: Want,
+}
+
+/// How much of a representation is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    Whole,
+    /// The client's own Range: the whole is known to be too large to be stored.
+    ClientRange,
+    /// What is missing of an incomplete stored response (RFC 9111 §3.3).
+    Missing(ByteRange),
 }
 
 impl Worker {
@@ -81,9 +97,11 @@ impl Worker {
     pub fn new(gateway: Arc<Gateway>, index: usize) -> Rc<Self> {
         let counters = gateway.metrics.workers[index % gateway.metrics.workers.len()].clone();
         let epoch = Rc::new(Epoch::new(&gateway, &counters));
+        let access = Rc::new(gateway.access.writer(counters.clone()));
         Rc::new(Self {
             gateway,
             counters,
+            access,
             epoch: RefCell::new(epoch),
             scratch: Cell::default(),
             tasks: Cell::new(0),
@@ -135,10 +153,11 @@ impl Worker {
         let now = self.gateway.clock.now();
         let epoch = self.epoch();
         let method = request.method().clone();
-        let inquiry = match Inquiry::read(request, peer, &epoch, now, self.scratch.take()) {
+        let mut inquiry = match Inquiry::read(request, peer, &epoch, now, self.scratch.take()) {
             Ok(inquiry) => inquiry,
             Err(error) => return Ok(self.rescue(&error, &method)),
         };
+        inquiry.canonicalise(&self.gateway.store);
         if !inquiry.class.is_looked_up() || inquiry.is_bypassed() || inquiry.class == Class::Query {
             return Err(Box::new(Exchange::new(self.clone(), inquiry)));
         }
@@ -159,10 +178,17 @@ impl Worker {
 
     /// Looks the target up and decides (RFC 9111 §4).
     pub(super) fn look_up(&self, inquiry: &Inquiry) -> Verdict {
-        let resource = self.gateway.store.look_up(inquiry.key(&self.gateway.store));
-        let selected = resource
+        let store = &self.gateway.store;
+        let mut resource = store.look_up(inquiry.key(store));
+        let mut selected = resource
             .as_ref()
             .and_then(|resource| select(resource, inquiry));
+        if let Some(stored) = &selected
+            && stored.head.epoch != inquiry.epoch.settings.version
+        {
+            selected = Some(self.reckon_anew(inquiry, stored));
+            resource = store.look_up(inquiry.key(store));
+        }
         if inquiry.facts.any(Facts::ORIGIN_CONDITIONS) && origin_must_decide(inquiry.headers()) {
             return Verdict::Ask(Question::pass(ForwardReason::Request, resource));
         }
@@ -178,6 +204,19 @@ impl Worker {
         self.conclude(inquiry, reuse, resource, selected)
     }
 
+    /// What was stored under other settings is reckoned by those in force.
+    fn reckon_anew(&self, inquiry: &Inquiry, stored: &Arc<StoredResponse>) -> Arc<StoredResponse> {
+        let store = &self.gateway.store;
+        let head = stored
+            .head
+            .reckoned_anew(&inquiry.route.cache, inquiry.epoch.settings.version);
+        let token = store.token(head.weight());
+        let content = stored.content.clone();
+        let new = Arc::new(StoredResponse::new(Arc::new(head), content, token));
+        store.update(inquiry.key(store), &[(stored.clone(), new.clone())]);
+        new
+    }
+
     fn conclude(
         &self,
         inquiry: &Inquiry,
@@ -190,7 +229,7 @@ impl Worker {
             Reuse::Fresh { age, ttl } => (age, ttl, None),
             Reuse::Stale { age, ttl, why } => (age, ttl, Some(Detail::Stale(why))),
             Reuse::StaleWhileRevalidate { age, ttl } => {
-                (age, ttl, Some(Detail::Token("stale-while-revalidate")))
+                (age, ttl, Some(Detail::Other("stale-while-revalidate")))
             }
             Reuse::Validate { reason, .. } => {
                 return self.ask(inquiry, reason.forward(), resource, selected);
@@ -227,22 +266,37 @@ impl Worker {
         if inquiry.directives.only_if_cached {
             return Verdict::Unsatisfiable;
         }
-        let marked = resource.as_ref().is_some_and(|resource| {
+        let marker = resource.as_ref().and_then(|resource| {
             let vary = &inquiry.route.cache.vary;
-            resource
-                .marker(
-                    inquiry.headers(),
-                    inquiry.digest.as_ref(),
-                    vary,
-                    inquiry.now.mono,
-                )
-                .is_some()
+            resource.marker(
+                inquiry.headers(),
+                inquiry.digest.as_ref(),
+                vary,
+                inquiry.now.mono,
+            )
         });
+        let marker = marker.map(|marker| marker.why);
+        let parts = selected
+            .as_ref()
+            .and_then(|stored| missing_part(stored, inquiry));
+        let want = match marker {
+            _ if let Some(missing) = parts => Want::Missing(missing),
+            Some(Unshared::TooLarge)
+                if inquiry.class == Class::Get && inquiry.facts.any(Facts::RANGE) =>
+            {
+                Want::ClientRange
+            }
+            _ => Want::Whole,
+        };
         Verdict::Ask(Question {
             reason,
             // A HEAD that the store cannot answer is the origin's to answer; a request that must not be stored is
             // nobody's to share.
-            pass: marked || inquiry.class == Class::Head || inquiry.directives.no_store,
+            pass: (marker.is_some() && want == Want::Whole)
+                || inquiry.class == Class::Head
+                || inquiry.directives.no_store,
+            expected: marker.map(detail_of),
+            want,
             resource,
             selected,
         })
@@ -282,7 +336,7 @@ impl Worker {
         self.date(&mut response, self.gateway.clock.now());
         let fields = response.headers_mut();
         super::forward::add_via(fields, identity);
-        CacheStatus::forwarded(ForwardReason::Bypass).append_to(fields, &identity.name);
+        CacheStatus::default().append_to(fields, &identity.name);
         response
     }
 
@@ -336,6 +390,8 @@ impl Question {
             resource,
             selected: None,
             pass: true,
+            expected: None,
+            want: Want::Whole,
         }
     }
 }
@@ -361,22 +417,55 @@ pub(super) fn select(resource: &Resource, inquiry: &Inquiry) -> Option<Arc<Store
     prefer(headers, candidates).map(|best| matching[best].clone())
 }
 
-/// Whether an incomplete stored response has the part that the request wants; a complete one always does.
-fn holds_what_is_asked(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
-    use crate::semantics::range::{RangeSelection, select};
-    let Content::Partial { ranges, .. } = &stored.content else {
-        return true;
-    };
-    let head = &stored.head;
-    let length = ranges.complete_length();
-    let wanted = select(
+/// Whether a stored response has what the request wants of it: a complete one always does.
+pub(super) fn holds_what_is_asked(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
+    match &stored.content {
+        Content::Complete(_) => true,
+        Content::Partial(parts) => match wanted(stored, inquiry) {
+            RangeSelection::Whole => false,
+            RangeSelection::Single(range) => parts.ranges.contains(range),
+            RangeSelection::Several(ranges) => {
+                ranges.iter().all(|range| parts.ranges.contains(*range))
+            }
+            RangeSelection::Unsatisfiable => true,
+        },
+    }
+}
+
+/// What the request selects of a stored response.
+fn wanted(stored: &StoredResponse, inquiry: &Inquiry) -> RangeSelection {
+    let (head, length) = (&stored.head, stored.content.complete_length());
+    range::select(
         inquiry.method(),
         inquiry.headers(),
         head.status,
         &head.validators,
         length,
-    );
-    matches!(wanted, RangeSelection::Single(range) if ranges.contains(range))
+    )
+}
+
+/// The part that would make an incomplete stored response answer the request; `None` where it is to be asked for whole.
+fn missing_part(stored: &StoredResponse, inquiry: &Inquiry) -> Option<ByteRange> {
+    let Content::Partial(parts) = &stored.content else {
+        return None;
+    };
+    stored.head.origin_validators.for_if_range()?;
+    let gaps = match wanted(stored, inquiry) {
+        RangeSelection::Single(range) => parts.ranges.missing(range),
+        _ if parts.ranges.complete_length() > inquiry.route.max_stored_body => return None,
+        _ => parts.ranges.missing_of_whole(),
+    };
+    // One request for all of it: what lies between two gaps comes once more.
+    ByteRange::new(gaps.first()?.first(), gaps.last()?.last())
+}
+
+/// A marker's cause, as Cache-Status tells it.
+pub(super) fn detail_of(why: Unshared) -> Detail {
+    match why {
+        Unshared::Rule(reason) => Detail::NotStored(reason),
+        Unshared::TooLarge => Detail::Other("too-large"),
+        Unshared::UnverifiedEnd => Detail::Other("unverified-end"),
+    }
 }
 
 /// Counts a task for as long as it runs, however it ends.

@@ -1,11 +1,12 @@
-//! The target URI of a request (RFC 9110 §7.1, RFC 9112 §3.2 and §3.3).
+//! The target URI of a request (RFC 9110 §7.1, RFC 9112 §3.2 and §3.3), in the one form in which it is a key.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::Ipv6Addr;
 
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 
-/// The scheme by which the client reached the gateway.
+/// The scheme by which the client reached the gateway, or the one that a trusted proxy before it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     Http,
@@ -13,6 +14,17 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// `None` for any other scheme; schemes have no case.
+    pub fn parse(scheme: &str) -> Option<Self> {
+        if scheme.eq_ignore_ascii_case("http") {
+            Some(Self::Http)
+        } else if scheme.eq_ignore_ascii_case("https") {
+            Some(Self::Https)
+        } else {
+            None
+        }
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -28,14 +40,14 @@ impl Scheme {
     }
 }
 
-/// A target URI that borrows from the request; needs no allocation when the authority is in normal form already.
+/// A target URI that borrows from the request; needs no allocation where the authority has its normal form already.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TargetView<'a> {
     pub scheme: Scheme,
     /// Lower case, without the scheme's default port; empty for an HTTP/1.0 request without Host.
     pub authority: Cow<'a, str>,
-    /// Begins with `/`, or is `*` (OPTIONS).
-    pub path_and_query: &'a str,
+    /// Begins with `/`; or is `*`, for OPTIONS.
+    pub path_and_query: Cow<'a, str>,
 }
 
 /// A target URI that owns its parts.
@@ -52,8 +64,13 @@ pub enum BadTarget {
     NoHost,
     SeveralHosts,
     InvalidHost,
+    /// Host and `:authority` name different servers (RFC 9113 §8.3.1).
+    HostsDiffer,
     UserInfo,
     OtherScheme,
+    /// An `https` URI over a connection that is not secured (RFC 9110 §7.4).
+    NotSecured,
+    /// A form of request target that the method does not allow.
     Form,
 }
 
@@ -61,11 +78,15 @@ impl fmt::Display for BadTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoHost => "the request has no Host field",
-            Self::SeveralHosts => "the request has more than one Host field",
-            Self::InvalidHost => "the request's Host is not a valid authority",
+            Self::SeveralHosts => "the request has more than one Host field line",
+            Self::InvalidHost => "the request's Host is not a host with an optional port",
+            Self::HostsDiffer => "the request's Host differs from its :authority",
             Self::UserInfo => "the request target carries user information",
             Self::OtherScheme => "the request target's scheme is neither http nor https",
-            Self::Form => "the request target has no form that its method allows",
+            Self::NotSecured => {
+                "the request target is an https URI, but the connection is not secured"
+            }
+            Self::Form => "the request target has a form that its method does not allow",
         })
     }
 }
@@ -73,37 +94,72 @@ impl fmt::Display for BadTarget {
 impl std::error::Error for BadTarget {}
 
 impl<'a> TargetView<'a> {
-    /// The target URI of a request that came over `scheme`.
+    /// The target URI of a request that came over `scheme`. Fails when the request has to be refused.
     pub fn from_request(
-        _method: &Method,
+        method: &Method,
         uri: &'a Uri,
-        _headers: &'a HeaderMap,
+        headers: &'a HeaderMap,
         scheme: Scheme,
-        _version: Version,
+        version: Version,
     ) -> Result<Self, BadTarget> {
+        check_scheme(uri, scheme)?;
+        let host = host_field(headers, scheme, version)?;
+        let authority = match uri.authority() {
+            // RFC 9112 §3.2.2: the absolute form's host replaces the Host field.
+            Some(authority) => {
+                let target =
+                    normal_authority(authority.as_str(), scheme).map_err(|bad| match authority
+                        .as_str()
+                        .contains('@')
+                    {
+                        true => BadTarget::UserInfo,
+                        false => bad,
+                    })?;
+                let differ = host.as_ref().is_some_and(|host| *host != target);
+                if version >= Version::HTTP_2 && differ {
+                    return Err(BadTarget::HostsDiffer);
+                }
+                target
+            }
+            None => host.map_or_else(|| without_host(version), Ok)?,
+        };
+        if authority.is_empty() && version > Version::HTTP_10 {
+            return Err(BadTarget::InvalidHost);
+        }
         Ok(Self {
             scheme,
-            authority: Cow::Borrowed(""),
-            path_and_query: uri.path_and_query().map_or("/", |pq| pq.as_str()),
+            authority,
+            path_and_query: path_and_query(method, uri)?,
         })
     }
 
-    /// Appends the URI's octets to `key`, unambiguously.
+    /// Appends the URI's octets to `key`.
     pub fn write_key(&self, key: &mut Vec<u8>) {
-        write_key(self.scheme, &self.authority, self.path_and_query, key);
+        write_key(self.scheme, &self.authority, &self.path_and_query, key);
     }
 
-    pub fn to_owned(&self) -> TargetUri {
+    /// The query, without its question mark; `None` without one.
+    pub fn query(&self) -> Option<&str> {
+        Some(self.path_and_query.split_once('?')?.1)
+    }
+
+    /// The path, without the query.
+    pub fn path(&self) -> &str {
+        let path = self.path_and_query.split_once('?');
+        path.map_or(&self.path_and_query, |(path, _)| path)
+    }
+
+    pub fn to_target(&self) -> TargetUri {
         TargetUri {
             scheme: self.scheme,
             authority: self.authority.as_ref().into(),
-            path_and_query: self.path_and_query.into(),
+            path_and_query: self.path_and_query.as_ref().into(),
         }
     }
 }
 
 impl TargetUri {
-    /// Appends the URI's octets to `key`, just as [`TargetView::write_key`] does.
+    /// Appends the URI's octets to `key`, as [`TargetView::write_key`] does.
     pub fn write_key(&self, key: &mut Vec<u8>) {
         write_key(self.scheme, &self.authority, &self.path_and_query, key);
     }
@@ -112,27 +168,159 @@ impl TargetUri {
         TargetView {
             scheme: self.scheme,
             authority: Cow::Borrowed(&self.authority),
-            path_and_query: &self.path_and_query,
+            path_and_query: Cow::Borrowed(&self.path_and_query),
         }
     }
 }
 
 impl fmt::Display for TargetUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}://{}{}",
-            self.scheme.as_str(),
-            self.authority,
-            self.path_and_query
-        )
+        let scheme = self.scheme.as_str();
+        write!(f, "{scheme}://{}{}", self.authority, self.path_and_query)
     }
 }
 
-/// `scheme://authority/path?query`: no part can hold the octets that separate it from the next.
+/// `scheme://authority/path?query`, which is unambiguous: an authority holds no slash.
 fn write_key(scheme: Scheme, authority: &str, path_and_query: &str, key: &mut Vec<u8>) {
     key.extend_from_slice(scheme.as_str().as_bytes());
     key.extend_from_slice(b"://");
     key.extend_from_slice(authority.as_bytes());
     key.extend_from_slice(path_and_query.as_bytes());
 }
+
+fn check_scheme(uri: &Uri, connection: Scheme) -> Result<(), BadTarget> {
+    let Some(scheme) = uri.scheme_str() else {
+        return Ok(());
+    };
+    match Scheme::parse(scheme) {
+        None => Err(BadTarget::OtherScheme),
+        Some(Scheme::Https) if connection == Scheme::Http => Err(BadTarget::NotSecured),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The authority of a request that names none: empty, for the server's default, before HTTP/1.1.
+fn without_host(version: Version) -> Result<Cow<'static, str>, BadTarget> {
+    if version > Version::HTTP_10 {
+        return Err(BadTarget::NoHost);
+    }
+    Ok(Cow::Borrowed(""))
+}
+
+/// The Host field in normal form (RFC 9112 §3.2). HTTP/1.1 needs one whatever the form of the request target.
+fn host_field(
+    headers: &HeaderMap,
+    scheme: Scheme,
+    version: Version,
+) -> Result<Option<Cow<'_, str>>, BadTarget> {
+    let mut lines = headers.get_all(header::HOST).iter();
+    let Some(host) = lines.next() else {
+        return match version {
+            Version::HTTP_11 => Err(BadTarget::NoHost),
+            _ => Ok(None),
+        };
+    };
+    if lines.next().is_some() {
+        return Err(BadTarget::SeveralHosts);
+    }
+    let host = HeaderValue::to_str(host).map_err(|_| BadTarget::InvalidHost)?;
+    normal_authority(host, scheme).map(Some)
+}
+
+fn path_and_query<'a>(method: &Method, uri: &'a Uri) -> Result<Cow<'a, str>, BadTarget> {
+    // The authority form is for CONNECT alone (RFC 9112 §3.2.3), which is no request for a resource.
+    let given = uri.path_and_query().ok_or(BadTarget::Form)?.as_str();
+    match given.as_bytes().first() {
+        _ if *method == Method::CONNECT => Err(BadTarget::Form),
+        Some(b'/') => Ok(Cow::Borrowed(given)),
+        Some(b'*') if given == "*" && *method == Method::OPTIONS => Ok(Cow::Borrowed(given)),
+        // An absolute form may have a query and no path.
+        Some(b'?') if uri.authority().is_some() => Ok(Cow::Owned(format!("/{given}"))),
+        _ => Err(BadTarget::Form),
+    }
+}
+
+/// An authority in lower case and without the scheme's default port (RFC 9110 §4.2.3). Empty is valid here: whether
+/// there has to be a host is for the caller.
+pub fn normal_authority(given: &str, scheme: Scheme) -> Result<Cow<'_, str>, BadTarget> {
+    let (host, port) = split_port(given)?;
+    if !is_host(host) || (host.is_empty() && !given.is_empty()) {
+        return Err(BadTarget::InvalidHost);
+    }
+    let kept = match port {
+        "" => host,
+        port => {
+            let valid = port.bytes().all(|byte| byte.is_ascii_digit());
+            let number: u16 = port.parse().map_err(|_| BadTarget::InvalidHost)?;
+            if !valid {
+                return Err(BadTarget::InvalidHost);
+            }
+            if number == scheme.default_port() {
+                host
+            } else if port.starts_with('0') {
+                return Ok(Cow::Owned(format!(
+                    "{}:{number}",
+                    host.to_ascii_lowercase()
+                )));
+            } else {
+                given
+            }
+        }
+    };
+    if kept.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Ok(Cow::Owned(kept.to_ascii_lowercase()))
+    } else {
+        Ok(Cow::Borrowed(kept))
+    }
+}
+
+/// The host and the port, which is empty when it is missing or empty (RFC 3986 §6.2.3).
+fn split_port(authority: &str) -> Result<(&str, &str), BadTarget> {
+    let host_end = match authority.strip_prefix('[') {
+        Some(literal) => literal.find(']').ok_or(BadTarget::InvalidHost)? + 2,
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    let (host, rest) = authority.split_at(host_end);
+    match rest.strip_prefix(':') {
+        Some(port) => Ok((host, port)),
+        None if rest.is_empty() => Ok((host, "")),
+        None => Err(BadTarget::InvalidHost),
+    }
+}
+
+/// RFC 3986 §3.2.2: an IPv6 literal, or a reg-name (IPv4 addresses are among those).
+fn is_host(host: &str) -> bool {
+    if let Some(literal) = host.strip_prefix('[') {
+        let address = literal.strip_suffix(']');
+        return address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    }
+    let mut octets = host.bytes();
+    while let Some(octet) = octets.next() {
+        let valid = match octet {
+            b'%' => {
+                let mut hex = || octets.next().is_some_and(|byte| byte.is_ascii_hexdigit());
+                hex() && hex()
+            }
+            _ => is_unreserved(octet) || is_sub_delim(octet),
+        };
+        if !valid {
+            return false;
+        }
+    }
+    true
+}
+
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+const fn is_sub_delim(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+    )
+}
+
+#[cfg(test)]
+#[path = "authority_tests.rs"]
+mod tests;

@@ -3,10 +3,21 @@
 
 use std::fmt;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use smallvec::SmallVec;
 
-use super::reuse::StaleReason;
+use super::list::is_tchar;
+use super::reuse::{StaleReason, ValidateReason};
 use super::storability::NoStoreReason;
+
+/// The field (RFC 9211 §2).
+pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// On the stack, as nearly every member fits.
+type Buffer = SmallVec<[u8; 192]>;
+
+/// The largest integer of a structured field (RFC 9651 §3.3.1).
+const MAX_INTEGER: i64 = 999_999_999_999_999;
 
 /// Why a request went forward (RFC 9211 §2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,8 +58,20 @@ impl fmt::Display for ForwardReason {
 pub enum Detail {
     NotStored(NoStoreReason),
     Stale(StaleReason),
-    /// Another token; one that is no token is left out.
-    Token(&'static str),
+    Validated(ValidateReason),
+    /// Anything else; written as a string where it is no token.
+    Other(&'static str),
+}
+
+impl Detail {
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::NotStored(reason) => reason.token(),
+            Self::Stale(reason) => reason.token(),
+            Self::Validated(reason) => reason.token(),
+            Self::Other(text) => text,
+        }
+    }
 }
 
 /// How this cache handled a request. `hit` and `forward` exclude one another.
@@ -75,7 +98,9 @@ pub struct InstanceName(Box<[u8]>);
 impl InstanceName {
     /// A token as it is, anything else as a quoted string; what neither can hold is replaced by `?`.
     pub fn new(name: &str) -> Self {
-        Self(name.as_bytes().into())
+        let mut out = Buffer::new();
+        write_token_or_string(name, &mut out);
+        Self(out.as_slice().into())
     }
 }
 
@@ -97,9 +122,88 @@ impl CacheStatus {
 
     /// Appends the list member, without a comma before it.
     pub fn write_to(&self, name: &InstanceName, out: &mut Vec<u8>) {
-        out.extend_from_slice(&name.0);
+        out.extend_from_slice(&self.member(name));
     }
 
     /// Appends a member after those of the caches behind us (RFC 9211 §2).
-    pub fn append_to(&self, _headers: &mut HeaderMap, _name: &InstanceName) {}
+    pub fn append_to(&self, headers: &mut HeaderMap, name: &InstanceName) {
+        // It is all printable ASCII, which a value may always be.
+        if let Ok(value) = HeaderValue::from_bytes(&self.member(name)) {
+            headers.append(CACHE_STATUS, value);
+        }
+    }
+
+    fn member(&self, name: &InstanceName) -> Buffer {
+        let mut member = Buffer::new();
+        let out = &mut member;
+        out.extend_from_slice(&name.0);
+        if let Some(reason) = self.forward {
+            out.extend_from_slice(b"; fwd=");
+            out.extend_from_slice(reason.token().as_bytes());
+            self.write_forwarding(out);
+        } else if self.hit {
+            out.extend_from_slice(b"; hit");
+        }
+        if let Some(ttl) = self.ttl {
+            let ttl = ttl.clamp(-MAX_INTEGER, MAX_INTEGER);
+            out.extend_from_slice(b"; ttl=");
+            out.extend_from_slice(itoa::Buffer::new().format(ttl).as_bytes());
+        }
+        if let Some(key) = &self.key {
+            out.extend_from_slice(b"; key=");
+            write_string(key, out);
+        }
+        if let Some(detail) = self.detail {
+            out.extend_from_slice(b"; detail=");
+            write_token_or_string(detail.text(), out);
+        }
+        member
+    }
+
+    /// What means something only beside `fwd` (RFC 9211 §2.3, §2.5, §2.6).
+    fn write_forwarding(&self, out: &mut Buffer) {
+        if let Some(status) = self.forward_status {
+            out.extend_from_slice(b"; fwd-status=");
+            out.extend_from_slice(status.as_str().as_bytes());
+        }
+        if self.stored {
+            out.extend_from_slice(b"; stored");
+        }
+        match self.collapsed {
+            Some(true) => out.extend_from_slice(b"; collapsed"),
+            Some(false) => out.extend_from_slice(b"; collapsed=?0"),
+            None => {}
+        }
+    }
 }
+
+/// RFC 9651 §4.1.7, or §4.1.6 for what is no token.
+fn write_token_or_string(text: &str, out: &mut Buffer) {
+    let begins = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '*');
+    if begins
+        && text
+            .bytes()
+            .all(|b| is_tchar(b) || matches!(b, b':' | b'/'))
+    {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        write_string(text, out);
+    }
+}
+
+/// RFC 9651 §4.1.6: a string is of printable ASCII characters.
+fn write_string(text: &str, out: &mut Buffer) {
+    out.extend_from_slice(b"\"");
+    for character in text.chars() {
+        match character {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            ' '..='~' => out.extend_from_slice(&[character as u8]),
+            _ => out.extend_from_slice(b"?"),
+        }
+    }
+    out.extend_from_slice(b"\"");
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::cache_control::ResponseDirectives;
-use super::policy::Policy;
+use super::list::members;
+use super::policy::{Heuristic, OperatorTtl, Policy, TtlMode};
 use super::time::{DeltaSeconds, Timestamp};
 
 /// When the exchange with the upstream took place, on our clock.
@@ -48,8 +50,8 @@ pub struct Freshness {
     /// The freshness lifetime (§4.2.1).
     pub lifetime: DeltaSeconds,
     pub source: LifetimeSource,
-    /// The origin gave an explicit expiration time, be it in the past.
-    pub explicit: bool,
+    /// The origin's own explicit lifetime, zero where it is in the past; `None` where the origin gives none.
+    pub explicit: Option<DeltaSeconds>,
     /// The corrected initial age (§4.2.3), in milliseconds.
     pub initial_age: u64,
     /// The Date field's, or the time of receipt.
@@ -64,44 +66,262 @@ pub struct Freshness {
 }
 
 impl Freshness {
+    /// Works out the freshness of a response that has just been received, or validated with the fields in `headers`.
+    ///
+    /// `credentialed`: the request carried credentials. Then neither a heuristic nor the operator makes the response fresh,
+    /// or fresh for longer, unless the route opts in: only the origin can know for whom it is.
     pub fn reckon(
-        _status: StatusCode,
-        _headers: &HeaderMap,
-        _directives: &ResponseDirectives,
+        status: StatusCode,
+        headers: &HeaderMap,
+        directives: &ResponseDirectives,
         receipt: Receipt,
-        _credentialed: bool,
-        _policy: &Policy,
+        credentialed: bool,
+        policy: &Policy,
     ) -> Self {
+        let date = headers
+            .get(DATE)
+            .and_then(|date| parse_date(date, receipt))
+            // RFC 9110 §6.6.1; an invalid one is as good as none.
+            .unwrap_or(receipt.response_time);
+        let assigned = !credentialed || policy.ignore.credentials;
+        let explicit = explicit_lifetime(headers, directives, date, receipt);
+        let own = explicit
+            .or_else(|| {
+                let (status, heuristic) = (status, &policy.heuristic);
+                let allowed = assigned && (directives.public || is_heuristically_cacheable(status));
+                allowed.then(|| heuristic_lifetime(headers, date, receipt, heuristic))?
+            })
+            .unwrap_or_default();
+        let Lifetime(lifetime, source) = match &policy.ttl {
+            Some(ttl) if ttl.statuses.contains(&status) => {
+                operated(own, explicit.is_some(), ttl, assigned)
+            }
+            _ => own,
+        };
         Self {
-            lifetime: DeltaSeconds::ZERO,
-            source: LifetimeSource::None,
-            explicit: false,
-            initial_age: 0,
-            date: receipt.response_time,
-            must_validate: None,
-            stale_while_revalidate: DeltaSeconds::ZERO,
-            stale_if_error: DeltaSeconds::ZERO,
-            immutable: false,
+            lifetime,
+            source,
+            explicit: explicit.map(|Lifetime(own, _)| own),
+            initial_age: corrected_initial_age(headers, date, receipt),
+            date,
+            must_validate: MustValidate::of(directives),
+            stale_while_revalidate: directives
+                .stale_while_revalidate
+                .or(policy.stale_while_revalidate)
+                .unwrap_or_default(),
+            stale_if_error: directives
+                .stale_if_error
+                .or(policy.stale_if_error)
+                .unwrap_or_default(),
+            immutable: directives.immutable,
         }
     }
 
-    /// The current age after `resident` in the store, in whole seconds rounded down.
+    /// The current age after `resident` in the store, in whole seconds rounded down once, at the end (RFC 9111 §4.2.3).
     pub fn age(&self, resident: Duration) -> DeltaSeconds {
-        DeltaSeconds::from_duration(resident)
+        DeltaSeconds::new(self.age_millis(resident) / 1000)
     }
 
-    /// The remaining lifetime in seconds; above zero exactly when fresh, negative once stale.
-    pub fn ttl(&self, _resident: Duration) -> i64 {
-        0
+    /// The remaining freshness lifetime in seconds (RFC 9211 §2.4): above zero exactly when fresh, negative when stale
+    /// for a while; rounded away from zero, so that it and the age add up to the lifetime of a fresh response.
+    pub fn ttl(&self, resident: Duration) -> i64 {
+        let seconds = |millis: u64| i64::try_from(millis.div_ceil(1000)).unwrap_or(i64::MAX);
+        let (lifetime, age) = (self.lifetime.as_millis(), self.age_millis(resident));
+        match lifetime.checked_sub(age) {
+            Some(left) => seconds(left),
+            None => -seconds(age - lifetime),
+        }
     }
 
+    /// RFC 9111 §4.2: the lifetime exceeds the age.
     pub fn is_fresh(&self, resident: Duration) -> bool {
-        self.ttl(resident) > 0
+        self.stale_millis(resident).is_none()
     }
 
-    /// The same response, to be considered stale from now on (RFC 9111 §4.3.5) and served only after validation.
+    /// The current age in milliseconds.
+    pub(super) fn age_millis(&self, resident: Duration) -> u64 {
+        self.initial_age.saturating_add(millis(resident))
+    }
+
+    /// For how many milliseconds it has been stale; `None` while it is fresh.
+    pub(super) fn stale_millis(&self, resident: Duration) -> Option<u64> {
+        self.age_millis(resident)
+            .checked_sub(self.lifetime.as_millis())
+    }
+
+    /// The same response, stale from now on and only to be served after validation: what a HEAD response that differs
+    /// asks for (RFC 9111 §4.3.5).
     #[must_use]
-    pub fn expired(self) -> Self {
-        self
+    pub const fn expired(self) -> Self {
+        Self {
+            lifetime: DeltaSeconds::ZERO,
+            must_validate: Some(MustValidate::NoCache),
+            ..self
+        }
+    }
+
+    /// The same response without `immutable`: for one that came over an unauthenticated path, or whose length nothing
+    /// confirms (RFC 8246 §3).
+    #[must_use]
+    pub const fn mutable(self) -> Self {
+        Self {
+            immutable: false,
+            ..self
+        }
     }
 }
+
+impl MustValidate {
+    fn of(directives: &ResponseDirectives) -> Option<Self> {
+        if directives.no_cache.is_whole() {
+            Some(Self::NoCache)
+        } else if directives.must_revalidate {
+            Some(Self::MustRevalidate)
+        } else if directives.proxy_revalidate {
+            Some(Self::ProxyRevalidate)
+        } else {
+            directives.s_maxage.map(|_| Self::SMaxage)
+        }
+    }
+
+    /// As it appears in Cache-Status and logs.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::NoCache => "no-cache",
+            Self::MustRevalidate => "must-revalidate",
+            Self::ProxyRevalidate => "proxy-revalidate",
+            Self::SMaxage => "s-maxage",
+        }
+    }
+}
+
+impl LifetimeSource {
+    /// As it appears in `explain` and logs.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::SMaxage => "s-maxage",
+            Self::MaxAge => "max-age",
+            Self::Expires => "expires",
+            Self::Heuristic => "heuristic",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// A freshness lifetime and where it comes from.
+#[derive(Clone, Copy, Default)]
+struct Lifetime(DeltaSeconds, LifetimeSource);
+
+/// RFC 9111 §4.2.1, for a shared cache: s-maxage, max-age, Expires; the first there is. A targeted field stands for
+/// Cache-Control and Expires both (RFC 9213 §2.2).
+fn explicit_lifetime(
+    headers: &HeaderMap,
+    directives: &ResponseDirectives,
+    date: Timestamp,
+    receipt: Receipt,
+) -> Option<Lifetime> {
+    let s_maxage = directives
+        .s_maxage
+        .map(|secs| Lifetime(secs, LifetimeSource::SMaxage));
+    let max_age = || {
+        directives
+            .max_age
+            .map(|secs| Lifetime(secs, LifetimeSource::MaxAge))
+    };
+    let expires = || {
+        if directives.targeted {
+            return None;
+        }
+        headers
+            .get_all(EXPIRES)
+            .iter()
+            // RFC 9111 §5.3: what is no date has already expired. Of several values the earliest counts.
+            .map(|value| parse_date(value, receipt).unwrap_or_default())
+            .min()
+            .map(|expires| {
+                Lifetime(
+                    DeltaSeconds::from_duration(expires.since(date)),
+                    LifetimeSource::Expires,
+                )
+            })
+    };
+    s_maxage.or_else(max_age).or_else(expires)
+}
+
+/// RFC 9111 §4.2.2: a share of the time since Last-Modified; `None` when there is no such field.
+fn heuristic_lifetime(
+    headers: &HeaderMap,
+    date: Timestamp,
+    receipt: Receipt,
+    heuristic: &Heuristic,
+) -> Option<Lifetime> {
+    let modified = parse_date(headers.get(LAST_MODIFIED)?, receipt)?;
+    let percent = match heuristic.percent {
+        0 => return None,
+        percent => u128::from(percent.min(100)),
+    };
+    let secs = date.since(modified).as_millis() * percent / 100_000;
+    let secs = DeltaSeconds::new(u64::try_from(secs).unwrap_or(u64::MAX));
+    Some(Lifetime(secs.min(heuristic.max), LifetimeSource::Heuristic))
+}
+
+/// The lifetime once the operator has had a say. Where `assigned` is false the operator can only shorten it.
+fn operated(own: Lifetime, explicit: bool, ttl: &OperatorTtl, assigned: bool) -> Lifetime {
+    let longer = ttl.value > own.0;
+    let applies = match ttl.mode {
+        TtlMode::Fallback => assigned && !explicit,
+        TtlMode::Cap => !longer,
+        TtlMode::Floor => assigned && longer,
+        TtlMode::Override => assigned || !longer,
+    };
+    if applies && ttl.value != own.0 {
+        Lifetime(ttl.value, LifetimeSource::Operator)
+    } else {
+        own
+    }
+}
+
+/// RFC 9111 §4.2.3, in milliseconds. Dates have whole seconds, so they are compared as such: else a response would be up to
+/// a second old when it is born.
+fn corrected_initial_age(headers: &HeaderMap, date: Timestamp, receipt: Receipt) -> u64 {
+    let Receipt {
+        request_time,
+        response_time,
+    } = receipt;
+    let apparent_age = response_time.as_secs().saturating_sub(date.as_secs());
+    let response_delay = millis(response_time.since(request_time));
+    let corrected_age_value = age_value(headers)
+        .as_millis()
+        .saturating_add(response_delay);
+    corrected_age_value.max(apparent_age.saturating_mul(1000))
+}
+
+/// The first member of Age, whatever follows it; zero when that is no number of seconds (RFC 9111 §5.1).
+fn age_value(headers: &HeaderMap) -> DeltaSeconds {
+    members(headers, &AGE)
+        .next()
+        .and_then(|age| DeltaSeconds::parse(age.iter().copied()))
+        .unwrap_or_default()
+}
+
+/// Status codes whose definition allows a heuristic expiration time: RFC 9110 §15.1, and 451 (RFC 7725 §3).
+pub fn is_heuristically_cacheable(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 451 | 501
+    )
+}
+
+fn parse_date(value: &HeaderValue, receipt: Receipt) -> Option<Timestamp> {
+    Timestamp::parse_http_date_at(value.as_bytes(), receipt.response_time)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

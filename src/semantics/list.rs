@@ -98,7 +98,7 @@ pub(crate) fn is_token(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(|&byte| is_tchar(byte))
 }
 
-const fn is_tchar(byte: u8) -> bool {
+pub(crate) const fn is_tchar(byte: u8) -> bool {
     matches!(
         byte,
         b'!' | b'#'

@@ -75,7 +75,28 @@ pub enum ValidateReason {
     Request,
 }
 
+impl StaleReason {
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::MaxStale => "max-stale",
+            Self::Error => "stale-if-error",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
 impl ValidateReason {
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::NoCache => "no-cache",
+            Self::Stale => "stale",
+            Self::MustValidate(by) => by.token(),
+            Self::Request => "request",
+        }
+    }
+
+    /// For Cache-Status: `stale` also where a fresh response has to be validated at its own word, as `request` stands for
+    /// the request's.
     pub const fn forward(self) -> ForwardReason {
         match self {
             Self::Request => ForwardReason::Request,
@@ -84,13 +105,78 @@ impl ValidateReason {
     }
 }
 
-/// Decides what to do with a request. `request` is as honoured.
-pub fn decide(selection: Selection<'_>, _request: &RequestDirectives) -> Reuse {
-    match selection {
+/// Decides what to do with a request whose method a stored response may answer (RFC 9111 §4). `request` is as honoured.
+pub fn decide(selection: Selection<'_>, request: &RequestDirectives) -> Reuse {
+    let reuse = match selection {
         Selection::UriMiss => Reuse::Miss(ForwardReason::UriMiss),
         Selection::VaryMiss => Reuse::Miss(ForwardReason::VaryMiss),
-        Selection::Found { .. } => Reuse::Miss(ForwardReason::Miss),
+        Selection::Found {
+            freshness,
+            resident,
+        } => decide_found(freshness, resident, request),
+    };
+    match reuse {
+        // RFC 9111 §5.2.1.7
+        Reuse::Miss(_) | Reuse::Validate { .. } if request.only_if_cached => Reuse::Unsatisfiable,
+        reuse => reuse,
     }
+}
+
+fn decide_found(freshness: &Freshness, resident: Duration, request: &RequestDirectives) -> Reuse {
+    let age = freshness.age(resident);
+    let ttl = freshness.ttl(resident);
+    let validate = |reason| Reuse::Validate { reason, age, ttl };
+
+    // RFC 9111 §5.2.2.4; no directive of the request's makes up for it.
+    if freshness.must_validate == Some(MustValidate::NoCache) {
+        return validate(ValidateReason::NoCache);
+    }
+    let Some(stale_for) = freshness.stale_millis(resident) else {
+        return if request.no_cache || !suits(freshness, resident, request) {
+            validate(ValidateReason::Request)
+        } else {
+            Reuse::Fresh { age, ttl }
+        };
+    };
+    // RFC 9111 §4.2.4
+    if let Some(by) = freshness.must_validate {
+        return validate(ValidateReason::MustValidate(by));
+    }
+    if request.no_cache || !suits_stale(freshness, resident, request) {
+        return validate(ValidateReason::Stale);
+    }
+    // RFC 5861 §3. Who sends max-age does not wish for a stale response, unless with max-stale (RFC 9111 §5.2.1.1).
+    let max_stale = request.max_stale.allows(stale_for);
+    let window = freshness.stale_while_revalidate.as_millis();
+    if stale_for < window && (max_stale || request.max_age.is_none()) {
+        Reuse::StaleWhileRevalidate { age, ttl }
+    } else if max_stale {
+        let why = StaleReason::MaxStale;
+        Reuse::Stale { age, ttl, why }
+    } else {
+        validate(ValidateReason::Stale)
+    }
+}
+
+/// Whether a fresh response is young enough, and will be fresh for long enough (RFC 9111 §5.2.1.1, §5.2.1.3).
+fn suits(freshness: &Freshness, resident: Duration, request: &RequestDirectives) -> bool {
+    let age = freshness.age_millis(resident);
+    let min_fresh = request.min_fresh.unwrap_or_default().as_millis();
+    let lasts = freshness.lifetime.as_millis() >= age.saturating_add(min_fresh);
+    // What does not change does not get too old either; only no-cache asks for it anew (RFC 8246 §2.1).
+    lasts && (freshness.immutable || is_young(age, request))
+}
+
+/// Whether a stale response is young enough, for a client that does not want one that stays fresh.
+fn suits_stale(freshness: &Freshness, resident: Duration, request: &RequestDirectives) -> bool {
+    request.min_fresh.is_none() && is_young(freshness.age_millis(resident), request)
+}
+
+/// `max-age=0` asks for validation, even within the millisecond.
+fn is_young(age: u64, request: &RequestDirectives) -> bool {
+    request
+        .max_age
+        .is_none_or(|max_age| max_age > DeltaSeconds::ZERO && age <= max_age.as_millis())
 }
 
 /// How the upstream failed.
@@ -102,13 +188,64 @@ pub enum Failure {
     Status(StatusCode),
 }
 
-/// Whether a stored response may answer although the upstream failed; `None` passes the failure on.
+/// Whether a stored response, which by [`decide`] needs validation, may answer although the upstream failed; `None` passes
+/// the failure on.
+///
+/// `request` is as honoured. Of the response's (or the route's) `stale-if-error`, the request's, and the route's allowance for
+/// a lost upstream the longest counts: each permits by itself (RFC 9111 §4.2.4).
 pub fn on_error(
-    _failure: Failure,
-    _freshness: &Freshness,
-    _resident: Duration,
-    _request: &RequestDirectives,
-    _policy: &Policy,
+    failure: Failure,
+    freshness: &Freshness,
+    resident: Duration,
+    request: &RequestDirectives,
+    policy: &Policy,
 ) -> Option<Reuse> {
-    None
+    if !failure.is_error() {
+        return None;
+    }
+    let stale_for = freshness.stale_millis(resident);
+    match freshness.must_validate {
+        Some(MustValidate::NoCache) => return None,
+        // RFC 9111 §5.2.2.2, §5.2.2.8, §5.2.2.10; while the response is fresh they forbid nothing.
+        Some(_) if stale_for.is_some() => return None,
+        _ => {}
+    }
+    // RFC 5861 §4: no more stale than that.
+    let within = |limit: DeltaSeconds| {
+        limit > DeltaSeconds::ZERO && stale_for.unwrap_or(0) <= limit.as_millis()
+    };
+    let disconnected = policy.stale_if_disconnected.unwrap_or_default();
+    let why = if within(request.stale_if_error.unwrap_or_default()) {
+        StaleReason::Error
+    } else if request.no_cache {
+        // Who asks for validation, and does not accept staleness in the same breath, gets the error.
+        return None;
+    } else if within(freshness.stale_if_error) {
+        StaleReason::Error
+    } else if failure == Failure::Disconnected && within(disconnected) {
+        StaleReason::Disconnected
+    } else {
+        return None;
+    };
+    let age = freshness.age(resident);
+    let ttl = freshness.ttl(resident);
+    Some(match stale_for {
+        None => Reuse::Fresh { age, ttl },
+        Some(_) => Reuse::Stale { age, ttl, why },
+    })
 }
+
+impl Failure {
+    /// What `stale-if-error` calls an error (RFC 5861 §4): 500, 502, 503 or 504, be it theirs or what ours would be.
+    pub const fn is_error(self) -> bool {
+        match self {
+            Self::Disconnected => true,
+            Self::Status(status) => matches!(status.as_u16(), 500 | 502 | 503 | 504),
+        }
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,19 @@
 //! Whether a response may be stored, and what of it (RFC 9111 §3).
 
 use std::fmt;
+use std::time::Duration;
 
+use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::cache_control::{RequestDirectives, ResponseDirectives};
-use super::freshness::Freshness;
+use super::content_range::ContentRange;
+use super::freshness::{Freshness, LifetimeSource, MustValidate, is_heuristically_cacheable};
+use super::hop_by_hop;
 use super::policy::Policy;
+use super::time::DeltaSeconds;
+use super::validation::Validators;
+use super::vary::Vary;
 
 /// Which kinds of credentials a request carries (invariant: they never make a response shared by themselves).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,8 +25,15 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    pub fn of(_request: &HeaderMap, _policy: &Policy) -> Self {
-        Self::default()
+    pub fn of(request: &HeaderMap, policy: &Policy) -> Self {
+        Self {
+            authorization: request.contains_key(AUTHORIZATION),
+            cookie: request.contains_key(COOKIE),
+            listed: policy
+                .credential_fields
+                .iter()
+                .any(|name| request.contains_key(name)),
+        }
     }
 
     pub const fn any(self) -> bool {
@@ -103,13 +117,50 @@ pub enum NoStoreReason {
 }
 
 impl NoStoreReason {
-    /// Whether the cause lies in the response, so that the next one for the same variant is likely to share it.
+    /// Whether the cause lies in the response alone, so that the next response for the same variant is likely to have it
+    /// too, whoever asks.
     pub const fn is_in_response(self) -> bool {
-        true
+        match self {
+            Self::Method
+            | Self::Head
+            | Self::Post
+            | Self::RequestNoStore
+            | Self::Interim
+            | Self::Precondition
+            | Self::PartialUnit
+            | Self::Authorization
+            | Self::Credentials => false,
+            Self::Status
+            | Self::NotUnderstood
+            | Self::NoStore
+            | Self::Private
+            | Self::SetCookie
+            | Self::VaryAny
+            | Self::NotCacheable
+            | Self::NeverReusable => true,
+        }
     }
 
     pub const fn token(self) -> &'static str {
-        "no-store"
+        match self {
+            Self::Method => "method",
+            Self::Head => "head",
+            Self::Post => "post",
+            Self::RequestNoStore => "request-no-store",
+            Self::Interim => "interim",
+            Self::Status => "status",
+            Self::Precondition => "precondition",
+            Self::NotUnderstood => "not-understood",
+            Self::PartialUnit => "partial-unit",
+            Self::NoStore => "no-store",
+            Self::Private => "private",
+            Self::Authorization => "authorization",
+            Self::Credentials => "credentials",
+            Self::SetCookie => "set-cookie",
+            Self::VaryAny => "vary-any",
+            Self::NotCacheable => "not-cacheable",
+            Self::NeverReusable => "never-reusable",
+        }
     }
 }
 
@@ -119,17 +170,219 @@ impl fmt::Display for NoStoreReason {
     }
 }
 
-/// Decides whether a final response may be stored.
-pub fn assess(_input: &StoreInput<'_>) -> Storability {
-    Storability::Refuse(NoStoreReason::NoStore)
+/// Decides whether a response may be stored (RFC 9111 §3): the first reason against it, or how to.
+pub fn assess(input: &StoreInput<'_>) -> Storability {
+    refused_by_request(input)
+        .or_else(|| refused_by_status(input))
+        .or_else(|| refused_by_directives(input))
+        .or_else(|| refused_to_be_shared(input))
+        .or_else(|| refused_as_useless(input))
+        .map_or_else(|| Storability::Store(keep(input)), Storability::Refuse)
 }
 
-/// The fields of a response that may be stored (§3.1): not the hop-by-hop ones, those of the proxy, those that
-/// `private` or `no-cache` name.
+fn refused_by_request(input: &StoreInput<'_>) -> Option<NoStoreReason> {
+    match input.method.as_str() {
+        "GET" | "QUERY" => {}
+        "HEAD" => return Some(NoStoreReason::Head),
+        // RFC 9110 §9.3.3. Only a 200 is a representation that a GET could have got.
+        "POST"
+            if input.freshness.explicit.is_some()
+                && input.content_location_is_target
+                && input.status == StatusCode::OK => {}
+        "POST" => return Some(NoStoreReason::Post),
+        _ => return Some(NoStoreReason::Method),
+    }
+    // RFC 9111 §5.2.1.5
+    input
+        .request
+        .no_store
+        .then_some(NoStoreReason::RequestNoStore)
+}
+
+fn refused_by_status(input: &StoreInput<'_>) -> Option<NoStoreReason> {
+    match input.status.as_u16() {
+        100..=199 => Some(NoStoreReason::Interim),
+        // A 304 only updates what is stored. The others are never stored by their definition (RFC 6585).
+        304 | 428 | 429 | 431 | 511 => Some(NoStoreReason::Status),
+        // The answer to a condition that other requests do not make.
+        412 | 416 if input.preconditioned => Some(NoStoreReason::Precondition),
+        // RFC 9111 §3.3
+        206 if input.method != Method::GET || !is_one_range(input.headers) => {
+            Some(NoStoreReason::PartialUnit)
+        }
+        _ if input.directives.must_understand && !is_understood(input.status) => {
+            Some(NoStoreReason::NotUnderstood)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a 206 holds one range of octets, of a representation of known length.
+fn is_one_range(headers: &HeaderMap) -> bool {
+    let range = ContentRange::of(headers);
+    matches!(
+        range,
+        Some(ContentRange::Satisfied {
+            complete: Some(_),
+            ..
+        })
+    )
+}
+
+fn refused_by_directives(input: &StoreInput<'_>) -> Option<NoStoreReason> {
+    let StoreInput {
+        directives, policy, ..
+    } = input;
+    // RFC 9111 §5.2.2.3: who understands the status ignores no-store beside must-understand.
+    if directives.no_store && !directives.must_understand && !policy.ignore.no_store {
+        return Some(NoStoreReason::NoStore);
+    }
+    // RFC 9111 §5.2.2.7
+    if directives.private.is_whole() && !policy.ignore.private {
+        return Some(NoStoreReason::Private);
+    }
+    // RFC 9111 §4.1: it would never match.
+    (Vary::parse(input.headers) == Vary::Any).then_some(NoStoreReason::VaryAny)
+}
+
+fn refused_to_be_shared(input: &StoreInput<'_>) -> Option<NoStoreReason> {
+    let StoreInput {
+        credentials,
+        directives,
+        policy,
+        ..
+    } = input;
+    if !policy.ignore.credentials {
+        // RFC 9111 §3.5
+        if credentials.authorization && !directives.allow_sharing() {
+            return Some(NoStoreReason::Authorization);
+        }
+        // The same for other credentials, but for two things that §3.5 does not know: a targeted field speaks to a shared
+        // cache, and a response that varies on the credentials answers nobody without them.
+        let shared = directives.allow_sharing() || directives.targeted;
+        if (credentials.cookie || credentials.listed)
+            && !shared
+            && !(input.freshness.explicit.is_some() && varies_on_credentials(input))
+        {
+            return Some(NoStoreReason::Credentials);
+        }
+    }
+    let set_cookie = sets_cookie(input) && !policy.ignore.set_cookie;
+    (set_cookie && !may_share_cookies(input)).then_some(NoStoreReason::SetCookie)
+}
+
+/// Whether Vary names each of the fields that may carry the request's credentials (Authorization apart).
+fn varies_on_credentials(input: &StoreInput<'_>) -> bool {
+    let Vary::Fields(fields) = Vary::parse(input.headers) else {
+        return false;
+    };
+    let listed = &input.policy.credential_fields;
+    (!input.credentials.cookie || fields.contains(&COOKIE))
+        && (!input.credentials.listed || listed.iter().all(|name| fields.contains(name)))
+}
+
+fn sets_cookie(input: &StoreInput<'_>) -> bool {
+    let StoreInput {
+        headers,
+        directives,
+        ..
+    } = input;
+    headers.contains_key(SET_COOKIE)
+        && !directives.private.fields().contains(&SET_COOKIE)
+        && !directives.no_cache.fields().contains(&SET_COOKIE)
+}
+
+/// Whether the origin has said clearly enough that others may get the cookie too. RFC 9111 §7.3 leaves it to Cache-Control:
+/// `public`, `s-maxage` or a targeted field say it outright. A lifetime of the origin's says it too, but not where the
+/// response also varies on Cookie: that is how frameworks mark what depends on a session. Nobody has said it where the
+/// lifetime is a heuristic or the operator's, or where each use needs validation.
+fn may_share_cookies(input: &StoreInput<'_>) -> bool {
+    let StoreInput {
+        directives,
+        freshness,
+        ..
+    } = input;
+    if directives.public || directives.s_maxage.is_some() || directives.targeted {
+        return true;
+    }
+    let reusable = freshness.explicit > Some(DeltaSeconds::ZERO) && !directives.no_cache.is_whole();
+    let varies =
+        matches!(Vary::parse(input.headers), Vary::Fields(names) if names.contains(&COOKIE));
+    reusable && !varies
+}
+
+fn refused_as_useless(input: &StoreInput<'_>) -> Option<NoStoreReason> {
+    let StoreInput {
+        status,
+        headers,
+        directives,
+        freshness,
+        ..
+    } = input;
+    let cacheable = freshness.explicit.is_some()
+        || directives.public
+        || freshness.source == LifetimeSource::Operator
+        || is_heuristically_cacheable(*status);
+    if !cacheable {
+        return Some(NoStoreReason::NotCacheable);
+    }
+    let usable = match freshness.must_validate {
+        Some(MustValidate::NoCache) => false,
+        Some(_) => freshness.is_fresh(Duration::ZERO),
+        // Stale it may be, but some request may accept that.
+        None => {
+            let windows = [freshness.stale_while_revalidate, freshness.stale_if_error];
+            freshness.lifetime > DeltaSeconds::ZERO
+                || windows.iter().any(|w| *w > DeltaSeconds::ZERO)
+        }
+    };
+    (!usable && Validators::of(headers).is_empty()).then_some(NoStoreReason::NeverReusable)
+}
+
+fn keep(input: &StoreInput<'_>) -> Keep {
+    Keep {
+        scope: match input.status {
+            StatusCode::PARTIAL_CONTENT => Scope::Partial,
+            _ => Scope::Whole,
+        },
+        without_set_cookie: sets_cookie(input) && !may_share_cookies(input),
+    }
+}
+
+/// Status codes whose requirements on caches we know and keep: those of RFC 9110 §15 that have a meaning, and 451.
+fn is_understood(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        200..=206 | 300..=303 | 305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 451 | 500..=505
+    )
+}
+
+/// The fields of a response that may be stored (RFC 9111 §3.1): not those for the next hop or for the proxy, and not those
+/// that `private` or `no-cache` name. To be asked for the update by a 304, HEAD or part, too.
 pub fn stored_fields(
     headers: &HeaderMap,
-    _directives: &ResponseDirectives,
-    _keep: Keep,
+    directives: &ResponseDirectives,
+    keep: Keep,
 ) -> HeaderMap {
-    headers.clone()
+    let mut fields = headers.clone();
+    hop_by_hop::strip(&mut fields);
+    for name in &hop_by_hop::PROXY_SPECIFIC {
+        fields.remove(name);
+    }
+    for scoped in [&directives.private, &directives.no_cache] {
+        for name in scoped.fields() {
+            fields.remove(name);
+        }
+    }
+    if keep.without_set_cookie {
+        fields.remove(SET_COOKIE);
+    }
+    fields
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod sharing;
+#[cfg(test)]
+mod tests;

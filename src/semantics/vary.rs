@@ -1,83 +1,214 @@
-//! Variants: Vary, and whether a request selects the same one as another (RFC 9111 §4.1).
+//! Variants: what a response's Vary nominates, and whether a request selects the same variant as another did (RFC 9111
+//! §4.1).
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+mod normalise;
+mod prefer;
+mod reduce;
+mod weighted;
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName, header};
 use smallvec::SmallVec;
 
+use super::list;
 use super::policy::VaryPolicy;
+
+pub use prefer::prefer;
+pub use reduce::{Reduced, reduce};
 
 /// What a response's Vary nominates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Vary {
-    /// No field: every request matches.
+    /// Nothing: every request matches.
     None,
-    /// A member `*`, or something that is no field name: no request ever matches.
+    /// `*`, or something that is as good as it: no field name, more names than anyone can mean, or a field that tells
+    /// the client's address, which a gateway writes anew for each. No request matches.
     Any,
     /// Sorted, each once.
     Fields(SmallVec<[HeaderName; 4]>),
 }
 
+/// More nominated fields than this are taken for `*`: they would only fill memory.
+const MOST_FIELDS: usize = 32;
+
+/// Fields in which the gateway tells the origin who its client is: what the origin saw in them is not what any client
+/// presents.
+const TELL_THE_CLIENT: [HeaderName; 2] = [
+    header::FORWARDED,
+    HeaderName::from_static("x-forwarded-for"),
+];
+
 impl Vary {
-    pub fn parse(_response: &HeaderMap) -> Self {
-        Self::None
+    pub fn parse(response: &HeaderMap) -> Self {
+        let mut names: SmallVec<[HeaderName; 4]> = SmallVec::new();
+        for member in list::members(response, &header::VARY) {
+            match HeaderName::from_bytes(member) {
+                // A token, and so it would be taken for a name.
+                Ok(_) if member == b"*" => return Self::Any,
+                Ok(name) if TELL_THE_CLIENT.contains(&name) => return Self::Any,
+                Ok(name) if names.len() < MOST_FIELDS => names.push(name),
+                _ => return Self::Any,
+            }
+        }
+        if names.is_empty() {
+            return Self::None;
+        }
+        names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        names.dedup();
+        Self::Fields(names)
+    }
+
+    /// Whether it nominates the field.
+    pub fn nominates(&self, name: &HeaderName) -> bool {
+        match self {
+            Self::None => false,
+            Self::Any => true,
+            Self::Fields(names) => names.contains(name),
+        }
     }
 }
 
-/// The selecting fields of the request that a response was stored for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The selecting fields of the request that a response was stored for. Equal when they select the same variant.
+#[derive(Clone, Debug)]
 pub struct VariantKey {
     any: bool,
     fields: Box<[Selecting]>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One selecting field; without a value when the request had none.
+#[derive(Clone, Debug)]
 struct Selecting {
     name: HeaderName,
-    value: Option<Box<[u8]>>,
+    value: Option<Value>,
+}
+
+#[derive(Clone, Debug)]
+struct Value {
+    /// Its lines as the client sent them, joined.
+    sent: Box<[u8]>,
+    /// What is compared, where that is not `sent`; `None` inside where the route's policy removes the field.
+    compared: Option<Option<Box<[u8]>>>,
 }
 
 impl VariantKey {
-    pub fn of(_vary: &Vary, _request: &HeaderMap, _policy: &VaryPolicy) -> Self {
+    /// `request` is the one presented by the client: what the gateway itself adds to it is no part of it.
+    pub fn of(vary: &Vary, request: &HeaderMap, policy: &VaryPolicy) -> Self {
+        let names = match vary {
+            Vary::Fields(names) => names.as_slice(),
+            Vary::None | Vary::Any => &[],
+        };
+        let selecting = |name: &HeaderName| Selecting {
+            name: name.clone(),
+            value: Value::of(name, request, policy),
+        };
         Self {
-            any: false,
-            fields: Box::default(),
+            any: *vary == Vary::Any,
+            fields: names.iter().map(selecting).collect(),
         }
     }
 
     /// Whether `request` selects this variant.
-    pub fn matches(&self, _request: &HeaderMap, _policy: &VaryPolicy) -> bool {
-        let _ = (&self.any, &self.fields);
-        self.fields
-            .iter()
-            .all(|field| field.value.is_none() && !_request.contains_key(&field.name))
+    pub fn matches(&self, request: &HeaderMap, policy: &VaryPolicy) -> bool {
+        !self.any
+            && self
+                .fields
+                .iter()
+                .all(|field| field.matches(request, policy))
     }
 
-    /// The memory it holds, in octets.
+    /// Whether two requests differ in a field that this variant was selected by, so that they are for different
+    /// variants if neither is for this one.
+    pub fn tells_apart(&self, a: &HeaderMap, b: &HeaderMap, policy: &VaryPolicy) -> bool {
+        let same = |field: &Selecting| {
+            let value = Value::of(&field.name, a, policy);
+            let name = field.name.clone();
+            Selecting { name, value }.matches(b, policy)
+        };
+        !self.fields.iter().all(same)
+    }
+
+    /// `name: value` of each selecting field, as the request had it; without a value where it had none.
+    pub fn describe(&self) -> Vec<String> {
+        let field = |field: &Selecting| match &field.value {
+            Some(value) => format!("{}: {}", field.name, String::from_utf8_lossy(&value.sent)),
+            None => field.name.to_string(),
+        };
+        if self.any {
+            return vec!["*".to_owned()];
+        }
+        self.fields.iter().map(field).collect()
+    }
+
+    /// The memory it holds beside its own size, in octets.
     pub fn weight(&self) -> usize {
-        0
+        let value = |value: &Value| {
+            let compared = value.compared.as_ref().and_then(Option::as_ref);
+            value.sent.len() + compared.map_or(0, |octets| octets.len())
+        };
+        let field =
+            |field: &Selecting| size_of::<Selecting>() + field.value.as_ref().map_or(0, value);
+        self.fields.iter().map(field).sum()
     }
 }
 
-/// A request field as a route forwards it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reduced {
-    /// As the client sent it.
-    AsIs,
-    /// Replaced by this.
-    To(HeaderValue),
-    /// Not at all.
-    Absent,
+impl PartialEq for VariantKey {
+    fn eq(&self, other: &Self) -> bool {
+        let same =
+            |(a, b): (&Selecting, &Selecting)| a.name == b.name && a.compared() == b.compared();
+        self.any == other.any
+            && self.fields.len() == other.fields.len()
+            && self.fields.iter().zip(&other.fields).all(same)
+    }
 }
 
-/// What the route's lists make of Accept-Language or Accept-Encoding before it is keyed and forwarded.
-pub fn reduce(_name: &HeaderName, _request: &HeaderMap, _policy: &VaryPolicy) -> Reduced {
-    Reduced::AsIs
+impl Eq for VariantKey {}
+
+impl Selecting {
+    fn compared(&self) -> Option<&[u8]> {
+        self.value.as_ref().and_then(Value::compared)
+    }
+
+    fn matches(&self, request: &HeaderMap, policy: &VaryPolicy) -> bool {
+        let mut lines = request.get_all(&self.name).iter();
+        match (&self.value, lines.next()) {
+            (None, None) => true,
+            // What most requests are: the same octets. No more is to be known then.
+            (Some(stored), Some(line))
+                if lines.next().is_none() && *stored.sent == *line.as_bytes() =>
+            {
+                true
+            }
+            _ => {
+                let presented = Value::of(&self.name, request, policy);
+                self.compared() == presented.as_ref().and_then(Value::compared)
+            }
+        }
+    }
 }
 
-/// Which of several variants that all match is the best one for the request (RFC 9111 §4.1): by the client's
-/// preference, then the most recent Date (milliseconds since the Unix epoch, or the receipt's time without one).
-pub fn prefer<'a>(
-    _request: &HeaderMap,
-    _matching: impl Iterator<Item = (&'a HeaderMap, super::time::Timestamp)>,
-) -> Option<usize> {
-    None
+impl Value {
+    fn of(name: &HeaderName, request: &HeaderMap, policy: &VaryPolicy) -> Option<Self> {
+        let sent = normalise::joined(name, request)?;
+        let compared = match reduce(name, request, policy) {
+            Reduced::AsIs => Some(normalise::normal_form(name, &sent)),
+            Reduced::To(value) => Some(Cow::Owned(value.as_bytes().to_vec())),
+            Reduced::Absent => None,
+        };
+        let differs = compared.as_deref() != Some(&*sent);
+        Some(Self {
+            compared: differs.then(|| compared.map(|octets| octets.into_owned().into())),
+            sent: sent.into_owned().into(),
+        })
+    }
+
+    fn compared(&self) -> Option<&[u8]> {
+        match &self.compared {
+            Some(compared) => compared.as_deref(),
+            None => Some(&self.sent),
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,10 @@ pub(super) async fn serve<S: Service>(
     let state = io.state().clone();
     state.speaks(protocol);
     let ended = match protocol {
-        Protocol::Http2 => serve_http2(io, &state, peer.clone(), service, protocols).await,
+        // Larger than the other by far, and rarer.
+        Protocol::Http2 => {
+            Box::pin(serve_http2(io, &state, peer.clone(), service, protocols)).await
+        }
         Protocol::Http1 | Protocol::Unknown => {
             serve_http1(io, &state, &peer, &service, &protocols).await
         }
@@ -74,25 +77,62 @@ async fn choose(io: &mut Io) -> io::Result<Protocol> {
 }
 
 async fn serve_http1<S: Service>(
-    io: Io,
+    mut io: Io,
     state: &Rc<State>,
     peer: &Rc<Peer>,
     service: &Rc<S>,
     protocols: &Protocols,
 ) -> Result<(), BoxError> {
-    let exchange = service_fn(|request| exchange(request, state, peer, service, protocols));
-    let mut connection = protocols.http1.serve_connection(TokioIo::new(io), exchange);
-    let ended = drive(state, Pin::new(&mut connection), |connection| {
-        connection.graceful_shutdown();
+    loop {
+        let exchange = service_fn(|request| exchange(request, state, peer, service, protocols));
+        let mut connection = protocols.http1.serve_connection(TokioIo::new(io), exchange);
+        let driven = drive(state, Pin::new(&mut connection), |connection| {
+            connection.graceful_shutdown();
+        })
+        .await;
+        let parts = connection.into_parts();
+        io = parts.io.into_inner();
+        match driven {
+            Driven::Ended(ended) => return refuse_if_asked(io, state, peer, service, ended).await,
+            Driven::Stopped => return Ok(()),
+            Driven::Asleep => {
+                io.unread(parts.read_buf);
+                if !wakes_up(&mut io).await {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Waits for the next byte of an idle connection, without hyper and its buffers; false when it is to end instead.
+async fn wakes_up(io: &mut Io) -> bool {
+    poll_fn(|cx| {
+        io.state().watch(cx);
+        if !io.sniffed().is_empty() {
+            return Poll::Ready(true);
+        }
+        match io.poll_sniff(cx) {
+            Poll::Ready(read) => Poll::Ready(read.unwrap_or(false)),
+            Poll::Pending if io.state().orders() == Orders::GoOn => Poll::Pending,
+            Poll::Pending => Poll::Ready(false),
+        }
     })
-    .await;
-    let refused = match (state.ending(), state.verdict()) {
-        (Ending::Refusal(status), _) => Some(refusal::kind_of(status)),
-        (_, Verdict::Overdue(Overdue::Head)) if ended.is_err() => Some(ErrorKind::RequestTimeout),
-        _ => None,
-    };
-    let Some(kind) = refused else {
-        return Ok(ended?);
+    .await
+}
+
+/// Answers a head that hyper could not read, or that did not come in time.
+async fn refuse_if_asked<S: Service>(
+    mut io: Io,
+    state: &State,
+    peer: &Rc<Peer>,
+    service: &Rc<S>,
+    ended: hyper::Result<()>,
+) -> Result<(), BoxError> {
+    let kind = match (state.ending(), state.verdict()) {
+        (Ending::Refusal(status), _) => refusal::kind_of(status),
+        (_, Verdict::Overdue(Overdue::Head)) if ended.is_err() => ErrorKind::RequestTimeout,
+        _ => return Ok(ended?),
     };
     let mut error = Error::downstream(kind);
     if let Err(cause) = ended {
@@ -102,13 +142,15 @@ async fn serve_http1<S: Service>(
         return Ok(());
     };
     state.refuses();
-    let mut io = connection.into_parts().io.into_inner();
     let farewell = pin!(async {
         io.write_all(&message).await?;
         io.flush().await?;
         io.shutdown().await
     });
-    Ok(drive(state, farewell, |_| ()).await?)
+    match drive(state, farewell, |_| ()).await {
+        Driven::Ended(ended) => Ok(ended?),
+        Driven::Stopped | Driven::Asleep => Ok(()),
+    }
 }
 
 async fn serve_http2<S: Service>(
@@ -125,20 +167,31 @@ async fn serve_http2<S: Service>(
         exchange(request, &exchanges, peer, service, &protocols)
     });
     let connection = pin!(builder.serve_connection(TokioIo::new(io), exchange));
-    drive(state, connection, |connection| {
-        connection.graceful_shutdown()
+    match drive(state, connection, |connection| {
+        connection.graceful_shutdown();
     })
-    .await?;
-    Ok(())
+    .await
+    {
+        Driven::Ended(ended) => Ok(ended?),
+        Driven::Stopped | Driven::Asleep => Ok(()),
+    }
 }
 
-/// Polls `connection` to its end, and tells it once when it is to take no further request; drops out when all is to
-/// stop.
+/// Why a connection is not polled any more.
+enum Driven<E> {
+    Ended(Result<(), E>),
+    /// All is to stop.
+    Stopped,
+    /// It has been idle for some time.
+    Asleep,
+}
+
+/// Polls `connection` until there is a reason not to, and tells it once when it is to take no further request.
 async fn drive<C, E>(
     state: &State,
     mut connection: Pin<&mut C>,
     wind_down: impl Fn(Pin<&mut C>),
-) -> Result<(), E>
+) -> Driven<E>
 where
     C: Future<Output = Result<(), E>>,
 {
@@ -147,11 +200,14 @@ where
         state.watch(cx);
         loop {
             if state.orders() == Orders::Stop {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Driven::Stopped);
             }
             // Before it is told: a request that has just arrived is still answered.
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                return Poll::Ready(ended);
+                return Poll::Ready(Driven::Ended(ended));
+            }
+            if state.falls_asleep() {
+                return Poll::Ready(Driven::Asleep);
             }
             if told || state.orders() != Orders::WindDown {
                 return Poll::Pending;

@@ -64,6 +64,15 @@ impl Io {
         &self.sniffed
     }
 
+    /// Gives back bytes that have been read too early.
+    pub fn unread(&mut self, bytes: Bytes) {
+        debug_assert!(
+            self.sniffed.is_empty(),
+            "what was given back before goes first"
+        );
+        self.sniffed = bytes;
+    }
+
     fn replay(&mut self, buf: &mut ReadBuf<'_>) {
         let n = self.sniffed.len().min(buf.remaining());
         buf.put_slice(&self.sniffed[..n]);

@@ -52,19 +52,16 @@ impl Registry {
         }
     }
 
-    /// Closes the connection that has been idle for longest; false when none is idle.
-    pub fn evict(&self) -> bool {
+    /// Closes the most dispensable connection: one that is about to end, or else the one that has been idle for
+    /// longest. Does nothing when all are busy.
+    pub fn evict(&self) {
         let states = self.states.borrow();
-        let longest = states
+        let least = states
             .iter()
-            .filter_map(|state| Some((state.idle_since()?, state)))
-            .min_by_key(|(since, _)| *since);
-        match longest {
-            Some((_, state)) => {
-                state.decide(Verdict::Evicted);
-                true
-            }
-            None => false,
+            .filter_map(|state| Some((state.dispensable()?, state)))
+            .min_by_key(|(value, _)| *value);
+        if let Some((_, state)) = least {
+            state.decide(Verdict::Evicted);
         }
     }
 
@@ -100,7 +97,8 @@ impl Drop for Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::state::{Beat, Protocol};
+    use crate::server::beat::Beat;
+    use crate::server::state::Protocol;
 
     fn connection(beat: &Rc<Beat>) -> Rc<State> {
         let state = State::new(beat.clone());
@@ -124,10 +122,10 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_idle_leaves_first_and_a_busy_one_never() {
+    fn one_that_lingers_leaves_first_then_the_longest_idle_and_a_busy_one_never() {
         let registry = Rc::<Registry>::default();
         let beat = Rc::<Beat>::default();
-        let states: Vec<_> = (0..3).map(|_| connection(&beat)).collect();
+        let states: Vec<_> = (0..4).map(|_| connection(&beat)).collect();
         let _members: Vec<_> = states
             .iter()
             .map(|state| registry.join(state.clone()))
@@ -139,11 +137,14 @@ mod tests {
                 state.exchange_ends(None);
             }
         }
-        assert!(registry.evict());
-        assert_eq!(states[2].verdict(), Verdict::Evicted);
-        assert!(registry.evict());
-        assert_eq!(states[1].verdict(), Verdict::Evicted);
-        assert!(!registry.evict());
+        beat.now.set(200);
+        states[1].lingers();
+        for evicted in [1, 3, 2] {
+            assert_eq!(states[evicted].verdict(), Verdict::Carry);
+            registry.evict();
+            assert_eq!(states[evicted].verdict(), Verdict::Evicted, "{evicted}");
+        }
+        registry.evict();
         assert_eq!(states[0].verdict(), Verdict::Carry);
     }
 }

@@ -113,9 +113,9 @@ where
                 () = crew.any_ends() => {}
             }
         }
-        readiness.set(Stage::Draining);
         tracing::info!(deadline = ?config.drain_timeout, "draining");
         orders.send_replace(Order::Drain);
+        readiness.set(Stage::Draining);
         if !crew.all_end(config.drain_timeout).await {
             orders.send_replace(Order::Cut);
             crew.all_end(CUT_WITHIN).await;

@@ -17,13 +17,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::Service;
+use super::beat::Beat;
 use super::connection;
 use super::deadline::Deadlines;
 use super::io::{Io, Socket};
 use super::listen::Listener;
 use super::protocol::Protocols;
 use super::registry::{Membership, Registry};
-use super::state::{Beat, State};
+use super::state::State;
 use super::{Peer, Scheme};
 use crate::clock::Clock;
 use crate::config;
@@ -145,7 +146,7 @@ async fn live<S: Service>(
     reporter.ready();
 
     at_least(&mut orders, Order::Drain).await;
-    worker.beat.draining.set(true);
+    worker.beat.drain();
     let drained = async {
         while acceptors.join_next().await.is_some() {}
         worker.registry.wake_all();
@@ -203,8 +204,7 @@ impl<S: Service> Worker<S> {
     /// Accepts until the drain, and then what is still in the queue: those clients have been told that they are
     /// connected.
     async fn accept(self: Rc<Self>, acceptor: Acceptor) {
-        let mut orders = self.seat.orders.clone();
-        let mut draining = pin!(at_least(&mut orders, Order::Drain));
+        let mut draining = pin!(self.beat.draining());
         loop {
             tokio::select! {
                 biased;
@@ -234,17 +234,23 @@ impl<S: Service> Worker<S> {
         }
     }
 
-    /// A place for one more connection. Where none is free, the one that is idle for longest makes room; as long as
-    /// none is idle, the others wait in the listener's queue.
+    /// A place for one more connection. Where none is free, the most dispensable connection makes room; as long as
+    /// all are busy, new ones wait in the listener's queue.
     async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        let places = &self.seat.places;
+        let places = self.seat.places.clone();
         if let Ok(permit) = places.clone().try_acquire_owned() {
             return Some(permit);
         }
-        self.registry.evict();
-        let _waiting = Waiting::new(&self.seat.pressure);
-        // Never closed.
-        places.clone().acquire_owned().await.ok()
+        let _waiting = Waiting::new(&self.seat.pressure, &self.beat);
+        let mut permit = pin!(places.acquire_owned());
+        loop {
+            self.registry.evict();
+            tokio::select! {
+                // Never closed.
+                permit = &mut permit => return permit.ok(),
+                () = self.beat.spare.notified() => {}
+            }
+        }
     }
 
     fn open(
@@ -303,6 +309,7 @@ impl<S: Service> Worker<S> {
                 self.seat.clock.resync();
             }
             self.registry.look(&self.deadlines);
+            // Other workers have no other way to ask for a place of ours.
             if self.seat.pressure.load(Ordering::Relaxed) > 0 {
                 self.registry.evict();
             }
@@ -332,18 +339,24 @@ impl Drop for Place {
 }
 
 /// Counts as a connection that waits for a place until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
+struct Waiting<'a> {
+    everywhere: &'a AtomicUsize,
+    here: &'a Cell<usize>,
+}
 
 impl<'a> Waiting<'a> {
-    fn new(pressure: &'a AtomicUsize) -> Self {
-        pressure.fetch_add(1, Ordering::Relaxed);
-        Self(pressure)
+    fn new(everywhere: &'a AtomicUsize, beat: &'a Beat) -> Self {
+        let here = &beat.waiting;
+        everywhere.fetch_add(1, Ordering::Relaxed);
+        here.set(here.get() + 1);
+        Self { everywhere, here }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.everywhere.fetch_sub(1, Ordering::Relaxed);
+        self.here.set(self.here.get() - 1);
     }
 }
 

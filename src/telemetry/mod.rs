@@ -1,4 +1,6 @@
 //! What the gateway tells about itself: counters, the access log, tracing.
 
+pub mod access;
 pub mod counters;
+pub mod log;
 pub mod readiness;

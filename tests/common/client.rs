@@ -56,12 +56,13 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// All Cache-Status lines as one; empty when there are none.
+    /// All lines of a list field as one; empty when there are none.
+    pub fn list(&self, name: &str) -> String {
+        self.fields.all(name).collect::<Vec<_>>().join(", ")
+    }
+
     pub fn cache_status(&self) -> String {
-        self.fields
-            .all("cache-status")
-            .collect::<Vec<_>>()
-            .join(", ")
+        self.list("cache-status")
     }
 
     /// The parameters of the cache nearest to us, the gateway: `["hit", "ttl=59"]`.

@@ -18,11 +18,13 @@
 
 mod client;
 mod gate;
+mod gateway;
 mod message;
 mod origin;
 
 pub use client::{Answer, Client, End, Incoming};
 pub use gate::Gate;
+pub use gateway::{Gateway, Setup};
 pub use message::{Fields, Request, delete, get, head, post, put, request};
 pub use origin::{Conn, Origin, Reply, http_date, reply};
 

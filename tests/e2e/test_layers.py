@@ -10,7 +10,8 @@ NEW = {"title": "Nineteen Eighty-Four", "author": "George Orwell"}
 @pytest.fixture
 def layers(flask_api, gateway):
     inner = gateway(flask_api.url, server='name = "inner"')
-    outer = gateway(inner.url, server='name = "outer"')
+    # The inner one is asked under its own name, straight or through the outer one.
+    outer = gateway(inner.url, server='name = "outer"', upstream_keys='host = "upstream"')
     return outer, inner
 
 

@@ -3,23 +3,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::Waker;
 
 use http::StatusCode;
 use tokio::task::AbortHandle;
 
-use super::deadline::{Deadlines, Overdue, Phase, Situation};
+use super::beat::Beat;
+use super::deadline::{Overdue, Phase};
 
-/// The worker's coarse clock, and its order to drain.
-#[derive(Debug, Default)]
-pub(super) struct Beat {
-    /// Milliseconds; moved by each tick.
-    pub now: Cell<u64>,
-    pub draining: Cell<bool>,
-}
+mod oversight;
+
+pub(super) use self::oversight::Orders;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(in crate::server) enum Protocol {
     /// The first bytes have not shown it yet.
     Unknown,
     Http1,
@@ -28,10 +25,10 @@ pub(super) enum Protocol {
 
 /// What has been decided about a connection from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::server) enum Verdict {
     Carry,
     Overdue(Overdue),
-    /// It is idle, and its place is needed.
+    /// It is idle or about to end, and its place is needed.
     Evicted,
     /// The drain deadline has passed.
     Cut,
@@ -39,7 +36,7 @@ pub(super) enum Verdict {
 
 /// How a connection is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(in crate::server) enum Ending {
     /// We close our side and wait for the client to close its own.
     Staged,
     /// Nothing of ours can still be under way: no need to wait.
@@ -48,16 +45,6 @@ pub(super) enum Ending {
     Refusal(StatusCode),
     /// The client must not take what it got for whole.
     Reset,
-}
-
-/// What the connection's task is to do next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Orders {
-    GoOn,
-    /// Finish what has begun, take nothing new.
-    WindDown,
-    /// Drop everything.
-    Stop,
 }
 
 /// What is known of the client's side.
@@ -72,16 +59,23 @@ enum Client {
     Ended,
 }
 
+/// Whether an idle HTTP/1 connection has hyper's buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Awake,
+    /// It is to give them up.
+    Drowsy,
+    /// It waits for its next byte with nothing but its socket.
+    Asleep,
+}
+
 /// How long a client that has closed its side may wait for the next byte of its response: one that left looks the
 /// same as one that only half-closed until we write to it.
 const HALF_CLOSE_GRACE: u64 = 5_000;
 
-/// How often a connection with a request in flight is probed for a client that left.
-const PROBE_EVERY: u64 = 1_000;
-
 /// One connection.
 #[derive(Debug)]
-pub(super) struct State {
+pub(in crate::server) struct State {
     beat: Rc<Beat>,
     /// Where the registry keeps this connection.
     pub index: Cell<usize>,
@@ -95,6 +89,7 @@ pub(super) struct State {
     unflushed: Cell<bool>,
     client: Cell<Client>,
     probe: Cell<bool>,
+    rest: Cell<Rest>,
     verdict: Cell<Verdict>,
     ending: Cell<Ending>,
     streams: RefCell<Vec<Rc<Stream>>>,
@@ -103,7 +98,7 @@ pub(super) struct State {
 
 /// One response on an HTTP/2 connection.
 #[derive(Debug, Default)]
-pub(super) struct Stream {
+pub(in crate::server) struct Stream {
     /// Since when the client's window has kept the rest of the content from being asked for.
     held: Cell<Option<u64>>,
     task: RefCell<Option<AbortHandle>>,
@@ -124,6 +119,7 @@ impl State {
             unflushed: Cell::new(false),
             client: Cell::new(Client::Open),
             probe: Cell::new(false),
+            rest: Cell::new(Rest::Awake),
             verdict: Cell::new(Verdict::Carry),
             ending: Cell::new(Ending::Staged),
             streams: RefCell::default(),
@@ -138,6 +134,10 @@ impl State {
     fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.since.set(self.now());
+        self.rest.set(Rest::Awake);
+        if self.beat.waiting.get() > 0 && self.dispensable().is_some() {
+            self.beat.spare.notify_one();
+        }
     }
 
     pub fn protocol(&self) -> Protocol {
@@ -153,7 +153,7 @@ impl State {
     }
 
     pub fn is_draining(&self) -> bool {
-        self.beat.draining.get()
+        self.beat.is_draining()
     }
 }
 
@@ -222,7 +222,10 @@ impl State {
     /// Whether the wait for the client's end is over.
     pub fn is_linger_over(&self) -> bool {
         self.client.get() == Client::Ended
-            || self.verdict.get() == Verdict::Overdue(Overdue::Linger)
+            || matches!(
+                self.verdict.get(),
+                Verdict::Overdue(Overdue::Linger) | Verdict::Evicted
+            )
     }
 
     /// Whether no response is under way: what HTTP/1 would write now are hyper's own words.
@@ -325,113 +328,5 @@ impl Stream {
     /// content itself that is waited for.
     pub fn holds(&self, state: &State, held: bool) {
         self.held.set(held.then(|| state.now()));
-    }
-}
-
-/// What the worker decides, and the connection's task obeys.
-impl State {
-    /// Compares the connection with its deadlines.
-    pub fn look(&self, deadlines: &Deadlines) {
-        let now = self.now();
-        let situation = Situation {
-            phase: self.phase.get(),
-            since: self.since.get(),
-            awaiting_content: self.awaiting_content.get(),
-            write_blocked: self.write_blocked.get(),
-        };
-        if let Some(overdue) = deadlines.overdue(&situation, now, self.is_draining()) {
-            self.decide(Verdict::Overdue(overdue));
-            return;
-        }
-        if situation.phase == Phase::Busy {
-            match self.protocol.get() {
-                Protocol::Http2 => self.look_at_streams(deadlines),
-                _ if now.saturating_sub(situation.since) >= PROBE_EVERY => {
-                    self.since.set(now);
-                    self.probe.set(true);
-                    self.wake();
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// A client that gives a stream no window blocks no write of the connection.
-    fn look_at_streams(&self, deadlines: &Deadlines) {
-        for stream in self.streams.borrow().iter() {
-            let situation = Situation {
-                phase: Phase::Busy,
-                since: 0,
-                awaiting_content: None,
-                write_blocked: stream.held.get(),
-            };
-            let overdue = deadlines.overdue(&situation, self.now(), false);
-            if overdue.is_some()
-                && let Some(task) = &*stream.task.borrow()
-            {
-                task.abort();
-            }
-        }
-    }
-
-    pub fn decide(&self, verdict: Verdict) {
-        if self.verdict.get() != verdict && self.verdict.get() != Verdict::Cut {
-            self.verdict.set(verdict);
-            self.wake();
-        }
-    }
-
-    pub fn verdict(&self) -> Verdict {
-        self.verdict.get()
-    }
-
-    /// Since when the connection has been idle, if it is and nothing else has been decided.
-    pub fn idle_since(&self) -> Option<u64> {
-        (self.phase.get() == Phase::Idle && self.verdict.get() == Verdict::Carry)
-            .then(|| self.since.get())
-    }
-
-    pub fn orders(&self) -> Orders {
-        match self.verdict.get() {
-            Verdict::Cut => return Orders::Stop,
-            Verdict::Overdue(Overdue::Linger) if self.protocol.get() == Protocol::Http2 => {
-                return Orders::Stop;
-            }
-            Verdict::Overdue(Overdue::Idle) | Verdict::Evicted => return Orders::WindDown,
-            Verdict::Overdue(_) | Verdict::Carry => {}
-        }
-        match self.phase.get() {
-            // A request that is under way is still answered.
-            Phase::Fresh | Phase::Head => Orders::GoOn,
-            _ if self.is_draining() => Orders::WindDown,
-            _ => Orders::GoOn,
-        }
-    }
-
-    /// The connection takes no further request.
-    pub fn winds_down(&self) {
-        if self.phase.get() == Phase::Idle {
-            match self.protocol.get() {
-                Protocol::Http2 => self.lingers(),
-                _ => self.ending.set(Ending::AtOnce),
-            }
-        }
-    }
-
-    /// Remembers whom to wake when something is decided.
-    pub fn watch(&self, cx: &Context<'_>) {
-        let mut waker = self.waker.borrow_mut();
-        if !waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()))
-        {
-            *waker = Some(cx.waker().clone());
-        }
-    }
-
-    pub fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
     }
 }

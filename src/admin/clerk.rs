@@ -1,0 +1,209 @@
+//! Who may ask the desk for what, and who answers.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, DATE, HOST, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+
+use super::answer::{problem, text, with_type};
+use super::page::{self, Page};
+use super::{Desk, metrics, process};
+use crate::clock::Clock;
+use crate::config::Secret;
+use crate::error::Error;
+use crate::server::{Peer, Service};
+use crate::telemetry::readiness::Stage;
+
+/// The most content that a request may have.
+const CONTENT: usize = 256 << 10;
+
+/// What can be asked for.
+struct Counter {
+    path: &'static str,
+    method: Method,
+    /// Whether the token is asked for.
+    guarded: bool,
+    answer: fn(&Clerk, &Request<Bytes>) -> Response<Bytes>,
+}
+
+const COUNTERS: [Counter; 5] = [
+    Counter {
+        path: "/healthz",
+        method: Method::GET,
+        guarded: false,
+        answer: |_, _| text(StatusCode::OK, "ok\n"),
+    },
+    Counter {
+        path: "/readyz",
+        method: Method::GET,
+        guarded: false,
+        answer: |clerk, _| readyz(clerk.desk.stage()),
+    },
+    Counter {
+        path: "/metrics",
+        method: Method::GET,
+        guarded: false,
+        answer: |clerk, _| clerk.metrics(),
+    },
+    Counter {
+        path: "/purge",
+        method: Method::POST,
+        guarded: true,
+        answer: |clerk, request| clerk.desk.purge(request),
+    },
+    Counter {
+        path: "/explain",
+        method: Method::GET,
+        guarded: true,
+        answer: |clerk, request| clerk.desk.explain(request),
+    },
+];
+
+fn readyz(stage: Stage) -> Response<Bytes> {
+    match stage {
+        Stage::Ready => text(StatusCode::OK, "ready\n"),
+        Stage::Starting => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        Stage::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+    }
+}
+
+/// Answers at the desk.
+pub(super) struct Clerk {
+    desk: Arc<dyn Desk>,
+    token: Option<Secret>,
+    clock: Clock,
+}
+
+impl Clerk {
+    pub fn new(desk: Arc<dyn Desk>, token: Option<Secret>, clock: Clock) -> Self {
+        Self { desk, token, clock }
+    }
+
+    fn metrics(&self) -> Response<Bytes> {
+        let mut page = Page::default();
+        metrics::write(&mut page, self.desk.metrics());
+        self.desk.gauges(&mut page);
+        process::write(&mut page);
+        with_type(StatusCode::OK, page::MEDIA_TYPE, page.into_text())
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Bytes> {
+        let path = request.uri().path();
+        let Some(counter) = COUNTERS.iter().find(|counter| counter.path == path) else {
+            let paths: Vec<_> = COUNTERS.iter().map(|counter| counter.path).collect();
+            let detail = format!("there is nothing here; there is {}", paths.join(", "));
+            return problem(StatusCode::NOT_FOUND, &detail);
+        };
+        if let Err(refusal) = self.admit(counter, request.method(), request.headers()) {
+            return *refusal;
+        }
+        let (head, content) = request.into_parts();
+        match Limited::new(content, CONTENT).collect().await {
+            Ok(content) => {
+                let request = Request::from_parts(head, content.to_bytes());
+                (counter.answer)(self, &request)
+            }
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                problem(StatusCode::PAYLOAD_TOO_LARGE, "the content is too large")
+            }
+            Err(_) => problem(StatusCode::BAD_REQUEST, "the content broke off"),
+        }
+    }
+
+    /// Whether a request may go to `counter`; the refusal where it may not.
+    fn admit(
+        &self,
+        counter: &Counter,
+        method: &Method,
+        fields: &HeaderMap,
+    ) -> Result<(), Box<Response<Bytes>>> {
+        let is_read = counter.method == Method::GET;
+        if *method != counter.method && !(is_read && *method == Method::HEAD) {
+            let allowed = if is_read { "GET, HEAD" } else { "POST" };
+            let mut refusal = problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                &format!("this takes {allowed} only"),
+            );
+            let fields = refusal.headers_mut();
+            fields.insert(ALLOW, HeaderValue::from_static(allowed));
+            return Err(Box::new(refusal));
+        }
+        if !counter.guarded {
+            return Ok(());
+        }
+        if let Some(token) = &self.token
+            && !bearer(fields).is_some_and(|candidate| token.matches(candidate))
+        {
+            let mut refusal = problem(
+                StatusCode::UNAUTHORIZED,
+                "this needs Authorization: Bearer with the admin token",
+            );
+            let fields = refusal.headers_mut();
+            fields.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return Err(Box::new(refusal));
+        }
+        if is_cross_origin(fields) {
+            let refusal = problem(StatusCode::FORBIDDEN, "this is not for other sites' pages");
+            return Err(Box::new(refusal));
+        }
+        Ok(())
+    }
+
+    fn finish(&self, mut response: Response<Bytes>) -> Response<Full<Bytes>> {
+        let date = self.clock.now().wall.to_http_date();
+        let fields = response.headers_mut();
+        if let Ok(date) = HeaderValue::try_from(date) {
+            fields.insert(DATE, date);
+        }
+        fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.map(Full::new)
+    }
+}
+
+/// The token of `Authorization: Bearer` (RFC 6750 §2.1).
+fn bearer(fields: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, token) = fields.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
+}
+
+/// Whether a browser sends this for the page of another site: whoever visits one from the gateway's machine must not
+/// purge by that.
+fn is_cross_origin(fields: &HeaderMap) -> bool {
+    let Some(origin) = fields.get(ORIGIN) else {
+        return false;
+    };
+    let host = fields.get(HOST).map(HeaderValue::as_bytes);
+    let authority = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.split_once("://"))
+        .map(|(_, authority)| authority.as_bytes());
+    authority.is_none() || authority != host
+}
+
+impl Service for Clerk {
+    type Body = Full<Bytes>;
+
+    async fn handle(
+        self: &Rc<Self>,
+        _peer: &Rc<Peer>,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        let response = self.answer(request).await;
+        self.finish(response)
+    }
+
+    fn refuse(self: &Rc<Self>, _peer: &Rc<Peer>, error: Error) -> Response<Full<Bytes>> {
+        self.finish(problem(error.kind().status(), error.explanation()))
+    }
+
+    async fn drained(self: &Rc<Self>) {}
+}

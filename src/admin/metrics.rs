@@ -1,0 +1,74 @@
+//! The workers' counters as metrics.
+
+use super::page::{Kind, Page};
+use crate::telemetry::counters::{Counters, Metrics};
+
+type Read = fn(&Counters) -> u64;
+
+/// A metric's name, its help, and where its value is.
+type Row = (&'static str, &'static str, Read);
+
+/// The values of the label `result` of `bookend_requests_total`.
+const RESULTS: [(&str, Read); 6] = [
+    ("hit", |c| c.hits.value()),
+    ("stale", |c| c.stale_hits.value()),
+    ("validated", |c| c.validated.value()),
+    ("miss", |c| c.misses.value()),
+    ("pass", |c| c.passes.value()),
+    ("error", |c| c.errors.value()),
+];
+
+#[rustfmt::skip]
+const COUNTERS: [Row; 12] = [
+    ("bookend_requests_collapsed_total", "Requests that another request's fill answered.", |c| c.collapsed.value()),
+    ("bookend_not_modified_total", "Answers 304 given from the store.", |c| c.not_modified.value()),
+    ("bookend_upstream_requests_total", "Requests sent upstream, retries included.", |c| c.upstream_requests.value()),
+    ("bookend_upstream_retries_total", "Retries on another connection or server.", |c| c.upstream_retries.value()),
+    ("bookend_upstream_errors_total", "Upstream requests that ended in an error.", |c| c.upstream_errors.value()),
+    ("bookend_upstream_connects_total", "Upstream connections opened.", |c| c.upstream_connects.value()),
+    ("bookend_sent_bytes_total", "Response content sent to clients.", |c| c.bytes_sent.value()),
+    ("bookend_received_bytes_total", "Response content received from upstream.", |c| c.bytes_received.value()),
+    ("bookend_connections_accepted_total", "Client connections accepted.", |c| c.connections_accepted.value()),
+    ("bookend_stored_total", "Responses stored.", |c| c.stored.value()),
+    ("bookend_invalidations_total", "Resources removed by unsafe methods.", |c| c.invalidations.value()),
+    ("bookend_access_log_lost_total", "Access log lines lost.", |c| c.access_log_lost.value()),
+];
+
+#[rustfmt::skip]
+const GAUGES: [Row; 5] = [
+    ("bookend_connections", "Client connections open now.", |c| c.connections.value()),
+    ("bookend_requests_in_flight", "Requests being answered now.", |c| c.in_flight.value()),
+    ("bookend_followers", "Requests that wait for, or read from, another request's fill now.", |c| c.followers.value()),
+    ("bookend_fills", "Fills running now.", |c| c.fills.value()),
+    ("bookend_upstream_connections", "Upstream connections open now.", |c| c.upstream_connections.value()),
+];
+
+/// Adds the sums over all workers.
+pub(super) fn write(page: &mut Page, metrics: &Metrics) {
+    page.family(
+        "bookend_build_info",
+        Kind::Gauge,
+        "Always 1; the labels tell what runs.",
+    )
+    .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    let mut requests = page.family(
+        "bookend_requests_total",
+        Kind::Counter,
+        "Requests answered, by what the cache did.",
+    );
+    for (result, read) in RESULTS {
+        requests.sample(&[("result", result)], metrics.sum(read));
+    }
+    for (name, help, read) in COUNTERS {
+        page.single(name, Kind::Counter, help, metrics.sum(read));
+    }
+    for (name, help, read) in GAUGES {
+        page.single(name, Kind::Gauge, help, metrics.sum(read));
+    }
+    page.single(
+        "bookend_workers",
+        Kind::Gauge,
+        "Worker threads.",
+        metrics.workers.len() as u64,
+    );
+}

@@ -1,0 +1,136 @@
+//! `bookend demo`: a book API and the gateway before it, to be looked at with curl, or by the tour itself.
+
+use std::io::{self, IsTerminal, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use clap::Args;
+
+use super::{Exit, signal};
+use crate::clock::Clock;
+use crate::config::{AccessFormat, Config, Endpoint, ListenAddr, ServerUrl};
+use crate::demo::{BookApi, Options, Seen, tour};
+use crate::instance::{self, Instance};
+
+/// Where the gateway listens when nobody says otherwise, or else on one of the next ports.
+const FIRST_PORT: u16 = 8080;
+/// The last port that is tried.
+const LAST_PORT: u16 = FIRST_PORT + 99;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Take the tour: send its requests, show and check the answers; exit 0 only if each was as expected
+    #[arg(long)]
+    tour: bool,
+
+    /// The gateway's address [default: 127.0.0.1:8080, or the next free port]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+
+    /// An API to use instead of the embedded one; it needs the same resources (/books, /books/123, /books/456), and the
+    /// tour adds, changes and deletes books
+    #[arg(long, value_name = "URL")]
+    upstream: Option<ServerUrl>,
+
+    /// Have the embedded API say `no-store` of all its answers: a tour must then fail
+    #[arg(long, conflicts_with = "upstream")]
+    no_store: bool,
+}
+
+/// Runs until the tour is over, or a signal ends it.
+pub fn main(arguments: &Arguments) -> Exit {
+    match run(arguments) {
+        Ok(exit) => exit,
+        Err(error) => {
+            eprintln!("bookend demo: {error}");
+            Exit::Failure
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Exit, Box<dyn std::error::Error>> {
+    let (api, upstream) = match &arguments.upstream {
+        Some(url) => (None, url.clone()),
+        None => {
+            let api = BookApi::start(Options {
+                no_store: arguments.no_store,
+            })?;
+            let url = server_url(api.addr());
+            (Some(api), url)
+        }
+    };
+    let mut config = Config::in_front_of(vec![upstream.clone()]);
+    config.admin = None;
+    if arguments.tour {
+        config.log.access = AccessFormat::Off;
+    }
+    let (instance, gateway) = bind(config, arguments.listen)?;
+    println!("The book API is {upstream}, the gateway before it http://{gateway}.");
+    if !arguments.tour {
+        println!("{}", tour::describe(gateway));
+        println!("Each can be tried as long as this runs; Ctrl-C ends it.");
+        instance.run(signal::end())?;
+        return Ok(Exit::Success);
+    }
+    let seen = api.as_ref().map(|api| api.seen().clone());
+    guided(instance, gateway, seen)
+}
+
+/// Takes the tour while the gateway runs.
+fn guided(
+    instance: Instance,
+    gateway: SocketAddr,
+    seen: Option<Seen>,
+) -> Result<Exit, Box<dyn std::error::Error>> {
+    let mut out = io::stdout();
+    let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut taken = Ok(None);
+    instance.run(async {
+        let tour = tour::run(gateway, seen, &mut out, colour);
+        taken = signal::unless_ended(tour).await.transpose();
+    })?;
+    match taken? {
+        Some(differences) if differences.is_empty() => Ok(Exit::Success),
+        Some(_) => Ok(Exit::Failure),
+        None => {
+            writeln!(out, "\nThe tour was broken off.")?;
+            Ok(Exit::Failure)
+        }
+    }
+}
+
+/// Takes the address that was asked for, else the first free port from [`FIRST_PORT`] on, saying so.
+fn bind(
+    mut config: Config,
+    asked: Option<SocketAddr>,
+) -> Result<(Instance, SocketAddr), instance::Error> {
+    let mut addr = asked.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, FIRST_PORT).into());
+    loop {
+        config.server.listen = vec![ListenAddr::Tcp(addr)];
+        match Instance::bind(config.clone(), Clock::system()) {
+            Ok(instance) => {
+                if asked.is_none() && addr.port() != FIRST_PORT {
+                    println!("Port {FIRST_PORT} is taken, using {}.", addr.port());
+                }
+                // What was really taken, where port 0 was asked for.
+                if let [ListenAddr::Tcp(taken)] = instance.addrs() {
+                    addr = *taken;
+                }
+                return Ok((instance, addr));
+            }
+            Err(error) if asked.is_none() && error.is_addr_in_use() && addr.port() < LAST_PORT => {
+                addr.set_port(addr.port() + 1);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn server_url(addr: SocketAddr) -> ServerUrl {
+    ServerUrl {
+        endpoint: Endpoint::Http {
+            host: addr.ip().to_string(),
+            port: addr.port(),
+        },
+        base_path: String::new(),
+    }
+}

@@ -1,0 +1,113 @@
+//! A whole gateway in one value: what its workers share, and the door. `run`, the demo and the tests start it alike.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::admin::{Admin, GatewayDesk, OpenDesk};
+use crate::clock::Clock;
+use crate::config::{Config, ListenAddr};
+use crate::error;
+use crate::proxy::{Gateway, Worker};
+use crate::server::{self, Outcome, Server};
+
+/// A gateway whose addresses are taken, and which waits to be run.
+#[derive(Debug)]
+pub struct Instance {
+    gateway: Arc<Gateway>,
+    server: Server,
+    /// `None` when it is off.
+    admin: Option<Admin>,
+}
+
+impl Instance {
+    /// Takes the addresses that `config` names; port 0 means a free one. Fails when an address cannot be taken or the
+    /// upstream's certificates cannot be used.
+    pub fn bind(config: Config, clock: Clock) -> Result<Self, Error> {
+        let server = Server::bind(&config.server).map_err(Error::Server)?;
+        let admin = config
+            .admin
+            .as_ref()
+            .map(Admin::bind)
+            .transpose()
+            .map_err(Error::Server)?;
+        let gateway = Gateway::new(config, server.workers(), clock).map_err(Error::Gateway)?;
+        Ok(Self {
+            gateway,
+            server,
+            admin,
+        })
+    }
+
+    /// The addresses taken, with the real port where port 0 was asked for.
+    pub fn addrs(&self) -> &[ListenAddr] {
+        self.server.local_addrs()
+    }
+
+    /// The address of the ops desk, unless it is off.
+    pub fn admin_addr(&self) -> Option<&ListenAddr> {
+        self.admin.as_ref().map(Admin::addr)
+    }
+
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Serves until `shutdown` is done and everything in flight has been answered, or the drain deadline has passed.
+    /// Blocks the calling thread, which polls `shutdown` in a runtime of its own.
+    pub fn run(self, shutdown: impl Future<Output = ()>) -> Result<Outcome, Error> {
+        let clock = self.gateway.clock().clone();
+        let desk = GatewayDesk::new(self.gateway.clone(), self.server.readiness());
+        let open = self
+            .admin
+            .map(|admin| admin.open(Arc::new(desk), clock.clone()));
+        let open = open.transpose().map_err(Error::Server)?;
+        let gateway = self.gateway.clone();
+        let make = move |index| Worker::new(gateway.clone(), index);
+        let outcome = self
+            .server
+            .run(clock, self.gateway.metrics(), make, shutdown);
+        // The desk stays open while the gateway drains.
+        let closed = open.map(OpenDesk::close).transpose();
+        let outcome = outcome.map_err(Error::Server)?;
+        closed.map_err(Error::Server)?;
+        Ok(outcome)
+    }
+}
+
+/// Why a gateway could not start, or did not end well.
+#[derive(Debug)]
+pub enum Error {
+    Server(server::Error),
+    /// The way to the API could not be set up, or the access log not opened.
+    Gateway(error::Error),
+}
+
+impl Error {
+    /// Whether the address that was asked for is another's.
+    pub fn is_addr_in_use(&self) -> bool {
+        matches!(
+            self,
+            Self::Server(server::Error::Listen { source, .. })
+                if source.kind() == std::io::ErrorKind::AddrInUse
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(error) => error.fmt(f),
+            Self::Gateway(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Server(error) => error.source(),
+            Self::Gateway(error) => std::error::Error::source(error),
+        }
+    }
+}

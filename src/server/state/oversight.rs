@@ -1,0 +1,150 @@
+//! What the worker decides about a connection, and what the connection's task makes of it.
+
+use std::task::Context;
+
+use super::{Ending, Protocol, Rest, State, Verdict};
+use crate::server::deadline::{Deadlines, Overdue, Phase, Situation};
+
+/// What the connection's task is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Orders {
+    GoOn,
+    /// Finish what has begun, take nothing new.
+    WindDown,
+    /// Drop everything.
+    Stop,
+}
+
+/// How often a connection with a request in flight is probed for a client that left.
+const PROBE_EVERY: u64 = 1_000;
+
+/// How long an HTTP/1 connection keeps its buffers while it is idle.
+const WAKEFUL: u64 = 1_000;
+
+impl State {
+    /// Compares the connection with its deadlines.
+    pub fn look(&self, deadlines: &Deadlines) {
+        let now = self.now();
+        let situation = Situation {
+            phase: self.phase.get(),
+            since: self.since.get(),
+            awaiting_content: self.awaiting_content.get(),
+            write_blocked: self.write_blocked.get(),
+        };
+        if let Some(overdue) = deadlines.overdue(&situation, now, self.is_draining()) {
+            self.decide(Verdict::Overdue(overdue));
+            return;
+        }
+        let lasted = now.saturating_sub(situation.since);
+        match (situation.phase, self.protocol.get()) {
+            (Phase::Busy, Protocol::Http2) => self.look_at_streams(deadlines),
+            (Phase::Busy, _) if lasted >= PROBE_EVERY => {
+                self.since.set(now);
+                self.probe.set(true);
+                self.wake();
+            }
+            (Phase::Idle, Protocol::Http1)
+                if lasted >= WAKEFUL && self.rest.get() == Rest::Awake =>
+            {
+                self.rest.set(Rest::Drowsy);
+                self.wake();
+            }
+            _ => {}
+        }
+    }
+
+    /// A client that gives a stream no window blocks no write of the connection.
+    fn look_at_streams(&self, deadlines: &Deadlines) {
+        for stream in self.streams.borrow().iter() {
+            let situation = Situation {
+                phase: Phase::Busy,
+                since: 0,
+                awaiting_content: None,
+                write_blocked: stream.held.get(),
+            };
+            let overdue = deadlines.overdue(&situation, self.now(), false);
+            if overdue.is_some()
+                && let Some(task) = &*stream.task.borrow()
+            {
+                task.abort();
+            }
+        }
+    }
+
+    pub fn decide(&self, verdict: Verdict) {
+        if self.verdict.get() != verdict && self.verdict.get() != Verdict::Cut {
+            self.verdict.set(verdict);
+            self.wake();
+        }
+    }
+
+    pub fn verdict(&self) -> Verdict {
+        self.verdict.get()
+    }
+
+    /// How dispensable the connection is, least value first; `None` when something depends on it. One whose last byte
+    /// is sent goes before one that may bring another request.
+    pub fn dispensable(&self) -> Option<(bool, u64)> {
+        let idle = match (self.phase.get(), self.protocol.get()) {
+            (Phase::Lingering, Protocol::Http1) => false,
+            (Phase::Idle, _) => true,
+            _ => return None,
+        };
+        (self.verdict.get() == Verdict::Carry).then(|| (idle, self.since.get()))
+    }
+
+    /// Whether the connection gives up its buffers now; it does so once, and has them again with its next byte.
+    pub fn falls_asleep(&self) -> bool {
+        let falls = self.rest.get() == Rest::Drowsy
+            && !self.unflushed.get()
+            && self.orders() == Orders::GoOn;
+        if falls {
+            self.rest.set(Rest::Asleep);
+        }
+        falls
+    }
+
+    pub fn orders(&self) -> Orders {
+        match self.verdict.get() {
+            Verdict::Cut => return Orders::Stop,
+            Verdict::Overdue(Overdue::Linger) if self.protocol.get() == Protocol::Http2 => {
+                return Orders::Stop;
+            }
+            Verdict::Overdue(Overdue::Idle) | Verdict::Evicted => return Orders::WindDown,
+            Verdict::Overdue(_) | Verdict::Carry => {}
+        }
+        match self.phase.get() {
+            // A request that is under way is still answered.
+            Phase::Fresh | Phase::Head => Orders::GoOn,
+            _ if self.is_draining() => Orders::WindDown,
+            _ => Orders::GoOn,
+        }
+    }
+
+    /// The connection takes no further request.
+    pub fn winds_down(&self) {
+        if self.phase.get() == Phase::Idle {
+            match self.protocol.get() {
+                Protocol::Http2 => self.lingers(),
+                _ => self.ending.set(Ending::AtOnce),
+            }
+        }
+    }
+
+    /// Remembers whom to wake when something is decided.
+    pub fn watch(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    pub fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}

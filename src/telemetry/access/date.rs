@@ -1,0 +1,147 @@
+//! A time as the two formats write it, always UTC.
+
+use std::io::Write;
+
+use crate::semantics::time::Timestamp;
+
+/// A calendar date and a time of day.
+struct Civil {
+    year: u64,
+    month: usize,
+    day: u64,
+    hour: u64,
+    minute: u64,
+    second: u64,
+    milli: u64,
+}
+
+impl Civil {
+    fn of(time: Timestamp) -> Self {
+        let (secs, milli) = (time.as_secs(), time.as_millis() % 1_000);
+        let (days, second_of_day) = (secs / 86_400, secs % 86_400);
+        // Days are counted from 1 March of year 0, so that a leap day ends a year; an era is 400 years.
+        let days = days + 719_468;
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let month = if month_from_march < 10 {
+            month_from_march + 2
+        } else {
+            month_from_march - 10
+        };
+        Self {
+            year: era * 400 + year_of_era + u64::from(month < 2),
+            month: usize::try_from(month).unwrap_or_default(),
+            day: day_of_year - (153 * month_from_march + 2) / 5 + 1,
+            hour: second_of_day / 3_600,
+            minute: second_of_day / 60 % 60,
+            second: second_of_day % 60,
+            milli,
+        }
+    }
+}
+
+/// RFC 3339 with milliseconds: `2023-11-14T22:13:20.000Z`.
+pub(super) fn rfc3339(line: &mut Vec<u8>, time: Timestamp) {
+    let at = Civil::of(time);
+    let Civil {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        second,
+        milli,
+    } = at;
+    let month = month + 1;
+    // A Vec takes all.
+    let _ = write!(
+        line,
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"
+    );
+}
+
+/// As Apache writes it: `14/Nov/2023:22:13:20 +0000`.
+pub(super) fn clf(line: &mut Vec<u8>, time: Timestamp) {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let Civil {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        second,
+        ..
+    } = Civil::of(time);
+    let month = MONTHS[month];
+    let _ = write!(
+        line,
+        "{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_in_both_formats() {
+        for (millis, iso, apache) in [
+            (0, "1970-01-01T00:00:00.000Z", "01/Jan/1970:00:00:00 +0000"),
+            (
+                951_782_399_999,
+                "2000-02-28T23:59:59.999Z",
+                "28/Feb/2000:23:59:59 +0000",
+            ),
+            (
+                951_782_400_000,
+                "2000-02-29T00:00:00.000Z",
+                "29/Feb/2000:00:00:00 +0000",
+            ),
+            (
+                951_868_800_001,
+                "2000-03-01T00:00:00.001Z",
+                "01/Mar/2000:00:00:00 +0000",
+            ),
+            (
+                1_700_000_000_123,
+                "2023-11-14T22:13:20.123Z",
+                "14/Nov/2023:22:13:20 +0000",
+            ),
+            (
+                4_107_542_400_000,
+                "2100-03-01T00:00:00.000Z",
+                "01/Mar/2100:00:00:00 +0000",
+            ),
+            (
+                253_402_300_799_000,
+                "9999-12-31T23:59:59.000Z",
+                "31/Dec/9999:23:59:59 +0000",
+            ),
+        ] {
+            let mut line = Vec::new();
+            rfc3339(&mut line, Timestamp::from_millis(millis));
+            assert_eq!(String::from_utf8(line).unwrap(), iso);
+            let mut line = Vec::new();
+            clf(&mut line, Timestamp::from_millis(millis));
+            assert_eq!(String::from_utf8(line).unwrap(), apache);
+        }
+    }
+
+    #[test]
+    fn no_day_is_missing_or_twice() {
+        let http = |day: u64| Timestamp::from_secs(day * 86_400).to_http_date();
+        for day in 0..366 * 150 {
+            let mut line = Vec::new();
+            clf(&mut line, Timestamp::from_secs(day * 86_400));
+            let line = String::from_utf8(line).unwrap();
+            let expected = http(day);
+            // "Tue, 14 Nov 2023 …" and "14/Nov/2023:…"
+            assert_eq!(line[..11].replace('/', " "), expected[5..16], "day {day}");
+        }
+    }
+}

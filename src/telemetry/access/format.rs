@@ -1,0 +1,199 @@
+//! The two formats of a line.
+
+use std::borrow::Cow;
+use std::io::Write;
+use std::time::Duration;
+
+use http::{HeaderValue, Version};
+
+use super::{Record, date, escape};
+
+/// Apache's combined format, and at its end the cache's result and the duration in milliseconds.
+pub(super) fn combined(line: &mut Vec<u8>, record: &Record<'_>) {
+    match record.peer {
+        Some(peer) => write(line, peer.ip()),
+        None => line.push(b'-'),
+    }
+    line.extend_from_slice(b" - - [");
+    date::clf(line, record.time);
+    line.extend_from_slice(b"] \"");
+    escape::quoted(line, record.method.as_str().as_bytes());
+    line.push(b' ');
+    escape::quoted(line, escape::without_secrets(record.target).as_bytes());
+    line.push(b' ');
+    line.extend_from_slice(version(record.version).as_bytes());
+    line.extend_from_slice(b"\" ");
+    write(line, record.status.as_str());
+    line.push(b' ');
+    write(line, record.bytes);
+    let mut quoted = |field: Option<&[u8]>| {
+        line.extend_from_slice(b" \"");
+        escape::quoted(line, field.unwrap_or(b"-"));
+        line.push(b'"');
+    };
+    quoted(record.referer.map(reference).as_deref());
+    quoted(record.user_agent.map(HeaderValue::as_bytes));
+    quoted(record.cache.map(str::as_bytes));
+    line.push(b' ');
+    write(line, Millis(record.duration));
+    line.push(b'\n');
+}
+
+/// One JSON object; what is not known is left out.
+pub(super) fn json(line: &mut Vec<u8>, record: &Record<'_>) {
+    line.extend_from_slice(b"{\"time\":\"");
+    date::rfc3339(line, record.time);
+    line.push(b'"');
+    if let Some(peer) = record.peer {
+        write(line, format_args!(",\"peer\":\"{peer}\""));
+    }
+    let mut string = |name: &str, text: &[u8]| {
+        write(line, format_args!(",\"{name}\":"));
+        escape::json(line, text);
+    };
+    string("method", record.method.as_str().as_bytes());
+    if let Some(host) = record.host {
+        string("host", host.as_bytes());
+    }
+    string("target", escape::without_secrets(record.target).as_bytes());
+    string("version", version(record.version).as_bytes());
+    if let Some(cache) = record.cache {
+        string("cache", cache.as_bytes());
+    }
+    if let Some(referer) = record.referer {
+        string("referer", &reference(referer));
+    }
+    if let Some(user_agent) = record.user_agent {
+        string("user_agent", user_agent.as_bytes());
+    }
+    write(
+        line,
+        format_args!(
+            ",\"status\":{},\"bytes\":{},\"duration_ms\":{}}}\n",
+            record.status.as_str(),
+            record.bytes,
+            Millis(record.duration)
+        ),
+    );
+}
+
+fn write(line: &mut Vec<u8>, what: impl std::fmt::Display) {
+    // A Vec takes all.
+    let _ = write!(line, "{what}");
+}
+
+/// A Referer without its query's secrets.
+fn reference(value: &HeaderValue) -> Cow<'_, [u8]> {
+    match value.to_str().map(escape::without_secrets) {
+        Ok(Cow::Owned(clean)) => Cow::Owned(clean.into_bytes()),
+        Ok(Cow::Borrowed(_)) => Cow::Borrowed(value.as_bytes()),
+        // Not a URI reference, so nothing of it can be told to be no secret.
+        Err(_) => Cow::Borrowed(b"?"),
+    }
+}
+
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// Milliseconds with three decimals.
+struct Millis(Duration);
+
+impl std::fmt::Display for Millis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let micros = self.0.as_micros();
+        write!(f, "{}.{:03}", micros / 1_000, micros % 1_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::semantics::time::Timestamp;
+    use http::{Method, StatusCode};
+
+    fn line(format: fn(&mut Vec<u8>, &Record<'_>), record: &Record<'_>) -> String {
+        let mut line = Vec::new();
+        format(&mut line, record);
+        String::from_utf8(line).unwrap()
+    }
+
+    fn record<'a>(user_agent: &'a HeaderValue, referer: &'a HeaderValue) -> Record<'a> {
+        Record {
+            time: Timestamp::from_millis(1_700_000_000_123),
+            peer: "[2001:db8::1]:5000".parse().ok(),
+            method: &Method::GET,
+            target: "/books?token=abc&q=\"x\"",
+            host: Some("api.example"),
+            version: Version::HTTP_11,
+            status: StatusCode::OK,
+            bytes: 1_234,
+            duration: Duration::from_micros(12_045),
+            cache: Some("bookend; hit; ttl=30"),
+            user_agent: Some(user_agent),
+            referer: Some(referer),
+        }
+    }
+
+    #[test]
+    fn a_combined_line_ends_with_the_caches_result_and_the_duration() {
+        let agent = HeaderValue::from_bytes(b"curl \"8\" \xe9").unwrap();
+        let referer = HeaderValue::from_static("http://a/?password=x");
+        assert_eq!(
+            line(combined, &record(&agent, &referer)),
+            "2001:db8::1 - - [14/Nov/2023:22:13:20 +0000] \
+             \"GET /books?token=***&q=\\\"x\\\" HTTP/1.1\" 200 1234 \
+             \"http://a/?password=***\" \"curl \\\"8\\\" \\xe9\" \"bookend; hit; ttl=30\" 12.045\n"
+        );
+    }
+
+    #[test]
+    fn a_json_line_is_one_object() {
+        let agent = HeaderValue::from_bytes(b"curl \"8\" \xe9").unwrap();
+        let referer = HeaderValue::from_static("http://a/?password=x");
+        let line = line(json, &record(&agent, &referer));
+        assert_eq!(line.matches('\n').count(), 1);
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let expected = serde_json::json!({
+            "time": "2023-11-14T22:13:20.123Z",
+            "peer": "[2001:db8::1]:5000",
+            "method": "GET",
+            "host": "api.example",
+            "target": "/books?token=***&q=\"x\"",
+            "version": "HTTP/1.1",
+            "status": 200,
+            "bytes": 1234,
+            "duration_ms": 12.045,
+            "cache": "bookend; hit; ttl=30",
+            "user_agent": "curl \"8\" \u{fffd}",
+            "referer": "http://a/?password=***",
+        });
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_dash_or_left_out() {
+        let empty = HeaderValue::from_static("");
+        let bare = Record {
+            peer: None,
+            host: None,
+            cache: None,
+            user_agent: None,
+            referer: None,
+            version: Version::HTTP_2,
+            ..record(&empty, &empty)
+        };
+        assert!(line(combined, &bare).starts_with("- - - ["));
+        assert!(line(combined, &bare).ends_with("HTTP/2.0\" 200 1234 \"-\" \"-\" \"-\" 12.045\n"));
+        let read: serde_json::Value = serde_json::from_str(&line(json, &bare)).unwrap();
+        for name in ["peer", "host", "cache", "user_agent", "referer"] {
+            assert_eq!(read.get(name), None, "{name}");
+        }
+    }
+}

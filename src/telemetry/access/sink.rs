@@ -1,0 +1,193 @@
+//! Where lines go: a bounded buffer that the workers fill, and a thread that empties it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write, stdout};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::config::AccessTarget;
+
+/// Bytes that may wait to be written; lines beyond are lost.
+const ROOM: usize = 4 << 20;
+
+/// How long the end of the program waits for what is still to be written.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long the thread lets lines gather before it writes: workers wake it once in that time, not once a line.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// The buffer and its thread.
+#[derive(Debug)]
+pub(super) struct Sink {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    pending: Mutex<Pending>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    lines: Vec<u8>,
+    /// Lines that could not be written, and that no worker has counted yet.
+    lost: u64,
+    reopen: bool,
+    closed: bool,
+    /// The thread has written all it could.
+    ended: bool,
+}
+
+impl Sink {
+    pub fn open(target: &AccessTarget) -> io::Result<Self> {
+        let output = Output::open(target)?;
+        let shared = Arc::<Shared>::default();
+        let writing = shared.clone();
+        thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || writing.write_to(output))?;
+        Ok(Self { shared })
+    }
+
+    /// Leaves a line to be written, if there is room; how many lines are known to be lost since the last call.
+    pub fn append(&self, line: &[u8]) -> u64 {
+        let mut pending = self.shared.pending();
+        let was_empty = pending.lines.is_empty();
+        if pending.lines.len() + line.len() <= ROOM {
+            pending.lines.extend_from_slice(line);
+        } else {
+            pending.lost += 1;
+        }
+        let lost = std::mem::take(&mut pending.lost);
+        drop(pending);
+        if was_empty {
+            self.shared.wake.notify_one();
+        }
+        lost
+    }
+
+    pub fn reopen(&self) {
+        self.shared.pending().reopen = true;
+        self.shared.wake.notify_one();
+    }
+}
+
+impl Drop for Sink {
+    /// Waits until all is written, but not for ever: whoever should read our output may have stopped to.
+    fn drop(&mut self) {
+        let mut pending = self.shared.pending();
+        pending.closed = true;
+        self.shared.wake.notify_all();
+        let waited = self
+            .shared
+            .wake
+            .wait_timeout_while(pending, FLUSH_WITHIN, |pending| !pending.ended);
+        drop(waited);
+    }
+}
+
+impl Shared {
+    /// A worker that panicked left the buffer as it was before or after a whole line.
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread's life: until the sink is closed and all is written.
+    fn write_to(&self, mut output: Output) {
+        let mut lines = Vec::new();
+        let mut failing = false;
+        loop {
+            let (reopen, closed) = self.take(&mut lines);
+            if reopen {
+                output.reopen();
+            }
+            match output.write_all(&lines) {
+                Ok(()) => failing = false,
+                Err(error) => {
+                    self.pending().lost += count_lines(&lines);
+                    if !failing {
+                        tracing::error!(%error, "cannot write the access log");
+                    }
+                    failing = true;
+                }
+            }
+            if closed {
+                self.pending().ended = true;
+                self.wake.notify_all();
+                return;
+            }
+        }
+    }
+
+    /// Waits for something to do, lets more of it gather, and takes it.
+    fn take(&self, lines: &mut Vec<u8>) -> (bool, bool) {
+        lines.clear();
+        let mut pending = self.pending();
+        while pending.lines.is_empty() && !pending.reopen && !pending.closed {
+            pending = self
+                .wake
+                .wait(pending)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        if !pending.closed {
+            let gathered = self.wake.wait_timeout_while(pending, GATHER, |pending| {
+                !pending.closed && pending.lines.len() < ROOM / 2
+            });
+            pending = gathered.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        std::mem::swap(lines, &mut pending.lines);
+        (std::mem::take(&mut pending.reopen), pending.closed)
+    }
+}
+
+fn count_lines(lines: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', lines).count() as u64
+}
+
+/// What the thread writes to.
+#[derive(Debug)]
+enum Output {
+    Stdout,
+    File { path: PathBuf, file: File },
+}
+
+impl Output {
+    fn open(target: &AccessTarget) -> io::Result<Self> {
+        match target {
+            AccessTarget::Stdout => Ok(Self::Stdout),
+            AccessTarget::File(path) => Ok(Self::File {
+                file: append_to(path)?,
+                path: path.clone(),
+            }),
+        }
+    }
+
+    fn reopen(&mut self) {
+        if let Self::File { path, file } = self {
+            match append_to(path) {
+                Ok(new) => *file = new,
+                Err(error) => {
+                    tracing::error!(path = %path.display(), %error, "cannot reopen the access log");
+                }
+            }
+        }
+    }
+
+    fn write_all(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut stdout = stdout().lock();
+                stdout.write_all(lines)?;
+                stdout.flush()
+            }
+            Self::File { file, .. } => file.write_all(lines),
+        }
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}

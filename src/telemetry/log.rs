@@ -1,0 +1,115 @@
+//! The gateway's own log: `tracing`'s events as lines of text or JSON on standard error, written by a thread of their
+//! own so that a full pipe stops no worker.
+
+use std::fmt;
+use std::io::{IsTerminal, stderr};
+use std::panic;
+
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::config::{self, LogFormat};
+
+/// The environment variable that goes before the configured level.
+pub const VARIABLE: &str = "BOOKEND_LOG";
+
+/// Lines that may wait to be written; those beyond are lost.
+const LINES: usize = 8 * 1024;
+
+/// Sends all events from here on, and panics too, to standard error. `filter` is what [`VARIABLE`] holds, if it is
+/// set. What waits to be written is written when the guard is dropped.
+///
+/// # Errors
+/// When `filter` or the configured level is no filter, or when events are sent somewhere already.
+pub fn init(config: &config::Log, filter: Option<&str>) -> Result<LogGuard, Error> {
+    let filter = EnvFilter::builder().parse(filter.unwrap_or(&config.level))?;
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LINES)
+        .thread_name("log")
+        .finish(stderr());
+    let events = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_target(true);
+    match config.format {
+        LogFormat::Text => events
+            .with_ansi(stderr().is_terminal())
+            .finish()
+            .try_init()?,
+        LogFormat::Json => events.json().flatten_event(true).finish().try_init()?,
+    }
+    panic::set_hook(Box::new(report_panic));
+    Ok(LogGuard { _guard: guard })
+}
+
+/// A panic costs one request or connection; it must show in the log as what it is, a fault of ours.
+fn report_panic(panic: &panic::PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("no message");
+    let location = panic.location().map(ToString::to_string);
+    let thread = std::thread::current();
+    tracing::error!(
+        message_of_panic = message,
+        location = location.as_deref().unwrap_or_default(),
+        thread = thread.name().unwrap_or_default(),
+        "panic"
+    );
+}
+
+/// Writes what waits to be written when it is dropped.
+#[derive(Debug)]
+#[must_use = "events are lost once this is dropped"]
+pub struct LogGuard {
+    _guard: WorkerGuard,
+}
+
+/// Why the log could not be set up.
+#[derive(Debug)]
+pub enum Error {
+    Filter(ParseError),
+    /// Somebody else has set up a log in this process.
+    Taken(TryInitError),
+}
+
+impl From<ParseError> for Error {
+    fn from(error: ParseError) -> Self {
+        Self::Filter(error)
+    }
+}
+
+impl From<TryInitError> for Error {
+    fn from(error: TryInitError) -> Self {
+        Self::Taken(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Filter(error) => write!(f, "not a log filter: {error}"),
+            Self::Taken(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Filter(error) => Some(error),
+            Self::Taken(error) => Some(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_filter_is_refused() {
+        let config = config::Log::default();
+        let error = init(&config, Some("bookend=loud")).unwrap_err().to_string();
+        assert!(error.starts_with("not a log filter: "), "{error}");
+    }
+}

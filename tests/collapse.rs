@@ -1,0 +1,154 @@
+//! Requests for one resource that come together cost the upstream one request.
+
+mod common;
+
+use std::sync::Arc;
+use std::thread;
+
+use common::{Client, Gate, Gateway, Origin, get, reply};
+
+/// An origin that holds its answers until the gate is open.
+fn held(gate: &Gate, answer: common::Reply) -> Origin {
+    let gate = gate.clone();
+    Origin::start(move |request, conn| {
+        gate.pass();
+        conn.reply(request, &answer);
+    })
+}
+
+fn crowd(gateway: &Gateway, n: usize) -> Vec<thread::JoinHandle<common::Answer>> {
+    let addr = gateway.addr();
+    (0..n)
+        .map(|_| {
+            thread::Builder::new()
+                .stack_size(128 * 1024)
+                .spawn(move || Client::to(addr).get("/books/123"))
+                .expect("a thread")
+        })
+        .collect()
+}
+
+#[test]
+fn a_thousand_clients_on_a_cold_key_cost_one_request() {
+    let gate = Gate::new();
+    let book = "1984 ".repeat(2_000);
+    let answer = reply(200).field("Cache-Control", "max-age=60").body(&book);
+    let origin = held(&gate, answer);
+    let gateway = Gateway::before(&origin).start();
+    let clients = crowd(&gateway, 1_000);
+    gateway.await_sum(999, |counted| counted.followers.value());
+    gate.open();
+    let answers: Vec<_> = clients
+        .into_iter()
+        .map(|client| client.join().expect("a client").expect(200))
+        .collect();
+    assert!(answers.iter().all(|answer| answer.text() == book));
+    assert_eq!(origin.count(), 1);
+    let collapsed = answers.iter().filter(|answer| answer.says("collapsed"));
+    assert_eq!(collapsed.count(), 999);
+    assert!(gateway.get("/books/123").is_hit());
+}
+
+#[test]
+fn the_one_who_asked_first_may_leave_without_harm_to_the_others() {
+    let gate = Gate::new();
+    let origin = held(
+        &gate,
+        reply(200).field("Cache-Control", "max-age=60").body("1984"),
+    );
+    let gateway = Gateway::before(&origin).start();
+    let mut leader = gateway.client();
+    leader.start(&get("/books/123"));
+    gate.await_arrivals(1);
+    let followers = crowd(&gateway, 3);
+    gateway.await_sum(3, |counted| counted.followers.value());
+    leader.reset();
+    gate.open();
+    for follower in followers {
+        assert_eq!(
+            follower.join().expect("a client").expect(200).text(),
+            "1984"
+        );
+    }
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn what_all_have_left_is_still_stored() {
+    let gate = Gate::new();
+    let origin = held(
+        &gate,
+        reply(200).field("Cache-Control", "max-age=60").body("1984"),
+    );
+    let gateway = Gateway::before(&origin).start();
+    let mut only = gateway.client();
+    only.start(&get("/books/123"));
+    gate.await_arrivals(1);
+    only.reset();
+    gateway.await_sum(0, |counted| counted.in_flight.value());
+    gate.open();
+    gateway.await_no_fills();
+    assert!(gateway.get("/books/123").is_hit());
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn an_answer_that_may_not_be_shared_is_given_to_one_client_only() {
+    let gate = Gate::new();
+    let origin = held(
+        &gate,
+        reply(200).field("Cache-Control", "private").body("mine"),
+    );
+    let gateway = Gateway::before(&origin).start();
+    let clients = crowd(&gateway, 5);
+    gateway.await_sum(4, |counted| counted.followers.value());
+    gate.open();
+    for client in clients {
+        assert!(
+            !client
+                .join()
+                .expect("a client")
+                .expect(200)
+                .says("collapsed")
+        );
+    }
+    assert_eq!(origin.count(), 5);
+}
+
+#[test]
+fn variants_are_not_given_to_clients_that_they_do_not_match() {
+    let gate = Gate::new();
+    let (first, opened) = (gate.clone(), Arc::new(()));
+    let origin = Origin::start(move |request, conn| {
+        let _keep = &opened;
+        first.pass();
+        let language = request
+            .fields
+            .get("accept-language")
+            .unwrap_or("none")
+            .to_owned();
+        let answer = reply(200)
+            .field("Cache-Control", "max-age=60")
+            .field("Vary", "Accept-Language")
+            .body(language);
+        conn.reply(request, &answer);
+    });
+    let gateway = Gateway::before(&origin).start();
+    let clients: Vec<_> = ["en", "de", "en", "de", "fr"]
+        .into_iter()
+        .map(|language| {
+            let addr = gateway.addr();
+            thread::spawn(move || {
+                let request = get("/books/123").field("Accept-Language", language);
+                (language, Client::to(addr).send(&request))
+            })
+        })
+        .collect();
+    gateway.await_sum(4, |counted| counted.followers.value());
+    gate.open();
+    for client in clients {
+        let (language, answer) = client.join().expect("a client");
+        assert_eq!(answer.expect(200).text(), language);
+    }
+    assert_eq!(origin.count(), 3);
+}

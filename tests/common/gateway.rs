@@ -1,0 +1,223 @@
+//! A whole gateway in this process: its own ports, its own store, its own clock if the test wants one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bookend::clock::{Clock, ManualClock};
+use bookend::config::{Config, ListenAddr};
+use bookend::instance::{self, Instance};
+use bookend::proxy;
+use bookend::server::Outcome;
+use bookend::telemetry::counters::Counters;
+use tokio::sync::oneshot;
+
+use super::await_that;
+use super::client::{Answer, Client};
+use super::message::{Request, get};
+use super::origin::Origin;
+
+/// What a gateway is started with: `Gateway::before(&origin).route("/books/{id}", "ttl = '5m'").start()`.
+pub struct Setup {
+    upstreams: Vec<String>,
+    server: String,
+    upstream: String,
+    cache: String,
+    more: String,
+    manual: bool,
+}
+
+/// A running gateway. Dropping it drains and stops it; a gateway that does not end well fails the test.
+pub struct Gateway {
+    addr: SocketAddr,
+    shared: Arc<proxy::Gateway>,
+    manual: Option<ManualClock>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Result<Outcome, instance::Error>>>,
+}
+
+impl Setup {
+    /// Lines for `[server]`.
+    pub fn server(mut self, lines: &str) -> Self {
+        self.server += &format!("{lines}\n");
+        self
+    }
+
+    /// Lines for `[upstream]`.
+    pub fn upstream(mut self, lines: &str) -> Self {
+        self.upstream += &format!("{lines}\n");
+        self
+    }
+
+    /// Lines for `[cache]`.
+    pub fn cache(mut self, lines: &str) -> Self {
+        self.cache += &format!("{lines}\n");
+        self
+    }
+
+    /// A `[[route]]` with these lines.
+    pub fn route(self, pattern: &str, lines: &str) -> Self {
+        self.more(&format!("[[route]]\nmatch = \"{pattern}\"\n{lines}"))
+    }
+
+    /// Further tables.
+    pub fn more(mut self, lines: &str) -> Self {
+        self.more += &format!("{lines}\n");
+        self
+    }
+
+    /// Has the gateway's clock stand still until [`Gateway::advance`] moves it. Deadlines of connections are not
+    /// its business.
+    pub fn manual_clock(mut self) -> Self {
+        self.manual = true;
+        self
+    }
+
+    #[track_caller]
+    pub fn start(self) -> Gateway {
+        let servers: Vec<_> = self
+            .upstreams
+            .iter()
+            .map(|url| format!("{url:?}"))
+            .collect();
+        let toml = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n{}\n[upstream]\nservers = [{}]\n{}\n\
+             [cache]\n{}\n[admin]\nlisten = \"off\"\n[log]\naccess = \"off\"\n{}",
+            self.server,
+            servers.join(", "),
+            self.upstream,
+            self.cache,
+            self.more
+        );
+        let config = Config::parse(&toml, "the test", &|_| None);
+        let config = config.unwrap_or_else(|mistakes| panic!("{toml}\n{mistakes:#?}"));
+        let (clock, manual) = if self.manual {
+            let (clock, manual) = Clock::manual(Clock::system().now().wall);
+            (clock, Some(manual))
+        } else {
+            (Clock::system(), None)
+        };
+        Gateway::run(config, clock, manual)
+    }
+}
+
+impl Gateway {
+    pub fn before(origin: &Origin) -> Setup {
+        Self::before_all([origin.url()])
+    }
+
+    /// Before several servers, given by their URLs.
+    pub fn before_all(upstreams: impl IntoIterator<Item = String>) -> Setup {
+        Setup {
+            upstreams: upstreams.into_iter().collect(),
+            server: String::new(),
+            upstream: String::new(),
+            cache: String::new(),
+            more: String::new(),
+            manual: false,
+        }
+    }
+
+    fn run(config: Config, clock: Clock, manual: Option<ManualClock>) -> Self {
+        let instance = Instance::bind(config, clock).expect("free ports");
+        let addr = tcp(&instance.addrs()[0]);
+        let shared = instance.gateway().clone();
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            instance.run(async {
+                // Dropped or sent: both mean stop.
+                let _ = stopped.await;
+            })
+        });
+        // Its port is taken: what connects before the workers accept has only to wait.
+        Self {
+            addr,
+            shared,
+            manual,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// A client with a connection of its own.
+    pub fn client(&self) -> Client {
+        Client::to(self.addr)
+    }
+
+    /// One GET on a connection of its own.
+    pub fn get(&self, target: &str) -> Answer {
+        self.send(&get(target))
+    }
+
+    /// One request on a connection of its own.
+    pub fn send(&self, request: &Request) -> Answer {
+        self.client().send(request)
+    }
+
+    /// Moves the clock of a gateway started with [`Setup::manual_clock`].
+    pub fn advance(&self, by: Duration) {
+        self.manual
+            .as_ref()
+            .expect("a gateway with a manual clock")
+            .advance(by);
+    }
+
+    /// A number that all workers count together: `gateway.sum(|counted| counted.followers.value())`.
+    pub fn sum(&self, read: impl Fn(&Counters) -> u64) -> u64 {
+        self.shared.metrics().sum(read)
+    }
+
+    /// Waits until that number is exactly `value`.
+    #[track_caller]
+    pub fn await_sum(&self, value: u64, read: impl Fn(&Counters) -> u64) {
+        await_that(&format!("a sum of {value}"), || self.sum(&read) == value);
+    }
+
+    /// Waits until nothing is being fetched for the cache any more.
+    #[track_caller]
+    pub fn await_no_fills(&self) {
+        self.await_sum(0, |counted| counted.fills.value());
+    }
+
+    /// URIs that responses are stored for.
+    pub fn stored(&self) -> u64 {
+        self.shared.store().run_pending_tasks();
+        self.shared.store().resource_count()
+    }
+
+    /// Stops it as a signal would, and tells how it ended.
+    pub fn stop(mut self) -> Outcome {
+        self.end()
+    }
+
+    fn end(&mut self) -> Outcome {
+        drop(self.stop.take());
+        let thread = self.thread.take().expect("a gateway that runs");
+        let outcome = thread.join().expect("a gateway that does not panic");
+        outcome.expect("a gateway that ends well")
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if self.thread.is_some() && !thread::panicking() {
+            self.end();
+        }
+    }
+}
+
+fn tcp(addr: &ListenAddr) -> SocketAddr {
+    match addr {
+        ListenAddr::Tcp(addr) => *addr,
+        ListenAddr::Unix(path) => panic!("a TCP address was asked for, got {}", path.display()),
+    }
+}

@@ -1,0 +1,84 @@
+//! An API that fails costs its request an answer of the gateway's own, and nothing else.
+
+mod common;
+
+use common::{Conn, End, Gateway, Origin, get, reply};
+
+type Fault = fn(&mut Conn);
+
+#[test]
+fn each_fault_has_its_status_and_proxy_status_and_the_gateway_lives_on() {
+    #[rustfmt::skip]
+    let table: [(&str, Fault, u16, &str); 8] = [
+        ("closes unanswered", Conn::close, 502, "connection_terminated"),
+        ("resets unanswered", Conn::reset, 502, "connection_terminated"),
+        ("half a head, then FIN", |conn| { conn.write("HTTP/1.1 200 OK\r\nCache-"); conn.close(); }, 502, "connection_terminated"),
+        ("half a head, then RST", |conn| { conn.write("HTTP/1.1 200 OK\r\nCache-"); conn.reset(); }, 502, "connection_terminated"),
+        ("garbage", |conn| { conn.write("garbage\r\n\r\n"); conn.await_close(); }, 502, "http_protocol_error"),
+        ("a field without a colon", |conn| { conn.write("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"); conn.await_close(); }, 502, "http_protocol_error"),
+        ("two lengths", |conn| { conn.write("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"); conn.await_close(); }, 502, "http_protocol_error"),
+        ("never answers", Conn::await_close, 504, "http_response_timeout"),
+    ];
+    for (how, fault, status, kind) in table {
+        let origin = Origin::start(move |request, conn| {
+            if request.target == "/fine" {
+                conn.reply(request, &reply(200).body("fine"));
+            } else {
+                fault(conn);
+            }
+        });
+        let gateway = Gateway::before(&origin)
+            .upstream("response_timeout = \"300ms\"")
+            .start();
+        let answer = gateway.get("/books/123");
+        assert_eq!(
+            (answer.status, answer.end),
+            (status, End::Complete),
+            "{how}: {answer:?}"
+        );
+        let said = answer.field("proxy-status").unwrap_or_default();
+        assert!(said.contains(&format!("error={kind}")), "{how}: {said}");
+        assert_eq!(
+            answer.field("content-type"),
+            Some("application/problem+json"),
+            "{how}"
+        );
+        assert!(
+            !answer.is_hit() && !answer.says("stored"),
+            "{how}: {}",
+            answer.cache_status()
+        );
+        assert_eq!(gateway.get("/fine").expect(200).text(), "fine", "{how}");
+    }
+}
+
+#[test]
+fn an_api_that_is_not_there_is_502() {
+    let origin = Origin::answering(reply(200));
+    origin.stop();
+    let gateway = Gateway::before(&origin).start();
+    let answer = gateway.get("/books/123").expect(502);
+    assert!(
+        answer
+            .field("proxy-status")
+            .is_some_and(|said| said.contains("connection_refused"))
+    );
+}
+
+#[test]
+fn a_kept_connection_that_has_died_is_replaced_without_the_client_noticing() {
+    let origin = Origin::start(|request, conn| {
+        conn.reply(
+            request,
+            &reply(200).field("Cache-Control", "no-store").body("1984"),
+        );
+        // Closed without having said so.
+        conn.close();
+    });
+    let gateway = Gateway::before(&origin).start();
+    let mut client = gateway.client();
+    for _ in 0..5 {
+        assert_eq!(client.send(&get("/books/123")).expect(200).text(), "1984");
+    }
+    assert_eq!(origin.count(), 5);
+}

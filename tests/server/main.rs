@@ -1,0 +1,12 @@
+//! The door, seen from outside: a toy service behind real sockets, and clients that write raw bytes.
+
+mod abort;
+mod admin;
+mod deadlines;
+mod drain;
+mod harness;
+mod http1;
+mod http2;
+mod limits;
+mod listen;
+mod sleep;
