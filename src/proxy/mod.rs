@@ -28,5 +28,6 @@ mod worker;
 
 pub use self::body::Body;
 pub use self::gateway::Gateway;
+pub use self::ops::{Memory, ServerState};
 pub use self::peer::Peer;
 pub use self::worker::Worker;

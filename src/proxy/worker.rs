@@ -389,6 +389,7 @@ impl Epoch {
             gateway.clock.clone(),
             counters.clone(),
         );
+        upstreams.start();
         Self {
             settings,
             upstreams,
