@@ -150,7 +150,10 @@ async fn refuse_if_asked<S: Service>(
     let kind = match (state.ending(), state.verdict()) {
         (Ending::Refusal(status), _) => refusal::kind_of(status),
         (_, Verdict::Overdue(Overdue::Head)) if ended.is_err() => ErrorKind::RequestTimeout,
-        _ => return Ok(ended?),
+        _ => {
+            ended?;
+            return close(&mut io, state).await;
+        }
     };
     let mut error = Error::downstream(kind);
     if let Err(cause) = ended {
@@ -162,13 +165,24 @@ async fn refuse_if_asked<S: Service>(
     state.refuses();
     let farewell = pin!(async {
         io.write_all(&message).await?;
-        io.flush().await?;
-        io.shutdown().await
+        io.flush().await
     });
-    match drive(state, farewell, |_| ()).await {
-        Driven::Ended(ended) => Ok(ended?),
-        Driven::Stopped | Driven::Asleep => Ok(()),
+    if let Driven::Ended(written) = drive(state, farewell, |_| ()).await {
+        written?;
+        close(&mut io, state).await?;
     }
+    Ok(())
+}
+
+/// Closes in stages where that has not been done: after our own words, and after a request with an Upgrade field, for
+/// which hyper leaves it to us.
+async fn close(io: &mut Io, state: &State) -> Result<(), BoxError> {
+    if !state.is_lingering()
+        && let Driven::Ended(ended) = drive(state, pin!(io.shutdown()), |_| ()).await
+    {
+        ended?;
+    }
+    Ok(())
 }
 
 async fn serve_http2<S: Service>(
