@@ -176,7 +176,7 @@ impl Delivery<'_> {
         range: ByteRange,
         length: u64,
     ) -> Response<Body> {
-        let mut fields = head.headers.clone();
+        let mut fields = range::partial_fields(&head.headers, self.inquiry.headers());
         let complete = Some(length);
         fields.insert(
             CONTENT_RANGE,

@@ -272,6 +272,8 @@ impl Exchange {
         task.candidates = variants
             .filter(|stored| stored.head.digest == self.inquiry.digest)
             .filter(|stored| !stored.head.origin_validators.is_empty())
+            // RFC 9111 §4.3.2: a part is validated only for a request that it answers.
+            .filter(|stored| holds_what_is_asked(stored, &self.inquiry))
             .cloned()
             .collect();
         Ok(task)
