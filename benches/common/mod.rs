@@ -1,0 +1,223 @@
+//! A whole gateway in this process, behind loopback, with an origin whose answers are fixed and clients that cost next
+//! to nothing.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+use bookend::clock::Clock;
+use bookend::config::{Config, ListenAddr};
+use bookend::instance::Instance;
+use tokio::sync::oneshot;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A running gateway with one worker.
+pub struct Gateway {
+    addr: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Gateway {
+    pub fn start() -> Self {
+        let toml = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[upstream]\nservers = [\"http://{}\"]\n\
+             [admin]\nlisten = \"off\"\n[log]\naccess = \"off\"\n",
+            origin()
+        );
+        let config =
+            Config::parse(&toml, "the benchmark", &|_| None).expect("a valid configuration");
+        let instance = Instance::bind(config, Clock::system()).expect("a free port");
+        let ListenAddr::Tcp(addr) = instance.addrs()[0] else {
+            unreachable!("a TCP address was asked for")
+        };
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            let ran = instance.run(async {
+                let _ = stopped.await;
+            });
+            ran.expect("a gateway that ends well");
+        });
+        Self {
+            addr,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// So many connections that send `request` in step, each once it has its last answer: the gateway sees them arrive
+    /// together, as it does under load. The answer has been seen once by each.
+    pub fn clients(&self, connections: usize, request: &str) -> Clients {
+        let sockets = (0..connections).map(|_| {
+            let socket = TcpStream::connect(self.addr).expect("a gateway that accepts");
+            socket.set_nodelay(true).expect("a TCP socket");
+            socket
+        });
+        let mut clients = Clients {
+            sockets: sockets.collect(),
+            request: request.as_bytes().to_vec(),
+            answer: 0,
+            room: vec![0; 256 << 10],
+        };
+        // The first fills the cache; one more for each, as Age and the like may change the length only later.
+        clients.answer = clients.measure();
+        clients.answer = clients.measure();
+        clients.turn();
+        clients
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Connections in step.
+pub struct Clients {
+    sockets: Vec<TcpStream>,
+    request: Vec<u8>,
+    /// Bytes of an answer.
+    answer: usize,
+    room: Vec<u8>,
+}
+
+impl Clients {
+    /// One request on each connection.
+    pub fn turn(&mut self) {
+        for socket in &mut self.sockets {
+            socket
+                .write_all(&self.request)
+                .expect("a gateway that reads");
+        }
+        for at in 0..self.sockets.len() {
+            let length = self.receive(at);
+            // Age and ttl grow and shrink by a digit.
+            assert!(
+                length.abs_diff(self.answer) < 8,
+                "an answer of {length} bytes"
+            );
+        }
+    }
+
+    fn measure(&mut self) -> usize {
+        self.sockets[0]
+            .write_all(&self.request)
+            .expect("a gateway that reads");
+        self.receive(0)
+    }
+
+    /// Reads one answer.
+    fn receive(&mut self, at: usize) -> usize {
+        let mut filled = 0;
+        loop {
+            let n = self.sockets[at]
+                .read(&mut self.room[filled..])
+                .expect("a gateway that answers");
+            assert!(n > 0, "closed");
+            filled += n;
+            if let Some(length) = length_of(&self.room[..filled])
+                && filled >= length
+            {
+                return filled;
+            }
+        }
+    }
+}
+
+/// Bytes of the answer whose beginning this is, once its head is there.
+fn length_of(bytes: &[u8]) -> Option<usize> {
+    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&bytes[..head]).expect("a head in ASCII");
+    if text.starts_with("HTTP/1.1 304") {
+        return Some(head);
+    }
+    let length = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("content-length").then_some(value)
+    });
+    Some(head + length.map_or(0, |length| length.parse::<usize>().expect("a number")))
+}
+
+/// An origin that answers each path in its way, on a thread a connection.
+fn origin() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("a bound listener");
+    thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            thread::spawn(move || answer(socket));
+        }
+    });
+    addr
+}
+
+fn answer(mut socket: TcpStream) {
+    let mut room = [0; 8192];
+    loop {
+        // The gateway writes a head at once, and nothing follows it.
+        let n = match socket.read(&mut room) {
+            Ok(n) if n > 0 => n,
+            _ => return,
+        };
+        let head = String::from_utf8_lossy(&room[..n]).to_ascii_lowercase();
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let gzip = head.contains("\r\naccept-encoding: gzip");
+        let (more, length) = match path {
+            "/large" => ("cache-control: max-age=36000\r\n", 100 << 10),
+            "/uncacheable" => ("cache-control: no-store\r\n", 1024),
+            "/coded" if gzip => (
+                "cache-control: max-age=36000\r\nvary: accept-encoding\r\ncontent-encoding: gzip\r\n",
+                1024,
+            ),
+            "/coded" => (
+                "cache-control: max-age=36000\r\nvary: accept-encoding\r\n",
+                1024,
+            ),
+            _ => ("cache-control: public, max-age=36000\r\n", 1024),
+        };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ndate: Wed, 25 Nov 2026 08:00:00 GMT\r\nserver: origin\r\n\
+             content-type: application/json\r\n{more}etag: \"5f3a\"\r\n\
+             last-modified: Sun, 01 Nov 2026 08:00:00 GMT\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let mut message = head.into_bytes();
+        message.resize(message.len() + length, b'x');
+        if socket.write_all(&message).is_err() {
+            return;
+        }
+    }
+}
+
+/// What a browser sends along.
+pub const BROWSER: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0\r\n\
+Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n\
+Accept-Language: en-US,en;q=0.7,de;q=0.3\r\n\
+Accept-Encoding: gzip, deflate, br, zstd\r\n\
+Referer: https://books.example/shelves/42?page=3\r\n\
+Sec-Fetch-Dest: document\r\n\
+Sec-Fetch-Mode: navigate\r\n\
+Sec-Fetch-Site: same-origin\r\n\
+Priority: u=0, i\r\n";
+
+/// What is measured of a whole request, by name.
+pub fn requests() -> [(&'static str, String); 6] {
+    let get = |path: &str, fields: &str| {
+        format!("GET {path} HTTP/1.1\r\nHost: books.example\r\n{fields}\r\n")
+    };
+    [
+        ("hit", get("/books/1", "")),
+        ("hit, browser's fields", get("/books/1", BROWSER)),
+        ("304", get("/books/1", "If-None-Match: \"5f3a\"\r\n")),
+        ("100 KB hit", get("/large", "")),
+        (
+            "gzip variant hit",
+            get("/coded", "Accept-Encoding: gzip\r\n"),
+        ),
+        ("uncacheable miss", get("/uncacheable", "")),
+    ]
+}
