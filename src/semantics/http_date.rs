@@ -370,6 +370,23 @@ mod tests {
     }
 
     #[test]
+    fn february_has_as_many_days_as_the_year_gives_it() {
+        for (year, leap) in [
+            (1996, true),
+            (2000, true),
+            (2023, false),
+            (2024, true),
+            (2100, false),
+            (2400, true),
+        ] {
+            let date = |day| secs(&format!("Mon, {day} Feb {year} 00:00:00 GMT"));
+            assert!(date(28).is_some(), "{year}");
+            assert_eq!(date(29).is_some(), leap, "{year}");
+            assert_eq!(date(30), None, "{year}");
+        }
+    }
+
+    #[test]
     fn what_was_before_1970_is_long_ago() {
         assert_eq!(secs("Wed, 31 Dec 1969 23:59:59 GMT"), Some(0));
         assert_eq!(secs("Mon, 01 Jan 0000 00:00:00 GMT"), Some(0));
