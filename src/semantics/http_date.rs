@@ -387,6 +387,18 @@ mod tests {
     }
 
     #[test]
+    fn days_and_dates_are_inverse() {
+        for days in days_from_civil(1600, 1, 1)..days_from_civil(2500, 1, 1) {
+            let (year, month, day) = civil_from_days(days);
+            assert_eq!(days_from_civil(year, month, day), days);
+            assert!(
+                (1..=12).contains(&month) && (1..=31).contains(&day),
+                "{days}"
+            );
+        }
+    }
+
+    #[test]
     fn what_was_before_1970_is_long_ago() {
         assert_eq!(secs("Wed, 31 Dec 1969 23:59:59 GMT"), Some(0));
         assert_eq!(secs("Mon, 01 Jan 0000 00:00:00 GMT"), Some(0));
@@ -421,12 +433,6 @@ mod tests {
                 value[at] = byte;
                 let _ = parse(&value, Timestamp::from_millis(now));
             }
-        }
-
-        #[test]
-        fn days_and_dates_are_inverse(days in -1_000_000i64..4_000_000) {
-            let (year, month, day) = civil_from_days(days);
-            prop_assert_eq!(days_from_civil(year, month, day), days);
         }
     }
 }
