@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::answer::{json as document, problem};
 use super::page::{Kind, Page};
 use super::{Desk, query};
-use crate::proxy::Gateway;
+use crate::proxy::{Gateway, Memory, ServerState};
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::{Readiness, Stage};
 
@@ -34,30 +34,17 @@ impl Desk for GatewayDesk {
         self.readiness.stage()
     }
 
+    fn is_upstream_available(&self) -> bool {
+        self.gateway.is_upstream_available()
+    }
+
     fn metrics(&self) -> &Metrics {
         self.gateway.metrics()
     }
 
     fn gauges(&self, page: &mut Page) {
-        let memory = self.gateway.memory();
-        let mut gauge = |name, help, value| page.single(name, Kind::Gauge, help, value);
-        gauge(
-            "bookend_stored_resources",
-            "Target URIs with something stored.",
-            memory.resources,
-        );
-        gauge(
-            "bookend_stored_bytes",
-            "Bytes of what is stored, heads and keys included.",
-            memory.stored,
-        );
-        let help = "Bytes held of the budget: stored, evicted but still read, and in flight.";
-        gauge("bookend_memory_used_bytes", help, memory.used);
-        gauge(
-            "bookend_memory_limit_bytes",
-            "The byte budget.",
-            memory.limit,
-        );
+        write_memory(page, self.gateway.memory());
+        write_servers(page, &self.gateway.servers());
     }
 
     fn purge(&self, request: &Request<Bytes>) -> Response<Bytes> {
@@ -95,6 +82,33 @@ impl Desk for GatewayDesk {
             ),
         }
     }
+}
+
+fn write_memory(page: &mut Page, memory: Memory) {
+    let mut gauge = |name, help, value| page.single(name, Kind::Gauge, help, value);
+    let help = "Target URIs with something stored.";
+    gauge("bookend_stored_resources", help, memory.resources);
+    let help = "Bytes of what is stored, heads and keys included.";
+    gauge("bookend_stored_bytes", help, memory.stored);
+    let help = "Bytes held of the budget: stored, evicted but still read, and in flight.";
+    gauge("bookend_memory_used_bytes", help, memory.used);
+    let help = "The byte budget.";
+    gauge("bookend_memory_limit_bytes", help, memory.limit);
+}
+
+fn write_servers(page: &mut Page, servers: &[ServerState]) {
+    let mut gauge = |name, help, value: fn(&ServerState) -> usize| {
+        let mut family = page.family(name, Kind::Gauge, help);
+        for server in servers {
+            family.sample(&[("server", &server.url)], value(server) as u64);
+        }
+    };
+    let help = "Whether requests go to the server.";
+    gauge("bookend_upstream_up", help, |server| server.fit.into());
+    let help = "Requests in flight to the server, those that wait for a connection included.";
+    gauge("bookend_upstream_load", help, |server| server.load);
+    let help = "Requests that wait for a connection to the server.";
+    gauge("bookend_upstream_waiting", help, |server| server.waiting);
 }
 
 /// What is to be purged, from the query or from a JSON object of strings.

@@ -34,6 +34,11 @@ pub trait Desk: Send + Sync + 'static {
     /// Whether the gateway takes requests.
     fn stage(&self) -> Stage;
 
+    /// Whether any server of the API is thought to be able to answer.
+    fn is_upstream_available(&self) -> bool {
+        true
+    }
+
     /// The counters of its workers.
     fn metrics(&self) -> &Metrics;
 

@@ -5,12 +5,14 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
 use super::body::{Reader, SharedBody};
 use super::key::Key;
 use super::stored::{ContentDigest, Head, Settled, StoredResponse};
+use crate::clock::Monotonic;
 use crate::error::Error;
 
 /// What a fill asks upstream, as far as others must compare with it.
@@ -27,6 +29,8 @@ pub struct Ask {
 pub struct Fill {
     pub key: Key,
     pub ask: Ask,
+    /// When it began.
+    started: Monotonic,
     /// Whether requests of others may wait for it.
     joinable: AtomicBool,
     doomed: AtomicBool,
@@ -77,7 +81,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Fill {
-    pub fn new(key: Key, ask: Ask, joinable: bool) -> Arc<Self> {
+    pub fn new(key: Key, ask: Ask, joinable: bool, started: Monotonic) -> Arc<Self> {
         let progress = Progress {
             stage: Stage::Requested,
             followers: 0,
@@ -86,6 +90,7 @@ impl Fill {
         Arc::new(Self {
             key,
             ask,
+            started,
             joinable: AtomicBool::new(joinable),
             doomed: AtomicBool::new(false),
             barred: Mutex::default(),
@@ -95,6 +100,11 @@ impl Fill {
 
     pub fn is_joinable(&self) -> bool {
         self.joinable.load(Ordering::Acquire)
+    }
+
+    /// Whether it has had no answer for `limit`.
+    pub fn is_overdue(&self, now: Monotonic, limit: Duration) -> bool {
+        now.since(self.started) >= limit && matches!(lock(&self.progress).stage, Stage::Requested)
     }
 
     /// An invalidation came: the response must not be stored.
@@ -224,7 +234,12 @@ mod tests {
             headers: HeaderMap::new(),
             digest: None,
         };
-        Fill::new(Keyer::default().key("http://a/").to_key(), ask, true)
+        Fill::new(
+            Keyer::default().key("http://a/").to_key(),
+            ask,
+            true,
+            Monotonic::default(),
+        )
     }
 
     fn poll(follower: &Follower) -> Poll<News> {

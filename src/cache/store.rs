@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use http::HeaderMap;
@@ -63,6 +64,16 @@ pub struct Sharing<'a> {
     /// Whether others may wait for the fill that it leads.
     pub lead: bool,
     pub vary: &'a VaryPolicy,
+    pub limits: Limits,
+}
+
+/// How long and by how many a fill is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub now: Monotonic,
+    /// A fill without an answer for so long is joined by nobody any more.
+    pub leader_timeout: Duration,
+    pub max_followers: usize,
 }
 
 impl Store {
@@ -146,12 +157,12 @@ impl Store {
             };
             let shared = fills
                 .iter()
-                .find(|fill| can_share(fill, &ask, known(), sharing.vary));
+                .find(|fill| can_share(fill, &ask, known(), &sharing));
             if let Some(fill) = shared {
                 return Role::Follow(fill.follow());
             }
         }
-        let fill = Fill::new(key.to_key(), ask, sharing.lead);
+        let fill = Fill::new(key.to_key(), ask, sharing.lead, sharing.limits.now);
         shard
             .fills
             .entry(fill.key.clone())
@@ -485,9 +496,14 @@ fn can_share<'a>(
     fill: &Fill,
     ask: &Ask,
     mut known: impl Iterator<Item = &'a Head>,
-    vary: &VaryPolicy,
+    sharing: &Sharing<'_>,
 ) -> bool {
-    if !fill.is_joinable() || fill.ask.digest != ask.digest {
+    let Sharing { vary, limits, .. } = *sharing;
+    if !fill.is_joinable()
+        || fill.ask.digest != ask.digest
+        || fill.is_overdue(limits.now, limits.leader_timeout)
+        || fill.followers() >= limits.max_followers
+    {
         return false;
     }
     if let Some(head) = fill.head() {

@@ -16,10 +16,11 @@ use super::fill::{Arrived, FillTask, LeaderNews, NotShared};
 use super::pass;
 use super::receive::{Class, Facts, Inquiry};
 use super::rescue;
+use super::settle::{Settlement, settle};
 use super::worker::{Question, Verdict, Want, Worker, detail_of, holds_what_is_asked};
 use crate::cache::body::Reader;
 use crate::cache::collapse::{Ask, Fill, Follower, News};
-use crate::cache::store::{Role, Sharing};
+use crate::cache::store::{Limits, Role, Sharing};
 use crate::cache::stored::{Head, StoredResponse, Unshared};
 use crate::error::{Error, ErrorKind};
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
@@ -187,11 +188,8 @@ impl Exchange {
                 .selected
                 .as_ref()
                 .is_some_and(|stored| never_fresh(&stored.head));
-        let sharing = Sharing {
-            follow: may_share && !must_ask && question.want == Want::Whole,
-            lead: may_share && question.want == Want::Whole,
-            vary: &self.inquiry.route.cache.vary,
-        };
+        let whole = question.want == Want::Whole;
+        let sharing = self.sharing(may_share && !must_ask && whole, may_share && whole);
         let ask = self.ask_of();
         match store.lead_or_follow(
             self.inquiry.key(store),
@@ -234,6 +232,20 @@ impl Exchange {
         self.led(news, question)
     }
 
+    fn sharing(&self, follow: bool, lead: bool) -> Sharing<'_> {
+        let config = &self.inquiry.epoch.settings.config.cache;
+        Sharing {
+            follow,
+            lead,
+            vary: &self.inquiry.route.cache.vary,
+            limits: Limits {
+                now: self.inquiry.now.mono,
+                leader_timeout: config.leader_timeout,
+                max_followers: config.max_followers,
+            },
+        }
+    }
+
     /// What this request would have a fill ask.
     fn ask_of(&self) -> Ask {
         Ask {
@@ -260,6 +272,8 @@ impl Exchange {
         task.candidates = variants
             .filter(|stored| stored.head.digest == self.inquiry.digest)
             .filter(|stored| !stored.head.origin_validators.is_empty())
+            // RFC 9111 §4.3.2: a part is validated only for a request that it answers.
+            .filter(|stored| holds_what_is_asked(stored, &self.inquiry))
             .cloned()
             .collect();
         Ok(task)
@@ -367,9 +381,14 @@ impl Exchange {
     async fn follow(&mut self, follower: Follower, question: Question) -> Step {
         let counters = self.worker.counters.clone();
         let following = Following::new(follower, counters.clone());
-        let news = following.follower.news().await;
+        let patience = self.inquiry.epoch.settings.config.cache.follower_timeout;
+        let news = tokio::time::timeout(patience, following.follower.news()).await;
         self.inquiry.now = self.worker.gateway.clock.now();
         self.collapsed = Some(true);
+        // Who has waited long enough looks again: the fill is overdue for all by then, and one of them leads another.
+        let Ok(news) = news else {
+            return self.go_on(true);
+        };
         match news {
             News::Streaming(head, reader) if self.may_reuse(&head) => {
                 counters.collapsed.inc();
@@ -431,6 +450,15 @@ impl Exchange {
             return Step::Done(Box::new(response));
         }
         self.worker.counters.passes.inc();
+        if self.inquiry.facts.any(Facts::ORIGIN_CONDITIONS) {
+            match settle(&self.worker, &mut self.inquiry).await {
+                Ok(Settlement::Forward) => {}
+                Ok(Settlement::Failed(stored)) => {
+                    return self.precondition_failed(&stored.head, reason);
+                }
+                Err(error) => return self.fail(&error, Some(reason)),
+            }
+        }
         match pass::forward(&self.worker, &mut self.inquiry, self.query.clone()).await {
             Ok(arrived) if pass::answers_a_get(&self.inquiry, &arrived) => {
                 self.keep_post(arrived, reason).await
@@ -440,16 +468,22 @@ impl Exchange {
         }
     }
 
+    fn precondition_failed(&self, head: &Head, reason: ForwardReason) -> Step {
+        let delivery = Delivery {
+            worker: &self.worker,
+            inquiry: &self.inquiry,
+            age: None,
+            status: CacheStatus::forwarded(reason),
+        };
+        Step::Done(Box::new(delivery.precondition_failed(head)))
+    }
+
     /// A POST's response that is what a GET would bring is stored as such, where the rules allow it.
     async fn keep_post(&mut self, arrived: Arrived, reason: ForwardReason) -> Step {
         let store = &self.worker.gateway.store;
         let key = self.inquiry.key(store);
         let resource = store.look_up(key);
-        let alone = Sharing {
-            follow: false,
-            lead: false,
-            vary: &self.inquiry.route.cache.vary,
-        };
+        let alone = self.sharing(false, false);
         let Role::Lead(fill) = store.lead_or_follow(key, resource.as_ref(), self.ask_of(), alone)
         else {
             return self.forwarded(arrived, reason, None);
@@ -555,6 +589,16 @@ impl Exchange {
 
     /// Begins a fill that nobody waits for, unless one is going on (RFC 5861 §3).
     fn validate_behind(&self, stored: &Arc<StoredResponse>) {
+        let limit = self
+            .inquiry
+            .epoch
+            .settings
+            .config
+            .cache
+            .max_background_fills;
+        if self.worker.background.get() >= limit {
+            return;
+        }
         let store = &self.worker.gateway.store;
         let resource = store.look_up(self.inquiry.key(store));
         let question = Question {
@@ -565,11 +609,7 @@ impl Exchange {
             expected: None,
             want: Want::Whole,
         };
-        let sharing = Sharing {
-            follow: true,
-            lead: true,
-            vary: &self.inquiry.route.cache.vary,
-        };
+        let sharing = self.sharing(true, true);
         let ask = self.ask_of();
         let role = store.lead_or_follow(
             self.inquiry.key(store),
@@ -579,7 +619,7 @@ impl Exchange {
         );
         if let Role::Lead(fill) = role {
             match self.fill_task(&fill, &question) {
-                Ok(task) => self.worker.spawn(task.run()),
+                Ok(task) => self.worker.spawn_behind(task.run()),
                 Err(_) => store.abandon(&fill),
             }
         }

@@ -8,6 +8,7 @@ use super::gateway::Gateway;
 use super::receive::split_query;
 use crate::cache::stored::{Content, Marker, Resource, StoredResponse};
 use crate::clock::Now;
+use crate::upstream::{Fitness, Server};
 
 /// Targets that one explanation lists at most.
 const MAX_EXPLAINED: usize = 100;
@@ -25,7 +26,41 @@ pub struct Memory {
     pub limit: u64,
 }
 
+/// An upstream server as the workers see it together.
+#[derive(Clone, Debug)]
+pub struct ServerState {
+    pub url: String,
+    /// Whether requests go to it.
+    pub fit: bool,
+    /// Requests in flight to it, those that wait for a connection included.
+    pub load: usize,
+    pub connections: usize,
+    pub waiting: usize,
+}
+
 impl Gateway {
+    /// Whether any upstream server is thought to be able to answer.
+    pub fn is_upstream_available(&self) -> bool {
+        self.settings().upstream.is_available(self.clock.now().mono)
+    }
+
+    pub fn servers(&self) -> Vec<ServerState> {
+        let now = self.clock.now().mono;
+        let state = |server: &Arc<Server>| ServerState {
+            url: server.url().to_string(),
+            fit: matches!(server.fitness(now), Fitness::Fit(_)),
+            load: server.load(),
+            connections: server.connections(),
+            waiting: server.waiting(),
+        };
+        self.settings()
+            .upstream
+            .servers()
+            .iter()
+            .map(state)
+            .collect()
+    }
+
     /// Removes what is stored by `url` (one target URI; a path alone means it on every host), by `prefix` of either, by
     /// cache `group`, or `all` (`true`). Returns how many resources were removed; `None` when `what` is none of these.
     pub fn purge(&self, what: &str, value: &str) -> Option<usize> {

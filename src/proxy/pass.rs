@@ -136,7 +136,7 @@ pub async fn forward(
     let outgoing = Outgoing {
         request: forward::request(inquiry, Conditions::Client, content)?,
         idempotent: forward::is_idempotent(inquiry.method()),
-        hash: Some(inquiry.key(&worker.gateway.store).hash()),
+        hash: Some(inquiry.key(&worker.gateway.store).stable_hash()),
     };
     let requested = worker.gateway.clock.now();
     let response = if inquiry.class == Class::Unsafe {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use http_body::Body as _;
@@ -25,6 +25,7 @@ use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::invalidation::is_safe;
 use crate::semantics::query::is_query;
 use crate::semantics::storability::Credentials;
+use crate::semantics::validation::strip_conditionals;
 
 /// What the cache makes of a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,6 +249,32 @@ impl Inquiry {
             Cow::Borrowed(_) => None,
             Cow::Owned(canonical) => Some(canonical),
         };
+    }
+
+    /// A GET of the same target by the same client, without conditions and content.
+    pub fn for_get(&self) -> Self {
+        let mut parts = self.parts.clone();
+        parts.method = Method::GET;
+        strip_conditionals(&mut parts.headers);
+        for name in [CONTENT_LENGTH, TRANSFER_ENCODING, CONTENT_TYPE] {
+            parts.headers.remove(name);
+        }
+        Self {
+            peer: self.peer.clone(),
+            epoch: self.epoch.clone(),
+            route: self.route.clone(),
+            facts: Facts::of(&parts.headers),
+            parts,
+            content: None,
+            class: Class::Get,
+            directives: RequestDirectives::default(),
+            credentials: self.credentials,
+            target: self.target.clone(),
+            canonical: self.canonical.clone(),
+            digest: None,
+            began: self.began,
+            now: self.now,
+        }
     }
 
     pub fn headers(&self) -> &HeaderMap {

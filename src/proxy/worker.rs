@@ -48,6 +48,8 @@ pub struct Worker {
     scratch: Cell<String>,
     /// Fills and writes that go on whether or not their client stays.
     tasks: Cell<usize>,
+    /// Those of them that nobody waits for.
+    pub(super) background: Cell<usize>,
     idle: Notify,
     seeds: RandomState,
     seed: Cell<u64>,
@@ -105,6 +107,7 @@ impl Worker {
             epoch: RefCell::new(epoch),
             scratch: Cell::default(),
             tasks: Cell::new(0),
+            background: Cell::new(0),
             idle: Notify::new(),
             seeds: RandomState::new(),
             seed: Cell::new(0),
@@ -141,6 +144,16 @@ impl Worker {
         tokio::task::spawn_local(async move {
             task.await;
             drop(running);
+        });
+    }
+
+    /// Runs a fill that nobody waits for.
+    pub(super) fn spawn_behind(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        self.background.set(self.background.get() + 1);
+        let behind = Behind(self.clone());
+        self.spawn(async move {
+            task.await;
+            drop(behind);
         });
     }
 
@@ -376,6 +389,7 @@ impl Epoch {
             gateway.clock.clone(),
             counters.clone(),
         );
+        upstreams.start();
         Self {
             settings,
             upstreams,
@@ -486,5 +500,14 @@ impl Drop for Running {
         if self.0.tasks.get() == 0 {
             self.0.idle.notify_waiters();
         }
+    }
+}
+
+/// Counts a fill that nobody waits for, for as long as it runs.
+struct Behind(Rc<Worker>);
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        self.0.background.set(self.0.background.get() - 1);
     }
 }

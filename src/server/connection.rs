@@ -9,6 +9,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
+use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -84,25 +85,42 @@ async fn serve_http1<S: Service>(
     protocols: &Protocols,
 ) -> Result<(), BoxError> {
     loop {
-        let exchange = service_fn(|request| exchange(request, state, peer, service, protocols));
-        let mut connection = protocols.http1.serve_connection(TokioIo::new(io), exchange);
-        let driven = drive(state, Pin::new(&mut connection), |connection| {
-            connection.graceful_shutdown();
-        })
-        .await;
-        let parts = connection.into_parts();
-        io = parts.io.into_inner();
+        // What hyper needs is given back while the connection sleeps.
+        let conversation = Box::pin(converse(io, state, peer, service, protocols));
+        let (driven, parted, unread) = conversation.await;
+        io = parted;
         match driven {
-            Driven::Ended(ended) => return refuse_if_asked(io, state, peer, service, ended).await,
+            Driven::Ended(ended) => {
+                return Box::pin(refuse_if_asked(io, state, peer, service, ended)).await;
+            }
             Driven::Stopped => return Ok(()),
             Driven::Asleep => {
-                io.unread(parts.read_buf);
+                io.unread(&unread);
+                drop(unread);
                 if !wakes_up(&mut io).await {
                     return Ok(());
                 }
             }
         }
     }
+}
+
+/// Speaks HTTP/1 until there is a reason not to; gives back the socket and what was read of it too early.
+async fn converse<S: Service>(
+    io: Io,
+    state: &Rc<State>,
+    peer: &Rc<Peer>,
+    service: &Rc<S>,
+    protocols: &Protocols,
+) -> (Driven<hyper::Error>, Io, Bytes) {
+    let exchange = service_fn(|request| exchange(request, state, peer, service, protocols));
+    let mut connection = protocols.http1.serve_connection(TokioIo::new(io), exchange);
+    let driven = drive(state, Pin::new(&mut connection), |connection| {
+        connection.graceful_shutdown();
+    })
+    .await;
+    let parts = connection.into_parts();
+    (driven, parts.io.into_inner(), parts.read_buf)
 }
 
 /// Waits for the next byte of an idle connection, without hyper and its buffers; false when it is to end instead.
@@ -132,7 +150,10 @@ async fn refuse_if_asked<S: Service>(
     let kind = match (state.ending(), state.verdict()) {
         (Ending::Refusal(status), _) => refusal::kind_of(status),
         (_, Verdict::Overdue(Overdue::Head)) if ended.is_err() => ErrorKind::RequestTimeout,
-        _ => return Ok(ended?),
+        _ => {
+            ended?;
+            return close(&mut io, state).await;
+        }
     };
     let mut error = Error::downstream(kind);
     if let Err(cause) = ended {
@@ -144,13 +165,24 @@ async fn refuse_if_asked<S: Service>(
     state.refuses();
     let farewell = pin!(async {
         io.write_all(&message).await?;
-        io.flush().await?;
-        io.shutdown().await
+        io.flush().await
     });
-    match drive(state, farewell, |_| ()).await {
-        Driven::Ended(ended) => Ok(ended?),
-        Driven::Stopped | Driven::Asleep => Ok(()),
+    if let Driven::Ended(written) = drive(state, farewell, |_| ()).await {
+        written?;
+        close(&mut io, state).await?;
     }
+    Ok(())
+}
+
+/// Closes in stages where that has not been done: after our own words, and after a request with an Upgrade field, for
+/// which hyper leaves it to us.
+async fn close(io: &mut Io, state: &State) -> Result<(), BoxError> {
+    if !state.is_lingering()
+        && let Driven::Ended(ended) = drive(state, pin!(io.shutdown()), |_| ()).await
+    {
+        ended?;
+    }
+    Ok(())
 }
 
 async fn serve_http2<S: Service>(

@@ -65,12 +65,13 @@ impl Io {
     }
 
     /// Gives back bytes that have been read too early.
-    pub fn unread(&mut self, bytes: Bytes) {
+    pub fn unread(&mut self, bytes: &[u8]) {
         debug_assert!(
             self.sniffed.is_empty(),
             "what was given back before goes first"
         );
-        self.sniffed = bytes;
+        // A slice of hyper's buffer would keep all of it.
+        self.sniffed = Bytes::copy_from_slice(bytes);
     }
 
     fn replay(&mut self, buf: &mut ReadBuf<'_>) {

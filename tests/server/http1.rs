@@ -201,3 +201,25 @@ fn a_panic_costs_its_own_connection_only() {
     assert_eq!(other.get("/hello").body, "hello");
     assert_eq!(gateway.connect().get("/hello").body, "hello");
 }
+
+#[test]
+fn an_offer_to_upgrade_is_ignored() {
+    let gateway = Gateway::start(&config());
+    let mut client = gateway.connect();
+    for connection in ["Upgrade", "Upgrade, close"] {
+        client.send(format!(
+            "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\nUpgrade: h2c\r\n\r\n"
+        ));
+        assert_eq!(client.answer().body, "hello");
+    }
+    client.assert_closed();
+
+    // Closed in stages here too: what the client still sends does not reset the connection.
+    let mut client = gateway.connect();
+    client.send(
+        "POST /ignore HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nContent-Length: 1000000\r\n\r\n",
+    );
+    client.send(vec![b'x'; 1_000_000]);
+    assert_eq!(client.answer().body, "ignored");
+    client.assert_closed();
+}

@@ -217,7 +217,7 @@ impl FillTask {
             .send(Outgoing {
                 request,
                 idempotent: true,
-                hash: Some(self.fill.key.hash()),
+                hash: Some(self.fill.key.as_ref().stable_hash()),
             })
             .await?;
         let received = clock.now();

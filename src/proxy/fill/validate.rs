@@ -25,17 +25,20 @@ impl FillTask {
                 .as_ref()
                 .is_some_and(|selected| Arc::ptr_eq(selected, old))
         };
-        let chosen = named.iter().find(is_selected).or(named.first())?.clone();
-        let mut updates = Vec::new();
-        let mut answer = None;
-        for old in named {
-            let new = self.freshened(&old, &arrived);
-            if Arc::ptr_eq(&old, &chosen) {
-                answer = Some(new.clone());
-            }
-            updates.push((old, new));
-        }
-        let stored = answer?;
+        let Some(chosen) = named.iter().find(is_selected).or(named.first()).cloned() else {
+            return Some(Unusable);
+        };
+        let freshen = |old: Arc<StoredResponse>| {
+            let new = self.freshened(&old, &arrived, self.is_asked_for(&old));
+            (old, new)
+        };
+        let updates: Vec<_> = named.into_iter().map(freshen).collect();
+        let own = updates.iter().find(|(old, _)| Arc::ptr_eq(old, &chosen));
+        let stored = match own {
+            Some((old, new)) if self.is_asked_for(old) => new.clone(),
+            // The 304 says that another variant answers this request too (RFC 9111 §4.3.4).
+            _ => self.freshened(&chosen, &arrived, true),
+        };
         self.take_over(&chosen, &stored, &updates, &arrived);
         self.fill.settle(Settled::Stored(stored.clone()));
         self.tell_leader(LeaderNews::Validated { stored });
@@ -65,8 +68,7 @@ impl FillTask {
                 store.mark(&self.fill, self.marker(arrived, Unshared::Rule(why)), vary);
                 return;
             }
-            // The 304 says that another variant answers this request too (RFC 9111 §4.3.4).
-            _ if !chosen.head.variant.matches(&self.fill.ask.headers, vary) => {
+            _ if !self.is_asked_for(chosen) => {
                 store.update(self.fill.key.as_ref(), updates);
                 store.commit(&self.fill, stored.clone(), vary)
             }
@@ -81,8 +83,20 @@ impl FillTask {
         }
     }
 
-    /// `old` with the fields of the 304 (RFC 9111 §3.2, §4.3.4).
-    fn freshened(&self, old: &Arc<StoredResponse>, arrived: &Arrived) -> Arc<StoredResponse> {
+    /// Whether the request selects the stored response.
+    fn is_asked_for(&self, stored: &StoredResponse) -> bool {
+        let vary = &self.route.cache.vary;
+        stored.head.variant.matches(&self.fill.ask.headers, vary)
+    }
+
+    /// `old` with the fields of the 304 (RFC 9111 §3.2, §4.3.4), for requests like this one or like the one it was
+    /// stored for.
+    fn freshened(
+        &self,
+        old: &Arc<StoredResponse>,
+        arrived: &Arrived,
+        for_this_request: bool,
+    ) -> Arc<StoredResponse> {
         let policy = &self.route.cache;
         let mut headers = validation::freshen(&old.head.headers, &arrived.headers);
         if let Some(age) = arrived.headers.get(AGE) {
@@ -104,20 +118,16 @@ impl FillTask {
             }
         }
         pack_fields(&mut headers);
-        let keeps_variant = old
-            .head
-            .variant
-            .matches(&self.fill.ask.headers, &policy.vary);
         let head = Head {
             status: old.head.status,
             validators: Validators::of(&headers),
             origin_validators: self.usable_upstream(origin_validators),
             freshness,
             received: arrived.received,
-            variant: if keeps_variant {
-                old.head.variant.clone()
-            } else {
+            variant: if for_this_request {
                 self.variant(&headers)
+            } else {
+                old.head.variant.clone()
             },
             digest: old.head.digest,
             groups: self.groups(&headers),

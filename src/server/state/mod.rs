@@ -236,6 +236,10 @@ impl State {
             && self.phase.get() != Phase::Lingering
     }
 
+    pub fn is_lingering(&self) -> bool {
+        self.phase.get() == Phase::Lingering
+    }
+
     pub fn lingers(&self) {
         if self.phase.get() != Phase::Lingering {
             self.enter(Phase::Lingering);

@@ -232,6 +232,10 @@ fn a_single_server_is_never_left_out() {
                 Some(ErrorKind::ConnectionRefused)
             );
         }
+        // Nor is it spared: each request tries it.
+        let (one, two) = tokio::join!(worker.get("/"), worker.get("/"));
+        assert_eq!(kind(one), Some(ErrorKind::ConnectionRefused));
+        assert_eq!(kind(two), Some(ErrorKind::ConnectionRefused));
         let _back = Echo::serve(Rc::new(Origin::start_at(port).await), "back");
         assert_eq!(name(&worker, "/").await.expect("a response"), "back");
     });
@@ -288,6 +292,34 @@ fn who_has_waited_to_the_end_in_one_queue_does_not_begin_in_another() {
             third = worker.get("/") => assert_eq!(kind(third), Some(ErrorKind::ConnectionLimit)),
         }
         assert_eq!(worker.counters.upstream_retries.value(), 0);
+    });
+}
+
+#[test]
+fn a_server_that_answers_now_and_then_is_not_ejected() {
+    run(async {
+        let (flaky, good) = (Origin::start().await, Echo::start("good").await);
+        let mut config = config(vec![flaky.url(), good.origin.url()]);
+        config.ejection.failures = 2;
+        let shared = UpstreamShared::new(&config).expect("a valid upstream");
+        let worker = Worker::of(shared.clone());
+        let script = async {
+            for _ in 0..3 {
+                flaky.accept().await.head().await;
+                flaky.accept().await.answer("flaky").await;
+            }
+        };
+        let clients = async {
+            loop {
+                name(&worker, "/").await.expect("a response");
+            }
+        };
+        tokio::select! {
+            () = script => {}
+            () = clients => {}
+        }
+        let now = crate::clock::Monotonic::default();
+        assert_eq!(shared.servers()[0].fitness(now), Fitness::Fit(1.0));
     });
 }
 
@@ -390,76 +422,5 @@ fn a_key_keeps_its_server_and_moves_only_when_that_is_gone() {
         for key in 0..32 {
             assert_eq!(ask(key).await.expect("a response"), "b");
         }
-    });
-}
-
-#[test]
-fn health_checks_leave_a_server_out_and_take_it_back() {
-    run(async {
-        let (checked, other) = (Origin::start().await, Origin::start().await);
-        let mut config = config(vec![checked.url(), other.url()]);
-        config.servers[0].base_path = "/api".to_owned();
-        config.health.path = Some("/healthz".to_owned());
-        config.health.interval = Duration::from_millis(5);
-        config.health.unhealthy = 2;
-        config.health.healthy = 2;
-        config.ejection.slow_return = Duration::ZERO;
-        let shared = UpstreamShared::new(&config).expect("a valid upstream");
-        let worker = Worker::of(shared.clone());
-        worker.upstreams.start();
-        let check = async |origin: &Origin, status: &str| {
-            let mut peer = origin.accept().await;
-            let head = peer.head().await;
-            peer.send(&format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"))
-                .await;
-            peer.closed().await;
-            head
-        };
-        let fitness = |at: usize| shared.servers()[at].fitness(crate::clock::Monotonic::default());
-        let head = check(&checked, "500 Broken").await;
-        assert!(head.starts_with("GET /api/healthz HTTP/1.1\r\n"), "{head}");
-        assert!(head.contains("host: 127.0.0.1:"), "{head}");
-        assert!(fitness(0) != Fitness::Unwell, "one failure is not enough");
-        while fitness(0) != Fitness::Unwell {
-            check(&checked, "500 Broken").await;
-        }
-        while fitness(1) != Fitness::Unwell {
-            check(&other, "404 Not Found").await;
-        }
-        assert_eq!(
-            kind(worker.get("/").await),
-            Some(ErrorKind::DestinationUnavailable)
-        );
-        assert!(!shared.is_available(crate::clock::Monotonic::default()));
-        while fitness(0) == Fitness::Unwell {
-            check(&checked, "200 OK").await;
-        }
-        let script = async {
-            loop {
-                let mut peer = checked.accept().await;
-                let head = peer.answer("well").await;
-                if head.starts_with("GET /api/books ") {
-                    return;
-                }
-            }
-        };
-        let (_, answer) = tokio::join!(script, name(&worker, "/books"));
-        assert_eq!(answer.expect("a response"), "well");
-    });
-}
-
-#[test]
-fn health_checks_end_with_their_upstream() {
-    run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| {
-            config.health.path = Some("/".to_owned());
-            config.health.interval = Duration::from_millis(5);
-        });
-        worker.upstreams.start();
-        origin.accept().await.answer("").await;
-        drop(worker);
-        // One may be on its way.
-        while origin.is_called().await {}
     });
 }

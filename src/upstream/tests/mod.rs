@@ -4,6 +4,7 @@ mod balance;
 mod bodies;
 mod faults;
 mod heads;
+mod health;
 mod origin;
 mod queue;
 mod reuse;
