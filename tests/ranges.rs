@@ -134,7 +134,7 @@ fn a_miss_for_a_range_fetches_the_whole_and_sends_the_part() {
 /// An origin of something too large for the store, which cuts out what it is asked for.
 fn large(tag: &'static str) -> Origin {
     Origin::start(move |request, conn| {
-        let cut = request.fields.get("range").and_then(|range| cut(range));
+        let cut = request.fields.get("range").and_then(cut);
         let matches = request
             .fields
             .get("if-range")
