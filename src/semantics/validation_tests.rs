@@ -367,7 +367,7 @@ fn an_update_replaces_fields_whole_and_leaves_the_others() {
 fn a_head_response_updates_or_invalidates() {
     use HeadOutcome::{Ignore, Invalidate, Update};
     const STORED: Lines = &[("etag", r#""a""#), ("last-modified", T1)];
-    let cases: [(u16, Lines, HeadOutcome); 13] = [
+    let cases: [(u16, Lines, HeadOutcome); 14] = [
         (200, &[], Update),
         (200, &[("etag", r#""a""#)], Update),
         (200, &[("etag", r#""b""#)], Invalidate),
@@ -382,6 +382,7 @@ fn a_head_response_updates_or_invalidates() {
         (200, &[("content-length", "10")], Update),
         (200, &[("content-length", "11")], Invalidate),
         (200, &[("content-length", "ten")], Invalidate),
+        (200, &[("content-length", "+10")], Invalidate),
         (
             200,
             &[("etag", r#""a""#), ("content-length", "9")],
