@@ -225,6 +225,7 @@ impl Service for Toy {
     }
 
     async fn drained(self: &Rc<Self>) {
+        self.0.entered.send("drained".to_owned()).unwrap_or(());
         let mut settled = self.0.settled.clone();
         settled.wait_for(|settled| *settled).await.unwrap();
     }
