@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::semantics::time::Timestamp;
 
@@ -15,27 +15,27 @@ pub struct Now {
     pub mono: Monotonic,
 }
 
-/// Milliseconds since the clock was made; never steps back.
+/// Microseconds since the clock was made; never steps back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Monotonic(u64);
 
 impl Monotonic {
     pub const fn from_millis(millis: u64) -> Self {
-        Self(millis)
+        Self(millis.saturating_mul(1000))
     }
 
     pub const fn as_millis(self) -> u64 {
-        self.0
+        self.0 / 1000
     }
 
     /// The time from `earlier` to here; zero when `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(self.0.saturating_sub(earlier.0))
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
     /// `by` later than this.
     pub fn after(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(millis(by)))
+        Self(self.0.saturating_add(micros(by)))
     }
 }
 
@@ -47,7 +47,7 @@ pub struct Clock(Arc<Source>);
 enum Source {
     System {
         start: Instant,
-        /// Wall clock minus monotonic count, in milliseconds; corrected by [`Clock::resync`].
+        /// Wall clock minus monotonic count, in microseconds; corrected by [`Clock::resync`].
         offset: AtomicU64,
     },
     Manual {
@@ -70,7 +70,7 @@ impl Clock {
     /// A clock that stands at `start` until its [`ManualClock`] moves it.
     pub fn manual(start: Timestamp) -> (Self, ManualClock) {
         let source = Arc::new(Source::Manual {
-            offset: start.as_millis(),
+            offset: start.as_millis().saturating_mul(1000),
             elapsed: AtomicU64::new(0),
         });
         (Self(source.clone()), ManualClock(source))
@@ -80,12 +80,12 @@ impl Clock {
     pub fn now(&self) -> Now {
         let (elapsed, offset) = match &*self.0 {
             Source::System { start, offset } => {
-                (millis(start.elapsed()), offset.load(Ordering::Relaxed))
+                (micros(start.elapsed()), offset.load(Ordering::Relaxed))
             }
             Source::Manual { offset, elapsed } => (elapsed.load(Ordering::Acquire), *offset),
         };
         Now {
-            wall: Timestamp::from_millis(offset.saturating_add(elapsed)),
+            wall: Timestamp::from_millis(offset.saturating_add(elapsed) / 1000),
             mono: Monotonic(elapsed),
         }
     }
@@ -94,9 +94,11 @@ impl Clock {
     #[allow(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn resync(&self) {
         if let Source::System { start, offset } = &*self.0 {
-            let wall = Timestamp::try_from(SystemTime::now()).unwrap_or_default();
+            let wall = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
             offset.store(
-                wall.as_millis().saturating_sub(millis(start.elapsed())),
+                micros(wall).saturating_sub(micros(start.elapsed())),
                 Ordering::Relaxed,
             );
         }
@@ -110,13 +112,13 @@ pub struct ManualClock(Arc<Source>);
 impl ManualClock {
     pub fn advance(&self, by: Duration) {
         if let Source::Manual { elapsed, .. } = &*self.0 {
-            elapsed.fetch_add(millis(by), Ordering::AcqRel);
+            elapsed.fetch_add(micros(by), Ordering::AcqRel);
         }
     }
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use crate::admin::{Admin, GatewayDesk, OpenDesk};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddr};
 use crate::error;
@@ -15,6 +16,8 @@ use crate::server::{self, Outcome, Server};
 pub struct Instance {
     gateway: Arc<Gateway>,
     server: Server,
+    /// `None` when it is off.
+    admin: Option<Admin>,
 }
 
 impl Instance {
@@ -22,13 +25,28 @@ impl Instance {
     /// upstream's certificates cannot be used.
     pub fn bind(config: Config, clock: Clock) -> Result<Self, Error> {
         let server = Server::bind(&config.server).map_err(Error::Server)?;
-        let gateway = Gateway::new(config, server.workers(), clock).map_err(Error::Upstream)?;
-        Ok(Self { gateway, server })
+        let admin = config
+            .admin
+            .as_ref()
+            .map(Admin::bind)
+            .transpose()
+            .map_err(Error::Server)?;
+        let gateway = Gateway::new(config, server.workers(), clock).map_err(Error::Gateway)?;
+        Ok(Self {
+            gateway,
+            server,
+            admin,
+        })
     }
 
     /// The addresses taken, with the real port where port 0 was asked for.
     pub fn addrs(&self) -> &[ListenAddr] {
         self.server.local_addrs()
+    }
+
+    /// The address of the ops desk, unless it is off.
+    pub fn admin_addr(&self) -> Option<&ListenAddr> {
+        self.admin.as_ref().map(Admin::addr)
     }
 
     pub fn gateway(&self) -> &Arc<Gateway> {
@@ -38,12 +56,22 @@ impl Instance {
     /// Serves until `shutdown` is done and everything in flight has been answered, or the drain deadline has passed.
     /// Blocks the calling thread, which polls `shutdown` in a runtime of its own.
     pub fn run(self, shutdown: impl Future<Output = ()>) -> Result<Outcome, Error> {
+        let clock = self.gateway.clock().clone();
+        let desk = GatewayDesk::new(self.gateway.clone(), self.server.readiness());
+        let open = self
+            .admin
+            .map(|admin| admin.open(Arc::new(desk), clock.clone()));
+        let open = open.transpose().map_err(Error::Server)?;
         let gateway = self.gateway.clone();
         let make = move |index| Worker::new(gateway.clone(), index);
-        let (clock, metrics) = (self.gateway.clock().clone(), self.gateway.metrics());
-        self.server
-            .run(clock, metrics, make, shutdown)
-            .map_err(Error::Server)
+        let outcome = self
+            .server
+            .run(clock, self.gateway.metrics(), make, shutdown);
+        // The desk stays open while the gateway drains.
+        let closed = open.map(OpenDesk::close).transpose();
+        let outcome = outcome.map_err(Error::Server)?;
+        closed.map_err(Error::Server)?;
+        Ok(outcome)
     }
 }
 
@@ -51,8 +79,8 @@ impl Instance {
 #[derive(Debug)]
 pub enum Error {
     Server(server::Error),
-    /// The way to the API could not be set up.
-    Upstream(error::Error),
+    /// The way to the API could not be set up, or the access log not opened.
+    Gateway(error::Error),
 }
 
 impl Error {
@@ -70,7 +98,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Server(error) => error.fmt(f),
-            Self::Upstream(error) => error.fmt(f),
+            Self::Gateway(error) => error.fmt(f),
         }
     }
 }
@@ -79,7 +107,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Server(error) => error.source(),
-            Self::Upstream(error) => std::error::Error::source(error),
+            Self::Gateway(error) => std::error::Error::source(error),
         }
     }
 }

@@ -1,4 +1,37 @@
 //! Bookend: a caching gateway for REST APIs.
+//!
+//! # The life of a request
+//!
+//! ```text
+//!  client ──> server ──> Exchange: receive -> look up -> decide ─┬─ Fresh ────────────────> deliver
+//!                                                                ├─ StaleWhileRevalidate ─> deliver, and a Fill goes on behind
+//!                                                                ├─ Validate, Miss ───────> lead a Fill or follow one -> deliver
+//!                                                                └─ pass ─────────────────> forward -> invalidate -> deliver
+//!  Fill (a task of its own): request upstream -> head -> storability -> stream the body to every reader -> commit | abandon
+//! ```
+//!
+//! An exchange ([`proxy`]) is the client's side of a request, a fill the upstream's. They meet at the fill's state,
+//! which only moves forward: `Requested -> Streaming -> Settled` ([`cache::collapse`]).
+//!
+//! # The rooms
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`cli`] | arguments; one file a subcommand |
+//! | [`instance`] | a whole gateway in one value: listeners, workers, the ops desk |
+//! | [`server`] | the door: listeners, protocol choice, limits and deadlines, drain |
+//! | [`admin`] | the ops desk: health, metrics, purge, explain |
+//! | [`proxy`] | the life of a request: exchange, fill, what is added and stripped, and where an error becomes a response |
+//! | [`cache`] | where responses live: keys, the store, bodies that many read, collapse, the byte budget |
+//! | [`upstream`] | the API behind: connections, pool, balancing, health, retries |
+//! | [`semantics`] | the rules, as pure functions: no I/O, no clock, no async |
+//! | [`config`] | what the operator wrote, checked as a whole and turned into plain data |
+//! | [`telemetry`] | counters, the access log, tracing |
+//! | [`clock`], [`error`] | the only place that reads the time; what can go wrong, told once |
+//! | [`demo`] | the embedded book API and the tour of `bookend demo` |
+//!
+//! Arrows point down only: `cli -> server, admin -> proxy -> (cache, upstream) -> semantics`; `tests/layering.rs` holds
+//! them.
 
 #![forbid(unsafe_code)]
 

@@ -67,6 +67,14 @@ impl Demo {
     }
 }
 
+impl Drop for Demo {
+    /// Whatever the test found, nothing is left running.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[test]
 fn the_demos_tour_is_as_expected() {
     let output = run(&["demo", "--tour", "--listen", "127.0.0.1:0"]);

@@ -43,7 +43,7 @@ const COUNTERS: [Counter; 5] = [
         path: "/readyz",
         method: Method::GET,
         guarded: false,
-        answer: |clerk, _| readyz(clerk.desk.stage()),
+        answer: |clerk, _| readyz(&*clerk.desk),
     },
     Counter {
         path: "/metrics",
@@ -65,9 +65,12 @@ const COUNTERS: [Counter; 5] = [
     },
 ];
 
-fn readyz(stage: Stage) -> Response<Bytes> {
-    match stage {
-        Stage::Ready => text(StatusCode::OK, "ready\n"),
+/// A gateway whose API is down stays ready: it has answers in store, and says 503 itself where it has none. Whoever
+/// looks is told.
+fn readyz(desk: &dyn Desk) -> Response<Bytes> {
+    match desk.stage() {
+        Stage::Ready if desk.is_upstream_available() => text(StatusCode::OK, "ready\n"),
+        Stage::Ready => text(StatusCode::OK, "ready, but no upstream server is healthy\n"),
         Stage::Starting => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
         Stage::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     }

@@ -3,9 +3,11 @@
 
 mod answer;
 mod clerk;
+mod desk;
 mod metrics;
 mod page;
 mod process;
+mod query;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use http::{Request, Response, StatusCode};
 use tokio::sync::oneshot;
 
 pub use self::answer::{json, problem};
+pub use self::desk::GatewayDesk;
 pub use self::page::{Kind, Page};
 
 use self::clerk::Clerk;
@@ -30,6 +33,11 @@ use crate::telemetry::readiness::Stage;
 pub trait Desk: Send + Sync + 'static {
     /// Whether the gateway takes requests.
     fn stage(&self) -> Stage;
+
+    /// Whether any server of the API is thought to be able to answer.
+    fn is_upstream_available(&self) -> bool {
+        true
+    }
 
     /// The counters of its workers.
     fn metrics(&self) -> &Metrics;

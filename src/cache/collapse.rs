@@ -5,12 +5,14 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
 use super::body::{Reader, SharedBody};
 use super::key::Key;
 use super::stored::{ContentDigest, Head, Settled, StoredResponse};
+use crate::clock::Monotonic;
 use crate::error::Error;
 
 /// What a fill asks upstream, as far as others must compare with it.
@@ -27,8 +29,10 @@ pub struct Ask {
 pub struct Fill {
     pub key: Key,
     pub ask: Ask,
+    /// When it began.
+    started: Monotonic,
     /// Whether requests of others may wait for it.
-    joinable: bool,
+    joinable: AtomicBool,
     doomed: AtomicBool,
     /// Groups that were invalidated since it began.
     barred: Mutex<Vec<Box<str>>>,
@@ -77,7 +81,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Fill {
-    pub fn new(key: Key, ask: Ask, joinable: bool) -> Arc<Self> {
+    pub fn new(key: Key, ask: Ask, joinable: bool, started: Monotonic) -> Arc<Self> {
         let progress = Progress {
             stage: Stage::Requested,
             followers: 0,
@@ -86,7 +90,8 @@ impl Fill {
         Arc::new(Self {
             key,
             ask,
-            joinable,
+            started,
+            joinable: AtomicBool::new(joinable),
             doomed: AtomicBool::new(false),
             barred: Mutex::default(),
             progress: Mutex::new(progress),
@@ -94,7 +99,12 @@ impl Fill {
     }
 
     pub fn is_joinable(&self) -> bool {
-        self.joinable
+        self.joinable.load(Ordering::Acquire)
+    }
+
+    /// Whether it has had no answer for `limit`.
+    pub fn is_overdue(&self, now: Monotonic, limit: Duration) -> bool {
+        now.since(self.started) >= limit && matches!(lock(&self.progress).stage, Stage::Requested)
     }
 
     /// An invalidation came: the response must not be stored.
@@ -106,8 +116,10 @@ impl Fill {
         self.doomed.load(Ordering::Acquire)
     }
 
-    /// A group was invalidated: the response must not be stored if it belongs to it.
+    /// A group was invalidated: the response must not be stored if it belongs to it, and nobody joins who could get
+    /// it after all.
     pub fn bar(&self, group: &str) {
+        self.joinable.store(false, Ordering::Release);
         lock(&self.barred).push(group.into());
     }
 
@@ -222,7 +234,12 @@ mod tests {
             headers: HeaderMap::new(),
             digest: None,
         };
-        Fill::new(Keyer::default().key("http://a/").to_key(), ask, true)
+        Fill::new(
+            Keyer::default().key("http://a/").to_key(),
+            ask,
+            true,
+            Monotonic::default(),
+        )
     }
 
     fn poll(follower: &Follower) -> Poll<News> {

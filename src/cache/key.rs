@@ -2,7 +2,7 @@
 //! who choose URLs cannot choose collisions.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 use equivalent::Equivalent;
@@ -69,6 +69,13 @@ impl<'a> KeyRef<'a> {
     /// The keyed hash of the text.
     pub fn hash(&self) -> u64 {
         self.hash
+    }
+
+    /// A hash that is the same in every process of the same build: for the choice of a server, never for a map.
+    pub fn stable_hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.text.hash(&mut hasher);
+        hasher.finish()
     }
 }
 

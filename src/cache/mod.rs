@@ -7,5 +7,6 @@ pub mod collapse;
 pub mod index;
 pub mod key;
 pub mod partial;
+pub mod search;
 pub mod store;
 pub mod stored;

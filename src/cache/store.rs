@@ -2,8 +2,10 @@
 //! the lock of its shard, where the fills in flight for it are known too; so an invalidation and a commit see each
 //! other, whichever comes first.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use http::HeaderMap;
@@ -15,6 +17,7 @@ use super::budget::{Budget, Token};
 use super::collapse::{Ask, Fill, Follower};
 use super::index::GroupIndex;
 use super::key::{Key, KeyRef, Keyer, Prehashed};
+use super::search::{SearchRules, base_of};
 use super::stored::{Head, Marker, NotCommitted, Resource, Settled, StoredResponse};
 use crate::clock::Monotonic;
 use crate::semantics::policy::VaryPolicy;
@@ -32,6 +35,7 @@ pub struct Store {
     keyer: Keyer,
     budget: Arc<Budget>,
     groups: Arc<GroupIndex>,
+    search: SearchRules,
     max_variants: usize,
     next_id: AtomicU64,
 }
@@ -60,6 +64,16 @@ pub struct Sharing<'a> {
     /// Whether others may wait for the fill that it leads.
     pub lead: bool,
     pub vary: &'a VaryPolicy,
+    pub limits: Limits,
+}
+
+/// How long and by how many a fill is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub now: Monotonic,
+    /// A fill without an answer for so long is joined by nobody any more.
+    pub leader_timeout: Duration,
+    pub max_followers: usize,
 }
 
 impl Store {
@@ -88,6 +102,7 @@ impl Store {
             keyer: Keyer::default(),
             budget: Budget::new(memory),
             groups,
+            search: SearchRules::default(),
             max_variants: max_variants.max(1),
             next_id: AtomicU64::new(0),
         }
@@ -128,16 +143,26 @@ impl Store {
         if current.as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
             return Role::LookAgain;
         }
-        let fills = shard.fills.get(&key);
         if sharing.follow
-            && let Some(fill) = fills
-                .into_iter()
-                .flatten()
-                .find(|fill| can_share(fill, &ask, current.as_deref(), sharing.vary))
+            && let Some(fills) = shard.fills.get(&key)
         {
-            return Role::Follow(fill.follow());
+            let coming: SmallVec<[Arc<Head>; 4]> =
+                fills.iter().filter_map(|fill| fill.head()).collect();
+            let stored = current.iter().flat_map(|resource| &resource.variants);
+            let known = || {
+                stored
+                    .clone()
+                    .map(|stored| &*stored.head)
+                    .chain(coming.iter().map(Arc::as_ref))
+            };
+            let shared = fills
+                .iter()
+                .find(|fill| can_share(fill, &ask, known(), &sharing));
+            if let Some(fill) = shared {
+                return Role::Follow(fill.follow());
+            }
         }
-        let fill = Fill::new(key.to_key(), ask, sharing.lead);
+        let fill = Fill::new(key.to_key(), ask, sharing.lead, sharing.limits.now);
         shard
             .fills
             .entry(fill.key.clone())
@@ -158,11 +183,31 @@ impl Store {
     ) -> Result<(), NotCommitted> {
         let mut shard = self.shard(fill.key.hash());
         self.end(&mut shard, fill);
+        self.search
+            .learn(fill.key.as_str(), stored.head.search.as_deref());
+        let home = self.search.canonical(fill.key.as_str());
+        if home == fill.key.as_str() {
+            return self.commit_under(&fill.key, fill, stored, vary);
+        }
+        drop(shard);
+        let home = self.key(&home).to_key();
+        let _shard = self.shard(home.hash());
+        self.commit_under(&home, fill, stored, vary)
+    }
+
+    /// Stores under `key`, whose shard is locked.
+    fn commit_under(
+        &self,
+        key: &Key,
+        fill: &Fill,
+        stored: Arc<StoredResponse>,
+        vary: &VaryPolicy,
+    ) -> Result<(), NotCommitted> {
         if fill.is_doomed() || fill.is_barred(&stored.head.groups) {
             return Err(NotCommitted::Doomed);
         }
-        let current = self.resources.get(&fill.key.as_ref());
-        let mut next = self.copy(&fill.key, current.as_deref());
+        let current = self.resources.get(&key.as_ref());
+        let mut next = self.copy(key, current.as_deref());
         next.variants
             .retain(|old| !selects(&old.head, &fill.ask, vary));
         next.markers
@@ -242,6 +287,34 @@ impl Store {
         fill.settle(settled);
     }
 
+    /// Removes all that is stored for a target URI, and for those that its No-Vary-Search makes the same.
+    pub fn invalidate_target(&self, target: &str) -> bool {
+        if self.search.applies_to(target) {
+            let base = base_of(target);
+            self.doom_fills(|key| base_of(key) == base);
+        }
+        self.invalidate(self.key(&self.search.canonical(target)))
+    }
+
+    /// The target under which responses for `target` are stored.
+    pub fn canonical<'a>(&self, target: &'a str) -> Cow<'a, str> {
+        self.search.canonical(target)
+    }
+
+    /// Fills in flight for the keys that are `covered` are neither stored nor joined any more.
+    fn doom_fills(&self, covered: impl Fn(&str) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.fills.retain(|key, fills| {
+                let covered = covered(key.as_str());
+                if covered {
+                    fills.iter().for_each(|fill| fill.doom());
+                }
+                !covered
+            });
+        }
+    }
+
     /// Removes all that is stored for `key`; fills in flight for it are neither stored nor joined any more. Returns
     /// whether anything was stored.
     pub fn invalidate(&self, key: KeyRef<'_>) -> bool {
@@ -254,48 +327,76 @@ impl Store {
 
     /// Removes all stored responses of a cache group of one origin (RFC 9875), `origin` being `scheme://authority`.
     pub fn invalidate_group(&self, origin: &str, group: &str) -> usize {
-        let belongs = |key: &str| in_origin(key, origin);
+        self.bar_fills(group, |key| in_origin(key, origin));
+        self.invalidate_members(group, |key| in_origin(key, origin))
+    }
+
+    /// Fills in flight for the keys that are `covered` are not stored if they turn out to belong to `group`.
+    fn bar_fills(&self, group: &str, covered: impl Fn(&str) -> bool) {
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            for fill in shard
-                .fills
-                .values()
-                .flatten()
-                .filter(|fill| belongs(fill.key.as_str()))
-            {
-                fill.bar(group);
-            }
+            let fills = shard.fills.iter().filter(|(key, _)| covered(key.as_str()));
+            fills
+                .flat_map(|(_, fills)| fills)
+                .for_each(|fill| fill.bar(group));
         }
-        let keys = self.groups.members(group);
-        let stored = |key: &Key| {
+    }
+
+    fn invalidate_members(&self, group: &str, covered: impl Fn(&str) -> bool) -> usize {
+        let stored = |key: &&Key| {
             let resource = self.resources.get(&key.as_ref());
-            belongs(key.as_str()) && resource.is_some_and(|resource| resource.has_group(group))
+            covered(key.as_str()) && resource.is_some_and(|resource| resource.has_group(group))
         };
-        keys.iter()
-            .filter(|key| stored(key) && self.invalidate(key.as_ref()))
+        let members = self.groups.members(group);
+        members
+            .iter()
+            .filter(stored)
+            .filter(|key| self.invalidate(key.as_ref()))
             .count()
     }
 
     /// Removes every resource whose target URI begins with `prefix`; the empty prefix removes all. Returns how many.
     pub fn invalidate_prefix(&self, prefix: &str) -> usize {
-        for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.fills.retain(|key, fills| {
-                let covered = key.as_str().starts_with(prefix);
-                if covered {
-                    fills.iter().for_each(|fill| fill.doom());
-                }
-                !covered
-            });
-        }
-        let covered = self
+        self.invalidate_where(|key| key.starts_with(prefix))
+    }
+
+    /// Removes the resources whose target URI is `covered`; each is looked at. Returns how many.
+    pub fn invalidate_where(&self, covered: impl Fn(&str) -> bool) -> usize {
+        self.doom_fills(&covered);
+        let keys: Vec<Key> = self
             .resources
             .iter()
-            .filter(|(key, _)| key.as_str().starts_with(prefix));
-        let keys: Vec<Key> = covered.map(|(key, _)| Key::clone(&key)).collect();
+            .filter(|(key, _)| covered(key.as_str()))
+            .map(|(key, _)| Key::clone(&key))
+            .collect();
         keys.iter()
             .filter(|key| self.invalidate(key.as_ref()))
             .count()
+    }
+
+    /// Removes the members of a cache group, whatever their origin. Returns how many resources.
+    pub fn invalidate_group_everywhere(&self, group: &str) -> usize {
+        self.bar_fills(group, |_| true);
+        self.invalidate_members(group, |_| true)
+    }
+
+    /// At most `most` of the resources whose target URI is `wanted`; each is looked at.
+    pub fn find(&self, wanted: impl Fn(&str) -> bool, most: usize) -> Vec<Arc<Resource>> {
+        let found = self
+            .resources
+            .iter()
+            .filter(|(key, _)| wanted(key.as_str()));
+        found.map(|(_, resource)| resource).take(most).collect()
+    }
+
+    /// How many fills are in flight for the target URIs that are `wanted`.
+    pub fn fills_for(&self, wanted: impl Fn(&str) -> bool) -> usize {
+        let count = |shard: &Mutex<Shard>| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let wanted = shard.fills.iter().filter(|(key, _)| wanted(key.as_str()));
+            wanted.map(|(_, fills)| fills.len()).sum::<usize>()
+        };
+        self.shards.iter().map(count).sum()
     }
 
     /// A share of the budget for a stored head; evictions that are due are done first where it is tight.
@@ -389,21 +490,29 @@ impl Resource {
     }
 }
 
-/// Whether `ask` may wait for `fill`: the same content, and as far as is known the same variant.
-fn can_share(fill: &Fill, ask: &Ask, current: Option<&Resource>, vary: &VaryPolicy) -> bool {
-    if !fill.is_joinable() || fill.ask.digest != ask.digest {
+/// Whether `ask` may wait for `fill`: the same content, and as far as is known the same variant. `known` are the heads
+/// that have come for the resource.
+fn can_share<'a>(
+    fill: &Fill,
+    ask: &Ask,
+    mut known: impl Iterator<Item = &'a Head>,
+    sharing: &Sharing<'_>,
+) -> bool {
+    let Sharing { vary, limits, .. } = *sharing;
+    if !fill.is_joinable()
+        || fill.ask.digest != ask.digest
+        || fill.is_overdue(limits.now, limits.leader_timeout)
+        || fill.followers() >= limits.max_followers
+    {
         return false;
     }
     if let Some(head) = fill.head() {
         return selects(&head, ask, vary);
     }
-    // Where a stored variant tells the two requests apart, they will hardly share a new one.
-    let known = current
-        .map(|resource| resource.variants.as_slice())
-        .unwrap_or_default();
-    known
-        .iter()
-        .all(|stored| selects(&stored.head, ask, vary) == selects(&stored.head, &fill.ask, vary))
+    !known.any(|head| {
+        head.variant
+            .tells_apart(&ask.headers, &fill.ask.headers, vary)
+    })
 }
 
 fn in_origin(key: &str, origin: &str) -> bool {

@@ -15,7 +15,10 @@ use super::key::Key;
 use super::partial::Parts;
 use crate::clock::{Monotonic, Now};
 use crate::error::Error;
-use crate::semantics::freshness::Freshness;
+use crate::semantics::cache_control::ResponseDirectives;
+use crate::semantics::freshness::{Freshness, Receipt};
+use crate::semantics::no_vary_search::SearchVariance;
+use crate::semantics::policy::Policy;
 use crate::semantics::storability::NoStoreReason;
 use crate::semantics::validation::Validators;
 use crate::semantics::vary::VariantKey;
@@ -41,10 +44,15 @@ pub struct Head {
     pub digest: Option<ContentDigest>,
     /// Its cache groups (RFC 9875).
     pub groups: Box<[Box<str>]>,
+    /// Which parts of the query do not matter (No-Vary-Search).
+    pub search: Option<Box<SearchVariance>>,
     /// Bytes of content, where the response declared them.
     pub content_length: Option<u64>,
-    /// The origin's response, or the 304 that freshened it, came with an Age: it had been stored before.
-    pub came_aged: bool,
+    /// The Age with which it, or the 304 that freshened it, came: it had been stored before.
+    pub age: Option<HeaderValue>,
+    pub receipt: Receipt,
+    /// Whether the request that it answered carried credentials.
+    pub credentialed: bool,
     /// The version of the settings it was reckoned under.
     pub epoch: u64,
 }
@@ -67,13 +75,44 @@ impl Head {
     }
 
     /// The same head with the fields and the freshness that an update gave it.
-    pub fn freshened(&self, mut headers: HeaderMap, freshness: Freshness, received: Now) -> Self {
+    pub fn freshened(
+        &self,
+        mut headers: HeaderMap,
+        freshness: Freshness,
+        receipt: Receipt,
+        received: Now,
+    ) -> Self {
+        let age = headers.remove(http::header::AGE);
         pack_fields(&mut headers);
         Self {
             validators: Validators::of(&headers),
             headers,
             freshness,
+            age,
+            receipt,
             received,
+            ..self.copy()
+        }
+    }
+
+    /// The same head as `policy` has it, which came into force with the settings of version `epoch`.
+    pub fn reckoned_anew(&self, policy: &Policy, epoch: u64) -> Self {
+        let mut headers = self.headers.clone();
+        if let Some(age) = &self.age {
+            headers.insert(http::header::AGE, age.clone());
+        }
+        let directives = ResponseDirectives::parse(&headers, &policy.targeted_fields);
+        let (status, receipt) = (self.status, self.receipt);
+        Self {
+            freshness: Freshness::reckon(
+                status,
+                &headers,
+                &directives,
+                receipt,
+                self.credentialed,
+                policy,
+            ),
+            epoch,
             ..self.copy()
         }
     }
@@ -107,8 +146,11 @@ impl Head {
             variant: self.variant.clone(),
             digest: self.digest,
             groups: self.groups.clone(),
+            search: self.search.clone(),
             content_length: self.content_length,
-            came_aged: self.came_aged,
+            age: self.age.clone(),
+            receipt: self.receipt,
+            credentialed: self.credentialed,
             epoch: self.epoch,
         }
     }
@@ -181,7 +223,6 @@ impl Content {
 pub struct StoredResponse {
     pub head: Arc<Head>,
     pub content: Content,
-    pub trailers: Option<HeaderMap>,
     /// Milliseconds on the monotonic clock: when it was last chosen, to within a second.
     used: AtomicU64,
     _token: Option<Token>,
@@ -189,17 +230,11 @@ pub struct StoredResponse {
 
 impl StoredResponse {
     /// `token` covers the head; the content carries its own.
-    pub fn new(
-        head: Arc<Head>,
-        content: Content,
-        trailers: Option<HeaderMap>,
-        token: Option<Token>,
-    ) -> Self {
+    pub fn new(head: Arc<Head>, content: Content, token: Option<Token>) -> Self {
         let used = AtomicU64::new(head.received.mono.as_millis());
         Self {
             head,
             content,
-            trailers,
             used,
             _token: token,
         }

@@ -41,6 +41,13 @@ Examples:
   bookend demo --tour                         see what it does
   bookend check --config /etc/bookend.toml    look for mistakes in it, without running
 
+Signals:
+  SIGTERM, SIGINT  drain: take nothing new, answer what is in flight, then end
+  SIGHUP           read the configuration again and reopen the access log
+
+Environment:
+  BOOKEND_LOG      goes before the configured [log] level
+
 Exit status:
   0  all went well; also after the drain that SIGTERM or SIGINT asks for
   1  the gateway could not start, or failed

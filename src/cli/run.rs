@@ -1,4 +1,4 @@
-//! `bookend run`: the gateway itself.
+//! `bookend run`: the gateway itself, until SIGTERM or SIGINT; SIGHUP has it read its configuration again.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,10 @@ use clap::Args;
 use super::{Exit, environment, signal, tell};
 use crate::clock::Clock;
 use crate::config::{AdminAddr, Config, ListenAddr, Overrides, ServerUrl, Source};
-use crate::instance::Instance;
+use crate::instance::{Error, Instance};
+use crate::proxy::Gateway;
+use crate::server::Outcome;
+use crate::telemetry::log;
 
 /// The file that is read when no other is named.
 const DEFAULT_FILE: &str = "config.toml";
@@ -35,7 +38,7 @@ pub struct Arguments {
 pub fn main(arguments: &Arguments) -> Exit {
     let source = arguments.source();
     match source.load(&environment) {
-        Ok(config) => serve(config),
+        Ok(config) => serve(&source, config),
         Err(mistakes) => {
             tell(&mistakes);
             if arguments.is_default_missing() {
@@ -48,18 +51,62 @@ pub fn main(arguments: &Arguments) -> Exit {
     }
 }
 
-fn serve(config: Config) -> Exit {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
-    let served =
-        Instance::bind(config, Clock::system()).and_then(|instance| instance.run(signal::end()));
-    match served {
+fn serve(source: &Source, config: Config) -> Exit {
+    let filter = environment(log::VARIABLE);
+    // Kept to the end: what waits to be written is written when it drops.
+    let _guard = match log::init(&config.log, filter.as_deref()) {
+        Ok(guard) => guard,
+        Err(error) => {
+            eprintln!("{error}");
+            return Exit::Mistake;
+        }
+    };
+    match serve_until_end(source, config) {
         Ok(_) => Exit::Success,
         Err(error) => {
             tracing::error!(%error, "cannot run");
             Exit::Failure
         }
+    }
+}
+
+fn serve_until_end(source: &Source, config: Config) -> Result<Outcome, Error> {
+    match &source.file {
+        Some(file) => tracing::info!(file = %file.display(), "configuration read"),
+        None => tracing::info!("configuration: the defaults and the command line"),
+    }
+    let instance = Instance::bind(config.clone(), Clock::system())?;
+    let gateway = instance.gateway().clone();
+    let reloads = signal::at_each_hangup(move || reload(source, &config, &gateway));
+    instance.run(async {
+        tokio::select! {
+            () = signal::end() => {}
+            () = reloads => {}
+        }
+    })
+}
+
+/// Puts what `source` says now in force; a configuration with mistakes changes nothing. `started` is what the gateway
+/// was started with.
+fn reload(source: &Source, started: &Config, gateway: &Gateway) {
+    // First, and in any case: whoever moved the access log away counts on it.
+    gateway.reopen_log();
+    let config = match source.load(&environment) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            for mistake in &mistakes {
+                tracing::error!("{mistake}");
+            }
+            tracing::error!(mistakes = mistakes.len(), "configuration not reloaded");
+            return;
+        }
+    };
+    for what in started.bound_changes(&config) {
+        tracing::warn!("{what} has changed, and takes effect when the gateway is started again");
+    }
+    match gateway.reload(config) {
+        Ok(()) => tracing::info!("configuration reloaded"),
+        Err(error) => tracing::error!(%error, "configuration not reloaded"),
     }
 }
 

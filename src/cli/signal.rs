@@ -1,4 +1,4 @@
-//! The signals that end the program.
+//! The signals that end the program, and the one that has it read its configuration again.
 
 use std::future::Future;
 use std::io;
@@ -23,6 +23,19 @@ async fn first_of_both() -> io::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+/// Calls `reload` each time SIGHUP comes; never done. To be awaited within a runtime.
+pub async fn at_each_hangup(mut reload: impl FnMut()) {
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangup) => {
+            while hangup.recv().await.is_some() {
+                reload();
+            }
+        }
+        Err(error) => tracing::warn!(%error, "cannot wait for SIGHUP: nothing will be reloaded"),
+    }
+    std::future::pending().await
 }
 
 /// Does `task` until it is done or a signal comes; `None` then.

@@ -51,3 +51,30 @@ fn token(value: Value<'_>) -> Option<Secret> {
     }
     Some(Secret::new(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_that_others_can_reach_is_open_without_a_token() {
+        for (listen, is_open) in [
+            ("127.0.0.1:9090", false),
+            ("127.8.8.8:9090", false),
+            ("[::1]:9090", false),
+            ("unix:/run/admin.sock", false),
+            (":9090", true),
+            ("10.0.0.1:9090", true),
+            ("[::]:9090", true),
+        ] {
+            let listen = listen.parse().expect(listen);
+            let mut admin = Admin {
+                listen,
+                token: None,
+            };
+            assert_eq!(admin.is_open(), is_open, "{}", admin.listen);
+            admin.token = Some(Secret::new("sesame"));
+            assert!(!admin.is_open());
+        }
+    }
+}

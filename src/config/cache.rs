@@ -18,6 +18,14 @@ pub struct Cache {
     pub uncacheable_ttl: Duration,
     /// How long a fill goes on that nobody reads any more.
     pub fill_timeout: Duration,
+    /// How long a request waits for another's fill before it looks again.
+    pub follower_timeout: Duration,
+    /// How long a fill without an answer is waited for by newcomers; the next of them leads one of its own.
+    pub leader_timeout: Duration,
+    /// Requests that wait for one fill, or read from it.
+    pub max_followers: usize,
+    /// Validations behind stale responses, of one worker at once (RFC 5861 §3).
+    pub max_background_fills: usize,
 }
 
 impl Default for Cache {
@@ -28,6 +36,10 @@ impl Default for Cache {
             window: 1 << 20,
             uncacheable_ttl: Duration::from_secs(10),
             fill_timeout: Duration::from_secs(30),
+            follower_timeout: Duration::from_secs(10),
+            leader_timeout: Duration::from_secs(10),
+            max_followers: 16_384,
+            max_background_fills: 128,
         }
     }
 }
@@ -41,6 +53,15 @@ impl Cache {
         let ttl = &mut cache.uncacheable_ttl;
         section.set("uncacheable_ttl", ttl, duration(Duration::ZERO..=YEAR));
         section.set("fill_timeout", &mut cache.fill_timeout, timeout);
+        section.set("follower_timeout", &mut cache.follower_timeout, timeout);
+        section.set("leader_timeout", &mut cache.leader_timeout, timeout);
+        section.set(
+            "max_followers",
+            &mut cache.max_followers,
+            count(0..=1 << 24),
+        );
+        let fills = &mut cache.max_background_fills;
+        section.set("max_background_fills", fills, count(0..=1 << 20));
         cache
     }
 }

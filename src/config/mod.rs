@@ -6,6 +6,7 @@ pub mod cache;
 #[cfg(test)]
 mod documented;
 mod env;
+mod invalidates;
 pub mod load;
 pub mod log;
 pub mod mistake;
@@ -25,6 +26,7 @@ pub use self::admin::Admin;
 pub use self::balance::{Balance, Ejection, Health, Retries};
 pub use self::cache::Cache;
 pub use self::env::Lookup;
+pub use self::invalidates::Template;
 pub use self::load::{AdminAddr, Overrides, Source};
 pub use self::log::{AccessFormat, AccessTarget, Log, LogFormat};
 pub use self::mistake::{Mistake, Place};

@@ -3,6 +3,7 @@
 use http::{HeaderName, StatusCode};
 use toml::de::DeValue;
 
+use super::invalidates::Template;
 use super::value::{count, flag, lifetime, list, one_of, or_off, size, some_list};
 use super::walk::{Section, Value};
 use crate::semantics::policy::{
@@ -26,6 +27,8 @@ pub struct RoutePolicy {
     pub max_stored_body: u64,
     /// Cache-Status tells the key and details.
     pub debug: bool,
+    /// What else a successful write to this route invalidates, with all queries.
+    pub invalidates: Vec<Template>,
 }
 
 impl Default for RoutePolicy {
@@ -38,6 +41,7 @@ impl Default for RoutePolicy {
             client_ttl: None,
             max_stored_body: 8 << 20,
             debug: false,
+            invalidates: Vec::new(),
         }
     }
 }
@@ -77,51 +81,40 @@ impl Default for Draft {
 impl Draft {
     /// Takes over what `section` says.
     pub(super) fn read(mut self, section: &mut Section<'_>) -> Self {
-        section.set("ttl", &mut self.ttl, or_off(lifetime));
-        section.set("ttl_mode", &mut self.ttl_mode, one_of(&TTL_MODES));
-        section.set("statuses", &mut self.statuses, some_list(status));
+        // Taken apart, so that a choice without a key does not compile.
+        let Self {
+            policy,
+            ttl,
+            ttl_mode,
+            statuses,
+        } = &mut self;
+        section.set("ttl", ttl, or_off(lifetime));
+        section.set("ttl_mode", ttl_mode, one_of(&TTL_MODES));
+        section.set("statuses", statuses, some_list(status));
 
-        let route = &mut self.policy;
-        section.set("client_ttl", &mut route.client_ttl, or_off(lifetime));
-        section.set("etag", &mut route.etag, one_of(&ETAG_MODES));
-        section.set("bypass", &mut route.bypass, flag);
-        section.set(
-            "max_stored_body",
-            &mut route.max_stored_body,
-            size(0..=1 << 40),
-        );
-        section.set("debug", &mut route.debug, flag);
-
-        let rules = &mut route.cache;
-        let revalidate = &mut rules.stale_while_revalidate;
-        section.set("stale_while_revalidate", revalidate, or_off(lifetime));
-        section.set(
-            "stale_if_error",
-            &mut rules.stale_if_error,
-            or_off(lifetime),
-        );
-        section.set("ignore", &mut rules.ignore, ignore);
-        section.set("honour", &mut rules.honour, honour);
-        section.set(
-            "credential_fields",
-            &mut rules.credential_fields,
-            list(field_name),
-        );
-        section.set(
-            "targeted_fields",
-            &mut rules.targeted_fields,
-            list(field_name),
-        );
-        section.section("heuristic", |section| {
-            read_heuristic(section, &mut rules.heuristic)
-        });
-        section.section("vary", |section| read_vary(section, &mut rules.vary));
+        let RoutePolicy {
+            pattern: _,
+            cache,
+            etag,
+            bypass,
+            client_ttl,
+            max_stored_body,
+            debug,
+            invalidates: _,
+        } = policy;
+        section.set("client_ttl", client_ttl, or_off(lifetime));
+        section.set("etag", etag, one_of(&ETAG_MODES));
+        section.set("bypass", bypass, flag);
+        section.set("max_stored_body", max_stored_body, size(0..=1 << 40));
+        section.set("debug", debug, flag);
+        read_rules(section, cache);
         self
     }
 
     /// The policy of the route with `pattern`.
-    pub(super) fn finish(self, pattern: String) -> RoutePolicy {
+    pub(super) fn finish(self, pattern: String, invalidates: Vec<Template>) -> RoutePolicy {
         let mut policy = self.policy;
+        policy.invalidates = invalidates;
         policy.pattern = pattern;
         policy.cache.ttl = self.ttl.map(|value| OperatorTtl {
             value,
@@ -130,6 +123,31 @@ impl Draft {
         });
         policy
     }
+}
+
+fn read_rules(section: &mut Section<'_>, rules: &mut Policy) {
+    let Policy {
+        ttl: _,
+        heuristic,
+        honour,
+        ignore,
+        credential_fields,
+        stale_while_revalidate,
+        stale_if_error,
+        stale_if_disconnected,
+        targeted_fields,
+        vary,
+    } = rules;
+    let window = || or_off(lifetime);
+    section.set("stale_while_revalidate", stale_while_revalidate, window());
+    section.set("stale_if_error", stale_if_error, window());
+    section.set("stale_if_disconnected", stale_if_disconnected, window());
+    section.set("ignore", ignore, ignored);
+    section.set("honour", honour, honoured);
+    section.set("credential_fields", credential_fields, list(field_name));
+    section.set("targeted_fields", targeted_fields, list(field_name));
+    section.section("heuristic", |section| read_heuristic(section, heuristic));
+    section.section("vary", |section| read_vary(section, vary));
 }
 
 const TTL_MODES: [(&str, TtlMode); 4] = [
@@ -165,11 +183,11 @@ const HONOUR: [Named<HonourRequest>; 7] = [
     ("pragma", |honour| &mut honour.pragma),
 ];
 
-fn ignore(value: Value<'_>) -> Option<Ignore> {
+fn ignored(value: Value<'_>) -> Option<Ignore> {
     flags(value, &IGNORE, Ignore::default())
 }
 
-fn honour(value: Value<'_>) -> Option<HonourRequest> {
+fn honoured(value: Value<'_>) -> Option<HonourRequest> {
     let none = HonourRequest {
         max_age: false,
         min_fresh: false,

@@ -11,8 +11,10 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::invalidates::template;
 use super::paths::{PathTree, Refusal};
 use super::route::{Draft, RoutePolicy, read_pattern};
+use super::value::list;
 use super::walk::Section;
 
 /// All routes.
@@ -44,6 +46,13 @@ impl Routes {
         }
     }
 
+    /// Whether a write to some route invalidates others by their paths.
+    pub fn invalidate_paths(&self) -> bool {
+        self.listed
+            .iter()
+            .any(|route| !route.invalidates.is_empty())
+    }
+
     /// The policy of paths that match no pattern.
     pub fn default_route(&self) -> &Arc<RoutePolicy> {
         &self.default
@@ -68,11 +77,14 @@ impl Routes {
         root.sections("route", |section| {
             let pattern = read_pattern(section);
             let draft = default.clone().read(section);
+            let mut invalidates = Vec::new();
+            let known = pattern.as_ref().map_or("", |(_, pattern)| pattern.as_str());
+            section.set("invalidates", &mut invalidates, list(template(known)));
             let Some((value, pattern)) = pattern else {
                 return;
             };
             match insert(&mut tree, &pattern, listed.len()) {
-                Ok(()) => listed.push(Arc::new(draft.finish(pattern))),
+                Ok(()) => listed.push(Arc::new(draft.finish(pattern, invalidates))),
                 Err(Refusal::Malformed(fault)) => {
                     value.refuse_text::<()>(fault);
                 }
@@ -84,7 +96,11 @@ impl Routes {
                 }
             }
         });
-        Self::new(listed, tree, default.clone().finish(String::new()))
+        Self::new(
+            listed,
+            tree,
+            default.clone().finish(String::new(), Vec::new()),
+        )
     }
 
     fn new(listed: Vec<Arc<RoutePolicy>>, tree: PathTree<usize>, default: RoutePolicy) -> Self {

@@ -286,16 +286,16 @@ fn unknown(name: &str, section: &str, known: &[&str]) -> String {
     };
     let hint = match nearest(name, known) {
         Some(near) => format!("; did you mean `{near}`?"),
-        None => elsewhere(name, section),
+        None => elsewhere(name),
     };
     format!("unknown key `{name}` {place}{hint}")
 }
 
 /// Says which other sections know a key of this name.
-fn elsewhere(name: &str, section: &str) -> String {
+fn elsewhere(name: &str) -> String {
     let mut titles: Vec<String> = super::load::known_keys()
         .into_iter()
-        .filter(|known| known.key == name && known.section != section)
+        .filter(|known| known.key == name)
         .map(|known| known.section)
         .filter(|title| !title.is_empty())
         .collect();

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::library::{Library, Refusal};
 use super::lines::{Content, Lines};
+use crate::semantics::etag::{Comparison, EntityTag, list_names};
 
 /// How long an answer of this API may be reused.
 const REUSABLE: HeaderValue = HeaderValue::from_static("public, max-age=60");
@@ -150,40 +151,25 @@ fn entity_tag(json: &str) -> HeaderValue {
     HeaderValue::from_str(&quoted).expect("hexadecimal digits in quotes are a field value")
 }
 
-/// Whether a list of entity tags names this one or is `*`. Our tags hold neither commas nor spaces, so that the list
-/// may be split at its commas.
-fn names(list: &HeaderValue, tag: &HeaderValue) -> bool {
-    list.as_bytes()
-        .split(|&byte| byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .any(|listed| {
-            listed == b"*" || listed.strip_prefix(b"W/").unwrap_or(listed) == tag.as_bytes()
-        })
-}
-
 /// RFC 9110 §13.1.1: a write whose `If-Match` does not name the current representation is not carried out.
 fn unchanged(json: &str, conditions: &HeaderMap) -> Result<(), Rejection> {
-    let tag = entity_tag(json);
-    let mut lists = conditions.get_all(IF_MATCH).iter().peekable();
-    if lists.peek().is_some() && !lists.any(|list| names(list, &tag)) {
-        return Err(Rejection::PreconditionFailed);
+    let tag = EntityTag::new(entity_tag(json));
+    match list_names(conditions, &IF_MATCH, tag.as_ref(), Comparison::Strong) {
+        Some(false) => Err(Rejection::PreconditionFailed),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The representation, or 304 when the client has it already (RFC 9110 §13.1.2).
 fn selected(json: String, conditions: &HeaderMap) -> Response<Content> {
-    let tag = entity_tag(&json);
-    let known = conditions
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .any(|list| names(list, &tag));
-    let response = if known {
-        empty(StatusCode::NOT_MODIFIED)
-    } else {
-        reply(StatusCode::OK, json)
+    let value = entity_tag(&json);
+    let tag = EntityTag::new(value.clone());
+    let known = list_names(conditions, &IF_NONE_MATCH, tag.as_ref(), Comparison::Weak);
+    let response = match known {
+        Some(true) => empty(StatusCode::NOT_MODIFIED),
+        _ => reply(StatusCode::OK, json),
     };
-    with(with(response, CACHE_CONTROL, REUSABLE), ETAG, tag)
+    with(with(response, CACHE_CONTROL, REUSABLE), ETAG, value)
 }
 
 fn streamed(lines: Vec<String>) -> Response<Content> {
@@ -200,26 +186,19 @@ fn streamed(lines: Vec<String>) -> Response<Content> {
 fn redirect(request: &request::Parts) -> Response<Content> {
     let query = request.uri.query().map(|query| format!("?{query}"));
     let location = format!("{}/{}", request.uri.path(), query.unwrap_or_default());
-    with(
-        located(StatusCode::PERMANENT_REDIRECT, &location, String::new()),
-        CACHE_CONTROL,
-        REUSABLE,
-    )
+    let response = located(empty(StatusCode::PERMANENT_REDIRECT), &location);
+    with(response, CACHE_CONTROL, REUSABLE)
 }
 
 fn created(location: &str, json: String) -> Response<Content> {
-    located(StatusCode::CREATED, location, json)
+    located(reply(StatusCode::CREATED, json), location)
 }
 
-fn located(status: StatusCode, location: &str, json: String) -> Response<Content> {
-    let response = if json.is_empty() {
-        empty(status)
-    } else {
-        reply(status, json)
-    };
+fn located(response: Response<Content>, location: &str) -> Response<Content> {
     match HeaderValue::from_str(location) {
         Ok(location) => with(response, LOCATION, location),
-        Err(_) => response,
+        // A path may hold octets beyond ASCII.
+        Err(_) => problem(StatusCode::BAD_REQUEST, "The path cannot be redirected"),
     }
 }
 

@@ -22,12 +22,10 @@ pub struct Body {
     trail: Option<Box<dyn Trail>>,
 }
 
-/// Is told what became of a response's content.
+/// Follows a response's content on its way, and drops when that ends.
 pub trait Trail: std::fmt::Debug {
     /// `bytes` more of content were handed to the connection.
     fn sent(&mut self, bytes: u64);
-    /// The content came to its end; never called when it was broken off.
-    fn complete(&mut self);
 }
 
 #[derive(Debug, Default)]
@@ -194,16 +192,8 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
         let frame = ready!(this.source.poll_frame(cx));
-        if let Some(trail) = &mut this.trail {
-            match &frame {
-                Some(Ok(frame)) => trail.sent(frame.data_ref().map_or(0, |data| data.len() as u64)),
-                Some(Err(_)) => {}
-                None => trail.complete(),
-            }
-            // Nobody asks again once the end is in sight.
-            if matches!(frame, Some(Ok(_))) && this.source.is_end_stream() {
-                trail.complete();
-            }
+        if let (Some(trail), Some(Ok(frame))) = (&mut this.trail, &frame) {
+            trail.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
         }
         Poll::Ready(frame)
     }

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::body::{Body, Following};
 use super::forward::add_via;
+use super::logged;
 use super::receive::{Class, Facts, Inquiry};
 use super::worker::Worker;
 use crate::cache::body::{Reader, StoredBody};
@@ -175,7 +176,7 @@ impl Delivery<'_> {
         range: ByteRange,
         length: u64,
     ) -> Response<Body> {
-        let mut fields = head.headers.clone();
+        let mut fields = range::partial_fields(&head.headers, self.inquiry.headers());
         let complete = Some(length);
         fields.insert(
             CONTENT_RANGE,
@@ -226,7 +227,8 @@ impl Delivery<'_> {
         self.finish(head, StatusCode::NOT_MODIFIED, fields, Body::empty())
     }
 
-    fn precondition_failed(self, head: &Head) -> Response<Body> {
+    /// Answers 412 with the validators that the representation has now.
+    pub fn precondition_failed(self, head: &Head) -> Response<Body> {
         let fields = preconditions::not_modified_fields(&head.headers);
         self.finish(head, StatusCode::PRECONDITION_FAILED, fields, Body::empty())
     }
@@ -284,5 +286,8 @@ impl Worker {
         let fields = response.headers_mut();
         add_via(fields, identity);
         status.append_to(fields, &identity.name);
+        if self.access.is_on() {
+            logged::follow(self, response, inquiry, &status);
+        }
     }
 }

@@ -4,28 +4,30 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::header::CONTENT_LENGTH;
+use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::body::{Body, Following};
 use super::deliver::Delivery;
-use super::fill::{FillTask, LeaderNews, NotShared};
+use super::fill::{Arrived, FillTask, LeaderNews, NotShared};
 use super::pass;
 use super::receive::{Class, Facts, Inquiry};
 use super::rescue;
+use super::settle::{Settlement, settle};
 use super::worker::{Question, Verdict, Want, Worker, detail_of, holds_what_is_asked};
 use crate::cache::body::Reader;
 use crate::cache::collapse::{Ask, Fill, Follower, News};
-use crate::cache::store::{Role, Sharing};
+use crate::cache::store::{Limits, Role, Sharing};
 use crate::cache::stored::{Head, StoredResponse, Unshared};
 use crate::error::{Error, ErrorKind};
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::query::describe;
 use crate::semantics::reuse::{Failure, Reuse, Selection, decide, on_error};
 use crate::semantics::time::DeltaSeconds;
-use crate::upstream::{RequestBody, UpstreamBody};
+use crate::upstream::RequestBody;
 
 /// How often a request looks again before it goes upstream alone: others keep changing what it wants.
 const MAX_ROUNDS: u8 = 4;
@@ -141,6 +143,7 @@ impl Exchange {
 
     fn look_up(&mut self) -> Step {
         self.rounds += 1;
+        self.inquiry.canonicalise(&self.worker.gateway.store);
         self.inquiry.now = self.worker.gateway.clock.now();
         Step::Conclude(self.worker.look_up(&self.inquiry))
     }
@@ -185,15 +188,9 @@ impl Exchange {
                 .selected
                 .as_ref()
                 .is_some_and(|stored| never_fresh(&stored.head));
-        let sharing = Sharing {
-            follow: may_share && !must_ask && question.want == Want::Whole,
-            lead: may_share && question.want == Want::Whole,
-            vary: &self.inquiry.route.cache.vary,
-        };
-        let ask = Ask {
-            headers: self.inquiry.headers().clone(),
-            digest: self.inquiry.digest,
-        };
+        let whole = question.want == Want::Whole;
+        let sharing = self.sharing(may_share && !must_ask && whole, may_share && whole);
+        let ask = self.ask_of();
         match store.lead_or_follow(
             self.inquiry.key(store),
             question.resource.as_ref(),
@@ -202,6 +199,8 @@ impl Exchange {
         ) {
             Role::Lead(fill) => Step::Lead(fill, question),
             Role::Follow(follower) => Step::Follow(follower, question),
+            // Others change it faster than it can be looked at.
+            Role::LookAgain if alone => Step::Pass(question.reason, None),
             Role::LookAgain => Step::LookUp,
         }
     }
@@ -218,11 +217,41 @@ impl Exchange {
                 return self.fail(&error, Some(question.reason));
             }
         }
+        self.learn(receiver, &question).await
+    }
+
+    async fn learn(
+        &mut self,
+        receiver: oneshot::Receiver<LeaderNews>,
+        question: &Question,
+    ) -> Step {
         let news = receiver
             .await
             .unwrap_or_else(|_| LeaderNews::Failed(Error::internal()));
         self.inquiry.now = self.worker.gateway.clock.now();
-        self.led(news, &question)
+        self.led(news, question)
+    }
+
+    fn sharing(&self, follow: bool, lead: bool) -> Sharing<'_> {
+        let config = &self.inquiry.epoch.settings.config.cache;
+        Sharing {
+            follow,
+            lead,
+            vary: &self.inquiry.route.cache.vary,
+            limits: Limits {
+                now: self.inquiry.now.mono,
+                leader_timeout: config.leader_timeout,
+                max_followers: config.max_followers,
+            },
+        }
+    }
+
+    /// What this request would have a fill ask.
+    fn ask_of(&self) -> Ask {
+        Ask {
+            headers: self.inquiry.headers().clone(),
+            digest: self.inquiry.digest,
+        }
     }
 
     fn fill_task(&self, fill: &Arc<Fill>, question: &Question) -> Result<FillTask, Error> {
@@ -243,6 +272,8 @@ impl Exchange {
         task.candidates = variants
             .filter(|stored| stored.head.digest == self.inquiry.digest)
             .filter(|stored| !stored.head.origin_validators.is_empty())
+            // RFC 9111 §4.3.2: a part is validated only for a request that it answers.
+            .filter(|stored| holds_what_is_asked(stored, &self.inquiry))
             .cloned()
             .collect();
         Ok(task)
@@ -268,28 +299,23 @@ impl Exchange {
             }
             LeaderNews::Validated { stored } => {
                 worker.counters.validated.inc();
-                status.forward_status = Some(http::StatusCode::NOT_MODIFIED);
+                status.forward_status = Some(StatusCode::NOT_MODIFIED);
                 status.stored = true;
                 let age = came_aged(&stored.head, &self.inquiry);
                 self.deliver(&stored, age, status)
             }
-            LeaderNews::Unshared { response, why } => self.unshared(response, why, question),
+            LeaderNews::Unshared { arrived, why } => self.unshared(*arrived, why, question),
             LeaderNews::Failed(error) => self.failed(&error, question),
         }
     }
 
-    fn unshared(
-        &mut self,
-        response: Response<UpstreamBody>,
-        why: NotShared,
-        question: &Question,
-    ) -> Step {
+    fn unshared(&mut self, arrived: Arrived, why: NotShared, question: &Question) -> Step {
         // The client wanted a part of something large: let the origin cut it out.
         if why == NotShared::Cause(Unshared::TooLarge) && self.inquiry.facts.any(Facts::SELECTIVE) {
-            return self.ask_for_part(response, question);
+            return self.ask_for_part(arrived, question);
         }
         if why == NotShared::ServerError {
-            let failure = Failure::Status(response.status());
+            let failure = Failure::Status(arrived.status);
             if let Some(step) = self.stand_in(failure, question) {
                 return step;
             }
@@ -299,20 +325,20 @@ impl Exchange {
             NotShared::Cause(cause) => Some(detail_of(cause)),
             NotShared::ServerError => None,
         };
-        self.forwarded(response, question.reason, detail)
+        self.forwarded(arrived, question.reason, detail)
     }
 
     /// The client wanted only a part of something too large to be stored: the origin is to cut it out, now that its
     /// size is known, unless that is what it did.
-    fn ask_for_part(&mut self, response: Response<UpstreamBody>, question: &Question) -> Step {
+    fn ask_for_part(&mut self, arrived: Arrived, question: &Question) -> Step {
         let range = self.inquiry.class == Class::Get && self.inquiry.facts.any(Facts::RANGE);
         if question.want != Want::Whole {
-            return self.forwarded(response, question.reason, question.expected);
+            return self.forwarded(arrived, question.reason, question.expected);
         }
         if !range {
             return Step::Pass(question.reason, Some(detail_of(Unshared::TooLarge)));
         }
-        drop(response);
+        drop(arrived);
         Step::LookUp
     }
 
@@ -355,9 +381,14 @@ impl Exchange {
     async fn follow(&mut self, follower: Follower, question: Question) -> Step {
         let counters = self.worker.counters.clone();
         let following = Following::new(follower, counters.clone());
-        let news = following.follower.news().await;
+        let patience = self.inquiry.epoch.settings.config.cache.follower_timeout;
+        let news = tokio::time::timeout(patience, following.follower.news()).await;
         self.inquiry.now = self.worker.gateway.clock.now();
         self.collapsed = Some(true);
+        // Who has waited long enough looks again: the fill is overdue for all by then, and one of them leads another.
+        let Ok(news) = news else {
+            return self.go_on(true);
+        };
         match news {
             News::Streaming(head, reader) if self.may_reuse(&head) => {
                 counters.collapsed.inc();
@@ -419,29 +450,75 @@ impl Exchange {
             return Step::Done(Box::new(response));
         }
         self.worker.counters.passes.inc();
+        if self.inquiry.facts.any(Facts::ORIGIN_CONDITIONS) {
+            match settle(&self.worker, &mut self.inquiry).await {
+                Ok(Settlement::Forward) => {}
+                Ok(Settlement::Failed(stored)) => {
+                    return self.precondition_failed(&stored.head, reason);
+                }
+                Err(error) => return self.fail(&error, Some(reason)),
+            }
+        }
         match pass::forward(&self.worker, &mut self.inquiry, self.query.clone()).await {
-            Ok(response) => self.forwarded(response, reason, detail),
+            Ok(arrived) if pass::answers_a_get(&self.inquiry, &arrived) => {
+                self.keep_post(arrived, reason).await
+            }
+            Ok(arrived) => self.forwarded(arrived, reason, detail),
             Err(error) => self.fail(&error, Some(reason)),
         }
     }
 
+    fn precondition_failed(&self, head: &Head, reason: ForwardReason) -> Step {
+        let delivery = Delivery {
+            worker: &self.worker,
+            inquiry: &self.inquiry,
+            age: None,
+            status: CacheStatus::forwarded(reason),
+        };
+        Step::Done(Box::new(delivery.precondition_failed(head)))
+    }
+
+    /// A POST's response that is what a GET would bring is stored as such, where the rules allow it.
+    async fn keep_post(&mut self, arrived: Arrived, reason: ForwardReason) -> Step {
+        let store = &self.worker.gateway.store;
+        let key = self.inquiry.key(store);
+        let resource = store.look_up(key);
+        let alone = self.sharing(false, false);
+        let Role::Lead(fill) = store.lead_or_follow(key, resource.as_ref(), self.ask_of(), alone)
+        else {
+            return self.forwarded(arrived, reason, None);
+        };
+        let mut task = match FillTask::new(&self.worker, &self.inquiry, &fill, RequestBody::Empty) {
+            Ok(task) => task,
+            Err(_) => {
+                store.abandon(&fill);
+                return self.forwarded(arrived, reason, None);
+            }
+        };
+        let (sender, receiver) = oneshot::channel();
+        task.leader = Some(sender);
+        self.worker.spawn(task.adopt(arrived));
+        let question = Question::pass(reason, None);
+        self.learn(receiver, &question).await
+    }
+
     /// Hands a response on that is for this client alone.
-    fn forwarded(
-        &self,
-        response: Response<UpstreamBody>,
-        reason: ForwardReason,
-        detail: Option<Detail>,
-    ) -> Step {
-        let (parts, content) = response.into_parts();
+    fn forwarded(&self, arrived: Arrived, reason: ForwardReason, detail: Option<Detail>) -> Step {
         let status = CacheStatus {
-            forward_status: Some(parts.status),
+            forward_status: Some(arrived.status),
             collapsed: self.collapsed,
             detail,
             ..CacheStatus::forwarded(reason)
         };
-        let body = Body::upstream(content, self.worker.counters.clone());
-        let mut response = Response::from_parts(parts, body);
-        *response.version_mut() = http::Version::HTTP_11;
+        let body = Body::upstream(arrived.body, self.worker.counters.clone());
+        let mut response = Response::new(body);
+        let mut headers = arrived.headers;
+        // The body's own size is its length, except where there is a length without a body.
+        if self.inquiry.class != Class::Head && arrived.status != StatusCode::NOT_MODIFIED {
+            headers.remove(CONTENT_LENGTH);
+        }
+        *response.status_mut() = arrived.status;
+        *response.headers_mut() = headers;
         self.worker.sign(&mut response, &self.inquiry, status);
         Step::Done(Box::new(response))
     }
@@ -499,7 +576,11 @@ impl Exchange {
                 collapsed: self.collapsed,
                 ..CacheStatus::forwarded(reason)
             },
-            None => CacheStatus::default(),
+            None => CacheStatus {
+                detail: (error.kind() == ErrorKind::OnlyIfCached)
+                    .then_some(Detail::Other("only-if-cached")),
+                ..CacheStatus::default()
+            },
         };
         self.worker.sign(&mut response, &self.inquiry, status);
         tracing::debug!(target: "bookend::exchange", %error, request = self.inquiry.target.as_str(), "failed");
@@ -508,6 +589,16 @@ impl Exchange {
 
     /// Begins a fill that nobody waits for, unless one is going on (RFC 5861 §3).
     fn validate_behind(&self, stored: &Arc<StoredResponse>) {
+        let limit = self
+            .inquiry
+            .epoch
+            .settings
+            .config
+            .cache
+            .max_background_fills;
+        if self.worker.background.get() >= limit {
+            return;
+        }
         let store = &self.worker.gateway.store;
         let resource = store.look_up(self.inquiry.key(store));
         let question = Question {
@@ -518,15 +609,8 @@ impl Exchange {
             expected: None,
             want: Want::Whole,
         };
-        let sharing = Sharing {
-            follow: true,
-            lead: true,
-            vary: &self.inquiry.route.cache.vary,
-        };
-        let ask = Ask {
-            headers: self.inquiry.headers().clone(),
-            digest: self.inquiry.digest,
-        };
+        let sharing = self.sharing(true, true);
+        let ask = self.ask_of();
         let role = store.lead_or_follow(
             self.inquiry.key(store),
             question.resource.as_ref(),
@@ -535,7 +619,7 @@ impl Exchange {
         );
         if let Role::Lead(fill) = role {
             match self.fill_task(&fill, &question) {
-                Ok(task) => self.worker.spawn(task.run()),
+                Ok(task) => self.worker.spawn_behind(task.run()),
                 Err(_) => store.abandon(&fill),
             }
         }
@@ -558,6 +642,7 @@ fn never_fresh(head: &Head) -> bool {
 
 /// The age of a response that came for this very request: only when it had been stored before (RFC 9111 §5.1).
 fn came_aged(head: &Head, inquiry: &Inquiry) -> Option<DeltaSeconds> {
-    head.came_aged
+    head.age
+        .is_some()
         .then(|| head.freshness.age(head.resident(inquiry.now)))
 }

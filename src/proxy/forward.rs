@@ -2,8 +2,8 @@
 //! fields that tell the API who its client is.
 
 use http::header::{
-    CONTENT_LENGTH, COOKIE, DATE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, LOCATION, TE,
-    TRAILER, TRANSFER_ENCODING, VIA,
+    CONNECTION, CONTENT_LENGTH, COOKIE, DATE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
+    LOCATION, TE, TRAILER, TRANSFER_ENCODING, VIA,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri, Version};
@@ -64,7 +64,9 @@ fn request_fields(inquiry: &Inquiry, conditions: Conditions) -> HeaderMap {
     // The server answers the expectation itself, when the upstream asks for the content (RFC 9110 §10.1.1).
     fields.remove(EXPECT);
     if trailers {
+        // RFC 9110 §10.1.4
         fields.insert(TE, HeaderValue::from_static("trailers"));
+        fields.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     if conditions == Conditions::Stripped {
         strip_conditionals(&mut fields);

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::semantics::authority::Scheme;
 use crate::semantics::cache_status::InstanceName;
+use crate::telemetry::access::AccessLog;
 use crate::telemetry::counters::Metrics;
 use crate::upstream::UpstreamShared;
 
@@ -25,6 +26,7 @@ pub struct Gateway {
     pub(super) clock: Clock,
     pub(super) store: Store,
     pub(super) metrics: Metrics,
+    pub(super) access: AccessLog,
     /// Tells this process from others of the same name, for the detection of loops.
     process: u64,
 }
@@ -58,10 +60,15 @@ impl Gateway {
     /// A gateway for `workers` workers, with an empty store.
     ///
     /// # Errors
-    /// When the upstream's certificates cannot be used.
+    /// When the upstream's certificates cannot be used, or the access log cannot be opened.
     pub fn new(config: Config, workers: usize, clock: Clock) -> Result<Arc<Self>, Error> {
         let process = RandomState::new().hash_one("bookend");
         let store = Store::new(config.cache.memory, config.cache.max_variants);
+        let access = AccessLog::open(&config.log).map_err(|error| {
+            Error::internal()
+                .detail("the access log cannot be opened")
+                .because(error)
+        })?;
         let settings = Settings::new(config, 0, process)?;
         Ok(Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
@@ -69,6 +76,7 @@ impl Gateway {
             clock,
             store,
             metrics: Metrics::new(workers),
+            access,
             process,
         }))
     }
@@ -92,6 +100,11 @@ impl Gateway {
 
     pub(super) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// Opens the access log's file anew, after its rotation.
+    pub fn reopen_log(&self) {
+        self.access.reopen();
     }
 
     pub fn metrics(&self) -> &Metrics {

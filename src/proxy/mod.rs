@@ -17,13 +17,17 @@ mod exchange;
 mod fill;
 mod forward;
 mod gateway;
+mod logged;
+mod ops;
 mod pass;
 mod peer;
 mod receive;
 mod rescue;
+mod settle;
 mod worker;
 
 pub use self::body::Body;
 pub use self::gateway::Gateway;
+pub use self::ops::{Memory, ServerState};
 pub use self::peer::Peer;
 pub use self::worker::Worker;

@@ -5,20 +5,24 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AGE, ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, MAX_FORWARDS};
+use http::header::{
+    AGE, ALLOW, CONTENT_LOCATION, CONTENT_TYPE, HeaderName, HeaderValue, MAX_FORWARDS,
+};
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::oneshot;
 
 use super::body::Body;
+use super::fill::Arrived;
 use super::forward::{self, Conditions};
-use super::receive::{Class, Facts, Inquiry, Target};
+use super::receive::{Class, Facts, Inquiry, Target, split_query};
 use super::worker::{Epoch, Worker, select};
 use crate::cache::stored::StoredResponse;
+use crate::config::RoutePolicy;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::authority::{Scheme, TargetUri};
 use crate::semantics::cache_control::ResponseDirectives;
-use crate::semantics::freshness::{Freshness, Receipt};
+use crate::semantics::freshness::Freshness;
 use crate::semantics::groups;
 use crate::semantics::invalidation::{is_non_error, related};
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head, freshen};
@@ -28,8 +32,14 @@ use crate::upstream::{Outgoing, RequestBody, RequestStream, UpstreamBody};
 struct InvalidationPermit {
     worker: Rc<Worker>,
     epoch: Rc<Epoch>,
+    route: Arc<RoutePolicy>,
     target: Target,
     settled: bool,
+}
+
+/// The group of all queries of a path; no group that a response names begins with a control character.
+pub fn path_group(path: &str) -> String {
+    format!("\0{path}")
 }
 
 impl InvalidationPermit {
@@ -37,6 +47,7 @@ impl InvalidationPermit {
         Self {
             worker: worker.clone(),
             epoch: inquiry.epoch.clone(),
+            route: inquiry.route.clone(),
             target: inquiry.target.clone(),
             settled: false,
         }
@@ -59,6 +70,7 @@ impl InvalidationPermit {
         for uri in related(&self.target.to_uri(), fields, &also) {
             self.invalidate(&key_text(&uri));
         }
+        self.invalidate_listed();
         for group in groups::invalidated(fields) {
             let count = self
                 .worker
@@ -69,9 +81,23 @@ impl InvalidationPermit {
         }
     }
 
+    /// What the route says that a write to it changes, with all queries.
+    fn invalidate_listed(&self) {
+        let (path, _) = split_query(self.target.path_and_query());
+        for template in &self.route.invalidates {
+            let Some(path) = template.for_request(&self.route.pattern, path) else {
+                continue;
+            };
+            let origin = self.target.origin();
+            self.invalidate(&format!("{origin}{path}"));
+            let store = &self.worker.gateway.store;
+            let queries = store.invalidate_group(origin, &path_group(&path));
+            self.worker.counters.invalidations.add(queries as u64);
+        }
+    }
+
     fn invalidate(&self, target: &str) {
-        let store = &self.worker.gateway.store;
-        if store.invalidate(store.key(target)) {
+        if self.worker.gateway.store.invalidate_target(target) {
             self.worker.counters.invalidations.inc();
         }
     }
@@ -81,6 +107,7 @@ impl Drop for InvalidationPermit {
     fn drop(&mut self) {
         if !self.settled {
             self.invalidate(self.target.as_str());
+            self.invalidate_listed();
         }
     }
 }
@@ -101,7 +128,7 @@ pub async fn forward(
     worker: &Rc<Worker>,
     inquiry: &mut Inquiry,
     read: Option<Bytes>,
-) -> Result<Response<UpstreamBody>, Error> {
+) -> Result<Arrived, Error> {
     let content = match read {
         Some(content) => RequestBody::Full(content),
         None => request_content(inquiry)?,
@@ -109,41 +136,52 @@ pub async fn forward(
     let outgoing = Outgoing {
         request: forward::request(inquiry, Conditions::Client, content)?,
         idempotent: forward::is_idempotent(inquiry.method()),
-        hash: Some(inquiry.key(&worker.gateway.store).hash()),
+        hash: Some(inquiry.key(&worker.gateway.store).stable_hash()),
     };
-    let requested = worker.gateway.clock.now().wall;
-    let mut response = if inquiry.class == Class::Unsafe {
+    let requested = worker.gateway.clock.now();
+    let response = if inquiry.class == Class::Unsafe {
         write(worker, inquiry, outgoing).await?
     } else {
         inquiry.epoch.upstreams.send(outgoing).await?
     };
     let received = worker.gateway.clock.now();
     inquiry.now = received;
-    let mut fields = std::mem::take(response.headers_mut());
-    let server = response.body().server();
+    let (parts, body) = response.into_parts();
+    let mut headers = parts.headers;
     let settings = &inquiry.epoch.settings;
     forward::response_fields(
-        &mut fields,
+        &mut headers,
         received.wall,
-        server,
+        body.server(),
         settings,
         &inquiry.target,
     );
-    *response.headers_mut() = fields;
+    let arrived = Arrived {
+        status: parts.status,
+        headers,
+        body,
+        requested,
+        received,
+    };
     if inquiry.class == Class::Head {
-        let receipt = Receipt {
-            request_time: requested,
-            response_time: received.wall,
-        };
-        head_freshens(
-            worker,
-            inquiry,
-            receipt,
-            response.status(),
-            response.headers(),
-        );
+        head_freshens(worker, inquiry, &arrived);
     }
-    Ok(response)
+    Ok(arrived)
+}
+
+/// Whether the answer to a POST says that it is what a GET of the target would bring (RFC 9110 §9.3.3).
+pub fn answers_a_get(inquiry: &Inquiry, arrived: &Arrived) -> bool {
+    let names_target = |location: &HeaderValue| {
+        let location = location.as_bytes();
+        location == inquiry.target.path_and_query().as_bytes()
+            || location == inquiry.target.as_str().as_bytes()
+    };
+    *inquiry.method() == Method::POST
+        && arrived.status.is_success()
+        && arrived
+            .headers
+            .get(CONTENT_LOCATION)
+            .is_some_and(names_target)
 }
 
 /// Sends a write from a task of its own: it is carried to its end, and its invalidation with it, when the client
@@ -196,13 +234,8 @@ fn request_content(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
 }
 
 /// What the answer to a HEAD says about the response that is stored for a GET (RFC 9111 §4.3.5).
-fn head_freshens(
-    worker: &Worker,
-    inquiry: &Inquiry,
-    receipt: Receipt,
-    status: StatusCode,
-    fields: &HeaderMap,
-) {
+fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
+    let (status, fields, receipt) = (arrived.status, &arrived.headers, arrived.receipt());
     let store = &worker.gateway.store;
     let key = inquiry.key(store);
     let Some(resource) = store.look_up(key) else {
@@ -238,13 +271,12 @@ fn head_freshens(
                 credentialed,
                 policy,
             );
-            headers.remove(AGE);
-            head.freshened(headers, freshness, inquiry.now)
+            head.freshened(headers, freshness, receipt, inquiry.now)
         }
     };
     let token = store.token(new.weight());
     let content = stored.content.clone();
-    let new = StoredResponse::new(Arc::new(new), content, stored.trailers.clone(), token);
+    let new = StoredResponse::new(Arc::new(new), content, token);
     store.update(key, &[(stored, Arc::new(new))]);
 }
 

@@ -1,10 +1,11 @@
 //! What a request is, read once when it arrives: its method's class, its target, its route, and which of the fields
 //! that touch a cache it has at all, so that a plain request asks no rule in vain.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use http_body::Body as _;
@@ -24,6 +25,7 @@ use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::invalidation::is_safe;
 use crate::semantics::query::is_query;
 use crate::semantics::storability::Credentials;
+use crate::semantics::validation::strip_conditionals;
 
 /// What the cache makes of a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,8 +115,13 @@ pub struct Inquiry {
     pub credentials: Credentials,
     /// The target URI as the client knows it, and as the store's keys are written.
     pub target: Target,
+    /// The target under which it is stored, where that is another (No-Vary-Search).
+    canonical: Option<String>,
     /// For QUERY, once its content is read.
     pub digest: Option<ContentDigest>,
+    /// When it arrived.
+    pub began: Now,
+    /// The latest reading of the clock.
     pub now: Now,
 }
 
@@ -201,7 +208,7 @@ impl Inquiry {
         let route = epoch
             .settings
             .config
-            .route(path_of(target.path_and_query()))
+            .route(split_query(target.path_and_query()).0)
             .clone();
         let policy = &route.cache;
         let directives = if facts.any(Facts::DIRECTIVES) {
@@ -225,13 +232,49 @@ impl Inquiry {
             directives,
             credentials,
             target,
+            canonical: None,
             digest: None,
+            began: now,
             now,
         })
     }
 
     pub fn key<'a>(&'a self, store: &Store) -> KeyRef<'a> {
-        store.key(self.target.as_str())
+        store.key(self.canonical.as_deref().unwrap_or(self.target.as_str()))
+    }
+
+    /// Finds out under which target it is stored, which other responses may change at any time.
+    pub fn canonicalise(&mut self, store: &Store) {
+        self.canonical = match store.canonical(self.target.as_str()) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(canonical) => Some(canonical),
+        };
+    }
+
+    /// A GET of the same target by the same client, without conditions and content.
+    pub fn for_get(&self) -> Self {
+        let mut parts = self.parts.clone();
+        parts.method = Method::GET;
+        strip_conditionals(&mut parts.headers);
+        for name in [CONTENT_LENGTH, TRANSFER_ENCODING, CONTENT_TYPE] {
+            parts.headers.remove(name);
+        }
+        Self {
+            peer: self.peer.clone(),
+            epoch: self.epoch.clone(),
+            route: self.route.clone(),
+            facts: Facts::of(&parts.headers),
+            parts,
+            content: None,
+            class: Class::Get,
+            directives: RequestDirectives::default(),
+            credentials: self.credentials,
+            target: self.target.clone(),
+            canonical: self.canonical.clone(),
+            digest: None,
+            began: self.began,
+            now: self.now,
+        }
     }
 
     pub fn headers(&self) -> &HeaderMap {
@@ -316,8 +359,10 @@ fn forwarded_host<'a>(
     headers.get(X_FORWARDED_HOST)
 }
 
-fn path_of(path_and_query: &str) -> &str {
-    path_and_query
-        .split_once('?')
-        .map_or(path_and_query, |(path, _)| path)
+/// The path, and the query if there is one.
+pub fn split_query(path_and_query: &str) -> (&str, Option<&str>) {
+    match path_and_query.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path_and_query, None),
+    }
 }

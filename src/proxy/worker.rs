@@ -27,6 +27,7 @@ use crate::semantics::range::{self, ByteRange, RangeSelection};
 use crate::semantics::reuse::{Reuse, Selection, decide};
 use crate::semantics::time::DeltaSeconds;
 use crate::semantics::vary::prefer;
+use crate::telemetry::access::AccessWriter;
 use crate::telemetry::counters::Counters;
 use crate::upstream::Upstreams;
 
@@ -41,11 +42,14 @@ pub struct Epoch {
 pub struct Worker {
     pub(super) gateway: Arc<Gateway>,
     pub(super) counters: Arc<Counters>,
+    pub(super) access: Rc<AccessWriter>,
     epoch: RefCell<Rc<Epoch>>,
     /// Memory for the next request's target.
     scratch: Cell<String>,
     /// Fills and writes that go on whether or not their client stays.
     tasks: Cell<usize>,
+    /// Those of them that nobody waits for.
+    pub(super) background: Cell<usize>,
     idle: Notify,
     seeds: RandomState,
     seed: Cell<u64>,
@@ -95,12 +99,15 @@ impl Worker {
     pub fn new(gateway: Arc<Gateway>, index: usize) -> Rc<Self> {
         let counters = gateway.metrics.workers[index % gateway.metrics.workers.len()].clone();
         let epoch = Rc::new(Epoch::new(&gateway, &counters));
+        let access = Rc::new(gateway.access.writer(counters.clone()));
         Rc::new(Self {
             gateway,
             counters,
+            access,
             epoch: RefCell::new(epoch),
             scratch: Cell::default(),
             tasks: Cell::new(0),
+            background: Cell::new(0),
             idle: Notify::new(),
             seeds: RandomState::new(),
             seed: Cell::new(0),
@@ -140,6 +147,16 @@ impl Worker {
         });
     }
 
+    /// Runs a fill that nobody waits for.
+    pub(super) fn spawn_behind(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        self.background.set(self.background.get() + 1);
+        let behind = Behind(self.clone());
+        self.spawn(async move {
+            task.await;
+            drop(behind);
+        });
+    }
+
     /// Answers from the store at once, or begins an exchange.
     fn receive(
         self: &Rc<Self>,
@@ -149,10 +166,11 @@ impl Worker {
         let now = self.gateway.clock.now();
         let epoch = self.epoch();
         let method = request.method().clone();
-        let inquiry = match Inquiry::read(request, peer, &epoch, now, self.scratch.take()) {
+        let mut inquiry = match Inquiry::read(request, peer, &epoch, now, self.scratch.take()) {
             Ok(inquiry) => inquiry,
             Err(error) => return Ok(self.rescue(&error, &method)),
         };
+        inquiry.canonicalise(&self.gateway.store);
         if !inquiry.class.is_looked_up() || inquiry.is_bypassed() || inquiry.class == Class::Query {
             return Err(Box::new(Exchange::new(self.clone(), inquiry)));
         }
@@ -173,10 +191,17 @@ impl Worker {
 
     /// Looks the target up and decides (RFC 9111 §4).
     pub(super) fn look_up(&self, inquiry: &Inquiry) -> Verdict {
-        let resource = self.gateway.store.look_up(inquiry.key(&self.gateway.store));
-        let selected = resource
+        let store = &self.gateway.store;
+        let mut resource = store.look_up(inquiry.key(store));
+        let mut selected = resource
             .as_ref()
             .and_then(|resource| select(resource, inquiry));
+        if let Some(stored) = &selected
+            && stored.head.epoch != inquiry.epoch.settings.version
+        {
+            selected = Some(self.reckon_anew(inquiry, stored));
+            resource = store.look_up(inquiry.key(store));
+        }
         if inquiry.facts.any(Facts::ORIGIN_CONDITIONS) && origin_must_decide(inquiry.headers()) {
             return Verdict::Ask(Question::pass(ForwardReason::Request, resource));
         }
@@ -190,6 +215,19 @@ impl Worker {
         };
         let reuse = decide(selection, &inquiry.directives);
         self.conclude(inquiry, reuse, resource, selected)
+    }
+
+    /// What was stored under other settings is reckoned by those in force.
+    fn reckon_anew(&self, inquiry: &Inquiry, stored: &Arc<StoredResponse>) -> Arc<StoredResponse> {
+        let store = &self.gateway.store;
+        let head = stored
+            .head
+            .reckoned_anew(&inquiry.route.cache, inquiry.epoch.settings.version);
+        let token = store.token(head.weight());
+        let content = stored.content.clone();
+        let new = Arc::new(StoredResponse::new(Arc::new(head), content, token));
+        store.update(inquiry.key(store), &[(stored.clone(), new.clone())]);
+        new
     }
 
     fn conclude(
@@ -311,7 +349,7 @@ impl Worker {
         self.date(&mut response, self.gateway.clock.now());
         let fields = response.headers_mut();
         super::forward::add_via(fields, identity);
-        CacheStatus::forwarded(ForwardReason::Bypass).append_to(fields, &identity.name);
+        CacheStatus::default().append_to(fields, &identity.name);
         response
     }
 
@@ -351,6 +389,7 @@ impl Epoch {
             gateway.clock.clone(),
             counters.clone(),
         );
+        upstreams.start();
         Self {
             settings,
             upstreams,
@@ -461,5 +500,14 @@ impl Drop for Running {
         if self.0.tasks.get() == 0 {
             self.0.idle.notify_waiters();
         }
+    }
+}
+
+/// Counts a fill that nobody waits for, for as long as it runs.
+struct Behind(Rc<Worker>);
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        self.0.background.set(self.0.background.get() - 1);
     }
 }

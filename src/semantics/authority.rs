@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 
 /// The scheme by which the client reached the gateway, or the one that a trusted proxy before it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,7 +58,7 @@ pub struct TargetUri {
     pub path_and_query: Box<str>,
 }
 
-/// Why a request has no valid target URI.
+/// Why a request has no valid target URI; answered with 400 (Bad Request).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadTarget {
     NoHost,
@@ -72,16 +72,6 @@ pub enum BadTarget {
     NotSecured,
     /// A form of request target that the method does not allow.
     Form,
-}
-
-impl BadTarget {
-    /// The status that answers such a request.
-    pub const fn status(self) -> StatusCode {
-        match self {
-            Self::NotSecured => StatusCode::MISDIRECTED_REQUEST,
-            _ => StatusCode::BAD_REQUEST,
-        }
-    }
 }
 
 impl fmt::Display for BadTarget {

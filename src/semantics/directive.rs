@@ -175,6 +175,7 @@ mod tests {
     use proptest::prelude::*;
 
     type Shown = (String, &'static str, String);
+    type Expected = (&'static str, &'static str, &'static str);
 
     fn shown(line: &[u8]) -> Vec<Shown> {
         directives(line)
@@ -196,7 +197,7 @@ mod tests {
 
     #[test]
     fn directives_are_split_as_the_grammar_says() {
-        let cases: [(&str, &[(&str, &str, &str)]); 20] = [
+        let cases: [(&str, &[Expected]); 20] = [
             ("", &[]),
             (" , ,\t,", &[]),
             ("a", &[("a", "none", "")]),

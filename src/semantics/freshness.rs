@@ -322,4 +322,6 @@ fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

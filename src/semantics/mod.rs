@@ -13,6 +13,8 @@ pub mod groups;
 pub mod hop_by_hop;
 mod http_date;
 pub mod invalidation;
+#[cfg(test)]
+mod known_faults;
 pub(crate) mod list;
 pub mod multipart;
 pub mod no_vary_search;

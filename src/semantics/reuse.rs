@@ -246,4 +246,6 @@ impl Failure {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -326,16 +326,15 @@ fn refused_as_useless(input: &StoreInput<'_>) -> Option<NoStoreReason> {
     if !cacheable {
         return Some(NoStoreReason::NotCacheable);
     }
-    let has_lifetime = freshness.lifetime > DeltaSeconds::ZERO;
-    let fresh = has_lifetime && freshness.is_fresh(Duration::ZERO);
-    // Stale already, but some request may accept that.
-    let stale = freshness.must_validate.is_none()
-        && (has_lifetime
-            || freshness.stale_while_revalidate > DeltaSeconds::ZERO
-            || freshness.stale_if_error > DeltaSeconds::ZERO);
     let usable = match freshness.must_validate {
         Some(MustValidate::NoCache) => false,
-        _ => fresh || stale,
+        Some(_) => freshness.is_fresh(Duration::ZERO),
+        // Stale it may be, but some request may accept that.
+        None => {
+            let windows = [freshness.stale_while_revalidate, freshness.stale_if_error];
+            freshness.lifetime > DeltaSeconds::ZERO
+                || windows.iter().any(|w| *w > DeltaSeconds::ZERO)
+        }
     };
     (!usable && Validators::of(headers).is_empty()).then_some(NoStoreReason::NeverReusable)
 }
@@ -381,5 +380,9 @@ pub fn stored_fields(
     fields
 }
 
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod sharing;
 #[cfg(test)]
 mod tests;

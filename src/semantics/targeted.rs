@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn the_first_valid_field_of_the_target_list_decides_alone() {
         let cc = ("cache-control", "max-age=1, no-store");
-        let cases: [(&[(&'static str, &str)], Option<u64>, bool); 9] = [
+        type Fields<'a> = &'a [(&'static str, &'a str)];
+        let cases: [(Fields, Option<u64>, bool); 9] = [
             (&[("cdn-cache-control", "max-age=60"), cc], Some(60), true),
             (
                 &[

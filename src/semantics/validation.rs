@@ -108,25 +108,47 @@ pub fn strip_conditionals(request: &mut HeaderMap) {
     }
 }
 
+/// A stored response for the target of a request that is being validated.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    pub validators: &'a Validators,
+    /// Whether the request selects it (RFC 9111 §4.1). One that it does not select can only be identified by a strong
+    /// entity tag: a date, or a weak tag, may well be those of another variant too.
+    pub selected: bool,
+}
+
+impl<'a> Candidate<'a> {
+    /// The entity tag that may be sent for it.
+    fn tag(&self) -> Option<&'a EntityTag> {
+        let tag = self.validators.etag.as_ref()?;
+        (tag.fits_a_list() && (self.selected || tag.is_strong())).then_some(tag)
+    }
+}
+
 /// Makes `request` a conditional request for the stored `candidates` (RFC 9111 §4.3.1), in place of the client's own
-/// preconditions and Range. Returns whether it became conditional: false when no candidate has a validator.
+/// preconditions and Range. Returns whether it became conditional: false when no candidate can be validated.
 pub fn conditional_fields<'a>(
     request: &mut HeaderMap,
-    candidates: impl Iterator<Item = &'a Validators>,
+    candidates: impl Iterator<Item = Candidate<'a>>,
 ) -> bool {
     strip_conditionals(request);
-    let mut tags: SmallVec<[&EntityTag; 4]> = SmallVec::new();
-    let mut count = 0_usize;
-    let mut last_modified = None;
-    for candidate in candidates {
-        count += 1;
-        last_modified = candidate.last_modified.as_ref();
-        let tag = candidate.etag.as_ref().filter(|tag| tag.fits_a_list());
-        tags.extend(tag.filter(|tag| !tags.contains(tag)));
+    let (selected, others): (Candidates<'a>, Candidates<'a>) =
+        candidates.partition(|candidate| candidate.selected);
+    let mut tags: SmallVec<[&EntityTag; 4]> = selected.iter().filter_map(Candidate::tag).collect();
+    // Beside If-None-Match, a date is ignored: where the selected response has nothing else, it goes alone.
+    if !tags.is_empty() || selected.is_empty() {
+        tags.extend(others.iter().filter_map(Candidate::tag));
     }
-    let tags = tag_list(&tags);
+    let own = selected
+        .iter()
+        .filter(|candidate| candidate.tag().is_some())
+        .count();
     // §4.3.1: a date says which representation is meant only where a single one is being validated.
-    let since = last_modified.filter(|_| count == 1);
+    let since = match selected.as_slice() {
+        [only] if tags.len() == own => only.validators.last_modified.as_ref(),
+        _ => None,
+    };
+    let tags = tag_list(&tags);
     let conditional = tags.is_some() || since.is_some();
     if let Some(tags) = tags {
         request.insert(header::IF_NONE_MATCH, tags);
@@ -137,13 +159,22 @@ pub fn conditional_fields<'a>(
     conditional
 }
 
+type Candidates<'a> = SmallVec<[Candidate<'a>; 4]>;
+
+/// A list of the tags, each once.
 fn tag_list(tags: &[&EntityTag]) -> Option<HeaderValue> {
-    match tags {
+    let mut values: SmallVec<[&HeaderValue; 4]> = SmallVec::new();
+    for value in tags.iter().map(|tag| tag.as_value()) {
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    match values.as_slice() {
         [] => None,
-        [only] => Some(only.as_value().clone()),
+        [only] => Some((*only).clone()),
         several => {
-            let values: Vec<&[u8]> = several.iter().map(|t| t.as_value().as_bytes()).collect();
-            HeaderValue::from_bytes(&values.join(&b", "[..])).ok()
+            let several: Vec<&[u8]> = several.iter().map(|value| value.as_bytes()).collect();
+            HeaderValue::from_bytes(&several.join(&b", "[..])).ok()
         }
     }
 }
@@ -165,8 +196,8 @@ pub fn range_fields(request: &mut HeaderMap, missing: ByteRange, stored: &Valida
     true
 }
 
-/// Which of `candidates`, those that could have been chosen for the request, a 304 with the fields `update` identifies
-/// (RFC 9111 §4.3.4).
+/// Which of `candidates` a 304 with the fields `update` identifies (RFC 9111 §4.3.4): of those that the request
+/// selects, and where it is none of them, of the others by a strong entity tag.
 ///
 /// Two deviations, both towards what the origin can have meant:
 /// - A Last-Modified identifies nothing that the 304's entity tag contradicts; shared by candidates with different
@@ -175,13 +206,13 @@ pub fn range_fields(request: &mut HeaderMap, missing: ByteRange, stored: &Valida
 ///   the 304 answers was made of it, since the client's own never go upstream with it.
 pub fn named_by_304<'a>(
     update: &HeaderMap,
-    candidates: impl Iterator<Item = &'a Validators>,
+    candidates: impl Iterator<Item = Candidate<'a>>,
 ) -> Named {
-    let candidates: SmallVec<[&Validators; 4]> = candidates.collect();
+    let candidates: Candidates<'a> = candidates.collect();
     let update = Validators::of(update);
     if update.is_empty() {
-        return match candidates.len() {
-            1 => Named::from_slice(&[0]),
+        return match candidates.as_slice() {
+            [only] if only.selected => Named::from_slice(&[0]),
             _ => Named::new(),
         };
     }
@@ -193,18 +224,25 @@ pub fn named_by_304<'a>(
 }
 
 /// First rule of §4.3.4: all with the same strong validator.
-fn strongly_named(update: &Validators, candidates: &[&Validators]) -> Named {
+fn strongly_named(update: &Validators, candidates: &[Candidate<'_>]) -> Named {
     if let Some(tag) = update.strong_etag() {
-        let same = positions(candidates, |c| {
-            c.etag.as_ref().is_some_and(|other| other.strong_eq(tag))
-        });
-        if !same.is_empty() {
-            return same;
+        let is_same = |c: &Validators| c.etag.as_ref().is_some_and(|other| other.strong_eq(tag));
+        for selected in [true, false] {
+            let same = positions(candidates, |c| {
+                c.selected == selected && is_same(c.validators)
+            });
+            if !same.is_empty() {
+                return same;
+            }
         }
     }
     // The stored response's Date decides whether its Last-Modified is strong (RFC 9110 §8.8.2.2).
     let same = positions(candidates, |c| {
-        c.strong_time().is_some() && same_time(update, c) && !tags_differ(update, c)
+        let stored = c.validators;
+        c.selected
+            && stored.strong_time().is_some()
+            && same_time(update, stored)
+            && !tags_differ(update, stored)
     });
     if alike(&same, candidates) {
         same
@@ -214,17 +252,19 @@ fn strongly_named(update: &Validators, candidates: &[&Validators]) -> Named {
 }
 
 /// Second rule of §4.3.4: the most recent with the same weak validator.
-fn weakly_named(update: &Validators, candidates: &[&Validators]) -> Named {
+fn weakly_named(update: &Validators, candidates: &[Candidate<'_>]) -> Named {
     let by_tag = positions(candidates, |c| {
-        let same_tag = matches!((&update.etag, &c.etag), (Some(a), Some(b)) if a.weak_eq(b));
+        let stored = c.validators;
+        let same_tag = matches!((&update.etag, &stored.etag), (Some(a), Some(b)) if a.weak_eq(b));
         // A date of the 304's that is strong and another is a strong validator without a match.
-        let other_version =
-            update.strong_time().is_some() && c.last_modified.is_some() && !same_time(update, c);
-        same_tag && !other_version
+        let other_version = update.strong_time().is_some()
+            && stored.last_modified.is_some()
+            && !same_time(update, stored);
+        c.selected && same_tag && !other_version
     });
     let same = if by_tag.is_empty() {
         let by_time = positions(candidates, |c| {
-            same_time(update, c) && !tags_differ(update, c)
+            c.selected && same_time(update, c.validators) && !tags_differ(update, c.validators)
         });
         if !alike(&by_time, candidates) {
             return Named::new();
@@ -233,18 +273,20 @@ fn weakly_named(update: &Validators, candidates: &[&Validators]) -> Named {
     } else {
         by_tag
     };
-    let most_recent = same.into_iter().max_by_key(|&at| candidates[at].date);
+    let most_recent = same
+        .into_iter()
+        .max_by_key(|&at| candidates[at].validators.date);
     most_recent.into_iter().collect()
 }
 
-fn positions(candidates: &[&Validators], fits: impl Fn(&Validators) -> bool) -> Named {
+fn positions(candidates: &[Candidate<'_>], fits: impl Fn(&Candidate<'_>) -> bool) -> Named {
     let fitting = candidates.iter().enumerate().filter(|(_, c)| fits(c));
     fitting.map(|(at, _)| at).collect()
 }
 
 /// Whether the chosen candidates all have the same entity tag, or none.
-fn alike(chosen: &[usize], candidates: &[&Validators]) -> bool {
-    let mut tags = chosen.iter().map(|&at| &candidates[at].etag);
+fn alike(chosen: &[usize], candidates: &[Candidate<'_>]) -> bool {
+    let mut tags = chosen.iter().map(|&at| &candidates[at].validators.etag);
     let first = tags.next();
     tags.all(|tag| Some(tag) == first)
 }

@@ -20,6 +20,13 @@ fn validators(lines: &[(&'static str, &'static str)]) -> Validators {
     Validators::of(&headers(lines))
 }
 
+fn all_selected(stored: &[Validators]) -> impl Iterator<Item = Candidate<'_>> {
+    stored.iter().map(|validators| Candidate {
+        validators,
+        selected: true,
+    })
+}
+
 #[test]
 fn last_modified_is_strong_when_date_is_later() {
     let cases: [(Lines, Option<bool>); 8] = [
@@ -87,7 +94,7 @@ fn validation_sends_all_tags_and_a_single_date() {
             ("range", "bytes=0-1"),
             ("accept", "*/*"),
         ]);
-        let conditional = conditional_fields(&mut request, stored.iter());
+        let conditional = conditional_fields(&mut request, all_selected(&stored));
         let mut expected = headers(&[("accept", "*/*")]);
         if let Some(tags) = tags {
             expected.insert("if-none-match", HeaderValue::from_static(tags));
@@ -200,9 +207,82 @@ fn a_304_names_stored_responses_by_their_validators() {
     ];
     for (update, stored, expected) in cases {
         let candidates: Vec<_> = stored.iter().map(|lines| validators(lines)).collect();
-        let found = named_by_304(&headers(update), candidates.iter());
+        let found = named_by_304(&headers(update), all_selected(&candidates));
         assert_eq!(found.as_slice(), expected, "{update:?} {stored:?}");
     }
+}
+
+#[test]
+fn another_variant_is_validated_by_a_strong_tag_alone() {
+    const STRONG: Lines = &[("etag", r#""a""#), ("last-modified", T1), ("date", DATE)];
+    const WEAK: Lines = &[("etag", r#"W/"a""#), ("last-modified", T1), ("date", DATE)];
+    const DATED: Lines = &[("last-modified", T1), ("date", DATE)];
+    const OWN: Lines = &[("etag", r#""own""#), ("last-modified", T2), ("date", DATE)];
+    // (the selected one, another, If-None-Match, If-Modified-Since)
+    type Case = (
+        Option<Lines>,
+        Lines,
+        Option<&'static str>,
+        Option<&'static str>,
+    );
+    let sent: [Case; 6] = [
+        (None, STRONG, Some(r#""a""#), None),
+        (None, WEAK, None, None),
+        (None, DATED, None, None),
+        (Some(OWN), STRONG, Some(r#""own", "a""#), None),
+        (Some(OWN), WEAK, Some(r#""own""#), Some(T2)),
+        (Some(DATED), STRONG, None, Some(T1)),
+    ];
+    for (selected, other, tags, since) in sent {
+        let selected = selected.map(validators);
+        let other = validators(other);
+        let mut request = HeaderMap::new();
+        conditional_fields(&mut request, candidates(selected.as_ref(), &other));
+        let value = |name| {
+            request
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
+        assert_eq!(value("if-none-match"), tags, "{selected:?} {other:?}");
+        assert_eq!(value("if-modified-since"), since, "{selected:?} {other:?}");
+    }
+    // (the 304's fields, the selected one, another, positions of those it names)
+    let named: [(Lines, Option<Lines>, Lines, &[usize]); 9] = [
+        (&[("etag", r#""a""#)], None, STRONG, &[0]),
+        (&[("etag", r#""a""#)], Some(OWN), STRONG, &[1]),
+        (&[("etag", r#""own""#)], Some(OWN), STRONG, &[0]),
+        (&[("etag", r#""own""#)], Some(OWN), OWN, &[0]),
+        (&[("etag", r#"W/"a""#)], None, STRONG, &[]),
+        (&[("etag", r#"W/"a""#)], None, WEAK, &[]),
+        (&[("last-modified", T1)], None, DATED, &[]),
+        (&[], None, STRONG, &[]),
+        (&[("last-modified", T1)], Some(DATED), DATED, &[0]),
+    ];
+    for (update, selected, other, expected) in named {
+        let selected = selected.map(validators);
+        let other = validators(other);
+        let found = named_by_304(&headers(update), candidates(selected.as_ref(), &other));
+        assert_eq!(
+            found.as_slice(),
+            expected,
+            "{update:?} {selected:?} {other:?}"
+        );
+    }
+}
+
+fn candidates<'a>(
+    selected: Option<&'a Validators>,
+    other: &'a Validators,
+) -> impl Iterator<Item = Candidate<'a>> {
+    let selected = selected.map(|validators| Candidate {
+        validators,
+        selected: true,
+    });
+    let other = Candidate {
+        validators: other,
+        selected: false,
+    };
+    selected.into_iter().chain([other])
 }
 
 #[test]
@@ -404,7 +484,7 @@ proptest! {
             headers
         };
         let candidates: Vec<_> = stored.iter().map(|t| Validators::of(&map(t))).collect();
-        let named = named_by_304(&map(&update), candidates.iter());
+        let named = named_by_304(&map(&update), all_selected(&candidates));
         prop_assert!(named.iter().all(|&at| at < candidates.len()));
         prop_assert!(named.windows(2).all(|pair| pair[0] < pair[1]));
         if update.starts_with('"') {

@@ -22,7 +22,8 @@ pub use reduce::{Reduced, reduce};
 pub enum Vary {
     /// Nothing: every request matches.
     None,
-    /// `*`, or something that is no field name, or more than anyone can mean: no request matches.
+    /// `*`, or something that is as good as it: no field name, more names than anyone can mean, or a field that tells
+    /// the client's address, which a gateway writes anew for each. No request matches.
     Any,
     /// Sorted, each once.
     Fields(SmallVec<[HeaderName; 4]>),
@@ -31,13 +32,22 @@ pub enum Vary {
 /// More nominated fields than this are taken for `*`: they would only fill memory.
 const MOST_FIELDS: usize = 32;
 
+/// Fields in which the gateway tells the origin who its client is: what the origin saw in them is not what any client
+/// presents.
+const TELL_THE_CLIENT: [HeaderName; 2] = [
+    header::FORWARDED,
+    HeaderName::from_static("x-forwarded-for"),
+];
+
 impl Vary {
     pub fn parse(response: &HeaderMap) -> Self {
         let mut names: SmallVec<[HeaderName; 4]> = SmallVec::new();
         for member in list::members(response, &header::VARY) {
             match HeaderName::from_bytes(member) {
-                // `*` is a token, and so would be taken for a name.
-                Ok(name) if member != b"*" && names.len() < MOST_FIELDS => names.push(name),
+                // A token, and so it would be taken for a name.
+                Ok(_) if member == b"*" => return Self::Any,
+                Ok(name) if TELL_THE_CLIENT.contains(&name) => return Self::Any,
+                Ok(name) if names.len() < MOST_FIELDS => names.push(name),
                 _ => return Self::Any,
             }
         }
@@ -105,6 +115,29 @@ impl VariantKey {
                 .fields
                 .iter()
                 .all(|field| field.matches(request, policy))
+    }
+
+    /// Whether two requests differ in a field that this variant was selected by, so that they are for different
+    /// variants if neither is for this one.
+    pub fn tells_apart(&self, a: &HeaderMap, b: &HeaderMap, policy: &VaryPolicy) -> bool {
+        let same = |field: &Selecting| {
+            let value = Value::of(&field.name, a, policy);
+            let name = field.name.clone();
+            Selecting { name, value }.matches(b, policy)
+        };
+        !self.fields.iter().all(same)
+    }
+
+    /// `name: value` of each selecting field, as the request had it; without a value where it had none.
+    pub fn describe(&self) -> Vec<String> {
+        let field = |field: &Selecting| match &field.value {
+            Some(value) => format!("{}: {}", field.name, String::from_utf8_lossy(&value.sent)),
+            None => field.name.to_string(),
+        };
+        if self.any {
+            return vec!["*".to_owned()];
+        }
+        self.fields.iter().map(field).collect()
     }
 
     /// The memory it holds beside its own size, in octets.

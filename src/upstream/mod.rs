@@ -1,14 +1,20 @@
 //! The API behind the gateway: connections, pool, TLS, deadlines, retries.
 //!
 //! ```text
-//! send -> aim (base path, Host) -> acquire (pool | connect | queue) -> exchange -> inspect -> UpstreamBody
-//!   ^                                                                     |                      |
-//!   +---- once more on a fresh connection, where that is safe <-----------+     end: back to the pool
+//! send -> choose (balance) -> aim (base path, Host) -> acquire (pool | connect | queue) -> exchange -> inspect
+//!            ^                                                ^                               |          |
+//!            |                                                +-- pooled connection dead -----+          v
+//!            +---- another server, within the budget, where that is safe --------------------+    UpstreamBody
+//!                                                                                     end: back to the pool
 //! ```
 //!
 //! What is shared by all workers ([`UpstreamShared`]): the servers, their caps of connections and queues, their names'
-//! addresses. What belongs to one worker ([`Upstreams`]): the connections themselves, and the tasks that drive them.
+//! addresses, and how they stand. What belongs to one worker ([`Upstreams`]): the connections themselves, the tasks that
+//! drive them, and the choice of a server.
 
+mod balance;
+mod budget;
+mod check;
 mod connect;
 mod connection;
 mod deadline;
@@ -21,23 +27,29 @@ mod response_body;
 mod response_head;
 mod sending;
 mod server;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod wire;
 
+use std::cell::Cell;
+use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
 
+use self::balance::Balancer;
+use self::budget::Budget;
 use self::pool::{Limits, Pool};
 pub use self::request_body::{RequestBody, RequestStream, Upload};
 pub use self::response_body::{Framing, UpstreamBody};
 pub use self::server::Server;
-use crate::clock::Clock;
+pub use self::standing::Fitness;
+use crate::clock::{Clock, Monotonic};
 use crate::config::{self, HostPolicy};
 use crate::error::{Error, Side};
 use crate::telemetry::counters::Counters;
@@ -49,7 +61,11 @@ pub struct UpstreamShared {
     host: HostPolicy,
     response_timeout: Duration,
     limits: Limits,
-    turn: AtomicUsize,
+    balance: config::Balance,
+    retries: config::Retries,
+    health: config::Health,
+    /// Whether a worker has taken on the health checks.
+    watched: AtomicBool,
 }
 
 impl UpstreamShared {
@@ -72,8 +88,18 @@ impl UpstreamShared {
             host: config.host,
             response_timeout: config.response_timeout,
             limits: Limits::of(config),
-            turn: AtomicUsize::new(0),
+            balance: config.balance,
+            retries: config.retries.clone(),
+            health: config.health.clone(),
+            watched: AtomicBool::new(false),
         }))
+    }
+
+    /// Whether any server is thought to be able to answer.
+    pub fn is_available(&self, now: Monotonic) -> bool {
+        self.servers
+            .iter()
+            .any(|server| matches!(server.fitness(now), Fitness::Fit(_) | Fitness::Resting))
     }
 
     pub fn servers(&self) -> &[Arc<Server>] {
@@ -105,6 +131,10 @@ struct Worker {
     shared: Arc<UpstreamShared>,
     /// One a server, in the same order.
     pools: Box<[Rc<Pool>]>,
+    balancer: Balancer,
+    budget: Budget,
+    started: Cell<bool>,
+    clock: Clock,
     counters: Arc<Counters>,
 }
 
@@ -121,9 +151,21 @@ impl Upstreams {
         };
         Self(Rc::new(Worker {
             pools: shared.servers.iter().map(pool).collect(),
+            balancer: Balancer::new(shared.balance, RandomState::new().hash_one(0)),
+            budget: Budget::new(&shared.retries, clock.now().mono),
+            started: Cell::new(false),
             shared,
+            clock,
             counters,
         }))
+    }
+
+    /// Begins the health checks, where they are configured and no other worker has begun them. The first request does
+    /// this too; a worker that calls it when it starts knows its servers before that.
+    pub fn start(&self) {
+        if !self.0.started.replace(true) && !self.0.shared.watched.swap(true, Ordering::AcqRel) {
+            check::start(&self.0.shared, &self.0.clock);
+        }
     }
 
     /// Sends a request and waits for the response's head. Dropping the future closes the connection that it uses.
@@ -131,6 +173,7 @@ impl Upstreams {
     /// Fails with an [`Error`] whose side tells who broke the exchange: the upstream, or the client while it sent its
     /// content.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Response<UpstreamBody>, Error> {
+        self.start();
         let sent = self.0.send(outgoing).await;
         if let Err(error) = &sent
             && error.side() == Side::Upstream

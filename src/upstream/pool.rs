@@ -138,20 +138,20 @@ impl Pool {
     ///
     /// Fails with what [`connect`] fails with, or with [`ErrorKind::ConnectionLimit`].
     pub(super) async fn acquire(self: &Rc<Self>, want: Want) -> Result<Lease, Error> {
+        let lease = Lease::new(self);
         if want == Want::Any
             && let Some(connection) = self.checkout()
         {
-            return Ok(Lease::new(connection, self));
+            return Ok(lease.with(connection));
         }
         let slot = match self.server.slots().clone().try_acquire_owned() {
             Ok(slot) => slot,
             Err(_taken) => match self.wait().await? {
-                Granted::Connection(connection) => return Ok(Lease::new(connection, self)),
+                Granted::Connection(connection) => return Ok(lease.with(connection)),
                 Granted::Slot(slot) => slot,
             },
         };
-        let connection = self.open(slot).await?;
-        Ok(Lease::new(connection, self))
+        Ok(lease.with(self.open(slot).await?))
     }
 
     /// The idle connection that was used last: the least likely to have been closed, and the others grow old.
@@ -175,7 +175,7 @@ impl Pool {
         let open = Open::new(slot, self.open.clone(), self.counters.clone());
         let transport = connect(&self.server, self.limits.connect).await?;
         self.counters.upstream_connects.inc();
-        Connection::start(Wire::new(transport, open), self.limits.max_head).await
+        Connection::start(Wire::new(transport, Some(open)), self.limits.max_head).await
     }
 
     /// Waits in line. The semaphore keeps the order among all workers; a connection that this worker gets back goes to
@@ -298,20 +298,26 @@ impl Drop for Ticket<'_> {
     }
 }
 
-/// A connection that belongs to one exchange.
+/// A connection that belongs to one exchange, which counts as the server's load as long as this lives.
 #[derive(Debug)]
 pub(super) struct Lease {
-    /// Gone once it is finished.
+    /// Not there yet, or gone again once the exchange is finished.
     connection: Option<Connection>,
     pool: Rc<Pool>,
 }
 
 impl Lease {
-    fn new(connection: Connection, pool: &Rc<Pool>) -> Self {
+    fn new(pool: &Rc<Pool>) -> Self {
+        pool.server.begin_request();
         Self {
-            connection: Some(connection),
+            connection: None,
             pool: pool.clone(),
         }
+    }
+
+    fn with(mut self, connection: Connection) -> Self {
+        self.connection = Some(connection);
+        self
     }
 
     pub(super) fn pool(&self) -> &Pool {
@@ -356,6 +362,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.pool.server.end_request();
         if let Some(connection) = self.connection.take() {
             connection.abort();
         }

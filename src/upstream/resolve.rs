@@ -3,15 +3,20 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::net::lookup_host;
+use tokio::time::{Instant, timeout};
 
 use super::deadline;
 
 /// How long an answer is believed.
 const LIFETIME: Duration = Duration::from_secs(30);
+
+/// How long a better answer is waited for where there is an old one.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// The addresses of one server, shared by all workers.
 #[derive(Debug)]
@@ -21,6 +26,7 @@ pub(super) struct Resolver {
     /// Set when `host` is an address itself.
     literal: Option<SocketAddr>,
     latest: Mutex<Option<Answer>>,
+    turn: AtomicUsize,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +50,7 @@ impl Resolver {
                 .ok()
                 .map(|address| SocketAddr::new(address, port)),
             latest: Mutex::new(None),
+            turn: AtomicUsize::new(0),
         }
     }
 
@@ -53,21 +60,33 @@ impl Resolver {
     }
 
     /// All addresses of the server, in the order in which they should be tried; at least one.
-    pub(super) async fn addresses(&self) -> io::Result<Arc<[SocketAddr]>> {
+    pub(super) async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         if let Some(address) = self.literal {
-            return Ok(Arc::new([address]));
+            return Ok(vec![address]);
         }
         let known = match self.believed() {
-            Ok(addresses) => return Ok(addresses),
+            Ok(addresses) => return Ok(self.order(&addresses)),
             Err(outdated) => outdated,
         };
-        match self.ask().await {
+        let asked = match known {
+            // What is known must not wait for a resolver that hangs.
+            Some(_) => timeout(PATIENCE, self.ask())
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+            None => self.ask().await,
+        };
+        match asked {
             Ok(addresses) => {
                 self.remember(addresses.clone());
-                Ok(addresses)
+                Ok(self.order(&addresses))
             }
-            Err(error) => known.ok_or(error),
+            Err(error) => known.map(|known| self.order(&known)).ok_or(error),
         }
+    }
+
+    /// Each connection begins with another address, so that all of them are used.
+    fn order(&self, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+        interleave(addresses, self.turn.fetch_add(1, Ordering::Relaxed))
     }
 
     /// To be called when no address answered: the next connection asks again.
@@ -93,13 +112,16 @@ impl Resolver {
     }
 
     async fn ask(&self) -> io::Result<Arc<[SocketAddr]>> {
-        let found: Vec<_> = tokio::net::lookup_host((&*self.host, self.port))
-            .await?
-            .collect();
+        let mut found: Vec<SocketAddr> = Vec::new();
+        for address in lookup_host((&*self.host, self.port)).await? {
+            if !found.contains(&address) {
+                found.push(address);
+            }
+        }
         if found.is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "no address"));
         }
-        Ok(interleave(&found).into())
+        Ok(found.into())
     }
 
     fn remember(&self, addresses: Arc<[SocketAddr]>) {
@@ -115,22 +137,20 @@ impl Resolver {
 }
 
 /// RFC 8305 §4: the families take turns, beginning with that of the resolver's first choice, so that a family without a
-/// route costs one attempt.
-fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
-    let mut seen = Vec::with_capacity(found.len());
-    for address in found {
-        if !seen.contains(address) {
-            seen.push(*address);
-        }
-    }
-    let first_is_v6 = seen.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) = seen
+/// route costs one attempt. Within a family, each `turn` begins with the next address.
+fn interleave(found: &[SocketAddr], turn: usize) -> Vec<SocketAddr> {
+    let first_is_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut first, mut second): (Vec<_>, Vec<_>) = found
         .iter()
         .copied()
         .partition(|address: &SocketAddr| address.is_ipv6() == first_is_v6);
-    let mut turns = Vec::with_capacity(seen.len());
+    for family in [&mut first, &mut second] {
+        let by = turn.checked_rem(family.len()).unwrap_or_default();
+        family.rotate_left(by);
+    }
+    let mut turns = Vec::with_capacity(found.len());
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
-    while turns.len() < seen.len() {
+    while turns.len() < found.len() {
         turns.extend(first.next());
         turns.extend(second.next());
     }
@@ -142,24 +162,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn families_take_turns_in_the_resolvers_order() {
-        let table: [(&[&str], &[&str]); 4] = [
-            (&["10.0.0.1:80"], &["10.0.0.1:80"]),
+    fn families_take_turns_and_so_do_the_addresses_of_each() {
+        let table: [(&[&str], usize, &[&str]); 5] = [
+            (&["10.0.0.1:80"], 7, &["10.0.0.1:80"]),
             (
                 &["[::1]:80", "[::2]:80", "10.0.0.1:80", "10.0.0.2:80"],
+                0,
                 &["[::1]:80", "10.0.0.1:80", "[::2]:80", "10.0.0.2:80"],
             ),
             (
-                &["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "[::1]:80"],
-                &["10.0.0.1:80", "[::1]:80", "10.0.0.2:80", "10.0.0.3:80"],
+                &["[::1]:80", "[::2]:80", "10.0.0.1:80", "10.0.0.2:80"],
+                1,
+                &["[::2]:80", "10.0.0.2:80", "[::1]:80", "10.0.0.1:80"],
             ),
-            (&["10.0.0.1:80", "10.0.0.1:80"], &["10.0.0.1:80"]),
+            (
+                &["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "[::1]:80"],
+                5,
+                &["10.0.0.3:80", "[::1]:80", "10.0.0.1:80", "10.0.0.2:80"],
+            ),
+            (&[], 3, &[]),
         ];
-        for (found, expected) in table {
+        for (found, turn, expected) in table {
             let parse = |list: &[&str]| -> Vec<SocketAddr> {
                 list.iter().filter_map(|text| text.parse().ok()).collect()
             };
-            assert_eq!(interleave(&parse(found)), parse(expected));
+            assert_eq!(interleave(&parse(found), turn), parse(expected));
         }
     }
 

@@ -12,7 +12,7 @@ use super::fault;
 use super::pool::Lease;
 use super::request_body::Upload;
 use super::server::Server;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Side};
 
 /// How the end of a response's content is known (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +125,7 @@ impl UpstreamBody {
 
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Progress::Reading(reading) = std::mem::replace(&mut self.progress, Progress::Failed)
+            && error.side() == Side::Upstream
         {
             reading.lease.pool().counters().upstream_errors.inc();
         }

@@ -1,22 +1,27 @@
-//! From a request to a response's head: which connection carries it, and when it may be sent again.
+//! From a request to a response's head: which server and connection carry it, and when it may be sent again.
 //!
 //! Nothing that may have been processed is sent twice, unless twice is as good as once (RFC 9110 §9.2.2). What was never
 //! written may always be sent again.
 
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use http::{Request, Response, StatusCode, Version};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use smallvec::SmallVec;
 
+use super::balance::{Choice, Field};
 use super::connection::Unanswered;
 use super::pool::{Lease, Pool, Want};
 use super::request_body::{RequestBody, Upload};
 use super::request_head::{Target, frame};
 use super::response_body::UpstreamBody;
 use super::response_head::{Asked, inspect};
-use super::{Outgoing, Worker};
-use crate::error::Error;
+use super::server::Server;
+use super::standing::Fitness;
+use super::{Outgoing, Worker, deadline};
+use crate::error::{Error, ErrorKind, Side};
 
 /// What stays the same over all attempts to send a request.
 struct Sending {
@@ -24,6 +29,7 @@ struct Sending {
     asked: Asked,
     upload: Option<Upload>,
     idempotent: bool,
+    hash: Option<u64>,
 }
 
 /// An attempt that brought no response.
@@ -38,38 +44,88 @@ impl Worker {
         let Outgoing {
             mut request,
             idempotent,
-            hash: _,
+            hash,
         } = outgoing;
         let sending = Sending {
             target: Target::of(&request),
             asked: Asked::of(&request),
             upload: request.body().upload(),
             idempotent,
+            hash,
         };
         frame(&mut request);
-        let pool = self.choose();
-        self.attempt(pool, request, &sending)
-            .await
-            .map_err(|failed| failed.error)
+        self.budget.save();
+        let mut tried = SmallVec::<[usize; 4]>::new();
+        let mut choice = self
+            .choose(&sending, &tried)
+            .ok_or_else(|| Error::upstream(ErrorKind::DestinationUnavailable))?;
+        loop {
+            let (server, trial) = match choice {
+                Choice::Server(server) => (server, None),
+                Choice::Trial(server) => (server, Some(Trial(self.pools[server].server()))),
+            };
+            tried.push(server);
+            let last = tried.len() > self.shared.retries.max || tried.len() >= self.pools.len();
+            let failed = match self
+                .attempt(&self.pools[server], request, &sending, last)
+                .await
+            {
+                Ok(response) => return Ok(response),
+                Err(failed) => failed,
+            };
+            drop(trial);
+            let next = match failed.again {
+                Some(again) if !last => self.choose(&sending, &tried).map(|next| (again, next)),
+                _ => None,
+            };
+            match next {
+                Some((again, next)) if self.budget.spend(self.clock.now().mono) => {
+                    request = again;
+                    choice = next;
+                }
+                _ => return Err(failed.error),
+            }
+            self.counters.upstream_retries.inc();
+        }
     }
 
-    fn choose(&self) -> &Rc<Pool> {
-        let turn = self.shared.turn.fetch_add(1, Ordering::Relaxed);
-        &self.pools[turn % self.pools.len()]
+    fn choose(&self, sending: &Sending, tried: &[usize]) -> Option<Choice> {
+        let servers = Servers {
+            worker: self,
+            now: self.clock.now().mono,
+        };
+        self.balancer.choose(&servers, sending.hash, tried)
+    }
+
+    /// Sends a request to one server, and notes how the server stands after that.
+    async fn attempt(
+        &self,
+        pool: &Rc<Pool>,
+        request: Request<RequestBody>,
+        sending: &Sending,
+        last: bool,
+    ) -> Result<Response<UpstreamBody>, Failed> {
+        let attempted = self.attempt_on(pool, request, sending, last).await;
+        match &attempted {
+            Ok(response) => self.note_answer(pool.server(), response),
+            Err(failed) => self.note_failure(pool.server(), &failed.error),
+        }
+        attempted
     }
 
     /// Sends a request to one server: once more on a fresh connection when a pooled one turned out to be dead.
-    async fn attempt(
+    async fn attempt_on(
         &self,
         pool: &Rc<Pool>,
         mut request: Request<RequestBody>,
         sending: &Sending,
+        last: bool,
     ) -> Result<Response<UpstreamBody>, Failed> {
-        let final_failure = |error| Failed { error, again: None };
+        let finally = |error| Failed { error, again: None };
         sending
             .target
             .aim(&mut request, pool.server(), self.shared.host)
-            .map_err(final_failure)?;
+            .map_err(finally)?;
         if !sending.idempotent {
             // One turn of the runtime, so that connections whose end has arrived are known to be closed: there is no
             // second chance for this request once it has been written.
@@ -77,19 +133,22 @@ impl Worker {
         }
         let mut want = Want::Any;
         loop {
+            let begun = deadline::timer_now();
             let mut lease = match pool.acquire(want).await {
                 Ok(lease) => lease,
                 Err(error) => {
-                    let again = Some(request);
+                    // Who has stood in one line to its end is not sent to the end of another.
+                    let patient = begun.elapsed() < pool.limits().queue_timeout;
+                    let again = patient.then_some(request);
                     return Err(Failed { error, again });
                 }
             };
             let may_be_dead = lease.is_reused() && want == Want::Any;
-            let spare = (sending.idempotent && may_be_dead)
+            let spare = (sending.idempotent && (may_be_dead || !last))
                 .then(|| copy(&request))
                 .flatten();
             let unanswered = match self.exchange(&mut lease, request).await {
-                Ok(response) => return sending.receive(response, lease).map_err(final_failure),
+                Ok(response) => return sending.receive(response, lease).map_err(finally),
                 Err(unanswered) => unanswered,
             };
             let failed = sending.judge(unanswered, spare);
@@ -120,6 +179,76 @@ impl Worker {
                 silent: true,
             }),
         }
+    }
+
+    fn note_answer(&self, server: &Server, response: &Response<UpstreamBody>) {
+        let now = self.clock.now().mono;
+        server.standing().succeeded(now);
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE
+            && let Some(pause) = retry_after(response.headers())
+        {
+            server.standing().rest(now, pause);
+        }
+    }
+
+    fn note_failure(&self, server: &Server, error: &Error) {
+        // A full queue is no sign that the server is unwell, and a client that left is none either.
+        if error.side() == Side::Upstream
+            && error.kind() != ErrorKind::ConnectionLimit
+            && server.standing().failed(self.clock.now().mono)
+        {
+            tracing::warn!(server = %server.url(), failure = %error, "ejected");
+        }
+    }
+}
+
+/// A pause in seconds; a date is not heeded, since a server whose clock is wrong would be left out for long.
+fn retry_after(fields: &HeaderMap) -> Option<Duration> {
+    let seconds = fields.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let digits = !seconds.is_empty() && seconds.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| Duration::from_secs(seconds.parse().unwrap_or(u64::MAX)))
+}
+
+/// The servers as one worker sees them at one moment.
+struct Servers<'a> {
+    worker: &'a Worker,
+    now: crate::clock::Monotonic,
+}
+
+impl Servers<'_> {
+    fn server(&self, server: usize) -> &Server {
+        &self.worker.shared.servers[server]
+    }
+}
+
+impl Field for Servers<'_> {
+    fn len(&self) -> usize {
+        self.worker.shared.servers.len()
+    }
+
+    fn fitness(&self, server: usize) -> Fitness {
+        self.server(server).fitness(self.now)
+    }
+
+    fn load(&self, server: usize) -> usize {
+        self.server(server).load()
+    }
+
+    fn identity(&self, server: usize) -> u64 {
+        self.server(server).identity()
+    }
+
+    fn begin_trial(&self, server: usize, urgent: bool) -> bool {
+        self.server(server).standing().begin_trial(self.now, urgent)
+    }
+}
+
+/// A request that tries an ejected server, until it is dropped.
+struct Trial<'a>(&'a Server);
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        self.0.standing().end_trial();
     }
 }
 

@@ -9,7 +9,9 @@ use rustls::ClientConfig;
 use tokio::sync::{Notify, Semaphore};
 
 use super::resolve::Resolver;
+use super::standing::{Fitness, Standing};
 use super::tls::Tls;
+use crate::clock::Monotonic;
 use crate::config::{Endpoint, ServerUrl, Upstream};
 use crate::error::Error;
 
@@ -22,7 +24,12 @@ pub struct Server {
     route: Route,
     /// One permit a connection that may be open, over all workers.
     slots: Arc<Semaphore>,
+    max_connections: usize,
     queue: Queue,
+    standing: Standing,
+    /// Requests in flight to it, from all workers.
+    load: AtomicUsize,
+    identity: u64,
 }
 
 /// How a server is reached.
@@ -57,15 +64,23 @@ impl Server {
             (Endpoint::Http { host, port }, _) => Route::Tcp(Resolver::new(host, *port)),
             (Endpoint::Unix(path), _) => Route::Unix(path.as_path().into()),
         };
+        let max_connections = upstream.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        let mut ejection = upstream.ejection.clone();
+        if upstream.servers.len() == 1 {
+            // To leave out the only server would help nobody.
+            ejection.failures = 0;
+        }
         Ok(Self {
             url: url.clone(),
             authority,
             authority_text: authority_text.into(),
             route,
-            slots: Arc::new(Semaphore::new(
-                upstream.max_connections.clamp(1, Semaphore::MAX_PERMITS),
-            )),
+            slots: Arc::new(Semaphore::new(max_connections)),
+            max_connections,
             queue: Queue::default(),
+            standing: Standing::new(&ejection),
+            load: AtomicUsize::new(0),
+            identity: fnv1a(url.to_string().as_bytes()),
         })
     }
 
@@ -93,6 +108,43 @@ impl Server {
         &self.url
     }
 
+    /// Whether requests go to this server at the moment.
+    pub fn fitness(&self, now: Monotonic) -> Fitness {
+        self.standing.fitness(now)
+    }
+
+    /// Requests in flight to this server, from all workers; those that wait for a connection count.
+    pub fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    /// Connections to this server that are open or being opened, from all workers.
+    pub fn connections(&self) -> usize {
+        self.max_connections - self.slots.available_permits()
+    }
+
+    /// Requests that wait for a connection to this server, from all workers.
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
+    pub(super) fn begin_request(&self) {
+        self.load.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn end_request(&self) {
+        self.load.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// The same number in every process, for consistent hashing.
+    pub(super) fn identity(&self) -> u64 {
+        self.identity
+    }
+
     pub(super) fn host_value(&self) -> HeaderValue {
         self.authority.clone()
     }
@@ -108,6 +160,12 @@ impl Server {
     pub(super) fn queue(&self) -> &Queue {
         &self.queue
     }
+}
+
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Who waits for a connection to a server. The order is the semaphore's; here is what the holders of connections must

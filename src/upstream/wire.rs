@@ -76,11 +76,12 @@ impl Traffic {
 pub(super) struct Wire {
     transport: Transport,
     traffic: Arc<Traffic>,
-    _open: Open,
+    /// `None` for a health check, which neither waits for the cap nor counts in it.
+    _open: Option<Open>,
 }
 
 impl Wire {
-    pub(super) fn new(transport: Transport, open: Open) -> Self {
+    pub(super) fn new(transport: Transport, open: Option<Open>) -> Self {
         Self {
             transport,
             traffic: Arc::new(Traffic::new()),

@@ -18,7 +18,7 @@ def curl(*args):
 
 
 class Coded(http.server.BaseHTTPRequestHandler):
-    """A list that comes compressed to whom it may, and then with a trailer for whom it is sent in chunks."""
+    """A list that comes compressed to whom it may; `/trailers` in chunks, with a trailer, and not to be stored."""
 
     protocol_version = "HTTP/1.1"
     content = b'{"books": "' + b"1984 " * 400 + b'"}'
@@ -27,7 +27,7 @@ class Coded(http.server.BaseHTTPRequestHandler):
         coded = "gzip" in self.headers.get("Accept-Encoding", "")
         octets = gzip.compress(self.content) if coded else self.content
         self.send_response(200)
-        self.send_header("Cache-Control", "max-age=60")
+        self.send_header("Cache-Control", "no-store" if self.path == "/trailers" else "max-age=60")
         self.send_header("Vary", "Accept-Encoding")
         self.send_header("Content-Type", "application/json")
         if coded:
@@ -98,5 +98,5 @@ def test_a_condition_that_curl_saved_gives_304(fastapi_api, gateway, tmp_path):
 
 def test_trailers_pass_to_whom_asks_for_them(coded_api, gateway):
     url = gateway(coded_api).url + "/trailers"
-    _, fields, content = curl("-H", "TE: trailers", url)
+    _, fields, content = curl("-H", "TE: trailers", "-H", "Connection: TE", url)
     assert fields.get("x-books") == "2" and content == Coded.content

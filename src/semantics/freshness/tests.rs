@@ -1,23 +1,21 @@
-use proptest::prelude::*;
-
 use super::super::policy::Ignore;
 use super::*;
 
 /// When the responses of these tests arrive.
-const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
+pub(super) const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
 
-const AT_ONCE: Receipt = Receipt {
+pub(super) const AT_ONCE: Receipt = Receipt {
     request_time: NOW,
     response_time: NOW,
 };
 
 /// A date so many seconds from now.
-fn date(offset: i64) -> String {
+pub(super) fn date(offset: i64) -> String {
     let secs = NOW.as_secs().saturating_add_signed(offset);
     Timestamp::from_secs(secs).to_http_date()
 }
 
-fn headers<T: AsRef<str>>(fields: &[(&'static str, T)]) -> HeaderMap {
+pub(super) fn headers<T: AsRef<str>>(fields: &[(&'static str, T)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in fields {
         headers.append(*name, value.as_ref().parse().unwrap());
@@ -25,11 +23,13 @@ fn headers<T: AsRef<str>>(fields: &[(&'static str, T)]) -> HeaderMap {
     headers
 }
 
-struct Case {
-    status: u16,
-    credentialed: bool,
-    policy: Policy,
-    receipt: Receipt,
+type Fields<'a> = &'a [(&'static str, &'a str)];
+
+pub(super) struct Case {
+    pub(super) status: u16,
+    pub(super) credentialed: bool,
+    pub(super) policy: Policy,
+    pub(super) receipt: Receipt,
 }
 
 impl Default for Case {
@@ -44,7 +44,7 @@ impl Default for Case {
 }
 
 impl Case {
-    fn reckon<T: AsRef<str>>(&self, fields: &[(&'static str, T)]) -> Freshness {
+    pub(super) fn reckon<T: AsRef<str>>(&self, fields: &[(&'static str, T)]) -> Freshness {
         let headers = headers(fields);
         Freshness::reckon(
             StatusCode::from_u16(self.status).unwrap(),
@@ -56,13 +56,16 @@ impl Case {
         )
     }
 
-    fn lifetime<T: AsRef<str>>(&self, fields: &[(&'static str, T)]) -> (u32, LifetimeSource) {
+    pub(super) fn lifetime<T: AsRef<str>>(
+        &self,
+        fields: &[(&'static str, T)],
+    ) -> (u32, LifetimeSource) {
         let freshness = self.reckon(fields);
         (freshness.lifetime.as_secs(), freshness.source)
     }
 }
 
-fn reckon<T: AsRef<str>>(fields: &[(&'static str, T)]) -> Freshness {
+pub(super) fn reckon<T: AsRef<str>>(fields: &[(&'static str, T)]) -> Freshness {
     Case::default().reckon(fields)
 }
 
@@ -72,7 +75,7 @@ fn the_first_explicit_lifetime_counts() {
     let (cc, expires) = ("cache-control", "expires");
     let hour = date(3600);
     let past = date(-3600);
-    let cases: [(&[(&'static str, &str)], (u32, LifetimeSource)); 15] = [
+    let cases: [(Fields, (u32, LifetimeSource)); 15] = [
         (&[], (0, None)),
         (&[(cc, "max-age=60")], (60, MaxAge)),
         (&[(cc, "s-maxage=60")], (60, SMaxage)),
@@ -102,7 +105,7 @@ fn the_first_explicit_lifetime_counts() {
 #[test]
 fn expires_counts_from_date_and_an_invalid_one_is_past() {
     let hour = date(3600);
-    let cases: [(&[(&'static str, &str)], u32); 14] = [
+    let cases: [(Fields, u32); 14] = [
         (&[("date", &date(0)), ("expires", &hour)], 3600),
         (&[("date", &date(-3600)), ("expires", &hour)], 7200),
         (&[("date", &date(1800)), ("expires", &hour)], 1800),
@@ -145,7 +148,7 @@ fn a_targeted_field_stands_for_cache_control_and_expires() {
     let cc = ("cache-control", "max-age=1");
     let expires = date(3600);
     let expires = ("expires", expires.as_str());
-    let cases: [(&[(&'static str, &str)], (u32, LifetimeSource)); 6] = [
+    let cases: [(Fields, (u32, LifetimeSource)); 6] = [
         (
             &[(cdn, "max-age=60"), cc, expires],
             (60, LifetimeSource::MaxAge),
@@ -212,7 +215,8 @@ fn heuristics_are_a_share_of_the_time_since_last_modified() {
         },
         ..Case::default()
     };
-    let cases: [(Case, &[(&'static str, String)], u32); 10] = [
+    type Owned<'a> = &'a [(&'static str, String)];
+    let cases: [(Case, Owned, u32); 10] = [
         (Case::default(), &[("last-modified", date(-100))], 10),
         (Case::default(), &[("last-modified", date(-109))], 10),
         (Case::default(), &[("last-modified", date(-9))], 0),
@@ -547,72 +551,4 @@ fn upstream_clock_skew_makes_a_response_older_never_younger() {
     // Regression: caches that ignore the apparent age serve a response for longer than its origin allows.
     let freshness = reckon(&[("date", date(-60)), ("cache-control", "max-age=60".into())]);
     assert!(!freshness.is_fresh(Duration::ZERO));
-}
-
-fn field_value() -> impl Strategy<Value = String> {
-    prop_oneof![
-        any::<i64>().prop_map(|n| n.to_string()),
-        (-4_000_000_000_i64..200_000_000_000).prop_map(date),
-        proptest::string::string_regex("[ -~]{0,20}").unwrap(),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-
-    #[test]
-    fn arithmetic_never_overflows(
-        values in proptest::collection::vec(
-            (proptest::sample::select(vec!["age", "date", "expires", "last-modified"]), field_value()), 0..5),
-        max_age in proptest::option::of(any::<u64>()),
-        (request_time, response_time, resident) in any::<(u64, u64, u64)>(),
-    ) {
-        let mut fields: Vec<(&str, String)> = values;
-        fields.extend(max_age.map(|secs| ("cache-control", format!("max-age={secs}"))));
-        let case = Case {
-            receipt: Receipt {
-                request_time: Timestamp::from_millis(request_time),
-                response_time: Timestamp::from_millis(response_time),
-            },
-            ..Case::default()
-        };
-        let freshness = case.reckon(&fields);
-        for resident in [Duration::from_millis(resident), Duration::MAX] {
-            prop_assert!(freshness.age(resident) >= freshness.age(Duration::ZERO));
-            prop_assert!(freshness.ttl(resident) <= freshness.ttl(Duration::ZERO));
-            prop_assert_eq!(freshness.ttl(resident) > 0, freshness.is_fresh(resident));
-        }
-    }
-
-    #[test]
-    fn age_and_ttl_of_a_fresh_response_add_up(lifetime in 1_u64..4_000_000_000, resident in 0_u64..5_000_000_000_000) {
-        let freshness = reckon(&[("cache-control", format!("max-age={lifetime}"))]);
-        let resident = Duration::from_millis(resident);
-        prop_assume!(freshness.is_fresh(resident));
-        prop_assert_eq!(
-            i64::from(freshness.age(resident).as_secs()) + freshness.ttl(resident),
-            i64::from(freshness.lifetime.as_secs())
-        );
-    }
-
-    #[test]
-    fn a_smaller_max_age_is_never_fresher(a: u32, b: u32, resident: u32) {
-        let resident = Duration::from_millis(resident.into());
-        let fresh = |secs: u32| reckon(&[("cache-control", format!("max-age={secs}"))]).is_fresh(resident);
-        prop_assert!(fresh(a.min(b)) <= fresh(a.max(b)));
-    }
-
-    #[test]
-    fn a_larger_age_or_older_date_is_never_fresher(a: u16, b: u16, before in 0_i64..1000, resident: u16) {
-        let fresh = |age: u16, before: i64| {
-            let fields = [
-                ("cache-control", "max-age=500".into()),
-                ("age", age.to_string()),
-                ("date", date(-before)),
-            ];
-            reckon(&fields).is_fresh(Duration::from_secs(resident.into()))
-        };
-        prop_assert!(fresh(a.max(b), before) <= fresh(a.min(b), before));
-        prop_assert!(fresh(a, before) <= fresh(a, 0));
-    }
 }

@@ -9,9 +9,9 @@ use super::weighted::{Grammar, Weighted, parse};
 use crate::semantics::list;
 use crate::semantics::time::Timestamp;
 
-/// The position of the best of the stored responses that all match the request: by the client's preference where they
-/// nominate a field that states one, then by the most recent Date. Each comes with its Date, or where it has none the
-/// time of receipt. `None` when there are none.
+/// The position of the best of the stored responses that all match the request: one with a Vary before those that omit
+/// it, then by the client's preference where a field that they nominate states one, then by the most recent Date. Each
+/// comes with its Date, or where it has none the time of receipt. `None` when there are none.
 pub fn prefer<'a>(
     request: &HeaderMap,
     matching: impl Iterator<Item = (&'a HeaderMap, Timestamp)>,
@@ -27,7 +27,9 @@ pub fn prefer<'a>(
     let preferences = Preferences::of(request, &varies);
     let rank = |&at: &usize| {
         let (headers, date) = matching[at];
-        (preferences.of_response(headers), date)
+        // §4.1: a default response that was sent without Vary stands back.
+        let varies = varies[at] != Vary::None;
+        (varies, preferences.of_response(headers), date)
     };
     (0..matching.len()).max_by_key(rank)
 }

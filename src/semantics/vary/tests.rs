@@ -50,6 +50,10 @@ fn vary_is_a_list_of_names_or_matches_nothing() {
         }
         assert_eq!(Vary::parse(&response), expected, "{lines:?}");
     }
+    for name in ["X-Forwarded-For", "Forwarded"] {
+        let response = headers(&[("vary", name)]);
+        assert_eq!(Vary::parse(&response), Vary::Any, "{name}");
+    }
     let many: Vec<_> = (0..=MOST_FIELDS).map(|i| format!("f{i}")).collect();
     let response = headers(&[("vary", &many.join(","))]);
     assert_eq!(Vary::parse(&response), Vary::Any);
@@ -350,7 +354,7 @@ fn preference_then_recency_chooses_among_matching_responses() {
     // (request, stored responses with their Date in seconds, the best)
     type Case = (Lines, &'static [(Lines, u64)], Option<usize>);
     const VARY: (&str, &str) = ("vary", "accept, accept-language, accept-encoding");
-    let cases: [Case; 9] = [
+    let cases: [Case; 10] = [
         (&[], &[], None),
         (&[], &[(&[], 1)], Some(0)),
         (&[], &[(&[], 1), (&[], 3), (&[], 2)], Some(1)),
@@ -393,6 +397,16 @@ fn preference_then_recency_chooses_among_matching_responses() {
                 (&[VARY, ("content-encoding", "br")], 2),
                 (&[VARY, ("content-encoding", "gzip")], 1),
                 (&[VARY], 3),
+            ],
+            Some(1),
+        ),
+        // The one that omits Vary was sent by mistake for requests like this.
+        (
+            &[("accept-language", "de")],
+            &[
+                (&[VARY, ("content-language", "de")], 1),
+                (&[VARY, ("content-language", "de")], 2),
+                (&[("content-language", "en")], 3),
             ],
             Some(1),
         ),

@@ -302,3 +302,32 @@ fn a_reader_that_takes_its_time_is_no_stall() {
         assert_eq!((outcome.failure, outcome.verified), (None, true));
     });
 }
+
+#[test]
+fn a_connection_is_free_with_the_last_byte_and_with_the_trailers() {
+    run(async {
+        for bytes in [
+            "Content-Length: 2\r\n\r\nok",
+            "Transfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 7\r\n\r\n",
+        ] {
+            let origin = Origin::start().await;
+            let worker = worker(&origin, |config| config.max_connections = 1);
+            let script = async {
+                let mut peer = origin.accept().await;
+                for _ in 0..2 {
+                    peer.head().await;
+                    peer.send(&format!("HTTP/1.1 200 OK\r\n{bytes}")).await;
+                }
+                peer
+            };
+            let exchanges = async {
+                let mut first = worker.get("/").await.expect("a response").into_body();
+                first.frame().await.expect("a frame").expect("no failure");
+                // Nobody has asked for the end of the first yet.
+                worker.get("/").await.expect("a response");
+                assert!(first.end_verified());
+            };
+            tokio::join!(script, exchanges);
+        }
+    });
+}

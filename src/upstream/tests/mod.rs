@@ -1,8 +1,10 @@
 //! The whole of the upstream side against origins that are scripted byte by byte, on a runtime like a worker's.
 
+mod balance;
 mod bodies;
 mod faults;
 mod heads;
+mod health;
 mod origin;
 mod queue;
 mod reuse;
@@ -18,7 +20,7 @@ use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 
 use self::origin::{Origin, Peer};
-use super::{Outgoing, RequestBody, UpstreamBody, UpstreamShared, Upstreams};
+use super::{Fitness, Outgoing, RequestBody, UpstreamBody, UpstreamShared, Upstreams};
 use crate::clock::{Clock, ManualClock};
 use crate::config::{ServerUrl, Upstream};
 use crate::error::{Error, ErrorKind};
@@ -107,6 +109,13 @@ fn request(method: Method, path: &str, body: RequestBody) -> Request<RequestBody
 
 async fn read(response: Response<UpstreamBody>) -> Result<Bytes, Error> {
     Ok(response.into_body().collect().await?.to_bytes())
+}
+
+/// Lets the runtime go on until `is_so`.
+async fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        tokio::task::yield_now().await;
+    }
 }
 
 fn kind<T>(result: Result<T, Error>) -> Option<ErrorKind> {

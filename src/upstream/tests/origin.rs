@@ -13,7 +13,13 @@ pub(super) struct Origin {
 
 impl Origin {
     pub(super) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_at(0).await
+    }
+
+    /// Where another origin was before.
+    pub(super) async fn start_at(port: u16) -> Self {
+        let address = ("127.0.0.1", port);
+        let listener = TcpListener::bind(address).await.expect("a free port");
         Self { listener }
     }
 
@@ -97,8 +103,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 
     /// Like [`Peer::answer`]; `None` when the gateway closes instead of asking.
     pub(super) async fn try_answer(&mut self, content: &str) -> Option<String> {
-        if self.unread.is_empty() && self.fill().await == 0 {
-            return None;
+        if self.unread.is_empty() {
+            match self.stream.read_buf(&mut self.unread).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
         }
         Some(self.answer(content).await)
     }

@@ -177,3 +177,30 @@ fn a_worker_without_any_connection_is_not_starved_by_a_busy_one() {
         );
     });
 }
+
+#[test]
+fn a_connection_that_becomes_free_makes_room_for_a_request_of_another_worker() {
+    run(async {
+        let origin = Origin::start().await;
+        let mut config = config(vec![origin.url()]);
+        config.max_connections = 2;
+        // Sooner than the next sweep of idle connections.
+        config.queue_timeout = Duration::from_millis(500);
+        let shared = UpstreamShared::new(&config).expect("a valid upstream");
+        let (first, second) = (Worker::of(shared.clone()), Worker::of(shared));
+        let script = async {
+            let mut peers = [origin.accept().await, origin.accept().await];
+            let heads = [peers[0].head().await, peers[1].head().await];
+            let of_first = usize::from(heads[1].starts_with("GET /first "));
+            peers[of_first]
+                .send("HTTP/1.1 204 No Content\r\n\r\n")
+                .await;
+            origin.accept().await.answer("waited").await;
+            peers
+        };
+        let stuck = tokio::time::timeout(Duration::from_secs(1), second.get("/stuck"));
+        let (_peers, one, _stuck, waited) =
+            tokio::join!(script, first.get("/first"), stuck, second.get("/waits"));
+        assert!(one.is_ok() && waited.is_ok());
+    });
+}

@@ -139,6 +139,8 @@ fn an_upload_in_progress_outlives_the_response_deadline() {
             }
             drop(feed);
             assert_eq!(peer.content(5).await, b"0\r\n\r\n");
+            // The deadline begins with the end of the content.
+            tokio::time::sleep(Duration::from_millis(70)).await;
             peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
             peer
         };
@@ -345,5 +347,46 @@ fn an_overtaken_upload_that_stalls_is_closed() {
         let sent = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
         let (_, response) = tokio::join!(script, sent);
         assert_eq!(response.expect("a response").status(), 403);
+    });
+}
+
+#[test]
+fn an_overtaken_upload_does_not_keep_a_connection_that_will_not_be_used_again() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |_| {});
+        let (_feed, stream) = feed(None);
+        let script = async {
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            peer.send("HTTP/1.0 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                .await;
+            peer.closed().await;
+        };
+        let sent = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
+        let (_, response) = tokio::join!(script, sent);
+        assert_eq!(response.expect("a response").status(), 403);
+    });
+}
+
+#[test]
+fn a_client_that_breaks_off_during_the_response_is_to_blame_itself() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |_| {});
+        let (feed, stream) = feed(None);
+        let script = async {
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbo")
+                .await;
+            peer
+        };
+        let sent = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
+        let (_peer, response) = tokio::join!(script, sent);
+        feed.send(Err("broken off".into())).expect("a reader");
+        let content = read(response.expect("a head")).await;
+        assert_eq!(kind(content), Some(ErrorKind::ClientGone));
+        assert_eq!(worker.counters.upstream_errors.value(), 0);
     });
 }

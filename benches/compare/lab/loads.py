@@ -1,0 +1,85 @@
+"""The loads: wrk and h2load in closed loops, our own in open ones. Each answers with a dictionary of what it saw."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+LUA = Path(__file__).resolve().parent.parent / "lua"
+
+# A load that has not ended so long after its time is stuck.
+GRACE = 45
+
+
+class Loads:
+    """Where the tools are and on which core they run."""
+
+    def __init__(self, core, tool, directory):
+        self.core = core
+        self.tool = tool
+        self.directory = Path(directory)
+
+    def wrk(self, port, path, seconds, *, script="one", args=(), headers=(), connections=64):
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency"]
+        command += ["-s", str(LUA / f"{script}.lua")]
+        for header in headers:
+            command += ["-H", header]
+        command += [f"http://127.0.0.1:{port}{path}", "--", *map(str, args)]
+        out = self.run(command, seconds + GRACE, {"COMPARE_LUA": str(LUA)})
+        seen = json.loads(out[out.rindex("\n{") :])
+        seen["per_second"] = seen["requests"] / (seen["micros"] / 1e6)
+        return seen
+
+    def h2load(self, port, path, seconds):
+        command = ["h2load", "-t1", "-c8", "-m16", "-D", str(seconds), f"http://127.0.0.1:{port}{path}"]
+        out = self.run(command, seconds + GRACE)
+        per_second = float(re.search(r"([\d.]+) req/s", out).group(1))
+        done = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed", out)
+        status = re.search(r"(\d+) 2xx, (\d+) 3xx", out)
+        requests = int(status.group(1)) + int(status.group(2))
+        return {
+            "requests": requests,
+            "per_second": per_second,
+            "failed": int(done.group(3)),
+            "not_2xx_3xx": int(done.group(1)) - requests,
+        }
+
+    def rate(self, port, request, rate, seconds, connections=64):
+        return self.open_loop("rate", port, request, rate, connections, seconds, seconds=seconds)
+
+    def connect(self, port, request, rate, seconds):
+        return self.open_loop("connect", port, request, rate, seconds, seconds=seconds)
+
+    def herd(self, port, request, clients):
+        return self.open_loop("herd", port, request, clients, seconds=30)
+
+    def open_loop(self, kind, port, request, *args, seconds):
+        octets = self.directory / "request"
+        octets.write_bytes(request)
+        command = [self.tool, kind, f"127.0.0.1:{port}", str(octets), *map(str, args)]
+        seen = json.loads(self.run(command, seconds + GRACE))
+        seen["requests"] = seen["answered"]
+        seen["per_second"] = seen["answered"] / seconds
+        return seen
+
+    def run(self, command, timeout, env=None):
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, **(env or {})},
+            preexec_fn=lambda: os.sched_setaffinity(0, {self.core}),
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+
+def request_of(path, headers=()):
+    """The octets of a GET."""
+    lines = [f"GET {path} HTTP/1.1", "Host: books.example", *headers, "", ""]
+    return "\r\n".join(lines).encode()

@@ -1,0 +1,188 @@
+"""What is measured: each scenario fills the proxy where it has to, loads it, and knows what the origin may have seen."""
+
+import http.client
+import time
+from dataclasses import dataclass, field
+
+from .loads import request_of
+
+# What a browser sends along.
+BROWSER = (
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0",
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+    "Accept-Language: en-US,en;q=0.7,de;q=0.3",
+    "Accept-Encoding: gzip, deflate, br, zstd",
+    "Referer: https://books.example/shelves/42?page=3",
+    "Sec-Fetch-Dest: document",
+    "Sec-Fetch-Mode: navigate",
+    "Sec-Fetch-Site: same-origin",
+    "Priority: u=0, i",
+)
+
+ETAG = 'If-None-Match: "5f3a-1024"'
+
+# Keys of the skewed scenario, and clients of the herd.
+KEYS = 10_000
+HERD = 1_000
+CONNECTIONS_PER_SECOND = 1_000
+
+
+@dataclass
+class Scenario:
+    name: str
+    title: str
+    path: str
+    # The least and the most of its requests that the origin may see.
+    forwarded: tuple = (0.0, 0.001)
+    headers: tuple = ()
+    status: int = 200
+    length: int = 1024
+    # Also measured at a fixed rate, the same for all.
+    paced: bool = False
+    needs_h2: bool = False
+
+    def prepare(self, lab, peer, tag):
+        """Fills the proxy: the second answer to the same request must be like the first."""
+        for _ in range(2):
+            status, length = ask(peer.port, self.path_for(tag), self.headers)
+            if (status, length) != (self.status, self.length if self.status == 200 else 0):
+                raise RuntimeError(f"{peer.name}, {self.name}: status {status}, {length} bytes of content")
+
+    def load(self, lab, peer, tag, seconds):
+        return lab.loads.wrk(peer.port, self.path_for(tag), seconds, headers=self.headers)
+
+    def path_for(self, tag):
+        return self.path
+
+
+class Skewed(Scenario):
+    def prepare(self, lab, peer, tag):
+        connection = http.client.HTTPConnection("127.0.0.1", peer.port, timeout=10)
+        for n in range(1, KEYS + 1):
+            connection.request("GET", f"{self.path}{n}")
+            connection.getresponse().read()
+        connection.close()
+
+    def load(self, lab, peer, tag, seconds):
+        return lab.loads.wrk(peer.port, "/", seconds, script="skewed", args=(self.path, KEYS))
+
+
+class Unique(Scenario):
+    def prepare(self, lab, peer, tag):
+        pass
+
+    def load(self, lab, peer, tag, seconds):
+        return lab.loads.wrk(peer.port, "/", seconds, script="unique", args=(f"{self.path}{tag}/",))
+
+
+class Http2(Scenario):
+    def load(self, lab, peer, tag, seconds):
+        return lab.loads.h2load(peer.h2_port, self.path, seconds)
+
+
+class Connections(Scenario):
+    def load(self, lab, peer, tag, seconds):
+        request = request_of(self.path, ("Connection: close",))
+        return lab.loads.connect(peer.port, request, CONNECTIONS_PER_SECOND, seconds)
+
+
+class Herd(Scenario):
+    def prepare(self, lab, peer, tag):
+        pass
+
+    def load(self, lab, peer, tag, seconds):
+        return lab.loads.herd(peer.port, request_of(f"{self.path}{tag}"), HERD)
+
+
+SCENARIOS = [
+    Scenario("hit", "1 KB hit", "/small/hit", paced=True),
+    Scenario("browser", "1 KB hit, a browser's fields", "/small/hit", headers=BROWSER),
+    Scenario("304", "304 for If-None-Match", "/small/hit", headers=(ETAG,), status=304),
+    Skewed("keys", "10,000 keys, skewed", "/small/key-", forwarded=(0.0, 0.02), paced=True),
+    Scenario("large", "100 KB hit", "/large/hit", length=100 * 1024),
+    Scenario("variant", "gzip variant hit", "/coded/hit", headers=("Accept-Encoding: gzip",), length=1047),
+    Scenario("miss", "uncacheable miss", "/uncacheable/x", forwarded=(0.98, 1.02), paced=True),
+    Unique("cold", "cold unique keys", "/small/cold-", forwarded=(0.98, 1.02)),
+    Http2("h2", "1 KB hit, HTTP/2", "/small/hit", needs_h2=True),
+    Connections("connect", "1,000 new connections/s", "/small/hit"),
+    Herd("herd", "herd of 1,000", "/herd/", forwarded=(0.0, 1.0)),
+]
+
+
+@dataclass
+class Measured:
+    """One run of one scenario against one proxy."""
+
+    per_second: float
+    cpu_micros: float
+    memory_mib: float
+    origin_requests: int
+    seen: dict = field(default_factory=dict)
+
+
+def measure(lab, scenario, peer, tag, seconds):
+    """Prepares, loads, and accounts. Fails when the proxy did something else than the scenario is about."""
+    scenario.prepare(lab, peer, tag)
+    return account(lab, scenario, peer, lambda: scenario.load(lab, peer, tag, seconds))
+
+
+def measure_paced(lab, scenario, peer, rate, seconds):
+    """At a fixed rate in an open loop; the proxy is filled already."""
+    path = scenario.path + "1" if isinstance(scenario, Skewed) else scenario.path
+    request = request_of(path, scenario.headers)
+    ask(peer.port, path, ("Host: books.example", *scenario.headers))
+    return account(lab, scenario, peer, lambda: lab.loads.rate(peer.port, request, rate, seconds))
+
+
+def account(lab, scenario, peer, load):
+    before, cpu = lab.origin_requests(), peer.process.cpu_seconds()
+    seen = load()
+    cpu = peer.process.cpu_seconds() - cpu
+    origin_requests = lab.origin_requests() - before
+    check(scenario, peer, seen, origin_requests)
+    return Measured(
+        per_second=seen["per_second"],
+        cpu_micros=cpu * 1e6 / max(seen["requests"], 1),
+        memory_mib=peer.process.memory_bytes() / 2**20,
+        origin_requests=origin_requests,
+        seen=seen,
+    )
+
+
+def check(scenario, peer, seen, origin_requests):
+    where = f"{peer.name}, {scenario.name}"
+    requests = seen["requests"]
+    if seen["not_2xx_3xx"] or seen.get("differing") or seen["failed"] > requests / 1000:
+        raise RuntimeError(f"{where}: not every answer was good: {seen}")
+    low, high = scenario.forwarded
+    # wrk stops in the middle of up to 64 requests.
+    if not low * requests - 100 <= origin_requests <= high * requests + 100:
+        raise RuntimeError(f"{where}: {origin_requests} of {requests} requests reached the origin")
+
+
+def ask(port, path, headers=()):
+    """Status and length of content of one GET."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        fields = dict(header.split(": ", 1) for header in headers)
+        connection.request("GET", path, headers=fields)
+        response = connection.getresponse()
+        return response.status, len(response.read())
+    finally:
+        connection.close()
+
+
+def fill(lab, peer, responses):
+    """Stores so many responses of 1 KB; the bytes of memory that each took, and the CPU of a hit among them."""
+    before = peer.process.memory_bytes()
+    stored, round_number = 0, 0
+    while stored < responses:
+        seen = lab.loads.wrk(peer.port, "/", 5, script="unique", args=(f"/small/fill-{round_number}/",))
+        stored += seen["requests"]
+        round_number += 1
+    time.sleep(2)
+    grown = peer.process.memory_bytes() - before
+    path = "/small/fill-0/"
+    hits = Skewed("among", "", path)
+    after = account(lab, hits, peer, lambda: lab.loads.wrk(peer.port, "/", 3, script="skewed", args=(path, 10_000)))
+    return {"stored": stored, "bytes_each": grown / stored, "hit_cpu_micros": after.cpu_micros}

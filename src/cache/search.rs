@@ -1,0 +1,127 @@
+//! Which resources ignore parts of their query (No-Vary-Search), so that requests which do not differ in what matters
+//! share a key.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use hashbrown::HashMap;
+
+use crate::semantics::no_vary_search::SearchVariance;
+
+/// Paths whose rule is remembered; beyond it, new ones are keyed by their whole query.
+const MAX_RULES: usize = 10_000;
+
+/// The rules in force, one a target URI without its query.
+#[derive(Debug, Default)]
+pub struct SearchRules {
+    rules: RwLock<HashMap<Box<str>, SearchVariance, std::hash::RandomState>>,
+    /// How many there are, so that nobody takes the lock for none.
+    count: AtomicUsize,
+}
+
+impl SearchRules {
+    /// The target under which responses for `target` are stored.
+    pub fn canonical<'a>(&self, target: &'a str) -> Cow<'a, str> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return Cow::Borrowed(target);
+        }
+        let (base, query) = match target.split_once('?') {
+            Some((base, query)) => (base, Some(query)),
+            None => (target, None),
+        };
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        match rules.get(base) {
+            Some(rule) => Cow::Owned(format!("{base}?{}", rule.canonical_query(query))),
+            None => Cow::Borrowed(target),
+        }
+    }
+
+    /// Whether the target's path has a rule.
+    pub fn applies_to(&self, target: &str) -> bool {
+        self.count.load(Ordering::Acquire) > 0 && {
+            let base = base_of(target);
+            self.rules
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains_key(base)
+        }
+    }
+
+    /// Takes over what the latest response for `target` says; `None` means that the whole query matters.
+    pub fn learn(&self, target: &str, rule: Option<&SearchVariance>) {
+        let base = base_of(target);
+        let known = self.count.load(Ordering::Acquire) > 0;
+        if rule.is_none() && !known {
+            return;
+        }
+        if known {
+            let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+            if rules.get(base) == rule {
+                return;
+            }
+        }
+        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        match rule {
+            Some(rule) if rules.len() < MAX_RULES || rules.contains_key(base) => {
+                rules.insert(base.into(), rule.clone());
+            }
+            Some(_) => {}
+            None => drop(rules.remove(base)),
+        }
+        self.count.store(rules.len(), Ordering::Release);
+    }
+}
+
+/// A target URI without its query.
+pub fn base_of(target: &str) -> &str {
+    target.split_once('?').map_or(target, |(base, _)| base)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    fn rule(value: &'static str) -> SearchVariance {
+        let headers = HeaderMap::from_iter([(
+            http::HeaderName::from_static("no-vary-search"),
+            HeaderValue::from_static(value),
+        )]);
+        SearchVariance::parse(&headers).unwrap()
+    }
+
+    #[test]
+    fn parameters_that_do_not_matter_are_left_out_of_the_key() {
+        let rules = SearchRules::default();
+        assert_eq!(
+            rules.canonical("http://a/b?x=1&utm=2"),
+            "http://a/b?x=1&utm=2"
+        );
+        rules.learn("http://a/b?x=1&utm=2", Some(&rule("params=(\"utm\")")));
+        assert_eq!(
+            rules.canonical("http://a/b?utm=9&x=1"),
+            rules.canonical("http://a/b?x=1")
+        );
+        assert_eq!(
+            rules.canonical("http://a/b?utm=9"),
+            rules.canonical("http://a/b")
+        );
+        assert_ne!(
+            rules.canonical("http://a/b?x=2"),
+            rules.canonical("http://a/b?x=1")
+        );
+        assert_eq!(rules.canonical("http://a/c?utm=9"), "http://a/c?utm=9");
+    }
+
+    #[test]
+    fn a_rule_ends_with_the_response_that_no_longer_gives_it() {
+        let rules = SearchRules::default();
+        rules.learn("http://a/b?x", Some(&rule("key-order")));
+        assert!(rules.applies_to("http://a/b?y"));
+        rules.learn("http://a/b?z", None);
+        assert!(!rules.applies_to("http://a/b?y"));
+        assert_eq!(rules.canonical("http://a/b?y&x"), "http://a/b?y&x");
+    }
+}

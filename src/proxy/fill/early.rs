@@ -1,0 +1,79 @@
+//! What of a body is there as soon as its head is.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as _, Frame};
+use http_body_util::BodyExt as _;
+
+use crate::cache::body::SEGMENT;
+use crate::error::{Error, ErrorKind};
+use crate::upstream::UpstreamBody;
+
+/// What of a body was there as soon as its head was.
+pub struct Early {
+    pub pieces: Vec<Bytes>,
+    pub trailers: Option<HeaderMap>,
+    pub ended: bool,
+    /// It broke off so early.
+    pub failure: Option<Error>,
+}
+
+impl Early {
+    /// Bytes of content.
+    pub fn length(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.len() as u64).sum()
+    }
+
+    fn take(&mut self, frame: Option<Result<Frame<Bytes>, Error>>) {
+        match frame.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(data))) => self.pieces.push(Bytes::copy_from_slice(&data)),
+            Some(Ok(Err(frame))) => self.trailers = frame.into_trailers().ok(),
+            Some(Err(error)) => self.failure = Some(error),
+            None => self.ended = true,
+        }
+    }
+}
+
+/// Takes what is there of a body; all of it, if `awaited`, and else only what needs no waiting.
+pub async fn take_early(body: &mut UpstreamBody, awaited: bool) -> Early {
+    let mut early = Early {
+        pieces: Vec::new(),
+        trailers: None,
+        ended: body.is_end_stream(),
+        failure: None,
+    };
+    let mut yielded = false;
+    while !early.ended && early.failure.is_none() && early.length() <= SEGMENT as u64 {
+        let frame = if awaited {
+            Poll::Ready(body.frame().await)
+        } else {
+            poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await
+        };
+        match frame {
+            Poll::Ready(frame) => {
+                early.take(frame);
+                early.ended |= body.is_end_stream();
+            }
+            // The connection's task has been asked for the body just now: it may have all of it.
+            Poll::Pending if !yielded => {
+                yielded = true;
+                tokio::task::yield_now().await;
+            }
+            Poll::Pending => break,
+        }
+    }
+    early
+}
+
+/// All of a body, to its verified end.
+pub async fn collect(body: &mut UpstreamBody) -> Result<Bytes, Error> {
+    let collected = body.collect().await?.to_bytes();
+    if body.end_verified() {
+        return Ok(collected);
+    }
+    Err(Error::upstream(ErrorKind::ResponseIncomplete))
+}

@@ -1,0 +1,278 @@
+//! A response that may be stored: judged, and kept at once, while it comes, or as a part of a whole.
+
+use std::sync::Arc;
+
+use http::header::{AGE, CONTENT_LENGTH, ETAG};
+use http::{HeaderMap, StatusCode};
+use http_body::Body as _;
+
+use super::early::{Early, collect, take_early};
+use super::pump::Pump;
+use super::{Arrived, FillTask, LeaderNews, NotShared, is_server_error};
+use crate::cache::body::{SEGMENT, SharedBody, StoredBody};
+use crate::cache::budget::Token;
+use crate::cache::partial::combine;
+use crate::cache::store::selects;
+use crate::cache::stored::{
+    Content, Head, NotCommitted, Settled, StoredResponse, Unshared, pack_fields,
+};
+use crate::config::EtagMode;
+use crate::error::{Error, ErrorKind};
+use crate::proxy::etag;
+use crate::proxy::worker::Want;
+use crate::semantics::cache_control::ResponseDirectives;
+use crate::semantics::freshness::Freshness;
+use crate::semantics::no_vary_search::SearchVariance;
+use crate::semantics::partial::{Partial, combined_fields, fields_of_whole};
+use crate::semantics::storability::{
+    Keep, NoStoreReason, Scope, Storability, assess, stored_fields,
+};
+use crate::semantics::validation::Validators;
+use crate::semantics::vary::{VariantKey, Vary};
+use crate::upstream::{Framing, UpstreamBody};
+
+impl FillTask {
+    /// Whether the response may be stored, and so shared.
+    pub(super) fn assess(
+        &self,
+        arrived: &Arrived,
+    ) -> Result<(Keep, ResponseDirectives, Freshness), NotShared> {
+        let Arrived {
+            status,
+            headers,
+            body,
+            ..
+        } = arrived;
+        let revalidating = !self.candidates.is_empty();
+        if revalidating && is_server_error(*status) {
+            return Err(NotShared::ServerError);
+        }
+        let directives = ResponseDirectives::parse(headers, &self.route.cache.targeted_fields);
+        let freshness = self.reckon(*status, headers, &directives, arrived.receipt());
+        let keep = match assess(&self.store_input(*status, headers, &directives, &freshness)) {
+            Storability::Store(keep) => keep,
+            Storability::Refuse(why) => return Err(NotShared::Cause(Unshared::Rule(why))),
+        };
+        if body.size_hint().lower() > self.route.max_stored_body {
+            return Err(NotShared::Cause(Unshared::TooLarge));
+        }
+        if body.framing() == Framing::Close {
+            return Err(NotShared::Cause(Unshared::UnverifiedEnd));
+        }
+        Ok((keep, directives, freshness))
+    }
+
+    /// Stores what arrived, at once or while it comes.
+    pub(super) async fn keep(
+        &mut self,
+        mut arrived: Arrived,
+        keep: Keep,
+        directives: &ResponseDirectives,
+        freshness: Freshness,
+    ) {
+        if keep.scope == Scope::Partial {
+            return self.keep_part(arrived, keep, directives, freshness).await;
+        }
+        let head = self.head(&arrived, keep, directives, freshness);
+        let length = arrived.body.size_hint().exact();
+        let awaited = head.status == StatusCode::OK
+            && etag::wanted(self.route.etag, &arrived.headers)
+            && length.is_some_and(|length| length <= SEGMENT as u64);
+        let mut early = take_early(&mut arrived.body, awaited).await;
+        if awaited && let Some(error) = early.failure.take() {
+            return self.failed(error);
+        }
+        // Trailers are for those who were there: they are not stored.
+        if early.ended && arrived.body.end_verified() && early.trailers.is_none() {
+            return self.complete(head, early);
+        }
+        self.stream(head, arrived.body, early).await;
+    }
+
+    /// Stores a part, with those that are there already.
+    async fn keep_part(
+        &mut self,
+        mut arrived: Arrived,
+        keep: Keep,
+        directives: &ResponseDirectives,
+        freshness: Freshness,
+    ) {
+        let part = Partial::of_206(&arrived.headers);
+        let range = part
+            .as_ref()
+            .and_then(|part| part.ranges().first().copied());
+        let (Some(part), Some(range), true) = (
+            part,
+            range,
+            self.range.is_some() || self.want != Want::Whole,
+        ) else {
+            return self.hand_over(
+                arrived,
+                NotShared::Cause(Unshared::Rule(NoStoreReason::PartialUnit)),
+            );
+        };
+        let stored = self.combinable(&arrived.headers);
+        let held = stored.as_ref().map_or(0, |stored| stored.content.len());
+        if held + range.len() > self.route.max_stored_body {
+            return self.hand_over(arrived, NotShared::Cause(Unshared::TooLarge));
+        }
+        let octets = match collect(&mut arrived.body).await {
+            Ok(octets) => octets,
+            Err(error) => return self.failed(error),
+        };
+        arrived.headers = match &stored {
+            Some(stored) => combined_fields(&stored.head.headers, &arrived.headers),
+            None => fields_of_whole(&arrived.headers, part.complete_length()),
+        };
+        arrived.status = StatusCode::OK;
+        let mut head = self.head(&arrived, keep, directives, freshness);
+        head.content_length = Some(part.complete_length());
+        let store = &self.worker.gateway.store;
+        let token = store
+            .token(held + range.len())
+            .unwrap_or_else(|| Token::empty(store.budget()));
+        let before = stored.as_ref().and_then(|stored| match &stored.content {
+            Content::Partial(parts) => Some(parts),
+            Content::Complete(_) => None,
+        });
+        match combine(before, part.complete_length(), range, &octets, token) {
+            Some(content) => self.store(head, content),
+            None => self.failed(Error::upstream(ErrorKind::ResponseIncomplete)),
+        }
+    }
+
+    /// The incomplete response that a part with these fields can be combined with.
+    fn combinable(&self, part: &HeaderMap) -> Option<Arc<StoredResponse>> {
+        let resource = self.worker.gateway.store.look_up(self.fill.key.as_ref())?;
+        let vary = &self.route.cache.vary;
+        let stored = resource
+            .variants
+            .iter()
+            .find(|stored| selects(&stored.head, &self.fill.ask, vary))?;
+        let Content::Partial(parts) = &stored.content else {
+            return None;
+        };
+        let validators = &stored.head.origin_validators;
+        parts
+            .ranges
+            .combines_with(validators, StatusCode::PARTIAL_CONTENT, part)?;
+        Some(stored.clone())
+    }
+
+    fn head(
+        &self,
+        arrived: &Arrived,
+        keep: Keep,
+        directives: &ResponseDirectives,
+        freshness: Freshness,
+    ) -> Head {
+        let mut headers = stored_fields(&arrived.headers, directives, keep);
+        let age = headers.remove(AGE);
+        headers.remove(CONTENT_LENGTH);
+        let origin_validators = Validators::of(&arrived.headers);
+        if self.route.etag == EtagMode::Replace {
+            headers.remove(ETAG);
+        }
+        pack_fields(&mut headers);
+        Head {
+            status: arrived.status,
+            validators: Validators::of(&headers),
+            origin_validators: self.usable_upstream(origin_validators),
+            freshness,
+            received: arrived.received,
+            variant: self.variant(&arrived.headers),
+            digest: self.fill.ask.digest,
+            groups: self.groups(&arrived.headers),
+            search: SearchVariance::parse(&arrived.headers).map(Box::new),
+            content_length: arrived.body.size_hint().exact(),
+            age,
+            receipt: arrived.receipt(),
+            credentialed: self.credentials.any(),
+            epoch: self.epoch.settings.version,
+            headers,
+        }
+    }
+
+    /// Where the route replaces the origin's tags, they are not trusted to validate with either.
+    pub(super) fn usable_upstream(&self, mut validators: Validators) -> Validators {
+        if self.route.etag == EtagMode::Replace {
+            validators.etag = None;
+        }
+        validators
+    }
+
+    pub(super) fn variant(&self, response: &HeaderMap) -> VariantKey {
+        VariantKey::of(
+            &Vary::parse(response),
+            &self.fill.ask.headers,
+            &self.route.cache.vary,
+        )
+    }
+
+    /// The whole body came with the head.
+    fn complete(&mut self, head: Head, early: Early) {
+        let store = &self.worker.gateway.store;
+        let token = store
+            .token(early.length())
+            .unwrap_or_else(|| Token::empty(store.budget()));
+        let body = StoredBody::new(&early.pieces, token);
+        self.store(head, Content::Complete(body));
+    }
+
+    /// Stores a response that is all here, and tells everybody.
+    fn store(&mut self, head: Head, content: Content) {
+        let (stored, result) = self.commit(Arc::new(head), content);
+        self.fill.settle(Settled::Stored(stored.clone()));
+        let committed = result.is_ok();
+        self.tell_leader(LeaderNews::Fetched { stored, committed });
+    }
+
+    pub(super) fn commit(
+        &self,
+        mut head: Arc<Head>,
+        content: Content,
+    ) -> (Arc<StoredResponse>, Result<(), NotCommitted>) {
+        let store = &self.worker.gateway.store;
+        if head.status == StatusCode::OK
+            && etag::wanted(self.route.etag, &head.headers)
+            && let Content::Complete(body) = &content
+            && let Some(tag) = etag::of(&head.headers, body.pieces())
+        {
+            head = Arc::new(head.with_etag(tag));
+        }
+        let token = store.token(head.weight());
+        let covered = token.is_some();
+        let stored = Arc::new(StoredResponse::new(head, content, token));
+        let result = if covered {
+            store.commit(&self.fill, stored.clone(), &self.route.cache.vary)
+        } else {
+            store.abandon(&self.fill);
+            Err(NotCommitted::OverBudget)
+        };
+        if result.is_ok() {
+            self.worker.counters.stored.inc();
+        }
+        (stored, result)
+    }
+
+    /// The body is still coming: every reader gets it as it comes.
+    async fn stream(&mut self, head: Head, body: UpstreamBody, early: Early) {
+        let head = Arc::new(head);
+        let (shared, writer) = SharedBody::new(self.worker.gateway.store.budget());
+        let reader = shared.reader();
+        self.fill.stream(head.clone(), shared);
+        let mut pump = Pump::new(self, writer, early.trailers);
+        for piece in &early.pieces {
+            pump.push(piece);
+        }
+        if let Some(reader) = reader {
+            let head = head.clone();
+            pump.task
+                .tell_leader(LeaderNews::Streaming { head, reader });
+        }
+        match early.failure {
+            Some(error) => pump.fail(error),
+            None => pump.run(head, body).await,
+        }
+    }
+}

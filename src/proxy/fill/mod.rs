@@ -1,0 +1,405 @@
+//! The upstream's side of a request: a task of its own, so that a client who leaves kills nothing that others read or
+//! that will be stored.
+//!
+//! ```text
+//!  Requested ──> head ─┬─ 304 to our validation ─> freshen ───────────────────────> Settled
+//!                      ├─ not for sharing ───────> hand it to the leader ─────────> Settled
+//!                      └─ storable ─┬─ all here ─> commit ────────────────────────> Settled
+//!                                   └─ coming ───> Streaming ─> commit | abandon
+//! ```
+
+mod early;
+mod keep;
+mod pump;
+mod validate;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::{HeaderValue, RANGE};
+use http::{HeaderMap, StatusCode};
+use tokio::sync::oneshot;
+
+use super::forward;
+use super::pass::path_group;
+use super::receive::{Inquiry, Target, split_query};
+use super::worker::{Epoch, Want, Worker};
+use crate::cache::body::Reader;
+use crate::cache::collapse::Fill;
+use crate::cache::stored::{Content, Head, Marker, Settled, StoredResponse, Unshared};
+use crate::clock::Now;
+use crate::config::RoutePolicy;
+use crate::error::{Error, ErrorKind};
+use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
+use crate::semantics::freshness::{Freshness, Receipt};
+use crate::semantics::groups;
+use crate::semantics::storability::{Credentials, StoreInput};
+use crate::semantics::validation::{self, Candidate};
+use crate::semantics::vary::{VariantKey, Vary};
+use crate::upstream::{Outgoing, RequestBody, UpstreamBody};
+
+/// What the one who leads a fill learns.
+pub enum LeaderNews {
+    /// It is coming, and is being stored.
+    Streaming {
+        head: Arc<Head>,
+        reader: Reader,
+    },
+    /// It is complete.
+    Fetched {
+        stored: Arc<StoredResponse>,
+        committed: bool,
+    },
+    /// What was stored has been validated.
+    Validated {
+        stored: Arc<StoredResponse>,
+    },
+    /// It is for the leader alone.
+    Unshared {
+        arrived: Box<Arrived>,
+        why: NotShared,
+    },
+    Failed(Error),
+}
+
+/// Why a response is for the leader alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotShared {
+    Cause(Unshared),
+    /// A server error in answer to a validation.
+    ServerError,
+}
+
+/// A fill on its way.
+pub struct FillTask {
+    pub worker: Rc<Worker>,
+    pub epoch: Rc<Epoch>,
+    pub route: Arc<RoutePolicy>,
+    pub fill: Arc<Fill>,
+    pub directives: RequestDirectives,
+    pub credentials: Credentials,
+    pub target: Target,
+    /// What is sent, without conditions.
+    pub request: http::Request<RequestBody>,
+    /// The stored responses that it validates.
+    pub candidates: Vec<Arc<StoredResponse>>,
+    /// The stored response that the request selects.
+    pub selected: Option<Arc<StoredResponse>>,
+    pub want: Want,
+    /// The client's Range.
+    range: Option<HeaderValue>,
+    /// It is a POST's response, and Content-Location names the target (RFC 9110 §9.3.3).
+    content_location_is_target: bool,
+    pub leader: Option<oneshot::Sender<LeaderNews>>,
+}
+
+/// A response whose head has arrived.
+pub struct Arrived {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: UpstreamBody,
+    /// When the request was sent.
+    pub requested: Now,
+    pub received: Now,
+}
+
+/// Settles a fill that nobody brought to its end: others may try.
+struct Abandonment<'a>(&'a Worker, Arc<Fill>);
+
+impl Drop for Abandonment<'_> {
+    fn drop(&mut self) {
+        self.0.gateway.store.settle(&self.1, Settled::Abandoned);
+    }
+}
+
+impl FillTask {
+    /// A fill for `inquiry`, whose request has this content.
+    ///
+    /// # Errors
+    /// A downstream [`Error`] when the target cannot be sent on.
+    pub fn new(
+        worker: &Rc<Worker>,
+        inquiry: &Inquiry,
+        fill: &Arc<Fill>,
+        content: RequestBody,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            worker: worker.clone(),
+            epoch: inquiry.epoch.clone(),
+            route: inquiry.route.clone(),
+            fill: fill.clone(),
+            directives: inquiry.directives,
+            credentials: inquiry.credentials,
+            target: inquiry.target.clone(),
+            request: forward::request(inquiry, forward::Conditions::Stripped, content)?,
+            candidates: Vec::new(),
+            selected: None,
+            want: Want::Whole,
+            range: inquiry.headers().get(RANGE).cloned(),
+            content_location_is_target: false,
+            leader: None,
+        })
+    }
+
+    /// Runs to the end, whoever leaves.
+    pub async fn run(mut self) {
+        let worker = self.worker.clone();
+        let _abandonment = Abandonment(&worker, self.fill.clone());
+        let conditional = !self.candidates.is_empty();
+        match self.send(conditional).await {
+            Ok(arrived) if arrived.status == StatusCode::NOT_MODIFIED && conditional => {
+                if let Some(update) = self.validated(arrived) {
+                    self.fetch_anew(update).await;
+                }
+            }
+            Ok(arrived) if self.is_no_part(&arrived) => self.fetch_anew(Unusable).await,
+            Ok(arrived) => self.arrived(arrived).await,
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// Takes over a response to a request that was not this task's own: a POST's that answers a later GET.
+    pub async fn adopt(mut self, arrived: Arrived) {
+        let worker = self.worker.clone();
+        let _abandonment = Abandonment(&worker, self.fill.clone());
+        self.content_location_is_target = true;
+        self.arrived(arrived).await;
+    }
+
+    /// Whether the missing part was asked for, and what came is neither that nor the whole.
+    fn is_no_part(&self, arrived: &Arrived) -> bool {
+        let (Want::Missing(_), Some(stored)) = (self.want, &self.selected) else {
+            return false;
+        };
+        let Content::Partial(parts) = &stored.content else {
+            return false;
+        };
+        let validators = &stored.head.origin_validators;
+        let fits = parts
+            .ranges
+            .combines_with(validators, arrived.status, &arrived.headers)
+            .is_some();
+        !fits
+            && matches!(
+                arrived.status,
+                StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE
+            )
+    }
+
+    /// A 304 that named nothing we have may not be used, nor a part that fits nothing: the request is repeated for the
+    /// whole, without conditions.
+    async fn fetch_anew(&mut self, _unusable: Unusable) {
+        self.candidates.clear();
+        self.want = Want::Whole;
+        match self.send(false).await {
+            Ok(arrived) => self.arrived(arrived).await,
+            Err(error) => self.failed(error),
+        }
+    }
+
+    async fn send(&mut self, conditional: bool) -> Result<Arrived, Error> {
+        let body = match self.request.body() {
+            RequestBody::Full(content) => RequestBody::Full(content.clone()),
+            _ => RequestBody::Empty,
+        };
+        let mut request = http::Request::new(body);
+        *request.method_mut() = self.request.method().clone();
+        *request.uri_mut() = self.request.uri().clone();
+        *request.headers_mut() = self.request.headers().clone();
+        let ranged = self.ask_for_part(request.headers_mut());
+        let conditional =
+            conditional && validation::conditional_fields(request.headers_mut(), self.candidates());
+        let clock = &self.worker.gateway.clock;
+        let requested = clock.now();
+        let response = self
+            .epoch
+            .upstreams
+            .send(Outgoing {
+                request,
+                idempotent: true,
+                hash: Some(self.fill.key.as_ref().stable_hash()),
+            })
+            .await?;
+        let received = clock.now();
+        let (parts, body) = response.into_parts();
+        let mut headers = parts.headers;
+        forward::response_fields(
+            &mut headers,
+            received.wall,
+            body.server(),
+            &self.epoch.settings,
+            &self.target,
+        );
+        if parts.status == StatusCode::NOT_MODIFIED && !conditional && !ranged {
+            return Err(Error::upstream(ErrorKind::ResponseProtocol)
+                .detail("the upstream answered 304 to a request without conditions"));
+        }
+        Ok(Arrived {
+            status: parts.status,
+            headers,
+            body,
+            requested,
+            received,
+        })
+    }
+
+    /// The stored responses that are validated, as the rules see them.
+    fn candidates(&self) -> impl Iterator<Item = Candidate<'_>> {
+        let vary = &self.route.cache.vary;
+        self.candidates.iter().map(|stored| Candidate {
+            validators: &stored.head.origin_validators,
+            selected: stored.head.variant.matches(&self.fill.ask.headers, vary),
+        })
+    }
+
+    /// Puts the Range into a request that asks for a part only. Returns whether it does.
+    fn ask_for_part(&self, fields: &mut HeaderMap) -> bool {
+        match (self.want, &self.range, &self.selected) {
+            (Want::ClientRange, Some(range), _) => {
+                fields.insert(RANGE, range.clone());
+                true
+            }
+            (Want::Missing(part), _, Some(stored)) => {
+                validation::range_fields(fields, part, &stored.head.origin_validators)
+            }
+            _ => false,
+        }
+    }
+
+    fn failed(&mut self, error: Error) {
+        let shared = error.share();
+        self.worker
+            .gateway
+            .store
+            .settle(&self.fill, Settled::Failed(shared));
+        self.tell_leader(LeaderNews::Failed(error));
+    }
+
+    fn tell_leader(&mut self, news: LeaderNews) {
+        if let Some(leader) = self.leader.take() {
+            // A leader that is gone needs no news.
+            drop(leader.send(news));
+        }
+    }
+
+    async fn arrived(&mut self, arrived: Arrived) {
+        match self.assess(&arrived) {
+            Ok((keep, directives, freshness)) => {
+                self.keep(arrived, keep, &directives, freshness).await
+            }
+            Err(why) => self.hand_over(arrived, why),
+        }
+    }
+
+    /// The response is for the leader alone; others like it do not stand in line for a while.
+    fn hand_over(&mut self, arrived: Arrived, why: NotShared) {
+        let store = &self.worker.gateway.store;
+        match why {
+            NotShared::ServerError => {
+                store.settle(&self.fill, Settled::ServerError(arrived.status))
+            }
+            NotShared::Cause(cause) if self.is_lasting(cause, arrived.status) => {
+                store.mark(
+                    &self.fill,
+                    self.marker(&arrived, cause),
+                    &self.route.cache.vary,
+                );
+                self.fill.settle(Settled::Unshared);
+            }
+            NotShared::Cause(_) => store.settle(&self.fill, Settled::Unshared),
+        }
+        let arrived = Box::new(arrived);
+        self.tell_leader(LeaderNews::Unshared { arrived, why });
+    }
+
+    /// Whether the next response to such a request will hardly be another.
+    fn is_lasting(&self, cause: Unshared, status: StatusCode) -> bool {
+        let in_response = match cause {
+            Unshared::Rule(reason) => reason.is_in_response(),
+            Unshared::TooLarge | Unshared::UnverifiedEnd => true,
+        };
+        in_response && !is_server_error(status) && self.want == Want::Whole
+    }
+
+    fn marker(&self, arrived: &Arrived, why: Unshared) -> Marker {
+        let vary = match Vary::parse(&arrived.headers) {
+            // A marker is for all requests where the response is for none.
+            Vary::Any => Vary::None,
+            vary => vary,
+        };
+        let ttl = self.epoch.settings.config.cache.uncacheable_ttl;
+        Marker {
+            variant: VariantKey::of(&vary, &self.fill.ask.headers, &self.route.cache.vary),
+            digest: self.fill.ask.digest,
+            until: arrived.received.mono.after(ttl),
+            why,
+        }
+    }
+
+    /// What decides whether a response with this status and these fields may be stored.
+    fn store_input<'a>(
+        &'a self,
+        status: StatusCode,
+        headers: &'a HeaderMap,
+        directives: &'a ResponseDirectives,
+        freshness: &'a Freshness,
+    ) -> StoreInput<'a> {
+        StoreInput {
+            method: self.request.method(),
+            request: self.directives,
+            credentials: self.credentials,
+            preconditioned: self.want == Want::ClientRange,
+            content_location_is_target: self.content_location_is_target,
+            status,
+            headers,
+            directives,
+            freshness,
+            policy: &self.route.cache,
+        }
+    }
+
+    /// The response's cache groups, and one of our own for all queries of its path where writes may invalidate it so.
+    fn groups(&self, headers: &HeaderMap) -> Box<[Box<str>]> {
+        let mut groups = groups::memberships(headers);
+        let (path, query) = split_query(self.target.path_and_query());
+        if query.is_some() && self.epoch.settings.config.routes.invalidate_paths() {
+            groups.push(path_group(path).into());
+        }
+        groups.into()
+    }
+
+    fn reckon(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        directives: &ResponseDirectives,
+        receipt: Receipt,
+    ) -> Freshness {
+        let credentialed = self.credentials.any();
+        Freshness::reckon(
+            status,
+            headers,
+            directives,
+            receipt,
+            credentialed,
+            &self.route.cache,
+        )
+    }
+}
+
+/// A 304 was of no use.
+struct Unusable;
+
+impl Arrived {
+    pub fn receipt(&self) -> Receipt {
+        Receipt {
+            request_time: self.requested.wall,
+            response_time: self.received.wall,
+        }
+    }
+}
+
+/// The server errors for which a stale response may stand in (RFC 5861 §4).
+pub fn is_server_error(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}

@@ -1,0 +1,149 @@
+//! From the connection to the readers and into the store: a body on its way.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+
+use super::FillTask;
+use crate::cache::body::Writer;
+use crate::cache::stored::{Content, Head};
+use crate::clock::Now;
+use crate::error::{Error, ErrorKind};
+use crate::upstream::UpstreamBody;
+
+/// How long the fastest reader of an unstored body waits for slower ones, each time the window is full.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Brings a body from its connection to its readers and into the store.
+pub struct Pump<'a> {
+    pub task: &'a mut FillTask,
+    writer: Writer,
+    trailers: Option<HeaderMap>,
+    storing: bool,
+    /// Since when nobody reads.
+    orphaned: Option<Now>,
+}
+
+impl<'a> Pump<'a> {
+    pub fn new(task: &'a mut FillTask, writer: Writer, trailers: Option<HeaderMap>) -> Self {
+        Self {
+            task,
+            writer,
+            trailers,
+            storing: true,
+            orphaned: None,
+        }
+    }
+
+    /// Carries the rest of the body to its end.
+    pub async fn run(mut self, head: Arc<Head>, mut body: UpstreamBody) {
+        while !body.is_end_stream() {
+            self.wait_for_room().await;
+            if let Some(why) = self.is_pointless() {
+                return self.fail(why);
+            }
+            match body.frame().await {
+                None => break,
+                Some(Err(error)) => return self.fail(error),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if body.is_end_stream() => self.append_last(&data),
+                    Ok(data) => self.push(&data),
+                    Err(frame) => self.trailers = frame.into_trailers().ok(),
+                },
+            }
+        }
+        self.finish(head, &body);
+    }
+
+    /// The body broke off: nothing is stored, and its readers see it.
+    pub fn fail(self, error: Error) {
+        self.task.worker.gateway.store.abandon(&self.task.fill);
+        self.writer.fail(error);
+    }
+
+    fn finish(mut self, head: Arc<Head>, body: &UpstreamBody) {
+        if !body.end_verified() {
+            self.stop_storing();
+        }
+        match self.writer.seal() {
+            Some(content) => {
+                let (_, result) = self.task.commit(head, Content::Complete(content));
+                if let Err(why) = result {
+                    tracing::debug!(
+                        ?why,
+                        key = self.task.fill.key.as_str(),
+                        "a response was not stored"
+                    );
+                }
+            }
+            None => self.task.worker.gateway.store.abandon(&self.task.fill),
+        }
+        self.writer.end(self.trailers);
+    }
+
+    /// Hands `data` to the readers, and to the store while it takes it.
+    pub fn push(&mut self, data: &[u8]) {
+        self.check_size(data);
+        if self.writer.push(data).is_err() {
+            self.stop_storing();
+            // Without the budget's word nothing is refused any more.
+            let _ = self.writer.push(data);
+        }
+    }
+
+    fn append_last(&mut self, data: &[u8]) {
+        self.check_size(data);
+        if self.writer.append(data).is_err() {
+            self.stop_storing();
+            let _ = self.writer.append(data);
+        }
+    }
+
+    fn check_size(&mut self, data: &[u8]) {
+        if self.storing
+            && self.writer.received() + data.len() as u64 > self.task.route.max_stored_body
+        {
+            self.stop_storing();
+        }
+    }
+
+    /// From here on the body only passes through: nobody may join late, and a window bounds what is kept.
+    fn stop_storing(&mut self) {
+        if std::mem::replace(&mut self.storing, false) {
+            let window = self.task.epoch.settings.config.cache.window as u64;
+            self.task.worker.gateway.store.abandon(&self.task.fill);
+            self.writer.stop_storing(window);
+        }
+    }
+
+    /// Waits until the slowest reader leaves room, or is cut off for holding up the others.
+    async fn wait_for_room(&mut self) {
+        loop {
+            let writer = &mut self.writer;
+            let room = poll_fn(|cx| writer.poll_room(cx));
+            if tokio::time::timeout(PATIENCE, room).await.is_ok() {
+                return;
+            }
+            if self.writer.laggards_hold_up_others() {
+                self.writer.cut_laggards();
+            }
+        }
+    }
+
+    /// Whether the rest of the body is of no use to anybody, or has been waited for too long without a reader.
+    fn is_pointless(&mut self) -> Option<Error> {
+        if self.writer.has_readers() {
+            self.orphaned = None;
+            return None;
+        }
+        let now = self.task.worker.gateway.clock.now();
+        let since = self.orphaned.get_or_insert(now).mono;
+        let limit = self.task.epoch.settings.config.cache.fill_timeout;
+        let pointless = !self.storing || now.mono.since(since) > limit;
+        pointless.then(|| Error::downstream(ErrorKind::ClientGone))
+    }
+}

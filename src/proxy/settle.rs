@@ -1,0 +1,128 @@
+//! If-Match with an entity tag of the gateway's own. The origin has never heard of it, so it is settled here: against
+//! the current representation, which is fetched or validated first. What the origin's own tags are for stays its
+//! business.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::IF_MATCH;
+use tokio::sync::oneshot;
+
+use super::fill::{FillTask, LeaderNews};
+use super::receive::Inquiry;
+use super::worker::{Worker, select};
+use crate::cache::body::Reader;
+use crate::cache::collapse::Ask;
+use crate::cache::store::{Limits, Role, Sharing};
+use crate::cache::stored::StoredResponse;
+use crate::config::EtagMode;
+use crate::error::Error;
+use crate::semantics::preconditions::{Precondition, Selected, evaluate_for_origin};
+use crate::semantics::validation::strip_conditionals;
+use crate::upstream::RequestBody;
+
+/// What becomes of the request.
+pub enum Settlement {
+    /// It goes on, with the preconditions that are the origin's to evaluate.
+    Forward,
+    /// 412: the representation is another by now.
+    Failed(Arc<StoredResponse>),
+}
+
+/// Settles the preconditions of a request that is to be forwarded.
+///
+/// # Errors
+/// When the current representation cannot be had.
+pub async fn settle(worker: &Rc<Worker>, inquiry: &mut Inquiry) -> Result<Settlement, Error> {
+    let named = inquiry
+        .headers()
+        .get(IF_MATCH)
+        .is_some_and(|tags| tags.as_bytes() != b"*");
+    if inquiry.route.etag == EtagMode::Off || !named {
+        return Ok(Settlement::Forward);
+    }
+    let Some(stored) = current(worker, &inquiry.for_get()).await? else {
+        return Ok(Settlement::Forward);
+    };
+    let head = &stored.head;
+    if head.validators.etag == head.origin_validators.etag {
+        return Ok(Settlement::Forward);
+    }
+    let selected = Selected {
+        status: head.status,
+        validators: &head.validators,
+        received: head.received.wall,
+    };
+    match evaluate_for_origin(inquiry.method(), inquiry.headers(), &selected) {
+        Precondition::Failed => Ok(Settlement::Failed(stored)),
+        Precondition::Proceed | Precondition::NotModified => {
+            strip_conditionals(&mut inquiry.parts.headers);
+            Ok(Settlement::Forward)
+        }
+    }
+}
+
+/// The representation that the origin has now, from the store after a validation; `None` where it is none that is
+/// stored, and so has no tag of ours.
+async fn current(
+    worker: &Rc<Worker>,
+    asking: &Inquiry,
+) -> Result<Option<Arc<StoredResponse>>, Error> {
+    let store = &worker.gateway.store;
+    let key = asking.key(store);
+    let resource = store.look_up(key);
+    let config = &asking.epoch.settings.config.cache;
+    let alone = Sharing {
+        follow: false,
+        lead: false,
+        vary: &asking.route.cache.vary,
+        limits: Limits {
+            now: asking.now.mono,
+            leader_timeout: config.leader_timeout,
+            max_followers: config.max_followers,
+        },
+    };
+    let ask = Ask {
+        headers: asking.headers().clone(),
+        digest: None,
+    };
+    let Role::Lead(fill) = store.lead_or_follow(key, resource.as_ref(), ask, alone) else {
+        return Ok(None);
+    };
+    let mut task = match FillTask::new(worker, asking, &fill, RequestBody::Empty) {
+        Ok(task) => task,
+        Err(error) => {
+            store.abandon(&fill);
+            return Err(error);
+        }
+    };
+    let variants = resource
+        .iter()
+        .flat_map(|resource| resource.variants.iter());
+    task.candidates = variants
+        .filter(|stored| !stored.head.origin_validators.is_empty())
+        .cloned()
+        .collect();
+    let (sender, receiver) = oneshot::channel();
+    task.leader = Some(sender);
+    worker.spawn(task.run());
+    match receiver.await.map_err(|_| Error::internal())? {
+        LeaderNews::Fetched { stored, .. } | LeaderNews::Validated { stored } => Ok(Some(stored)),
+        // Its tag is known when all of it is.
+        LeaderNews::Streaming { reader, .. } => {
+            read_out(reader).await?;
+            Ok(store
+                .look_up(key)
+                .and_then(|resource| select(&resource, asking)))
+        }
+        LeaderNews::Unshared { .. } => Ok(None),
+        LeaderNews::Failed(error) => Err(error),
+    }
+}
+
+async fn read_out(mut reader: Reader) -> Result<(), Error> {
+    while let Some(chunk) = std::future::poll_fn(|cx| reader.poll_chunk(cx)).await {
+        chunk?;
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Health checks, as the servers see them and as requests feel them.
+
+use super::*;
+
+#[test]
+fn health_checks_leave_a_server_out_and_take_it_back() {
+    run(async {
+        let (checked, other) = (Origin::start().await, Origin::start().await);
+        let mut config = config(vec![checked.url(), other.url()]);
+        config.servers[0].base_path = "/api".to_owned();
+        config.health.path = Some("/healthz".to_owned());
+        config.health.interval = Duration::from_millis(5);
+        config.health.unhealthy = 2;
+        config.health.healthy = 2;
+        config.ejection.slow_return = Duration::ZERO;
+        let shared = UpstreamShared::new(&config).expect("a valid upstream");
+        let worker = Worker::of(shared.clone());
+        worker.upstreams.start();
+        let check = async |origin: &Origin, status: &str| {
+            let mut peer = origin.accept().await;
+            let head = peer.head().await;
+            peer.send(&format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"))
+                .await;
+            peer.closed().await;
+            head
+        };
+        let fitness = |at: usize| shared.servers()[at].fitness(crate::clock::Monotonic::default());
+        let head = check(&checked, "500 Broken").await;
+        assert!(head.starts_with("GET /api/healthz HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("host: 127.0.0.1:"), "{head}");
+        assert!(fitness(0) != Fitness::Unwell, "one failure is not enough");
+        while fitness(0) != Fitness::Unwell {
+            check(&checked, "500 Broken").await;
+        }
+        while fitness(1) != Fitness::Unwell {
+            check(&other, "404 Not Found").await;
+        }
+        assert_eq!(
+            kind(worker.get("/").await),
+            Some(ErrorKind::DestinationUnavailable)
+        );
+        assert!(!shared.is_available(crate::clock::Monotonic::default()));
+        while fitness(0) == Fitness::Unwell {
+            check(&checked, "200 OK").await;
+        }
+        let script = async {
+            loop {
+                let mut peer = checked.accept().await;
+                let head = peer.answer("well").await;
+                if head.starts_with("GET /api/books ") {
+                    return;
+                }
+            }
+        };
+        let (_, answer) = tokio::join!(script, worker.get("/books"));
+        assert_eq!(
+            read(answer.expect("a response")).await.expect("content"),
+            "well"
+        );
+    });
+}
+
+#[test]
+fn health_checks_end_with_their_upstream() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |config| {
+            config.health.path = Some("/".to_owned());
+            config.health.interval = Duration::from_millis(5);
+        });
+        worker.upstreams.start();
+        origin.accept().await.answer("").await;
+        drop(worker);
+        // One may be on its way.
+        while origin.is_called().await {}
+    });
+}

@@ -1,0 +1,49 @@
+"""The demo's curl lines do what it says of them."""
+
+import re
+import signal
+import subprocess
+
+import pytest
+from conftest import BOOKEND, Process
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """Runs the printed commands that hold a text, in order, and gives their output."""
+    with Process([BOOKEND, "demo"]) as demo:
+        demo.await_output("Ctrl-C ends it")
+        commands = re.findall(r"^    \$ (.*)$", demo.output, re.MULTILINE)
+        assert len(commands) >= 15
+
+        def output(command):
+            return subprocess.run(
+                ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=20
+            ).stdout
+
+        def run(text):
+            chosen = [command for command in commands if text in command]
+            assert chosen, f"{text} is in none of {commands}"
+            return [output(command) for command in chosen]
+
+        yield run
+        assert demo.stop(signal.SIGINT) == 0
+
+
+def test_every_line_runs_in_its_order(lines):
+    outputs = lines("curl")
+    # Only the one that saves an ETag is silent.
+    assert outputs.count("") == 1
+    miss, hit = outputs[:2]
+    assert "fwd=uri-miss" in miss and "stored" in miss
+    assert "; hit; ttl=" in hit and re.search(r"^age: \d+", hit, re.MULTILINE)
+
+
+def test_the_etag_that_curl_saved_gives_304(lines):
+    assert lines("etag")[-1].startswith("HTTP/1.1 304")
+
+
+def test_twenty_at_once_cost_one_request(lines):
+    (statuses,) = lines("seq 20")
+    assert len(statuses.splitlines()) == 20
+    assert sum("collapsed" in status or "; hit" in status for status in statuses.splitlines()) == 19
