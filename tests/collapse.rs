@@ -36,7 +36,7 @@ fn a_thousand_clients_on_a_cold_key_cost_one_request() {
     let origin = held(&gate, answer);
     let gateway = Gateway::before(&origin).start();
     let clients = crowd(&gateway, 1_000);
-    gateway.await_sum(999, |counted| counted.followers.value());
+    gateway.await_metric("bookend_followers", 999);
     gate.open();
     let answers: Vec<_> = clients
         .into_iter()

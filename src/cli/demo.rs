@@ -5,11 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::Args;
 
-use super::{Exit, signal};
+use super::{Exit, environment, signal};
 use crate::clock::Clock;
 use crate::config::{AccessFormat, Config, Endpoint, ListenAddr, ServerUrl};
 use crate::demo::{BookApi, Options, Seen, tour};
 use crate::instance::{self, Instance};
+use crate::telemetry::log;
 
 /// Where the gateway listens when nobody says otherwise, or else on one of the next ports.
 const FIRST_PORT: u16 = 8080;
@@ -58,21 +59,35 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn std::error::Error>> {
             (Some(api), url)
         }
     };
-    let mut config = Config::in_front_of(vec![upstream.clone()]);
-    config.admin = None;
-    if arguments.tour {
-        config.log.access = AccessFormat::Off;
-    }
+    let config = config(upstream.clone(), arguments.tour);
+    let filter = environment(log::VARIABLE);
+    let _guard = log::init(&config.log, filter.as_deref())?;
     let (instance, gateway) = bind(config, arguments.listen)?;
     println!("The book API is {upstream}, the gateway before it http://{gateway}.");
     if !arguments.tour {
         println!("{}", tour::describe(gateway));
-        println!("Each can be tried as long as this runs; Ctrl-C ends it.");
+        if let Some(admin) = instance.admin_addr() {
+            println!("What it counts: curl http://{admin}/metrics");
+        }
+        println!("Each can be tried as long as this runs, and shows here; Ctrl-C ends it.");
         instance.run(signal::end())?;
         return Ok(Exit::Success);
     }
     let seen = api.as_ref().map(|api| api.seen().clone());
     guided(instance, gateway, seen)
+}
+
+/// The gateway as it is without a configuration, but silent while all is well, and with its desk on any free port.
+fn config(upstream: ServerUrl, tour: bool) -> Config {
+    let mut config = Config::in_front_of(vec![upstream]);
+    config.log.level = "warn".to_owned();
+    if tour {
+        config.admin = None;
+        config.log.access = AccessFormat::Off;
+    } else if let Some(admin) = &mut config.admin {
+        admin.listen = ListenAddr::Tcp((Ipv4Addr::LOCALHOST, 0).into());
+    }
+    config
 }
 
 /// Takes the tour while the gateway runs.

@@ -235,7 +235,7 @@ fn path_and_query<'a>(method: &Method, uri: &'a Uri) -> Result<Cow<'a, str>, Bad
         Some(b'/') => Ok(Cow::Borrowed(given)),
         Some(b'*') if given == "*" && *method == Method::OPTIONS => Ok(Cow::Borrowed(given)),
         // An absolute form may have a query and no path.
-        Some(b'?') if uri.authority().is_some() => Ok(Cow::Owned(format!("/{given}"))),
+        Some(b'?') => Ok(Cow::Owned(format!("/{given}"))),
         _ => Err(BadTarget::Form),
     }
 }

@@ -40,7 +40,7 @@ fn ask(request: &Request) -> Result<String, BadTarget> {
 
 #[test]
 fn the_target_uri_is_put_together_from_host_and_path() {
-    let cases: [(Request, &str); 12] = [
+    let cases: [(Request, &str); 14] = [
         (GET, "http://example.com/"),
         (
             Request {
@@ -120,6 +120,22 @@ fn the_target_uri_is_put_together_from_host_and_path() {
         ),
         (
             Request {
+                uri: "https://h/",
+                scheme: Scheme::Https,
+                ..GET
+            },
+            "https://h/",
+        ),
+        (
+            Request {
+                uri: "http://h/",
+                scheme: Scheme::Https,
+                ..GET
+            },
+            "https://h/",
+        ),
+        (
+            Request {
                 method: "OPTIONS",
                 uri: "*",
                 ..GET
@@ -134,7 +150,7 @@ fn the_target_uri_is_put_together_from_host_and_path() {
 
 #[test]
 fn a_request_without_a_sound_target_is_refused() {
-    let cases: [(Request, BadTarget); 16] = [
+    let cases: [(Request, BadTarget); 17] = [
         (Request { hosts: &[], ..GET }, BadTarget::NoHost),
         (
             Request {
@@ -218,6 +234,14 @@ fn a_request_without_a_sound_target_is_refused() {
             },
             BadTarget::Form,
         ),
+        (
+            Request {
+                method: "CONNECT",
+                uri: "/",
+                ..GET
+            },
+            BadTarget::Form,
+        ),
         (Request { uri: "h:1", ..GET }, BadTarget::Form),
         (
             Request {
@@ -249,8 +273,27 @@ fn a_request_without_a_sound_target_is_refused() {
 }
 
 #[test]
+fn a_refusal_says_what_was_wrong() {
+    let words = [
+        BadTarget::NoHost,
+        BadTarget::SeveralHosts,
+        BadTarget::InvalidHost,
+        BadTarget::HostsDiffer,
+        BadTarget::UserInfo,
+        BadTarget::OtherScheme,
+        BadTarget::NotSecured,
+        BadTarget::Form,
+    ]
+    .map(|bad| bad.to_string());
+    for (at, text) in words.iter().enumerate() {
+        assert!(text.starts_with("the request"), "{text}");
+        assert!(!words[..at].contains(text), "{text}");
+    }
+}
+
+#[test]
 fn authorities_have_one_normal_form() {
-    let cases: [(&str, Option<&str>); 30] = [
+    let cases: [(&str, Option<&str>); 32] = [
         ("example.com", Some("example.com")),
         ("example.com:", Some("example.com")),
         ("example.com:80", Some("example.com")),
@@ -275,6 +318,8 @@ fn authorities_have_one_normal_form() {
         ("my_host", Some("my_host")),
         ("caf%C3%A9", Some("caf%c3%a9")),
         ("caf%C", None),
+        ("a!$&'()*+,;=~b", Some("a!$&'()*+,;=~b")),
+        ("a\"b", None),
         ("a b", None),
         ("a/b", None),
         ("a?b", None),

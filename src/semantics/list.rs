@@ -142,6 +142,22 @@ mod tests {
     }
 
     #[test]
+    fn tokens_have_no_delimiters_and_no_space() {
+        for (value, expected) in [
+            ("gzip", true),
+            ("!#$%&'*+-.^_`|~09azAZ", true),
+            ("", false),
+            ("a b", false),
+            ("a/b", false),
+            ("\"a\"", false),
+            ("a,", false),
+            ("caf\u{e9}", false),
+        ] {
+            assert_eq!(is_token(value.as_bytes()), expected, "{value}");
+        }
+    }
+
+    #[test]
     fn an_entity_tag_may_end_in_a_backslash() {
         let found: Vec<_> = split_without_escapes(br#""a\", "b""#).collect();
         assert_eq!(found, [br#""a\""#.as_slice(), br#""b""#]);

@@ -180,6 +180,7 @@ mod tests {
     #[test]
     fn ranges_join_where_they_touch() {
         let mut stored = partial(100, &[(0, 9), (20, 29)]);
+        assert_eq!(stored.complete_length(), 100);
         assert_eq!(stored.ranges(), [range(0, 9), range(20, 29)]);
         assert!(stored.insert(range(10, 19)));
         assert_eq!(stored.ranges(), [range(0, 29)]);

@@ -160,6 +160,9 @@ mod tests {
 
     #[test]
     fn delta_seconds_never_overflow() {
+        let (two, five) = (DeltaSeconds::new(2), DeltaSeconds::new(5));
+        assert_eq!(two.saturating_add(five).to_string(), "7");
+        assert_eq!(five.saturating_sub(two).to_string(), "3");
         assert_eq!(
             DeltaSeconds::MAX.saturating_add(DeltaSeconds::MAX),
             DeltaSeconds::MAX
@@ -184,6 +187,14 @@ mod tests {
             Timestamp::from_millis(u64::MAX).to_http_date(),
             "Fri, 31 Dec 9999 23:59:59 GMT"
         );
+    }
+
+    #[test]
+    fn the_systems_time_is_read_in_milliseconds() {
+        let time = UNIX_EPOCH + Duration::from_micros(1_234_567);
+        let expected = Timestamp::from_millis(1_234);
+        assert_eq!(Timestamp::try_from(time).ok(), Some(expected));
+        assert!(Timestamp::try_from(UNIX_EPOCH - Duration::from_secs(1)).is_err());
     }
 
     #[test]

@@ -148,10 +148,11 @@ fn a_304_names_stored_responses_by_their_validators() {
     const DATED_WEAKLY: Lines = &[("last-modified", T1), ("date", T1)];
     const A_DATED: Lines = &[("etag", r#""a""#), ("last-modified", T1), ("date", DATE)];
     const B_DATED: Lines = &[("etag", r#""b""#), ("last-modified", T1), ("date", DATE)];
+    const WEAK_DATED: Lines = &[("etag", r#"W/"a""#), ("last-modified", T1), ("date", T1)];
     const BARE: Lines = &[("date", DATE)];
     // (the 304's fields, stored responses, positions of those it names)
     type Case = (Lines, &'static [Lines], &'static [usize]);
-    let cases: [Case; 27] = [
+    let cases: [Case; 31] = [
         // Strong: all with the same one.
         (&[("etag", r#""a""#)], &[A], &[0]),
         (&[("etag", r#""b""#)], &[A, B], &[1]),
@@ -199,6 +200,27 @@ fn a_304_names_stored_responses_by_their_validators() {
         (&[("etag", "book-123")], &[&[("etag", "book-123")]], &[0]),
         (&[("last-modified", T1)], &[DATED_WEAKLY], &[0]),
         (&[("last-modified", T2)], &[DATED_WEAKLY], &[]),
+        // A strong date beside the weak tag has to be the same, where there is one to compare.
+        (
+            &[("etag", r#"W/"a""#), ("last-modified", T2), ("date", DATE)],
+            &[WEAK_DATED],
+            &[],
+        ),
+        (
+            &[("etag", r#"W/"a""#), ("last-modified", T1), ("date", DATE)],
+            &[WEAK_DATED],
+            &[0],
+        ),
+        (
+            &[("etag", r#"W/"a""#), ("last-modified", T2)],
+            &[WEAK_DATED],
+            &[0],
+        ),
+        (
+            &[("etag", r#"W/"a""#), ("last-modified", T2), ("date", DATE)],
+            &[WEAK],
+            &[0],
+        ),
         // None: a single candidate.
         (&[], &[BARE], &[0]),
         (&[], &[A], &[0]),
@@ -345,7 +367,7 @@ fn an_update_replaces_fields_whole_and_leaves_the_others() {
 fn a_head_response_updates_or_invalidates() {
     use HeadOutcome::{Ignore, Invalidate, Update};
     const STORED: Lines = &[("etag", r#""a""#), ("last-modified", T1)];
-    let cases: [(u16, Lines, HeadOutcome); 13] = [
+    let cases: [(u16, Lines, HeadOutcome); 14] = [
         (200, &[], Update),
         (200, &[("etag", r#""a""#)], Update),
         (200, &[("etag", r#""b""#)], Invalidate),
@@ -360,6 +382,7 @@ fn a_head_response_updates_or_invalidates() {
         (200, &[("content-length", "10")], Update),
         (200, &[("content-length", "11")], Invalidate),
         (200, &[("content-length", "ten")], Invalidate),
+        (200, &[("content-length", "+10")], Invalidate),
         (
             200,
             &[("etag", r#""a""#), ("content-length", "9")],

@@ -31,6 +31,7 @@ pub struct Setup {
 /// A running gateway. Dropping it drains and stops it; a gateway that does not end well fails the test.
 pub struct Gateway {
     addr: SocketAddr,
+    admin: SocketAddr,
     shared: Arc<proxy::Gateway>,
     manual: Option<ManualClock>,
     stop: Option<oneshot::Sender<()>>,
@@ -83,7 +84,7 @@ impl Setup {
             .collect();
         let toml = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n{}\n[upstream]\nservers = [{}]\n{}\n\
-             [cache]\n{}\n[admin]\nlisten = \"off\"\n[log]\naccess = \"off\"\n{}",
+             [cache]\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n{}",
             self.server,
             servers.join(", "),
             self.upstream,
@@ -122,6 +123,7 @@ impl Gateway {
     fn run(config: Config, clock: Clock, manual: Option<ManualClock>) -> Self {
         let instance = Instance::bind(config, clock).expect("free ports");
         let addr = tcp(&instance.addrs()[0]);
+        let admin = tcp(instance.admin_addr().expect("an admin listener"));
         let shared = instance.gateway().clone();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
@@ -133,6 +135,7 @@ impl Gateway {
         // Its port is taken: what connects before the workers accept has only to wait.
         Self {
             addr,
+            admin,
             shared,
             manual,
             stop: Some(stop),
@@ -142,6 +145,10 @@ impl Gateway {
 
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin
     }
 
     pub fn url(&self) -> String {
@@ -171,7 +178,27 @@ impl Gateway {
             .advance(by);
     }
 
-    /// A number that all workers count together: `gateway.sum(|counted| counted.followers.value())`.
+    /// What `/metrics` says of it, over all its labels; panics when it is not there.
+    #[track_caller]
+    pub fn metric(&self, name: &str) -> u64 {
+        let text = Client::to(self.admin).get("/metrics").expect(200).text();
+        let values: Vec<f64> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(name))
+            .filter(|rest| rest.starts_with([' ', '{']))
+            .filter_map(|rest| rest.rsplit(' ').next()?.parse().ok())
+            .collect();
+        assert!(!values.is_empty(), "{name} is not in {text}");
+        values.iter().sum::<f64>() as u64
+    }
+
+    /// Waits until `/metrics` says that it is exactly `value`.
+    #[track_caller]
+    pub fn await_metric(&self, name: &str, value: u64) {
+        await_that(&format!("{name} = {value}"), || self.metric(name) == value);
+    }
+
+    /// A number that all workers count together, read without asking for it over the wire: `gateway.sum(|counted| counted.followers.value())`.
     pub fn sum(&self, read: impl Fn(&Counters) -> u64) -> u64 {
         self.shared.metrics().sum(read)
     }

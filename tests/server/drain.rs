@@ -128,6 +128,7 @@ fn the_service_is_waited_for_as_well() {
     let mut gateway = Gateway::start(&config());
     gateway.unsettle();
     stop(&mut gateway);
+    assert_eq!(gateway.until_entered(), "drained");
     assert!(gateway.is_running());
     gateway.settle();
     assert_eq!(gateway.join().unwrap(), Outcome::Drained);

@@ -48,7 +48,7 @@ pub struct Levers {
     pub peers: Arc<Mutex<Vec<Peer>>>,
     /// `drained` waits for this to be true.
     settled: watch::Receiver<bool>,
-    /// Handlers that were dropped before their end.
+    /// Handlers and contents that were dropped before their end.
     dropped: mpsc::Sender<String>,
 }
 
@@ -198,7 +198,10 @@ impl Service for Toy {
             "/short" => Response::new(ToyBody::Short(0)),
             "/panics-midway" => Response::new(ToyBody::Panics(0)),
             "/panics" => panic!("as asked"),
-            "/endless" => Response::new(ToyBody::Endless),
+            "/endless" => {
+                let alarm = Alarm(Some((path, self.0.dropped.clone())));
+                Response::new(ToyBody::Endless(alarm))
+            }
             "/block" => {
                 self.0.entered.send(path).unwrap_or(());
                 while !*self.0.released.borrow() {
@@ -225,6 +228,7 @@ impl Service for Toy {
     }
 
     async fn drained(self: &Rc<Self>) {
+        self.0.entered.send("drained".to_owned()).unwrap_or(());
         let mut settled = self.0.settled.clone();
         settled.wait_for(|settled| *settled).await.unwrap();
     }
@@ -238,8 +242,8 @@ fn refusal(status: u16, words: &str) -> Response<ToyBody> {
         .unwrap()
 }
 
-/// Tells when a handler does not come to its end.
-struct Alarm(Option<(String, mpsc::Sender<String>)>);
+/// Tells when a handler or a content does not come to its end.
+pub struct Alarm(Option<(String, mpsc::Sender<String>)>);
 
 impl Drop for Alarm {
     fn drop(&mut self) {
@@ -257,7 +261,8 @@ pub enum ToyBody {
     Short(u8),
     /// Two chunks of unknown length, then a panic.
     Panics(u8),
-    Endless,
+    /// Tells when it is dropped.
+    Endless(#[expect(dead_code, reason = "kept for its drop")] Alarm),
 }
 
 impl ToyBody {
@@ -295,7 +300,7 @@ impl Body for ToyBody {
                 data(Bytes::from_static(b"1"))
             }
             Self::Short(_) => Poll::Ready(None),
-            Self::Endless => data(Bytes::from_static(&[b'x'; 16 << 10])),
+            Self::Endless(_) => data(Bytes::from_static(&[b'x'; 16 << 10])),
         }
     }
 

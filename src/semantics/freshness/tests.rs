@@ -540,6 +540,34 @@ fn an_expired_response_is_stale_and_needs_validation() {
 }
 
 #[test]
+fn sources_and_causes_have_the_names_of_their_directives() {
+    use LifetimeSource::{Expires, Heuristic, MaxAge, None, Operator, SMaxage};
+    let sources = [None, SMaxage, MaxAge, Expires, Heuristic, Operator].map(LifetimeSource::token);
+    let names = [
+        "none",
+        "s-maxage",
+        "max-age",
+        "expires",
+        "heuristic",
+        "operator",
+    ];
+    assert_eq!(sources, names);
+    let causes = [
+        MustValidate::NoCache,
+        MustValidate::MustRevalidate,
+        MustValidate::ProxyRevalidate,
+        MustValidate::SMaxage,
+    ];
+    let names = [
+        "no-cache",
+        "must-revalidate",
+        "proxy-revalidate",
+        "s-maxage",
+    ];
+    assert_eq!(causes.map(MustValidate::token), names);
+}
+
+#[test]
 fn immutable_can_be_taken_back() {
     let immutable = reckon(&[("cache-control", "max-age=60, immutable")]);
     assert!(immutable.immutable);

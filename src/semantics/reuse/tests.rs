@@ -448,6 +448,16 @@ fn no_error_makes_a_response_reusable_that_must_be_validated() {
         );
         assert_eq!(outcome, "error", "{directive}");
     }
+    // Within its lifetime no-cache forbids as much.
+    let fresh = "max-age=600, stale-if-error=1200, no-cache";
+    let outcome = failed(
+        Failure::Disconnected,
+        fresh,
+        0,
+        "stale-if-error=1200",
+        &policy,
+    );
+    assert_eq!(outcome, "error");
 }
 
 #[test]

@@ -5,6 +5,30 @@ use super::tests::*;
 use super::*;
 
 #[test]
+fn credentials_are_authorization_cookie_and_what_the_operator_lists() {
+    let policy = Policy {
+        credential_fields: vec![http::HeaderName::from_static("x-api-key")],
+        ..Policy::default()
+    };
+    let (no, yes) = (false, true);
+    for (line, authorization, cookie, listed) in [
+        ("authorization: a", yes, no, no),
+        ("cookie: a=b", no, yes, no),
+        ("x-api-key: a", no, no, yes),
+        ("x-other: a", no, no, no),
+    ] {
+        let found = Credentials::of(&headers(&lines(&[line])), &policy);
+        let expected = Credentials {
+            authorization,
+            cookie,
+            listed,
+        };
+        assert_eq!(found, expected, "{line}");
+        assert_eq!(found.any(), authorization || cookie || listed, "{line}");
+    }
+}
+
+#[test]
 fn authorization_needs_the_responses_leave() {
     for (value, expected) in [
         ("max-age=60", Some(NoStoreReason::Authorization)),

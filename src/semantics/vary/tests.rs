@@ -168,7 +168,7 @@ fn insignificant_differences_select_the_same_variant() {
 
 #[test]
 fn significant_differences_select_another_variant() {
-    let cases: [(Lines, Lines); 28] = [
+    let cases: [(Lines, Lines); 37] = [
         (&[("foo", "1")], &[("foo", "2")]),
         (&[("foo", "1")], &[]),
         (&[], &[("foo", "1")]),
@@ -227,6 +227,23 @@ fn significant_differences_select_another_variant() {
             &[("user-agent", "x (KHTML,like Gecko)")],
         ),
         (&[("cookie", "a=1; b=2")], &[("cookie", "b=2; a=1")]),
+        // Commas and spaces in a quoted string, whose end a quoted-pair does not make.
+        (&[("foo", r#""a ,b""#)], &[("foo", r#""a,b""#)]),
+        (&[("foo", r#""a\" , b""#)], &[("foo", r#""a\",b""#)]),
+        (&[("foo", r#"\"a, b""#)], &[("foo", r#"\"a,b""#)]),
+        // Not of the field's grammar: nothing is known of the order.
+        (&[("accept", "*/html, a/b")], &[("accept", "a/b, */html")]),
+        (&[("accept", "a b/c, d/e")], &[("accept", "d/e, a b/c")]),
+        (&[("accept", "a/b c, d/e")], &[("accept", "d/e, a/b c")]),
+        (&[("accept", "a/b;c=@, d/e")], &[("accept", "d/e, a/b;c=@")]),
+        (
+            &[("accept-language", "en;q=1.5")],
+            &[("accept-language", "en")],
+        ),
+        (
+            &[("accept-language", "x-gzip")],
+            &[("accept-language", "gzip")],
+        ),
     ];
     for (one, another) in cases {
         let policy = VaryPolicy::default();
@@ -234,6 +251,26 @@ fn significant_differences_select_another_variant() {
             !same_variant(&headers(one), &headers(another), &policy),
             "{one:?} {another:?}"
         );
+    }
+}
+
+#[test]
+fn weighted_fields_have_one_normal_form() {
+    for (name, value, expected) in [
+        ("accept-language", "en ;q=0.5,  DE", "de,en;q=0.500"),
+        ("accept-language", "en;q=1.0, en", "en"),
+        ("accept-encoding", "", ""),
+        ("accept-encoding", "x-gzip;q=0, *", "*,gzip;q=0.000"),
+        (
+            "accept",
+            r#"a/b;C="x\"\\\y";q=0.25, */*"#,
+            r#"*/*,a/b;c="x\"\\y";q=0.250"#,
+        ),
+        ("foo", "b , a,,", "b,a,,"),
+    ] {
+        let name = HeaderName::from_static(name);
+        let found = normalise::normal_form(&name, value.as_bytes());
+        assert_eq!(String::from_utf8_lossy(&found), expected, "{name}: {value}");
     }
 }
 
@@ -246,10 +283,34 @@ fn only_nominated_fields_select() {
         &policy,
     );
     assert!(key.matches(&headers(&[("foo", "1"), ("bar", "2")]), &policy));
-    assert!(key.weight() > 0);
+    assert_eq!(key.weight(), size_of::<Selecting>() + "1".len());
+    let reduced = headers(&[("accept-encoding", "br, GZIP")]);
+    let reduced = VariantKey::of(&fields(&["accept-encoding"]), &reduced, &policy);
+    let octets = "br, GZIP".len() + "br,gzip".len();
+    assert_eq!(reduced.weight(), size_of::<Selecting>() + octets);
     let key = VariantKey::of(&Vary::None, &headers(&[("foo", "1")]), &policy);
     assert!(key.matches(&headers(&[("foo", "2")]), &policy));
     assert_eq!(key.weight(), 0);
+}
+
+#[test]
+fn a_key_tells_other_requests_apart_and_describes_itself() {
+    let policy = VaryPolicy::default();
+    let one = headers(&[("foo", "1"), ("accept-encoding", "br, gzip")]);
+    let same = headers(&[("foo", "1"), ("accept-encoding", "GZIP, br"), ("bar", "2")]);
+    let other = headers(&[("foo", "2")]);
+    let vary = fields(&["accept-encoding", "foo"]);
+    let key = VariantKey::of(&vary, &other, &policy);
+    assert!(!key.tells_apart(&one, &same, &policy));
+    assert!(key.tells_apart(&one, &other, &policy));
+    assert!(!key.tells_apart(&other, &other, &policy));
+    assert_eq!(key.describe(), ["accept-encoding", "foo: 2"]);
+    assert_eq!(VariantKey::of(&Vary::Any, &one, &policy).describe(), ["*"]);
+    assert!(
+        VariantKey::of(&Vary::None, &one, &policy)
+            .describe()
+            .is_empty()
+    );
 }
 
 #[test]
