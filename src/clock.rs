@@ -90,6 +90,15 @@ impl Clock {
         }
     }
 
+    /// The clock for deadlines of connections: they run on while a manual clock stands still, and a leap of it is not
+    /// theirs.
+    pub fn for_deadlines(&self) -> Self {
+        match &*self.0 {
+            Source::System { .. } => self.clone(),
+            Source::Manual { .. } => Self::system(),
+        }
+    }
+
     /// Takes over a correction of the system's wall clock; to be called every second or so.
     #[allow(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn resync(&self) {

@@ -56,7 +56,7 @@ impl Instance {
     /// Serves until `shutdown` is done and everything in flight has been answered, or the drain deadline has passed.
     /// Blocks the calling thread, which polls `shutdown` in a runtime of its own.
     pub fn run(self, shutdown: impl Future<Output = ()>) -> Result<Outcome, Error> {
-        let clock = self.gateway.clock().clone();
+        let clock = self.gateway.clock().for_deadlines();
         let desk = GatewayDesk::new(self.gateway.clone(), self.server.readiness());
         let open = self
             .admin

@@ -204,6 +204,7 @@ impl Inquiry {
         }
         let class = Class::of(&parts.method);
         refuse_loops(&parts.headers, facts, epoch)?;
+        refuse_codings(&parts.headers)?;
         let target = read_target(&parts, facts, peer, scratch)?;
         let route = epoch
             .settings
@@ -307,6 +308,24 @@ fn refuse_loops(headers: &HeaderMap, facts: Facts, epoch: &Epoch) -> Result<(), 
         return Err(Error::downstream(ErrorKind::LoopDetected));
     }
     Ok(())
+}
+
+/// RFC 9112 §6.1: content in a coding that we do not undo has no length that we could be sure of.
+fn refuse_codings(headers: &HeaderMap) -> Result<(), Error> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None)
+            if coding
+                .as_bytes()
+                .trim_ascii()
+                .eq_ignore_ascii_case(b"chunked") =>
+        {
+            Ok(())
+        }
+        _ => Err(Error::downstream(ErrorKind::BadRequest)
+            .detail("Transfer-Encoding is something else than chunked")),
+    }
 }
 
 fn read_target(parts: &Parts, facts: Facts, peer: &Peer, scratch: String) -> Result<Target, Error> {

@@ -44,8 +44,8 @@ impl FillTask {
             body,
             ..
         } = arrived;
-        let revalidating = !self.candidates.is_empty();
-        if revalidating && is_server_error(*status) {
+        // Whether or not it had a validator to ask with: something stale may stand in.
+        if self.selected.is_some() && is_server_error(*status) {
             return Err(NotShared::ServerError);
         }
         let directives = ResponseDirectives::parse(headers, &self.route.cache.targeted_fields);

@@ -1,0 +1,49 @@
+//! HTTP's rules seen from outside: a scripted origin, the real gateway, tables by topic. Each case names the section that
+//! it is about.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod conditions;
+mod family;
+mod freshness;
+mod invalidation;
+mod ranges;
+mod requests;
+mod stale;
+mod storing;
+mod validation;
+mod vary;
+
+use std::time::Duration;
+
+use common::{Gateway, Origin, Reply, reply};
+
+/// Field lines of a message.
+type Lines = &'static [(&'static str, &'static str)];
+
+fn with(answer: Reply, lines: &[(&str, &str)]) -> Reply {
+    lines
+        .iter()
+        .fold(answer, |answer, (name, value)| answer.field(name, value))
+}
+
+/// A gateway whose clock stands still, before an origin that always answers 200 with these fields.
+fn before(lines: &[(&str, &str)]) -> (Origin, Gateway) {
+    let origin = Origin::answering(with(reply(200), lines).body("1984"));
+    let gateway = Gateway::before(&origin).manual_clock().start();
+    (origin, gateway)
+}
+
+/// Whether a response with this status and these fields answers a second request `after` seconds later.
+fn is_reused(status: u16, lines: &[(&str, &str)], after: u64) -> bool {
+    let origin = Origin::answering(with(reply(status), lines).body("1984"));
+    let gateway = Gateway::before(&origin).manual_clock().start();
+    gateway.get("/a").expect(status);
+    gateway.advance(secs(after));
+    gateway.get("/a").expect(status).is_hit()
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
