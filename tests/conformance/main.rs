@@ -1,6 +1,11 @@
 //! HTTP's rules seen from outside: a scripted origin, the real gateway, tables by topic. Each case names the section that
 //! it is about.
 
+#![allow(
+    clippy::type_complexity,
+    reason = "tables say what they are in their first line"
+)]
+
 #[path = "../common/mod.rs"]
 mod common;
 
@@ -18,9 +23,6 @@ mod vary;
 use std::time::Duration;
 
 use common::{Gateway, Origin, Reply, reply};
-
-/// Field lines of a message.
-type Lines = &'static [(&'static str, &'static str)];
 
 fn with(answer: Reply, lines: &[(&str, &str)]) -> Reply {
     lines

@@ -54,10 +54,6 @@ fn malformed_requests_are_refused() {
             "a coding before chunked",
             "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         ),
-        (
-            "both framings",
-            "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        ),
     ];
     for (what, octets) in table {
         let status = status(&gateway, octets);
