@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::body::{Body, Following};
 use super::deliver::Delivery;
 use super::fill::{Arrived, FillTask, LeaderNews, NotShared};
+use super::gateway::Admission;
 use super::pass;
 use super::receive::{Class, Facts, Inquiry};
 use super::rescue;
@@ -21,7 +22,7 @@ use super::worker::{Question, Verdict, Want, Worker, detail_of, holds_what_is_as
 use crate::cache::body::Reader;
 use crate::cache::collapse::{Ask, Fill, Follower, News};
 use crate::cache::store::{Limits, Role, Sharing};
-use crate::cache::stored::{Head, StoredResponse, Unshared};
+use crate::cache::stored::{Head, Settled, StoredResponse, Unshared};
 use crate::error::{Error, ErrorKind, Side};
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::query::describe;
@@ -215,7 +216,24 @@ impl Exchange {
         }
     }
 
+    /// A place among the requests that wait for the API.
+    fn admit(&self) -> Result<Admission, Error> {
+        let limit = self.inquiry.epoch.settings.config.server.max_requests;
+        self.worker.gateway.admit(limit).ok_or_else(|| {
+            self.worker.counters.shed.inc();
+            Error::new(ErrorKind::Overloaded, Side::Internal)
+        })
+    }
+
     async fn lead(&mut self, fill: Arc<Fill>, question: Question) -> Step {
+        let _admission = match self.admit() {
+            Ok(admission) => admission,
+            Err(error) => {
+                let shared = Settled::Failed(error.share());
+                self.worker.gateway.store.settle(&fill, shared);
+                return self.failed(&error, &question);
+            }
+        };
         let (sender, receiver) = oneshot::channel();
         match self.fill_task(&fill, &question) {
             Ok(mut task) => {
@@ -476,6 +494,10 @@ impl Exchange {
                 .sign(&mut response, &self.inquiry, CacheStatus::forwarded(reason));
             return Step::Done(Box::new(response));
         }
+        let _admission = match self.admit() {
+            Ok(admission) => admission,
+            Err(error) => return self.fail(&error, Some(reason)),
+        };
         self.worker.counters.passes.inc();
         if self.inquiry.facts.any(Facts::ORIGIN_CONDITIONS) {
             match settle(&self.worker, &mut self.inquiry).await {
