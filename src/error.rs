@@ -187,6 +187,8 @@ pub struct Error {
     kind: ErrorKind,
     side: Side,
     detail: Option<Box<str>>,
+    /// Where a rule asks for another status than the kind's own.
+    status: Option<StatusCode>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -208,6 +210,7 @@ impl Error {
             kind,
             side,
             detail: None,
+            status: None,
             source: None,
         }
     }
@@ -222,6 +225,17 @@ impl Error {
     pub fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
         self.detail = Some(detail.into());
         self
+    }
+
+    /// Has the response that reports this error carry `status`.
+    pub fn answered(mut self, status: StatusCode) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// The status of the response that reports this error.
+    pub fn status(&self) -> StatusCode {
+        self.status.unwrap_or(self.kind.status())
     }
 
     pub fn kind(&self) -> ErrorKind {
@@ -243,6 +257,7 @@ impl Error {
             kind: self.kind,
             side: self.side,
             detail: self.detail.clone(),
+            status: self.status,
             source: self.source.as_ref().map(|source| source.to_string().into()),
         }
     }

@@ -192,9 +192,10 @@ fn read_all(root: &mut Section<'_>) -> Config {
 
 /// What no single value shows.
 fn check_whole(root: &Section<'_>, config: &Config) {
-    if config.upstream.servers.is_empty() {
+    let place = root.place("upstream", "servers");
+    if config.upstream.servers.is_empty() && !root.is_mistaken(&place) {
         root.mistake(
-            root.place("upstream", "servers"),
+            place,
             "no upstream; write `servers = [\"http://127.0.0.1:5000\"]` in [upstream], or give --upstream",
         );
     }

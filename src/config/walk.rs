@@ -45,6 +45,13 @@ impl<'a> Report<'a> {
         self.known.borrow().clone()
     }
 
+    /// Whether a mistake within `span` has been noted.
+    pub fn is_mistaken(&self, span: &Range<usize>) -> bool {
+        let within =
+            |(at, _): &(Range<usize>, String)| span.start <= at.start && at.end <= span.end;
+        !span.is_empty() && self.mistakes.borrow().iter().any(within)
+    }
+
     /// The mistakes, in no order, with the bytes of the source that they are about.
     pub fn into_mistakes(self) -> Vec<(Range<usize>, String)> {
         self.mistakes.into_inner()
@@ -98,6 +105,11 @@ impl<'a> Section<'a> {
 
     pub fn mistake(&self, span: Range<usize>, message: impl Into<String>) {
         self.report.mistake(span, message);
+    }
+
+    /// Whether a mistake within `span` has been noted: what follows from it needs no word.
+    pub fn is_mistaken(&self, span: &Range<usize>) -> bool {
+        self.report.is_mistaken(span)
     }
 
     /// Where `key` of the table `section` inside of this one has its value; where the section is when it has no such

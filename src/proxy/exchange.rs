@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
@@ -22,7 +22,7 @@ use crate::cache::body::Reader;
 use crate::cache::collapse::{Ask, Fill, Follower, News};
 use crate::cache::store::{Limits, Role, Sharing};
 use crate::cache::stored::{Head, StoredResponse, Unshared};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Side};
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::query::describe;
 use crate::semantics::reuse::{Failure, Reuse, Selection, decide, on_error};
@@ -60,6 +60,16 @@ enum Step {
     Follow(Follower, Question),
     Pass(ForwardReason, Option<Detail>),
     Done(Box<Response<Body>>),
+}
+
+impl Step {
+    /// Adds fields that are for this client alone to its response, if that is what comes next.
+    fn with_fields(mut self, own: HeaderMap) -> Self {
+        if let Self::Done(response) = &mut self {
+            response.headers_mut().extend(own);
+        }
+        self
+    }
 }
 
 impl Exchange {
@@ -283,26 +293,35 @@ impl Exchange {
         let worker = self.worker.clone();
         let mut status = CacheStatus::forwarded(question.reason);
         match news {
-            LeaderNews::Streaming { head, reader } => {
+            LeaderNews::Streaming { head, reader, own } => {
                 worker.counters.misses.inc();
                 status.forward_status = Some(head.status);
                 status.stored = true;
                 let age = came_aged(&head, &self.inquiry);
                 self.stream(&head, reader, None, age, status)
+                    .with_fields(own)
             }
-            LeaderNews::Fetched { stored, committed } => {
+            LeaderNews::Fetched {
+                stored,
+                committed,
+                own,
+            } => {
                 worker.counters.misses.inc();
                 status.forward_status = Some(stored.head.status);
                 status.stored = committed;
                 let age = came_aged(&stored.head, &self.inquiry);
-                self.deliver(&stored, age, status)
+                self.deliver(&stored, age, status).with_fields(own)
             }
-            LeaderNews::Validated { stored } => {
+            LeaderNews::Validated {
+                stored,
+                committed,
+                own,
+            } => {
                 worker.counters.validated.inc();
                 status.forward_status = Some(StatusCode::NOT_MODIFIED);
-                status.stored = true;
+                status.stored = committed;
                 let age = came_aged(&stored.head, &self.inquiry);
-                self.deliver(&stored, age, status)
+                self.deliver(&stored, age, status).with_fields(own)
             }
             LeaderNews::Unshared { arrived, why } => self.unshared(*arrived, why, question),
             LeaderNews::Failed(error) => self.failed(&error, question),
@@ -345,6 +364,11 @@ impl Exchange {
     fn failed(&mut self, error: &Error, question: &Question) -> Step {
         match self.stand_in(Failure::Disconnected, question) {
             Some(step) => step,
+            None if must_not_be_stale(question) && error.side() == Side::Upstream => {
+                // RFC 9111 §5.2.2.2: 504, whatever kept the origin from answering.
+                let lost = error.share().answered(StatusCode::GATEWAY_TIMEOUT);
+                self.fail(&lost, Some(question.reason))
+            }
             None => self.fail(error, Some(question.reason)),
         }
     }
@@ -361,13 +385,16 @@ impl Exchange {
             &self.inquiry.directives,
             policy,
         )?;
-        let Reuse::Stale { age, ttl, why } = reuse else {
-            return None;
+        let (age, ttl, detail) = match reuse {
+            Reuse::Stale { age, ttl, why } => (age, ttl, Some(Detail::Stale(why))),
+            // Only the request had wanted it younger.
+            Reuse::Fresh { age, ttl } => (age, ttl, None),
+            _ => return None,
         };
         self.worker.counters.stale_hits.inc();
         let status = CacheStatus {
             ttl: Some(ttl),
-            detail: Some(Detail::Stale(why)),
+            detail,
             collapsed: self.collapsed,
             forward_status: match failure {
                 Failure::Status(status) => Some(status),
@@ -631,6 +658,12 @@ fn selects(head: &Head, inquiry: &Inquiry) -> bool {
         && head
             .variant
             .matches(inquiry.headers(), &inquiry.route.cache.vary)
+}
+
+/// Whether a stored response was to be validated that may not be served stale.
+fn must_not_be_stale(question: &Question) -> bool {
+    let selected = question.selected.as_ref();
+    selected.is_some_and(|stored| stored.head.freshness.must_validate.is_some())
 }
 
 /// Whether each use of the response needs a validation of its own.

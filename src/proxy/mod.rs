@@ -24,6 +24,7 @@ mod peer;
 mod receive;
 mod rescue;
 mod settle;
+mod update;
 mod worker;
 
 pub use self::body::Body;

@@ -16,16 +16,16 @@ use super::body::Body;
 use super::fill::Arrived;
 use super::forward::{self, Conditions};
 use super::receive::{Class, Facts, Inquiry, Target, split_query};
+use super::update::{Asked, Update};
 use super::worker::{Epoch, Worker, select};
 use crate::cache::stored::StoredResponse;
 use crate::config::RoutePolicy;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::authority::{Scheme, TargetUri};
-use crate::semantics::cache_control::ResponseDirectives;
-use crate::semantics::freshness::Freshness;
 use crate::semantics::groups;
 use crate::semantics::invalidation::{is_non_error, related};
-use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head, freshen};
+use crate::semantics::storability::Storability;
+use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
 use crate::upstream::{Outgoing, RequestBody, RequestStream, UpstreamBody};
 
 /// Owed from the moment a write is sent. Dropped without a word, the outcome is unknown and the target is invalidated.
@@ -256,22 +256,24 @@ fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
         HeadOutcome::Ignore => return,
         HeadOutcome::Invalidate => head.expired(),
         HeadOutcome::Update => {
-            let policy = &inquiry.route.cache;
-            let mut headers = freshen(&head.headers, fields);
-            if let Some(age) = fields.get(AGE) {
-                headers.insert(AGE, age.clone());
+            let asked = Asked {
+                method: &Method::GET,
+                directives: inquiry.directives,
+                credentials: inquiry.credentials,
+                route: &inquiry.route,
+            };
+            let update = Update::of(head, fields, receipt, asked);
+            match update.storable {
+                Ok(mut headers) => {
+                    if let Some(age) = update.age {
+                        headers.insert(AGE, age);
+                    }
+                    head.freshened(headers, update.freshness, receipt, inquiry.now)
+                }
+                Err(Storability::Refuse(why)) if why.is_in_response() => head.expired(),
+                // This client's answer says nothing to others.
+                Err(_) => return,
             }
-            let directives = ResponseDirectives::parse(&headers, &policy.targeted_fields);
-            let credentialed = inquiry.credentials.any();
-            let freshness = Freshness::reckon(
-                head.status,
-                &headers,
-                &directives,
-                receipt,
-                credentialed,
-                policy,
-            );
-            head.freshened(headers, freshness, receipt, inquiry.now)
         }
     };
     let token = store.token(new.weight());

@@ -21,7 +21,7 @@ pub fn respond(
     counters: &Counters,
 ) -> Response<Body> {
     counters.errors.inc();
-    let status = error.kind().status();
+    let status = error.status();
     let problem = problem(error, status);
     let mut response = Response::new(if *method == Method::HEAD {
         Body::empty()

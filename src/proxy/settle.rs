@@ -107,7 +107,9 @@ async fn current(
     task.leader = Some(sender);
     worker.spawn(task.run());
     match receiver.await.map_err(|_| Error::internal())? {
-        LeaderNews::Fetched { stored, .. } | LeaderNews::Validated { stored } => Ok(Some(stored)),
+        LeaderNews::Fetched { stored, .. } | LeaderNews::Validated { stored, .. } => {
+            Ok(Some(stored))
+        }
         // Its tag is known when all of it is.
         LeaderNews::Streaming { reader, .. } => {
             read_out(reader).await?;

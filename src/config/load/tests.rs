@@ -225,6 +225,9 @@ fn the_upstream_must_be_known() {
     for (text, place) in [("", "1:1"), ("[log]\n[upstream]\n", "2:1")] {
         assert_eq!(mistakes(text), [format!("c.toml:{place}: {words}")]);
     }
+    // What is wrong with it is said once.
+    let mistaken = mistakes("[upstream]\nservers = [\"ftp://a\"]\n");
+    assert_eq!(mistaken.len(), 1, "{mistaken:?}");
     // It may be on the broken line.
     assert_eq!(mistakes("[upstream\n").len(), 1);
     let source = Source::default();

@@ -19,6 +19,7 @@ use crate::cache::stored::{
 use crate::config::EtagMode;
 use crate::error::{Error, ErrorKind};
 use crate::proxy::etag;
+use crate::proxy::update::withheld;
 use crate::proxy::worker::Want;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::freshness::Freshness;
@@ -74,6 +75,7 @@ impl FillTask {
             return self.keep_part(arrived, keep, directives, freshness).await;
         }
         let head = self.head(&arrived, keep, directives, freshness);
+        self.own = withheld(&arrived.headers, &head.headers);
         let length = arrived.body.size_hint().exact();
         let awaited = head.status == StatusCode::OK
             && etag::wanted(self.route.etag, &arrived.headers)
@@ -224,7 +226,12 @@ impl FillTask {
         let (stored, result) = self.commit(Arc::new(head), content);
         self.fill.settle(Settled::Stored(stored.clone()));
         let committed = result.is_ok();
-        self.tell_leader(LeaderNews::Fetched { stored, committed });
+        let own = std::mem::take(&mut self.own);
+        self.tell_leader(LeaderNews::Fetched {
+            stored,
+            committed,
+            own,
+        });
     }
 
     pub(super) fn commit(
@@ -267,8 +274,9 @@ impl FillTask {
         }
         if let Some(reader) = reader {
             let head = head.clone();
+            let own = std::mem::take(&mut pump.task.own);
             pump.task
-                .tell_leader(LeaderNews::Streaming { head, reader });
+                .tell_leader(LeaderNews::Streaming { head, reader, own });
         }
         match early.failure {
             Some(error) => pump.fail(error),

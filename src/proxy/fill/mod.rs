@@ -44,15 +44,20 @@ pub enum LeaderNews {
     Streaming {
         head: Arc<Head>,
         reader: Reader,
+        /// Fields that are for the leader alone.
+        own: HeaderMap,
     },
     /// It is complete.
     Fetched {
         stored: Arc<StoredResponse>,
         committed: bool,
+        own: HeaderMap,
     },
     /// What was stored has been validated.
     Validated {
         stored: Arc<StoredResponse>,
+        committed: bool,
+        own: HeaderMap,
     },
     /// It is for the leader alone.
     Unshared {
@@ -90,6 +95,8 @@ pub struct FillTask {
     range: Option<HeaderValue>,
     /// It is a POST's response, and Content-Location names the target (RFC 9110 §9.3.3).
     content_location_is_target: bool,
+    /// Fields of the response that are not stored, for the leader.
+    own: HeaderMap,
     pub leader: Option<oneshot::Sender<LeaderNews>>,
 }
 
@@ -137,6 +144,7 @@ impl FillTask {
             want: Want::Whole,
             range: inquiry.headers().get(RANGE).cloned(),
             content_location_is_target: false,
+            own: HeaderMap::new(),
             leader: None,
         })
     }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use http::header::{AGE, CONTENT_RANGE, ETAG, SET_COOKIE};
+use http::header::ETAG;
 
 use super::{Arrived, FillTask, LeaderNews, Unusable};
 use crate::cache::stored::{Head, Settled, StoredResponse, Unshared, pack_fields};
 use crate::config::EtagMode;
-use crate::semantics::cache_control::ResponseDirectives;
+use crate::proxy::update::{Asked, Update, withheld};
 use crate::semantics::no_vary_search::SearchVariance;
-use crate::semantics::storability::{Storability, assess};
+use crate::semantics::storability::{NoStoreReason, Storability};
 use crate::semantics::validation::{self, Validators};
 
 impl FillTask {
@@ -28,59 +28,90 @@ impl FillTask {
         let Some(chosen) = named.iter().find(is_selected).or(named.first()).cloned() else {
             return Some(Unusable);
         };
-        let freshen = |old: Arc<StoredResponse>| {
-            let new = self.freshened(&old, &arrived, self.is_asked_for(&old));
-            (old, new)
+        let update = self.updated(&chosen, &arrived);
+        let refused = match &update.storable {
+            Ok(_) => None,
+            Err(Storability::Refuse(why)) => Some(*why),
+            Err(Storability::Store(_)) => None,
         };
-        let updates: Vec<_> = named.into_iter().map(freshen).collect();
-        let own = updates.iter().find(|(old, _)| Arc::ptr_eq(old, &chosen));
-        let stored = match own {
-            Some((old, new)) if self.is_asked_for(old) => new.clone(),
-            // The 304 says that another variant answers this request too (RFC 9111 §4.3.4).
-            _ => self.freshened(&chosen, &arrived, true),
-        };
-        self.take_over(&chosen, &stored, &updates, &arrived);
-        self.fill.settle(Settled::Stored(stored.clone()));
-        self.tell_leader(LeaderNews::Validated { stored });
+        let own = withheld(
+            &update.fields,
+            update.storable.as_ref().unwrap_or(&update.fields),
+        );
+        let stored = self.freshened(&chosen, update, &arrived, true);
+        match refused {
+            Some(why) => self.leave_alone(why, &arrived),
+            None => self.take_over(&chosen, &stored, &named, &arrived),
+        }
+        if refused.is_some() {
+            self.fill.settle(Settled::Unshared);
+        } else {
+            self.fill.settle(Settled::Stored(stored.clone()));
+        }
+        let committed = refused.is_none();
+        self.tell_leader(LeaderNews::Validated {
+            stored,
+            committed,
+            own,
+        });
         None
     }
 
-    /// Puts freshened responses in the place of the old ones; those that may no longer be stored leave.
+    /// The updated response may not be stored. Where that is its own doing, what was stored leaves; where it is this
+    /// request's (its credentials, its no-store), what is stored stays as it is.
+    fn leave_alone(&self, why: NoStoreReason, arrived: &Arrived) {
+        let store = &self.worker.gateway.store;
+        if why.is_in_response() {
+            let marker = self.marker(arrived, Unshared::Rule(why));
+            store.mark(&self.fill, marker, &self.route.cache.vary);
+        } else {
+            store.abandon(&self.fill);
+        }
+    }
+
+    /// Puts freshened responses in the place of the old ones.
     fn take_over(
         &self,
         chosen: &Arc<StoredResponse>,
         stored: &Arc<StoredResponse>,
-        updates: &[(Arc<StoredResponse>, Arc<StoredResponse>)],
+        named: &[Arc<StoredResponse>],
         arrived: &Arrived,
     ) {
         let store = &self.worker.gateway.store;
-        let vary = &self.route.cache.vary;
-        let directives =
-            ResponseDirectives::parse(&stored.head.headers, &self.route.cache.targeted_fields);
-        let head = &stored.head;
-        let outcome = match assess(&self.store_input(
-            head.status,
-            &head.headers,
-            &directives,
-            &head.freshness,
-        )) {
-            Storability::Refuse(why) if why.is_in_response() => {
-                store.mark(&self.fill, self.marker(arrived, Unshared::Rule(why)), vary);
-                return;
+        let is_asked_for = self.is_asked_for(chosen);
+        let freshen = |old: &Arc<StoredResponse>| {
+            if is_asked_for && Arc::ptr_eq(old, chosen) {
+                return Some((old.clone(), stored.clone()));
             }
-            _ if !self.is_asked_for(chosen) => {
-                store.update(self.fill.key.as_ref(), updates);
-                store.commit(&self.fill, stored.clone(), vary)
-            }
-            _ => store.freshen(&self.fill, updates),
+            let update = self.updated(old, arrived);
+            update
+                .storable
+                .is_ok()
+                .then(|| (old.clone(), self.freshened(old, update, arrived, false)))
+        };
+        let updates: Vec<_> = named.iter().filter_map(freshen).collect();
+        let outcome = if is_asked_for {
+            store.freshen(&self.fill, &updates)
+        } else {
+            // The 304 says that another variant answers this request too (RFC 9111 §4.3.4).
+            store.update(self.fill.key.as_ref(), &updates);
+            store.commit(&self.fill, stored.clone(), &self.route.cache.vary)
         };
         if let Err(why) = outcome {
-            tracing::debug!(
-                ?why,
-                key = self.fill.key.as_str(),
-                "a validation was overtaken"
-            );
+            let key = self.fill.key.as_str();
+            tracing::debug!(?why, key, "a validation was overtaken");
         }
+    }
+
+    /// `old` with the fields of the 304.
+    fn updated(&self, old: &StoredResponse, arrived: &Arrived) -> Update {
+        let asked = Asked {
+            method: self.request.method(),
+            directives: self.directives,
+            credentials: self.credentials,
+            route: &self.route,
+        };
+        Update::of(&old.head, &arrived.headers, arrived.receipt(), asked)
     }
 
     /// Whether the request selects the stored response.
@@ -89,26 +120,21 @@ impl FillTask {
         stored.head.variant.matches(&self.fill.ask.headers, vary)
     }
 
-    /// `old` with the fields of the 304 (RFC 9111 §3.2, §4.3.4), for requests like this one or like the one it was
-    /// stored for.
+    /// `old` as `update` has it, for requests like this one or like the one that it was stored for.
     fn freshened(
         &self,
         old: &Arc<StoredResponse>,
+        update: Update,
         arrived: &Arrived,
         for_this_request: bool,
     ) -> Arc<StoredResponse> {
-        let policy = &self.route.cache;
-        let mut headers = validation::freshen(&old.head.headers, &arrived.headers);
-        if let Some(age) = arrived.headers.get(AGE) {
-            headers.insert(AGE, age.clone());
-        }
-        let directives = ResponseDirectives::parse(&headers, &policy.targeted_fields);
-        let freshness = self.reckon(old.head.status, &headers, &directives, arrived.receipt());
-        let age = headers.remove(AGE);
-        headers.remove(CONTENT_RANGE);
-        if policy.ignore.set_cookie {
-            headers.remove(SET_COOKIE);
-        }
+        let Update {
+            fields,
+            age,
+            freshness,
+            storable,
+        } = update;
+        let mut headers = storable.unwrap_or(fields);
         let ours = self.route.etag != EtagMode::Off && old.head.origin_validators.etag.is_none();
         let mut origin_validators = Validators::of(&headers);
         if ours {

@@ -1,0 +1,167 @@
+//! A body that is filled and read.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
+
+use super::*;
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn budget() -> Arc<Budget> {
+    Budget::new(1 << 20)
+}
+
+fn poll(reader: &mut Reader) -> Poll<Option<Result<Chunk, Error>>> {
+    reader.poll_chunk(&mut Context::from_waker(Waker::noop()))
+}
+
+fn read_all(reader: &mut Reader) -> Result<Vec<u8>, ErrorKind> {
+    let mut out = Vec::new();
+    loop {
+        match poll(reader) {
+            Poll::Ready(Some(Ok(Chunk::Data(data)))) => out.extend_from_slice(&data),
+            Poll::Ready(Some(Ok(Chunk::Trailers(_)))) => {}
+            Poll::Ready(Some(Err(error))) => return Err(error.kind()),
+            Poll::Ready(None) => return Ok(out),
+            Poll::Pending => panic!("the body has not ended"),
+        }
+    }
+}
+
+#[test]
+fn a_late_reader_gets_the_body_from_its_first_byte() {
+    let (body, mut writer) = SharedBody::new(&budget());
+    let mut early = body.reader().unwrap();
+    writer.push(b"one ").unwrap();
+    assert!(matches!(poll(&mut early), Poll::Ready(Some(Ok(Chunk::Data(data)))) if data == "one "));
+    assert!(poll(&mut early).is_pending());
+    let mut late = body.reader().unwrap();
+    writer.push(b"two").unwrap();
+    let stored = writer.seal().unwrap();
+    writer.end(None);
+    assert_eq!(read_all(&mut late).unwrap(), b"one two");
+    assert_eq!(read_all(&mut early).unwrap(), b"two");
+    assert_eq!(stored.pieces().concat(), b"one two");
+}
+
+#[test]
+fn a_waiting_reader_is_woken_once_a_push() {
+    let (body, mut writer) = SharedBody::new(&budget());
+    let mut reader = body.reader().unwrap();
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    assert!(
+        reader
+            .poll_chunk(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    writer.push(b"a").unwrap();
+    writer.push(b"b").unwrap();
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_writer_that_is_dropped_fails_its_readers_after_their_bytes() {
+    let (body, mut writer) = SharedBody::new(&budget());
+    let mut reader = body.reader().unwrap();
+    writer.push(b"half").unwrap();
+    drop(writer);
+    assert!(matches!(
+        poll(&mut reader),
+        Poll::Ready(Some(Ok(Chunk::Data(_))))
+    ));
+    assert_eq!(read_all(&mut reader), Err(ErrorKind::ResponseIncomplete));
+}
+
+#[test]
+fn bytes_are_counted_until_the_last_slice_is_gone() {
+    let budget = budget();
+    let (body, mut writer) = SharedBody::new(&budget);
+    writer.push(&[7; 1000]).unwrap();
+    assert_eq!(budget.used(), 1000);
+    let stored = writer.seal().unwrap();
+    writer.end(None);
+    drop(body);
+    let held = stored.slice(10, 20);
+    drop(stored);
+    assert_eq!(budget.used(), 1000);
+    drop(held);
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn a_body_beyond_the_budget_is_refused_whole() {
+    let (_body, mut writer) = SharedBody::new(&Budget::new(10));
+    writer.push(&[0; 10]).unwrap();
+    assert_eq!(writer.push(&[0; 1]), Err(OverBudget));
+    assert_eq!(writer.received(), 10);
+}
+
+#[test]
+fn the_window_holds_the_writer_and_laggards_are_cut() {
+    let (body, mut writer) = SharedBody::new(&budget());
+    let (mut fast, mut slow) = (body.reader().unwrap(), body.reader().unwrap());
+    writer.push(&[1; 600]).unwrap();
+    writer.stop_storing(1000);
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(writer.poll_room(cx).is_ready());
+    writer.push(&[2; 600]).unwrap();
+    assert!(writer.poll_room(cx).is_pending());
+    assert!(!writer.laggards_hold_up_others());
+    while poll(&mut fast).is_ready() {}
+    assert!(writer.laggards_hold_up_others());
+    writer.cut_laggards();
+    assert!(writer.poll_room(cx).is_ready());
+    assert_eq!(read_all(&mut slow), Err(ErrorKind::ReaderTooSlow));
+    assert!(body.reader().is_none(), "the first bytes are gone");
+    assert!(writer.seal().is_none(), "an unstorable body is not stored");
+    writer.end(None);
+    assert_eq!(read_all(&mut fast).unwrap(), b"");
+}
+
+#[test]
+fn trailers_come_once_after_the_last_byte() {
+    let (body, mut writer) = SharedBody::new(&budget());
+    let mut reader = body.reader().unwrap();
+    writer.push(b"x").unwrap();
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grade", http::HeaderValue::from_static("A"));
+    writer.end(Some(trailers));
+    assert!(matches!(
+        poll(&mut reader),
+        Poll::Ready(Some(Ok(Chunk::Data(_))))
+    ));
+    assert!(matches!(
+        poll(&mut reader),
+        Poll::Ready(Some(Ok(Chunk::Trailers(_))))
+    ));
+    assert!(matches!(poll(&mut reader), Poll::Ready(None)));
+}
+
+#[test]
+fn slices_of_a_body_in_pieces_are_exact() {
+    let pieces: Vec<Bytes> = (0..3u8).map(|n| Bytes::from(vec![n; SEGMENT])).collect();
+    let token = Token::take(&budget(), 3 * SEGMENT as u64).unwrap();
+    let body = StoredBody::new(&pieces, token);
+    let (from, to) = (SEGMENT as u64 - 2, 2 * SEGMENT as u64 + 1);
+    let slice = body.slice(from, to).concat();
+    assert_eq!(slice.len() as u64, to - from);
+    assert_eq!((slice[0], slice[2], slice[slice.len() - 1]), (0, 1, 2));
+    assert!(body.slice(5, 5).is_empty());
+}
+
+#[test]
+fn many_small_pieces_are_brought_together() {
+    let pieces: Vec<Bytes> = (0..2000).map(|_| Bytes::from_static(&[9; 100])).collect();
+    let token = Token::take(&budget(), 200_000).unwrap();
+    let body = StoredBody::new(&pieces, token);
+    assert_eq!(body.len(), 200_000);
+    assert!(body.pieces().len() <= 4, "{} pieces", body.pieces().len());
+}

@@ -1,0 +1,99 @@
+//! A stored response with the fields of a later message about it: a 304 (RFC 9111 §4.3.4) or the answer to a HEAD
+//! (§4.3.5). What was not fit to be stored in the first place does not get into the store this way either.
+
+use http::header::{AGE, CONTENT_RANGE};
+use http::{HeaderMap, HeaderValue, Method};
+
+use crate::cache::stored::Head;
+use crate::config::RoutePolicy;
+use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
+use crate::semantics::freshness::{Freshness, Receipt};
+use crate::semantics::storability::{Credentials, Storability, StoreInput, assess, stored_fields};
+use crate::semantics::validation;
+
+/// Who asked, and what for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub method: &'a Method,
+    /// As honoured.
+    pub directives: RequestDirectives,
+    pub credentials: Credentials,
+    pub route: &'a RoutePolicy,
+}
+
+/// A stored response's fields and freshness after an update.
+#[derive(Debug)]
+pub struct Update {
+    /// For the one who asked: all of them, without Age.
+    pub fields: HeaderMap,
+    /// The Age that came with the update.
+    pub age: Option<HeaderValue>,
+    pub freshness: Freshness,
+    /// Whether the updated response may stand in the store, and with which fields.
+    pub storable: Result<HeaderMap, Storability>,
+}
+
+impl Update {
+    /// `head` with the fields of `update`, which was received as `receipt` tells.
+    pub fn of(head: &Head, update: &HeaderMap, receipt: Receipt, asked: Asked<'_>) -> Self {
+        let policy = &asked.route.cache;
+        let mut fields = validation::freshen(&head.headers, update);
+        fields.remove(CONTENT_RANGE);
+        if let Some(age) = update.get(AGE) {
+            fields.insert(AGE, age.clone());
+        }
+        let directives = ResponseDirectives::parse(&fields, &policy.targeted_fields);
+        let credentialed = asked.credentials.any();
+        let freshness = Freshness::reckon(
+            head.status,
+            &fields,
+            &directives,
+            receipt,
+            credentialed,
+            policy,
+        );
+        let age = fields.remove(AGE);
+        let verdict = assess(&StoreInput {
+            method: asked.method,
+            request: asked.directives,
+            credentials: asked.credentials,
+            preconditioned: false,
+            content_location_is_target: false,
+            status: head.status,
+            headers: &fields,
+            directives: &directives,
+            freshness: &freshness,
+            policy,
+        });
+        let storable = match verdict {
+            Storability::Store(keep) => Ok(stored_fields(&fields, &directives, keep)),
+            refused @ Storability::Refuse(_) => Err(refused),
+        };
+        Self {
+            fields,
+            age,
+            freshness,
+            storable,
+        }
+    }
+}
+
+/// The fields of `arrived` that `stored` has not, because they are only for the one who asked.
+pub fn withheld(arrived: &HeaderMap, stored: &HeaderMap) -> HeaderMap {
+    let own = |name: &http::HeaderName| {
+        !stored.contains_key(name)
+            && ![
+                AGE,
+                http::header::CONTENT_LENGTH,
+                CONTENT_RANGE,
+                http::header::ETAG,
+            ]
+            .contains(name)
+    };
+    let lines = arrived.iter().filter(|(name, _)| own(name));
+    let mut withheld = HeaderMap::new();
+    for (name, value) in lines {
+        withheld.append(name.clone(), value.clone());
+    }
+    withheld
+}
