@@ -573,7 +573,7 @@ impl Exchange {
 
     fn stream(
         &self,
-        head: &Head,
+        head: &Arc<Head>,
         reader: Reader,
         follower: Option<Following>,
         age: Option<DeltaSeconds>,
