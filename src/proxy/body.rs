@@ -34,8 +34,9 @@ enum Source {
     Empty,
     One(Bytes),
     Pieces(Pieces),
-    Fill(FillBody),
-    Upstream(Passed),
+    // Boxed: they are large, and what is made for each hit is moved a dozen times on its way out.
+    Fill(Box<FillBody>),
+    Upstream(Box<Passed>),
 }
 
 /// Pieces of stored content, in order.
@@ -162,7 +163,7 @@ impl Body {
             _follower: follower,
         };
         Self {
-            source: Source::Fill(body),
+            source: Source::Fill(Box::new(body)),
             trail: None,
         }
     }
@@ -171,7 +172,7 @@ impl Body {
     pub fn upstream(body: UpstreamBody, counters: Arc<Counters>) -> Self {
         let counters = Rc::new(PassCounters(counters));
         Self {
-            source: Source::Upstream(Passed { body, counters }),
+            source: Source::Upstream(Box::new(Passed { body, counters })),
             trail: None,
         }
     }

@@ -1,6 +1,8 @@
 //! From a selected response to the response for this client: preconditions, ranges, and the fields that say what
 //! happened.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPIRES,
@@ -12,6 +14,7 @@ use smallvec::SmallVec;
 use super::body::{Body, Following};
 use super::forward::add_via;
 use super::logged;
+use super::ready::{Form, Telling};
 use super::receive::{Class, Facts, Inquiry};
 use super::worker::Worker;
 use crate::cache::body::{Reader, StoredBody};
@@ -73,7 +76,7 @@ impl Delivery<'_> {
     /// Answers from a response whose content is still coming.
     pub fn stream(
         self,
-        head: &Head,
+        head: &Arc<Head>,
         reader: Reader,
         follower: Option<Following>,
     ) -> Response<Body> {
@@ -81,7 +84,7 @@ impl Delivery<'_> {
         self.select(head, Available::Coming(reader, length, follower))
     }
 
-    fn select(self, head: &Head, content: Available<'_>) -> Response<Body> {
+    fn select(self, head: &Arc<Head>, content: Available<'_>) -> Response<Body> {
         let inquiry = self.inquiry;
         if inquiry.facts.any(Facts::CONDITIONS) {
             let selected = Selected {
@@ -128,7 +131,12 @@ impl Delivery<'_> {
         )
     }
 
-    fn whole(self, head: &Head, content: Available<'_>, length: Option<u64>) -> Response<Body> {
+    fn whole(
+        self,
+        head: &Arc<Head>,
+        content: Available<'_>,
+        length: Option<u64>,
+    ) -> Response<Body> {
         let counters = &self.worker.counters;
         let is_head = self.inquiry.class == Class::Head;
         let body = match content {
@@ -139,8 +147,11 @@ impl Delivery<'_> {
                 Body::fill(reader, length, follower, counters.clone())
             }
         };
+        if !is_head {
+            return self.tell(head, Form::Whole, body);
+        }
         let mut fields = head.headers.clone();
-        if is_head && let Some(length) = length {
+        if let Some(length) = length {
             fields.insert(CONTENT_LENGTH, length.into());
         }
         self.finish(head, head.status, fields, body)
@@ -221,16 +232,52 @@ impl Delivery<'_> {
         )
     }
 
-    fn not_modified(self, head: &Head) -> Response<Body> {
+    fn not_modified(self, head: &Arc<Head>) -> Response<Body> {
         self.worker.counters.not_modified.inc();
-        let fields = preconditions::not_modified_fields(&head.headers);
-        self.finish(head, StatusCode::NOT_MODIFIED, fields, Body::empty())
+        self.tell(head, Form::NotModified, Body::empty())
     }
 
     /// Answers 412 with the validators that the representation has now.
     pub fn precondition_failed(self, head: &Head) -> Response<Body> {
         let fields = preconditions::not_modified_fields(&head.headers);
         self.finish(head, StatusCode::PRECONDITION_FAILED, fields, Body::empty())
+    }
+
+    /// The whole response or a 304, with the fields that went out last where they tell the same.
+    fn tell(self, head: &Arc<Head>, form: Form, body: Body) -> Response<Body> {
+        let (status, fields_of): (_, fn(&HeaderMap) -> HeaderMap) = match form {
+            Form::Whole => (head.status, HeaderMap::clone),
+            Form::NotModified => (StatusCode::NOT_MODIFIED, preconditions::not_modified_fields),
+        };
+        let Some((age, ttl)) = self.plainly() else {
+            return self.finish(head, status, fields_of(&head.headers), body);
+        };
+        let epoch = &self.inquiry.epoch;
+        let age = tellable_age(age, head);
+        let telling = Telling {
+            head,
+            form,
+            age,
+            ttl,
+        };
+        let fields = epoch.ready.fields(&telling, || {
+            let mut fields = fields_of(&head.headers);
+            fields.insert(AGE, age.as_secs().into());
+            sign_fields(&mut fields, self.inquiry, &self.status);
+            fields
+        });
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = fields;
+        self.worker.log(&mut response, self.inquiry, &self.status);
+        response
+    }
+
+    /// Age and ttl of a hit of which there is nothing else to tell.
+    fn plainly(&self) -> Option<(DeltaSeconds, i64)> {
+        let (age, ttl, route) = (self.age?, self.status.ttl?, &self.inquiry.route);
+        let plain = !route.debug && route.client_ttl.is_none();
+        (plain && self.status == CacheStatus::hit(ttl)).then_some((age, ttl))
     }
 
     fn finish(
@@ -276,18 +323,25 @@ fn tell_client_ttl(fields: &mut HeaderMap, ttl: DeltaSeconds, age: DeltaSeconds)
     }
 }
 
+fn sign_fields(fields: &mut HeaderMap, inquiry: &Inquiry, status: &CacheStatus) {
+    let identity = &inquiry.epoch.settings.identity;
+    add_via(fields, identity);
+    status.append_to(fields, &identity.name);
+}
+
 impl Worker {
     /// Adds what every response carries: Via, and Cache-Status last.
     pub fn sign(&self, response: &mut Response<Body>, inquiry: &Inquiry, mut status: CacheStatus) {
-        let identity = &inquiry.epoch.settings.identity;
         if inquiry.route.debug {
             status.key = Some(inquiry.target.as_str().into());
         }
-        let fields = response.headers_mut();
-        add_via(fields, identity);
-        status.append_to(fields, &identity.name);
+        sign_fields(response.headers_mut(), inquiry, &status);
+        self.log(response, inquiry, &status);
+    }
+
+    fn log(&self, response: &mut Response<Body>, inquiry: &Inquiry, status: &CacheStatus) {
         if self.access.is_on() {
-            logged::follow(self, response, inquiry, &status);
+            logged::follow(self, response, inquiry, status);
         }
     }
 }

@@ -21,6 +21,7 @@ mod logged;
 mod ops;
 mod pass;
 mod peer;
+mod ready;
 mod receive;
 mod rescue;
 mod settle;

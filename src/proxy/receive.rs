@@ -137,12 +137,13 @@ pub struct Target {
 impl Target {
     /// Reuses the memory of `scratch`.
     fn write(view: &TargetView<'_>, scratch: String) -> Self {
-        let mut octets = scratch.into_bytes();
-        octets.clear();
-        view.write_key(&mut octets);
-        let path = octets.len() - view.path_and_query.len();
-        // A target is made of strings, so it is one.
-        let text = String::from_utf8(octets).unwrap_or_default();
+        let mut text = scratch;
+        text.clear();
+        text.push_str(view.scheme.as_str());
+        text.push_str("://");
+        text.push_str(&view.authority);
+        let path = text.len();
+        text.push_str(&view.path_and_query);
         Self {
             text,
             scheme: Some(view.scheme),

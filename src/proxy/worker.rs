@@ -16,6 +16,7 @@ use super::deliver::Delivery;
 use super::exchange::Exchange;
 use super::gateway::{Gateway, Settings};
 use super::peer::Peer;
+use super::ready::ReadyFields;
 use super::receive::{Class, Facts, Inquiry};
 use super::rescue;
 use crate::cache::stored::{Content, Resource, StoredResponse, Unshared};
@@ -36,6 +37,7 @@ use crate::upstream::Upstreams;
 pub struct Epoch {
     pub settings: Arc<Settings>,
     pub upstreams: Upstreams,
+    pub ready: ReadyFields,
 }
 
 /// A worker: lives on one thread, within its runtime.
@@ -393,6 +395,7 @@ impl Epoch {
         Self {
             settings,
             upstreams,
+            ready: ReadyFields::default(),
         }
     }
 }

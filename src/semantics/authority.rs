@@ -243,6 +243,9 @@ fn path_and_query<'a>(method: &Method, uri: &'a Uri) -> Result<Cow<'a, str>, Bad
 /// An authority in lower case and without the scheme's default port (RFC 9110 §4.2.3). Empty is valid here: whether
 /// there has to be a host is for the caller.
 pub fn normal_authority(given: &str, scheme: Scheme) -> Result<Cow<'_, str>, BadTarget> {
+    if is_plainly_normal(given, scheme) {
+        return Ok(Cow::Borrowed(given));
+    }
     let (host, port) = split_port(given)?;
     if !is_host(host) || (host.is_empty() && !given.is_empty()) {
         return Err(BadTarget::InvalidHost);
@@ -271,6 +274,26 @@ pub fn normal_authority(given: &str, scheme: Scheme) -> Result<Cow<'_, str>, Bad
         Ok(Cow::Owned(kept.to_ascii_lowercase()))
     } else {
         Ok(Cow::Borrowed(kept))
+    }
+}
+
+/// Whether it is a name or an IPv4 address in lower case, with at most a port that is to be kept: what nearly every
+/// request has, seen in one pass. What is not plain may be normal all the same.
+fn is_plainly_normal(given: &str, scheme: Scheme) -> bool {
+    let octets = given.as_bytes();
+    let is_plain = |octet: &u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+    match octets.iter().position(|octet| !is_plain(octet)) {
+        None => !octets.is_empty(),
+        Some(host) if host > 0 && octets[host] == b':' => {
+            let port = &given[host + 1..];
+            let is_number = (b'1'..=b'9').contains(port.as_bytes().first().unwrap_or(&0))
+                && port.bytes().all(|octet| octet.is_ascii_digit());
+            is_number
+                && port
+                    .parse()
+                    .is_ok_and(|port: u16| port != scheme.default_port())
+        }
+        Some(_) => false,
     }
 }
 

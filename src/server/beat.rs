@@ -1,6 +1,6 @@
 //! What a worker and its connections tell one another.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use tokio::sync::Notify;
 
@@ -15,6 +15,8 @@ pub(super) struct Beat {
     pub waiting: Cell<usize>,
     /// Some connection has become dispensable while others wait.
     pub spare: Notify,
+    /// Where the pieces of a small message are brought together.
+    pub gathered: RefCell<Vec<u8>>,
 }
 
 impl Beat {

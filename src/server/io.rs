@@ -1,4 +1,4 @@
-//! The bytes of one connection: passed between hyper and the socket without a copy, while the connection's state
+//! The bytes of one connection: passed between hyper and the socket, while the connection's state
 //! learns of each step. Where a deadline has passed, reading or writing fails here, so that hyper ends in its own way.
 
 use std::io::{self, IoSlice};
@@ -31,6 +31,9 @@ pub(super) struct Io {
 
 /// The most that one look at a connection's first bytes takes: a usual request head, whole.
 const SNIFF: usize = 2048;
+
+/// Up to so many bytes a copy costs less than the system's look at each piece of a vectored write.
+const GATHERED: usize = 4096;
 
 impl Io {
     pub fn new(socket: Socket, state: Rc<State>) -> Self {
@@ -174,7 +177,13 @@ impl AsyncWrite for Io {
             this.intercept(bufs.first().map_or(&[], |buf| buf));
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        let written = this.socket.poll_write_vectored(cx, bufs);
+        let length: usize = bufs.iter().map(|buf| buf.len()).sum();
+        let written = if length <= GATHERED {
+            let gathered = this.state.gather(bufs);
+            this.socket.poll_write(cx, &gathered)
+        } else {
+            this.socket.poll_write_vectored(cx, bufs)
+        };
         this.note_write(written)
     }
 

@@ -36,25 +36,28 @@ class Loads:
         out = self.run(command, seconds + GRACE)
         per_second = float(re.search(r"([\d.]+) req/s", out).group(1))
         done = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed", out)
-        status = re.search(r"(\d+) 2xx, (\d+) 3xx", out)
-        requests = int(status.group(1)) + int(status.group(2))
+        status = re.search(r"(\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", out)
+        good, moved, refused, broken = map(int, status.groups())
         return {
-            "requests": requests,
+            "requests": good + moved,
             "per_second": per_second,
             "failed": int(done.group(3)),
-            "not_2xx_3xx": int(done.group(1)) - requests,
+            "not_2xx_3xx": refused + broken,
         }
 
+    def closed(self, port, request, seconds, connections=64):
+        return self.own("closed", port, request, connections, seconds, seconds=seconds)
+
     def rate(self, port, request, rate, seconds, connections=64):
-        return self.open_loop("rate", port, request, rate, connections, seconds, seconds=seconds)
+        return self.own("rate", port, request, rate, connections, seconds, seconds=seconds)
 
     def connect(self, port, request, rate, seconds):
-        return self.open_loop("connect", port, request, rate, seconds, seconds=seconds)
+        return self.own("connect", port, request, rate, seconds, seconds=seconds)
 
     def herd(self, port, request, clients):
-        return self.open_loop("herd", port, request, clients, seconds=30)
+        return self.own("herd", port, request, clients, seconds=30)
 
-    def open_loop(self, kind, port, request, *args, seconds):
+    def own(self, kind, port, request, *args, seconds):
         octets = self.directory / "request"
         octets.write_bytes(request)
         command = [self.tool, kind, f"127.0.0.1:{port}", str(octets), *map(str, args)]
@@ -79,7 +82,7 @@ class Loads:
         return done.stdout
 
 
-def request_of(path, headers=()):
-    """The octets of a GET."""
-    lines = [f"GET {path} HTTP/1.1", "Host: books.example", *headers, "", ""]
+def request_of(port, path, headers=()):
+    """The octets of a GET, with the Host that wrk sends: the same key."""
+    lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", *headers, "", ""]
     return "\r\n".join(lines).encode()

@@ -55,6 +55,11 @@ class Scenario:
         return self.path
 
 
+class NotModified(Scenario):
+    def load(self, lab, peer, tag, seconds):
+        return lab.loads.closed(peer.port, request_of(peer.port, self.path, self.headers), seconds)
+
+
 class Skewed(Scenario):
     def prepare(self, lab, peer, tag):
         connection = http.client.HTTPConnection("127.0.0.1", peer.port, timeout=10)
@@ -82,7 +87,7 @@ class Http2(Scenario):
 
 class Connections(Scenario):
     def load(self, lab, peer, tag, seconds):
-        request = request_of(self.path, ("Connection: close",))
+        request = request_of(peer.port, self.path, ("Connection: close",))
         return lab.loads.connect(peer.port, request, CONNECTIONS_PER_SECOND, seconds)
 
 
@@ -91,13 +96,13 @@ class Herd(Scenario):
         pass
 
     def load(self, lab, peer, tag, seconds):
-        return lab.loads.herd(peer.port, request_of(f"{self.path}{tag}"), HERD)
+        return lab.loads.herd(peer.port, request_of(peer.port, f"{self.path}{tag}"), HERD)
 
 
 SCENARIOS = [
     Scenario("hit", "1 KB hit", "/small/hit", paced=True),
     Scenario("browser", "1 KB hit, a browser's fields", "/small/hit", headers=BROWSER),
-    Scenario("304", "304 for If-None-Match", "/small/hit", headers=(ETAG,), status=304),
+    NotModified("304", "304 for If-None-Match", "/small/hit", headers=(ETAG,), status=304),
     Skewed("keys", "10,000 keys, skewed", "/small/key-", forwarded=(0.0, 0.02), paced=True),
     Scenario("large", "100 KB hit", "/large/hit", length=100 * 1024),
     Scenario("variant", "gzip variant hit", "/coded/hit", headers=("Accept-Encoding: gzip",), length=1047),
@@ -129,8 +134,7 @@ def measure(lab, scenario, peer, tag, seconds):
 def measure_paced(lab, scenario, peer, rate, seconds):
     """At a fixed rate in an open loop; the proxy is filled already."""
     path = scenario.path + "1" if isinstance(scenario, Skewed) else scenario.path
-    request = request_of(path, scenario.headers)
-    ask(peer.port, path, ("Host: books.example", *scenario.headers))
+    request = request_of(peer.port, path, scenario.headers)
     return account(lab, scenario, peer, lambda: lab.loads.rate(peer.port, request, rate, seconds))
 
 

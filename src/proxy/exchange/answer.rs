@@ -1,5 +1,7 @@
 //! The response to the client.
 
+use std::sync::Arc;
+
 use http::header::CONTENT_LENGTH;
 use http::{Response, StatusCode};
 
@@ -40,7 +42,7 @@ impl Exchange {
 
     pub(super) fn stream(
         &self,
-        head: &Head,
+        head: &Arc<Head>,
         reader: Reader,
         follower: Option<Following>,
         age: Option<DeltaSeconds>,

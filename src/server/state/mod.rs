@@ -1,7 +1,8 @@
 //! What a worker knows of one connection: its phase, what is in flight, and what the tick or the drain has decided
 //! for it. Its I/O, its exchanges and the registry share it, all on one thread.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
+use std::io::IoSlice;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -191,6 +192,16 @@ impl State {
             // HTTP/2 ends an exchange when its last content is in h2's buffer; some may still be on its way.
             self.since.set(self.now());
         }
+    }
+
+    /// The pieces in one.
+    pub fn gather(&self, pieces: &[IoSlice<'_>]) -> RefMut<'_, Vec<u8>> {
+        let mut gathered = self.beat.gathered.borrow_mut();
+        gathered.clear();
+        for piece in pieces {
+            gathered.extend_from_slice(piece);
+        }
+        gathered
     }
 
     pub fn waits_to_write(&self) {

@@ -1,7 +1,9 @@
-//! Load in an open loop: requests begin when their time has come, whether or not earlier ones were answered, and
+//! Load, above all in an open loop: requests begin when their time has come, whether or not earlier ones were answered, and
 //! latencies count from that time on; so a proxy that stalls cannot hide it (coordinated omission).
 //!
 //! `load rate ADDR REQUEST RATE CONNECTIONS SECONDS` sends over kept-alive connections,
+//! `load closed ADDR REQUEST CONNECTIONS SECONDS` sends the next request on a connection when the last is answered, as
+//! wrk does; wrk itself waits in vain for the content of a 304 that has a Content-Length,
 //! `load connect ADDR REQUEST RATE SECONDS` opens a connection for each request,
 //! `load herd ADDR REQUEST CLIENTS` sends one request on each of so many connections at once.
 //! REQUEST is a file with the octets of one request. Prints one line of JSON, times in microseconds.
@@ -28,6 +30,7 @@ fn main() -> Result<()> {
     let lasting = |secs| Duration::from_secs_f64(secs);
     match args[0].as_str() {
         "rate" => load.rate(number(3)?, number(4)? as usize, lasting(number(5)?))?,
+        "closed" => load.closed(number(3)? as usize, lasting(number(4)?))?,
         "connect" => load.connect(number(3)?, lasting(number(4)?))?,
         "herd" => load.herd(number(3)? as usize)?,
         other => return Err(format!("no such load: {other}").into()),
@@ -106,6 +109,25 @@ impl Load {
             load.send(chosen, due);
             Ok(true)
         })
+    }
+
+    fn closed(&mut self, connections: usize, lasting: Duration) -> Result<()> {
+        let all: Vec<usize> = (0..connections)
+            .map(|_| self.open(false))
+            .collect::<io::Result<_>>()?;
+        let start = Instant::now();
+        while start.elapsed() < lasting {
+            for at in &all {
+                if self.connections[*at].is_none() {
+                    self.reopen(*at)?;
+                }
+                if self.pending(*at) == 0 {
+                    self.send(*at, Instant::now());
+                }
+            }
+            self.turn(Some(Duration::from_millis(50)))?;
+        }
+        self.drain(Instant::now() + GRACE)
     }
 
     fn connect(&mut self, rate: f64, lasting: Duration) -> Result<()> {

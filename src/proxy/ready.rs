@@ -1,0 +1,114 @@
+//! Response fields as they last went out, ready to go out again. What they tell of a hit changes once a second, so that
+//! in between a hit has nothing to look for, format or put together: it takes a copy.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use http::HeaderMap;
+
+use crate::cache::stored::Head;
+use crate::semantics::time::DeltaSeconds;
+
+/// Fields kept at most; one in each slot.
+const SLOTS: usize = 512;
+
+/// Heads that weigh more are put together each time: what is kept here counts in nobody's budget.
+const MAX_WEIGHT: u64 = 4 * 1024;
+
+/// What of a stored response is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Whole,
+    NotModified,
+}
+
+/// What the fields of a plain hit depend on, as long as the settings are the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Telling<'a> {
+    pub head: &'a Arc<Head>,
+    pub form: Form,
+    /// As told, in Age.
+    pub age: DeltaSeconds,
+    /// As told, in Cache-Status.
+    pub ttl: i64,
+}
+
+/// The fields that one worker has sent under one version of the settings.
+pub struct ReadyFields {
+    slots: RefCell<Box<[Slot]>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Where the head lies that was asked for last and not found: only the second time in a row it is taken in, so that
+    /// those asked for now and then do not drive out those in demand.
+    missed: usize,
+    entry: Option<Entry>,
+}
+
+struct Entry {
+    /// Keeps the address from being given to another head, not the head from being dropped.
+    head: Weak<Head>,
+    form: Form,
+    age: DeltaSeconds,
+    ttl: i64,
+    fields: HeaderMap,
+}
+
+impl Default for ReadyFields {
+    fn default() -> Self {
+        let slots = (0..SLOTS).map(|_| Slot::default()).collect();
+        Self {
+            slots: RefCell::new(slots),
+        }
+    }
+}
+
+impl fmt::Debug for ReadyFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadyFields").finish_non_exhaustive()
+    }
+}
+
+impl ReadyFields {
+    /// The fields that `make` makes, or those it has made for the same `telling` before.
+    pub fn fields(&self, telling: &Telling<'_>, make: impl FnOnce() -> HeaderMap) -> HeaderMap {
+        let address = Arc::as_ptr(telling.head).addr();
+        let mut slots = self.slots.borrow_mut();
+        let slot = &mut slots[slot_of(address, telling.form)];
+        let known = match &slot.entry {
+            Some(entry) if entry.is_of(telling) => {
+                if entry.age == telling.age && entry.ttl == telling.ttl {
+                    return entry.fields.clone();
+                }
+                true
+            }
+            _ => slot.missed == address,
+        };
+        let fields = make();
+        slot.missed = address;
+        if known && telling.head.weight() <= MAX_WEIGHT {
+            slot.entry = Some(Entry {
+                head: Arc::downgrade(telling.head),
+                form: telling.form,
+                age: telling.age,
+                ttl: telling.ttl,
+                fields: fields.clone(),
+            });
+        }
+        fields
+    }
+}
+
+impl Entry {
+    fn is_of(&self, telling: &Telling<'_>) -> bool {
+        Weak::as_ptr(&self.head) == Arc::as_ptr(telling.head) && self.form == telling.form
+    }
+}
+
+/// Heads lie at least hundreds of bytes apart; their addresses are spread by a multiplication (Fibonacci hashing).
+fn slot_of(address: usize, form: Form) -> usize {
+    let spread = (address as u64 ^ form as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (spread >> (u64::BITS - SLOTS.ilog2())) as usize
+}
