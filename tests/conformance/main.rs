@@ -9,10 +9,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bench;
 mod conditions;
 mod family;
 mod freshness;
 mod invalidation;
+mod parsing;
 mod passing;
 mod ranges;
 mod requests;
