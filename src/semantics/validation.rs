@@ -136,7 +136,7 @@ pub fn conditional_fields<'a>(
         candidates.partition(|candidate| candidate.selected);
     let mut tags: SmallVec<[&EntityTag; 4]> = selected.iter().filter_map(Candidate::tag).collect();
     // Beside If-None-Match, a date is ignored: where the selected response has nothing else, it goes alone.
-    if !tags.is_empty() || selected.is_empty() {
+    if !tags.is_empty() || (selected.is_empty() && have_tags_of_their_own(&others)) {
         tags.extend(others.iter().filter_map(Candidate::tag));
     }
     let own = selected
@@ -160,6 +160,14 @@ pub fn conditional_fields<'a>(
 }
 
 type Candidates<'a> = SmallVec<[Candidate<'a>; 4]>;
+
+/// Whether the origin is seen to give variants tags of their own. Some give one to each version instead, whatever its
+/// language or coding: they would call the only variant that is known current for a request that is for another.
+fn have_tags_of_their_own(variants: &[Candidate<'_>]) -> bool {
+    let mut tags = variants.iter().filter_map(Candidate::tag);
+    let first = tags.next();
+    tags.any(|tag| Some(tag) != first)
+}
 
 /// A list of the tags, each once.
 fn tag_list(tags: &[&EntityTag]) -> Option<HeaderValue> {
