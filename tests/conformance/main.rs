@@ -19,6 +19,7 @@ mod passing;
 mod ranges;
 mod requests;
 mod stale;
+mod statuses;
 mod storing;
 mod validation;
 mod vary;
