@@ -12,6 +12,7 @@ mod common;
 mod bench;
 mod conditions;
 mod family;
+mod fields;
 mod freshness;
 mod invalidation;
 mod parsing;
