@@ -23,6 +23,7 @@ mod stale;
 mod statuses;
 mod storing;
 mod validation;
+mod variants;
 mod vary;
 
 use std::time::Duration;
