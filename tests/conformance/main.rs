@@ -16,6 +16,7 @@ mod fields;
 mod freshness;
 mod invalidation;
 mod parsing;
+mod parts;
 mod passing;
 mod ranges;
 mod requests;
