@@ -26,6 +26,7 @@ mod storing;
 mod validation;
 mod variants;
 mod vary;
+mod wire;
 
 use std::time::Duration;
 
