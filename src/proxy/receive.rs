@@ -12,6 +12,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::forward::{CDN_LOOP, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+use super::interim::Hints;
 use super::peer::Peer;
 use super::worker::Epoch;
 use crate::cache::key::KeyRef;
@@ -124,6 +125,8 @@ pub struct Inquiry {
     pub began: Now,
     /// The latest reading of the clock.
     pub now: Now,
+    /// Where interim responses to it go: not for those that the store answers, nor on HTTP/1.0 and HTTP/2.
+    pub hints: Option<Hints>,
 }
 
 /// A target URI in one piece.
@@ -239,6 +242,7 @@ impl Inquiry {
             digest: None,
             began: now,
             now,
+            hints: None,
         })
     }
 
@@ -277,6 +281,7 @@ impl Inquiry {
             digest: None,
             began: self.began,
             now: self.now,
+            hints: None,
         }
     }
 

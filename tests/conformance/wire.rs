@@ -1,8 +1,11 @@
 //! Messages octet by octet, on both sides: what is refused, what is repaired, and what must never be taken for two
 //! (RFC 9112, RFC 9110 §5, §7).
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use super::bench::{Rows, brief};
-use super::common::{Answer, End, Gateway, Origin, get, reply};
+use super::common::{Answer, End, Gate, Gateway, Origin, PATIENCE, get, reply};
 
 fn plain_origin() -> Origin {
     Origin::start(|request, conn| {
@@ -436,20 +439,114 @@ fn a_head_s_answer_ends_with_its_head() {
 }
 
 #[test]
-fn interim_responses_of_all_kinds_come_before_the_final_one() {
-    // RFC 9110 §15.2
+fn interim_responses_are_passed_on() {
+    // RFC 9110 §15.2, §7.6.1: in order, before the final one, which they are no part of; a 100 is the server's own
     let (answer, next) = before_octets(
-        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 199 Odd\r\nX-A: 1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfinal",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\nConnection: X-H\r\nX-H: 1\r\n\r\nHTTP/1.1 199 Odd\r\nX-A: 1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfinal",
     );
     assert_eq!((answer.status, &*answer.text()), (200, "final"));
     assert_eq!((answer.field("x-a"), answer.field("link")), (None, None));
-    assert!(
-        answer
-            .interim
-            .iter()
-            .all(|(status, _)| (100..200).contains(status))
-    );
-    assert_eq!(next.text(), "plain");
+    let statuses: Vec<_> = answer.interim.iter().map(|(status, _)| *status).collect();
+    assert_eq!(statuses, [102, 103, 199]);
+    let hints = &answer.interim[1].1;
+    assert_eq!(hints.all("link").collect::<Vec<_>>(), ["</a>", "</b>"]);
+    assert!(!hints.has("x-h") && !hints.has("connection"));
+    assert!(next.interim.is_empty() && next.text() == "plain");
+}
+
+#[test]
+fn an_interim_response_does_not_wait_for_the_final_one() {
+    // RFC 9110 §15.2.3: that is what it is for. By all ways upstream: to be stored, not to be stored, a write.
+    for method in ["GET", "HEAD", "POST", "OPTIONS"] {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let origin = Origin::start(move |request, conn| {
+            conn.write("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+            held.pass();
+            conn.reply(
+                request,
+                &reply(200).field("Cache-Control", "max-age=60").body("1984"),
+            );
+        });
+        let gateway = Gateway::before(&origin).start();
+        let mut stream = TcpStream::connect(gateway.addr()).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        write!(
+            stream,
+            "{method} /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+        .expect("a connection");
+        let mut hints = [0; 40];
+        stream.read_exact(&mut hints).expect("the hints");
+        let expected = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+        assert_eq!(String::from_utf8_lossy(&hints), expected, "{method}");
+        gate.open();
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).expect("the response");
+        assert!(rest.starts_with("HTTP/1.1 200 OK\r\n"), "{method}: {rest}");
+    }
+}
+
+#[test]
+fn interim_responses_are_for_the_one_whose_request_they_answer() {
+    // neither stored, nor sent to those who wait for the same
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |request, conn| {
+        conn.write("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+        held.pass();
+        conn.reply(
+            request,
+            &reply(200).field("Cache-Control", "max-age=60").body("1984"),
+        );
+    });
+    let gateway = Gateway::before(&origin).start();
+    std::thread::scope(|scope| {
+        let clients = [(); 2].map(|()| scope.spawn(|| gateway.get("/a").expect(200)));
+        gateway.await_sum(1, |counted| counted.followers.value());
+        gate.open();
+        let answers = clients.map(|client| client.join().expect("a client"));
+        let hinted = answers.iter().filter(|answer| !answer.interim.is_empty());
+        assert_eq!(hinted.count(), 1);
+    });
+    let hit = gateway.get("/a").expect(200);
+    assert!(hit.is_hit() && hit.interim.is_empty());
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn an_interim_response_comes_after_all_of_the_response_before_it() {
+    // RFC 9112 §9.3.2: though that is large and its client slow to take it
+    let large = "x".repeat(8 << 20);
+    let body = large.clone();
+    let origin = Origin::start(move |request, conn| match &*request.target {
+        "/large" => conn.reply(request, &reply(200).body(&body)),
+        _ => {
+            conn.write("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+            conn.reply(request, &reply(200).body("last"));
+        }
+    });
+    let gateway = Gateway::before(&origin).start();
+    let mut client = gateway.client();
+    client.write("GET /large HTTP/1.1\r\nHost: a\r\n\r\nGET /hinted HTTP/1.1\r\nHost: a\r\n\r\n");
+    origin.await_requests(1);
+    let first = client.answer("GET").finish().expect(200);
+    assert!(first.body == large.as_bytes() && first.interim.is_empty());
+    let second = client.answer("GET").finish().expect(200);
+    assert_eq!((&*second.text(), second.interim.len()), ("last", 1));
+}
+
+#[test]
+fn countless_interim_responses_neither_fill_memory_nor_hold_up_the_final_one() {
+    let origin = Origin::start(|request, conn| {
+        let many = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(1000);
+        for _ in 0..10 {
+            conn.write(&many);
+        }
+        conn.reply(request, &reply(200).body("1984"));
+    });
+    let gateway = Gateway::before(&origin).start();
+    assert_eq!(gateway.get("/a").expect(200).text(), "1984");
 }
 
 #[test]

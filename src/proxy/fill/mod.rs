@@ -217,6 +217,7 @@ impl FillTask {
         *request.method_mut() = self.request.method().clone();
         *request.uri_mut() = self.request.uri().clone();
         *request.headers_mut() = self.request.headers().clone();
+        *request.extensions_mut() = self.request.extensions().clone();
         let ranged = self.ask_for_part(request.headers_mut());
         self.validates = !self.candidates.is_empty()
             && validation::conditional_fields(request.headers_mut(), self.candidates());
