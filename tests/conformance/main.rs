@@ -15,6 +15,7 @@ mod family;
 mod fields;
 mod freshness;
 mod invalidation;
+mod methods;
 mod parsing;
 mod parts;
 mod passing;
