@@ -21,6 +21,7 @@ mod parts;
 mod passing;
 mod ranges;
 mod requests;
+mod reuse;
 mod stale;
 mod statuses;
 mod storing;
