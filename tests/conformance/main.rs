@@ -15,6 +15,7 @@ mod family;
 mod fields;
 mod freshness;
 mod invalidation;
+mod kin;
 mod methods;
 mod parsing;
 mod parts;
