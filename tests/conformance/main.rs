@@ -26,6 +26,7 @@ mod reuse;
 mod stale;
 mod statuses;
 mod storing;
+mod tags;
 mod validation;
 mod variants;
 mod vary;
