@@ -22,6 +22,7 @@ mod methods;
 mod parsing;
 mod parts;
 mod passing;
+mod personal;
 mod ranges;
 mod requests;
 mod reuse;
