@@ -25,6 +25,7 @@ pub struct Setup {
     upstream: String,
     cache: String,
     more: String,
+    workers: usize,
     manual: bool,
 }
 
@@ -42,6 +43,12 @@ impl Setup {
     /// Lines for `[server]`.
     pub fn server(mut self, lines: &str) -> Self {
         self.server += &format!("{lines}\n");
+        self
+    }
+
+    /// How many workers, 2 if this is not called.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
         self
     }
 
@@ -83,8 +90,9 @@ impl Setup {
             .map(|url| format!("{url:?}"))
             .collect();
         let toml = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n{}\n[upstream]\nservers = [{}]\n{}\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = {}\n{}\n[upstream]\nservers = [{}]\n{}\n\
              [cache]\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n{}",
+            self.workers,
             self.server,
             servers.join(", "),
             self.upstream,
@@ -116,6 +124,7 @@ impl Gateway {
             upstream: String::new(),
             cache: String::new(),
             more: String::new(),
+            workers: 2,
             manual: false,
         }
     }
