@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Conn, End, Gateway, Origin, get, reply};
+use common::{Conn, End, Gate, Gateway, Origin, get, reply};
 
 type Fault = fn(&mut Conn);
 
@@ -81,4 +81,31 @@ fn a_kept_connection_that_has_died_is_replaced_without_the_client_noticing() {
         assert_eq!(client.send(&get("/books/123")).expect(200).text(), "1984");
     }
     assert_eq!(origin.count(), 5);
+}
+
+#[test]
+fn what_is_too_much_for_the_api_is_turned_away_at_once() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |request, conn| {
+        if request.target == "/slow" {
+            held.pass();
+        }
+        conn.reply(
+            request,
+            &reply(200).field("Cache-Control", "max-age=60").body("1984"),
+        );
+    });
+    let gateway = Gateway::before(&origin).server("max_requests = 1").start();
+    gateway.get("/hit").expect(200);
+    let mut slow = gateway.client();
+    slow.start(&get("/slow"));
+    gate.await_arrivals(1);
+    let turned_away = gateway.get("/other");
+    assert_eq!(turned_away.status, 503, "{}", turned_away.text());
+    assert!(turned_away.field("retry-after").is_some());
+    assert!(gateway.get("/hit").is_hit(), "hits do not count");
+    gate.open();
+    assert_eq!(slow.answer("GET").finish().status, 200);
+    gateway.get("/other").expect(200);
 }

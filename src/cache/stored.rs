@@ -103,15 +103,16 @@ impl Head {
         }
         let directives = ResponseDirectives::parse(&headers, &policy.targeted_fields);
         let (status, receipt) = (self.status, self.receipt);
+        let credentialed = self.credentialed;
+        let freshness =
+            Freshness::reckon(status, &headers, &directives, receipt, credentialed, policy);
         Self {
-            freshness: Freshness::reckon(
-                status,
-                &headers,
-                &directives,
-                receipt,
-                self.credentialed,
-                policy,
-            ),
+            // What was not believed when it came is not believed now.
+            freshness: if self.freshness.immutable {
+                freshness
+            } else {
+                freshness.mutable()
+            },
             epoch,
             ..self.copy()
         }

@@ -33,6 +33,8 @@ pub struct Server {
     pub write_timeout: Duration,
     /// Client connections open at once, over all workers.
     pub max_connections: usize,
+    /// Requests that wait for the API at once, over all workers; 0 means no limit.
+    pub max_requests: usize,
     /// Bytes of a request's line and fields together.
     pub max_head: usize,
     /// Field lines in a request.
@@ -77,6 +79,7 @@ impl Server {
             &mut server.max_connections,
             count(1..=10_000_000),
         );
+        section.set("max_requests", &mut server.max_requests, count(0..=1 << 24));
         // hyper's HTTP/1 buffer cannot be smaller than 8 KiB.
         section.set("max_head", &mut server.max_head, size(8 << 10..=1 << 20));
         section.set("max_fields", &mut server.max_fields, count(8..=4096));
@@ -100,6 +103,7 @@ impl Default for Server {
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             max_connections: 16_384,
+            max_requests: 8192,
             max_head: 32 << 10,
             max_fields: 100,
             max_uri: 8 << 10,

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Version};
@@ -27,6 +27,8 @@ pub struct Gateway {
     pub(super) store: Store,
     pub(super) metrics: Metrics,
     pub(super) access: AccessLog,
+    /// Requests that wait for the API now.
+    waiting: AtomicUsize,
     /// Tells this process from others of the same name, for the detection of loops.
     process: u64,
 }
@@ -77,6 +79,7 @@ impl Gateway {
             store,
             metrics: Metrics::new(workers),
             access,
+            waiting: AtomicUsize::new(0),
             process,
         }))
     }
@@ -107,6 +110,13 @@ impl Gateway {
         self.access.reopen();
     }
 
+    /// Lets one more request wait for the API; `None` when as many do as may.
+    pub(super) fn admit(self: &Arc<Self>, limit: usize) -> Option<Admission> {
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let admission = Admission(self.clone());
+        (limit == 0 || before < limit).then_some(admission)
+    }
+
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
@@ -117,6 +127,16 @@ impl Gateway {
 
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+}
+
+/// A request's place among those that wait for the API.
+#[derive(Debug)]
+pub(super) struct Admission(Arc<Gateway>);
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -268,7 +268,8 @@ fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
                     if let Some(age) = update.age {
                         headers.insert(AGE, age);
                     }
-                    head.freshened(headers, update.freshness, receipt, inquiry.now)
+                    let freshness = arrived.believed(update.freshness);
+                    head.freshened(headers, freshness, receipt, inquiry.now)
                 }
                 Err(Storability::Refuse(why)) if why.is_in_response() => head.expired(),
                 // This client's answer says nothing to others.

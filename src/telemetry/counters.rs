@@ -81,6 +81,8 @@ pub struct Counters {
     pub stored: Counter,
     /// Resources removed by unsafe methods.
     pub invalidations: Counter,
+    /// Requests that did not go upstream because too many were waiting for it.
+    pub shed: Counter,
     /// Access log lines lost because their writer was behind.
     pub access_log_lost: Counter,
     /// Client connections open now.

@@ -13,6 +13,7 @@ mod conditions;
 mod family;
 mod freshness;
 mod invalidation;
+mod passing;
 mod ranges;
 mod requests;
 mod stale;

@@ -50,6 +50,7 @@ impl FillTask {
         }
         let directives = ResponseDirectives::parse(headers, &self.route.cache.targeted_fields);
         let freshness = self.reckon(*status, headers, &directives, arrived.receipt());
+        let freshness = arrived.believed(freshness);
         let keep = match assess(&self.store_input(*status, headers, &directives, &freshness)) {
             Storability::Store(keep) => keep,
             Storability::Refuse(why) => return Err(NotShared::Cause(Unshared::Rule(why))),

@@ -399,6 +399,14 @@ impl FillTask {
 struct Unusable;
 
 impl Arrived {
+    /// What may be believed of `freshness`: `immutable` only where the way to the origin is authenticated (RFC 8246 §3).
+    pub fn believed(&self, freshness: Freshness) -> Freshness {
+        match self.body.server().scheme() {
+            "https" => freshness,
+            _ => freshness.mutable(),
+        }
+    }
+
     pub fn receipt(&self) -> Receipt {
         Receipt {
             request_time: self.requested.wall,

@@ -111,7 +111,9 @@ impl FillTask {
             credentials: self.credentials,
             route: &self.route,
         };
-        Update::of(&old.head, &arrived.headers, arrived.receipt(), asked)
+        let mut update = Update::of(&old.head, &arrived.headers, arrived.receipt(), asked);
+        update.freshness = arrived.believed(update.freshness);
+        update
     }
 
     /// Whether the request selects the stored response.

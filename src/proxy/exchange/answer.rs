@@ -1,0 +1,109 @@
+//! The response to the client.
+
+use http::header::CONTENT_LENGTH;
+use http::{Response, StatusCode};
+
+use super::{Exchange, MAX_ROUNDS, Step};
+use crate::cache::body::Reader;
+use crate::cache::stored::{Head, StoredResponse};
+use crate::error::{Error, ErrorKind};
+use crate::proxy::body::{Body, Following};
+use crate::proxy::deliver::Delivery;
+use crate::proxy::fill::Arrived;
+use crate::proxy::receive::Class;
+use crate::proxy::rescue;
+use crate::proxy::worker::holds_what_is_asked;
+use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
+use crate::semantics::time::DeltaSeconds;
+
+impl Exchange {
+    pub(super) fn deliver(
+        &self,
+        stored: &StoredResponse,
+        age: Option<DeltaSeconds>,
+        status: CacheStatus,
+    ) -> Step {
+        if !holds_what_is_asked(stored, &self.inquiry) {
+            // A part came, and another is still missing; or it is not the part that was asked for.
+            return match status.forward {
+                Some(reason) if self.rounds >= MAX_ROUNDS => Step::Pass(reason, status.detail),
+                _ => Step::LookUp,
+            };
+        }
+        Step::Done(Box::new(self.worker.deliver(
+            &self.inquiry,
+            stored,
+            age,
+            status,
+        )))
+    }
+
+    pub(super) fn stream(
+        &self,
+        head: &Head,
+        reader: Reader,
+        follower: Option<Following>,
+        age: Option<DeltaSeconds>,
+        status: CacheStatus,
+    ) -> Step {
+        let delivery = Delivery {
+            worker: &self.worker,
+            inquiry: &self.inquiry,
+            age,
+            status,
+        };
+        Step::Done(Box::new(delivery.stream(head, reader, follower)))
+    }
+
+    /// Hands a response on that is for this client alone.
+    pub(super) fn forwarded(
+        &self,
+        arrived: Arrived,
+        reason: ForwardReason,
+        detail: Option<Detail>,
+    ) -> Step {
+        let status = CacheStatus {
+            forward_status: Some(arrived.status),
+            collapsed: self.collapsed,
+            detail,
+            ..CacheStatus::forwarded(reason)
+        };
+        let body = Body::upstream(arrived.body, self.worker.counters.clone());
+        let mut response = Response::new(body);
+        let mut headers = arrived.headers;
+        // The body's own size is its length, except where there is a length without a body.
+        if self.inquiry.class != Class::Head && arrived.status != StatusCode::NOT_MODIFIED {
+            headers.remove(CONTENT_LENGTH);
+        }
+        *response.status_mut() = arrived.status;
+        *response.headers_mut() = headers;
+        self.worker.sign(&mut response, &self.inquiry, status);
+        Step::Done(Box::new(response))
+    }
+
+    /// The request ends with an error of the gateway's.
+    pub(super) fn fail(&self, error: &Error, reason: Option<ForwardReason>) -> Step {
+        let identity = &self.inquiry.epoch.settings.identity;
+        let mut response = rescue::respond(
+            error,
+            self.inquiry.method(),
+            identity,
+            &self.worker.counters,
+        );
+        self.worker.date(&mut response, self.inquiry.now);
+        let status = match reason {
+            Some(reason) => CacheStatus {
+                collapsed: self.collapsed,
+                ..CacheStatus::forwarded(reason)
+            },
+            None => CacheStatus {
+                detail: (error.kind() == ErrorKind::OnlyIfCached)
+                    .then_some(Detail::Other("only-if-cached")),
+                ..CacheStatus::default()
+            },
+        };
+        self.worker.sign(&mut response, &self.inquiry, status);
+        tracing::debug!(target: "bookend::exchange", %error, request = self.inquiry.target.as_str(), "failed");
+        Step::Done(Box::new(response))
+    }
+}

@@ -1,0 +1,84 @@
+//! Those who wait for a fill that another leads.
+
+use super::{Exchange, Step};
+use crate::cache::collapse::{Follower, News};
+use crate::cache::stored::Head;
+use crate::proxy::body::Following;
+use crate::proxy::receive::Inquiry;
+use crate::proxy::worker::Question;
+use crate::semantics::cache_status::CacheStatus;
+use crate::semantics::reuse::{Failure, Reuse, Selection, decide};
+
+impl Exchange {
+    pub(super) async fn follow(&mut self, follower: Follower, question: Question) -> Step {
+        let counters = self.worker.counters.clone();
+        let following = Following::new(follower, counters.clone());
+        let patience = self.inquiry.epoch.settings.config.cache.follower_timeout;
+        let news = tokio::time::timeout(patience, following.follower.news()).await;
+        self.inquiry.now = self.worker.gateway.clock.now();
+        self.collapsed = Some(true);
+        // Who has waited long enough looks again: the fill is overdue for all by then, and one of them leads another.
+        let Ok(news) = news else {
+            return self.go_on(true);
+        };
+        match news {
+            News::Streaming(head, reader) if self.may_reuse(&head) => {
+                counters.collapsed.inc();
+                let status = CacheStatus {
+                    collapsed: Some(true),
+                    ..CacheStatus::forwarded(question.reason)
+                };
+                let age = head.freshness.age(head.resident(self.inquiry.now));
+                self.stream(&head, reader, Some(following), Some(age), status)
+            }
+            News::Stored(stored) if self.may_reuse(&stored.head) => {
+                counters.collapsed.inc();
+                let status = CacheStatus {
+                    collapsed: Some(true),
+                    ..CacheStatus::forwarded(question.reason)
+                };
+                let age = stored
+                    .head
+                    .freshness
+                    .age(stored.head.resident(self.inquiry.now));
+                self.deliver(&stored, Some(age), status)
+            }
+            News::Streaming(head, _) => self.go_on(!selects(&head, &self.inquiry)),
+            News::Stored(stored) => self.go_on(!selects(&stored.head, &self.inquiry)),
+            News::Abandoned => self.go_on(true),
+            News::Unshared => self.go_on(false),
+            News::ServerError(status) => match self.stand_in(Failure::Status(status), &question) {
+                Some(step) => step,
+                None => self.go_on(false),
+            },
+            News::Failed(error) => self.failed(&error, &question),
+        }
+    }
+
+    /// The fill was of no use: look again, and wait for another only if that may help.
+    fn go_on(&mut self, may_wait: bool) -> Step {
+        self.collapsed = Some(false);
+        self.alone |= !may_wait;
+        Step::LookUp
+    }
+
+    /// Whether the response of another's fill answers this request without validation.
+    fn may_reuse(&self, head: &Head) -> bool {
+        let selection = Selection::Found {
+            freshness: &head.freshness,
+            resident: head.resident(self.inquiry.now),
+        };
+        selects(head, &self.inquiry)
+            && matches!(
+                decide(selection, &self.inquiry.directives),
+                Reuse::Fresh { .. } | Reuse::Stale { .. } | Reuse::StaleWhileRevalidate { .. }
+            )
+    }
+}
+
+fn selects(head: &Head, inquiry: &Inquiry) -> bool {
+    head.digest == inquiry.digest
+        && head
+            .variant
+            .matches(inquiry.headers(), &inquiry.route.cache.vary)
+}

@@ -1,0 +1,198 @@
+//! The one who leads a fill: what it learns, and what stands in when the upstream fails.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use tokio::sync::oneshot;
+
+use super::{Exchange, Step};
+use crate::cache::collapse::Fill;
+use crate::cache::stored::{Head, Settled, Unshared};
+use crate::error::{Error, ErrorKind, Side};
+use crate::proxy::fill::{Arrived, LeaderNews, NotShared};
+use crate::proxy::gateway::Admission;
+use crate::proxy::receive::{Class, Facts, Inquiry};
+use crate::proxy::worker::{Question, Want, detail_of};
+use crate::semantics::cache_status::{CacheStatus, Detail};
+use crate::semantics::reuse::{Failure, Reuse, on_error};
+use crate::semantics::time::DeltaSeconds;
+
+impl Exchange {
+    /// A place among the requests that wait for the API.
+    pub(super) fn admit(&self) -> Result<Admission, Error> {
+        let limit = self.inquiry.epoch.settings.config.server.max_requests;
+        self.worker.gateway.admit(limit).ok_or_else(|| {
+            self.worker.counters.shed.inc();
+            Error::new(ErrorKind::Overloaded, Side::Internal)
+        })
+    }
+
+    pub(super) async fn lead(&mut self, fill: Arc<Fill>, question: Question) -> Step {
+        let _admission = match self.admit() {
+            Ok(admission) => admission,
+            Err(error) => {
+                let shared = Settled::Failed(error.share());
+                self.worker.gateway.store.settle(&fill, shared);
+                return self.failed(&error, &question);
+            }
+        };
+        let (sender, receiver) = oneshot::channel();
+        match self.fill_task(&fill, &question) {
+            Ok(mut task) => {
+                task.leader = Some(sender);
+                self.worker.spawn(task.run());
+            }
+            Err(error) => {
+                self.worker.gateway.store.abandon(&fill);
+                return self.fail(&error, Some(question.reason));
+            }
+        }
+        self.learn(receiver, &question).await
+    }
+
+    pub(super) async fn learn(
+        &mut self,
+        receiver: oneshot::Receiver<LeaderNews>,
+        question: &Question,
+    ) -> Step {
+        let news = receiver
+            .await
+            .unwrap_or_else(|_| LeaderNews::Failed(Error::internal()));
+        self.inquiry.now = self.worker.gateway.clock.now();
+        self.led(news, question)
+    }
+
+    pub(super) fn led(&mut self, news: LeaderNews, question: &Question) -> Step {
+        let worker = self.worker.clone();
+        let mut status = CacheStatus::forwarded(question.reason);
+        match news {
+            LeaderNews::Streaming { head, reader, own } => {
+                worker.counters.misses.inc();
+                status.forward_status = Some(head.status);
+                status.stored = true;
+                let age = came_aged(&head, &self.inquiry);
+                self.stream(&head, reader, None, age, status)
+                    .with_fields(own)
+            }
+            LeaderNews::Fetched {
+                stored,
+                committed,
+                own,
+            } => {
+                worker.counters.misses.inc();
+                status.forward_status = Some(stored.head.status);
+                status.stored = committed;
+                let age = came_aged(&stored.head, &self.inquiry);
+                self.deliver(&stored, age, status).with_fields(own)
+            }
+            LeaderNews::Validated {
+                stored,
+                committed,
+                own,
+            } => {
+                worker.counters.validated.inc();
+                status.forward_status = Some(StatusCode::NOT_MODIFIED);
+                status.stored = committed;
+                let age = came_aged(&stored.head, &self.inquiry);
+                self.deliver(&stored, age, status).with_fields(own)
+            }
+            LeaderNews::Unshared { arrived, why } => self.unshared(*arrived, why, question),
+            LeaderNews::Failed(error) => self.failed(&error, question),
+        }
+    }
+
+    pub(super) fn unshared(
+        &mut self,
+        arrived: Arrived,
+        why: NotShared,
+        question: &Question,
+    ) -> Step {
+        // The client wanted a part of something large: let the origin cut it out.
+        if why == NotShared::Cause(Unshared::TooLarge) && self.inquiry.facts.any(Facts::SELECTIVE) {
+            return self.ask_for_part(arrived, question);
+        }
+        if why == NotShared::ServerError {
+            let failure = Failure::Status(arrived.status);
+            if let Some(step) = self.stand_in(failure, question) {
+                return step;
+            }
+        }
+        self.worker.counters.misses.inc();
+        let detail = match why {
+            NotShared::Cause(cause) => Some(detail_of(cause)),
+            NotShared::ServerError => None,
+        };
+        self.forwarded(arrived, question.reason, detail)
+    }
+
+    /// The client wanted only a part of something too large to be stored: the origin is to cut it out, now that its
+    /// size is known, unless that is what it did.
+    pub(super) fn ask_for_part(&mut self, arrived: Arrived, question: &Question) -> Step {
+        let range = self.inquiry.class == Class::Get && self.inquiry.facts.any(Facts::RANGE);
+        if question.want != Want::Whole {
+            return self.forwarded(arrived, question.reason, question.expected);
+        }
+        if !range {
+            return Step::Pass(question.reason, Some(detail_of(Unshared::TooLarge)));
+        }
+        drop(arrived);
+        Step::LookUp
+    }
+
+    pub(super) fn failed(&mut self, error: &Error, question: &Question) -> Step {
+        match self.stand_in(Failure::Disconnected, question) {
+            Some(step) => step,
+            None if must_not_be_stale(question) && error.side() == Side::Upstream => {
+                // RFC 9111 §5.2.2.2: 504, whatever kept the origin from answering.
+                let lost = error.share().answered(StatusCode::GATEWAY_TIMEOUT);
+                self.fail(&lost, Some(question.reason))
+            }
+            None => self.fail(error, Some(question.reason)),
+        }
+    }
+
+    /// A stale response instead of an error, where that is allowed (RFC 5861 §4, RFC 9111 §4.2.4).
+    pub(super) fn stand_in(&mut self, failure: Failure, question: &Question) -> Option<Step> {
+        let stored = question.selected.as_ref()?;
+        let resident = stored.head.resident(self.inquiry.now);
+        let policy = &self.inquiry.route.cache;
+        let reuse = on_error(
+            failure,
+            &stored.head.freshness,
+            resident,
+            &self.inquiry.directives,
+            policy,
+        )?;
+        let (age, ttl, detail) = match reuse {
+            Reuse::Stale { age, ttl, why } => (age, ttl, Some(Detail::Stale(why))),
+            // Only the request had wanted it younger.
+            Reuse::Fresh { age, ttl } => (age, ttl, None),
+            _ => return None,
+        };
+        self.worker.counters.stale_hits.inc();
+        let status = CacheStatus {
+            ttl: Some(ttl),
+            detail,
+            collapsed: self.collapsed,
+            forward_status: match failure {
+                Failure::Status(status) => Some(status),
+                Failure::Disconnected => None,
+            },
+            ..CacheStatus::forwarded(question.reason)
+        };
+        Some(self.deliver(stored, Some(age), status))
+    }
+}
+
+/// Whether a stored response was to be validated that may not be served stale.
+fn must_not_be_stale(question: &Question) -> bool {
+    let selected = question.selected.as_ref();
+    selected.is_some_and(|stored| stored.head.freshness.must_validate.is_some())
+}
+
+/// The age of a response that came for this very request: only when it had been stored before (RFC 9111 §5.1).
+fn came_aged(head: &Head, inquiry: &Inquiry) -> Option<DeltaSeconds> {
+    head.age
+        .is_some()
+        .then(|| head.freshness.age(head.resident(inquiry.now)))
+}

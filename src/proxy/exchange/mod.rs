@@ -1,0 +1,178 @@
+//! The client's side of a request that the store cannot answer at once: a machine with one function a step.
+
+mod answer;
+mod ask;
+mod follow;
+mod lead;
+mod pass;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+
+use crate::cache::collapse::{Fill, Follower};
+use crate::error::{Error, ErrorKind};
+use crate::proxy::body::Body;
+use crate::proxy::receive::{Class, Inquiry};
+use crate::proxy::worker::{Question, Verdict, Worker};
+use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
+use crate::semantics::query::describe;
+
+/// How often a request looks again before it goes upstream alone: others keep changing what it wants.
+const MAX_ROUNDS: u8 = 4;
+
+/// Bytes of a QUERY's content that are read for its key; a longer one is not cached.
+const MAX_QUERY: usize = 64 * 1024;
+
+/// A request on its way.
+pub struct Exchange {
+    worker: Rc<Worker>,
+    inquiry: Inquiry,
+    first: Step,
+    /// A QUERY's content, read for its key.
+    query: Option<Bytes>,
+    /// Look-ups so far.
+    rounds: u8,
+    /// It waited for a fill whose response was not for sharing, and must not wait again.
+    alone: bool,
+    /// Whether it waited for another's fill.
+    collapsed: Option<bool>,
+}
+
+enum Step {
+    /// Read a QUERY's content.
+    Read,
+    LookUp,
+    Conclude(Verdict),
+    Ask(Question),
+    Lead(Arc<Fill>, Question),
+    Follow(Follower, Question),
+    Pass(ForwardReason, Option<Detail>),
+    Done(Box<Response<Body>>),
+}
+
+impl Step {
+    /// Adds fields that are for this client alone to its response, if that is what comes next.
+    fn with_fields(mut self, own: HeaderMap) -> Self {
+        if let Self::Done(response) = &mut self {
+            response.headers_mut().extend(own);
+        }
+        self
+    }
+}
+
+impl Exchange {
+    /// An exchange from its beginning.
+    pub fn new(worker: Rc<Worker>, inquiry: Inquiry) -> Self {
+        let first = match inquiry.class {
+            Class::Unsafe | Class::Other => Step::Pass(ForwardReason::Method, None),
+            _ if inquiry.is_bypassed() => Step::Pass(ForwardReason::Bypass, None),
+            Class::Query => Step::Read,
+            Class::Get | Class::Head => Step::LookUp,
+        };
+        Self::begin(worker, inquiry, first)
+    }
+
+    /// An exchange that was looked up already.
+    pub(super) fn with(worker: Rc<Worker>, inquiry: Inquiry, verdict: Verdict) -> Self {
+        Self::begin(worker, inquiry, Step::Conclude(verdict))
+    }
+
+    fn begin(worker: Rc<Worker>, inquiry: Inquiry, first: Step) -> Self {
+        Self {
+            worker,
+            inquiry,
+            first,
+            query: None,
+            rounds: 0,
+            alone: false,
+            collapsed: None,
+        }
+    }
+
+    /// Runs to the response.
+    pub async fn run(mut self) -> Response<Body> {
+        let mut step = std::mem::replace(&mut self.first, Step::LookUp);
+        loop {
+            step = match step {
+                Step::Read => self.read().await,
+                Step::LookUp => self.look_up(),
+                Step::Conclude(verdict) => self.conclude(verdict),
+                Step::Ask(question) => self.ask(question),
+                Step::Lead(fill, question) => self.lead(fill, question).await,
+                Step::Follow(follower, question) => self.follow(follower, question).await,
+                Step::Pass(reason, detail) => self.pass(reason, detail).await,
+                Step::Done(response) => return *response,
+            };
+        }
+    }
+
+    /// Reads a QUERY's content: its digest is part of what is looked up.
+    async fn read(&mut self) -> Step {
+        let Some(content) = self.inquiry.content.take() else {
+            return self.fail(&Error::internal(), None);
+        };
+        let limited: Limited<Incoming> = Limited::new(content, MAX_QUERY);
+        let content = match limited.collect().await {
+            Ok(content) => content.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                let error = Error::downstream(ErrorKind::ContentTooLarge)
+                    .detail("the content of a QUERY may have 64 KiB here");
+                return self.fail(&error, None);
+            }
+            Err(error) => {
+                return self.fail(
+                    &Error::downstream(ErrorKind::ClientGone).because(error),
+                    None,
+                );
+            }
+        };
+        let mut hasher = blake3::Hasher::new();
+        let described = describe(self.inquiry.headers(), |octets| {
+            hasher.update(octets);
+        });
+        hasher.update(&content);
+        self.query = Some(content);
+        if !described {
+            return Step::Pass(ForwardReason::Bypass, None);
+        }
+        self.inquiry.digest = Some(*hasher.finalize().as_bytes());
+        Step::LookUp
+    }
+
+    fn look_up(&mut self) -> Step {
+        self.rounds += 1;
+        self.inquiry.canonicalise(&self.worker.gateway.store);
+        self.inquiry.now = self.worker.gateway.clock.now();
+        Step::Conclude(self.worker.look_up(&self.inquiry))
+    }
+
+    fn conclude(&mut self, verdict: Verdict) -> Step {
+        match verdict {
+            Verdict::Deliver {
+                stored,
+                age,
+                status,
+                validate_behind,
+            } => {
+                if validate_behind {
+                    self.validate_behind(&stored);
+                }
+                let status = CacheStatus {
+                    collapsed: self.collapsed,
+                    ..status
+                };
+                self.deliver(&stored, Some(age), status)
+            }
+            Verdict::Ask(question) if question.pass => {
+                Step::Pass(question.reason, question.expected)
+            }
+            Verdict::Ask(question) => Step::Ask(question),
+            Verdict::Unsatisfiable => self.fail(&Error::downstream(ErrorKind::OnlyIfCached), None),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Requests that are forwarded as they are, as far as their clients see it.
+
+use tokio::sync::oneshot;
+
+use super::{Exchange, Step};
+use crate::cache::store::Role;
+use crate::cache::stored::Head;
+use crate::proxy::deliver::Delivery;
+use crate::proxy::fill::{Arrived, FillTask};
+use crate::proxy::pass;
+use crate::proxy::receive::Facts;
+use crate::proxy::settle::{Settlement, settle};
+use crate::proxy::worker::Question;
+use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
+use crate::upstream::RequestBody;
+
+impl Exchange {
+    pub(super) async fn pass(&mut self, reason: ForwardReason, detail: Option<Detail>) -> Step {
+        if let Some(mut response) = pass::max_forwards(&self.worker, &mut self.inquiry) {
+            self.worker
+                .sign(&mut response, &self.inquiry, CacheStatus::forwarded(reason));
+            return Step::Done(Box::new(response));
+        }
+        let _admission = match self.admit() {
+            Ok(admission) => admission,
+            Err(error) => return self.fail(&error, Some(reason)),
+        };
+        self.worker.counters.passes.inc();
+        if self.inquiry.facts.any(Facts::ORIGIN_CONDITIONS) {
+            match settle(&self.worker, &mut self.inquiry).await {
+                Ok(Settlement::Forward) => {}
+                Ok(Settlement::Failed(stored)) => {
+                    return self.precondition_failed(&stored.head, reason);
+                }
+                Err(error) => return self.fail(&error, Some(reason)),
+            }
+        }
+        match pass::forward(&self.worker, &mut self.inquiry, self.query.clone()).await {
+            Ok(arrived) if pass::answers_a_get(&self.inquiry, &arrived) => {
+                self.keep_post(arrived, reason).await
+            }
+            Ok(arrived) => self.forwarded(arrived, reason, detail),
+            Err(error) => self.fail(&error, Some(reason)),
+        }
+    }
+
+    fn precondition_failed(&self, head: &Head, reason: ForwardReason) -> Step {
+        let delivery = Delivery {
+            worker: &self.worker,
+            inquiry: &self.inquiry,
+            age: None,
+            status: CacheStatus::forwarded(reason),
+        };
+        Step::Done(Box::new(delivery.precondition_failed(head)))
+    }
+
+    /// A POST's response that is what a GET would bring is stored as such, where the rules allow it.
+    async fn keep_post(&mut self, arrived: Arrived, reason: ForwardReason) -> Step {
+        let store = &self.worker.gateway.store;
+        let key = self.inquiry.key(store);
+        let resource = store.look_up(key);
+        let alone = self.sharing(false, false);
+        let Role::Lead(fill) = store.lead_or_follow(key, resource.as_ref(), self.ask_of(), alone)
+        else {
+            return self.forwarded(arrived, reason, None);
+        };
+        let mut task = match FillTask::new(&self.worker, &self.inquiry, &fill, RequestBody::Empty) {
+            Ok(task) => task,
+            Err(_) => {
+                store.abandon(&fill);
+                return self.forwarded(arrived, reason, None);
+            }
+        };
+        let (sender, receiver) = oneshot::channel();
+        task.leader = Some(sender);
+        self.worker.spawn(task.adopt(arrived));
+        let question = Question::pass(reason, None);
+        self.learn(receiver, &question).await
+    }
+}
