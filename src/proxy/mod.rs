@@ -26,10 +26,13 @@ mod receive;
 mod rescue;
 mod settle;
 mod update;
+mod upgrade;
 mod worker;
 
 pub use self::body::Body;
 pub use self::gateway::Gateway;
 pub use self::ops::{Memory, ServerState};
 pub use self::peer::Peer;
+pub use self::upgrade::Switch;
 pub use self::worker::Worker;
+pub use crate::upstream::Tunnel;

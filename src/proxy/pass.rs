@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    AGE, ALLOW, CONTENT_LOCATION, CONTENT_TYPE, HeaderName, HeaderValue, MAX_FORWARDS,
+    AGE, ALLOW, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, HeaderName, HeaderValue, MAX_FORWARDS,
+    UPGRADE,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -17,6 +18,7 @@ use super::fill::Arrived;
 use super::forward::{self, Conditions};
 use super::receive::{Class, Facts, Inquiry, Target, split_query};
 use super::update::{Asked, Update};
+use super::upgrade;
 use super::worker::{Epoch, Worker, select};
 use crate::cache::stored::StoredResponse;
 use crate::config::RoutePolicy;
@@ -149,6 +151,7 @@ pub async fn forward(
     let (parts, body) = response.into_parts();
     let mut headers = parts.headers;
     let settings = &inquiry.epoch.settings;
+    let upgrade = upgrade::for_client(inquiry, parts.status, &headers)?;
     forward::response_fields(
         &mut headers,
         received.wall,
@@ -156,6 +159,10 @@ pub async fn forward(
         settings,
         &inquiry.target,
     );
+    if let Some(protocols) = upgrade {
+        headers.insert(UPGRADE, protocols);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
     let arrived = Arrived {
         status: parts.status,
         headers,

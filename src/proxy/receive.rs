@@ -25,6 +25,7 @@ use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::invalidation::is_safe;
 use crate::semantics::query::is_query;
 use crate::semantics::storability::Credentials;
+use crate::semantics::upgrade;
 use crate::semantics::validation::strip_conditionals;
 
 /// What the cache makes of a method.
@@ -73,6 +74,7 @@ impl Facts {
     pub const CONTENT: Self = Self(1 << 5);
     pub const CDN_LOOP: Self = Self(1 << 6);
     pub const FORWARDED: Self = Self(1 << 7);
+    /// An offer to change the protocol, which is passed on.
     pub const UPGRADE: Self = Self(1 << 8);
 
     pub fn of(headers: &HeaderMap) -> Self {
@@ -202,6 +204,13 @@ impl Inquiry {
         let mut facts = Facts::of(&parts.headers);
         if !content.is_end_stream() {
             facts.0 |= Facts::CONTENT.0;
+        }
+        // After the switch there is no place for the rest of a request.
+        if facts.any(Facts::UPGRADE)
+            && (facts.any(Facts::CONTENT)
+                || upgrade::offered(parts.version, &parts.headers).is_none())
+        {
+            facts.0 &= !Facts::UPGRADE.0;
         }
         let class = Class::of(&parts.method);
         refuse_loops(&parts.headers, facts, epoch)?;

@@ -112,6 +112,11 @@ impl Io {
         written
     }
 
+    /// Closes our side only.
+    pub fn poll_half_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_shutdown(cx)
+    }
+
     /// Looks whether the client is still there while it waits for a response.
     fn poll_probe(&self, cx: &mut Context<'_>) -> io::Result<()> {
         let (read_closed, gone) = match self.socket.poll_closed(cx)? {

@@ -31,6 +31,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tunnel;
 mod wire;
 
 use std::cell::Cell;
@@ -49,6 +50,7 @@ pub use self::request_body::{RequestBody, RequestStream, Upload};
 pub use self::response_body::{Framing, UpstreamBody};
 pub use self::server::Server;
 pub use self::standing::Fitness;
+pub use self::tunnel::Tunnel;
 use crate::clock::{Clock, Monotonic};
 use crate::config::{self, HostPolicy};
 use crate::error::{Error, Side};

@@ -7,11 +7,13 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
 use super::fault;
 use super::pool::Lease;
 use super::request_body::Upload;
 use super::server::Server;
+use super::tunnel::Tunnel;
 use crate::error::{Error, ErrorKind, Side};
 
 /// How the end of a response's content is known (RFC 9112 §6.3).
@@ -41,6 +43,8 @@ pub struct UpstreamBody {
 #[derive(Debug)]
 enum Progress {
     Reading(Reading),
+    /// There is no content, and another protocol after it.
+    Switched(OnUpgrade, Lease),
     Complete,
     Failed,
 }
@@ -82,15 +86,24 @@ impl UpstreamBody {
     }
 
     /// The content of a response after which the connection speaks another protocol.
-    pub(super) fn upgraded(incoming: Incoming, lease: Lease) -> Self {
-        let server = lease.pool().server().clone();
-        lease.release();
+    pub(super) fn switched(incoming: Incoming, switched: OnUpgrade, lease: Lease) -> Self {
         Self {
             incoming,
             framing: Framing::Empty,
             received: 0,
-            progress: Progress::Complete,
-            server,
+            server: lease.pool().server().clone(),
+            progress: Progress::Switched(switched, lease),
+        }
+    }
+
+    /// The connection itself, after a response `101 (Switching Protocols)`.
+    ///
+    /// # Errors
+    /// An upstream [`Error`] when it broke, or speaks HTTP still.
+    pub async fn into_tunnel(self) -> Result<Tunnel, Error> {
+        match self.progress {
+            Progress::Switched(switched, lease) => Tunnel::open(switched, lease).await,
+            _ => Err(Error::internal()),
         }
     }
 
@@ -175,7 +188,7 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.progress, Progress::Complete)
+        matches!(self.progress, Progress::Complete | Progress::Switched(..))
     }
 
     fn size_hint(&self) -> SizeHint {

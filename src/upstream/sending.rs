@@ -273,15 +273,13 @@ impl Sending {
         lease: Lease,
     ) -> Result<Response<UpstreamBody>, Error> {
         let framing = inspect(&mut response, self.asked)?;
-        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let switched = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
+            .then(|| hyper::upgrade::on(&mut response));
         // On a connection that has spoken HTTP/1.0, hyper drops the content of a chunked request without a word.
         let keep = response.version() != Version::HTTP_10;
-        Ok(response.map(|incoming| {
-            if upgraded {
-                UpstreamBody::upgraded(incoming, lease)
-            } else {
-                UpstreamBody::new(incoming, framing, lease, keep, self.upload.clone())
-            }
+        Ok(response.map(|incoming| match switched {
+            Some(switched) => UpstreamBody::switched(incoming, switched, lease),
+            None => UpstreamBody::new(incoming, framing, lease, keep, self.upload.clone()),
         }))
     }
 }

@@ -92,6 +92,17 @@ impl Wire {
     pub(super) fn traffic(&self) -> Arc<Traffic> {
         self.traffic.clone()
     }
+
+    /// Makes closing a reset. A Unix socket has none.
+    pub(super) fn reset_on_close(&self) {
+        let socket = match &self.transport {
+            Transport::Tcp(socket) => socket,
+            Transport::Tls(stream) => stream.get_ref().0,
+            Transport::Unix(_) => return,
+        };
+        // Fails only when the peer has reset the connection before us.
+        let _ = socket.set_zero_linger();
+    }
 }
 
 /// Calls one method of whatever socket there is.
