@@ -1,19 +1,30 @@
-//! `docs/rfc9111.md` names a test for each rule; this holds that they exist.
+//! `docs/rfc9111.md` names a test for each rule, and what decides it; this holds that both exist.
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// All Rust sources below `folder`, as one text.
-fn sources(folder: &Path, text: &mut String) {
-    for entry in fs::read_dir(folder).expect("a folder") {
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust sources below `path`, or in it, as one text.
+fn sources(path: &Path, text: &mut String) {
+    if path.is_file() {
+        *text += &fs::read_to_string(path).expect("a source");
+        return;
+    }
+    for entry in fs::read_dir(path).into_iter().flatten() {
         let path = entry.expect("an entry").path();
-        if path.is_dir() {
+        if path.is_dir() || path.extension().is_some_and(|extension| extension == "rs") {
             sources(&path, text);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            *text += &fs::read_to_string(&path).expect("a source");
         }
     }
+}
+
+fn identifier(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    &text[..end.unwrap_or(text.len())]
 }
 
 /// What stands between backticks in `text`.
@@ -21,34 +32,121 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
+/// The cells of each row of four: section, rule, what decides, tests.
+fn rows(document: &str) -> Vec<[&str; 4]> {
+    let rows = document.lines().filter(|line| line.starts_with("| "));
+    let cells = rows.map(|row| {
+        row.trim_matches(['|', ' '])
+            .split(" | ")
+            .collect::<Vec<_>>()
+    });
+    cells.filter_map(|cells| cells.try_into().ok()).collect()
+}
+
+fn document() -> String {
+    fs::read_to_string(root().join("docs/rfc9111.md")).expect("the document")
+}
+
+/// `a::{b, C::d}` as `a::b` and `a::C::d`.
+fn spread(path: &str) -> Vec<String> {
+    match path.split_once('{') {
+        Some((before, rest)) => rest
+            .trim_end_matches('}')
+            .split(", ")
+            .map(|last| format!("{before}{last}"))
+            .collect(),
+        None => vec![path.to_owned()],
+    }
+}
+
+/// Whether the source of the longest part of `path` that is a module has all the names that follow it.
+fn exists(path: &str) -> bool {
+    let names: Vec<&str> = path.split("::").collect();
+    for at in (1..=names.len()).rev() {
+        let module = root().join("src").join(names[..at].join("/"));
+        let file = module.with_extension("rs");
+        if !module.is_dir() && !file.is_file() {
+            continue;
+        }
+        let mut text = String::new();
+        sources(&module, &mut text);
+        if file.is_file() {
+            sources(&file, &mut text);
+        }
+        let defined = |name: &&str| {
+            let is_kept = |kind| {
+                text.split(kind)
+                    .skip(1)
+                    .any(|rest| identifier(rest) == *name)
+            };
+            let named = ["fn ", "struct ", "enum ", "trait ", "pub "]
+                .into_iter()
+                .any(is_kept);
+            // A variant begins its line.
+            named
+                || text
+                    .lines()
+                    .any(|line| identifier(line.trim_start()) == *name)
+        };
+        return names[at..].iter().all(defined);
+    }
+    false
+}
+
 #[test]
 fn every_test_that_the_rules_name_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut text = String::new();
-    sources(&root.join("src"), &mut text);
-    sources(&root.join("tests"), &mut text);
-    let functions: HashSet<&str> = text
-        .split("fn ")
-        .skip(1)
-        .filter_map(|rest| {
-            rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-                .next()
-        })
-        .collect();
-    let document = fs::read_to_string(root.join("docs/rfc9111.md")).expect("the document");
-    let rows = document.lines().filter(|line| line.starts_with('|'));
+    sources(&root().join("src"), &mut text);
+    sources(&root().join("tests"), &mut text);
+    let functions: HashSet<&str> = text.split("fn ").skip(1).map(identifier).collect();
+    let document = document();
+    assert!(!document.contains("not done") && !document.contains("not yet"));
     let mut named = 0;
-    for row in rows {
-        assert!(!row.contains("not done"), "{row}");
-        let last = row
-            .trim_end_matches('|')
-            .rsplit('|')
-            .next()
-            .unwrap_or_default();
-        for test in quoted(last).filter(|name| !name.contains([' ', ':', '='])) {
-            assert!(functions.contains(test), "there is no test {test}: {row}");
+    for [section, rule, _, tests] in rows(&document) {
+        for test in quoted(tests) {
+            assert!(
+                functions.contains(test),
+                "there is no test {test}: {section} {rule}"
+            );
             named += 1;
         }
     }
-    assert!(named > 300, "{named} tests are named");
+    assert!(named > 500, "{named} tests are named");
+}
+
+#[test]
+fn every_rule_has_a_test_or_binds_somebody_else() {
+    for [section, rule, decides, tests] in rows(&document()) {
+        let elsewhere = decides.contains("role: ") || tests != "–";
+        let nothing_to_see = ["generate BWS", "parse for BWS", "407: none is generated"];
+        assert!(
+            elsewhere || nothing_to_see.iter().any(|words| rule.contains(words)),
+            "{section} {rule} has no test"
+        );
+    }
+}
+
+#[test]
+fn everything_that_is_said_to_decide_exists() {
+    let document = document();
+    let mut named = HashSet::new();
+    for [section, rule, decides, _] in rows(&document) {
+        for path in quoted(decides).flat_map(spread) {
+            // A key of the configuration is no path.
+            let is_path = path == "proxy" || path == "upstream" || path.contains("::");
+            assert!(
+                !is_path || exists(&path),
+                "there is no {path}: {section} {rule}"
+            );
+            named.insert(path);
+        }
+    }
+    assert!(named.len() > 80, "{} are named", named.len());
+    for path in [
+        "semantics::reuse::decided",
+        "semantics::reused",
+        "proxy::fill::nothing",
+    ] {
+        assert!(!exists(path), "{path}");
+    }
 }

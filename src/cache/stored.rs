@@ -58,6 +58,22 @@ pub struct Head {
 }
 
 impl Head {
+    /// The same head in memory of its own: what lies in the message that it came with, a read buffer of many kilobytes,
+    /// is not kept for the sake of a few octets.
+    pub fn detached(mut self) -> Self {
+        pack_fields(&mut self.headers);
+        self.validators = Validators::of(&self.headers);
+        self.origin_validators = if self.origin_validators == self.validators {
+            self.validators.clone()
+        } else {
+            self.origin_validators.detached()
+        };
+        self.age = self
+            .age
+            .and_then(|age| HeaderValue::from_bytes(age.as_bytes()).ok());
+        self
+    }
+
     /// How long it has been here.
     pub fn resident(&self, now: Now) -> Duration {
         now.mono.since(self.received.mono)
@@ -83,9 +99,7 @@ impl Head {
         received: Now,
     ) -> Self {
         let age = headers.remove(http::header::AGE);
-        pack_fields(&mut headers);
         Self {
-            validators: Validators::of(&headers),
             headers,
             freshness,
             age,
@@ -93,6 +107,7 @@ impl Head {
             received,
             ..self.copy()
         }
+        .detached()
     }
 
     /// The same head as `policy` has it, which came into force with the settings of version `epoch`.
@@ -169,8 +184,8 @@ impl Head {
     }
 }
 
-/// Copies all field values into one allocation of their own, so that no read buffer is kept for their sake.
-pub fn pack_fields(headers: &mut HeaderMap) {
+/// Copies all field values into one allocation of their own.
+fn pack_fields(headers: &mut HeaderMap) {
     let total = headers.values().map(HeaderValue::len).sum();
     let mut packed = BytesMut::with_capacity(total);
     for value in headers.values() {
@@ -337,4 +352,89 @@ pub enum Settled {
     /// The upstream answered a validation with this server error.
     ServerError(StatusCode),
     Failed(Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use bytes::Bytes;
+    use http::header::{AGE, DATE, ETAG, LAST_MODIFIED};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::semantics::vary::Vary;
+
+    /// A message in one buffer, and what tells whether the buffer is still kept.
+    fn message(lines: &[(http::HeaderName, &'static str)]) -> (HeaderMap, Weak<String>) {
+        struct Buffer(Arc<String>);
+        impl AsRef<[u8]> for Buffer {
+            fn as_ref(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
+        }
+        let text: Arc<String> = Arc::new(lines.iter().map(|(_, value)| *value).collect());
+        let kept = Arc::downgrade(&text);
+        let buffer = Bytes::from_owner(Buffer(text));
+        let mut from = 0;
+        let values = lines.iter().map(|(name, value)| {
+            let slice = buffer.slice(from..from + value.len());
+            from += value.len();
+            (name.clone(), HeaderValue::from_maybe_shared(slice).unwrap())
+        });
+        (values.collect(), kept)
+    }
+
+    #[test]
+    fn a_stored_head_keeps_nothing_of_the_buffer_that_it_was_read_from() {
+        let lines = [
+            (DATE, "Wed, 25 Nov 2026 08:00:00 GMT"),
+            (ETAG, "\"a\""),
+            (LAST_MODIFIED, "Sun, 01 Nov 2026 08:00:00 GMT"),
+            (AGE, "5"),
+        ];
+        // The origin's own tag may be another than the one that clients see.
+        for tag in ["\"a\"", "\"b\""] {
+            let (mut headers, kept) = message(&lines);
+            let (origin, origin_kept) = message(&[(ETAG, tag), lines[2].clone()]);
+            let now = Clock::system().now();
+            let receipt = Receipt {
+                request_time: now.wall,
+                response_time: now.wall,
+            };
+            let directives = ResponseDirectives::default();
+            let policy = Policy::default();
+            let status = StatusCode::OK;
+            let head = Head {
+                status,
+                validators: Validators::of(&headers),
+                origin_validators: Validators::of(&origin),
+                freshness: Freshness::reckon(
+                    status,
+                    &headers,
+                    &directives,
+                    receipt,
+                    false,
+                    &policy,
+                ),
+                received: now,
+                variant: VariantKey::of(&Vary::None, &headers, &policy.vary),
+                digest: None,
+                groups: Box::default(),
+                search: None,
+                content_length: None,
+                age: headers.remove(AGE),
+                receipt,
+                credentialed: false,
+                epoch: 0,
+                headers: headers.clone(),
+            };
+            let head = head.detached();
+            drop((headers, origin));
+            assert!(kept.upgrade().is_none() && origin_kept.upgrade().is_none());
+            assert_eq!(head.origin_validators.etag.unwrap().as_value(), tag);
+            assert_eq!(head.validators.etag.unwrap().as_value(), "\"a\"");
+            assert_eq!(head.age.unwrap(), "5");
+        }
+    }
 }

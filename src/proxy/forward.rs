@@ -52,6 +52,9 @@ pub fn request(
     *request.method_mut() = inquiry.method().clone();
     *request.uri_mut() = Uri::from(target);
     *request.headers_mut() = request_fields(inquiry, conditions);
+    if let Some(hints) = &inquiry.hints {
+        hints.listen(&mut request);
+    }
     Ok(request)
 }
 

@@ -17,6 +17,7 @@ mod exchange;
 mod fill;
 mod forward;
 mod gateway;
+mod interim;
 mod logged;
 mod ops;
 mod pass;
@@ -31,6 +32,7 @@ mod worker;
 
 pub use self::body::Body;
 pub use self::gateway::Gateway;
+pub use self::interim::Interim;
 pub use self::ops::{Memory, ServerState};
 pub use self::peer::Peer;
 pub use self::upgrade::Switch;

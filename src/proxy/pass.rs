@@ -1,13 +1,14 @@
 //! Requests that the cache has no say in: forwarded as they are. A write owes an invalidation, which is paid whether
 //! or not its client stays.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    AGE, ALLOW, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, HeaderName, HeaderValue, MAX_FORWARDS,
-    UPGRADE,
+    AGE, ALLOW, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
+    MAX_FORWARDS, UPGRADE,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -21,7 +22,7 @@ use super::update::{Asked, Update};
 use super::upgrade;
 use super::worker::{Epoch, Worker, select};
 use crate::cache::stored::StoredResponse;
-use crate::config::RoutePolicy;
+use crate::config::{EtagMode, RoutePolicy};
 use crate::error::{Error, ErrorKind};
 use crate::semantics::authority::{Scheme, TargetUri};
 use crate::semantics::groups;
@@ -242,7 +243,13 @@ fn request_content(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
 
 /// What the answer to a HEAD says about the response that is stored for a GET (RFC 9111 §4.3.5).
 fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
-    let (status, fields, receipt) = (arrived.status, &arrived.headers, arrived.receipt());
+    let (status, receipt) = (arrived.status, arrived.receipt());
+    let mut fields = Cow::Borrowed(&arrived.headers);
+    if inquiry.route.etag == EtagMode::Replace {
+        // The stored response's tag is ours, and theirs is not believed.
+        fields.to_mut().remove(ETAG);
+    }
+    let fields = &*fields;
     let store = &worker.gateway.store;
     let key = inquiry.key(store);
     let Some(resource) = store.look_up(key) else {

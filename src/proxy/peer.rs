@@ -4,16 +4,19 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::interim::Interim;
 use crate::semantics::authority::Scheme;
 
 /// What is known of a connection's client before its first byte; the same for all its requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// An IPv4 client of an IPv6 listener has its IPv4 address here. `None` behind a Unix socket.
     pub addr: Option<SocketAddr>,
     pub scheme: Scheme,
     /// Whether its X-Forwarded-* and Forwarded fields are believed.
     pub trusted: bool,
+    /// What its connection sends before the next response.
+    pub interim: Interim,
 }
 
 impl Peer {
@@ -25,6 +28,7 @@ impl Peer {
             addr,
             scheme,
             trusted: addr.is_none_or(|addr| is_in(addr.ip(), proxies)),
+            interim: Interim::default(),
         }
     }
 }

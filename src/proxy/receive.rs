@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::forward::{CDN_LOOP, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+use super::interim::Hints;
 use super::peer::Peer;
 use super::worker::Epoch;
 use crate::cache::key::KeyRef;
@@ -23,6 +24,7 @@ use crate::error::{Error, ErrorKind};
 use crate::semantics::authority::{BadTarget, Scheme, TargetUri, TargetView};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::invalidation::is_safe;
+use crate::semantics::list::members;
 use crate::semantics::query::is_query;
 use crate::semantics::storability::Credentials;
 use crate::semantics::upgrade;
@@ -125,6 +127,8 @@ pub struct Inquiry {
     pub began: Now,
     /// The latest reading of the clock.
     pub now: Now,
+    /// Where interim responses to it go: not for those that the store answers, nor on HTTP/1.0 and HTTP/2.
+    pub hints: Option<Hints>,
 }
 
 /// A target URI in one piece.
@@ -247,6 +251,7 @@ impl Inquiry {
             digest: None,
             began: now,
             now,
+            hints: None,
         })
     }
 
@@ -285,6 +290,7 @@ impl Inquiry {
             digest: None,
             began: self.began,
             now: self.now,
+            hints: None,
         }
     }
 
@@ -320,21 +326,22 @@ fn refuse_loops(headers: &HeaderMap, facts: Facts, epoch: &Epoch) -> Result<(), 
     Ok(())
 }
 
-/// RFC 9112 §6.1: content in a coding that we do not undo has no length that we could be sure of.
+/// RFC 9112 §6.1: content in a coding that we do not undo is not for us to pass on as if it were plain: 501. Chunked
+/// more than once is malformed.
 fn refuse_codings(headers: &HeaderMap) -> Result<(), Error> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(coding), None)
-            if coding
-                .as_bytes()
-                .trim_ascii()
-                .eq_ignore_ascii_case(b"chunked") =>
-        {
-            Ok(())
-        }
-        _ => Err(Error::downstream(ErrorKind::BadRequest)
-            .detail("Transfer-Encoding is something else than chunked")),
+    if !headers.contains_key(TRANSFER_ENCODING) {
+        return Ok(());
+    }
+    let codings = members(headers, &TRANSFER_ENCODING);
+    let (chunked, others): (Vec<_>, Vec<_>) =
+        codings.partition(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+    let malformed = Error::downstream(ErrorKind::BadRequest);
+    match (chunked.len(), others.len()) {
+        (1, 0) => Ok(()),
+        (1, _) => Err(malformed
+            .answered(StatusCode::NOT_IMPLEMENTED)
+            .detail("no transfer coding but chunked is understood")),
+        _ => Err(malformed.detail("Transfer-Encoding is not chunked once")),
     }
 }
 

@@ -2,7 +2,7 @@
 //! wrong, and Proxy-Status (RFC 9209) where the fault lies behind us.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use serde_json::json;
 
@@ -40,6 +40,10 @@ pub fn respond(
     }
     if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if error.kind() == ErrorKind::BadRequest {
+        // Nobody knows where a malformed request ends: what follows may be another's idea of it (RFC 9112 §11.2).
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if error.kind() == ErrorKind::MethodNotAllowed {
         headers.insert(

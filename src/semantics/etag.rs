@@ -33,6 +33,11 @@ impl EntityTag {
         &self.0
     }
 
+    /// The same tag in octets of its own.
+    pub fn detached(&self) -> Self {
+        HeaderValue::from_bytes(self.0.as_bytes()).map_or_else(|_| self.clone(), Self)
+    }
+
     /// The tag for comparison.
     pub fn tag(&self) -> Tag<'_> {
         Tag::parse(list::trim(self.0.as_bytes()))

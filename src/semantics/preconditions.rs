@@ -57,6 +57,11 @@ pub fn evaluate_for_origin(
     validation_preconditions(method, request, selected)
 }
 
+/// Whether a 304 (Not Modified) may answer the request.
+pub fn is_conditional(request: &HeaderMap) -> bool {
+    request.contains_key(header::IF_NONE_MATCH) || request.contains_key(header::IF_MODIFIED_SINCE)
+}
+
 /// Whether the request has preconditions that only the origin server evaluates (RFC 9111 §4.3.2): it has to be
 /// forwarded with them.
 pub fn origin_must_decide(request: &HeaderMap) -> bool {

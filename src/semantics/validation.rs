@@ -49,6 +49,20 @@ impl Validators {
         }
     }
 
+    /// The same, in octets of their own: what these were read from need not be kept for their sake.
+    pub fn detached(&self) -> Self {
+        let mut detached = self.clone();
+        if let Some(tag) = &mut detached.etag {
+            *tag = tag.detached();
+        }
+        if let Some(last_modified) = &mut detached.last_modified
+            && let Ok(value) = HeaderValue::from_bytes(last_modified.value.as_bytes())
+        {
+            last_modified.value = value;
+        }
+        detached
+    }
+
     /// Whether there is nothing to validate with.
     pub fn is_empty(&self) -> bool {
         self.etag.is_none() && self.last_modified.is_none()
@@ -136,7 +150,7 @@ pub fn conditional_fields<'a>(
         candidates.partition(|candidate| candidate.selected);
     let mut tags: SmallVec<[&EntityTag; 4]> = selected.iter().filter_map(Candidate::tag).collect();
     // Beside If-None-Match, a date is ignored: where the selected response has nothing else, it goes alone.
-    if !tags.is_empty() || selected.is_empty() {
+    if !tags.is_empty() || (selected.is_empty() && have_tags_of_their_own(&others)) {
         tags.extend(others.iter().filter_map(Candidate::tag));
     }
     let own = selected
@@ -160,6 +174,14 @@ pub fn conditional_fields<'a>(
 }
 
 type Candidates<'a> = SmallVec<[Candidate<'a>; 4]>;
+
+/// Whether the origin is seen to give variants tags of their own. Some give one to each version instead, whatever its
+/// language or coding: they would call the only variant that is known current for a request that is for another.
+fn have_tags_of_their_own(variants: &[Candidate<'_>]) -> bool {
+    let mut tags = variants.iter().filter_map(Candidate::tag);
+    let first = tags.next();
+    tags.any(|tag| Some(tag) != first)
+}
 
 /// A list of the tags, each once.
 fn tag_list(tags: &[&EntityTag]) -> Option<HeaderValue> {

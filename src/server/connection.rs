@@ -47,6 +47,7 @@ pub(super) async fn serve<S: Service>(
             Box::pin(serve_http2(io, &state, peer.clone(), service, protocols)).await
         }
         Protocol::Http1 | Protocol::Unknown => {
+            io.send_interim(peer.interim.clone());
             serve_http1(io, &state, &peer, &service, &protocols).await
         }
     };

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::state::{Ending, State};
+use crate::proxy::Interim;
 
 /// A socket of either family.
 #[derive(Debug)]
@@ -26,6 +27,9 @@ pub(super) struct Io {
     socket: Socket,
     /// Bytes that were read to find the protocol, and that hyper has not seen yet.
     sniffed: Bytes,
+    /// Where interim responses come from, and the rest of those that are being written.
+    interim: Interim,
+    unwritten: Bytes,
     state: Rc<State>,
 }
 
@@ -40,8 +44,15 @@ impl Io {
         Self {
             socket,
             sniffed: Bytes::new(),
+            interim: Interim::default(),
+            unwritten: Bytes::new(),
             state,
         }
+    }
+
+    /// Writes what comes from `interim`, too, whenever hyper has nothing to write.
+    pub fn send_interim(&mut self, interim: Interim) {
+        self.interim = interim;
     }
 
     pub fn state(&self) -> &Rc<State> {
@@ -117,6 +128,31 @@ impl Io {
         self.socket.poll_shutdown(cx)
     }
 
+    /// Writes interim responses, as many as are there.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_begun_interim(cx))?;
+            match self.interim.take(cx) {
+                Some(octets) => self.unwritten = octets.into(),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// Writes the rest of what has been begun: nothing of hyper's may come in between.
+    fn poll_begun_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unwritten.is_empty() {
+            self.check_write()?;
+            let written = self.socket.poll_write(cx, &self.unwritten);
+            let written = ready!(self.note_write(written))?;
+            self.unwritten.advance(written);
+            if self.unwritten.is_empty() {
+                self.interim.written();
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Looks whether the client is still there while it waits for a response.
     fn poll_probe(&self, cx: &mut Context<'_>) -> io::Result<()> {
         let (read_closed, gone) = match self.socket.poll_closed(cx)? {
@@ -167,6 +203,7 @@ impl AsyncWrite for Io {
             this.intercept(buf);
             return Poll::Ready(Ok(buf.len()));
         }
+        ready!(this.poll_begun_interim(cx))?;
         let written = this.socket.poll_write(cx, buf);
         this.note_write(written)
     }
@@ -182,6 +219,7 @@ impl AsyncWrite for Io {
             this.intercept(bufs.first().map_or(&[], |buf| buf));
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
+        ready!(this.poll_begun_interim(cx))?;
         let length: usize = bufs.iter().map(|buf| buf.len()).sum();
         let written = if length <= GATHERED {
             let gathered = this.state.gather(bufs);
@@ -198,11 +236,12 @@ impl AsyncWrite for Io {
 
     /// hyper calls this when its own buffer is empty; the sockets have none.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.state.has_flushed();
-        if self.state.takes_probe() {
-            self.poll_probe(cx)?;
+        let this = self.get_mut();
+        this.state.has_flushed();
+        if this.state.takes_probe() {
+            this.poll_probe(cx)?;
         }
-        Poll::Ready(Ok(()))
+        this.poll_interim(cx)
     }
 
     /// Closes in stages (RFC 9112 §9.6): our side first, then the rest once the client has closed or its time is up.

@@ -9,6 +9,7 @@ use bookend::clock::{Clock, ManualClock};
 use bookend::config::{Config, ListenAddr};
 use bookend::instance::{self, Instance};
 use bookend::proxy;
+use bookend::semantics::time::Timestamp;
 use bookend::server::Outcome;
 use bookend::telemetry::counters::Counters;
 use tokio::sync::oneshot;
@@ -25,7 +26,7 @@ pub struct Setup {
     upstream: String,
     cache: String,
     more: String,
-    manual: bool,
+    manual: Option<Timestamp>,
 }
 
 /// A running gateway. Dropping it drains and stops it; a gateway that does not end well fails the test.
@@ -70,8 +71,13 @@ impl Setup {
 
     /// Has the gateway's clock stand still until [`Gateway::advance`] moves it. Deadlines of connections are not
     /// its business.
-    pub fn manual_clock(mut self) -> Self {
-        self.manual = true;
+    pub fn manual_clock(self) -> Self {
+        self.manual_clock_at(Clock::system().now().wall)
+    }
+
+    /// The same, at a time that the test knows.
+    pub fn manual_clock_at(mut self, start: Timestamp) -> Self {
+        self.manual = Some(start);
         self
     }
 
@@ -93,11 +99,12 @@ impl Setup {
         );
         let config = Config::parse(&toml, "the test", &|_| None);
         let config = config.unwrap_or_else(|mistakes| panic!("{toml}\n{mistakes:#?}"));
-        let (clock, manual) = if self.manual {
-            let (clock, manual) = Clock::manual(Clock::system().now().wall);
-            (clock, Some(manual))
-        } else {
-            (Clock::system(), None)
+        let (clock, manual) = match self.manual {
+            Some(start) => {
+                let (clock, manual) = Clock::manual(start);
+                (clock, Some(manual))
+            }
+            None => (Clock::system(), None),
         };
         Gateway::run(config, clock, manual)
     }
@@ -116,7 +123,7 @@ impl Gateway {
             upstream: String::new(),
             cache: String::new(),
             more: String::new(),
-            manual: false,
+            manual: None,
         }
     }
 

@@ -166,3 +166,26 @@ fn tags_of_our_own_give_304s_and_settle_if_match() {
         .send(&put("/a", "again").field("If-Match", &tag))
         .expect(412);
 }
+
+#[test]
+fn a_head_freshens_what_has_a_tag_of_ours() {
+    // RFC 9111 §4.3.5: the origin's own tag, which the route does not believe, is no reason to doubt what is stored
+    let origin = Origin::answering(
+        reply(200)
+            .field("Cache-Control", "max-age=10")
+            .field("ETag", "\"theirs\"")
+            .body("1984"),
+    );
+    let gateway = Gateway::before(&origin)
+        .route("/{*all}", "etag = \"replace\"")
+        .manual_clock()
+        .start();
+    gateway.get("/a").expect(200);
+    let ours = gateway.get("/a").field("etag").expect("a tag").to_owned();
+    gateway.advance(super::secs(11));
+    let headed = gateway.send(&super::common::head("/a"));
+    assert!(!headed.is_hit());
+    let hit = gateway.get("/a").expect(200);
+    assert!(hit.is_hit(), "{}", hit.cache_status());
+    assert_eq!(hit.field("etag"), Some(&*ours));
+}

@@ -9,17 +9,31 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bench;
 mod conditions;
 mod family;
+mod fields;
 mod freshness;
+mod http2;
 mod invalidation;
+mod keys;
+mod kin;
+mod methods;
+mod parsing;
+mod parts;
 mod passing;
+mod personal;
 mod ranges;
 mod requests;
+mod reuse;
 mod stale;
+mod statuses;
 mod storing;
+mod tags;
 mod validation;
+mod variants;
 mod vary;
+mod wire;
 
 use std::time::Duration;
 

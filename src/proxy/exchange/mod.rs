@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, Version};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
@@ -82,7 +82,11 @@ impl Exchange {
         Self::begin(worker, inquiry, Step::Conclude(verdict))
     }
 
-    fn begin(worker: Rc<Worker>, inquiry: Inquiry, first: Step) -> Self {
+    fn begin(worker: Rc<Worker>, mut inquiry: Inquiry, first: Step) -> Self {
+        // RFC 9110 §15.2: HTTP/1.0 has no interim responses.
+        if inquiry.parts.version == Version::HTTP_11 {
+            inquiry.hints = Some(inquiry.peer.interim.begin());
+        }
         Self {
             worker,
             inquiry,
@@ -106,7 +110,12 @@ impl Exchange {
                 Step::Lead(fill, question) => self.lead(fill, question).await,
                 Step::Follow(follower, question) => self.follow(follower, question).await,
                 Step::Pass(reason, detail) => self.pass(reason, detail).await,
-                Step::Done(response) => return *response,
+                Step::Done(response) => {
+                    if let Some(hints) = self.inquiry.hints.take() {
+                        hints.finish().await;
+                    }
+                    return *response;
+                }
             };
         }
     }

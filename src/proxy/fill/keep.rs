@@ -13,9 +13,7 @@ use crate::cache::body::{SEGMENT, SharedBody, StoredBody};
 use crate::cache::budget::Token;
 use crate::cache::partial::combine;
 use crate::cache::store::selects;
-use crate::cache::stored::{
-    Content, Head, NotCommitted, Settled, StoredResponse, Unshared, pack_fields,
-};
+use crate::cache::stored::{Content, Head, NotCommitted, Settled, StoredResponse, Unshared};
 use crate::config::EtagMode;
 use crate::error::{Error, ErrorKind};
 use crate::proxy::etag;
@@ -176,7 +174,6 @@ impl FillTask {
         if self.route.etag == EtagMode::Replace {
             headers.remove(ETAG);
         }
-        pack_fields(&mut headers);
         Head {
             status: arrived.status,
             validators: Validators::of(&headers),
@@ -194,6 +191,7 @@ impl FillTask {
             epoch: self.epoch.settings.version,
             headers,
         }
+        .detached()
     }
 
     /// Where the route replaces the origin's tags, they are not trusted to validate with either.

@@ -33,7 +33,8 @@ use crate::error::{Error, ErrorKind};
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
 use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::groups;
-use crate::semantics::storability::{Credentials, StoreInput};
+use crate::semantics::preconditions::is_conditional;
+use crate::semantics::storability::{Credentials, NoStoreReason, StoreInput};
 use crate::semantics::validation::{self, Candidate};
 use crate::semantics::vary::{VariantKey, Vary};
 use crate::upstream::{Outgoing, RequestBody, UpstreamBody};
@@ -90,6 +91,8 @@ pub struct FillTask {
     pub candidates: Vec<Arc<StoredResponse>>,
     /// The stored response that the request selects.
     pub selected: Option<Arc<StoredResponse>>,
+    /// Whether what was sent last has a condition of ours.
+    validates: bool,
     pub want: Want,
     /// The client's Range.
     range: Option<HeaderValue>,
@@ -141,6 +144,7 @@ impl FillTask {
             request: forward::request(inquiry, forward::Conditions::Stripped, content)?,
             candidates: Vec::new(),
             selected: None,
+            validates: false,
             want: Want::Whole,
             range: inquiry.headers().get(RANGE).cloned(),
             content_location_is_target: false,
@@ -153,9 +157,8 @@ impl FillTask {
     pub async fn run(mut self) {
         let worker = self.worker.clone();
         let _abandonment = Abandonment(&worker, self.fill.clone());
-        let conditional = !self.candidates.is_empty();
-        match self.send(conditional).await {
-            Ok(arrived) if arrived.status == StatusCode::NOT_MODIFIED && conditional => {
+        match self.send().await {
+            Ok(arrived) if arrived.status == StatusCode::NOT_MODIFIED && self.validates => {
                 if let Some(update) = self.validated(arrived) {
                     self.fetch_anew(update).await;
                 }
@@ -199,13 +202,13 @@ impl FillTask {
     async fn fetch_anew(&mut self, _unusable: Unusable) {
         self.candidates.clear();
         self.want = Want::Whole;
-        match self.send(false).await {
+        match self.send().await {
             Ok(arrived) => self.arrived(arrived).await,
             Err(error) => self.failed(error),
         }
     }
 
-    async fn send(&mut self, conditional: bool) -> Result<Arrived, Error> {
+    async fn send(&mut self) -> Result<Arrived, Error> {
         let body = match self.request.body() {
             RequestBody::Full(content) => RequestBody::Full(content.clone()),
             _ => RequestBody::Empty,
@@ -214,9 +217,10 @@ impl FillTask {
         *request.method_mut() = self.request.method().clone();
         *request.uri_mut() = self.request.uri().clone();
         *request.headers_mut() = self.request.headers().clone();
+        *request.extensions_mut() = self.request.extensions().clone();
         let ranged = self.ask_for_part(request.headers_mut());
-        let conditional =
-            conditional && validation::conditional_fields(request.headers_mut(), self.candidates());
+        self.validates = !self.candidates.is_empty()
+            && validation::conditional_fields(request.headers_mut(), self.candidates());
         let clock = &self.worker.gateway.clock;
         let requested = clock.now();
         let response = self
@@ -238,7 +242,8 @@ impl FillTask {
             &self.epoch.settings,
             &self.target,
         );
-        if parts.status == StatusCode::NOT_MODIFIED && !conditional && !ranged {
+        let wanted = self.validates || ranged || is_conditional(&self.fill.ask.headers);
+        if parts.status == StatusCode::NOT_MODIFIED && !wanted {
             return Err(Error::upstream(ErrorKind::ResponseProtocol)
                 .detail("the upstream answered 304 to a request without conditions"));
         }
@@ -291,6 +296,11 @@ impl FillTask {
     }
 
     async fn arrived(&mut self, arrived: Arrived) {
+        // The client's condition was not sent, and this origin answers it all the same.
+        if arrived.status == StatusCode::NOT_MODIFIED {
+            let own = Unshared::Rule(NoStoreReason::Precondition);
+            return self.hand_over(arrived, NotShared::Cause(own));
+        }
         match self.assess(&arrived) {
             Ok((keep, directives, freshness)) => {
                 self.keep(arrived, keep, &directives, freshness).await
@@ -356,7 +366,10 @@ impl FillTask {
             method: self.request.method(),
             request: self.directives,
             credentials: self.credentials,
-            preconditioned: self.want == Want::ClientRange,
+            // An origin may answer what it was not asked: its 416 to a Range is for the one who sent that.
+            preconditioned: self.want == Want::ClientRange
+                || self.range.is_some()
+                || is_conditional(&self.fill.ask.headers),
             content_location_is_target: self.content_location_is_target,
             status,
             headers,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::ETAG;
 
 use super::{Arrived, FillTask, LeaderNews, Unusable};
-use crate::cache::stored::{Head, Settled, StoredResponse, Unshared, pack_fields};
+use crate::cache::stored::{Head, Settled, StoredResponse, Unshared};
 use crate::config::EtagMode;
 use crate::proxy::update::{Asked, Update, withheld};
 use crate::semantics::no_vary_search::SearchVariance;
@@ -145,7 +145,6 @@ impl FillTask {
                 headers.insert(ETAG, tag.clone());
             }
         }
-        pack_fields(&mut headers);
         let head = Head {
             status: old.head.status,
             validators: Validators::of(&headers),
@@ -167,8 +166,8 @@ impl FillTask {
             epoch: self.epoch.settings.version,
             headers,
         };
+        let head = Arc::new(head.detached());
         let token = self.worker.gateway.store.token(head.weight());
-        let head = Arc::new(head);
         Arc::new(StoredResponse::new(head, old.content.clone(), token))
     }
 }
