@@ -19,7 +19,7 @@ use crate::cache::key::KeyRef;
 use crate::cache::store::Store;
 use crate::cache::stored::ContentDigest;
 use crate::clock::Now;
-use crate::config::RoutePolicy;
+use crate::config::{Protocol, RoutePolicy};
 use crate::error::{Error, ErrorKind};
 use crate::semantics::authority::{BadTarget, Scheme, TargetUri, TargetView};
 use crate::semantics::cache_control::RequestDirectives;
@@ -209,9 +209,10 @@ impl Inquiry {
         if !content.is_end_stream() {
             facts.0 |= Facts::CONTENT.0;
         }
-        // After the switch there is no place for the rest of a request.
+        // After the switch there is no place for the rest of a request, and in HTTP/2 there is no switch.
         if facts.any(Facts::UPGRADE)
             && (facts.any(Facts::CONTENT)
+                || epoch.settings.config.upstream.protocol != Protocol::Http1
                 || upgrade::offered(parts.version, &parts.headers).is_none())
         {
             facts.0 &= !Facts::UPGRADE.0;

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io;
 
+use super::connection::Fate;
 use super::request_body::Upload;
 use crate::error::{Error, ErrorKind};
 
@@ -21,6 +22,14 @@ pub(super) fn before_head(error: hyper::Error, upload: Option<&Upload>) -> Error
         ErrorKind::ResponseProtocol
     } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         ErrorKind::ConnectionTerminated
+    } else if let Some(error) = stream_error(&error)
+        && !error.is_io()
+    {
+        // What is wrong with what the server sent is found by the library; the server itself only breaks off.
+        match error.is_library() {
+            true => ErrorKind::ResponseProtocol,
+            false => ErrorKind::ConnectionTerminated,
+        }
     } else {
         match cause(&error).map(io::Error::kind) {
             Some(kind) if is_broken_off(kind) => ErrorKind::ConnectionTerminated,
@@ -32,12 +41,25 @@ pub(super) fn before_head(error: hyper::Error, upload: Option<&Upload>) -> Error
     Error::upstream(kind).because(error)
 }
 
+/// What may have become of a request whose stream ended without an answer. A server that goes away has told which
+/// requests it will not look at, but h2 does not tell those from the others that broke after that.
+pub(super) fn fate_of_stream(error: &hyper::Error) -> Fate {
+    match stream_error(error) {
+        Some(error) if error.reason() == Some(h2::Reason::REFUSED_STREAM) => Fate::Refused,
+        Some(error) if error.is_reset() => Fate::Answered,
+        _ => Fate::Silent,
+    }
+}
+
 /// A failure while the response's content was read.
 pub(super) fn within_body(error: hyper::Error, upload: Option<&Upload>) -> Error {
     if let Some(client) = upload.and_then(Upload::failure) {
         return client;
     }
     let kind = match cause(&error).map(io::Error::kind) {
+        None if stream_error(&error).is_some_and(h2::Error::is_library) => {
+            ErrorKind::ResponseProtocol
+        }
         Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
             ErrorKind::ResponseProtocol
         }
@@ -60,10 +82,19 @@ fn is_broken_off(kind: io::ErrorKind) -> bool {
 }
 
 fn cause(error: &hyper::Error) -> Option<&io::Error> {
+    // An error of HTTP/2 holds the one of its socket without naming it as its source.
+    in_chain(error).or_else(|| stream_error(error)?.get_io())
+}
+
+fn stream_error(error: &hyper::Error) -> Option<&h2::Error> {
+    in_chain(error)
+}
+
+fn in_chain<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
     let mut source = error.source();
     while let Some(error) = source {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io);
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         source = error.source();
     }

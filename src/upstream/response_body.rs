@@ -23,6 +23,7 @@ pub enum Framing {
     Empty,
     /// Content-Length, in bytes.
     Length(u64),
+    /// An end that the message states after its content: the last chunk, or END_STREAM in HTTP/2.
     Chunked,
     /// Content ends when the connection does: a broken connection and a complete response can look alike.
     Close,
@@ -79,7 +80,7 @@ impl UpstreamBody {
             }),
             incoming,
         };
-        if framing == Framing::Empty {
+        if framing == Framing::Empty || body.incoming.is_end_stream() {
             body.complete();
         }
         body
@@ -176,6 +177,10 @@ impl Body for UpstreamBody {
                 let error = fault::within_body(error, reading.upload.as_ref());
                 this.fail(error)
             }
+            // A stream of HTTP/2 that is reset with NO_ERROR ends like this, too (RFC 9113 §8.1).
+            Poll::Ready(None) if reading.lease.is_shared() && !this.incoming.is_end_stream() => {
+                this.fail(Error::upstream(ErrorKind::ResponseIncomplete))
+            }
             Poll::Ready(None) => {
                 this.complete();
                 Poll::Ready(None)
@@ -206,10 +211,9 @@ impl Reading {
     /// Ready when nothing has come for as long as the configuration allows.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timeout = self.lease.pool().limits().body_timeout;
-        let Some(connection) = self.lease.connection() else {
+        let Some(deadline) = self.lease.deadline() else {
             return Poll::Pending;
         };
-        let deadline = connection.deadline();
         if !self.armed {
             deadline.arm(timeout);
             self.armed = true;

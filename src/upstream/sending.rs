@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::balance::{Choice, Field};
-use super::connection::Unanswered;
+use super::connection::{Fate, Unanswered};
 use super::pool::{Lease, Pool, Want};
 use super::request_body::{RequestBody, Upload};
 use super::request_head::{Target, frame};
@@ -144,10 +144,13 @@ impl Worker {
                 }
             };
             let may_be_dead = lease.is_reused() && want == Want::Any;
-            let spare = (sending.idempotent && (may_be_dead || !last))
+            // On a shared connection, a server may refuse what it has not looked at.
+            let spare = (lease.is_shared() || sending.idempotent && (may_be_dead || !last))
                 .then(|| copy(&request))
                 .flatten();
-            let unanswered = match self.exchange(&mut lease, request).await {
+            self.counters.upstream_requests.inc();
+            let timeout = self.shared.response_timeout;
+            let unanswered = match lease.exchange(request, timeout).await {
                 Ok(response) => return sending.receive(response, lease).map_err(finally),
                 Err(unanswered) => unanswered,
             };
@@ -158,26 +161,6 @@ impl Worker {
             }
             self.counters.upstream_retries.inc();
             want = Want::Fresh;
-        }
-    }
-
-    async fn exchange(
-        &self,
-        lease: &mut Lease,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, Unanswered> {
-        self.counters.upstream_requests.inc();
-        match lease.connection() {
-            Some(connection) => {
-                connection
-                    .exchange(request, self.shared.response_timeout)
-                    .await
-            }
-            None => Err(Unanswered {
-                error: Error::internal(),
-                unsent: Some(request),
-                silent: true,
-            }),
         }
     }
 
@@ -258,12 +241,17 @@ impl Sending {
         let Unanswered {
             error,
             unsent,
-            silent,
+            fate,
         } = unanswered;
         let untouched = self.upload.as_ref().is_none_or(Upload::is_untouched);
+        let harmless = match fate {
+            Fate::Refused => true,
+            Fate::Silent => self.idempotent,
+            Fate::Answered => false,
+        };
         Failed {
             error,
-            again: unsent.or(spare.filter(|_| silent)).filter(|_| untouched),
+            again: unsent.or(spare.filter(|_| harmless)).filter(|_| untouched),
         }
     }
 
@@ -277,6 +265,10 @@ impl Sending {
             .then(|| hyper::upgrade::on(&mut response));
         // On a connection that has spoken HTTP/1.0, hyper drops the content of a chunked request without a word.
         let keep = response.version() != Version::HTTP_10;
+        if let Some(upload) = &self.upload {
+            // Both directions may go on from here for as long as they like.
+            upload.bear_stalls_of(None);
+        }
         Ok(response.map(|incoming| match switched {
             Some(switched) => UpstreamBody::switched(incoming, switched, lease),
             None => UpstreamBody::new(incoming, framing, lease, keep, self.upload.clone()),
