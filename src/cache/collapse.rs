@@ -2,8 +2,8 @@
 //! polling.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode};
 use super::body::{Reader, SharedBody};
 use super::key::Key;
 use super::stored::{ContentDigest, Head, Settled, StoredResponse};
+use super::sync::{AtomicBool, Mutex, MutexGuard};
 use crate::clock::Monotonic;
 use crate::error::Error;
 

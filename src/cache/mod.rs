@@ -10,3 +10,4 @@ pub mod partial;
 pub mod search;
 pub mod store;
 pub mod stored;
+mod sync;

@@ -27,6 +27,7 @@ pub struct Setup {
     cache: String,
     more: String,
     manual: Option<Timestamp>,
+    workers: usize,
 }
 
 /// A running gateway. Dropping it drains and stops it; a gateway that does not end well fails the test.
@@ -43,6 +44,12 @@ impl Setup {
     /// Lines for `[server]`.
     pub fn server(mut self, lines: &str) -> Self {
         self.server += &format!("{lines}\n");
+        self
+    }
+
+    /// How many workers, 2 if this is not called.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
         self
     }
 
@@ -89,8 +96,9 @@ impl Setup {
             .map(|url| format!("{url:?}"))
             .collect();
         let toml = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n{}\n[upstream]\nservers = [{}]\n{}\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = {}\n{}\n[upstream]\nservers = [{}]\n{}\n\
              [cache]\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n{}",
+            self.workers,
             self.server,
             servers.join(", "),
             self.upstream,
@@ -124,6 +132,7 @@ impl Gateway {
             cache: String::new(),
             more: String::new(),
             manual: None,
+            workers: 2,
         }
     }
 

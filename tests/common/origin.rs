@@ -3,13 +3,13 @@
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
 use bookend::clock::Clock;
 use bookend::semantics::time::Timestamp;
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::PATIENCE;
 use super::client::End;
@@ -21,6 +21,9 @@ type Handler = dyn Fn(&Request, &mut Conn) + Send + Sync;
 /// its handler fails the test then.
 pub struct Origin {
     addr: SocketAddr,
+    listener: Weak<TcpListener>,
+    /// Keeps the port while the listener refuses.
+    _port: Socket,
     log: Arc<Log>,
 }
 
@@ -35,6 +38,7 @@ struct LogState {
     requests: Vec<Request>,
     connections: usize,
     open: usize,
+    refusing: bool,
     stopped: bool,
     panics: Vec<String>,
 }
@@ -42,12 +46,29 @@ struct LogState {
 impl Origin {
     /// Each request, its content read, goes to `handler` with the connection to answer on.
     pub fn start(handler: impl Fn(&Request, &mut Conn) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
-        let addr = listener.local_addr().expect("a bound listener");
+        Self::greeting(|_| {}, handler)
+    }
+
+    /// As [`Origin::start`], and each connection goes to `greet` before anything is read from it.
+    pub fn greeting(
+        greet: impl Fn(&mut Conn) + Send + Sync + 'static,
+        handler: impl Fn(&Request, &mut Conn) + Send + Sync + 'static,
+    ) -> Self {
+        let (port, addr) = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        // A port that was asked for by number stays bound when its listener is shut down.
+        let (listener, _) = bound(addr);
+        listener.listen(128).expect("a bound socket");
+        let listener = Arc::new(TcpListener::from(listener));
         let log = Arc::new(Log::default());
-        let (shared, handler) = (log.clone(), Arc::new(handler));
-        thread::spawn(move || accept(&listener, &shared, &handler));
-        Self { addr, log }
+        let (shared, handlers) = (log.clone(), Arc::new((greet, handler)));
+        let origin = Self {
+            addr,
+            listener: Arc::downgrade(&listener),
+            _port: port,
+            log,
+        };
+        thread::spawn(move || accept(&listener, &shared, &handlers));
+        origin
     }
 
     /// Answers every request with the same reply.
@@ -110,6 +131,19 @@ impl Origin {
             .wait("connections stayed open", |state| state.open == 0);
     }
 
+    /// Has its port refuse connections, or accept them again; those that are open go on.
+    pub fn refuse(&self, refusing: bool) {
+        let listener = self.listener.upgrade().expect("an origin that runs");
+        let socket = SockRef::from(&*listener);
+        self.log.with(|state| state.refusing = refusing);
+        if refusing {
+            socket.shutdown(Shutdown::Read).expect("a listener");
+        } else {
+            socket.listen(128).expect("a bound socket");
+            self.log.changed.notify_all();
+        }
+    }
+
     /// Closes the port: later connections are refused, those that are open go on.
     pub fn stop(&self) {
         self.log.with(|state| state.stopped = true);
@@ -153,23 +187,41 @@ impl Log {
     }
 }
 
-fn accept<H>(listener: &TcpListener, log: &Arc<Log>, handler: &Arc<H>)
+fn bound(addr: SocketAddr) -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_port(true).expect("Linux");
+    socket.bind(&addr.into()).expect("a loopback port");
+    let addr = socket.local_addr().expect("a bound socket");
+    (socket, addr.as_socket().expect("an IP address"))
+}
+
+fn accept<G, H>(listener: &TcpListener, log: &Arc<Log>, handlers: &Arc<(G, H)>)
 where
+    G: Fn(&mut Conn) + Send + Sync + 'static,
     H: Fn(&Request, &mut Conn) + Send + Sync + 'static,
 {
     for stream in listener.incoming() {
         if log.with(|state| state.stopped) {
             return;
         }
-        let Ok(stream) = stream else { continue };
+        let Ok(stream) = stream else {
+            log.wait("an origin that refuses for good", |state| {
+                !state.refusing || state.stopped
+            });
+            continue;
+        };
         log.with(|state| {
             state.connections += 1;
             state.open += 1;
         });
-        let (log, handler) = (log.clone(), handler.clone());
+        let (log, handlers) = (log.clone(), handlers.clone());
         thread::spawn(move || {
             let mut conn = Conn::new(stream);
-            let served = catch_unwind(AssertUnwindSafe(|| serve(&mut conn, &log, &*handler)));
+            let (greet, handler) = &*handlers;
+            let served = catch_unwind(AssertUnwindSafe(|| {
+                greet(&mut conn);
+                serve(&mut conn, &log, handler);
+            }));
             drop(conn);
             log.with(|state| {
                 state.open -= 1;
@@ -235,6 +287,12 @@ impl Conn {
             request.body.extend_from_slice(&some);
         }
         Some(request)
+    }
+
+    /// Reads the head of the next request and nothing of its content; false when the peer has gone.
+    pub fn read_head(&mut self) -> bool {
+        let head = self.wire.as_mut().map(Wire::head);
+        head.is_some_and(|head| head.is_ok())
     }
 
     /// Sends a whole reply, without its content where `request` is a HEAD.

@@ -6,7 +6,7 @@
 mod stored;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 pub use self::stored::{StoredBody, counted};
 use super::budget::{Budget, Token};
+use super::sync::{Mutex, MutexGuard};
 use crate::error::{Error, ErrorKind};
 
 /// Bytes of the first allocation for a body; later ones are [`SEGMENT`].

@@ -1,0 +1,199 @@
+//! HTTP/1.1 as octets, for both sides of the gateway.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long anything may take before it counts as stalled.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The head of a message.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    pub first_line: String,
+    pub fields: Vec<(String, String)>,
+}
+
+impl Head {
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let found = |(field, _): &&(String, String)| field.eq_ignore_ascii_case(name);
+        self.fields.iter().find(found).map(|(_, value)| &**value)
+    }
+
+    /// Of a response; 0 where there is none.
+    pub fn status(&self) -> u16 {
+        let status = self.first_line.split(' ').nth(1);
+        status.and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+
+    /// Of a request: its method and target.
+    pub fn request(&self) -> (&str, &str) {
+        let mut words = self.first_line.split(' ');
+        (words.next().unwrap_or(""), words.next().unwrap_or(""))
+    }
+
+    fn parse(octets: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(octets);
+        let mut lines = text.split("\r\n");
+        let first_line = lines.next().unwrap_or_default().to_owned();
+        let field = |line: &str| {
+            let (name, value) = line.split_once(':')?;
+            Some((name.to_ascii_lowercase(), value.trim().to_owned()))
+        };
+        Self {
+            first_line,
+            fields: lines.filter_map(field).collect(),
+        }
+    }
+}
+
+/// A connection, with what was read of it beyond what was asked for.
+#[derive(Debug)]
+pub struct Wire {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    /// How long it rests after each read.
+    pub pause: Option<Duration>,
+}
+
+impl Wire {
+    pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
+        Ok(Self::new(TcpStream::connect(addr).await?))
+    }
+
+    pub fn new(stream: TcpStream) -> Self {
+        let _ = stream.set_nodelay(true);
+        Self {
+            stream,
+            buffer: Vec::new(),
+            pause: None,
+        }
+    }
+
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    pub async fn write(&mut self, octets: &[u8]) -> io::Result<()> {
+        timeout(PATIENCE, self.stream.write_all(octets)).await?
+    }
+
+    /// Closes it with a reset.
+    pub fn reset(self) {
+        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    async fn fill(&mut self) -> io::Result<()> {
+        if let Some(pause) = self.pause {
+            tokio::time::sleep(pause).await;
+        }
+        let most = if self.pause.is_some() {
+            8 << 10
+        } else {
+            256 << 10
+        };
+        let before = self.buffer.len();
+        self.buffer.reserve(most.min(64 << 10));
+        let mut limited = (&mut self.stream).take(most as u64);
+        match timeout(PATIENCE, limited.read_buf(&mut self.buffer)).await?? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => {
+                debug_assert!(self.buffer.len() > before);
+                Ok(())
+            }
+        }
+    }
+
+    async fn until(&mut self, end: &[u8]) -> io::Result<Vec<u8>> {
+        let mut from = 0;
+        loop {
+            let rest = &self.buffer[from..];
+            if let Some(at) = memchr::memmem::find(rest, end) {
+                let taken: Vec<u8> = self.buffer.drain(..from + at + end.len()).collect();
+                return Ok(taken[..from + at].to_vec());
+            }
+            from = self.buffer.len().saturating_sub(end.len() - 1);
+            self.fill().await?;
+        }
+    }
+
+    async fn exactly(&mut self, n: usize, out: &mut Vec<u8>) -> io::Result<()> {
+        let mut left = n;
+        while left > 0 {
+            if self.buffer.is_empty() {
+                self.fill().await?;
+            }
+            let some = left.min(self.buffer.len());
+            out.extend_from_slice(&self.buffer[..some]);
+            self.buffer.drain(..some);
+            left -= some;
+        }
+        Ok(())
+    }
+
+    /// The next head.
+    pub async fn head(&mut self) -> io::Result<Head> {
+        Ok(Head::parse(&self.until(b"\r\n\r\n").await?))
+    }
+
+    /// The content of the message with this head, to its verified end. What came of it is in `out` in any case.
+    pub async fn body(&mut self, head: &Head, out: &mut Vec<u8>) -> io::Result<()> {
+        if matches!(head.status(), 204 | 304) {
+            return Ok(());
+        }
+        let chunked = head.field("transfer-encoding").is_some();
+        match head.field("content-length").map(str::parse) {
+            _ if chunked => self.chunks(out).await,
+            Some(Ok(length)) => self.exactly(length, out).await,
+            Some(Err(_)) => Err(io::ErrorKind::InvalidData.into()),
+            // A response without either ends with its connection.
+            None if head.first_line.starts_with("HTTP/") => loop {
+                out.append(&mut self.buffer);
+                match self.fill().await {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            },
+            None => Ok(()),
+        }
+    }
+
+    async fn chunks(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        loop {
+            let line = self.until(b"\r\n").await?;
+            let text = String::from_utf8_lossy(&line).into_owned();
+            let size = usize::from_str_radix(text.split(';').next().unwrap_or("").trim(), 16);
+            let size = size.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+            if size == 0 {
+                // Trailers are let go.
+                while !self.until(b"\r\n").await?.is_empty() {}
+                return Ok(());
+            }
+            self.exactly(size, out).await?;
+            self.until(b"\r\n").await?;
+        }
+    }
+
+    /// Reads on and throws away; how many octets came, and whether the end of the connection was an orderly one.
+    pub async fn drain(&mut self) -> (u64, io::Result<()>) {
+        let mut count = self.buffer.len() as u64;
+        self.buffer.clear();
+        loop {
+            match self.fill().await {
+                Ok(()) => {
+                    count += self.buffer.len() as u64;
+                    self.buffer.clear();
+                }
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return (count, Ok(()));
+                }
+                Err(error) => return (count, Err(error)),
+            }
+        }
+    }
+}

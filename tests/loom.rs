@@ -1,0 +1,340 @@
+//! Bodies that are filled and read, fills that are followed, and the store between a commit and an invalidation, in
+//! every order in which their threads can meet.
+//!
+//! `RUSTFLAGS="--cfg bookend_loom" cargo test --test loom --profile compare`
+
+#![cfg(bookend_loom)]
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use bookend::cache::body::{Chunk, Reader, SharedBody, StoredBody, Writer};
+use bookend::cache::budget::{Budget, Token};
+use bookend::cache::collapse::{Ask, Fill, Follower, News};
+use bookend::cache::key::Keyer;
+use bookend::cache::store::{Limits, Role, Sharing, Store};
+use bookend::cache::stored::{Content, Head, Settled, StoredResponse};
+use bookend::clock::{Monotonic, Now};
+use bookend::error::{Error, ErrorKind};
+use bookend::semantics::cache_control::ResponseDirectives;
+use bookend::semantics::freshness::{Freshness, Receipt};
+use bookend::semantics::no_vary_search::SearchVariance;
+use bookend::semantics::policy::{Policy, VaryPolicy};
+use bookend::semantics::time::Timestamp;
+use bookend::semantics::validation::Validators;
+use bookend::semantics::vary::{VariantKey, Vary};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use loom::future::block_on;
+use loom::thread;
+
+fn budget() -> Arc<Budget> {
+    Budget::new(1 << 20)
+}
+
+/// Every order with at most so many threads taken off their core in mid-course: two suffice for all known races here.
+fn model(check: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.max_branches = 100_000;
+    builder.check(check);
+}
+
+/// All that a reader gets, and how it ends.
+fn read(mut reader: Reader) -> (Vec<u8>, Result<(), ErrorKind>) {
+    block_on(async move {
+        let mut got = Vec::new();
+        loop {
+            match poll_fn(|cx| reader.poll_chunk(cx)).await {
+                Some(Ok(Chunk::Data(data))) => got.extend_from_slice(&data),
+                Some(Ok(Chunk::Trailers(_))) => {}
+                Some(Err(error)) => return (got, Err(error.kind())),
+                None => return (got, Ok(())),
+            }
+        }
+    })
+}
+
+fn room(writer: &mut Writer) {
+    block_on(poll_fn(|cx| writer.poll_room(cx)));
+}
+
+#[test]
+fn a_reader_gets_every_byte_whenever_it_asks() {
+    model(|| {
+        let (body, mut writer) = SharedBody::new(&budget());
+        let reader = body.reader().expect("a new body");
+        let late = thread::spawn(move || body.reader().map(read));
+        let reading = thread::spawn(move || read(reader));
+        writer.push(b"one ").expect("room");
+        writer.append(b"two").expect("room");
+        let stored = writer.seal().expect("storable");
+        writer.end(None);
+        assert_eq!(stored.len(), 7);
+        assert_eq!(reading.join().unwrap(), (b"one two".to_vec(), Ok(())));
+        assert_eq!(late.join().unwrap(), Some((b"one two".to_vec(), Ok(()))));
+    });
+}
+
+#[test]
+fn a_writer_that_vanishes_is_never_taken_for_the_end() {
+    model(|| {
+        let (body, mut writer) = SharedBody::new(&budget());
+        let reader = body.reader().expect("a new body");
+        let reading = thread::spawn(move || read(reader));
+        writer.push(b"half").expect("room");
+        drop(writer);
+        let (got, end) = reading.join().unwrap();
+        assert_eq!(
+            (&*got, end),
+            (&b"half"[..], Err(ErrorKind::ResponseIncomplete))
+        );
+    });
+}
+
+#[test]
+fn a_writer_that_waits_for_room_gets_it_when_its_reader_reads_or_leaves() {
+    model(|| {
+        let (body, mut writer) = SharedBody::new(&budget());
+        let mut leaver = body.reader().expect("a new body");
+        let reader = body.reader().expect("a new body");
+        drop(body);
+        let leaving = thread::spawn(move || {
+            drop(leaver.poll_chunk(&mut Context::from_waker(Waker::noop())));
+        });
+        let reading = thread::spawn(move || read(reader));
+        writer.push(b"12345").expect("room");
+        writer.stop_storing(4);
+        room(&mut writer);
+        writer.push(b"678").expect("room");
+        writer.end(None);
+        leaving.join().unwrap();
+        assert_eq!(reading.join().unwrap(), (b"12345678".to_vec(), Ok(())));
+    });
+}
+
+#[test]
+fn a_reader_that_comes_late_to_a_window_gets_all_or_is_told_so() {
+    model(|| {
+        let (body, mut writer) = SharedBody::new(&budget());
+        let joining = thread::spawn(move || body.reader().map(read));
+        writer.push(b"12345").expect("room");
+        writer.stop_storing(4);
+        room(&mut writer);
+        writer.push(b"678").expect("room");
+        writer.end(None);
+        if let Some(read) = joining.join().unwrap() {
+            assert_eq!(read, (b"12345678".to_vec(), Ok(())));
+        }
+    });
+}
+
+#[test]
+fn a_reader_that_is_cut_off_never_sees_a_whole_body() {
+    model(|| {
+        let (body, mut writer) = SharedBody::new(&budget());
+        let reader = body.reader().expect("a new body");
+        drop(body);
+        let reading = thread::spawn(move || read(reader));
+        writer.push(b"1234").expect("room");
+        writer.stop_storing(4);
+        writer.push(b"5678").expect("room");
+        writer.cut_laggards();
+        writer.end(None);
+        match reading.join().unwrap() {
+            (got, Ok(())) => assert_eq!(got, b"12345678"),
+            (_, Err(kind)) => assert_eq!(kind, ErrorKind::ReaderTooSlow),
+        }
+    });
+}
+
+fn ask() -> Ask {
+    Ask {
+        headers: HeaderMap::new(),
+        digest: None,
+    }
+}
+
+fn fill() -> Arc<Fill> {
+    let key = Keyer::default().key("http://a/").to_key();
+    Fill::new(key, ask(), true, Monotonic::default())
+}
+
+#[test]
+fn every_follower_hears_how_a_fill_ended() {
+    model(|| {
+        let fill = fill();
+        let hear = |follower: Follower| thread::spawn(move || block_on(follower.news()));
+        let (one, gone) = (hear(fill.follow()), fill.follow());
+        let leaving = thread::spawn(move || drop(gone));
+        fill.settle(Settled::Abandoned);
+        fill.settle(Settled::Failed(Error::internal()));
+        let late = fill.follow();
+        assert!(matches!(one.join().unwrap(), News::Abandoned));
+        assert!(matches!(block_on(late.news()), News::Abandoned));
+        leaving.join().unwrap();
+    });
+}
+
+#[test]
+fn a_follower_joins_a_stream_from_its_first_byte_or_not_at_all() {
+    model(|| {
+        let fill = fill();
+        let follower = fill.follow();
+        let following = thread::spawn(move || match block_on(follower.news()) {
+            News::Streaming(_, reader) => Some(read(reader)),
+            News::Unshared => None,
+            news => panic!("{news:?}"),
+        });
+        let (body, mut writer) = SharedBody::new(&budget());
+        fill.stream(Arc::new(head(&[])), body);
+        writer.push(b"1234").expect("room");
+        writer.stop_storing(2);
+        writer.push(b"5678").expect("room");
+        writer.end(None);
+        if let Some(read) = following.join().unwrap() {
+            assert_eq!(read, (b"12345678".to_vec(), Ok(())));
+        }
+    });
+}
+
+fn head(fields: &[(&'static str, &'static str)]) -> Head {
+    let headers: HeaderMap = fields
+        .iter()
+        .map(|(name, value)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        })
+        .collect();
+    let policy = Policy::default();
+    let receipt = Receipt {
+        request_time: Timestamp::from_millis(0),
+        response_time: Timestamp::from_millis(0),
+    };
+    let directives = ResponseDirectives::parse(&headers, &[]);
+    let status = StatusCode::OK;
+    Head {
+        status,
+        validators: Validators::of(&headers),
+        origin_validators: Validators::of(&headers),
+        freshness: Freshness::reckon(status, &headers, &directives, receipt, false, &policy),
+        received: Now {
+            wall: Timestamp::from_millis(0),
+            mono: Monotonic::default(),
+        },
+        variant: VariantKey::of(&Vary::None, &HeaderMap::new(), &VaryPolicy::default()),
+        digest: None,
+        groups: Box::new(["books".into()]),
+        search: SearchVariance::parse(&headers).map(Box::new),
+        content_length: None,
+        age: None,
+        receipt,
+        credentialed: false,
+        epoch: 0,
+        headers,
+    }
+}
+
+fn stored(fields: &[(&'static str, &'static str)]) -> Arc<StoredResponse> {
+    let content = Content::Complete(StoredBody::new(&[], Token::empty(&budget())));
+    Arc::new(StoredResponse::new(Arc::new(head(fields)), content, None))
+}
+
+fn lead_or_follow(store: &Store, target: &str) -> Role {
+    let vary = VaryPolicy::default();
+    let sharing = Sharing {
+        follow: true,
+        lead: true,
+        vary: &vary,
+        limits: Limits {
+            now: Monotonic::default(),
+            leader_timeout: Duration::from_secs(60),
+            max_followers: 8,
+        },
+    };
+    let key = store.key(target);
+    let seen = store.look_up(key);
+    store.lead_or_follow(key, seen.as_ref(), ask(), sharing)
+}
+
+fn lead(store: &Store, target: &str) -> Arc<Fill> {
+    match lead_or_follow(store, target) {
+        Role::Lead(fill) => fill,
+        role => panic!("{role:?}"),
+    }
+}
+
+/// A fill that begins before an invalidation is acknowledged is neither stored nor joined after it.
+fn overtaken(
+    target: &'static str,
+    home: &'static str,
+    fields: &'static [(&'static str, &'static str)],
+    invalidate: impl Fn(&Store) + Send + Sync + 'static,
+) {
+    model(move || {
+        let store = Arc::new(Store::new(1 << 20, 4));
+        if home != target {
+            // The rule that makes them one is known.
+            let first = lead(&store, home);
+            store
+                .commit(&first, stored(fields), &VaryPolicy::default())
+                .expect("room");
+            invalidate(&store);
+        }
+        let fill = lead(&store, target);
+        let committing = thread::spawn({
+            let store = store.clone();
+            move || drop(store.commit(&fill, stored(fields), &VaryPolicy::default()))
+        });
+        invalidate(&store);
+        let found = store.look_up(store.key(home));
+        assert!(
+            found.is_none(),
+            "an acknowledged invalidation was overtaken"
+        );
+        committing.join().unwrap();
+        let found = store.look_up(store.key(home));
+        assert!(found.is_none(), "an acknowledged invalidation was undone");
+        assert!(matches!(lead_or_follow(&store, target), Role::Lead(_)));
+    });
+}
+
+#[test]
+fn an_invalidation_wins_over_a_commit() {
+    overtaken("http://a/b", "http://a/b", &[], |store| {
+        store.invalidate_target("http://a/b");
+    });
+}
+
+#[test]
+fn a_purge_of_a_prefix_wins_over_a_commit() {
+    overtaken("http://a/b", "http://a/b", &[], |store| {
+        store.invalidate_prefix("http://a/");
+    });
+}
+
+#[test]
+fn a_purge_of_a_group_wins_over_a_commit() {
+    overtaken("http://a/b", "http://a/b", &[], |store| {
+        store.invalidate_group("http://a", "books");
+    });
+}
+
+#[test]
+fn an_invalidation_wins_over_the_commit_of_a_query_that_is_the_same_but_for_what_does_not_matter() {
+    let fields = &[("no-vary-search", "params=(\"utm\")")];
+    overtaken("http://a/b?q=1&utm=2", "http://a/b?q=1", fields, |store| {
+        store.invalidate_target("http://a/b?q=1");
+    });
+}
+
+#[test]
+fn a_purge_of_a_group_wins_over_such_a_commit_too() {
+    let fields = &[("no-vary-search", "params=(\"utm\")")];
+    overtaken("http://a/b?q=1&utm=2", "http://a/b?q=1", fields, |store| {
+        store.invalidate_group("http://a", "books");
+    });
+}
