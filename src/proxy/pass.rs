@@ -10,7 +10,7 @@ use http::header::{
     AGE, ALLOW, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
     MAX_FORWARDS, UPGRADE,
 };
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::oneshot;
 
@@ -223,8 +223,16 @@ fn request_content(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
     let Some(content) = inquiry.content.take() else {
         return Ok(RequestBody::Empty);
     };
-    let Some(limit) = inquiry.epoch.settings.config.server.max_body else {
-        return Ok(RequestBody::Stream(RequestStream::new(content)));
+    let server = &inquiry.epoch.settings.config.server;
+    let stream = |stream: RequestStream| {
+        RequestBody::Stream(match inquiry.parts.version {
+            // Its connection may have other things to do meanwhile, and has no deadline for one stream's content.
+            Version::HTTP_2 => stream.impatient(server.body_timeout),
+            _ => stream,
+        })
+    };
+    let Some(limit) = server.max_body else {
+        return Ok(stream(RequestStream::new(content)));
     };
     if http_body::Body::size_hint(&content).lower() > limit {
         return Err(Error::downstream(ErrorKind::ContentTooLarge));
@@ -238,7 +246,7 @@ fn request_content(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
         };
         Error::downstream(kind).because(error)
     });
-    Ok(RequestBody::Stream(RequestStream::new(limited)))
+    Ok(stream(RequestStream::new(limited)))
 }
 
 /// What the answer to a HEAD says about the response that is stored for a GET (RFC 9111 §4.3.5).

@@ -81,18 +81,15 @@ impl Check {
         let answer = if http2 {
             let shared = Shared::start(wire, &self.http2, Rc::default(), clock.clone()).await?;
             let mut stream = shared.open_stream();
-            stream
-                .exchange(request, server.scheme(), Duration::MAX)
-                .await
+            let answer = stream.exchange(request, server.scheme(), Duration::MAX);
+            answer.await.map(|response| response.status())
         } else {
             let mut connection = Connection::start(wire, self.max_head).await?;
             let answer = connection.exchange(request, Duration::MAX).await;
             connection.abort();
-            answer
+            answer.map(|response| response.status())
         };
-        answer
-            .map(|response| response.status())
-            .map_err(|unanswered| unanswered.error)
+        answer.map_err(|unanswered| unanswered.error)
     }
 
     fn request(&self, server: &Server) -> Result<Request<RequestBody>, Error> {

@@ -22,14 +22,6 @@ pub(super) fn before_head(error: hyper::Error, upload: Option<&Upload>) -> Error
         ErrorKind::ResponseProtocol
     } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         ErrorKind::ConnectionTerminated
-    } else if let Some(error) = stream_error(&error)
-        && !error.is_io()
-    {
-        // What is wrong with what the server sent is found by the library; the server itself only breaks off.
-        match error.is_library() {
-            true => ErrorKind::ResponseProtocol,
-            false => ErrorKind::ConnectionTerminated,
-        }
     } else {
         match cause(&error).map(io::Error::kind) {
             Some(kind) if is_broken_off(kind) => ErrorKind::ConnectionTerminated,
@@ -41,14 +33,46 @@ pub(super) fn before_head(error: hyper::Error, upload: Option<&Upload>) -> Error
     Error::upstream(kind).because(error)
 }
 
-/// What may have become of a request whose stream ended without an answer. A server that goes away has told which
-/// requests it will not look at, but h2 does not tell those from the others that broke after that.
-pub(super) fn fate_of_stream(error: &hyper::Error) -> Fate {
-    match stream_error(error) {
-        Some(error) if error.reason() == Some(h2::Reason::REFUSED_STREAM) => Fate::Refused,
-        Some(error) if error.is_reset() => Fate::Answered,
-        _ => Fate::Silent,
+/// A failure of a stream before the response's head.
+pub(super) fn of_stream(error: h2::Error, upload: Option<&Upload>) -> Error {
+    if let Some(client) = upload.and_then(Upload::failure) {
+        return client;
     }
+    let kind = match error.get_io().map(io::Error::kind) {
+        Some(kind) if !is_broken_off(kind) => ErrorKind::ConnectionIo,
+        // What is wrong with what the server sent is found by the library; the server itself only breaks off.
+        None if error.is_library() => ErrorKind::ResponseProtocol,
+        _ => ErrorKind::ConnectionTerminated,
+    };
+    Error::upstream(kind).because(error)
+}
+
+/// What may have become of a request whose stream ended before the response's head.
+pub(super) fn fate_of_stream(error: &h2::Error) -> Fate {
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    // Only the streams beyond the last that the server has taken up end like this (RFC 9113 §6.8); the others go on,
+    // or break with the connection.
+    let beyond = error.is_go_away();
+    if error.is_remote() && (refused || beyond) {
+        Fate::Refused
+    } else if error.is_io() {
+        Fate::Silent
+    } else {
+        Fate::Answered
+    }
+}
+
+/// A failure of a stream while the response's content was read.
+pub(super) fn within_stream(error: h2::Error, upload: Option<&Upload>) -> Error {
+    if let Some(client) = upload.and_then(Upload::failure) {
+        return client;
+    }
+    let kind = match error.get_io().map(io::Error::kind) {
+        Some(kind) if !is_broken_off(kind) => ErrorKind::ConnectionIo,
+        None if error.is_library() => ErrorKind::ResponseProtocol,
+        _ => ErrorKind::ResponseIncomplete,
+    };
+    Error::upstream(kind).because(error)
 }
 
 /// A failure while the response's content was read.
@@ -57,9 +81,6 @@ pub(super) fn within_body(error: hyper::Error, upload: Option<&Upload>) -> Error
         return client;
     }
     let kind = match cause(&error).map(io::Error::kind) {
-        None if stream_error(&error).is_some_and(h2::Error::is_library) => {
-            ErrorKind::ResponseProtocol
-        }
         Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
             ErrorKind::ResponseProtocol
         }

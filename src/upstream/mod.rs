@@ -20,6 +20,7 @@ mod connection;
 mod deadline;
 mod fault;
 mod http2;
+mod incoming;
 mod pool;
 mod request_body;
 mod request_head;

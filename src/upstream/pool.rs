@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::task::spawn_local;
 
@@ -20,6 +19,7 @@ use super::connect::{self, connect};
 use super::connection::{Connection, Fate, Unanswered};
 use super::deadline::Deadline;
 use super::http2::{Shared, Stream};
+use super::incoming::Incoming;
 use super::request_body::RequestBody;
 use super::server::{Place, Server};
 use super::sharing::Sharing;
@@ -382,8 +382,14 @@ impl Lease {
     ) -> Result<Response<Incoming>, Unanswered> {
         let scheme = self.pool.server.scheme();
         match &mut self.held {
-            Some(Held::Own(connection)) => connection.exchange(request, timeout).await,
-            Some(Held::Stream(stream)) => stream.exchange(request, scheme, timeout).await,
+            Some(Held::Own(connection)) => {
+                let answer = connection.exchange(request, timeout).await?;
+                Ok(answer.map(Incoming::Http1))
+            }
+            Some(Held::Stream(stream)) => {
+                let answer = stream.exchange(request, scheme, timeout).await?;
+                Ok(answer.map(Incoming::Http2))
+            }
             None => Err(Unanswered {
                 error: Error::internal(),
                 unsent: Some(request),

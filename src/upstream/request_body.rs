@@ -143,13 +143,6 @@ impl Upload {
         watch.armed = false;
         watch.wake();
     }
-
-    /// Nobody wants the rest: the stream breaks off.
-    pub(super) fn cancel(&self) {
-        let mut watch = self.0.watch.borrow_mut();
-        watch.cancelled = true;
-        watch.wake();
-    }
 }
 
 /// Whose move it is while content is on its way.
@@ -172,14 +165,13 @@ struct Streaming {
     watch: RefCell<Watch>,
 }
 
-/// What ends a stream of content before its end.
+/// How long a stream of content may stall.
 #[derive(Default)]
 struct Watch {
     stall: Option<Duration>,
     /// Whether the deadline runs for the content that is waited for now.
     armed: bool,
     deadline: Deadline,
-    cancelled: bool,
     /// Who waits for content.
     waker: Option<Waker>,
 }
@@ -193,11 +185,6 @@ impl Watch {
 
     /// The error to end with, when there is one.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        if self.cancelled {
-            // It goes to the server as the reason of the reset.
-            let reason = h2::Error::from(h2::Reason::CANCEL);
-            return Poll::Ready(Error::downstream(ErrorKind::ClientGone).because(reason));
-        }
         self.waker = Some(cx.waker().clone());
         let Some(stall) = self.stall else {
             return Poll::Pending;

@@ -1,7 +1,7 @@
 //! What a request is told about the server it goes to: the base path, Host, and the framing of its content.
 
 use bytes::BytesMut;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Uri, Version};
 use http_body::Body as _;
@@ -67,43 +67,28 @@ fn join(base: &str, target: &Uri) -> Result<Uri, Error> {
         .map_err(|error| Error::downstream(ErrorKind::UriTooLong).because(error))
 }
 
-/// Puts a request that has been aimed at a server into the form that it has in HTTP/2: the host is part of the target,
-/// and nothing is said about the connection (RFC 9113 §8.2.2, §8.3.1).
+/// The head of a request that has been aimed at a server, in the form that it has in HTTP/2: the host is part of the
+/// target, and nothing is said about the connection (RFC 9113 §8.2.2, §8.3.1).
 pub(super) fn into_http2(
-    request: &mut Request<RequestBody>,
+    request: Request<RequestBody>,
     scheme: &'static str,
-) -> Result<(), Error> {
+) -> Result<(Request<()>, RequestBody), Error> {
+    let (mut head, body) = request.into_parts();
     let bad = |error: http::Error| Error::downstream(ErrorKind::BadRequest).because(error);
-    let host = request.headers_mut().remove(HOST);
+    let host = head.headers.remove(HOST);
     let host = host.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
-    let target = request.uri().path_and_query().cloned();
+    let target = head.uri.path_and_query().cloned();
     let uri = Uri::builder()
         .scheme(scheme)
         .authority(host)
         .path_and_query(target.unwrap_or(PathAndQuery::from_static("/")))
         .build();
-    *request.uri_mut() = uri.map_err(bad)?;
-    *request.version_mut() = Version::HTTP_2;
-    for name in [CONNECTION, TRANSFER_ENCODING] {
-        request.headers_mut().remove(name);
+    head.uri = uri.map_err(bad)?;
+    head.version = Version::HTTP_2;
+    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        head.headers.remove(name);
     }
-    Ok(())
-}
-
-/// Undoes [`into_http2`] for a request that was not sent.
-pub(super) fn from_http2(request: &mut Request<RequestBody>) {
-    let parts = std::mem::take(request.uri_mut()).into_parts();
-    if let Some(authority) = parts.authority
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        request.headers_mut().insert(HOST, host);
-    }
-    *request.uri_mut() = parts.path_and_query.map_or_else(Uri::default, Uri::from);
-    if request.headers().contains_key(TE) {
-        let te = HeaderValue::from_static("te");
-        request.headers_mut().insert(CONNECTION, te);
-    }
-    frame(request);
+    Ok((Request::from_parts(head, ()), body))
 }
 
 /// Sets the fields that frame the content, from the content itself: what the client said about it may be about a

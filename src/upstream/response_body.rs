@@ -6,10 +6,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use super::fault;
+use super::incoming::Incoming;
 use super::pool::Lease;
 use super::request_body::Upload;
 use super::server::Server;
@@ -159,7 +158,7 @@ impl Body for UpstreamBody {
         let Progress::Reading(reading) = &mut this.progress else {
             return Poll::Ready(None);
         };
-        match Pin::new(&mut this.incoming).poll_frame(cx) {
+        match this.incoming.poll_frame(cx, reading.upload.as_ref()) {
             Poll::Ready(Some(Ok(frame))) => {
                 reading.armed = false;
                 if let Some(data) = frame.data_ref() {
@@ -173,14 +172,7 @@ impl Body for UpstreamBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => {
-                let error = fault::within_body(error, reading.upload.as_ref());
-                this.fail(error)
-            }
-            // A stream of HTTP/2 that is reset with NO_ERROR ends like this, too (RFC 9113 §8.1).
-            Poll::Ready(None) if reading.lease.is_shared() && !this.incoming.is_end_stream() => {
-                this.fail(Error::upstream(ErrorKind::ResponseIncomplete))
-            }
+            Poll::Ready(Some(Err(error))) => this.fail(error),
             Poll::Ready(None) => {
                 this.complete();
                 Poll::Ready(None)

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::balance::{Choice, Field};
 use super::connection::{Fate, Unanswered};
+use super::incoming::Incoming;
 use super::pool::{Lease, Pool, Want};
 use super::request_body::{RequestBody, Upload};
 use super::request_head::{Target, frame};
@@ -113,7 +113,8 @@ impl Worker {
         attempted
     }
 
-    /// Sends a request to one server: once more on a fresh connection when a pooled one turned out to be dead.
+    /// Sends a request to one server: once more on a fresh connection when a pooled one turned out to be dead, or
+    /// took no more requests.
     async fn attempt_on(
         &self,
         pool: &Rc<Pool>,
@@ -154,9 +155,10 @@ impl Worker {
                 Ok(response) => return sending.receive(response, lease).map_err(finally),
                 Err(unanswered) => unanswered,
             };
+            let refused = unanswered.fate == Fate::Refused && want == Want::Any;
             let failed = sending.judge(unanswered, spare);
             match failed.again {
-                Some(again) if may_be_dead => request = again,
+                Some(again) if may_be_dead || refused => request = again,
                 _ => return Err(failed),
             }
             self.counters.upstream_retries.inc();

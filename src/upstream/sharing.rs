@@ -23,6 +23,8 @@ pub(super) struct Sharing {
     pub(super) freed: Rc<Notify>,
     /// Whether a connection is being opened that others can share.
     opening: Cell<bool>,
+    /// Why the last one could not be opened, for those who waited for it.
+    failure: RefCell<Option<Error>>,
     /// Whether the server has chosen HTTP/1.1 where it could choose.
     refused: Cell<bool>,
 }
@@ -35,6 +37,7 @@ impl Sharing {
             connections: RefCell::default(),
             freed: Rc::default(),
             opening: Cell::new(false),
+            failure: RefCell::default(),
             refused: Cell::new(false),
         }
     }
@@ -91,7 +94,12 @@ struct Opening<'a>(&'a Sharing);
 impl<'a> Opening<'a> {
     fn begin(sharing: &'a Sharing) -> Self {
         sharing.opening.set(true);
+        sharing.failure.take();
         Self(sharing)
+    }
+
+    fn end(self, opened: Result<Held, Error>) -> Result<Held, Error> {
+        opened.inspect_err(|error| *self.0.failure.borrow_mut() = Some(error.share()))
     }
 }
 
@@ -118,8 +126,8 @@ impl Pool {
                 false => self.server().slots().clone().try_acquire_owned().ok(),
             };
             if let Some(slot) = slot {
-                let _opening = Opening::begin(sharing);
-                return self.open(slot).await;
+                let opening = Opening::begin(sharing);
+                return opening.end(self.open(slot).await);
             }
             let deadline = deadline
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limits().queue_timeout)));
@@ -128,10 +136,14 @@ impl Pool {
                 false => Some(self.enter_queue().ok_or_else(overfull)?),
             };
             tokio::select! {
-                () = freed => {}
+                () = freed => {
+                    if place.is_none() && let Some(error) = &*sharing.failure.borrow() {
+                        return Err(error.share());
+                    }
+                }
                 slot = self.slot(), if place.is_some() => {
-                    let _opening = Opening::begin(sharing);
-                    return self.open(slot?).await;
+                    let opening = Opening::begin(sharing);
+                    return opening.end(self.open(slot?).await);
                 }
                 () = deadline => return Err(too_late()),
             }
