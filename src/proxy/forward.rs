@@ -3,18 +3,19 @@
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, DATE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
-    LOCATION, TE, TRAILER, TRANSFER_ENCODING, VIA,
+    LOCATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri, Version};
 
 use super::gateway::{Identity, Settings};
 use super::peer::Peer;
-use super::receive::{Inquiry, Target};
+use super::receive::{Facts, Inquiry, Target};
 use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::hop_by_hop;
 use crate::semantics::time::Timestamp;
+use crate::semantics::upgrade;
 use crate::semantics::validation::strip_conditionals;
 use crate::semantics::vary::{Reduced, reduce};
 use crate::upstream::{RequestBody, Server};
@@ -61,6 +62,11 @@ fn request_fields(inquiry: &Inquiry, conditions: Conditions) -> HeaderMap {
     let settings = &inquiry.epoch.settings;
     let mut fields = inquiry.headers().clone();
     let trailers = wants_trailers(&fields);
+    let upgrade = inquiry
+        .facts
+        .any(Facts::UPGRADE)
+        .then(|| upgrade::offered(inquiry.parts.version, &fields))
+        .flatten();
     hop_by_hop::strip(&mut fields);
     fields.remove(CONTENT_LENGTH);
     fields.remove(TRANSFER_ENCODING);
@@ -70,6 +76,10 @@ fn request_fields(inquiry: &Inquiry, conditions: Conditions) -> HeaderMap {
         // RFC 9110 §10.1.4
         fields.insert(TE, HeaderValue::from_static("trailers"));
         fields.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    if let Some(protocols) = upgrade {
+        fields.insert(UPGRADE, protocols);
+        fields.append(CONNECTION, HeaderValue::from_static("upgrade"));
     }
     if conditions == Conditions::Stripped {
         strip_conditionals(&mut fields);
