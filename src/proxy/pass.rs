@@ -10,26 +10,26 @@ use http::header::{
     AGE, ALLOW, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
     MAX_FORWARDS, UPGRADE,
 };
-use http::{HeaderMap, Method, Response, StatusCode, Version};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::sync::oneshot;
 
 use super::body::Body;
+use super::content;
 use super::fill::Arrived;
 use super::forward::{self, Conditions};
-use super::receive::{Class, Facts, Inquiry, Target, split_query};
+use super::receive::{Class, Inquiry, Target, split_query};
 use super::update::{Asked, Update};
 use super::upgrade;
 use super::worker::{Epoch, Worker, select};
 use crate::cache::stored::StoredResponse;
 use crate::config::{EtagMode, RoutePolicy};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::semantics::authority::{Scheme, TargetUri};
 use crate::semantics::groups;
 use crate::semantics::invalidation::{is_non_error, related};
 use crate::semantics::storability::Storability;
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
-use crate::upstream::{Outgoing, RequestBody, RequestStream, UpstreamBody};
+use crate::upstream::{Outgoing, RequestBody, UpstreamBody};
 
 /// Owed from the moment a write is sent. Dropped without a word, the outcome is unknown and the target is invalidated.
 struct InvalidationPermit {
@@ -134,7 +134,7 @@ pub async fn forward(
 ) -> Result<Arrived, Error> {
     let content = match read {
         Some(content) => RequestBody::Full(content),
-        None => request_content(inquiry)?,
+        None => content::to_pass_on(inquiry)?,
     };
     let outgoing = Outgoing {
         request: forward::request(inquiry, Conditions::Client, content)?,
@@ -213,40 +213,6 @@ async fn write(
         drop(sender.send(answer));
     });
     receiver.await.unwrap_or_else(|_| Err(Error::internal()))
-}
-
-/// The content as it comes from the client, within the configured limit.
-fn request_content(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
-    if !inquiry.facts.any(Facts::CONTENT) {
-        return Ok(RequestBody::Empty);
-    }
-    let Some(content) = inquiry.content.take() else {
-        return Ok(RequestBody::Empty);
-    };
-    let server = &inquiry.epoch.settings.config.server;
-    let stream = |stream: RequestStream| {
-        RequestBody::Stream(match inquiry.parts.version {
-            // Its connection may have other things to do meanwhile, and has no deadline for one stream's content.
-            Version::HTTP_2 => stream.impatient(server.body_timeout),
-            _ => stream,
-        })
-    };
-    let Some(limit) = server.max_body else {
-        return Ok(stream(RequestStream::new(content)));
-    };
-    if http_body::Body::size_hint(&content).lower() > limit {
-        return Err(Error::downstream(ErrorKind::ContentTooLarge));
-    }
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let limited = Limited::new(content, limit).map_err(|error| {
-        let kind = if error.is::<LengthLimitError>() {
-            ErrorKind::ContentTooLarge
-        } else {
-            ErrorKind::ClientGone
-        };
-        Error::downstream(kind).because(error)
-    });
-    Ok(stream(RequestStream::new(limited)))
 }
 
 /// What the answer to a HEAD says about the response that is stored for a GET (RFC 9111 §4.3.5).

@@ -190,6 +190,7 @@ impl Worker {
                 validate_behind: false,
             } => {
                 let mut response = self.deliver(&inquiry, &stored, Some(age), status);
+                inquiry.bound(&mut response);
                 if let Some(quotas) = &inquiry.quotas {
                     quotas.tell(response.headers_mut());
                 }

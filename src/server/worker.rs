@@ -308,7 +308,7 @@ impl<S: Service> Worker<S> {
                 resynced = now;
                 self.seat.clock.resync();
             }
-            self.registry.look(&self.deadlines);
+            self.registry.look(&self.deadlines, &self.seat.counters);
             // Other workers have no other way to ask for a place of ours.
             if self.seat.pressure.load(Ordering::Relaxed) > 0 {
                 self.registry.evict();

@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod deadlines;
 mod rates;
 
 use common::{Conn, End, Gate, Gateway, Origin, get, reply};
