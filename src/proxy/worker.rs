@@ -405,7 +405,7 @@ impl Epoch {
         Self {
             settings,
             upstreams,
-            ready: ReadyFields::default(),
+            ready: ReadyFields::new(counters.clone()),
         }
     }
 }

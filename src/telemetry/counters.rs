@@ -105,6 +105,8 @@ pub struct Counters {
     pub followers: Gauge,
     /// Fills running now.
     pub fills: Gauge,
+    /// Bytes of response fields kept ready now, about.
+    pub ready_bytes: Gauge,
     /// Upstream connections open now.
     pub upstream_connections: Gauge,
     /// Connections that have gone over to another protocol, such as WebSocket, and are open now.

@@ -92,7 +92,7 @@ impl SharedBody {
             window: None,
             readers: Vec::new(),
             writer: None,
-            token: Some(Token::empty(budget)),
+            token: Some(Token::in_flight(budget)),
         };
         let body = Arc::new(Self {
             state: Mutex::new(state),
@@ -167,7 +167,7 @@ impl State {
     /// The whole body for the store. Readers that are not through yet go on in slices of it, so that the bytes of the
     /// fill are let go.
     fn seal(&mut self) -> Option<StoredBody> {
-        let token = self.token.take()?;
+        let token = self.token.take()?.arrived();
         let stored = StoredBody::new(self.pieces.make_contiguous(), token);
         let mut from = 0;
         for piece in &mut self.pieces {
