@@ -172,6 +172,12 @@ impl Worker {
             Ok(inquiry) => inquiry,
             Err(error) => return Ok(self.rescue(&error, &method)),
         };
+        if let Some(limits) = &epoch.settings.limits {
+            match limits.count(&inquiry) {
+                Ok(quotas) => inquiry.quotas = quotas.some(),
+                Err(refusal) => return Ok(self.limited(&inquiry, &refusal)),
+            }
+        }
         inquiry.canonicalise(&self.gateway.store);
         if !inquiry.class.is_looked_up() || inquiry.is_bypassed() || inquiry.class == Class::Query {
             return Err(Box::new(Exchange::new(self.clone(), inquiry)));
@@ -183,7 +189,10 @@ impl Worker {
                 status,
                 validate_behind: false,
             } => {
-                let response = self.deliver(&inquiry, &stored, Some(age), status);
+                let mut response = self.deliver(&inquiry, &stored, Some(age), status);
+                if let Some(quotas) = &inquiry.quotas {
+                    quotas.tell(response.headers_mut());
+                }
                 self.scratch.set(inquiry.target.into_scratch());
                 Ok(response)
             }
