@@ -27,7 +27,7 @@ use crate::semantics::groups;
 use crate::semantics::invalidation::{is_non_error, related};
 use crate::semantics::storability::Storability;
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
-use crate::upstream::{Outgoing, RequestBody, RequestStream, UpstreamBody};
+use crate::upstream::{Expectation, Outgoing, RequestBody, RequestStream, UpstreamBody};
 
 /// Owed from the moment a write is sent. Dropped without a word, the outcome is unknown and the target is invalidated.
 struct InvalidationPermit {
@@ -216,22 +216,32 @@ fn request_content(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
     let Some(content) = inquiry.content.take() else {
         return Ok(RequestBody::Empty);
     };
-    let Some(limit) = inquiry.epoch.settings.config.server.max_body else {
-        return Ok(RequestBody::Stream(RequestStream::new(content)));
+    let stream = match inquiry.epoch.settings.config.server.max_body {
+        None => RequestStream::new(content),
+        Some(limit) if http_body::Body::size_hint(&content).lower() > limit => {
+            return Err(Error::downstream(ErrorKind::ContentTooLarge));
+        }
+        Some(limit) => {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            RequestStream::new(Limited::new(content, limit).map_err(too_large_or_gone))
+        }
     };
-    if http_body::Body::size_hint(&content).lower() > limit {
-        return Err(Error::downstream(ErrorKind::ContentTooLarge));
-    }
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let limited = Limited::new(content, limit).map_err(|error| {
-        let kind = if error.is::<LengthLimitError>() {
-            ErrorKind::ContentTooLarge
+    Ok(RequestBody::Stream(
+        if forward::waits_to_continue(inquiry) {
+            stream.held(Expectation::default())
         } else {
-            ErrorKind::ClientGone
-        };
-        Error::downstream(kind).because(error)
-    });
-    Ok(RequestBody::Stream(RequestStream::new(limited)))
+            stream
+        },
+    ))
+}
+
+fn too_large_or_gone(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    let kind = if error.is::<LengthLimitError>() {
+        ErrorKind::ContentTooLarge
+    } else {
+        ErrorKind::ClientGone
+    };
+    Error::downstream(kind).because(error)
 }
 
 /// What the answer to a HEAD says about the response that is stored for a GET (RFC 9111 §4.3.5).

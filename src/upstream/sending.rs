@@ -274,8 +274,10 @@ impl Sending {
     ) -> Result<Response<UpstreamBody>, Error> {
         let framing = inspect(&mut response, self.asked)?;
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        // Content that was announced and never sent ends the connection (RFC 9110 §10.1.1).
+        let refused = self.upload.as_ref().is_some_and(Upload::is_refused);
         // On a connection that has spoken HTTP/1.0, hyper drops the content of a chunked request without a word.
-        let keep = response.version() != Version::HTTP_10;
+        let keep = response.version() != Version::HTTP_10 && !refused;
         Ok(response.map(|incoming| {
             if upgraded {
                 UpstreamBody::upgraded(incoming, lease)

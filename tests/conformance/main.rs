@@ -11,6 +11,7 @@ mod common;
 
 mod bench;
 mod conditions;
+mod expectations;
 mod family;
 mod fields;
 mod freshness;
