@@ -16,6 +16,7 @@ mod family;
 mod fields;
 mod freshness;
 mod http2;
+mod immutable;
 mod invalidation;
 mod keys;
 mod kin;
