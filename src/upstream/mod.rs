@@ -18,6 +18,7 @@ mod check;
 mod connect;
 mod connection;
 mod deadline;
+mod expectation;
 mod fault;
 mod http2;
 mod incoming;
@@ -48,6 +49,7 @@ use http::{Request, Response};
 
 use self::balance::Balancer;
 use self::budget::Budget;
+pub use self::expectation::Expectation;
 use self::pool::{Limits, Pool};
 pub use self::request_body::{RequestBody, RequestStream, Upload};
 pub use self::response_body::{Framing, UpstreamBody};

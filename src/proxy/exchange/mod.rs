@@ -181,7 +181,7 @@ impl Exchange {
                 self.deliver(&stored, Some(age), status)
             }
             Verdict::Ask(question) if question.pass => {
-                Step::Pass(question.reason, question.expected)
+                Step::Pass(question.reason, question.expected.or(question.why))
             }
             Verdict::Ask(question) => Step::Ask(question),
             Verdict::Unsatisfiable => self.fail(&Error::downstream(ErrorKind::OnlyIfCached), None),
