@@ -164,11 +164,12 @@ impl State {
         kept < window
     }
 
-    /// The whole body for the store. Readers that are not through yet go on in slices of it, so that the bytes of the
-    /// fill are let go.
-    fn seal(&mut self) -> Option<StoredBody> {
+    /// The whole body for the store, `unused` being what is left of its last segment. Readers that are not through yet go
+    /// on in slices of it, so that the bytes of the fill are let go.
+    fn seal(&mut self, unused: usize) -> Option<StoredBody> {
         let token = self.token.take()?;
-        let stored = StoredBody::new(self.pieces.make_contiguous(), token);
+        let pieces = self.pieces.make_contiguous();
+        let stored = StoredBody::of_segments(pieces, unused, token);
         let mut from = 0;
         for piece in &mut self.pieces {
             let to = from + piece.len() as u64;
@@ -306,7 +307,7 @@ impl Writer {
     pub fn seal(&mut self) -> Option<StoredBody> {
         let mut state = self.body.lock();
         if state.window.is_none() {
-            state.seal()
+            state.seal(self.open.capacity())
         } else {
             None
         }
