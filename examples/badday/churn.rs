@@ -115,7 +115,7 @@ async fn answer(head: &Head, wire: &mut Wire) -> io::Result<()> {
     let size = target.rsplit('/').next().unwrap_or("");
     let size: usize = size.parse().map_err(io::Error::other)?;
     let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nETag: \"1\"\r\n";
-    if size % 2 == 0 {
+    if size.is_multiple_of(2) {
         let content = vec![b'x'; size];
         wire.write(format!("{head}Content-Length: {size}\r\n\r\n").as_bytes())
             .await?;

@@ -20,6 +20,8 @@ const PROCESSES: usize = 2;
 const ROUNDS: usize = 5;
 const BUSY: usize = 32;
 const MEASURED: Duration = Duration::from_secs(2);
+/// After connections came or went: until the ones are idle, and the ends of the others have been seen.
+const SETTLED: Duration = Duration::from_secs(3);
 
 const CONFIG: &str = r#"
 [server]
@@ -54,22 +56,27 @@ pub async fn run(table: &Table, connections: usize) -> io::Result<()> {
     let gateway = Gateway::start(&CONFIG.replace("ORIGIN", &api.addr.to_string()));
     rate(gateway.addr()).await?;
     let before = gateway.rss();
-    let (mut rates, mut each) = (Vec::new(), 0.0);
+    let (mut rates, mut costs, mut each) = (Vec::new(), Vec::new(), 0.0);
     for round in 0..ROUNDS {
         let crowd = Crowd::gather(gateway.addr(), connections)?;
+        sleep(SETTLED).await;
         if round == 0 {
             each = (gateway.rss() - before) as f64 / connections as f64 / 1024.0;
         }
-        let with = rate(gateway.addr()).await?;
+        let with = measure(&gateway).await?;
         drop(crowd);
-        // Until their ends have been seen.
-        sleep(Duration::from_secs(1)).await;
-        let without = rate(gateway.addr()).await?;
+        sleep(SETTLED).await;
+        let without = measure(&gateway).await?;
         table.note(
             &format!("round {round}: hits a second with them, and without"),
-            format!("{with:.0}, {without:.0}"),
+            format!("{:.0}, {:.0}", with.rate, without.rate),
         );
-        rates.push(with / without);
+        table.note(
+            "processor time of a hit, µs",
+            format!("{:.2}, {:.2}", with.cost, without.cost),
+        );
+        rates.push(with.rate / without.rate);
+        costs.push(with.cost / without.cost);
     }
     table.note("idle connections", connections);
     table.note("RSS before, MiB", format!("{:.1}", mib(before)));
@@ -80,6 +87,7 @@ pub async fn run(table: &Table, connections: usize) -> io::Result<()> {
             rate(nginx.addr).await?;
             let before = nginx.rss();
             let crowd = Crowd::gather(nginx.addr, connections)?;
+            sleep(SETTLED).await;
             let each = nginx.rss().saturating_sub(before) as f64 / connections as f64 / 1024.0;
             table.note("nginx's RSS a connection, KiB", format!("{each:.1}"));
             drop(crowd);
@@ -92,6 +100,24 @@ pub async fn run(table: &Table, connections: usize) -> io::Result<()> {
         2,
     );
     Ok(())
+}
+
+/// What hits cost.
+struct Hits {
+    /// A second.
+    rate: f64,
+    /// Microseconds of the gateway's processor time each.
+    cost: f64,
+}
+
+async fn measure(gateway: &Gateway) -> io::Result<Hits> {
+    let before = gateway.cpu();
+    let rate = rate(gateway.addr()).await?;
+    let cpu = gateway.cpu().saturating_sub(before).as_secs_f64();
+    Ok(Hits {
+        rate,
+        cost: cpu * 1e6 / (rate * MEASURED.as_secs_f64()),
+    })
 }
 
 /// Hits a second over a few busy connections.

@@ -294,7 +294,7 @@ pub async fn upstream(addr: SocketAddr) -> io::Result<()> {
             true => "max-age=2",
             false => "no-store",
         };
-        let chunked = number % 2 == 0;
+        let chunked = number.is_multiple_of(2);
         let framing = match chunked {
             true => "Transfer-Encoding: chunked".to_owned(),
             false => format!("Content-Length: {}", content.len()),

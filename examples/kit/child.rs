@@ -52,6 +52,11 @@ impl Gateway {
         rss(self.process.id())
     }
 
+    /// Processor time that it has taken so far.
+    pub fn cpu(&self) -> Duration {
+        cpu(self.process.id())
+    }
+
     /// Where its admin desk is; it must have one.
     pub fn admin(&self) -> SocketAddr {
         self.log.address("admin desk open")
@@ -172,6 +177,16 @@ pub fn rss_of_tree(pid: u32) -> u64 {
         .split_whitespace()
         .filter_map(|pid| pid.parse().ok());
     rss(pid) + below.map(rss_of_tree).sum::<u64>()
+}
+
+/// Processor time that a process has taken so far; zero when it is gone.
+pub fn cpu(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // After the program's name, which may have spaces: utime and stime, in hundredths of a second.
+    let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+    let ticks = after.split_whitespace().skip(11).take(2);
+    let ticks = ticks.filter_map(|ticks| ticks.parse::<u64>().ok());
+    Duration::from_millis(ticks.sum::<u64>() * 10)
 }
 
 /// Resident memory of a process, in bytes; 0 when it is gone.
