@@ -18,6 +18,7 @@ mod check;
 mod connect;
 mod connection;
 mod deadline;
+mod driver;
 mod fault;
 mod pool;
 mod request_body;

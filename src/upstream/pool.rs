@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
@@ -144,14 +145,21 @@ impl Pool {
         {
             return Ok(lease.with(connection));
         }
+        // Large, and seldom needed.
+        let connection = Box::pin(self.open_in_turn()).await?;
+        Ok(lease.with(connection))
+    }
+
+    /// A new connection, or one that has become free before the cap allowed that.
+    async fn open_in_turn(&self) -> Result<Connection, Error> {
         let slot = match self.server.slots().clone().try_acquire_owned() {
             Ok(slot) => slot,
             Err(_taken) => match self.wait().await? {
-                Granted::Connection(connection) => return Ok(lease.with(connection)),
+                Granted::Connection(connection) => return Ok(connection),
                 Granted::Slot(slot) => slot,
             },
         };
-        Ok(lease.with(self.open(slot).await?))
+        self.open(slot).await
     }
 
     /// The idle connection that was used last: the least likely to have been closed, and the others grow old.
@@ -324,6 +332,18 @@ impl Lease {
         &self.pool
     }
 
+    /// Moves the connection until `wanted`, which waits for something of it, is ready.
+    pub(super) fn poll_until<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        match &self.connection {
+            Some(connection) => connection.poll_until(cx, wanted),
+            None => wanted(cx),
+        }
+    }
+
     /// `None` only after the lease has ended.
     pub(super) fn connection(&mut self) -> Option<&mut Connection> {
         self.connection.as_mut()
@@ -341,13 +361,17 @@ impl Lease {
         };
         connection.mark_reused();
         if connection.is_ready() {
+            connection.rest();
             self.pool.give_back(connection);
         } else if !connection.is_closed() {
             // The response overtook the content of its own request.
             let pool = self.pool.clone();
             spawn_local(async move {
                 match connection.settle(pool.limits.body_timeout).await {
-                    Ok(()) => pool.give_back(connection),
+                    Ok(()) => {
+                        connection.rest();
+                        pool.give_back(connection);
+                    }
                     Err(_stalled_or_closed) => connection.abort(),
                 }
             });

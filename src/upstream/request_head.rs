@@ -33,6 +33,10 @@ impl Target {
         server: &Server,
         policy: HostPolicy,
     ) -> Result<(), Error> {
+        if policy == HostPolicy::Client && self.host.is_some() && server.base_path().is_empty() {
+            // The same for each server, and there already.
+            return Ok(());
+        }
         *request.uri_mut() = join(server.base_path(), &self.uri)?;
         let host = match (policy, &self.host) {
             (HostPolicy::Client, Some(host)) => host.clone(),

@@ -145,7 +145,9 @@ impl Body for UpstreamBody {
         let Progress::Reading(reading) = &mut this.progress else {
             return Poll::Ready(None);
         };
-        match Pin::new(&mut this.incoming).poll_frame(cx) {
+        let incoming = &mut this.incoming;
+        let frame = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx);
+        match reading.lease.poll_until(cx, frame) {
             Poll::Ready(Some(Ok(frame))) => {
                 reading.armed = false;
                 if let Some(data) = frame.data_ref() {

@@ -1,11 +1,10 @@
 //! Requests that are forwarded as they are, as far as their clients see it.
 
-use tokio::sync::oneshot;
-
 use super::{Exchange, Step};
 use crate::cache::store::Role;
 use crate::cache::stored::Head;
 use crate::proxy::deliver::Delivery;
+use crate::proxy::errand::Errand;
 use crate::proxy::fill::{Arrived, FillTask};
 use crate::proxy::pass;
 use crate::proxy::receive::Facts;
@@ -27,7 +26,8 @@ impl Exchange {
         };
         self.worker.counters.passes.inc();
         if self.inquiry.facts.any(Facts::ORIGIN_CONDITIONS) {
-            match settle(&self.worker, &mut self.inquiry).await {
+            // Large and rare: it would make every exchange as large.
+            match Box::pin(settle(&self.worker, &mut self.inquiry)).await {
                 Ok(Settlement::Forward) => {}
                 Ok(Settlement::Failed(stored)) => {
                     return self.precondition_failed(&stored.head, reason);
@@ -37,7 +37,7 @@ impl Exchange {
         }
         match pass::forward(&self.worker, &mut self.inquiry, self.query.clone()).await {
             Ok(arrived) if pass::answers_a_get(&self.inquiry, &arrived) => {
-                self.keep_post(arrived, reason).await
+                Box::pin(self.keep_post(arrived, reason)).await
             }
             Ok(arrived) => self.forwarded(arrived, reason, detail),
             Err(error) => self.fail(&error, Some(reason)),
@@ -64,17 +64,17 @@ impl Exchange {
         else {
             return self.forwarded(arrived, reason, None);
         };
-        let mut task = match FillTask::new(&self.worker, &self.inquiry, &fill, RequestBody::Empty) {
+        let task = match FillTask::new(&self.worker, &self.inquiry, &fill, RequestBody::Empty) {
             Ok(task) => task,
             Err(_) => {
                 store.abandon(&fill);
                 return self.forwarded(arrived, reason, None);
             }
         };
-        let (sender, receiver) = oneshot::channel();
-        task.leader = Some(sender);
-        self.worker.spawn(task.adopt(arrived));
+        let errand = Errand::new(&self.worker, |leader| {
+            task.led_by(leader).adopt(Box::new(arrived))
+        });
         let question = Question::pass(reason, None);
-        self.learn(receiver, &question).await
+        self.learn(errand, &question).await
     }
 }
