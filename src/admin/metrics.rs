@@ -36,12 +36,13 @@ const COUNTERS: [Row; 13] = [
 ];
 
 #[rustfmt::skip]
-const GAUGES: [Row; 5] = [
+const GAUGES: [Row; 6] = [
     ("bookend_connections", "Client connections open now.", |c| c.connections.value()),
     ("bookend_requests_in_flight", "Requests being answered now.", |c| c.in_flight.value()),
     ("bookend_followers", "Requests that wait for, or read from, another request's fill now.", |c| c.followers.value()),
     ("bookend_fills", "Fills running now.", |c| c.fills.value()),
     ("bookend_upstream_connections", "Upstream connections open now.", |c| c.upstream_connections.value()),
+    ("bookend_tunnels", "Connections that speak another protocol by now, such as WebSocket.", |c| c.tunnels.value()),
 ];
 
 /// Adds the sums over all workers.

@@ -34,7 +34,7 @@ pub use self::route::{EtagMode, RoutePolicy};
 pub use self::routes::Routes;
 pub use self::secret::Secret;
 pub use self::server::{Http2, ListenAddr, Server};
-pub use self::upstream::{Endpoint, HostPolicy, ServerUrl, Upstream};
+pub use self::upstream::{Endpoint, HostPolicy, Protocol, ServerUrl, Upstream};
 
 /// All that an operator chose, or left at its default.
 #[derive(Clone, Debug, PartialEq)]

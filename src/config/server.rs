@@ -31,6 +31,8 @@ pub struct Server {
     pub body_timeout: Duration,
     /// How long a client may take no byte of a response that waits for it.
     pub write_timeout: Duration,
+    /// How long a connection that has gone over to another protocol may be silent in both directions.
+    pub tunnel_timeout: Duration,
     /// Client connections open at once, over all workers.
     pub max_connections: usize,
     /// Requests that wait for the API at once, over all workers; 0 means no limit.
@@ -74,6 +76,7 @@ impl Server {
         section.set("idle_timeout", &mut server.idle_timeout, timeout);
         section.set("body_timeout", &mut server.body_timeout, timeout);
         section.set("write_timeout", &mut server.write_timeout, timeout);
+        section.set("tunnel_timeout", &mut server.tunnel_timeout, timeout);
         section.set(
             "max_connections",
             &mut server.max_connections,
@@ -102,6 +105,7 @@ impl Default for Server {
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
+            tunnel_timeout: Duration::from_secs(600),
             max_connections: 16_384,
             max_requests: 8192,
             max_head: 32 << 10,

@@ -3,7 +3,7 @@
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, DATE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
-    LOCATION, TE, TRAILER, VIA,
+    LOCATION, TE, TRAILER, UPGRADE, VIA,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri, Version};
@@ -15,6 +15,7 @@ use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::hop_by_hop;
 use crate::semantics::time::Timestamp;
+use crate::semantics::upgrade;
 use crate::semantics::validation::strip_conditionals;
 use crate::semantics::vary::{Reduced, reduce};
 use crate::upstream::{RequestBody, Server};
@@ -66,15 +67,7 @@ fn request_fields(inquiry: &Inquiry, conditions: Conditions) -> HeaderMap {
     let mut fields = inquiry.headers().clone();
     fields.reserve(OWN_FIELDS);
     if inquiry.facts.any(Facts::THIS_HOP) {
-        let trailers = wants_trailers(&fields);
-        hop_by_hop::strip(&mut fields);
-        // The server answers the expectation itself, when the upstream asks for the content (RFC 9110 §10.1.1).
-        hop_by_hop::remove_any(&mut fields, &[CONTENT_LENGTH, EXPECT]);
-        if trailers {
-            // RFC 9110 §10.1.4
-            fields.insert(TE, HeaderValue::from_static("trailers"));
-            fields.insert(CONNECTION, HeaderValue::from_static("te"));
-        }
+        replace_hop_by_hop(&mut fields, inquiry);
     }
     if conditions == Conditions::Stripped {
         strip_conditionals(&mut fields);
@@ -95,6 +88,28 @@ fn request_fields(inquiry: &Inquiry, conditions: Conditions) -> HeaderMap {
     fields.append(VIA, settings.identity.via(inquiry.parts.version).clone());
     fields.append(CDN_LOOP, settings.identity.cdn_loop.clone());
     fields
+}
+
+/// What was for the client's hop leaves; what is to hold for the next one, too, is said anew.
+fn replace_hop_by_hop(fields: &mut HeaderMap, inquiry: &Inquiry) {
+    let trailers = wants_trailers(fields);
+    let upgrade = inquiry
+        .facts
+        .any(Facts::UPGRADE)
+        .then(|| upgrade::offered(inquiry.parts.version, fields))
+        .flatten();
+    hop_by_hop::strip(fields);
+    // The server answers the expectation itself, when the upstream asks for the content (RFC 9110 §10.1.1).
+    hop_by_hop::remove_any(fields, &[CONTENT_LENGTH, EXPECT]);
+    if trailers {
+        // RFC 9110 §10.1.4
+        fields.insert(TE, HeaderValue::from_static("trailers"));
+        fields.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    if let Some(protocols) = upgrade {
+        fields.insert(UPGRADE, protocols);
+        fields.append(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
 }
 
 fn wants_trailers(fields: &HeaderMap) -> bool {

@@ -28,6 +28,7 @@ mod receive;
 mod rescue;
 mod settle;
 mod update;
+mod upgrade;
 mod worker;
 
 pub use self::body::Body;
@@ -35,4 +36,6 @@ pub use self::gateway::Gateway;
 pub use self::interim::Interim;
 pub use self::ops::{Memory, ServerState};
 pub use self::peer::Peer;
+pub use self::upgrade::Switch;
 pub use self::worker::Worker;
+pub use crate::upstream::Tunnel;

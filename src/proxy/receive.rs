@@ -19,7 +19,7 @@ use crate::cache::key::KeyRef;
 use crate::cache::store::Store;
 use crate::cache::stored::ContentDigest;
 use crate::clock::Now;
-use crate::config::RoutePolicy;
+use crate::config::{Protocol, RoutePolicy};
 use crate::error::{Error, ErrorKind};
 use crate::semantics::authority::{BadTarget, Scheme, TargetUri, TargetView};
 use crate::semantics::cache_control::RequestDirectives;
@@ -27,6 +27,7 @@ use crate::semantics::invalidation::is_safe;
 use crate::semantics::list::members;
 use crate::semantics::query::is_query;
 use crate::semantics::storability::Credentials;
+use crate::semantics::upgrade;
 use crate::semantics::validation::strip_conditionals;
 
 /// What the cache makes of a method.
@@ -75,6 +76,7 @@ impl Facts {
     pub const CONTENT: Self = Self(1 << 5);
     pub const CDN_LOOP: Self = Self(1 << 6);
     pub const FORWARDED: Self = Self(1 << 7);
+    /// An offer to change the protocol, which is passed on.
     pub const UPGRADE: Self = Self(1 << 8);
     /// What is for this hop, or frames the request on it.
     pub const THIS_HOP: Self = Self(1 << 9);
@@ -210,6 +212,14 @@ impl Inquiry {
         let mut facts = Facts::of(&parts.headers);
         if !content.is_end_stream() {
             facts.0 |= Facts::CONTENT.0;
+        }
+        // After the switch there is no place for the rest of a request, and in HTTP/2 there is no switch.
+        if facts.any(Facts::UPGRADE)
+            && (facts.any(Facts::CONTENT)
+                || epoch.settings.config.upstream.protocol != Protocol::Http1
+                || upgrade::offered(parts.version, &parts.headers).is_none())
+        {
+            facts.0 &= !Facts::UPGRADE.0;
         }
         let class = Class::of(&parts.method);
         refuse_loops(&parts.headers, facts, epoch)?;

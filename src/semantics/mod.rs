@@ -27,5 +27,6 @@ pub mod reuse;
 pub mod storability;
 mod targeted;
 pub mod time;
+pub mod upgrade;
 pub mod validation;
 pub mod vary;

@@ -95,6 +95,8 @@ pub struct Counters {
     pub fills: Gauge,
     /// Upstream connections open now.
     pub upstream_connections: Gauge,
+    /// Connections that have gone over to another protocol, such as WebSocket, and are open now.
+    pub tunnels: Gauge,
 }
 
 /// The counters of all workers.

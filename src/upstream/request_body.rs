@@ -6,14 +6,15 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
-use super::deadline;
+use super::deadline::{self, Deadline};
 use crate::error::{Error, ErrorKind};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -100,7 +101,14 @@ impl RequestStream {
             turn: Cell::new(Turn::Unasked),
             begun: Cell::new(false),
             failure: RefCell::new(None),
+            watch: RefCell::default(),
         }))
+    }
+
+    /// Lets it stall for no longer than that: an exchange whose connection knows no such deadline of its own.
+    pub fn impatient(self, stall: Duration) -> Self {
+        self.upload().bear_stalls_of(Some(stall));
+        self
     }
 
     /// Asks later how far this stream got.
@@ -127,6 +135,14 @@ impl Upload {
     pub(super) fn turn(&self) -> Turn {
         self.0.turn.get()
     }
+
+    /// How long the client may send nothing while more is asked for; `None` is as long as it likes.
+    pub(super) fn bear_stalls_of(&self, stall: Option<Duration>) {
+        let mut watch = self.0.watch.borrow_mut();
+        watch.stall = stall;
+        watch.armed = false;
+        watch.wake();
+    }
 }
 
 /// Whose move it is while content is on its way.
@@ -146,6 +162,41 @@ struct Streaming {
     /// Whether a frame was handed over.
     begun: Cell<bool>,
     failure: RefCell<Option<Error>>,
+    watch: RefCell<Watch>,
+}
+
+/// How long a stream of content may stall.
+#[derive(Default)]
+struct Watch {
+    stall: Option<Duration>,
+    /// Whether the deadline runs for the content that is waited for now.
+    armed: bool,
+    deadline: Deadline,
+    /// Who waits for content.
+    waker: Option<Waker>,
+}
+
+impl Watch {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// The error to end with, when there is one.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        self.waker = Some(cx.waker().clone());
+        let Some(stall) = self.stall else {
+            return Poll::Pending;
+        };
+        if !self.armed {
+            self.deadline.arm(stall);
+            self.armed = true;
+        }
+        self.deadline
+            .poll_passed(cx)
+            .map(|()| Error::downstream(ErrorKind::RequestBodyTimeout))
+    }
 }
 
 impl Streaming {
@@ -156,6 +207,16 @@ impl Streaming {
 
     fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let polled = self.body.borrow_mut().as_mut().poll_frame(cx);
+        let polled = match polled {
+            Poll::Pending => {
+                let ended = self.watch.borrow_mut().poll(cx);
+                ended.map(|error| Some(Err(error.into())))
+            }
+            ready => {
+                self.watch.borrow_mut().armed = false;
+                ready
+            }
+        };
         self.turn.set(match &polled {
             Poll::Pending => Turn::Client,
             Poll::Ready(_) => Turn::Upstream(deadline::timer_now()),

@@ -89,14 +89,14 @@ impl Exchange {
                 let age = came_aged(&stored.head, &self.inquiry);
                 self.deliver(&stored, age, status).with_fields(own)
             }
-            LeaderNews::Unshared { arrived, why } => self.unshared(*arrived, why, question),
+            LeaderNews::Unshared { arrived, why } => self.unshared(arrived, why, question),
             LeaderNews::Failed(error) => self.failed(&error, question),
         }
     }
 
     pub(super) fn unshared(
         &mut self,
-        arrived: Arrived,
+        arrived: Box<Arrived>,
         why: NotShared,
         question: &Question,
     ) -> Step {
@@ -120,7 +120,7 @@ impl Exchange {
 
     /// The client wanted only a part of something too large to be stored: the origin is to cut it out, now that its
     /// size is known, unless that is what it did.
-    pub(super) fn ask_for_part(&mut self, arrived: Arrived, question: &Question) -> Step {
+    pub(super) fn ask_for_part(&mut self, arrived: Box<Arrived>, question: &Question) -> Step {
         let range = self.inquiry.class == Class::Get && self.inquiry.facts.any(Facts::RANGE);
         if question.want != Want::Whole {
             return self.forwarded(arrived, question.reason, question.expected);
