@@ -12,6 +12,7 @@
 
 pub mod body;
 mod deliver;
+mod errand;
 mod etag;
 mod exchange;
 mod fill;

@@ -48,7 +48,7 @@ pub struct Worker {
     epoch: RefCell<Rc<Epoch>>,
     /// Memory for the next request's target.
     scratch: Cell<String>,
-    /// Fills and writes that go on whether or not their client stays.
+    /// Fills and writes that go on, whether or not their client stays.
     tasks: Cell<usize>,
     /// Those of them that nobody waits for.
     pub(super) background: Cell<usize>,
@@ -144,17 +144,14 @@ impl Worker {
 
     /// Runs `task` on this worker's thread; the drain waits for it.
     pub(super) fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
-        let running = Running::begin(self.clone());
-        tokio::task::spawn_local(async move {
-            task.await;
-            drop(running);
-        });
+        run_apart(task, Running::begin(self.clone()));
     }
 
     /// Runs a fill that nobody waits for.
     pub(super) fn spawn_behind(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         self.background.set(self.background.get() + 1);
         let behind = Behind(self.clone());
+        let task = Box::pin(task);
         self.spawn(async move {
             task.await;
             drop(behind);
@@ -514,11 +511,19 @@ pub(super) fn detail_of(why: Unshared) -> Detail {
     }
 }
 
-/// Counts a task for as long as it runs, however it ends.
-struct Running(Rc<Worker>);
+/// Runs `work` in a task of its own.
+pub(super) fn run_apart(work: impl Future<Output = ()> + 'static, running: Running) {
+    tokio::task::spawn_local(async move {
+        work.await;
+        drop(running);
+    });
+}
+
+/// Counts work for as long as it goes on, however it ends.
+pub(super) struct Running(Rc<Worker>);
 
 impl Running {
-    fn begin(worker: Rc<Worker>) -> Self {
+    pub(super) fn begin(worker: Rc<Worker>) -> Self {
         worker.tasks.set(worker.tasks.get() + 1);
         worker.counters.fills.add(1);
         Self(worker)

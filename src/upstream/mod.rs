@@ -18,6 +18,7 @@ mod check;
 mod connect;
 mod connection;
 mod deadline;
+mod driver;
 mod expectation;
 mod fault;
 mod http2;
@@ -53,6 +54,7 @@ pub use self::expectation::Expectation;
 use self::pool::{Limits, Pool};
 pub use self::request_body::{RequestBody, RequestStream, Upload};
 pub use self::response_body::{Framing, UpstreamBody};
+use self::sending::Sending;
 pub use self::server::Server;
 use self::sharing::Sharing;
 pub use self::standing::Fitness;
@@ -185,14 +187,20 @@ impl Upstreams {
     ///
     /// Fails with an [`Error`] whose side tells who broke the exchange: the upstream, or the client while it sent its
     /// content.
-    pub async fn send(&self, outgoing: Outgoing) -> Result<Response<UpstreamBody>, Error> {
+    pub fn send(
+        &self,
+        outgoing: Outgoing,
+    ) -> impl Future<Output = Result<Response<UpstreamBody>, Error>> {
         self.start();
-        let sent = self.0.send(outgoing).await;
-        if let Err(error) = &sent
-            && error.side() == Side::Upstream
-        {
-            self.0.counters.upstream_errors.inc();
+        let sending = Sending::new(outgoing);
+        async {
+            let sent = self.0.send(sending).await;
+            if let Err(error) = &sent
+                && error.side() == Side::Upstream
+            {
+                self.0.counters.upstream_errors.inc();
+            }
+            sent
         }
-        sent
     }
 }
