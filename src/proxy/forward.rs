@@ -3,18 +3,21 @@
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, DATE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
-    LOCATION, TE, TRAILER, TRANSFER_ENCODING, VIA,
+    LOCATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri, Version};
 
 use super::gateway::{Identity, Settings};
+use super::interim;
 use super::peer::Peer;
-use super::receive::{Inquiry, Target};
+use super::receive::{Facts, Inquiry, Target};
 use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::hop_by_hop;
+use crate::semantics::list;
 use crate::semantics::time::Timestamp;
+use crate::semantics::upgrade;
 use crate::semantics::validation::strip_conditionals;
 use crate::semantics::vary::{Reduced, reduce};
 use crate::upstream::{RequestBody, Server};
@@ -51,9 +54,11 @@ pub fn request(
     *request.method_mut() = inquiry.method().clone();
     *request.uri_mut() = Uri::from(target);
     *request.headers_mut() = request_fields(inquiry, conditions);
-    if let Some(hints) = &inquiry.hints {
-        hints.listen(&mut request);
+    if request.body().expectation().is_some() {
+        let fields = request.headers_mut();
+        fields.insert(EXPECT, HeaderValue::from_static("100-continue"));
     }
+    interim::listen(&mut request, inquiry.hints.as_ref());
     Ok(request)
 }
 
@@ -61,15 +66,24 @@ fn request_fields(inquiry: &Inquiry, conditions: Conditions) -> HeaderMap {
     let settings = &inquiry.epoch.settings;
     let mut fields = inquiry.headers().clone();
     let trailers = wants_trailers(&fields);
+    let upgrade = inquiry
+        .facts
+        .any(Facts::UPGRADE)
+        .then(|| upgrade::offered(inquiry.parts.version, &fields))
+        .flatten();
     hop_by_hop::strip(&mut fields);
     fields.remove(CONTENT_LENGTH);
     fields.remove(TRANSFER_ENCODING);
-    // The server answers the expectation itself, when the upstream asks for the content (RFC 9110 §10.1.1).
+    // RFC 9110 §10.1.1: only where there is content to be held back.
     fields.remove(EXPECT);
     if trailers {
         // RFC 9110 §10.1.4
         fields.insert(TE, HeaderValue::from_static("trailers"));
         fields.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    if let Some(protocols) = upgrade {
+        fields.insert(UPGRADE, protocols);
+        fields.append(CONNECTION, HeaderValue::from_static("upgrade"));
     }
     if conditions == Conditions::Stripped {
         strip_conditionals(&mut fields);
@@ -90,13 +104,17 @@ fn request_fields(inquiry: &Inquiry, conditions: Conditions) -> HeaderMap {
 }
 
 fn wants_trailers(fields: &HeaderMap) -> bool {
-    let members = fields
-        .get_all(TE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    members
-        .map(<[u8]>::trim_ascii)
-        .any(|member| member.eq_ignore_ascii_case(b"trailers"))
+    has_member(fields, &TE, b"trailers")
+}
+
+/// Whether the client waits to be asked for its content (RFC 9110 §10.1.1); in HTTP/1.0 that means nothing.
+pub fn waits_to_continue(inquiry: &Inquiry) -> bool {
+    inquiry.parts.version >= Version::HTTP_11
+        && has_member(inquiry.headers(), &EXPECT, b"100-continue")
+}
+
+fn has_member(fields: &HeaderMap, name: &HeaderName, wanted: &[u8]) -> bool {
+    list::members(fields, name).any(|member| member.eq_ignore_ascii_case(wanted))
 }
 
 /// HTTP/2 lets Cookie come in several lines, which HTTP/1.1 does not (RFC 9113 §8.2.3).

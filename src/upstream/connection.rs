@@ -1,6 +1,6 @@
-//! One HTTP/1.1 connection: hyper's sender, the task that drives its socket, and the timer that travels with it.
+//! One HTTP/1.1 connection, which one request has at a time: hyper's sender, the task that drives its socket, and the timer that travels with it.
 
-use std::future::Future as _;
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -37,9 +37,18 @@ pub(super) struct Unanswered {
     pub(super) error: Error,
     /// The request itself, when none of it has been written.
     pub(super) unsent: Option<Request<RequestBody>>,
-    /// Whether the connection broke before anything was read from it: as a pooled one does that its peer has closed
-    /// meanwhile.
-    pub(super) silent: bool,
+    pub(super) fate: Fate,
+}
+
+/// What may have become of a request that was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The server says that it has done nothing with it.
+    Refused,
+    /// The connection broke before anything was heard of it: as a pooled one does that its peer has closed meanwhile.
+    Silent,
+    /// The server has it, or may have done anything with it.
+    Answered,
 }
 
 impl Connection {
@@ -100,27 +109,23 @@ impl Connection {
     ) -> Result<Response<Incoming>, Unanswered> {
         let upload = request.body().upload();
         self.traffic.begin_request();
-        self.deadline.arm(timeout);
-        let mut sending = pin!(self.sender.try_send_request(request));
+        let sending = self.sender.try_send_request(request);
         let (traffic, deadline) = (&self.traffic, &mut self.deadline);
-        let sent = std::future::poll_fn(|cx| {
-            if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
-                return Poll::Ready(Some(sent));
-            }
-            poll_overdue(deadline, traffic, upload.as_ref(), timeout, cx).map(|()| None)
-        })
-        .await;
-        match sent {
+        let written = || traffic.last_written();
+        match head_within(timeout, sending, deadline, written, upload.as_ref()).await {
             Some(Ok(response)) => Ok(response),
             Some(Err(mut failed)) => Err(Unanswered {
                 unsent: failed.take_message(),
-                silent: !self.traffic.is_answered(),
+                fate: match self.traffic.is_answered() {
+                    true => Fate::Answered,
+                    false => Fate::Silent,
+                },
                 error: fault::before_head(failed.into_error(), upload.as_ref()),
             }),
             None => Err(Unanswered {
                 error: Error::upstream(ErrorKind::ResponseTimeout),
                 unsent: None,
-                silent: false,
+                fate: Fate::Answered,
             }),
         }
     }
@@ -140,17 +145,38 @@ impl Connection {
             if let Poll::Ready(ready) = sender.poll_ready(cx) {
                 return Poll::Ready(ready.map_err(|_closed| ()));
             }
-            poll_overdue(deadline, traffic, None, stall, cx).map(Err)
+            poll_overdue(deadline, || traffic.last_written(), None, stall, cx).map(Err)
         })
         .await
     }
+}
+
+/// Waits for a response's head, at most `timeout` from when the upstream's turn began; `None` when that has passed.
+///
+/// `written` tells when the latest part of the request was handed to the upstream.
+pub(super) async fn head_within<F: Future>(
+    timeout: Duration,
+    sending: F,
+    deadline: &mut Deadline,
+    written: impl Fn() -> Instant,
+    upload: Option<&Upload>,
+) -> Option<F::Output> {
+    deadline.arm(timeout);
+    let mut sending = pin!(sending);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+            return Poll::Ready(Some(sent));
+        }
+        poll_overdue(deadline, &written, upload, timeout, cx).map(|()| None)
+    })
+    .await
 }
 
 /// Ready when `timeout` has passed since the upstream's turn began. The timer runs ahead of that: what moved while it
 /// ran is reckoned with when it rings.
 fn poll_overdue(
     deadline: &mut Deadline,
-    traffic: &Traffic,
+    written: impl Fn() -> Instant,
     upload: Option<&Upload>,
     timeout: Duration,
     cx: &mut Context<'_>,
@@ -159,8 +185,8 @@ fn poll_overdue(
         let now = deadline::timer_now();
         let until = match upload.map(Upload::turn) {
             Some(Turn::Client) => deadline::far(now, timeout),
-            Some(Turn::Upstream(at)) => deadline::far(at.max(traffic.last_written()), timeout),
-            Some(Turn::Unasked) | None => deadline::far(traffic.last_written(), timeout),
+            Some(Turn::Upstream(at)) => deadline::far(at.max(written()), timeout),
+            Some(Turn::Unasked) | None => deadline::far(written(), timeout),
         };
         if until <= now {
             return Poll::Ready(());

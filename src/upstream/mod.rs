@@ -18,7 +18,10 @@ mod check;
 mod connect;
 mod connection;
 mod deadline;
+mod expectation;
 mod fault;
+mod http2;
+mod incoming;
 mod pool;
 mod request_body;
 mod request_head;
@@ -27,10 +30,12 @@ mod response_body;
 mod response_head;
 mod sending;
 mod server;
+mod sharing;
 mod standing;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tunnel;
 mod wire;
 
 use std::cell::Cell;
@@ -44,11 +49,14 @@ use http::{Request, Response};
 
 use self::balance::Balancer;
 use self::budget::Budget;
+pub use self::expectation::Expectation;
 use self::pool::{Limits, Pool};
 pub use self::request_body::{RequestBody, RequestStream, Upload};
 pub use self::response_body::{Framing, UpstreamBody};
 pub use self::server::Server;
+use self::sharing::Sharing;
 pub use self::standing::Fitness;
+pub use self::tunnel::Tunnel;
 use crate::clock::{Clock, Monotonic};
 use crate::config::{self, HostPolicy};
 use crate::error::{Error, Side};
@@ -61,6 +69,8 @@ pub struct UpstreamShared {
     host: HostPolicy,
     response_timeout: Duration,
     limits: Limits,
+    protocol: config::Protocol,
+    http2: http2::Limits,
     balance: config::Balance,
     retries: config::Retries,
     health: config::Health,
@@ -88,6 +98,8 @@ impl UpstreamShared {
             host: config.host,
             response_timeout: config.response_timeout,
             limits: Limits::of(config),
+            protocol: config.protocol,
+            http2: http2::Limits::of(config),
             balance: config.balance,
             retries: config.retries.clone(),
             health: config.health.clone(),
@@ -145,6 +157,7 @@ impl Upstreams {
             Pool::new(
                 server.clone(),
                 shared.limits.clone(),
+                Sharing::new(shared.protocol, shared.http2),
                 clock.clone(),
                 counters.clone(),
             )

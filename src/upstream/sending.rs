@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::balance::{Choice, Field};
-use super::connection::Unanswered;
+use super::connection::{Fate, Unanswered};
+use super::incoming::Incoming;
 use super::pool::{Lease, Pool, Want};
 use super::request_body::{RequestBody, Upload};
 use super::request_head::{Target, frame};
@@ -113,7 +113,8 @@ impl Worker {
         attempted
     }
 
-    /// Sends a request to one server: once more on a fresh connection when a pooled one turned out to be dead.
+    /// Sends a request to one server: once more on a fresh connection when a pooled one turned out to be dead, or
+    /// took no more requests.
     async fn attempt_on(
         &self,
         pool: &Rc<Pool>,
@@ -144,40 +145,24 @@ impl Worker {
                 }
             };
             let may_be_dead = lease.is_reused() && want == Want::Any;
-            let spare = (sending.idempotent && (may_be_dead || !last))
+            // On a shared connection, a server may refuse what it has not looked at.
+            let spare = (lease.is_shared() || sending.idempotent && (may_be_dead || !last))
                 .then(|| copy(&request))
                 .flatten();
-            let unanswered = match self.exchange(&mut lease, request).await {
+            self.counters.upstream_requests.inc();
+            let timeout = self.shared.response_timeout;
+            let unanswered = match lease.exchange(request, timeout).await {
                 Ok(response) => return sending.receive(response, lease).map_err(finally),
                 Err(unanswered) => unanswered,
             };
+            let refused = unanswered.fate == Fate::Refused && want == Want::Any;
             let failed = sending.judge(unanswered, spare);
             match failed.again {
-                Some(again) if may_be_dead => request = again,
+                Some(again) if may_be_dead || refused => request = again,
                 _ => return Err(failed),
             }
             self.counters.upstream_retries.inc();
             want = Want::Fresh;
-        }
-    }
-
-    async fn exchange(
-        &self,
-        lease: &mut Lease,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, Unanswered> {
-        self.counters.upstream_requests.inc();
-        match lease.connection() {
-            Some(connection) => {
-                connection
-                    .exchange(request, self.shared.response_timeout)
-                    .await
-            }
-            None => Err(Unanswered {
-                error: Error::internal(),
-                unsent: Some(request),
-                silent: true,
-            }),
         }
     }
 
@@ -258,12 +243,17 @@ impl Sending {
         let Unanswered {
             error,
             unsent,
-            silent,
+            fate,
         } = unanswered;
         let untouched = self.upload.as_ref().is_none_or(Upload::is_untouched);
+        let harmless = match fate {
+            Fate::Refused => true,
+            Fate::Silent => self.idempotent,
+            Fate::Answered => false,
+        };
         Failed {
             error,
-            again: unsent.or(spare.filter(|_| silent)).filter(|_| untouched),
+            again: unsent.or(spare.filter(|_| harmless)).filter(|_| untouched),
         }
     }
 
@@ -273,15 +263,19 @@ impl Sending {
         lease: Lease,
     ) -> Result<Response<UpstreamBody>, Error> {
         let framing = inspect(&mut response, self.asked)?;
-        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let switched = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
+            .then(|| hyper::upgrade::on(&mut response));
+        // Content that was announced and never sent ends the connection (RFC 9110 §10.1.1).
+        let refused = self.upload.as_ref().is_some_and(Upload::is_refused);
         // On a connection that has spoken HTTP/1.0, hyper drops the content of a chunked request without a word.
-        let keep = response.version() != Version::HTTP_10;
-        Ok(response.map(|incoming| {
-            if upgraded {
-                UpstreamBody::upgraded(incoming, lease)
-            } else {
-                UpstreamBody::new(incoming, framing, lease, keep, self.upload.clone())
-            }
+        let keep = response.version() != Version::HTTP_10 && !refused;
+        if let Some(upload) = &self.upload {
+            // Both directions may go on from here for as long as they like.
+            upload.bear_stalls_of(None);
+        }
+        Ok(response.map(|incoming| match switched {
+            Some(switched) => UpstreamBody::switched(incoming, switched, lease),
+            None => UpstreamBody::new(incoming, framing, lease, keep, self.upload.clone()),
         }))
     }
 }

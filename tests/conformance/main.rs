@@ -11,10 +11,12 @@ mod common;
 
 mod bench;
 mod conditions;
+mod expectations;
 mod family;
 mod fields;
 mod freshness;
 mod http2;
+mod immutable;
 mod invalidation;
 mod keys;
 mod kin;

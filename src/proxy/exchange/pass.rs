@@ -1,15 +1,18 @@
 //! Requests that are forwarded as they are, as far as their clients see it.
 
+use http::{Response, StatusCode};
 use tokio::sync::oneshot;
 
 use super::{Exchange, Step};
 use crate::cache::store::Role;
 use crate::cache::stored::Head;
+use crate::proxy::body::Body;
 use crate::proxy::deliver::Delivery;
 use crate::proxy::fill::{Arrived, FillTask};
 use crate::proxy::pass;
 use crate::proxy::receive::Facts;
 use crate::proxy::settle::{Settlement, settle};
+use crate::proxy::upgrade::Switch;
 use crate::proxy::worker::Question;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::upstream::RequestBody;
@@ -39,9 +42,30 @@ impl Exchange {
             Ok(arrived) if pass::answers_a_get(&self.inquiry, &arrived) => {
                 self.keep_post(arrived, reason).await
             }
+            Ok(arrived) if arrived.status == StatusCode::SWITCHING_PROTOCOLS => {
+                self.switch(arrived, reason).await
+            }
             Ok(arrived) => self.forwarded(arrived, reason, detail),
             Err(error) => self.fail(&error, Some(reason)),
         }
+    }
+
+    /// The connections on both sides speak another protocol from here on.
+    async fn switch(&self, arrived: Arrived, reason: ForwardReason) -> Step {
+        let tunnel = match arrived.body.into_tunnel().await {
+            Ok(tunnel) => tunnel,
+            Err(error) => return self.fail(&error, Some(reason)),
+        };
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = arrived.status;
+        *response.headers_mut() = arrived.headers;
+        response.extensions_mut().insert(Switch::to(tunnel));
+        let status = CacheStatus {
+            forward_status: Some(arrived.status),
+            ..CacheStatus::forwarded(reason)
+        };
+        self.worker.sign(&mut response, &self.inquiry, status);
+        Step::Done(Box::new(response))
     }
 
     fn precondition_failed(&self, head: &Head, reason: ForwardReason) -> Step {
