@@ -10,35 +10,40 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout};
 
+use super::forward;
 use super::receive::{Facts, Inquiry};
 use crate::clock::timer_now;
+use crate::config::Protocol;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::endless::is_endless;
-use crate::upstream::{RequestBody, RequestStream};
+use crate::upstream::{Expectation, RequestBody, RequestStream};
 
 /// The content as it comes from the client, to be passed on.
 ///
 /// # Errors
 /// When it says itself that it is too large.
 pub fn to_pass_on(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
-    let server = &inquiry.epoch.settings.config.server;
-    let (stall, limit) = (server.body_timeout, server.max_body);
     let Some(content) = take(inquiry) else {
         return Ok(RequestBody::Empty);
     };
-    let Some(limit) = limit else {
-        return Ok(RequestBody::Stream(
-            RequestStream::new(content).impatient(stall),
-        ));
+    let config = &inquiry.epoch.settings.config;
+    let stream = match config.server.max_body {
+        None => RequestStream::new(content),
+        Some(limit) if content.size_hint().lower() > limit => {
+            return Err(Error::downstream(ErrorKind::ContentTooLarge));
+        }
+        Some(limit) => {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            RequestStream::new(Limited::new(content, limit).map_err(failure))
+        }
     };
-    if content.size_hint().lower() > limit {
-        return Err(Error::downstream(ErrorKind::ContentTooLarge));
-    }
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let limited = Limited::new(content, limit).map_err(failure);
-    Ok(RequestBody::Stream(
-        RequestStream::new(limited).impatient(stall),
-    ))
+    let stream = stream.impatient(config.server.body_timeout);
+    // An API over HTTP/2 holds content back by its flow control, and what it says before its answer is not heard.
+    let held = forward::waits_to_continue(inquiry) && config.upstream.protocol == Protocol::Http1;
+    Ok(RequestBody::Stream(match held {
+        true => stream.held(Expectation::default()),
+        false => stream,
+    }))
 }
 
 /// All of the content, if it has at most `limit` bytes.

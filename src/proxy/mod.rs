@@ -13,6 +13,7 @@
 pub mod body;
 mod content;
 mod deliver;
+mod errand;
 mod etag;
 mod exchange;
 mod fill;

@@ -131,7 +131,7 @@ pub async fn forward(
     worker: &Rc<Worker>,
     inquiry: &mut Inquiry,
     read: Option<Bytes>,
-) -> Result<Arrived, Error> {
+) -> Result<Box<Arrived>, Error> {
     let content = match read {
         Some(content) => RequestBody::Full(content),
         None => content::to_pass_on(inquiry)?,
@@ -164,13 +164,13 @@ pub async fn forward(
         headers.insert(UPGRADE, protocols);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    let arrived = Arrived {
+    let arrived = Box::new(Arrived {
         status: parts.status,
         headers,
         body,
         requested,
         received,
-    };
+    });
     if inquiry.class == Class::Head {
         head_freshens(worker, inquiry, &arrived);
     }

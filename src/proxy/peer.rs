@@ -1,12 +1,15 @@
 //! Who is at the other end of a connection.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
 use super::forward::X_FORWARDED_FOR;
 use super::interim::Interim;
+use super::receive::Target;
 use crate::semantics::authority::Scheme;
 
 /// What is known of a connection's client before its first byte; the same for all its requests.
@@ -19,6 +22,24 @@ pub struct Peer {
     pub trusted: bool,
     /// What its connection sends before the next response.
     pub interim: Interim,
+    told: RefCell<Option<Remembered>>,
+}
+
+/// What the API is told about the client of a request: the same for all of a connection's requests to one origin.
+#[derive(Debug)]
+pub struct Told {
+    /// X-Forwarded-For.
+    pub address: HeaderValue,
+    /// Forwarded (RFC 7239).
+    pub element: HeaderValue,
+    /// X-Forwarded-Host, where the request names a host.
+    pub host: Option<HeaderValue>,
+}
+
+#[derive(Clone, Debug)]
+struct Remembered {
+    origin: Box<str>,
+    told: Arc<Told>,
 }
 
 impl Peer {
@@ -31,6 +52,7 @@ impl Peer {
             scheme,
             trusted: addr.is_none_or(|addr| is_in(addr.ip(), proxies)),
             interim: Interim::default(),
+            told: RefCell::default(),
         }
     }
 
@@ -53,6 +75,54 @@ impl Peer {
             trusted = is_in(address, proxies);
         }
         client
+    }
+
+    /// What the API is told about this client's request for `target`.
+    pub fn told(&self, target: &Target) -> Arc<Told> {
+        let mut remembered = self.told.borrow_mut();
+        match &*remembered {
+            Some(before) if *before.origin == *target.origin() => before.told.clone(),
+            _ => {
+                let told = Arc::new(Told::of(self, target));
+                *remembered = Some(Remembered {
+                    origin: target.origin().into(),
+                    told: told.clone(),
+                });
+                told
+            }
+        }
+    }
+}
+
+impl Told {
+    fn of(peer: &Peer, target: &Target) -> Self {
+        let value = |text: String| {
+            HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown"))
+        };
+        let address = peer.addr.map(|addr| addr.ip());
+        let host = target.authority();
+        Self {
+            address: value(address.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string())),
+            element: value(forwarded_element(address, target)),
+            host: HeaderValue::from_str(host)
+                .ok()
+                .filter(|_| !host.is_empty()),
+        }
+    }
+}
+
+fn forwarded_element(address: Option<IpAddr>, target: &Target) -> String {
+    let node = match address {
+        Some(IpAddr::V4(ip)) => format!("for={ip}"),
+        Some(IpAddr::V6(ip)) => format!("for=\"[{ip}]\""),
+        None => "for=unknown".to_owned(),
+    };
+    let host = target.authority();
+    let proto = target.scheme().as_str();
+    if host.is_empty() {
+        format!("{node};proto={proto}")
+    } else {
+        format!("{node};host=\"{host}\";proto={proto}")
     }
 }
 

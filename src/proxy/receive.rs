@@ -83,6 +83,8 @@ impl Facts {
     pub const FORWARDED: Self = Self(1 << 7);
     /// An offer to change the protocol, which is passed on.
     pub const UPGRADE: Self = Self(1 << 8);
+    /// What is for this hop, or frames the request on it.
+    pub const THIS_HOP: Self = Self(1 << 9);
 
     pub fn of(headers: &HeaderMap) -> Self {
         let mut facts = Self::default();
@@ -95,7 +97,9 @@ impl Facts {
                 "range" => Self::RANGE.0,
                 "cdn-loop" => Self::CDN_LOOP.0,
                 "x-forwarded-proto" | "x-forwarded-host" | "forwarded" => Self::FORWARDED.0,
-                "upgrade" => Self::UPGRADE.0,
+                "upgrade" => Self::UPGRADE.0 | Self::THIS_HOP.0,
+                "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer"
+                | "transfer-encoding" | "content-length" | "expect" => Self::THIS_HOP.0,
                 _ => 0,
             };
         }

@@ -58,12 +58,23 @@ impl fmt::Display for ForwardReason {
 pub enum Detail {
     NotStored(NoStoreReason),
     Stale(StaleReason),
+    /// What made validation necessary; see [`Detail::validated`].
     Validated(ValidateReason),
     /// Anything else; written as a string where it is no token.
     Other(&'static str),
 }
 
 impl Detail {
+    /// Why a stored response had to be validated; `None` where the forward reason says it as well.
+    pub const fn validated(reason: ValidateReason) -> Option<Self> {
+        match reason {
+            ValidateReason::NoCache | ValidateReason::MustValidate(_) => {
+                Some(Self::Validated(reason))
+            }
+            ValidateReason::Stale | ValidateReason::Request => None,
+        }
+    }
+
     pub const fn text(self) -> &'static str {
         match self {
             Self::NotStored(reason) => reason.token(),

@@ -18,6 +18,8 @@ mod check;
 mod connect;
 mod connection;
 mod deadline;
+mod driver;
+mod expectation;
 mod fault;
 mod http2;
 mod incoming;
@@ -48,9 +50,11 @@ use http::{Request, Response};
 
 use self::balance::Balancer;
 use self::budget::Budget;
+pub use self::expectation::Expectation;
 use self::pool::{Limits, Pool};
 pub use self::request_body::{RequestBody, RequestStream, Upload};
 pub use self::response_body::{Framing, UpstreamBody};
+use self::sending::Sending;
 pub use self::server::Server;
 use self::sharing::Sharing;
 pub use self::standing::Fitness;
@@ -183,14 +187,20 @@ impl Upstreams {
     ///
     /// Fails with an [`Error`] whose side tells who broke the exchange: the upstream, or the client while it sent its
     /// content.
-    pub async fn send(&self, outgoing: Outgoing) -> Result<Response<UpstreamBody>, Error> {
+    pub fn send(
+        &self,
+        outgoing: Outgoing,
+    ) -> impl Future<Output = Result<Response<UpstreamBody>, Error>> {
         self.start();
-        let sent = self.0.send(outgoing).await;
-        if let Err(error) = &sent
-            && error.side() == Side::Upstream
-        {
-            self.0.counters.upstream_errors.inc();
+        let sending = Sending::new(outgoing);
+        async {
+            let sent = self.0.send(sending).await;
+            if let Err(error) = &sent
+                && error.side() == Side::Upstream
+            {
+                self.0.counters.upstream_errors.inc();
+            }
+            sent
         }
-        sent
     }
 }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -153,7 +154,7 @@ impl Pool {
     pub(super) async fn acquire(self: &Rc<Self>, want: Want) -> Result<Lease, Error> {
         let lease = Lease::new(self);
         let held = match self.sharing.is_on() {
-            true => self.share(want).await?,
+            true => Box::pin(self.share(want)).await?,
             false => self.own(want).await?,
         };
         Ok(lease.with(held))
@@ -166,6 +167,12 @@ impl Pool {
         {
             return Ok(Held::Own(connection));
         }
+        // Large, and seldom needed.
+        Box::pin(self.open_in_turn()).await
+    }
+
+    /// A new connection, or one that has become free before the cap allowed that.
+    async fn open_in_turn(self: &Rc<Self>) -> Result<Held, Error> {
         let slot = match self.server.slots().clone().try_acquire_owned() {
             Ok(slot) => slot,
             Err(_taken) => match self.wait().await? {
@@ -374,6 +381,19 @@ impl Lease {
         &self.pool
     }
 
+    /// Moves the connection until `wanted`, which waits for something of it, is ready.
+    pub(super) fn poll_until<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        match &self.held {
+            Some(Held::Own(connection)) => connection.poll_until(cx, wanted),
+            // A task drives what several requests share.
+            Some(Held::Stream(_)) | None => wanted(cx),
+        }
+    }
+
     /// Sends `request` and waits for its response's head; see [`Connection::exchange`].
     pub(super) async fn exchange(
         &mut self,
@@ -386,8 +406,9 @@ impl Lease {
                 let answer = connection.exchange(request, timeout).await?;
                 Ok(answer.map(Incoming::Http1))
             }
+            // Larger, and rarer.
             Some(Held::Stream(stream)) => {
-                let answer = stream.exchange(request, scheme, timeout).await?;
+                let answer = Box::pin(stream.exchange(request, scheme, timeout)).await?;
                 Ok(answer.map(Incoming::Http2))
             }
             None => Err(Unanswered {
@@ -428,13 +449,17 @@ impl Lease {
         };
         connection.mark_reused();
         if connection.is_ready() {
+            connection.rest();
             self.pool.give_back(connection);
         } else if !connection.is_closed() {
             // The response overtook the content of its own request.
             let pool = self.pool.clone();
             spawn_local(async move {
                 match connection.settle(pool.limits.body_timeout).await {
-                    Ok(()) => pool.give_back(connection),
+                    Ok(()) => {
+                        connection.rest();
+                        pool.give_back(connection);
+                    }
                     Err(_stalled_or_closed) => connection.abort(),
                 }
             });

@@ -15,14 +15,14 @@ use crate::error::{Error, ErrorKind};
 #[derive(Debug)]
 pub(super) struct Target {
     uri: Uri,
-    host: Option<HeaderValue>,
+    has_host: bool,
 }
 
 impl Target {
     pub(super) fn of(request: &Request<RequestBody>) -> Self {
         Self {
             uri: request.uri().clone(),
-            host: request.headers().get(HOST).cloned(),
+            has_host: request.headers().contains_key(HOST),
         }
     }
 
@@ -34,12 +34,10 @@ impl Target {
         policy: HostPolicy,
     ) -> Result<(), Error> {
         *request.uri_mut() = join(server.base_path(), &self.uri)?;
-        let host = match (policy, &self.host) {
-            (HostPolicy::Client, Some(host)) => host.clone(),
-            // An HTTP/1.0 client need not send any.
-            (HostPolicy::Client, None) | (HostPolicy::Upstream, _) => server.host_value(),
-        };
-        request.headers_mut().insert(HOST, host);
+        // An HTTP/1.0 client need not send any Host.
+        if policy == HostPolicy::Upstream || !self.has_host {
+            request.headers_mut().insert(HOST, server.host_value());
+        }
         Ok(())
     }
 }

@@ -158,7 +158,9 @@ impl Body for UpstreamBody {
         let Progress::Reading(reading) = &mut this.progress else {
             return Poll::Ready(None);
         };
-        match this.incoming.poll_frame(cx, reading.upload.as_ref()) {
+        let (incoming, upload) = (&mut this.incoming, reading.upload.as_ref());
+        let frame = |cx: &mut Context<'_>| incoming.poll_frame(cx, upload);
+        match reading.lease.poll_until(cx, frame) {
             Poll::Ready(Some(Ok(frame))) => {
                 reading.armed = false;
                 if let Some(data) = frame.data_ref() {

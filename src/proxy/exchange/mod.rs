@@ -134,12 +134,13 @@ impl Exchange {
                 _ => self.reason,
             };
             step = match step {
-                Step::Read => self.read().await,
+                // Boxed where they are rarer than the others and larger: every exchange has room for the largest.
+                Step::Read => Box::pin(self.read()).await,
                 Step::LookUp => self.look_up(),
                 Step::Conclude(verdict) => self.conclude(verdict),
                 Step::Ask(question) => self.ask(question),
                 Step::Lead(fill, question) => self.lead(fill, question).await,
-                Step::Follow(follower, question) => self.follow(follower, question).await,
+                Step::Follow(follower, question) => Box::pin(self.follow(follower, question)).await,
                 Step::Pass(reason, detail) => self.pass(reason, detail).await,
                 Step::Done(response) => return response,
             };
@@ -194,7 +195,7 @@ impl Exchange {
                 self.deliver(&stored, Some(age), status)
             }
             Verdict::Ask(question) if question.pass => {
-                Step::Pass(question.reason, question.expected)
+                Step::Pass(question.reason, question.expected.or(question.why))
             }
             Verdict::Ask(question) => Step::Ask(question),
             Verdict::Unsatisfiable => self.fail(&Error::downstream(ErrorKind::OnlyIfCached), None),
