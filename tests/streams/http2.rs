@@ -42,7 +42,7 @@ fn a_request_has_the_form_of_http2_and_its_response_is_stored_for_all() {
         let first = first.expect(200);
         assert_eq!(first.text(), "1984");
         assert!(first.says("stored"), "{}", first.cache_status());
-        assert_eq!(first.list("via"), "1.1 bookend");
+        assert_eq!(first.list("via"), "2 bookend");
         let again = http1(&gateway, ask).await;
         assert!(again.is_hit() && again.text() == "1984");
         let mut caller = Caller::to(gateway.addr()).await;
