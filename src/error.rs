@@ -178,7 +178,7 @@ impl ErrorKind {
             Self::MethodNotAllowed => "this gateway does not carry this method",
             Self::LoopDetected => "the request has already passed through this gateway",
             Self::Overloaded => "the gateway is at its limit of requests",
-            Self::RateLimited => "too many requests",
+            Self::RateLimited => "more requests came than are allowed",
             Self::OnlyIfCached => "only-if-cached: no suitable response is stored",
             Self::Internal => "a fault inside the gateway",
         }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// Resident memory beside what the budget counts: the program, its connections, the allocator's reserve.
-const BASE: u64 = 32 << 20;
+const BASE: u64 = 16 << 20;
 
 /// Breaches that are shown; all are counted.
 const SHOWN: u64 = 20;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::rate_limit::RateLimit;
 use super::value::{YEAR, count, duration, list, or_off, parsed, size, some_list, timeout};
 use super::walk::{Section, Value};
 
@@ -45,6 +46,8 @@ pub struct Server {
     pub max_uri: usize,
     /// Bytes of a request's content; `None` means that only the upstream limits it.
     pub max_body: Option<u64>,
+    /// For all requests together with what their routes say.
+    pub rate_limit: Option<RateLimit>,
     pub http2: Http2,
 }
 
@@ -88,6 +91,7 @@ impl Server {
         section.set("max_fields", &mut server.max_fields, count(8..=4096));
         section.set("max_uri", &mut server.max_uri, size(64..=64 << 10));
         section.set("max_body", &mut server.max_body, or_off(size(0..=u64::MAX)));
+        server.rate_limit = section.section("rate_limit", RateLimit::read);
         server.http2 = section.section("http2", Http2::read);
         server
     }
@@ -112,6 +116,7 @@ impl Default for Server {
             max_fields: 100,
             max_uri: 8 << 10,
             max_body: None,
+            rate_limit: None,
             http2: Http2::default(),
         }
     }

@@ -9,11 +9,13 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri, Version};
 
 use super::gateway::{Identity, Settings};
+use super::interim;
 use super::peer::Peer;
 use super::receive::{Facts, Inquiry, Target};
 use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::hop_by_hop;
+use crate::semantics::list;
 use crate::semantics::time::Timestamp;
 use crate::semantics::upgrade;
 use crate::semantics::validation::strip_conditionals;
@@ -56,9 +58,11 @@ pub fn request(
     *request.method_mut() = inquiry.method().clone();
     *request.uri_mut() = Uri::from(target);
     *request.headers_mut() = request_fields(inquiry, conditions);
-    if let Some(hints) = &inquiry.hints {
-        hints.listen(&mut request);
+    if request.body().expectation().is_some() {
+        let fields = request.headers_mut();
+        fields.insert(EXPECT, HeaderValue::from_static("100-continue"));
     }
+    interim::listen(&mut request, inquiry.hints.as_ref());
     Ok(request)
 }
 
@@ -99,7 +103,7 @@ fn replace_hop_by_hop(fields: &mut HeaderMap, inquiry: &Inquiry) {
         .then(|| upgrade::offered(inquiry.parts.version, fields))
         .flatten();
     hop_by_hop::strip(fields);
-    // The server answers the expectation itself, when the upstream asks for the content (RFC 9110 §10.1.1).
+    // RFC 9110 §10.1.1: an expectation goes on only where there is content to be held back.
     hop_by_hop::remove_any(fields, &[CONTENT_LENGTH, EXPECT]);
     if trailers {
         // RFC 9110 §10.1.4
@@ -113,13 +117,17 @@ fn replace_hop_by_hop(fields: &mut HeaderMap, inquiry: &Inquiry) {
 }
 
 fn wants_trailers(fields: &HeaderMap) -> bool {
-    let members = fields
-        .get_all(TE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    members
-        .map(<[u8]>::trim_ascii)
-        .any(|member| member.eq_ignore_ascii_case(b"trailers"))
+    has_member(fields, &TE, b"trailers")
+}
+
+/// Whether the client waits to be asked for its content (RFC 9110 §10.1.1); in HTTP/1.0 that means nothing.
+pub fn waits_to_continue(inquiry: &Inquiry) -> bool {
+    inquiry.parts.version >= Version::HTTP_11
+        && has_member(inquiry.headers(), &EXPECT, b"100-continue")
+}
+
+fn has_member(fields: &HeaderMap, name: &HeaderName, wanted: &[u8]) -> bool {
+    list::members(fields, name).any(|member| member.eq_ignore_ascii_case(wanted))
 }
 
 /// HTTP/2 lets Cookie come in several lines, which HTTP/1.1 does not (RFC 9113 §8.2.3).

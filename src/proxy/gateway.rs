@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Version};
 
+use super::limit::Limits;
 use crate::cache::store::Store;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub identity: Identity,
     /// The upstream's own origins: a Location that names one of them means this gateway.
     pub upstream_origins: Vec<(Scheme, String)>,
+    /// `None` where the rate of requests has no limit.
+    pub limits: Option<Limits>,
 }
 
 /// How this instance names itself to others.
@@ -71,7 +74,8 @@ impl Gateway {
                 .detail("the access log cannot be opened")
                 .because(error)
         })?;
-        let settings = Settings::new(config, 0, process)?;
+        let limits = Limits::new(&config, &clock, None);
+        let settings = Settings::new(config, 0, process, limits)?;
         Ok(Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
             version: AtomicU64::new(0),
@@ -91,8 +95,10 @@ impl Gateway {
     /// When the upstream's certificates cannot be used; the old settings stay in force.
     pub fn reload(&self, config: Config) -> Result<(), Error> {
         let version = self.version.load(Ordering::Relaxed) + 1;
-        self.settings
-            .store(Arc::new(Settings::new(config, version, self.process)?));
+        let before = self.settings();
+        let limits = Limits::new(&config, &self.clock, before.limits.as_ref());
+        let settings = Settings::new(config, version, self.process, limits)?;
+        self.settings.store(Arc::new(settings));
         self.version.store(version, Ordering::Release);
         Ok(())
     }
@@ -141,7 +147,12 @@ impl Drop for Admission {
 }
 
 impl Settings {
-    fn new(config: Config, version: u64, process: u64) -> Result<Self, Error> {
+    fn new(
+        config: Config,
+        version: u64,
+        process: u64,
+        limits: Option<Limits>,
+    ) -> Result<Self, Error> {
         let upstream = UpstreamShared::new(&config.upstream)?;
         let identity = Identity::new(config.server.name(), process);
         let origins = config.upstream.servers.iter().map(|server| {
@@ -158,6 +169,7 @@ impl Settings {
             config,
             upstream,
             identity,
+            limits,
         })
     }
 }

@@ -19,6 +19,7 @@ mod fill;
 mod forward;
 mod gateway;
 mod interim;
+mod limit;
 mod logged;
 mod ops;
 mod pass;

@@ -22,14 +22,14 @@ use super::update::{Asked, Update};
 use super::upgrade;
 use super::worker::{Epoch, Worker, select};
 use crate::cache::stored::StoredResponse;
-use crate::config::{EtagMode, RoutePolicy};
+use crate::config::{EtagMode, Protocol, RoutePolicy};
 use crate::error::{Error, ErrorKind};
 use crate::semantics::authority::{Scheme, TargetUri};
 use crate::semantics::groups;
 use crate::semantics::invalidation::{is_non_error, related};
 use crate::semantics::storability::Storability;
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
-use crate::upstream::{Outgoing, RequestBody, RequestStream, UpstreamBody};
+use crate::upstream::{Expectation, Outgoing, RequestBody, RequestStream, UpstreamBody};
 
 /// Owed from the moment a write is sent. Dropped without a word, the outcome is unknown and the target is invalidated.
 struct InvalidationPermit {
@@ -223,30 +223,37 @@ fn request_content(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
     let Some(content) = inquiry.content.take() else {
         return Ok(RequestBody::Empty);
     };
-    let server = &inquiry.epoch.settings.config.server;
-    let stream = |stream: RequestStream| {
-        RequestBody::Stream(match inquiry.parts.version {
-            // Its connection may have other things to do meanwhile, and has no deadline for one stream's content.
-            Version::HTTP_2 => stream.impatient(server.body_timeout),
-            _ => stream,
-        })
+    let config = &inquiry.epoch.settings.config;
+    let stream = match config.server.max_body {
+        None => RequestStream::new(content),
+        Some(limit) if http_body::Body::size_hint(&content).lower() > limit => {
+            return Err(Error::downstream(ErrorKind::ContentTooLarge));
+        }
+        Some(limit) => {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            RequestStream::new(Limited::new(content, limit).map_err(too_large_or_gone))
+        }
     };
-    let Some(limit) = server.max_body else {
-        return Ok(stream(RequestStream::new(content)));
+    let stream = match inquiry.parts.version {
+        // Its connection may have other things to do meanwhile, and has no deadline for one stream's content.
+        Version::HTTP_2 => stream.impatient(config.server.body_timeout),
+        _ => stream,
     };
-    if http_body::Body::size_hint(&content).lower() > limit {
-        return Err(Error::downstream(ErrorKind::ContentTooLarge));
-    }
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let limited = Limited::new(content, limit).map_err(|error| {
-        let kind = if error.is::<LengthLimitError>() {
-            ErrorKind::ContentTooLarge
-        } else {
-            ErrorKind::ClientGone
-        };
-        Error::downstream(kind).because(error)
-    });
-    Ok(stream(RequestStream::new(limited)))
+    // An API over HTTP/2 holds content back by its flow control, and what it says before its answer is not heard.
+    let held = forward::waits_to_continue(inquiry) && config.upstream.protocol == Protocol::Http1;
+    Ok(RequestBody::Stream(match held {
+        true => stream.held(Expectation::default()),
+        false => stream,
+    }))
+}
+
+fn too_large_or_gone(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    let kind = if error.is::<LengthLimitError>() {
+        ErrorKind::ContentTooLarge
+    } else {
+        ErrorKind::ClientGone
+    };
+    Error::downstream(kind).because(error)
 }
 
 /// What the answer to a HEAD says about the response that is stored for a GET (RFC 9111 §4.3.5).

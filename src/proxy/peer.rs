@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
+use super::forward::X_FORWARDED_FOR;
 use super::interim::Interim;
 use super::receive::Target;
 use crate::semantics::authority::Scheme;
@@ -53,6 +54,27 @@ impl Peer {
             interim: Interim::default(),
             told: RefCell::default(),
         }
+    }
+
+    /// The address of the client that a request of this peer is for: the last one in X-Forwarded-For that is none of
+    /// `proxies`, as far as each is named by one of them. `None` where nobody says it.
+    pub fn client(&self, headers: &HeaderMap, proxies: &[IpNet]) -> Option<IpAddr> {
+        let mut client = self.addr.map(|addr| addr.ip());
+        let mut trusted = self.trusted;
+        let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
+        let members = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        for member in members.map(<[u8]>::trim_ascii) {
+            if !trusted {
+                break;
+            }
+            // What cannot be read names nobody: the proxy that sent it stands for its client.
+            let Some(address) = std::str::from_utf8(member).ok().and_then(address) else {
+                break;
+            };
+            client = Some(address);
+            trusted = is_in(address, proxies);
+        }
+        client
     }
 
     /// What the API is told about this client's request for `target`.
@@ -104,6 +126,16 @@ fn forwarded_element(address: Option<IpAddr>, target: &Target) -> String {
     }
 }
 
+/// An address as proxies write it: alone, with a port, or in brackets.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let address: Option<IpAddr> = bare.unwrap_or(text).parse().ok();
+    let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
+    Some(address.or_else(with_port)?.to_canonical())
+}
+
 fn is_in(ip: IpAddr, nets: &[IpNet]) -> bool {
     nets.iter().any(|net| net.contains(&ip))
 }
@@ -111,6 +143,7 @@ fn is_in(ip: IpAddr, nets: &[IpNet]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     #[test]
     fn a_peer_is_trusted_when_a_listed_network_holds_its_canonical_address() {
@@ -135,6 +168,63 @@ mod tests {
     fn an_ipv4_client_of_an_ipv6_listener_has_its_ipv4_address() {
         let peer = Peer::of("[::ffff:10.1.2.3]:4".parse().ok(), Scheme::Http, &[]);
         assert_eq!(peer.addr, "10.1.2.3:4".parse().ok());
+    }
+
+    #[test]
+    fn the_client_is_whom_the_last_trusted_proxy_names() {
+        let proxies: Vec<IpNet> =
+            ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()].into();
+        for (peer, lines, client) in [
+            (
+                Some("192.0.2.1:5"),
+                &["198.51.100.1"][..],
+                Some("192.0.2.1"),
+            ),
+            (Some("10.0.0.1:5"), &[], Some("10.0.0.1")),
+            (Some("10.0.0.1:5"), &["198.51.100.1"], Some("198.51.100.1")),
+            // What the client wrote itself stands before what its proxy added.
+            (
+                Some("10.0.0.1:5"),
+                &["203.0.113.9", "198.51.100.1, 10.0.0.2"],
+                Some("198.51.100.1"),
+            ),
+            (Some("10.0.0.1:5"), &["10.0.0.3,10.0.0.2"], Some("10.0.0.3")),
+            (
+                Some("10.0.0.1:5"),
+                &["198.51.100.1, unknown"],
+                Some("10.0.0.1"),
+            ),
+            (Some("10.0.0.1:5"), &["198.51.100.1, "], Some("10.0.0.1")),
+            (
+                Some("10.0.0.1:5"),
+                &["198.51.100.1:99"],
+                Some("198.51.100.1"),
+            ),
+            (Some("10.0.0.1:5"), &["2001:db8::1"], Some("2001:db8::1")),
+            (
+                Some("[fd00::1]:5"),
+                &["[2001:db8::1]:9"],
+                Some("2001:db8::1"),
+            ),
+            (Some("[fd00::1]:5"), &["[2001:db8::1]"], Some("2001:db8::1")),
+            (
+                Some("10.0.0.1:5"),
+                &["::ffff:198.51.100.1"],
+                Some("198.51.100.1"),
+            ),
+            (None, &["198.51.100.1"], Some("198.51.100.1")),
+            (None, &[], None),
+        ] {
+            let addr = peer.map(|peer| peer.parse().unwrap());
+            let peer = Peer::of(addr, Scheme::Http, &proxies);
+            let lines = lines
+                .iter()
+                .map(|line| (X_FORWARDED_FOR, HeaderValue::from_static(line)));
+            let mut headers = HeaderMap::new();
+            headers.extend(lines.map(|(name, value)| (Some(name), value)));
+            let client = client.map(|client| client.parse().unwrap());
+            assert_eq!(peer.client(&headers, &proxies), client, "{headers:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 
 use super::forward::{CDN_LOOP, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use super::interim::Hints;
+use super::limit::Quotas;
 use super::peer::Peer;
 use super::worker::Epoch;
 use crate::cache::key::KeyRef;
@@ -133,6 +134,8 @@ pub struct Inquiry {
     pub now: Now,
     /// Where interim responses to it go: not for those that the store answers, nor on HTTP/1.0 and HTTP/2.
     pub hints: Option<Hints>,
+    /// What the response tells of the client's limits.
+    pub quotas: Option<Box<Quotas>>,
 }
 
 /// A target URI in one piece.
@@ -257,6 +260,7 @@ impl Inquiry {
             began: now,
             now,
             hints: None,
+            quotas: None,
         })
     }
 
@@ -296,6 +300,7 @@ impl Inquiry {
             began: self.began,
             now: self.now,
             hints: None,
+            quotas: None,
         }
     }
 

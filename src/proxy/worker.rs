@@ -76,6 +76,8 @@ pub(super) enum Verdict {
 /// What is asked upstream, and what is known for it.
 pub(super) struct Question {
     pub reason: ForwardReason,
+    /// Why the selected variant needs validation, where `reason` does not tell it.
+    pub why: Option<Detail>,
     pub resource: Option<Arc<Resource>>,
     /// The variant that the request selects, if it needs validation.
     pub selected: Option<Arc<StoredResponse>>,
@@ -169,6 +171,12 @@ impl Worker {
             Ok(inquiry) => inquiry,
             Err(error) => return Ok(self.rescue(&error, &method)),
         };
+        if let Some(limits) = &epoch.settings.limits {
+            match limits.count(&inquiry) {
+                Ok(quotas) => inquiry.quotas = quotas.some(),
+                Err(refusal) => return Ok(self.limited(&inquiry, &refusal)),
+            }
+        }
         inquiry.canonicalise(&self.gateway.store);
         if !inquiry.class.is_looked_up() || inquiry.is_bypassed() || inquiry.class == Class::Query {
             return Err(Box::new(Exchange::new(self.clone(), inquiry)));
@@ -180,7 +188,10 @@ impl Worker {
                 status,
                 validate_behind: false,
             } => {
-                let response = self.deliver(&inquiry, &stored, Some(age), status);
+                let mut response = self.deliver(&inquiry, &stored, Some(age), status);
+                if let Some(quotas) = &inquiry.quotas {
+                    quotas.tell(response.headers_mut());
+                }
                 self.scratch.set(inquiry.target.into_scratch());
                 Ok(response)
             }
@@ -244,16 +255,23 @@ impl Worker {
                 (age, ttl, Some(Detail::Other("stale-while-revalidate")))
             }
             Reuse::Validate { reason, .. } => {
-                return self.ask(inquiry, reason.forward(), resource, selected);
+                let why = Detail::validated(reason);
+                return self.ask(inquiry, reason.forward(), why, resource, selected);
             }
-            Reuse::Miss(reason) => return self.ask(inquiry, reason, resource, None),
+            Reuse::Miss(reason) => return self.ask(inquiry, reason, None, resource, None),
             Reuse::Unsatisfiable => return Verdict::Unsatisfiable,
         };
         let Some(stored) = selected else {
-            return self.ask(inquiry, ForwardReason::Miss, resource, None);
+            return self.ask(inquiry, ForwardReason::Miss, None, resource, None);
         };
         if !holds_what_is_asked(&stored, inquiry) {
-            return self.ask(inquiry, ForwardReason::Partial, resource, Some(stored));
+            return self.ask(
+                inquiry,
+                ForwardReason::Partial,
+                None,
+                resource,
+                Some(stored),
+            );
         }
         stored.touch(inquiry.now.mono);
         let status = CacheStatus {
@@ -272,6 +290,7 @@ impl Worker {
         &self,
         inquiry: &Inquiry,
         reason: ForwardReason,
+        why: Option<Detail>,
         resource: Option<Arc<Resource>>,
         selected: Option<Arc<StoredResponse>>,
     ) -> Verdict {
@@ -302,6 +321,7 @@ impl Worker {
         };
         Verdict::Ask(Question {
             reason,
+            why,
             // A HEAD that the store cannot answer is the origin's to answer; a request that must not be stored is
             // nobody's to share.
             pass: (marker.is_some() && want == Want::Whole)
@@ -401,11 +421,20 @@ impl Question {
     pub fn pass(reason: ForwardReason, resource: Option<Arc<Resource>>) -> Self {
         Self {
             reason,
+            why: None,
             resource,
             selected: None,
             pass: true,
             expected: None,
             want: Want::Whole,
+        }
+    }
+
+    /// What is told of a request that this was asked for, before there is an answer.
+    pub fn status(&self) -> CacheStatus {
+        CacheStatus {
+            detail: self.why,
+            ..CacheStatus::forwarded(self.reason)
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod policy;
 pub mod preconditions;
 pub mod query;
 pub mod range;
+pub mod rate_limit;
 pub mod reuse;
 pub mod storability;
 mod targeted;

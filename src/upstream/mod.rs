@@ -19,6 +19,7 @@ mod connect;
 mod connection;
 mod deadline;
 mod driver;
+mod expectation;
 mod fault;
 mod http2;
 mod incoming;
@@ -49,6 +50,7 @@ use http::{Request, Response};
 
 use self::balance::Balancer;
 use self::budget::Budget;
+pub use self::expectation::Expectation;
 use self::pool::{Limits, Pool};
 pub use self::request_body::{RequestBody, RequestStream, Upload};
 pub use self::response_body::{Framing, UpstreamBody};

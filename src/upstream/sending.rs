@@ -265,8 +265,10 @@ impl Sending {
         let framing = inspect(&mut response, self.asked)?;
         let switched = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
             .then(|| hyper::upgrade::on(&mut response));
+        // Content that was announced and never sent ends the connection (RFC 9110 §10.1.1).
+        let refused = self.upload.as_ref().is_some_and(Upload::is_refused);
         // On a connection that has spoken HTTP/1.0, hyper drops the content of a chunked request without a word.
-        let keep = response.version() != Version::HTTP_10;
+        let keep = response.version() != Version::HTTP_10 && !refused;
         if let Some(upload) = &self.upload {
             // Both directions may go on from here for as long as they like.
             upload.bear_stalls_of(None);

@@ -295,6 +295,18 @@ impl Conn {
         head.is_some_and(|head| head.is_ok())
     }
 
+    /// Reads so many octets of content; fewer when the peer has gone.
+    pub fn read_content(&mut self, length: usize) -> String {
+        let mut content = Vec::new();
+        while let Some(wire) = &mut self.wire
+            && content.len() < length
+            && let Ok(some) = wire.some(length - content.len())
+        {
+            content.extend(some);
+        }
+        String::from_utf8_lossy(&content).into_owned()
+    }
+
     /// Sends a whole reply, without its content where `request` is a HEAD.
     pub fn reply(&mut self, request: &Request, reply: &Reply) {
         let octets = reply.to_bytes(request);

@@ -464,15 +464,3 @@ fn a_status_out_of_range_is_a_bad_gateway() {
         assert!(answer.status == 502, "{line}: {}", answer.status);
     }
 }
-
-#[test]
-fn immutable_counts_only_over_https() {
-    // RFC 8246 §3
-    let (origin, gateway) = before(&[("Cache-Control", "max-age=60, immutable")]);
-    gateway.get("/a").expect(200);
-    gateway.advance(secs(30));
-    gateway
-        .send(&get("/a").field("Cache-Control", "max-age=10"))
-        .expect(200);
-    assert_eq!(origin.count(), 2, "this origin is asked over http");
-}

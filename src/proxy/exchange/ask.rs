@@ -113,6 +113,7 @@ impl Exchange {
         let resource = store.look_up(self.inquiry.key(store));
         let question = Question {
             reason: ForwardReason::Stale,
+            why: None,
             resource,
             selected: Some(stored.clone()),
             pass: false,

@@ -57,7 +57,7 @@ impl Exchange {
 
     pub(super) fn led(&mut self, news: LeaderNews, question: &Question) -> Step {
         let worker = self.worker.clone();
-        let mut status = CacheStatus::forwarded(question.reason);
+        let mut status = question.status();
         match news {
             LeaderNews::Streaming { head, reader, own } => {
                 worker.counters.misses.inc();
@@ -162,7 +162,11 @@ impl Exchange {
             Reuse::Fresh { age, ttl } => (age, ttl, None),
             _ => return None,
         };
-        self.worker.counters.stale_hits.inc();
+        let counters = &self.worker.counters;
+        match reuse {
+            Reuse::Fresh { .. } => counters.hits.inc(),
+            _ => counters.stale_hits.inc(),
+        }
         let status = CacheStatus {
             ttl: Some(ttl),
             detail,

@@ -111,7 +111,10 @@ impl Exchange {
                 Step::Lead(fill, question) => self.lead(fill, question).await,
                 Step::Follow(follower, question) => Box::pin(self.follow(follower, question)).await,
                 Step::Pass(reason, detail) => self.pass(reason, detail).await,
-                Step::Done(response) => {
+                Step::Done(mut response) => {
+                    if let Some(quotas) = &self.inquiry.quotas {
+                        quotas.tell(response.headers_mut());
+                    }
                     if let Some(hints) = self.inquiry.hints.take() {
                         hints.finish().await;
                     }
@@ -179,7 +182,7 @@ impl Exchange {
                 self.deliver(&stored, Some(age), status)
             }
             Verdict::Ask(question) if question.pass => {
-                Step::Pass(question.reason, question.expected)
+                Step::Pass(question.reason, question.expected.or(question.why))
             }
             Verdict::Ask(question) => Step::Ask(question),
             Verdict::Unsatisfiable => self.fail(&Error::downstream(ErrorKind::OnlyIfCached), None),

@@ -1,6 +1,8 @@
 //! An API that fails costs its request an answer of the gateway's own, and nothing else.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod rates;
 
 use common::{Conn, End, Gate, Gateway, Origin, get, reply};
 
