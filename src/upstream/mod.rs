@@ -23,6 +23,7 @@ mod expectation;
 mod fault;
 mod http2;
 mod incoming;
+mod names;
 mod pool;
 mod request_body;
 mod request_head;
