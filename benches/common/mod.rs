@@ -48,7 +48,7 @@ impl Gateway {
     }
 
     /// So many connections that send `request` in step, each once it has its last answer: the gateway sees them arrive
-    /// together, as it does under load. The answer has been seen once by each.
+    /// together, as it does under load. The answer has been seen once by each. [`NUMBER`] in it is another one each time.
     pub fn clients(&self, connections: usize, request: &str) -> Clients {
         let sockets = (0..connections).map(|_| {
             let socket = TcpStream::connect(self.addr).expect("a gateway that accepts");
@@ -57,6 +57,7 @@ impl Gateway {
         });
         let mut clients = Clients {
             sockets: sockets.collect(),
+            number: request.find(NUMBER).map(|at| (at, 0)),
             request: request.as_bytes().to_vec(),
             answer: 0,
             room: vec![0; 256 << 10],
@@ -82,6 +83,8 @@ impl Drop for Gateway {
 pub struct Clients {
     sockets: Vec<TcpStream>,
     request: Vec<u8>,
+    /// Where in the request its number is, and the latest.
+    number: Option<(usize, u64)>,
     /// Bytes of an answer.
     answer: usize,
     room: Vec<u8>,
@@ -90,26 +93,36 @@ pub struct Clients {
 impl Clients {
     /// One request on each connection.
     pub fn turn(&mut self) {
-        for socket in &mut self.sockets {
-            socket
-                .write_all(&self.request)
-                .expect("a gateway that reads");
+        for at in 0..self.sockets.len() {
+            self.send(at);
         }
         for at in 0..self.sockets.len() {
             let length = self.receive(at);
-            // Age and ttl grow and shrink by a digit.
+            // Age and ttl grow and shrink by a digit, and Cache-Status says more while a marker stands.
             assert!(
-                length.abs_diff(self.answer) < 8,
+                length.abs_diff(self.answer) < 64,
                 "an answer of {length} bytes"
             );
         }
     }
 
     fn measure(&mut self) -> usize {
-        self.sockets[0]
+        self.send(0);
+        self.receive(0)
+    }
+
+    fn send(&mut self, at: usize) {
+        if let Some((place, number)) = &mut self.number {
+            *number += 1;
+            let mut rest = *number;
+            for digit in self.request[*place..][..NUMBER.len()].iter_mut().rev() {
+                *digit = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
+        }
+        self.sockets[at]
             .write_all(&self.request)
             .expect("a gateway that reads");
-        self.receive(0)
     }
 
     /// Reads one answer.
@@ -197,6 +210,9 @@ fn answer(mut socket: TcpStream) {
     }
 }
 
+/// Stands in a request for a number that no other request has.
+pub const NUMBER: &str = "#######";
+
 /// What a browser sends along.
 pub const BROWSER: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0\r\n\
 Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n\
@@ -209,7 +225,7 @@ Sec-Fetch-Site: same-origin\r\n\
 Priority: u=0, i\r\n";
 
 /// What is measured of a whole request, by name.
-pub fn requests() -> [(&'static str, String); 6] {
+pub fn requests() -> [(&'static str, String); 7] {
     let get = |path: &str, fields: &str| {
         format!("GET {path} HTTP/1.1\r\nHost: books.example\r\n{fields}\r\n")
     };
@@ -223,5 +239,6 @@ pub fn requests() -> [(&'static str, String); 6] {
             get("/coded", "Accept-Encoding: gzip\r\n"),
         ),
         ("uncacheable miss", get("/uncacheable", "")),
+        ("cold unique key", get(&format!("/cold/{NUMBER}"), "")),
     ]
 }

@@ -48,7 +48,7 @@ pub struct Worker {
     epoch: RefCell<Rc<Epoch>>,
     /// Memory for the next request's target.
     scratch: Cell<String>,
-    /// Fills and writes that go on whether or not their client stays.
+    /// Fills and writes that go on, whether or not their client stays.
     tasks: Cell<usize>,
     /// Those of them that nobody waits for.
     pub(super) background: Cell<usize>,
@@ -144,17 +144,14 @@ impl Worker {
 
     /// Runs `task` on this worker's thread; the drain waits for it.
     pub(super) fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
-        let running = Running::begin(self.clone());
-        tokio::task::spawn_local(async move {
-            task.await;
-            drop(running);
-        });
+        run_apart(task, Running::begin(self.clone()));
     }
 
     /// Runs a fill that nobody waits for.
     pub(super) fn spawn_behind(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         self.background.set(self.background.get() + 1);
         let behind = Behind(self.clone());
+        let task = Box::pin(task);
         self.spawn(async move {
             task.await;
             drop(behind);
@@ -174,6 +171,12 @@ impl Worker {
             Ok(inquiry) => inquiry,
             Err(error) => return Ok(self.rescue(&error, &method)),
         };
+        if let Some(limits) = &epoch.settings.limits {
+            match limits.count(&inquiry) {
+                Ok(quotas) => inquiry.quotas = quotas.some(),
+                Err(refusal) => return Ok(self.limited(&inquiry, &refusal)),
+            }
+        }
         inquiry.canonicalise(&self.gateway.store);
         if !inquiry.class.is_looked_up() || inquiry.is_bypassed() || inquiry.class == Class::Query {
             return Err(Box::new(Exchange::new(self.clone(), inquiry)));
@@ -185,7 +188,10 @@ impl Worker {
                 status,
                 validate_behind: false,
             } => {
-                let response = self.deliver(&inquiry, &stored, Some(age), status);
+                let mut response = self.deliver(&inquiry, &stored, Some(age), status);
+                if let Some(quotas) = &inquiry.quotas {
+                    quotas.tell(response.headers_mut());
+                }
                 self.scratch.set(inquiry.target.into_scratch());
                 Ok(response)
             }
@@ -505,11 +511,19 @@ pub(super) fn detail_of(why: Unshared) -> Detail {
     }
 }
 
-/// Counts a task for as long as it runs, however it ends.
-struct Running(Rc<Worker>);
+/// Runs `work` in a task of its own.
+pub(super) fn run_apart(work: impl Future<Output = ()> + 'static, running: Running) {
+    tokio::task::spawn_local(async move {
+        work.await;
+        drop(running);
+    });
+}
+
+/// Counts work for as long as it goes on, however it ends.
+pub(super) struct Running(Rc<Worker>);
 
 impl Running {
-    fn begin(worker: Rc<Worker>) -> Self {
+    pub(super) fn begin(worker: Rc<Worker>) -> Self {
         worker.tasks.set(worker.tasks.get() + 1);
         worker.counters.fills.add(1);
         Self(worker)

@@ -6,7 +6,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -109,8 +110,15 @@ impl RequestStream {
             turn: Cell::new(Turn::Unasked),
             begun: Cell::new(false),
             failure: RefCell::new(None),
+            watch: RefCell::default(),
             held: RefCell::new(None),
         }))
+    }
+
+    /// Lets it stall for no longer than that: an exchange whose connection knows no such deadline of its own.
+    pub fn impatient(self, stall: Duration) -> Self {
+        self.upload().bear_stalls_of(Some(stall));
+        self
     }
 
     /// Not to be read before `expectation` is met, or the upstream has been silent for a second: reading is what asks
@@ -149,6 +157,14 @@ impl Upload {
         self.0.turn.get()
     }
 
+    /// How long the client may send nothing while more is asked for; `None` is as long as it likes.
+    pub(super) fn bear_stalls_of(&self, stall: Option<Duration>) {
+        let mut watch = self.0.watch.borrow_mut();
+        watch.stall = stall;
+        watch.armed = false;
+        watch.wake();
+    }
+
     /// A final response came. Whether it came instead of a word that the content is wanted: it is never sent then.
     pub(super) fn is_refused(&self) -> bool {
         let expectation = self.0.expectation();
@@ -173,7 +189,42 @@ struct Streaming {
     /// Whether a frame was handed over.
     begun: Cell<bool>,
     failure: RefCell<Option<Error>>,
+    watch: RefCell<Watch>,
     held: RefCell<Option<Hold>>,
+}
+
+/// How long a stream of content may stall.
+#[derive(Default)]
+struct Watch {
+    stall: Option<Duration>,
+    /// Whether the deadline runs for the content that is waited for now.
+    armed: bool,
+    deadline: Deadline,
+    /// Who waits for content.
+    waker: Option<Waker>,
+}
+
+impl Watch {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// The error to end with, when there is one.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        self.waker = Some(cx.waker().clone());
+        let Some(stall) = self.stall else {
+            return Poll::Pending;
+        };
+        if !self.armed {
+            self.deadline.arm(stall);
+            self.armed = true;
+        }
+        self.deadline
+            .poll_passed(cx)
+            .map(|()| Error::downstream(ErrorKind::RequestBodyTimeout))
+    }
 }
 
 /// Content that waits to be asked for.
@@ -223,6 +274,16 @@ impl Streaming {
             *held = None;
         }
         let polled = self.body.borrow_mut().as_mut().poll_frame(cx);
+        let polled = match polled {
+            Poll::Pending => {
+                let ended = self.watch.borrow_mut().poll(cx);
+                ended.map(|error| Some(Err(error.into())))
+            }
+            ready => {
+                self.watch.borrow_mut().armed = false;
+                ready
+            }
+        };
         self.turn.set(match &polled {
             Poll::Pending => Turn::Client,
             Poll::Ready(_) => Turn::Upstream(deadline::timer_now()),

@@ -12,6 +12,7 @@ use bookend::semantics::time::Timestamp;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::PATIENCE;
+use super::client::End;
 use super::message::{Broken, Fields, Framing, Request, Wire};
 
 type Handler = dyn Fn(&Request, &mut Conn) + Send + Sync;
@@ -323,6 +324,21 @@ impl Conn {
         let written = wire.stream.write_all(octets.as_ref()).is_ok();
         self.keep &= written;
         written
+    }
+
+    /// Goes over to another protocol: what comes now is for [`Conn::octets`].
+    pub fn switch(&mut self, protocol: &str) {
+        self.keep = false;
+        self.write(format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: {protocol}\r\nConnection: Upgrade\r\n\r\n"
+        ));
+    }
+
+    /// Reads so many octets that belong to no HTTP message; fails with how they end before.
+    pub fn octets(&mut self, n: usize) -> Result<Vec<u8>, End> {
+        let wire = self.wire.as_mut().ok_or(End::Truncated)?;
+        let _ = wire.stream.set_read_timeout(Some(PATIENCE));
+        Ok(wire.exactly(n)?)
     }
 
     /// Sends one chunk of a chunked body.

@@ -72,7 +72,7 @@ impl Exchange {
         &self,
         fill: &Arc<Fill>,
         question: &Question,
-    ) -> Result<FillTask, Error> {
+    ) -> Result<Box<FillTask>, Error> {
         let content = self
             .query
             .clone()

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
-use tokio::sync::oneshot;
-
 use super::{Exchange, Step};
 use crate::cache::collapse::Fill;
 use crate::cache::stored::{Head, Settled, Unshared};
 use crate::error::{Error, ErrorKind, Side};
+use crate::proxy::errand::Errand;
 use crate::proxy::fill::{Arrived, LeaderNews, NotShared};
 use crate::proxy::gateway::Admission;
 use crate::proxy::receive::{Class, Facts, Inquiry};
@@ -16,6 +14,7 @@ use crate::proxy::worker::{Question, Want, detail_of};
 use crate::semantics::cache_status::{CacheStatus, Detail};
 use crate::semantics::reuse::{Failure, Reuse, on_error};
 use crate::semantics::time::DeltaSeconds;
+use http::StatusCode;
 
 impl Exchange {
     /// A place among the requests that wait for the API.
@@ -36,28 +35,22 @@ impl Exchange {
                 return self.failed(&error, &question);
             }
         };
-        let (sender, receiver) = oneshot::channel();
-        match self.fill_task(&fill, &question) {
-            Ok(mut task) => {
-                task.leader = Some(sender);
-                self.worker.spawn(task.run());
-            }
+        let task = match self.fill_task(&fill, &question) {
+            Ok(task) => task,
             Err(error) => {
                 self.worker.gateway.store.abandon(&fill);
                 return self.fail(&error, Some(question.reason));
             }
-        }
-        self.learn(receiver, &question).await
+        };
+        let errand = Errand::new(&self.worker, |leader| task.led_by(leader).run());
+        self.learn(errand, &question).await
     }
 
-    pub(super) async fn learn(
-        &mut self,
-        receiver: oneshot::Receiver<LeaderNews>,
-        question: &Question,
-    ) -> Step {
-        let news = receiver
+    pub(super) async fn learn(&mut self, errand: Errand<LeaderNews>, question: &Question) -> Step {
+        let news = errand
+            .news()
             .await
-            .unwrap_or_else(|_| LeaderNews::Failed(Error::internal()));
+            .unwrap_or_else(|| LeaderNews::Failed(Error::internal()));
         self.inquiry.now = self.worker.gateway.clock.now();
         self.led(news, question)
     }
@@ -96,14 +89,14 @@ impl Exchange {
                 let age = came_aged(&stored.head, &self.inquiry);
                 self.deliver(&stored, age, status).with_fields(own)
             }
-            LeaderNews::Unshared { arrived, why } => self.unshared(*arrived, why, question),
+            LeaderNews::Unshared { arrived, why } => self.unshared(arrived, why, question),
             LeaderNews::Failed(error) => self.failed(&error, question),
         }
     }
 
     pub(super) fn unshared(
         &mut self,
-        arrived: Arrived,
+        arrived: Box<Arrived>,
         why: NotShared,
         question: &Question,
     ) -> Step {
@@ -127,7 +120,7 @@ impl Exchange {
 
     /// The client wanted only a part of something too large to be stored: the origin is to cut it out, now that its
     /// size is known, unless that is what it did.
-    pub(super) fn ask_for_part(&mut self, arrived: Arrived, question: &Question) -> Step {
+    pub(super) fn ask_for_part(&mut self, arrived: Box<Arrived>, question: &Question) -> Step {
         let range = self.inquiry.class == Class::Get && self.inquiry.facts.any(Facts::RANGE);
         if question.want != Want::Whole {
             return self.forwarded(arrived, question.reason, question.expected);
