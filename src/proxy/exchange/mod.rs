@@ -99,7 +99,7 @@ impl Exchange {
     }
 
     /// Runs to the response.
-    pub async fn run(mut self) -> Response<Body> {
+    pub async fn run(mut self: Box<Self>) -> Response<Body> {
         let mut step = std::mem::replace(&mut self.first, Step::LookUp);
         loop {
             step = match step {
