@@ -6,7 +6,7 @@ use http::header::{
     LOCATION, TE, TRAILER, UPGRADE, VIA,
 };
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, Method, Uri};
 
 use super::gateway::{Identity, Settings};
 use super::interim;
@@ -249,7 +249,7 @@ fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str
 
 /// Adds our member to a response's Via.
 pub fn add_via(fields: &mut HeaderMap, identity: &Identity) {
-    fields.append(VIA, identity.via(Version::HTTP_11).clone());
+    fields.append(VIA, identity.via_for_client().clone());
 }
 
 /// Whether a second sending of the method does no more than the first (RFC 9110 §9.2.2).

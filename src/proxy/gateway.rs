@@ -10,7 +10,7 @@ use http::{HeaderValue, Version};
 use super::limit::Limits;
 use crate::cache::store::Store;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Protocol};
 use crate::error::Error;
 use crate::semantics::authority::Scheme;
 use crate::semantics::cache_status::InstanceName;
@@ -59,6 +59,8 @@ pub struct Identity {
     via_http2: HeaderValue,
     /// Our member of CDN-Loop (RFC 8586).
     pub cdn_loop: HeaderValue,
+    /// The version in which the API is spoken to.
+    towards_api: Version,
 }
 
 impl Gateway {
@@ -154,7 +156,7 @@ impl Settings {
         limits: Option<Limits>,
     ) -> Result<Self, Error> {
         let upstream = UpstreamShared::new(&config.upstream)?;
-        let identity = Identity::new(config.server.name(), process);
+        let identity = Identity::new(config.server.name(), process, config.upstream.protocol);
         let origins = config.upstream.servers.iter().map(|server| {
             let scheme = if server.endpoint.is_tls() {
                 Scheme::Https
@@ -175,7 +177,7 @@ impl Settings {
 }
 
 impl Identity {
-    fn new(name: &str, process: u64) -> Self {
+    fn new(name: &str, process: u64, towards_api: Protocol) -> Self {
         let token: String = name
             .chars()
             .map(|c| if is_tchar(c) { c } else { '-' })
@@ -190,7 +192,17 @@ impl Identity {
             via_http11: value(format!("1.1 {token}")),
             via_http2: value(format!("2 {token}")),
             cdn_loop: value(format!("{token}; process={process:016x}")),
+            towards_api: match towards_api {
+                Protocol::Http1 => Version::HTTP_11,
+                Protocol::H2c | Protocol::H2 => Version::HTTP_2,
+            },
         }
+    }
+
+    /// Our member of Via for a response. Where TLS has negotiated another version than is configured, it is still told
+    /// as configured: what is stored came on some connection or other.
+    pub fn via_for_client(&self) -> &HeaderValue {
+        self.via(self.towards_api)
     }
 
     /// Our member of Via for a message received with `version` (RFC 9110 §7.6.3).

@@ -198,7 +198,7 @@ pub fn answers_a_get(inquiry: &Inquiry, arrived: &Arrived) -> bool {
 }
 
 /// Sends a write from a task of its own: it is carried to its end, and its invalidation with it, when the client
-/// leaves before the answer.
+/// leaves before the answer. A gRPC call ends with its client, which is how deadlines travel there.
 async fn write(
     worker: &Rc<Worker>,
     inquiry: &Inquiry,
@@ -206,9 +206,13 @@ async fn write(
 ) -> Result<Response<UpstreamBody>, Error> {
     let permit = InvalidationPermit::new(worker, inquiry);
     let upstreams = inquiry.epoch.upstreams.clone();
-    let (sender, receiver) = oneshot::channel();
+    let is_call = is_grpc(inquiry.headers());
+    let (mut sender, receiver) = oneshot::channel();
     worker.spawn(async move {
-        let answer = upstreams.send(outgoing).await;
+        let answer = tokio::select! {
+            answer = upstreams.send(outgoing) => answer,
+            () = sender.closed(), if is_call => return,
+        };
         if let Ok(response) = &answer {
             permit.finish(response.status(), response.headers());
         } else {
@@ -218,6 +222,15 @@ async fn write(
         drop(sender.send(answer));
     });
     receiver.await.unwrap_or_else(|_| Err(Error::internal()))
+}
+
+/// `application/grpc`, with whatever coding of messages after it.
+fn is_grpc(fields: &HeaderMap) -> bool {
+    let said = fields.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    said.is_some_and(|said| {
+        said.get(..16)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
+    })
 }
 
 /// The content as it comes from the client, within the configured limit.

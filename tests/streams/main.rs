@@ -3,4 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod api;
+mod grpc;
+mod http2;
 mod upgrades;
