@@ -6,7 +6,7 @@ use http::header::{
     LOCATION, TE, TRAILER, UPGRADE, VIA,
 };
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method, Uri, Version};
 
 use super::gateway::{Identity, Settings};
 use super::interim;
