@@ -9,8 +9,8 @@
 //! ```
 //!
 //! What is shared by all workers ([`UpstreamShared`]): the servers, their caps of connections and queues, their names'
-//! addresses, and how they stand. What belongs to one worker ([`Upstreams`]): the connections themselves, the tasks that
-//! drive them, and the choice of a server.
+//! addresses, and how they stand. What belongs to one worker ([`Upstreams`]): the connections themselves, what drives
+//! them, and the choice of a server.
 
 mod balance;
 mod budget;

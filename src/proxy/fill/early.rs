@@ -59,7 +59,7 @@ pub async fn take_early(body: &mut UpstreamBody, awaited: bool) -> Early {
                 early.take(frame);
                 early.ended |= body.is_end_stream();
             }
-            // The connection's task has been asked for the body just now: it may have all of it.
+            // Where a task drives the connection, it has been asked for the body just now: it may have all of it.
             Poll::Pending if !yielded => {
                 yielded = true;
                 tokio::task::yield_now().await;
