@@ -29,7 +29,7 @@ use crate::semantics::groups;
 use crate::semantics::invalidation::{is_non_error, related};
 use crate::semantics::storability::Storability;
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
-use crate::upstream::{Outgoing, RequestBody, UpstreamBody};
+use crate::upstream::{Maker, Outgoing, RequestBody, UpstreamBody};
 
 /// Owed from the moment a write is sent. Dropped without a word, the outcome is unknown and the target is invalidated.
 struct InvalidationPermit {
@@ -136,16 +136,21 @@ pub async fn forward(
         Some(content) => RequestBody::Full(content),
         None => content::to_pass_on(inquiry)?,
     };
+    let upstreams = &inquiry.epoch.upstreams;
+    let is_empty = matches!(content, RequestBody::Empty);
+    let key = inquiry.key(&worker.gateway.store);
     let outgoing = Outgoing {
         request: forward::request(inquiry, Conditions::Client, content)?,
         idempotent: forward::is_idempotent(inquiry.method()),
-        hash: Some(inquiry.key(&worker.gateway.store).stable_hash()),
+        hash: upstreams.wants_hash().then(|| key.stable_hash()),
     };
     let requested = worker.gateway.clock.now();
     let response = if inquiry.class == Class::Unsafe {
         write(worker, inquiry, outgoing).await?
     } else {
-        inquiry.epoch.upstreams.send(outgoing).await?
+        let make = || forward::request(inquiry, Conditions::Client, RequestBody::Empty).ok();
+        let make: Option<&Maker<'_>> = if is_empty { Some(&make) } else { None };
+        upstreams.send_made(outgoing, make).await?
     };
     let received = worker.gateway.clock.now();
     inquiry.now = received;

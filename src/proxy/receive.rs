@@ -444,3 +444,20 @@ pub fn split_query(path_and_query: &str) -> (&str, Option<&str>) {
         None => (path_and_query, None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::semantics::hop_by_hop::HOP_BY_HOP;
+
+    #[test]
+    fn whatever_is_for_this_hop_is_noticed() {
+        let framing = [CONTENT_LENGTH, http::header::EXPECT];
+        for name in HOP_BY_HOP.iter().chain(&framing) {
+            let headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static("x"))]);
+            assert!(Facts::of(&headers).any(Facts::THIS_HOP), "{name}");
+        }
+        let plain = HeaderMap::from_iter([(HOST, HeaderValue::from_static("a"))]);
+        assert!(!Facts::of(&plain).any(Facts::THIS_HOP));
+    }
+}

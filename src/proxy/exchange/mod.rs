@@ -104,7 +104,7 @@ impl Exchange {
     }
 
     /// Runs to the response.
-    pub async fn run(mut self) -> Response<Body> {
+    pub async fn run(mut self: Box<Self>) -> Response<Body> {
         let mut response = match self.inquiry.until {
             None => self.steps().await,
             Some(until) => match timeout_at(until, self.steps()).await {
