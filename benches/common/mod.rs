@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::thread;
 
 use bookend::clock::Clock;
@@ -12,6 +13,12 @@ use tokio::sync::oneshot;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Stands for a number in a request: another each time.
+pub const ANOTHER: &str = "@";
+
+/// More than a worker keeps ready, so that none of them is.
+const KEYS: usize = 4_000;
 
 /// A running gateway with one worker.
 pub struct Gateway {
@@ -24,7 +31,7 @@ impl Gateway {
     pub fn start() -> Self {
         let toml = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[upstream]\nservers = [\"http://{}\"]\n\
-             [admin]\nlisten = \"off\"\n[log]\naccess = \"off\"\n",
+             [cache]\nmemory = \"4GiB\"\n[admin]\nlisten = \"off\"\n[log]\naccess = \"off\"\n",
             origin()
         );
         let config =
@@ -48,7 +55,8 @@ impl Gateway {
     }
 
     /// So many connections that send `request` in step, each once it has its last answer: the gateway sees them arrive
-    /// together, as it does under load. The answer has been seen once by each.
+    /// together, as it does under load. The answer has been seen once by each; a request with [`ANOTHER`] in it stands
+    /// for [`KEYS`] of them, taken in turn, which have been seen too.
     pub fn clients(&self, connections: usize, request: &str) -> Clients {
         let sockets = (0..connections).map(|_| {
             let socket = TcpStream::connect(self.addr).expect("a gateway that accepts");
@@ -58,12 +66,16 @@ impl Gateway {
         let mut clients = Clients {
             sockets: sockets.collect(),
             request: request.as_bytes().to_vec(),
+            keys: 0..0,
             answer: 0,
             room: vec![0; 256 << 10],
         };
         // The first fills the cache; one more for each, as Age and the like may change the length only later.
         clients.answer = clients.measure();
         clients.answer = clients.measure();
+        if request.contains(ANOTHER) {
+            clients.store(0..KEYS);
+        }
         clients.turn();
         clients
     }
@@ -82,34 +94,60 @@ impl Drop for Gateway {
 pub struct Clients {
     sockets: Vec<TcpStream>,
     request: Vec<u8>,
+    /// What stands for [`ANOTHER`] next, and where that ends and begins anew.
+    keys: Range<usize>,
     /// Bytes of an answer.
     answer: usize,
     room: Vec<u8>,
 }
 
 impl Clients {
+    /// Asks once for each of `keys`, and for these in turn from now on.
+    pub fn store(&mut self, keys: Range<usize>) {
+        self.keys = keys.clone();
+        for _ in 0..keys.len().div_ceil(self.sockets.len()) {
+            // A miss and a hit do not tell the same.
+            self.exchange(|_| ());
+        }
+    }
+
     /// One request on each connection.
     pub fn turn(&mut self) {
-        for socket in &mut self.sockets {
-            socket
-                .write_all(&self.request)
-                .expect("a gateway that reads");
+        let answer = self.answer;
+        // Age and ttl grow and shrink by a digit.
+        self.exchange(|length| assert!(length.abs_diff(answer) < 8, "an answer of {length} bytes"));
+    }
+
+    fn exchange(&mut self, check: impl Fn(usize)) {
+        for at in 0..self.sockets.len() {
+            self.send(at);
         }
         for at in 0..self.sockets.len() {
-            let length = self.receive(at);
-            // Age and ttl grow and shrink by a digit.
-            assert!(
-                length.abs_diff(self.answer) < 8,
-                "an answer of {length} bytes"
-            );
+            check(self.receive(at));
         }
     }
 
     fn measure(&mut self) -> usize {
-        self.sockets[0]
-            .write_all(&self.request)
-            .expect("a gateway that reads");
+        self.send(0);
         self.receive(0)
+    }
+
+    fn send(&mut self, at: usize) {
+        let mut another = Vec::new();
+        let request = match self.keys.next() {
+            None if self.keys.end == 0 => &self.request,
+            next => {
+                let key = next.unwrap_or_default();
+                if next.is_none() {
+                    self.keys = 1..self.keys.end;
+                }
+                let text = String::from_utf8_lossy(&self.request);
+                another.extend(text.replace(ANOTHER, &key.to_string()).into_bytes());
+                &another
+            }
+        };
+        let sent = self.sockets[at].write_all(request);
+        sent.expect("a gateway that reads");
     }
 
     /// Reads one answer.
@@ -209,7 +247,7 @@ Sec-Fetch-Site: same-origin\r\n\
 Priority: u=0, i\r\n";
 
 /// What is measured of a whole request, by name.
-pub fn requests() -> [(&'static str, String); 6] {
+pub fn requests() -> [(&'static str, String); 7] {
     let get = |path: &str, fields: &str| {
         format!("GET {path} HTTP/1.1\r\nHost: books.example\r\n{fields}\r\n")
     };
@@ -217,6 +255,7 @@ pub fn requests() -> [(&'static str, String); 6] {
         ("hit", get("/books/1", "")),
         ("hit, browser's fields", get("/books/1", BROWSER)),
         ("304", get("/books/1", "If-None-Match: \"5f3a\"\r\n")),
+        ("hit, many keys", get("/books/@", "")),
         ("100 KB hit", get("/large", "")),
         (
             "gzip variant hit",

@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 
 use super::{Exchange, Step};
 use crate::cache::collapse::Fill;
-use crate::cache::stored::{Head, Settled, Unshared};
+use crate::cache::head::Head;
+use crate::cache::stored::{Settled, Unshared};
 use crate::error::{Error, ErrorKind, Side};
 use crate::proxy::fill::{Arrived, LeaderNews, NotShared};
 use crate::proxy::gateway::Admission;
@@ -192,7 +193,7 @@ fn must_not_be_stale(question: &Question) -> bool {
 
 /// The age of a response that came for this very request: only when it had been stored before (RFC 9111 §5.1).
 fn came_aged(head: &Head, inquiry: &Inquiry) -> Option<DeltaSeconds> {
-    head.age
+    head.age()
         .is_some()
         .then(|| head.freshness.age(head.resident(inquiry.now)))
 }

@@ -3,8 +3,8 @@
 use tokio::sync::oneshot;
 
 use super::{Exchange, Step};
+use crate::cache::head::Head;
 use crate::cache::store::Role;
-use crate::cache::stored::Head;
 use crate::proxy::deliver::Delivery;
 use crate::proxy::fill::{Arrived, FillTask};
 use crate::proxy::pass;
