@@ -14,12 +14,12 @@ fn main() {
     let gateway = common::Gateway::start();
     let request = format!(
         "GET /small/density-0/{} HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n",
-        common::ANOTHER
+        common::NUMBER
     );
     // What comes first is not the responses': connections, pools, tables.
     let mut clients = gateway.clients(16, &request);
     let before = resident();
-    clients.store(1_000_000..1_000_000 + responses);
+    clients.store(responses);
     let each = (resident() - before) / responses as f64;
     println!("{responses} responses: {each:.0} bytes of resident memory each");
 }

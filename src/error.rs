@@ -58,8 +58,10 @@ pub enum ErrorKind {
     HeadTooLarge,
     /// The request's content is larger than allowed.
     ContentTooLarge,
-    /// The request did not arrive within its deadline.
+    /// The request's head did not arrive within its deadline.
     RequestTimeout,
+    /// The request's content stalled longer than its deadline, or came more slowly than it has to.
+    RequestBodyTimeout,
     /// The client went away, or its request body broke off.
     ClientGone,
     /// A reader fell behind the window of an unstored body.
@@ -104,7 +106,7 @@ impl ErrorKind {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::ContentTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::RequestTimeout | Self::RequestBodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
@@ -135,6 +137,7 @@ impl ErrorKind {
             | Self::HeadTooLarge
             | Self::ContentTooLarge
             | Self::RequestTimeout
+            | Self::RequestBodyTimeout
             | Self::MethodNotAllowed
             | Self::ClientGone
             | Self::OnlyIfCached => "http_request_error",
@@ -169,12 +172,13 @@ impl ErrorKind {
             Self::HeadTooLarge => "the request fields are larger than allowed",
             Self::ContentTooLarge => "the request content is larger than allowed",
             Self::RequestTimeout => "the request did not arrive within its deadline",
+            Self::RequestBodyTimeout => "the request content did not arrive within its deadline",
             Self::ClientGone => "the request broke off",
             Self::ReaderTooSlow => "the client read too slowly for a response that is not stored",
             Self::MethodNotAllowed => "this gateway does not carry this method",
             Self::LoopDetected => "the request has already passed through this gateway",
             Self::Overloaded => "the gateway is at its limit of requests",
-            Self::RateLimited => "too many requests",
+            Self::RateLimited => "more requests came than are allowed",
             Self::OnlyIfCached => "only-if-cached: no suitable response is stored",
             Self::Internal => "a fault inside the gateway",
         }

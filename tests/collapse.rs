@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use common::{Client, Gate, Gateway, Origin, get, reply};
@@ -113,6 +113,33 @@ fn an_answer_that_may_not_be_shared_is_given_to_one_client_only() {
         );
     }
     assert_eq!(origin.count(), 5);
+}
+
+#[test]
+fn a_crowd_on_what_may_not_be_stored_does_not_stand_in_line() {
+    const CROWD: usize = 50;
+    let (first, others) = (Gate::new(), Gate::new());
+    let (held, holding) = (Mutex::new(Some(first.clone())), others.clone());
+    let origin = Origin::start(move |request, conn| {
+        let first = held.lock().expect("no panic").take();
+        first.as_ref().unwrap_or(&holding).pass();
+        let answer = reply(200).field("Cache-Control", "no-store").body("mine");
+        conn.reply(request, &answer);
+    });
+    let gateway = Gateway::before(&origin).start();
+    let burst = crowd(&gateway, CROWD);
+    gateway.await_sum(CROWD as u64 - 1, |counted| counted.followers.value());
+    assert_eq!(origin.count(), 1);
+    first.open();
+    // Those who waited for the first ask all at once; and so do all, now that it is known.
+    origin.await_requests(CROWD);
+    let next = crowd(&gateway, CROWD);
+    origin.await_requests(2 * CROWD);
+    others.open();
+    for client in burst.into_iter().chain(next) {
+        assert_eq!(client.join().expect("a client").expect(200).text(), "mine");
+    }
+    assert_eq!(origin.count(), 2 * CROWD);
 }
 
 #[test]

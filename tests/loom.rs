@@ -141,7 +141,7 @@ fn a_reader_that_is_cut_off_never_sees_a_whole_body() {
         writer.push(b"1234").expect("room");
         writer.stop_storing(4);
         writer.push(b"5678").expect("room");
-        writer.cut_laggards();
+        writer.charge_laggards(Duration::from_secs(1), Duration::ZERO);
         writer.end(None);
         match reading.join().unwrap() {
             (got, Ok(())) => assert_eq!(got, b"12345678"),

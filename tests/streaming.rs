@@ -102,3 +102,57 @@ fn a_list_that_breaks_off_is_aborted_for_every_reader_and_not_stored() {
     gateway.await_no_fills();
     assert_eq!(gateway.stored(), 0);
 }
+
+#[test]
+fn who_reads_nothing_of_a_body_too_large_to_store_is_cut_off_and_the_others_get_all() {
+    const PIECE: usize = 64 << 10;
+    const PIECES: usize = 400;
+    let (demand, demanded) = mpsc::channel::<()>();
+    let demanded = Mutex::new(demanded);
+    let origin = Origin::start(move |_, conn| {
+        conn.write(
+            "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n",
+        );
+        conn.chunk("#");
+        let demanded = demanded.lock().unwrap_or_else(PoisonError::into_inner);
+        if demanded.recv_timeout(common::PATIENCE).is_err() {
+            return conn.close();
+        }
+        for _ in 0..PIECES {
+            conn.chunk([b'x'; PIECE]);
+        }
+        conn.last_chunk();
+    });
+    let gateway = Gateway::before(&origin)
+        .cache("max_stored_body = \"64KiB\"\nwindow = \"64KiB\"")
+        .start();
+    let mut clients = [gateway.client(), gateway.client(), gateway.client()];
+    let [slow, one, other] = &mut clients;
+    let mut slow = slow.open(&get("/books/export"));
+    let (mut one, mut other) = (
+        one.open(&get("/books/export")),
+        other.open(&get("/books/export")),
+    );
+    for reader in [&mut slow, &mut one, &mut other] {
+        reader.until(1);
+    }
+    demand.send(()).expect("an origin that listens");
+    for piece in 1..=PIECES {
+        // By turns, so that neither falls behind.
+        one.until(1 + piece * PIECE);
+        other.until(1 + piece * PIECE);
+    }
+    for reader in [one, other] {
+        assert_eq!(reader.finish().expect(200).body.len(), 1 + PIECES * PIECE);
+    }
+    let cut = slow.finish();
+    assert!(
+        matches!(cut.end, End::Truncated | End::Reset),
+        "{:?}",
+        cut.end
+    );
+    assert!(cut.body.len() < PIECES * PIECE);
+    assert_eq!(origin.count(), 1);
+    gateway.await_no_fills();
+    assert_eq!(gateway.stored(), 0);
+}

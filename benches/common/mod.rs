@@ -3,7 +3,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::ops::Range;
 use std::thread;
 
 use bookend::clock::Clock;
@@ -13,12 +12,6 @@ use tokio::sync::oneshot;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Stands for a number in a request: another each time.
-pub const ANOTHER: &str = "@";
-
-/// More than a worker keeps ready, so that none of them is.
-const KEYS: usize = 4_000;
 
 /// A running gateway with one worker.
 pub struct Gateway {
@@ -55,8 +48,8 @@ impl Gateway {
     }
 
     /// So many connections that send `request` in step, each once it has its last answer: the gateway sees them arrive
-    /// together, as it does under load. The answer has been seen once by each; a request with [`ANOTHER`] in it stands
-    /// for [`KEYS`] of them, taken in turn, which have been seen too.
+    /// together, as it does under load. The answer has been seen once by each. [`NUMBER`] in it is another one each time;
+    /// [`KEY`] one of [`KEYS`] in turn, for each of which the answer has been seen.
     pub fn clients(&self, connections: usize, request: &str) -> Clients {
         let sockets = (0..connections).map(|_| {
             let socket = TcpStream::connect(self.addr).expect("a gateway that accepts");
@@ -65,18 +58,18 @@ impl Gateway {
         });
         let mut clients = Clients {
             sockets: sockets.collect(),
+            number: number_in(request),
             request: request.as_bytes().to_vec(),
-            keys: 0..0,
             answer: 0,
             room: vec![0; 256 << 10],
         };
         // The first fills the cache; one more for each, as Age and the like may change the length only later.
         clients.answer = clients.measure();
         clients.answer = clients.measure();
-        if request.contains(ANOTHER) {
-            clients.store(0..KEYS);
-        }
         clients.turn();
+        if request.contains(KEY) {
+            clients.store(KEYS as usize);
+        }
         clients
     }
 }
@@ -94,36 +87,54 @@ impl Drop for Gateway {
 pub struct Clients {
     sockets: Vec<TcpStream>,
     request: Vec<u8>,
-    /// What stands for [`ANOTHER`] next, and where that ends and begins anew.
-    keys: Range<usize>,
+    number: Option<Number>,
     /// Bytes of an answer.
     answer: usize,
     room: Vec<u8>,
 }
 
+/// What makes a request another.
+struct Number {
+    /// Where in the request it is.
+    place: usize,
+    latest: u64,
+    /// After which it begins anew.
+    last: u64,
+}
+
+fn number_in(request: &str) -> Option<Number> {
+    let found = |text: &str, last| {
+        let latest = 0;
+        let place = request.find(text)?;
+        Some(Number {
+            place,
+            latest,
+            last,
+        })
+    };
+    found(NUMBER, u64::MAX).or_else(|| found(KEY, KEYS))
+}
+
 impl Clients {
-    /// Asks once for each of `keys`, and for these in turn from now on.
-    pub fn store(&mut self, keys: Range<usize>) {
-        self.keys = keys.clone();
-        for _ in 0..keys.len().div_ceil(self.sockets.len()) {
-            // A miss and a hit do not tell the same.
-            self.exchange(|_| ());
+    /// So many requests, or a few more.
+    pub fn store(&mut self, responses: usize) {
+        for _ in 0..responses.div_ceil(self.sockets.len()) {
+            self.turn();
         }
     }
 
     /// One request on each connection.
     pub fn turn(&mut self) {
-        let answer = self.answer;
-        // Age and ttl grow and shrink by a digit.
-        self.exchange(|length| assert!(length.abs_diff(answer) < 8, "an answer of {length} bytes"));
-    }
-
-    fn exchange(&mut self, check: impl Fn(usize)) {
         for at in 0..self.sockets.len() {
             self.send(at);
         }
         for at in 0..self.sockets.len() {
-            check(self.receive(at));
+            let length = self.receive(at);
+            // Age and ttl grow and shrink by a digit, and Cache-Status says more while a marker stands.
+            assert!(
+                length.abs_diff(self.answer) < 64,
+                "an answer of {length} bytes"
+            );
         }
     }
 
@@ -133,21 +144,20 @@ impl Clients {
     }
 
     fn send(&mut self, at: usize) {
-        let mut another = Vec::new();
-        let request = match self.keys.next() {
-            None if self.keys.end == 0 => &self.request,
-            next => {
-                let key = next.unwrap_or_default();
-                if next.is_none() {
-                    self.keys = 1..self.keys.end;
-                }
-                let text = String::from_utf8_lossy(&self.request);
-                another.extend(text.replace(ANOTHER, &key.to_string()).into_bytes());
-                &another
+        if let Some(number) = &mut self.number {
+            number.latest = number.latest % number.last + 1;
+            let mut rest = number.latest;
+            for digit in self.request[number.place..][..NUMBER.len()]
+                .iter_mut()
+                .rev()
+            {
+                *digit = b'0' + (rest % 10) as u8;
+                rest /= 10;
             }
-        };
-        let sent = self.sockets[at].write_all(request);
-        sent.expect("a gateway that reads");
+        }
+        self.sockets[at]
+            .write_all(&self.request)
+            .expect("a gateway that reads");
     }
 
     /// Reads one answer.
@@ -235,6 +245,15 @@ fn answer(mut socket: TcpStream) {
     }
 }
 
+/// Stands in a request for a number that no other request has.
+pub const NUMBER: &str = "#######";
+
+/// Stands in a request for one of [`KEYS`] numbers, in turn.
+const KEY: &str = "@@@@@@@";
+
+/// More than a worker keeps ready, so that none of them is.
+const KEYS: u64 = 4_000;
+
 /// What a browser sends along.
 pub const BROWSER: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0\r\n\
 Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n\
@@ -247,7 +266,7 @@ Sec-Fetch-Site: same-origin\r\n\
 Priority: u=0, i\r\n";
 
 /// What is measured of a whole request, by name.
-pub fn requests() -> [(&'static str, String); 7] {
+pub fn requests() -> [(&'static str, String); 8] {
     let get = |path: &str, fields: &str| {
         format!("GET {path} HTTP/1.1\r\nHost: books.example\r\n{fields}\r\n")
     };
@@ -255,12 +274,13 @@ pub fn requests() -> [(&'static str, String); 7] {
         ("hit", get("/books/1", "")),
         ("hit, browser's fields", get("/books/1", BROWSER)),
         ("304", get("/books/1", "If-None-Match: \"5f3a\"\r\n")),
-        ("hit, many keys", get("/books/@", "")),
+        ("hit, many keys", get(&format!("/books/{KEY}"), "")),
         ("100 KB hit", get("/large", "")),
         (
             "gzip variant hit",
             get("/coded", "Accept-Encoding: gzip\r\n"),
         ),
         ("uncacheable miss", get("/uncacheable", "")),
+        ("cold unique key", get(&format!("/cold/{NUMBER}"), "")),
     ]
 }

@@ -5,7 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 /// The first argument of a process that is to be a gateway.
 pub const GATEWAY: &str = "gateway";
@@ -16,6 +18,14 @@ pub struct Gateway {
     process: Process,
     addr: SocketAddr,
     config: PathBuf,
+    log: Arc<Log>,
+}
+
+/// What a gateway has logged so far.
+#[derive(Debug, Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    grown: Condvar,
 }
 
 impl Gateway {
@@ -24,11 +34,12 @@ impl Gateway {
         let file = std::env::temp_dir().join(format!("bookend-{}.toml", std::process::id()));
         fs::write(&file, config).expect("a temporary file");
         let mut process = Process::start(&[GATEWAY, &file.display().to_string()]);
-        let addr = listening(process.stderr());
+        let log = Log::keep(process.stderr());
         Self {
             process,
-            addr,
+            addr: log.address("listening"),
             config: file,
+            log,
         }
     }
 
@@ -39,6 +50,23 @@ impl Gateway {
     /// Resident memory, in bytes.
     pub fn rss(&self) -> u64 {
         rss(self.process.id())
+    }
+
+    /// Processor time that it has taken so far.
+    pub fn cpu(&self) -> Duration {
+        cpu(self.process.id())
+    }
+
+    /// Where its admin desk is; it must have one.
+    pub fn admin(&self) -> SocketAddr {
+        self.log.address("admin desk open")
+    }
+
+    /// How many lines of its log have `words`.
+    pub fn logged(&self, words: &str) -> usize {
+        let lines = self.log.lines.lock();
+        let lines = lines.unwrap_or_else(PoisonError::into_inner);
+        lines.iter().filter(|line| line.contains(words)).count()
     }
 
     /// Stops it as a service manager does; whether it ended well.
@@ -55,18 +83,36 @@ impl Drop for Gateway {
     }
 }
 
-/// Reads what a gateway logs until it tells its address; the rest is shown as it comes.
-fn listening(stderr: ChildStderr) -> SocketAddr {
-    let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
-    let addr = lines.by_ref().find_map(|line| {
-        let addr = line.contains("listening").then(|| addr_in(&line))?;
-        if addr.is_none() {
-            eprintln!("{line}");
+impl Log {
+    /// Keeps what comes, and shows it.
+    fn keep(stderr: ChildStderr) -> Arc<Self> {
+        let log = Arc::new(Self::default());
+        let kept = log.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                eprintln!("gateway: {line}");
+                let mut lines = kept.lines.lock().unwrap_or_else(PoisonError::into_inner);
+                lines.push(line);
+                kept.grown.notify_all();
+            }
+        });
+        log
+    }
+
+    /// The address in the first line with `words`, which is waited for.
+    fn address(&self, words: &str) -> SocketAddr {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let mut found = lines.iter().filter(|line| line.contains(words));
+            if let Some(addr) = found.find_map(|line| addr_in(line)) {
+                return addr;
+            }
+            let waited = self.grown.wait_timeout(lines, Duration::from_secs(10));
+            let (grown, time_out) = waited.unwrap_or_else(PoisonError::into_inner);
+            assert!(!time_out.timed_out(), "a gateway that says {words:?}");
+            lines = grown;
         }
-        addr
-    });
-    thread::spawn(move || lines.for_each(|line| eprintln!("gateway: {line}")));
-    addr.expect("a gateway that listens")
+    }
 }
 
 fn addr_in(line: &str) -> Option<SocketAddr> {
@@ -121,6 +167,26 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Resident memory of a process and of all below it, in bytes.
+pub fn rss_of_tree(pid: u32) -> u64 {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let below = children
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok());
+    rss(pid) + below.map(rss_of_tree).sum::<u64>()
+}
+
+/// Processor time that a process has taken so far; zero when it is gone.
+pub fn cpu(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // After the program's name, which may have spaces: utime and stime, in hundredths of a second.
+    let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+    let ticks = after.split_whitespace().skip(11).take(2);
+    let ticks = ticks.filter_map(|ticks| ticks.parse::<u64>().ok());
+    Duration::from_millis(ticks.sum::<u64>() * 10)
 }
 
 /// Resident memory of a process, in bytes; 0 when it is gone.

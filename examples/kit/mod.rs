@@ -1,8 +1,9 @@
-//! What the soak and the laboratory share: a gateway in a process of its own, a client that sees octets, and numbers of
+//! What the soak and the laboratory share: a gateway in a process of its own, an API, a client that sees octets, and numbers of
 //! the kernel's.
 
 #![allow(dead_code, reason = "each example uses its own part")]
 
+pub mod api;
 pub mod child;
 pub mod wire;
 

@@ -1,7 +1,9 @@
 //! HTTP/1.1 as octets, for both sides of the gateway.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -56,8 +58,17 @@ impl Head {
 pub struct Wire {
     stream: TcpStream,
     buffer: Vec<u8>,
-    /// How long it rests after each read.
-    pub pause: Option<Duration>,
+    /// For a slow reader.
+    pub pace: Rc<Cell<Option<Pace>>>,
+}
+
+/// How slowly a slow reader reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// How long it rests before each read.
+    pub pause: Duration,
+    /// Bytes of a read, at most.
+    pub most: usize,
 }
 
 impl Wire {
@@ -70,7 +81,7 @@ impl Wire {
         Self {
             stream,
             buffer: Vec::new(),
-            pause: None,
+            pace: Rc::default(),
         }
     }
 
@@ -88,14 +99,11 @@ impl Wire {
     }
 
     async fn fill(&mut self) -> io::Result<()> {
-        if let Some(pause) = self.pause {
-            tokio::time::sleep(pause).await;
+        let mut most = 256 << 10;
+        if let Some(pace) = self.pace.get() {
+            tokio::time::sleep(pace.pause).await;
+            most = pace.most;
         }
-        let most = if self.pause.is_some() {
-            8 << 10
-        } else {
-            256 << 10
-        };
         let before = self.buffer.len();
         self.buffer.reserve(most.min(64 << 10));
         let mut limited = (&mut self.stream).take(most as u64);
@@ -121,14 +129,14 @@ impl Wire {
         }
     }
 
-    async fn exactly(&mut self, n: usize, out: &mut Vec<u8>) -> io::Result<()> {
+    async fn exactly(&mut self, n: usize, take: &mut impl FnMut(&[u8])) -> io::Result<()> {
         let mut left = n;
         while left > 0 {
             if self.buffer.is_empty() {
                 self.fill().await?;
             }
             let some = left.min(self.buffer.len());
-            out.extend_from_slice(&self.buffer[..some]);
+            take(&self.buffer[..some]);
             self.buffer.drain(..some);
             left -= some;
         }
@@ -142,17 +150,24 @@ impl Wire {
 
     /// The content of the message with this head, to its verified end. What came of it is in `out` in any case.
     pub async fn body(&mut self, head: &Head, out: &mut Vec<u8>) -> io::Result<()> {
+        self.content(head, &mut |some| out.extend_from_slice(some))
+            .await
+    }
+
+    /// As [`Wire::body`]; what comes goes to `take`.
+    pub async fn content(&mut self, head: &Head, take: &mut impl FnMut(&[u8])) -> io::Result<()> {
         if matches!(head.status(), 204 | 304) {
             return Ok(());
         }
         let chunked = head.field("transfer-encoding").is_some();
         match head.field("content-length").map(str::parse) {
-            _ if chunked => self.chunks(out).await,
-            Some(Ok(length)) => self.exactly(length, out).await,
+            _ if chunked => self.chunks(take).await,
+            Some(Ok(length)) => self.exactly(length, take).await,
             Some(Err(_)) => Err(io::ErrorKind::InvalidData.into()),
             // A response without either ends with its connection.
             None if head.first_line.starts_with("HTTP/") => loop {
-                out.append(&mut self.buffer);
+                take(&self.buffer);
+                self.buffer.clear();
                 match self.fill().await {
                     Ok(()) => {}
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
@@ -163,7 +178,7 @@ impl Wire {
         }
     }
 
-    async fn chunks(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+    async fn chunks(&mut self, take: &mut impl FnMut(&[u8])) -> io::Result<()> {
         loop {
             let line = self.until(b"\r\n").await?;
             let text = String::from_utf8_lossy(&line).into_owned();
@@ -174,26 +189,8 @@ impl Wire {
                 while !self.until(b"\r\n").await?.is_empty() {}
                 return Ok(());
             }
-            self.exactly(size, out).await?;
+            self.exactly(size, take).await?;
             self.until(b"\r\n").await?;
-        }
-    }
-
-    /// Reads on and throws away; how many octets came, and whether the end of the connection was an orderly one.
-    pub async fn drain(&mut self) -> (u64, io::Result<()>) {
-        let mut count = self.buffer.len() as u64;
-        self.buffer.clear();
-        loop {
-            match self.fill().await {
-                Ok(()) => {
-                    count += self.buffer.len() as u64;
-                    self.buffer.clear();
-                }
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return (count, Ok(()));
-                }
-                Err(error) => return (count, Err(error)),
-            }
         }
     }
 }

@@ -14,12 +14,17 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::Sabotage;
-use crate::kit::wire::{Head, Wire};
+use crate::kit::wire::{Head, Pace, Wire};
 use crate::kit::{Random, Watch};
 use crate::library::{Book, Edition, LANGUAGES, Library};
 use crate::report::{Report, count};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+const SLOWLY: Pace = Pace {
+    pause: Duration::from_millis(5),
+    most: 8 << 10,
+};
 
 /// How a client speaks, and what for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,8 +179,10 @@ impl Client {
             tokio::task::spawn_local(async move { drop(connection.await) });
             return Ok(Link::Http2(sender));
         }
-        let mut wire = Wire::connect(self.gateway).await?;
-        wire.pause = (self.kind == Slow).then(|| Duration::from_millis(5));
+        let wire = Wire::connect(self.gateway).await?;
+        if self.kind == Slow {
+            wire.pace.set(Some(SLOWLY));
+        }
         Ok(Link::Http1(wire))
     }
 

@@ -19,7 +19,7 @@ const RESULTS: [(&str, Read); 6] = [
 ];
 
 #[rustfmt::skip]
-const COUNTERS: [Row; 13] = [
+const COUNTERS: [Row; 14] = [
     ("bookend_requests_collapsed_total", "Requests that another request's fill answered.", |c| c.collapsed.value()),
     ("bookend_not_modified_total", "Answers 304 given from the store.", |c| c.not_modified.value()),
     ("bookend_upstream_requests_total", "Requests sent upstream, retries included.", |c| c.upstream_requests.value()),
@@ -32,16 +32,18 @@ const COUNTERS: [Row; 13] = [
     ("bookend_stored_total", "Responses stored.", |c| c.stored.value()),
     ("bookend_invalidations_total", "Resources removed by unsafe methods.", |c| c.invalidations.value()),
     ("bookend_shed_total", "Requests that did not go upstream because too many were waiting for it.", |c| c.shed.value()),
+    ("bookend_rate_limited_total", "Requests refused because they were beyond a rate limit.", |c| c.limited.value()),
     ("bookend_access_log_lost_total", "Access log lines lost.", |c| c.access_log_lost.value()),
 ];
 
 #[rustfmt::skip]
-const GAUGES: [Row; 5] = [
+const GAUGES: [Row; 6] = [
     ("bookend_connections", "Client connections open now.", |c| c.connections.value()),
     ("bookend_requests_in_flight", "Requests being answered now.", |c| c.in_flight.value()),
     ("bookend_followers", "Requests that wait for, or read from, another request's fill now.", |c| c.followers.value()),
     ("bookend_fills", "Fills running now.", |c| c.fills.value()),
     ("bookend_upstream_connections", "Upstream connections open now.", |c| c.upstream_connections.value()),
+    ("bookend_tunnels", "Connections that speak another protocol by now, such as WebSocket.", |c| c.tunnels.value()),
 ];
 
 /// Adds the sums over all workers.

@@ -8,7 +8,7 @@ use super::load::known_keys;
 const FILE: &str = include_str!("../../config.toml");
 
 /// Keys of a route that [cache] has not.
-const ROUTE_ONLY: [&str; 2] = ["match", "invalidates"];
+const ROUTE_ONLY: [&str; 3] = ["match", "invalidates", "rate_limit"];
 
 /// What the file says when every default in it, `#key = …`, is spelt out.
 fn spelt_out() -> String {
@@ -66,7 +66,7 @@ fn the_documented_defaults_are_the_code_s() {
 fn the_documented_examples_are_valid() {
     let config = parse(&examples());
     assert_eq!(config.server.name(), "edge-1");
-    assert_eq!(config.routes.listed().len(), 2);
+    assert_eq!(config.routes.listed().len(), 3);
 }
 
 #[test]
@@ -91,6 +91,8 @@ fn every_key_is_documented_and_every_documented_default_is_a_key() {
     for known in known_keys() {
         // A route has the keys of [cache], and `match`.
         let section = match known.section.strip_prefix("[route.") {
+            // Which it shares with [server].
+            Some(inner) if inner == "rate_limit]" => format!("[server.{inner}"),
             Some(inner) => format!("[cache.{inner}"),
             None if known.section == "[[route]]" && !ROUTE_ONLY.contains(&known.key) => {
                 "[cache]".to_owned()

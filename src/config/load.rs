@@ -199,6 +199,17 @@ fn check_whole(root: &Section<'_>, config: &Config) {
             "no upstream; write `servers = [\"http://127.0.0.1:5000\"]` in [upstream], or give --upstream",
         );
     }
+    let servers = &config.upstream.servers;
+    let misfit = |server| config.upstream.protocol.misfit(server);
+    if let Some((server, why)) = servers
+        .iter()
+        .find_map(|server| Some((server, misfit(server)?)))
+    {
+        root.mistake(
+            root.place("upstream", "protocol"),
+            format!("{why} ({server})"),
+        );
+    }
     if let Some(admin) = &config.admin {
         if admin.is_open() {
             root.mistake(

@@ -11,6 +11,7 @@ pub mod load;
 pub mod log;
 pub mod mistake;
 mod paths;
+pub mod rate_limit;
 pub mod route;
 pub mod routes;
 pub mod secret;
@@ -30,11 +31,12 @@ pub use self::invalidates::Template;
 pub use self::load::{AdminAddr, Overrides, Source};
 pub use self::log::{AccessFormat, AccessTarget, Log, LogFormat};
 pub use self::mistake::{Mistake, Place};
+pub use self::rate_limit::{CountBy, RateLimit};
 pub use self::route::{EtagMode, RoutePolicy};
 pub use self::routes::Routes;
 pub use self::secret::Secret;
 pub use self::server::{Http2, ListenAddr, Server};
-pub use self::upstream::{Endpoint, HostPolicy, ServerUrl, Upstream};
+pub use self::upstream::{Endpoint, HostPolicy, Protocol, ServerUrl, Upstream};
 
 /// All that an operator chose, or left at its default.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,8 +69,13 @@ impl Config {
     }
     /// What `new` changes that is bound when the gateway starts, and so stays as it is until it starts again.
     pub fn bound_changes(&self, new: &Self) -> Vec<&'static str> {
+        // Limits are kept apart from the listeners, and follow the file.
+        let server = Server {
+            rate_limit: self.server.rate_limit.clone(),
+            ..new.server.clone()
+        };
         let bound = [
-            ("[server]", self.server != new.server),
+            ("[server]", self.server != server),
             ("[cache] memory", self.cache.memory != new.cache.memory),
             (
                 "[cache] max_variants",
@@ -101,6 +108,7 @@ mod tests {
                 "[cache]\nmemory = '1GiB'\nmax_variants = 1",
                 &["[cache] memory", "[cache] max_variants"],
             ),
+            ("[server.rate_limit]\nrequests = 1\nper = '1s'", &[]),
             ("[server.http2]\nmax_concurrent_streams = 1", &["[server]"]),
             (
                 "[admin]\nlisten = 'off'\n[log]\naccess = 'off'",

@@ -4,6 +4,7 @@ use http::{HeaderName, StatusCode};
 use toml::de::DeValue;
 
 use super::invalidates::Template;
+use super::rate_limit::RateLimit;
 use super::value::{count, flag, lifetime, list, one_of, or_off, size, some_list};
 use super::walk::{Section, Value};
 use crate::semantics::policy::{
@@ -29,6 +30,8 @@ pub struct RoutePolicy {
     pub debug: bool,
     /// What else a successful write to this route invalidates, with all queries.
     pub invalidates: Vec<Template>,
+    /// Beside the server's own.
+    pub rate_limit: Option<RateLimit>,
 }
 
 impl Default for RoutePolicy {
@@ -42,6 +45,7 @@ impl Default for RoutePolicy {
             max_stored_body: 8 << 20,
             debug: false,
             invalidates: Vec::new(),
+            rate_limit: None,
         }
     }
 }
@@ -101,6 +105,7 @@ impl Draft {
             max_stored_body,
             debug,
             invalidates: _,
+            rate_limit: _,
         } = policy;
         section.set("client_ttl", client_ttl, or_off(lifetime));
         section.set("etag", etag, one_of(&ETAG_MODES));
@@ -111,11 +116,9 @@ impl Draft {
         self
     }
 
-    /// The policy of the route with `pattern`.
-    pub(super) fn finish(self, pattern: String, invalidates: Vec<Template>) -> RoutePolicy {
+    /// The policy made of it; what a route alone can have is still missing.
+    pub(super) fn finish(self) -> RoutePolicy {
         let mut policy = self.policy;
-        policy.invalidates = invalidates;
-        policy.pattern = pattern;
         policy.cache.ttl = self.ttl.map(|value| OperatorTtl {
             value,
             mode: self.ttl_mode,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::invalidates::template;
 use super::paths::{PathTree, Refusal};
+use super::rate_limit::RateLimit;
 use super::route::{Draft, RoutePolicy, read_pattern};
 use super::value::list;
 use super::walk::Section;
@@ -44,6 +45,16 @@ impl Routes {
             true => self.policy(strict),
             false => &self.ambiguous,
         }
+    }
+
+    /// The policies that `path` may have, as strict and as forgiving APIs read it; the same twice where all read it
+    /// alike.
+    pub fn readings(&self, path: &str) -> [&Arc<RoutePolicy>; 2] {
+        if self.listed.is_empty() || is_plain(path) {
+            return [self.find(path); 2];
+        }
+        [&strict_reading(path), &*lenient_reading(path)]
+            .map(|path| self.policy(self.tree.find(path)))
     }
 
     /// Whether a write to some route invalidates others by their paths.
@@ -80,11 +91,17 @@ impl Routes {
             let mut invalidates = Vec::new();
             let known = pattern.as_ref().map_or("", |(_, pattern)| pattern.as_str());
             section.set("invalidates", &mut invalidates, list(template(known)));
+            let rate_limit = section.section("rate_limit", RateLimit::read);
             let Some((value, pattern)) = pattern else {
                 return;
             };
             match insert(&mut tree, &pattern, listed.len()) {
-                Ok(()) => listed.push(Arc::new(draft.finish(pattern, invalidates))),
+                Ok(()) => listed.push(Arc::new(RoutePolicy {
+                    pattern,
+                    invalidates,
+                    rate_limit,
+                    ..draft.finish()
+                })),
                 Err(Refusal::Malformed(fault)) => {
                     value.refuse_text::<()>(fault);
                 }
@@ -96,11 +113,7 @@ impl Routes {
                 }
             }
         });
-        Self::new(
-            listed,
-            tree,
-            default.clone().finish(String::new(), Vec::new()),
-        )
+        Self::new(listed, tree, default.clone().finish())
     }
 
     fn new(listed: Vec<Arc<RoutePolicy>>, tree: PathTree<usize>, default: RoutePolicy) -> Self {

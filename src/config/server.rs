@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::rate_limit::RateLimit;
 use super::value::{YEAR, count, duration, list, or_off, parsed, size, some_list, timeout};
 use super::walk::{Section, Value};
 
@@ -31,6 +32,8 @@ pub struct Server {
     pub body_timeout: Duration,
     /// How long a client may take no byte of a response that waits for it.
     pub write_timeout: Duration,
+    /// How long a connection that has gone over to another protocol may be silent in both directions.
+    pub tunnel_timeout: Duration,
     /// Client connections open at once, over all workers.
     pub max_connections: usize,
     /// Requests that wait for the API at once, over all workers; 0 means no limit.
@@ -43,6 +46,8 @@ pub struct Server {
     pub max_uri: usize,
     /// Bytes of a request's content; `None` means that only the upstream limits it.
     pub max_body: Option<u64>,
+    /// For all requests together with what their routes say.
+    pub rate_limit: Option<RateLimit>,
     pub http2: Http2,
 }
 
@@ -74,6 +79,7 @@ impl Server {
         section.set("idle_timeout", &mut server.idle_timeout, timeout);
         section.set("body_timeout", &mut server.body_timeout, timeout);
         section.set("write_timeout", &mut server.write_timeout, timeout);
+        section.set("tunnel_timeout", &mut server.tunnel_timeout, timeout);
         section.set(
             "max_connections",
             &mut server.max_connections,
@@ -85,6 +91,7 @@ impl Server {
         section.set("max_fields", &mut server.max_fields, count(8..=4096));
         section.set("max_uri", &mut server.max_uri, size(64..=64 << 10));
         section.set("max_body", &mut server.max_body, or_off(size(0..=u64::MAX)));
+        server.rate_limit = section.section("rate_limit", RateLimit::read);
         server.http2 = section.section("http2", Http2::read);
         server
     }
@@ -102,12 +109,14 @@ impl Default for Server {
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
+            tunnel_timeout: Duration::from_secs(600),
             max_connections: 16_384,
             max_requests: 8192,
             max_head: 32 << 10,
             max_fields: 100,
             max_uri: 8 << 10,
             max_body: None,
+            rate_limit: None,
             http2: Http2::default(),
         }
     }

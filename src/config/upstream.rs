@@ -18,6 +18,8 @@ use super::walk::{Section, Value};
 pub struct Upstream {
     /// At least one.
     pub servers: Vec<ServerUrl>,
+    pub protocol: Protocol,
+    pub http2: Http2,
     pub host: HostPolicy,
     /// To an open connection; TLS has a deadline of its own.
     pub connect_timeout: Duration,
@@ -55,6 +57,8 @@ impl Upstream {
     pub fn in_front_of(servers: Vec<ServerUrl>) -> Self {
         Self {
             servers,
+            protocol: Protocol::default(),
+            http2: Http2::default(),
             host: HostPolicy::default(),
             connect_timeout: Duration::from_secs(2),
             tls_timeout: Duration::from_secs(5),
@@ -79,6 +83,7 @@ impl Upstream {
         let mut upstream = Self::in_front_of(Vec::new());
         let url = parsed("a URL such as \"http://127.0.0.1:5000\"");
         section.set("servers", &mut upstream.servers, some_list(url));
+        section.set("protocol", &mut upstream.protocol, one_of(&PROTOCOLS));
         section.set("host", &mut upstream.host, one_of(&HOST_POLICIES));
         section.set("connect_timeout", &mut upstream.connect_timeout, timeout);
         section.set("tls_timeout", &mut upstream.tls_timeout, timeout);
@@ -106,6 +111,7 @@ impl Upstream {
             Some(Some(tls_name(value)?))
         });
         section.set("balance", &mut upstream.balance, one_of(&BALANCES));
+        upstream.http2 = section.section("http2", Http2::read);
         upstream.retries = section.section("retries", Retries::read);
         upstream.ejection = section.section("ejection", Ejection::read);
         upstream.health = section.section("health", Health::read);
@@ -117,6 +123,67 @@ const HOST_POLICIES: [(&str, HostPolicy); 2] = [
     ("client", HostPolicy::Client),
     ("upstream", HostPolicy::Upstream),
 ];
+
+const PROTOCOLS: [(&str, Protocol); 3] = [
+    ("http1", Protocol::Http1),
+    ("h2c", Protocol::H2c),
+    ("h2", Protocol::H2),
+];
+
+/// Which HTTP the API is spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, by prior knowledge (RFC 9113 §3.3).
+    H2c,
+    /// HTTP/2 over TLS where the server chooses it (ALPN, RFC 7301), else HTTP/1.1.
+    H2,
+}
+
+impl Protocol {
+    /// Why `server` cannot be spoken to in it.
+    pub fn misfit(self, server: &ServerUrl) -> Option<&'static str> {
+        match (self, server.endpoint.is_tls()) {
+            (Self::H2c, true) => Some("\"h2c\" is HTTP/2 without TLS; write \"h2\" for https"),
+            (Self::H2, false) => {
+                Some("\"h2\" is negotiated by TLS; write \"h2c\" where there is none")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// `[upstream.http2]`: limits of connections that speak HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2 {
+    /// Requests in flight on one connection, if the server allows as many.
+    pub max_concurrent_streams: usize,
+    /// Response content in flight on one stream, in bytes.
+    pub stream_window: u32,
+}
+
+impl Default for Http2 {
+    fn default() -> Self {
+        Self {
+            max_concurrent_streams: 100,
+            stream_window: 256 << 10,
+        }
+    }
+}
+
+impl Http2 {
+    fn read(section: &mut Section<'_>) -> Self {
+        let mut http2 = Self::default();
+        let streams = &mut http2.max_concurrent_streams;
+        section.set("max_concurrent_streams", streams, count(1..=65_536));
+        // RFC 9113 §6.9.1: a window is at most 2^31 - 1.
+        let window = size((1 << 14)..=(1 << 31) - 1);
+        section.set("stream_window", &mut http2.stream_window, window);
+        http2
+    }
+}
 
 /// A file with at least one certificate; it is read again when connections are set up.
 fn ca_file(value: Value<'_>) -> Option<PathBuf> {

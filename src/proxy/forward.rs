@@ -3,18 +3,21 @@
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, DATE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
-    LOCATION, TE, TRAILER, TRANSFER_ENCODING, VIA,
+    LOCATION, TE, TRAILER, UPGRADE, VIA,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri, Version};
 
 use super::gateway::{Identity, Settings};
+use super::interim;
 use super::peer::Peer;
-use super::receive::{Inquiry, Target};
+use super::receive::{Facts, Inquiry, Target};
 use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::hop_by_hop;
+use crate::semantics::list;
 use crate::semantics::time::Timestamp;
+use crate::semantics::upgrade;
 use crate::semantics::validation::strip_conditionals;
 use crate::semantics::vary::{Reduced, reduce};
 use crate::upstream::{RequestBody, Server};
@@ -23,6 +26,9 @@ pub const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// About as many fields are added to a request on its way: one growth instead of several.
+const OWN_FIELDS: usize = 8;
 
 /// Whose preconditions and Range a forwarded request carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,40 +48,39 @@ pub fn request(
     conditions: Conditions,
     body: RequestBody,
 ) -> Result<http::Request<RequestBody>, Error> {
-    let target: PathAndQuery = inquiry
-        .target
-        .path_and_query()
-        .parse()
-        .map_err(|error| Error::downstream(ErrorKind::BadRequest).because(error))?;
+    let forwarded = inquiry.target.path_and_query();
+    let target = match inquiry.parts.uri.path_and_query() {
+        Some(given) if given.as_str() == forwarded => given.clone(),
+        _ => PathAndQuery::try_from(forwarded)
+            .map_err(|error| Error::downstream(ErrorKind::BadRequest).because(error))?,
+    };
     let mut request = http::Request::new(body);
     *request.method_mut() = inquiry.method().clone();
     *request.uri_mut() = Uri::from(target);
     *request.headers_mut() = request_fields(inquiry, conditions);
-    if let Some(hints) = &inquiry.hints {
-        hints.listen(&mut request);
+    if request.body().expectation().is_some() {
+        let fields = request.headers_mut();
+        fields.insert(EXPECT, HeaderValue::from_static("100-continue"));
     }
+    interim::listen(&mut request, inquiry.hints.as_ref());
     Ok(request)
 }
 
 fn request_fields(inquiry: &Inquiry, conditions: Conditions) -> HeaderMap {
     let settings = &inquiry.epoch.settings;
     let mut fields = inquiry.headers().clone();
-    let trailers = wants_trailers(&fields);
-    hop_by_hop::strip(&mut fields);
-    fields.remove(CONTENT_LENGTH);
-    fields.remove(TRANSFER_ENCODING);
-    // The server answers the expectation itself, when the upstream asks for the content (RFC 9110 §10.1.1).
-    fields.remove(EXPECT);
-    if trailers {
-        // RFC 9110 §10.1.4
-        fields.insert(TE, HeaderValue::from_static("trailers"));
-        fields.insert(CONNECTION, HeaderValue::from_static("te"));
+    fields.reserve(OWN_FIELDS);
+    if inquiry.facts.any(Facts::THIS_HOP) {
+        replace_hop_by_hop(&mut fields, inquiry);
     }
     if conditions == Conditions::Stripped {
         strip_conditionals(&mut fields);
     }
-    for name in [http::header::ACCEPT_ENCODING, http::header::ACCEPT_LANGUAGE] {
-        match reduce(&name, &fields, &inquiry.route.cache.vary) {
+    for name in [
+        &http::header::ACCEPT_ENCODING,
+        &http::header::ACCEPT_LANGUAGE,
+    ] {
+        match reduce(name, &fields, &inquiry.route.cache.vary) {
             Reduced::AsIs => {}
             Reduced::To(value) => drop(fields.insert(name, value)),
             Reduced::Absent => drop(fields.remove(name)),
@@ -89,14 +94,40 @@ fn request_fields(inquiry: &Inquiry, conditions: Conditions) -> HeaderMap {
     fields
 }
 
+/// What was for the client's hop leaves; what is to hold for the next one, too, is said anew.
+fn replace_hop_by_hop(fields: &mut HeaderMap, inquiry: &Inquiry) {
+    let trailers = wants_trailers(fields);
+    let upgrade = inquiry
+        .facts
+        .any(Facts::UPGRADE)
+        .then(|| upgrade::offered(inquiry.parts.version, fields))
+        .flatten();
+    hop_by_hop::strip(fields);
+    // RFC 9110 §10.1.1: an expectation goes on only where there is content to be held back.
+    hop_by_hop::remove_any(fields, &[CONTENT_LENGTH, EXPECT]);
+    if trailers {
+        // RFC 9110 §10.1.4
+        fields.insert(TE, HeaderValue::from_static("trailers"));
+        fields.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    if let Some(protocols) = upgrade {
+        fields.insert(UPGRADE, protocols);
+        fields.append(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+}
+
 fn wants_trailers(fields: &HeaderMap) -> bool {
-    let members = fields
-        .get_all(TE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    members
-        .map(<[u8]>::trim_ascii)
-        .any(|member| member.eq_ignore_ascii_case(b"trailers"))
+    has_member(fields, &TE, b"trailers")
+}
+
+/// Whether the client waits to be asked for its content (RFC 9110 §10.1.1); in HTTP/1.0 that means nothing.
+pub fn waits_to_continue(inquiry: &Inquiry) -> bool {
+    inquiry.parts.version >= Version::HTTP_11
+        && has_member(inquiry.headers(), &EXPECT, b"100-continue")
+}
+
+fn has_member(fields: &HeaderMap, name: &HeaderName, wanted: &[u8]) -> bool {
+    list::members(fields, name).any(|member| member.eq_ignore_ascii_case(wanted))
 }
 
 /// HTTP/2 lets Cookie come in several lines, which HTTP/1.1 does not (RFC 9113 §8.2.3).
@@ -131,43 +162,33 @@ fn set_host(fields: &mut HeaderMap, inquiry: &Inquiry) {
 /// X-Forwarded-* and Forwarded (RFC 7239): a trusted proxy's are added to, anybody else's are replaced. What may
 /// alter the response, host and scheme, is what the key is made of.
 fn tell_the_client(fields: &mut HeaderMap, peer: &Peer, target: &Target) {
-    let address = peer.addr.map(|addr| addr.ip().to_canonical());
-    let chain = |name: &HeaderName, separator: &str, own: String, fields: &HeaderMap| {
-        let before = fields.get_all(name).iter().filter(|_| peer.trusted);
-        let mut members: Vec<&str> = before.filter_map(|line| line.to_str().ok()).collect();
-        members.push(&own);
-        HeaderValue::from_str(&members.join(separator)).ok()
-    };
-    let client = address.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
-    if let Some(value) = chain(&X_FORWARDED_FOR, ", ", client, fields) {
-        fields.insert(X_FORWARDED_FOR, value);
-    }
-    if let Some(value) = chain(&FORWARDED, ", ", forwarded_element(address, target), fields) {
-        fields.insert(FORWARDED, value);
-    }
+    let told = peer.told(target);
+    put_in_chain(fields, &X_FORWARDED_FOR, &told.address, peer);
+    put_in_chain(fields, &FORWARDED, &told.element, peer);
     fields.insert(
         X_FORWARDED_PROTO,
         HeaderValue::from_static(target.scheme().as_str()),
     );
-    match HeaderValue::from_str(target.authority()) {
-        Ok(host) if !host.is_empty() => drop(fields.insert(X_FORWARDED_HOST, host)),
-        _ => drop(fields.remove(X_FORWARDED_HOST)),
+    match &told.host {
+        Some(host) => drop(fields.insert(X_FORWARDED_HOST, host.clone())),
+        None => drop(fields.remove(X_FORWARDED_HOST)),
     }
 }
 
-fn forwarded_element(address: Option<std::net::IpAddr>, target: &Target) -> String {
-    let node = match address {
-        Some(std::net::IpAddr::V4(ip)) => format!("for={ip}"),
-        Some(std::net::IpAddr::V6(ip)) => format!("for=\"[{ip}]\""),
-        None => "for=unknown".to_owned(),
-    };
-    let host = target.authority();
-    let proto = target.scheme().as_str();
-    if host.is_empty() {
-        format!("{node};proto={proto}")
-    } else {
-        format!("{node};host=\"{host}\";proto={proto}")
+/// Adds our member to what a trusted proxy says, or puts it in the place of what anybody else says.
+fn put_in_chain(fields: &mut HeaderMap, name: &HeaderName, own: &HeaderValue, peer: &Peer) {
+    let mut value = own.clone();
+    if peer.trusted && fields.contains_key(name) {
+        let before = fields.get_all(name).iter();
+        let members: Vec<&str> = before
+            .chain([own])
+            .filter_map(|line| line.to_str().ok())
+            .collect();
+        if let Ok(chain) = HeaderValue::from_str(&members.join(", ")) {
+            value = chain;
+        }
     }
+    fields.insert(name, value);
 }
 
 /// Makes a response's fields ready for the way down: without those of the last hop, with a Date (RFC 9110 §6.6.1),
@@ -228,7 +249,7 @@ fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str
 
 /// Adds our member to a response's Via.
 pub fn add_via(fields: &mut HeaderMap, identity: &Identity) {
-    fields.append(VIA, identity.via(Version::HTTP_11).clone());
+    fields.append(VIA, identity.via_for_client().clone());
 }
 
 /// Whether a second sending of the method does no more than the first (RFC 9110 §9.2.2).

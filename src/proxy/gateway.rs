@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Version};
 
+use super::limit::Limits;
 use crate::cache::store::Store;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Protocol};
 use crate::error::Error;
 use crate::semantics::authority::Scheme;
 use crate::semantics::cache_status::InstanceName;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub identity: Identity,
     /// The upstream's own origins: a Location that names one of them means this gateway.
     pub upstream_origins: Vec<(Scheme, String)>,
+    /// `None` where the rate of requests has no limit.
+    pub limits: Option<Limits>,
 }
 
 /// How this instance names itself to others.
@@ -56,6 +59,8 @@ pub struct Identity {
     via_http2: HeaderValue,
     /// Our member of CDN-Loop (RFC 8586).
     pub cdn_loop: HeaderValue,
+    /// The version in which the API is spoken to.
+    towards_api: Version,
 }
 
 impl Gateway {
@@ -71,7 +76,8 @@ impl Gateway {
                 .detail("the access log cannot be opened")
                 .because(error)
         })?;
-        let settings = Settings::new(config, 0, process)?;
+        let limits = Limits::new(&config, &clock, None);
+        let settings = Settings::new(config, 0, process, limits)?;
         Ok(Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
             version: AtomicU64::new(0),
@@ -91,8 +97,10 @@ impl Gateway {
     /// When the upstream's certificates cannot be used; the old settings stay in force.
     pub fn reload(&self, config: Config) -> Result<(), Error> {
         let version = self.version.load(Ordering::Relaxed) + 1;
-        self.settings
-            .store(Arc::new(Settings::new(config, version, self.process)?));
+        let before = self.settings();
+        let limits = Limits::new(&config, &self.clock, before.limits.as_ref());
+        let settings = Settings::new(config, version, self.process, limits)?;
+        self.settings.store(Arc::new(settings));
         self.version.store(version, Ordering::Release);
         Ok(())
     }
@@ -141,9 +149,14 @@ impl Drop for Admission {
 }
 
 impl Settings {
-    fn new(config: Config, version: u64, process: u64) -> Result<Self, Error> {
+    fn new(
+        config: Config,
+        version: u64,
+        process: u64,
+        limits: Option<Limits>,
+    ) -> Result<Self, Error> {
         let upstream = UpstreamShared::new(&config.upstream)?;
-        let identity = Identity::new(config.server.name(), process);
+        let identity = Identity::new(config.server.name(), process, config.upstream.protocol);
         let origins = config.upstream.servers.iter().map(|server| {
             let scheme = if server.endpoint.is_tls() {
                 Scheme::Https
@@ -158,12 +171,13 @@ impl Settings {
             config,
             upstream,
             identity,
+            limits,
         })
     }
 }
 
 impl Identity {
-    fn new(name: &str, process: u64) -> Self {
+    fn new(name: &str, process: u64, towards_api: Protocol) -> Self {
         let token: String = name
             .chars()
             .map(|c| if is_tchar(c) { c } else { '-' })
@@ -178,7 +192,17 @@ impl Identity {
             via_http11: value(format!("1.1 {token}")),
             via_http2: value(format!("2 {token}")),
             cdn_loop: value(format!("{token}; process={process:016x}")),
+            towards_api: match towards_api {
+                Protocol::Http1 => Version::HTTP_11,
+                Protocol::H2c | Protocol::H2 => Version::HTTP_2,
+            },
         }
+    }
+
+    /// Our member of Via for a response. Where TLS has negotiated another version than is configured, it is still told
+    /// as configured: what is stored came on some connection or other.
+    pub fn via_for_client(&self) -> &HeaderValue {
+        self.via(self.towards_api)
     }
 
     /// Our member of Via for a message received with `version` (RFC 9110 §7.6.3).

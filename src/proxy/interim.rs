@@ -12,6 +12,7 @@ use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Request, StatusCode};
 
 use crate::semantics::hop_by_hop;
+use crate::upstream::RequestBody;
 
 /// Octets that may wait for a client; interim responses beyond are dropped.
 const MOST: usize = 64 * 1024;
@@ -104,18 +105,32 @@ impl Interim {
     }
 }
 
-impl Hints {
-    /// Has the interim responses to `request`, which goes upstream, sent to the client.
-    pub fn listen<B>(&self, request: &mut Request<B>) {
-        let (interim, number) = (self.interim.clone(), self.request);
-        hyper::ext::on_informational(request, move |response| {
-            // 100 answers an expectation that is the server's own to meet, and 101 is no interim response.
-            if !matches!(response.status().as_u16(), 100 | 101) {
-                interim.push(number, response.status(), response.headers());
-            }
-        });
+/// Has the interim responses to `request`, which goes upstream, sent to the client that `hints` belongs to, and its
+/// content sent when it is asked for.
+pub fn listen(request: &mut Request<RequestBody>, hints: Option<&Hints>) {
+    let expectation = request.body().expectation();
+    if hints.is_none() && expectation.is_none() {
+        return;
     }
+    let lane = hints.map(|hints| (hints.interim.clone(), hints.request));
+    hyper::ext::on_informational(request, move |response| match response.status() {
+        // hyper's server says it to the client, when the content is read.
+        StatusCode::CONTINUE => {
+            if let Some(expectation) = &expectation {
+                expectation.meet();
+            }
+        }
+        // No interim response.
+        StatusCode::SWITCHING_PROTOCOLS => {}
+        status => {
+            if let Some((interim, number)) = &lane {
+                interim.push(*number, status, response.headers());
+            }
+        }
+    });
+}
 
+impl Hints {
     /// The final response is here: done when all that came before it has been written.
     pub async fn finish(self) {
         self.interim.lane().open = None;

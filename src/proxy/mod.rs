@@ -12,12 +12,14 @@
 
 pub mod body;
 mod deliver;
+mod errand;
 mod etag;
 mod exchange;
 mod fill;
 mod forward;
 mod gateway;
 mod interim;
+mod limit;
 mod logged;
 mod ops;
 mod pass;
@@ -27,6 +29,7 @@ mod receive;
 mod rescue;
 mod settle;
 mod update;
+mod upgrade;
 mod worker;
 
 pub use self::body::Body;
@@ -34,4 +37,6 @@ pub use self::gateway::Gateway;
 pub use self::interim::Interim;
 pub use self::ops::{Memory, ServerState};
 pub use self::peer::Peer;
+pub use self::upgrade::Switch;
 pub use self::worker::Worker;
+pub use crate::upstream::Tunnel;

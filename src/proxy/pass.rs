@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    AGE, ALLOW, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, MAX_FORWARDS,
+    AGE, ALLOW, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
+    MAX_FORWARDS, UPGRADE,
 };
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::oneshot;
 
@@ -18,16 +19,17 @@ use super::fill::Arrived;
 use super::forward::{self, Conditions};
 use super::receive::{Class, Facts, Inquiry, Target, split_query};
 use super::update::{Asked, Update};
+use super::upgrade;
 use super::worker::{Epoch, Worker, select};
 use crate::cache::stored::StoredResponse;
-use crate::config::{EtagMode, RoutePolicy};
+use crate::config::{EtagMode, Protocol, RoutePolicy};
 use crate::error::{Error, ErrorKind};
 use crate::semantics::authority::{Scheme, TargetUri};
 use crate::semantics::groups;
 use crate::semantics::invalidation::{is_non_error, related};
 use crate::semantics::storability::Storability;
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
-use crate::upstream::{Outgoing, RequestBody, RequestStream, UpstreamBody};
+use crate::upstream::{Expectation, Outgoing, RequestBody, RequestStream, UpstreamBody};
 
 /// Owed from the moment a write is sent. Dropped without a word, the outcome is unknown and the target is invalidated.
 struct InvalidationPermit {
@@ -129,7 +131,7 @@ pub async fn forward(
     worker: &Rc<Worker>,
     inquiry: &mut Inquiry,
     read: Option<Bytes>,
-) -> Result<Arrived, Error> {
+) -> Result<Box<Arrived>, Error> {
     let content = match read {
         Some(content) => RequestBody::Full(content),
         None => request_content(inquiry)?,
@@ -150,6 +152,7 @@ pub async fn forward(
     let (parts, body) = response.into_parts();
     let mut headers = parts.headers;
     let settings = &inquiry.epoch.settings;
+    let upgrade = upgrade::for_client(inquiry, parts.status, &headers)?;
     forward::response_fields(
         &mut headers,
         received.wall,
@@ -157,13 +160,17 @@ pub async fn forward(
         settings,
         &inquiry.target,
     );
-    let arrived = Arrived {
+    if let Some(protocols) = upgrade {
+        headers.insert(UPGRADE, protocols);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    let arrived = Box::new(Arrived {
         status: parts.status,
         headers,
         body,
         requested,
         received,
-    };
+    });
     if inquiry.class == Class::Head {
         head_freshens(worker, inquiry, &arrived);
     }
@@ -186,7 +193,7 @@ pub fn answers_a_get(inquiry: &Inquiry, arrived: &Arrived) -> bool {
 }
 
 /// Sends a write from a task of its own: it is carried to its end, and its invalidation with it, when the client
-/// leaves before the answer.
+/// leaves before the answer. A gRPC call ends with its client, which is how deadlines travel there.
 async fn write(
     worker: &Rc<Worker>,
     inquiry: &Inquiry,
@@ -194,9 +201,13 @@ async fn write(
 ) -> Result<Response<UpstreamBody>, Error> {
     let permit = InvalidationPermit::new(worker, inquiry);
     let upstreams = inquiry.epoch.upstreams.clone();
-    let (sender, receiver) = oneshot::channel();
+    let is_call = is_grpc(inquiry.headers());
+    let (mut sender, receiver) = oneshot::channel();
     worker.spawn(async move {
-        let answer = upstreams.send(outgoing).await;
+        let answer = tokio::select! {
+            answer = upstreams.send(outgoing) => answer,
+            () = sender.closed(), if is_call => return,
+        };
         if let Ok(response) = &answer {
             permit.finish(response.status(), response.headers());
         } else {
@@ -208,6 +219,15 @@ async fn write(
     receiver.await.unwrap_or_else(|_| Err(Error::internal()))
 }
 
+/// `application/grpc`, with whatever coding of messages after it.
+fn is_grpc(fields: &HeaderMap) -> bool {
+    let said = fields.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    said.is_some_and(|said| {
+        said.get(..16)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
+    })
+}
+
 /// The content as it comes from the client, within the configured limit.
 fn request_content(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
     if !inquiry.facts.any(Facts::CONTENT) {
@@ -216,22 +236,37 @@ fn request_content(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
     let Some(content) = inquiry.content.take() else {
         return Ok(RequestBody::Empty);
     };
-    let Some(limit) = inquiry.epoch.settings.config.server.max_body else {
-        return Ok(RequestBody::Stream(RequestStream::new(content)));
+    let config = &inquiry.epoch.settings.config;
+    let stream = match config.server.max_body {
+        None => RequestStream::new(content),
+        Some(limit) if http_body::Body::size_hint(&content).lower() > limit => {
+            return Err(Error::downstream(ErrorKind::ContentTooLarge));
+        }
+        Some(limit) => {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            RequestStream::new(Limited::new(content, limit).map_err(too_large_or_gone))
+        }
     };
-    if http_body::Body::size_hint(&content).lower() > limit {
-        return Err(Error::downstream(ErrorKind::ContentTooLarge));
-    }
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let limited = Limited::new(content, limit).map_err(|error| {
-        let kind = if error.is::<LengthLimitError>() {
-            ErrorKind::ContentTooLarge
-        } else {
-            ErrorKind::ClientGone
-        };
-        Error::downstream(kind).because(error)
-    });
-    Ok(RequestBody::Stream(RequestStream::new(limited)))
+    let stream = match inquiry.parts.version {
+        // Its connection may have other things to do meanwhile, and has no deadline for one stream's content.
+        Version::HTTP_2 => stream.impatient(config.server.body_timeout),
+        _ => stream,
+    };
+    // An API over HTTP/2 holds content back by its flow control, and what it says before its answer is not heard.
+    let held = forward::waits_to_continue(inquiry) && config.upstream.protocol == Protocol::Http1;
+    Ok(RequestBody::Stream(match held {
+        true => stream.held(Expectation::default()),
+        false => stream,
+    }))
+}
+
+fn too_large_or_gone(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    let kind = if error.is::<LengthLimitError>() {
+        ErrorKind::ContentTooLarge
+    } else {
+        ErrorKind::ClientGone
+    };
+    Error::downstream(kind).because(error)
 }
 
 /// What the answer to a HEAD says about the response that is stored for a GET (RFC 9111 §4.3.5).

@@ -1,10 +1,15 @@
 //! Who is at the other end of a connection.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
+use super::forward::X_FORWARDED_FOR;
 use super::interim::Interim;
+use super::receive::Target;
 use crate::semantics::authority::Scheme;
 
 /// What is known of a connection's client before its first byte; the same for all its requests.
@@ -17,6 +22,24 @@ pub struct Peer {
     pub trusted: bool,
     /// What its connection sends before the next response.
     pub interim: Interim,
+    told: RefCell<Option<Remembered>>,
+}
+
+/// What the API is told about the client of a request: the same for all of a connection's requests to one origin.
+#[derive(Debug)]
+pub struct Told {
+    /// X-Forwarded-For.
+    pub address: HeaderValue,
+    /// Forwarded (RFC 7239).
+    pub element: HeaderValue,
+    /// X-Forwarded-Host, where the request names a host.
+    pub host: Option<HeaderValue>,
+}
+
+#[derive(Clone, Debug)]
+struct Remembered {
+    origin: Box<str>,
+    told: Arc<Told>,
 }
 
 impl Peer {
@@ -29,8 +52,88 @@ impl Peer {
             scheme,
             trusted: addr.is_none_or(|addr| is_in(addr.ip(), proxies)),
             interim: Interim::default(),
+            told: RefCell::default(),
         }
     }
+
+    /// The address of the client that a request of this peer is for: the last one in X-Forwarded-For that is none of
+    /// `proxies`, as far as each is named by one of them. `None` where nobody says it.
+    pub fn client(&self, headers: &HeaderMap, proxies: &[IpNet]) -> Option<IpAddr> {
+        let mut client = self.addr.map(|addr| addr.ip());
+        let mut trusted = self.trusted;
+        let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
+        let members = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        for member in members.map(<[u8]>::trim_ascii) {
+            if !trusted {
+                break;
+            }
+            // What cannot be read names nobody: the proxy that sent it stands for its client.
+            let Some(address) = std::str::from_utf8(member).ok().and_then(address) else {
+                break;
+            };
+            client = Some(address);
+            trusted = is_in(address, proxies);
+        }
+        client
+    }
+
+    /// What the API is told about this client's request for `target`.
+    pub fn told(&self, target: &Target) -> Arc<Told> {
+        let mut remembered = self.told.borrow_mut();
+        match &*remembered {
+            Some(before) if *before.origin == *target.origin() => before.told.clone(),
+            _ => {
+                let told = Arc::new(Told::of(self, target));
+                *remembered = Some(Remembered {
+                    origin: target.origin().into(),
+                    told: told.clone(),
+                });
+                told
+            }
+        }
+    }
+}
+
+impl Told {
+    fn of(peer: &Peer, target: &Target) -> Self {
+        let value = |text: String| {
+            HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown"))
+        };
+        let address = peer.addr.map(|addr| addr.ip());
+        let host = target.authority();
+        Self {
+            address: value(address.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string())),
+            element: value(forwarded_element(address, target)),
+            host: HeaderValue::from_str(host)
+                .ok()
+                .filter(|_| !host.is_empty()),
+        }
+    }
+}
+
+fn forwarded_element(address: Option<IpAddr>, target: &Target) -> String {
+    let node = match address {
+        Some(IpAddr::V4(ip)) => format!("for={ip}"),
+        Some(IpAddr::V6(ip)) => format!("for=\"[{ip}]\""),
+        None => "for=unknown".to_owned(),
+    };
+    let host = target.authority();
+    let proto = target.scheme().as_str();
+    if host.is_empty() {
+        format!("{node};proto={proto}")
+    } else {
+        format!("{node};host=\"{host}\";proto={proto}")
+    }
+}
+
+/// An address as proxies write it: alone, with a port, or in brackets.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let address: Option<IpAddr> = bare.unwrap_or(text).parse().ok();
+    let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
+    Some(address.or_else(with_port)?.to_canonical())
 }
 
 fn is_in(ip: IpAddr, nets: &[IpNet]) -> bool {
@@ -40,6 +143,7 @@ fn is_in(ip: IpAddr, nets: &[IpNet]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     #[test]
     fn a_peer_is_trusted_when_a_listed_network_holds_its_canonical_address() {
@@ -64,6 +168,63 @@ mod tests {
     fn an_ipv4_client_of_an_ipv6_listener_has_its_ipv4_address() {
         let peer = Peer::of("[::ffff:10.1.2.3]:4".parse().ok(), Scheme::Http, &[]);
         assert_eq!(peer.addr, "10.1.2.3:4".parse().ok());
+    }
+
+    #[test]
+    fn the_client_is_whom_the_last_trusted_proxy_names() {
+        let proxies: Vec<IpNet> =
+            ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()].into();
+        for (peer, lines, client) in [
+            (
+                Some("192.0.2.1:5"),
+                &["198.51.100.1"][..],
+                Some("192.0.2.1"),
+            ),
+            (Some("10.0.0.1:5"), &[], Some("10.0.0.1")),
+            (Some("10.0.0.1:5"), &["198.51.100.1"], Some("198.51.100.1")),
+            // What the client wrote itself stands before what its proxy added.
+            (
+                Some("10.0.0.1:5"),
+                &["203.0.113.9", "198.51.100.1, 10.0.0.2"],
+                Some("198.51.100.1"),
+            ),
+            (Some("10.0.0.1:5"), &["10.0.0.3,10.0.0.2"], Some("10.0.0.3")),
+            (
+                Some("10.0.0.1:5"),
+                &["198.51.100.1, unknown"],
+                Some("10.0.0.1"),
+            ),
+            (Some("10.0.0.1:5"), &["198.51.100.1, "], Some("10.0.0.1")),
+            (
+                Some("10.0.0.1:5"),
+                &["198.51.100.1:99"],
+                Some("198.51.100.1"),
+            ),
+            (Some("10.0.0.1:5"), &["2001:db8::1"], Some("2001:db8::1")),
+            (
+                Some("[fd00::1]:5"),
+                &["[2001:db8::1]:9"],
+                Some("2001:db8::1"),
+            ),
+            (Some("[fd00::1]:5"), &["[2001:db8::1]"], Some("2001:db8::1")),
+            (
+                Some("10.0.0.1:5"),
+                &["::ffff:198.51.100.1"],
+                Some("198.51.100.1"),
+            ),
+            (None, &["198.51.100.1"], Some("198.51.100.1")),
+            (None, &[], None),
+        ] {
+            let addr = peer.map(|peer| peer.parse().unwrap());
+            let peer = Peer::of(addr, Scheme::Http, &proxies);
+            let lines = lines
+                .iter()
+                .map(|line| (X_FORWARDED_FOR, HeaderValue::from_static(line)));
+            let mut headers = HeaderMap::new();
+            headers.extend(lines.map(|(name, value)| (Some(name), value)));
+            let client = client.map(|client| client.parse().unwrap());
+            assert_eq!(peer.client(&headers, &proxies), client, "{headers:?}");
+        }
     }
 
     #[test]

@@ -13,13 +13,14 @@ use hyper::body::Incoming;
 
 use super::forward::{CDN_LOOP, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use super::interim::Hints;
+use super::limit::Quotas;
 use super::peer::Peer;
 use super::worker::Epoch;
 use crate::cache::head::ContentDigest;
 use crate::cache::key::KeyRef;
 use crate::cache::store::Store;
 use crate::clock::Now;
-use crate::config::RoutePolicy;
+use crate::config::{Protocol, RoutePolicy};
 use crate::error::{Error, ErrorKind};
 use crate::semantics::authority::{BadTarget, Scheme, TargetUri, TargetView};
 use crate::semantics::cache_control::RequestDirectives;
@@ -27,6 +28,7 @@ use crate::semantics::invalidation::is_safe;
 use crate::semantics::list::members;
 use crate::semantics::query::is_query;
 use crate::semantics::storability::Credentials;
+use crate::semantics::upgrade;
 use crate::semantics::validation::strip_conditionals;
 
 /// What the cache makes of a method.
@@ -75,7 +77,10 @@ impl Facts {
     pub const CONTENT: Self = Self(1 << 5);
     pub const CDN_LOOP: Self = Self(1 << 6);
     pub const FORWARDED: Self = Self(1 << 7);
+    /// An offer to change the protocol, which is passed on.
     pub const UPGRADE: Self = Self(1 << 8);
+    /// What is for this hop, or frames the request on it.
+    pub const THIS_HOP: Self = Self(1 << 9);
 
     pub fn of(headers: &HeaderMap) -> Self {
         let mut facts = Self::default();
@@ -88,7 +93,9 @@ impl Facts {
                 "range" => Self::RANGE.0,
                 "cdn-loop" => Self::CDN_LOOP.0,
                 "x-forwarded-proto" | "x-forwarded-host" | "forwarded" => Self::FORWARDED.0,
-                "upgrade" => Self::UPGRADE.0,
+                "upgrade" => Self::UPGRADE.0 | Self::THIS_HOP.0,
+                "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer"
+                | "transfer-encoding" | "content-length" | "expect" => Self::THIS_HOP.0,
                 _ => 0,
             };
         }
@@ -127,6 +134,8 @@ pub struct Inquiry {
     pub now: Now,
     /// Where interim responses to it go: not for those that the store answers, nor on HTTP/1.0 and HTTP/2.
     pub hints: Option<Hints>,
+    /// What the response tells of the client's limits.
+    pub quotas: Option<Box<Quotas>>,
 }
 
 /// A target URI in one piece.
@@ -207,6 +216,14 @@ impl Inquiry {
         if !content.is_end_stream() {
             facts.0 |= Facts::CONTENT.0;
         }
+        // After the switch there is no place for the rest of a request, and in HTTP/2 there is no switch.
+        if facts.any(Facts::UPGRADE)
+            && (facts.any(Facts::CONTENT)
+                || epoch.settings.config.upstream.protocol != Protocol::Http1
+                || upgrade::offered(parts.version, &parts.headers).is_none())
+        {
+            facts.0 &= !Facts::UPGRADE.0;
+        }
         let class = Class::of(&parts.method);
         refuse_loops(&parts.headers, facts, epoch)?;
         refuse_codings(&parts.headers)?;
@@ -243,6 +260,7 @@ impl Inquiry {
             began: now,
             now,
             hints: None,
+            quotas: None,
         })
     }
 
@@ -282,6 +300,7 @@ impl Inquiry {
             began: self.began,
             now: self.now,
             hints: None,
+            quotas: None,
         }
     }
 

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::IF_MATCH;
-use tokio::sync::oneshot;
 
+use super::errand::Errand;
 use super::fill::{FillTask, LeaderNews};
 use super::receive::Inquiry;
 use super::worker::{Worker, select};
@@ -102,10 +102,8 @@ async fn current(
         .filter(|stored| !stored.head.origin_validators().is_empty())
         .cloned()
         .collect();
-    let (sender, receiver) = oneshot::channel();
-    task.leader = Some(sender);
-    worker.spawn(task.run());
-    match receiver.await.map_err(|_| Error::internal())? {
+    let errand = Errand::new(worker, |leader| task.led_by(leader).run());
+    match errand.news().await.ok_or_else(Error::internal)? {
         LeaderNews::Fetched { stored, .. } | LeaderNews::Validated { stored, .. } => {
             Ok(Some(stored))
         }

@@ -48,7 +48,7 @@ pub struct Worker {
     epoch: RefCell<Rc<Epoch>>,
     /// Memory for the next request's target.
     scratch: Cell<String>,
-    /// Fills and writes that go on whether or not their client stays.
+    /// Fills and writes that go on, whether or not their client stays.
     tasks: Cell<usize>,
     /// Those of them that nobody waits for.
     pub(super) background: Cell<usize>,
@@ -76,6 +76,8 @@ pub(super) enum Verdict {
 /// What is asked upstream, and what is known for it.
 pub(super) struct Question {
     pub reason: ForwardReason,
+    /// Why the selected variant needs validation, where `reason` does not tell it.
+    pub why: Option<Detail>,
     pub resource: Option<Resource>,
     /// The variant that the request selects, if it needs validation.
     pub selected: Option<Arc<StoredResponse>>,
@@ -142,17 +144,14 @@ impl Worker {
 
     /// Runs `task` on this worker's thread; the drain waits for it.
     pub(super) fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
-        let running = Running::begin(self.clone());
-        tokio::task::spawn_local(async move {
-            task.await;
-            drop(running);
-        });
+        run_apart(task, Running::begin(self.clone()));
     }
 
     /// Runs a fill that nobody waits for.
     pub(super) fn spawn_behind(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         self.background.set(self.background.get() + 1);
         let behind = Behind(self.clone());
+        let task = Box::pin(task);
         self.spawn(async move {
             task.await;
             drop(behind);
@@ -172,6 +171,12 @@ impl Worker {
             Ok(inquiry) => inquiry,
             Err(error) => return Ok(self.rescue(&error, &method)),
         };
+        if let Some(limits) = &epoch.settings.limits {
+            match limits.count(&inquiry) {
+                Ok(quotas) => inquiry.quotas = quotas.some(),
+                Err(refusal) => return Ok(self.limited(&inquiry, &refusal)),
+            }
+        }
         inquiry.canonicalise(&self.gateway.store);
         if !inquiry.class.is_looked_up() || inquiry.is_bypassed() || inquiry.class == Class::Query {
             return Err(Box::new(Exchange::new(self.clone(), inquiry)));
@@ -183,7 +188,10 @@ impl Worker {
                 status,
                 validate_behind: false,
             } => {
-                let response = self.deliver(&inquiry, &stored, Some(age), status);
+                let mut response = self.deliver(&inquiry, &stored, Some(age), status);
+                if let Some(quotas) = &inquiry.quotas {
+                    quotas.tell(response.headers_mut());
+                }
                 self.scratch.set(inquiry.target.into_scratch());
                 Ok(response)
             }
@@ -247,16 +255,23 @@ impl Worker {
                 (age, ttl, Some(Detail::Other("stale-while-revalidate")))
             }
             Reuse::Validate { reason, .. } => {
-                return self.ask(inquiry, reason.forward(), resource, selected);
+                let why = Detail::validated(reason);
+                return self.ask(inquiry, reason.forward(), why, resource, selected);
             }
-            Reuse::Miss(reason) => return self.ask(inquiry, reason, resource, None),
+            Reuse::Miss(reason) => return self.ask(inquiry, reason, None, resource, None),
             Reuse::Unsatisfiable => return Verdict::Unsatisfiable,
         };
         let Some(stored) = selected else {
-            return self.ask(inquiry, ForwardReason::Miss, resource, None);
+            return self.ask(inquiry, ForwardReason::Miss, None, resource, None);
         };
         if !holds_what_is_asked(&stored, inquiry) {
-            return self.ask(inquiry, ForwardReason::Partial, resource, Some(stored));
+            return self.ask(
+                inquiry,
+                ForwardReason::Partial,
+                None,
+                resource,
+                Some(stored),
+            );
         }
         stored.touch(inquiry.now.mono);
         let status = CacheStatus {
@@ -275,6 +290,7 @@ impl Worker {
         &self,
         inquiry: &Inquiry,
         reason: ForwardReason,
+        why: Option<Detail>,
         resource: Option<Resource>,
         selected: Option<Arc<StoredResponse>>,
     ) -> Verdict {
@@ -305,6 +321,7 @@ impl Worker {
         };
         Verdict::Ask(Question {
             reason,
+            why,
             // A HEAD that the store cannot answer is the origin's to answer; a request that must not be stored is
             // nobody's to share.
             pass: (marker.is_some() && want == Want::Whole)
@@ -404,11 +421,20 @@ impl Question {
     pub fn pass(reason: ForwardReason, resource: Option<Resource>) -> Self {
         Self {
             reason,
+            why: None,
             resource,
             selected: None,
             pass: true,
             expected: None,
             want: Want::Whole,
+        }
+    }
+
+    /// What is told of a request that this was asked for, before there is an answer.
+    pub fn status(&self) -> CacheStatus {
+        CacheStatus {
+            detail: self.why,
+            ..CacheStatus::forwarded(self.reason)
         }
     }
 }
@@ -487,11 +513,19 @@ pub(super) fn detail_of(why: Unshared) -> Detail {
     }
 }
 
-/// Counts a task for as long as it runs, however it ends.
-struct Running(Rc<Worker>);
+/// Runs `work` in a task of its own.
+pub(super) fn run_apart(work: impl Future<Output = ()> + 'static, running: Running) {
+    tokio::task::spawn_local(async move {
+        work.await;
+        drop(running);
+    });
+}
+
+/// Counts work for as long as it goes on, however it ends.
+pub(super) struct Running(Rc<Worker>);
 
 impl Running {
-    fn begin(worker: Rc<Worker>) -> Self {
+    pub(super) fn begin(worker: Rc<Worker>) -> Self {
         worker.tasks.set(worker.tasks.get() + 1);
         worker.counters.fills.add(1);
         Self(worker)

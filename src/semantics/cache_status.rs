@@ -14,7 +14,7 @@ use super::storability::NoStoreReason;
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// On the stack, as nearly every member fits.
-type Buffer = SmallVec<[u8; 192]>;
+pub(super) type Buffer = SmallVec<[u8; 192]>;
 
 /// The largest integer of a structured field (RFC 9651 §3.3.1).
 const MAX_INTEGER: i64 = 999_999_999_999_999;
@@ -58,12 +58,23 @@ impl fmt::Display for ForwardReason {
 pub enum Detail {
     NotStored(NoStoreReason),
     Stale(StaleReason),
+    /// What made validation necessary; see [`Detail::validated`].
     Validated(ValidateReason),
     /// Anything else; written as a string where it is no token.
     Other(&'static str),
 }
 
 impl Detail {
+    /// Why a stored response had to be validated; `None` where the forward reason says it as well.
+    pub const fn validated(reason: ValidateReason) -> Option<Self> {
+        match reason {
+            ValidateReason::NoCache | ValidateReason::MustValidate(_) => {
+                Some(Self::Validated(reason))
+            }
+            ValidateReason::Stale | ValidateReason::Request => None,
+        }
+    }
+
     pub const fn text(self) -> &'static str {
         match self {
             Self::NotStored(reason) => reason.token(),
@@ -192,7 +203,7 @@ fn write_token_or_string(text: &str, out: &mut Buffer) {
 }
 
 /// RFC 9651 §4.1.6: a string is of printable ASCII characters.
-fn write_string(text: &str, out: &mut Buffer) {
+pub(super) fn write_string(text: &str, out: &mut Buffer) {
     out.extend_from_slice(b"\"");
     for character in text.chars() {
         match character {

@@ -56,8 +56,16 @@ pub fn strip(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
+    remove_any(headers, &HOP_BY_HOP);
+}
+
+/// Removes the fields with these names. Most messages have none of them: one look at each name they have tells that for
+/// less than a search for each of those.
+pub fn remove_any(headers: &mut HeaderMap, names: &[HeaderName]) {
+    if headers.keys().any(|name| names.contains(name)) {
+        for name in names {
+            headers.remove(name);
+        }
     }
 }
 

@@ -366,9 +366,7 @@ pub fn stored_fields(
 ) -> HeaderMap {
     let mut fields = headers.clone();
     hop_by_hop::strip(&mut fields);
-    for name in &hop_by_hop::PROXY_SPECIFIC {
-        fields.remove(name);
-    }
+    hop_by_hop::remove_any(&mut fields, &hop_by_hop::PROXY_SPECIFIC);
     for scoped in [&directives.private, &directives.no_cache] {
         for name in scoped.fields() {
             fields.remove(name);

@@ -117,9 +117,7 @@ const CONDITIONALS: [HeaderName; 6] = [
 
 /// Takes the preconditions and Range out of a request.
 pub fn strip_conditionals(request: &mut HeaderMap) {
-    for name in &CONDITIONALS {
-        request.remove(name);
-    }
+    hop_by_hop::remove_any(request, &CONDITIONALS);
 }
 
 /// A stored response for the target of a request that is being validated.
@@ -336,9 +334,8 @@ const NOT_UPDATED: [HeaderName; 2] = [header::CONTENT_LENGTH, header::CONTENT_RA
 pub fn freshen(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
     let mut update = update.clone();
     hop_by_hop::strip(&mut update);
-    for name in NOT_UPDATED.iter().chain(&hop_by_hop::PROXY_SPECIFIC) {
-        update.remove(name);
-    }
+    hop_by_hop::remove_any(&mut update, &NOT_UPDATED);
+    hop_by_hop::remove_any(&mut update, &hop_by_hop::PROXY_SPECIFIC);
     let mut fields = HeaderMap::with_capacity(stored.len() + update.len());
     for (name, value) in stored {
         if !update.contains_key(name) && name != header::AGE {

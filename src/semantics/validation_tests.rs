@@ -28,6 +28,19 @@ fn all_selected(stored: &[Validators]) -> impl Iterator<Item = Candidate<'_>> {
 }
 
 #[test]
+fn validators_of_their_own_octets_are_the_same() {
+    for lines in [
+        &[][..],
+        &[("etag", "W/\"a\""), ("date", DATE)],
+        &[("last-modified", T1), ("date", DATE)],
+        &[("etag", "a"), ("last-modified", T1)],
+    ] {
+        let validators = Validators::of(&headers(lines));
+        assert_eq!(validators.detached(), validators, "{lines:?}");
+    }
+}
+
+#[test]
 fn last_modified_is_strong_when_date_is_later() {
     let cases: [(Lines, Option<bool>); 8] = [
         (&[("last-modified", T1), ("date", DATE)], Some(true)),

@@ -11,7 +11,7 @@ use std::task::{Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -24,8 +24,10 @@ use super::io::Io;
 use super::protocol::{Protocols, Sniffed, sniff};
 use super::refusal;
 use super::state::{Ending, Orders, Protocol, State, Verdict};
+use super::tunnel;
 use super::{BoxError, Service};
 use crate::error::{Error, ErrorKind};
+use crate::proxy::Switch;
 
 /// Serves one connection to its end.
 pub(super) async fn serve<S: Service>(
@@ -91,6 +93,11 @@ async fn serve_http1<S: Service>(
         let (driven, parted, unread) = conversation.await;
         io = parted;
         match driven {
+            Driven::Ended(Ok(())) if let Some(tunnel) = state.tunnels() => {
+                io.unread(&unread);
+                drop(unread);
+                return Box::pin(tunnel::join(io, tunnel)).await;
+            }
             Driven::Ended(ended) => {
                 return Box::pin(refuse_if_asked(io, state, peer, service, ended)).await;
             }
@@ -211,7 +218,7 @@ async fn serve_http2<S: Service>(
 }
 
 /// Why a connection is not polled any more.
-enum Driven<E> {
+pub(super) enum Driven<E> {
     Ended(Result<(), E>),
     /// All is to stop.
     Stopped,
@@ -220,7 +227,7 @@ enum Driven<E> {
 }
 
 /// Polls `connection` until there is a reason not to, and tells it once when it is to take no further request.
-async fn drive<C, E>(
+pub(super) async fn drive<C, E>(
     state: &State,
     mut connection: Pin<&mut C>,
     wind_down: impl Fn(Pin<&mut C>),
@@ -275,7 +282,13 @@ where
             Some(kind) => service.refuse(peer, Error::downstream(kind)),
         };
         let state = exchange.state();
-        if state.protocol() == Protocol::Http1 && state.orders() == Orders::WindDown {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if let Some(switch) = response.extensions_mut().remove::<Switch>()
+                && let Some(tunnel) = switch.take()
+            {
+                state.will_tunnel(tunnel);
+            }
+        } else if state.protocol() == Protocol::Http1 && state.orders() == Orders::WindDown {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));

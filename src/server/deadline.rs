@@ -16,6 +16,8 @@ pub(super) enum Phase {
     Idle,
     /// At least one request is being answered.
     Busy,
+    /// The connection speaks another protocol.
+    Tunnel,
     /// Our last byte is sent; waiting for the client to close (RFC 9112 §9.6).
     Lingering,
 }
@@ -39,6 +41,7 @@ pub(super) enum Overdue {
     Idle,
     Content,
     Write,
+    Tunnel,
     Linger,
 }
 
@@ -49,6 +52,7 @@ pub(super) struct Deadlines {
     idle: u64,
     content: u64,
     write: u64,
+    tunnel: u64,
     linger: u64,
     tick: u64,
 }
@@ -66,6 +70,7 @@ impl Deadlines {
             config.idle_timeout,
             config.body_timeout,
             config.write_timeout,
+            config.tunnel_timeout,
         ]
         .into_iter()
         .fold(LINGER, Duration::min);
@@ -74,6 +79,7 @@ impl Deadlines {
             idle: millis(config.idle_timeout),
             content: millis(config.body_timeout),
             write: millis(config.write_timeout),
+            tunnel: millis(config.tunnel_timeout),
             linger: millis(LINGER),
             tick: (millis(shortest) / 4).clamp(5, 500),
         }
@@ -89,9 +95,10 @@ impl Deadlines {
     pub fn overdue(&self, situation: &Situation, now: u64, draining: bool) -> Option<Overdue> {
         let past =
             |since: u64, limit: u64| now.saturating_sub(since) >= limit.saturating_add(self.tick);
-        if situation
-            .write_blocked
-            .is_some_and(|since| past(since, self.write))
+        if situation.phase != Phase::Tunnel
+            && situation
+                .write_blocked
+                .is_some_and(|since| past(since, self.write))
         {
             return Some(Overdue::Write);
         }
@@ -100,6 +107,7 @@ impl Deadlines {
             Phase::Fresh => (self.head, Overdue::Idle),
             Phase::Head => (self.head, Overdue::Head),
             Phase::Idle => (self.idle, Overdue::Idle),
+            Phase::Tunnel => (self.tunnel, Overdue::Tunnel),
             Phase::Lingering => (self.linger, Overdue::Linger),
             Phase::Busy => {
                 let since = situation.awaiting_content?;
@@ -124,6 +132,7 @@ mod tests {
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(20),
+            tunnel_timeout: Duration::from_secs(600),
             ..config::Server::default()
         })
     }
@@ -144,6 +153,14 @@ mod tests {
             (at(Phase::Head, None, None), true, 10, Overdue::Head),
             (at(Phase::Idle, None, None), false, 75, Overdue::Idle),
             (at(Phase::Lingering, None, None), false, 2, Overdue::Linger),
+            (at(Phase::Tunnel, None, None), false, 600, Overdue::Tunnel),
+            // Only silence in both directions counts.
+            (
+                at(Phase::Tunnel, Some(1_000), Some(1_000)),
+                true,
+                600,
+                Overdue::Tunnel,
+            ),
             (
                 at(Phase::Busy, Some(1_000), None),
                 false,

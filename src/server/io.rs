@@ -123,6 +123,11 @@ impl Io {
         written
     }
 
+    /// Closes our side only.
+    pub fn poll_half_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_shutdown(cx)
+    }
+
     /// Writes interim responses, as many as are there.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {

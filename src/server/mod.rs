@@ -5,7 +5,8 @@
 //!
 //! ```text
 //!  accept ──> sniff ─┬─ HTTP/1 ─> request ─> Service ─> response ─┐   a coarse deadline on every state:
-//!                    │      └────────── keep-alive ──────────────┘   head, idle, body, write, linger
+//!                    │      ├────────── keep-alive ──────────────┘   head, idle, body, write, linger
+//!                    │      └─ 101 ─> bytes, both ways
 //!                    └─ HTTP/2 (prior knowledge)
 //! ```
 //!
@@ -24,6 +25,7 @@ mod registry;
 mod run;
 mod service;
 mod state;
+mod tunnel;
 mod worker;
 
 use std::error::Error as StdError;

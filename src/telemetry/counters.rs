@@ -83,6 +83,8 @@ pub struct Counters {
     pub invalidations: Counter,
     /// Requests that did not go upstream because too many were waiting for it.
     pub shed: Counter,
+    /// Requests that were refused because their client, or all, had asked too often.
+    pub limited: Counter,
     /// Access log lines lost because their writer was behind.
     pub access_log_lost: Counter,
     /// Client connections open now.
@@ -95,6 +97,8 @@ pub struct Counters {
     pub fills: Gauge,
     /// Upstream connections open now.
     pub upstream_connections: Gauge,
+    /// Connections that have gone over to another protocol, such as WebSocket, and are open now.
+    pub tunnels: Gauge,
 }
 
 /// The counters of all workers.

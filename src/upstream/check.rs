@@ -1,5 +1,6 @@
 //! Health checks: each server is asked by itself, on a connection of its own, by one worker for all.
 
+use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -10,11 +11,12 @@ use tokio::task::spawn_local;
 use super::UpstreamShared;
 use super::connect::{self, connect};
 use super::connection::Connection;
+use super::http2::{self, Shared};
 use super::request_body::RequestBody;
 use super::server::Server;
 use super::wire::Wire;
 use crate::clock::Clock;
-use crate::config::Health;
+use crate::config::{Health, Protocol};
 use crate::error::Error;
 
 /// Starts a task for each server. They end when `shared` is gone.
@@ -28,6 +30,8 @@ pub(super) fn start(shared: &Arc<UpstreamShared>, clock: &Clock) {
             rules: shared.health.clone(),
             connect: shared.limits.connect,
             max_head: shared.limits.max_head,
+            protocol: shared.protocol,
+            http2: shared.http2,
         };
         spawn_local(watch(Arc::downgrade(shared), at, check, clock.clone()));
     }
@@ -38,6 +42,8 @@ struct Check {
     rules: Health,
     connect: connect::Limits,
     max_head: usize,
+    protocol: Protocol,
+    http2: http2::Limits,
 }
 
 async fn watch(shared: Weak<UpstreamShared>, at: usize, check: Check, clock: Clock) {
@@ -46,7 +52,7 @@ async fn watch(shared: Weak<UpstreamShared>, at: usize, check: Check, clock: Clo
         let Some(server) = shared.upgrade().map(|shared| shared.servers[at].clone()) else {
             return;
         };
-        let found = tokio::time::timeout(check.rules.timeout, check.ask(&server)).await;
+        let found = tokio::time::timeout(check.rules.timeout, check.ask(&server, &clock)).await;
         let failure = match found {
             Ok(Ok(status)) if status.as_u16() < 400 => None,
             Ok(Ok(status)) => Some(format!("status {}", status.as_u16())),
@@ -67,9 +73,26 @@ async fn watch(shared: Weak<UpstreamShared>, at: usize, check: Check, clock: Clo
 }
 
 impl Check {
-    async fn ask(&self, server: &Server) -> Result<StatusCode, Error> {
+    async fn ask(&self, server: &Server, clock: &Clock) -> Result<StatusCode, Error> {
+        let request = self.request(server)?;
         let transport = connect(server, self.connect).await?;
-        let mut connection = Connection::start(Wire::new(transport, None), self.max_head).await?;
+        let http2 = transport.speaks_http2(self.protocol);
+        let wire = Wire::new(transport, None);
+        let answer = if http2 {
+            let shared = Shared::start(wire, &self.http2, Rc::default(), clock.clone()).await?;
+            let mut stream = shared.open_stream();
+            let answer = stream.exchange(request, server.scheme(), Duration::MAX);
+            answer.await.map(|response| response.status())
+        } else {
+            let mut connection = Connection::start(wire, self.max_head).await?;
+            let answer = connection.exchange(request, Duration::MAX).await;
+            connection.abort();
+            answer.map(|response| response.status())
+        };
+        answer.map_err(|unanswered| unanswered.error)
+    }
+
+    fn request(&self, server: &Server) -> Result<Request<RequestBody>, Error> {
         let mut request = Request::new(RequestBody::Empty);
         *request.uri_mut() = format!("{}{}", server.base_path(), self.path)
             .parse()
@@ -81,11 +104,7 @@ impl Check {
             HeaderValue::from_static("bookend (health check)"),
         );
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
-        let answer = connection.exchange(request, Duration::MAX).await;
-        connection.abort();
-        answer
-            .map(|response| response.status())
-            .map_err(|unanswered| unanswered.error)
+        Ok(request)
     }
 }
 

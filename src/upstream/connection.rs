@@ -1,19 +1,21 @@
-//! One HTTP/1.1 connection: hyper's sender, the task that drives its socket, and the timer that travels with it.
+//! One HTTP/1.1 connection, which one request has at a time: hyper's sender, what drives its socket, and the timer that
+//! travels with it.
 
-use std::future::Future as _;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::header::UPGRADE;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::Instant;
 
 use super::deadline::{self, Deadline};
+use super::driver::Driver;
 use super::fault;
 use super::request_body::{RequestBody, Turn, Upload};
 use super::wire::{Traffic, Wire};
@@ -25,7 +27,7 @@ const CONTENT_BUFFER: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: http1::SendRequest<RequestBody>,
-    driver: AbortHandle,
+    driver: Driver,
     traffic: Arc<Traffic>,
     deadline: Deadline,
     reused: bool,
@@ -37,9 +39,18 @@ pub(super) struct Unanswered {
     pub(super) error: Error,
     /// The request itself, when none of it has been written.
     pub(super) unsent: Option<Request<RequestBody>>,
-    /// Whether the connection broke before anything was read from it: as a pooled one does that its peer has closed
-    /// meanwhile.
-    pub(super) silent: bool,
+    pub(super) fate: Fate,
+}
+
+/// What may have become of a request that was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The server says that it has done nothing with it.
+    Refused,
+    /// The connection broke before anything was heard of it: as a pooled one does that its peer has closed meanwhile.
+    Silent,
+    /// The server has it, or may have done anything with it.
+    Answered,
 }
 
 impl Connection {
@@ -55,10 +66,9 @@ impl Connection {
             .handshake(TokioIo::new(wire))
             .await
             .map_err(|error| fault::before_head(error, None))?;
-        let driver = spawn_local(connection.with_upgrades()).abort_handle();
         Ok(Self {
             sender,
-            driver,
+            driver: Driver::new(connection),
             traffic,
             deadline: Deadline::default(),
             reused: false,
@@ -67,6 +77,9 @@ impl Connection {
 
     /// Whether another request may be sent at once.
     pub(super) fn is_ready(&self) -> bool {
+        if self.driver.has_news() {
+            self.driver.look();
+        }
         self.sender.is_ready()
     }
 
@@ -86,42 +99,63 @@ impl Connection {
         &mut self.deadline
     }
 
-    /// Closes the socket, whatever is on its way. Without this, hyper would first finish sending the request.
-    pub(super) fn abort(self) {
+    /// Closes the socket, whatever is on its way.
+    pub(super) fn abort(mut self) {
         self.driver.abort();
+    }
+
+    /// Moves what is on its way until `wanted`, which waits for a part of it, is ready.
+    pub(super) fn poll_until<T>(
+        &self,
+        cx: &mut Context<'_>,
+        wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.driver.poll_until(cx, wanted)
+    }
+
+    /// The exchange is over, and nobody waits for anything of the connection.
+    pub(super) fn rest(&mut self) {
+        self.driver.rest();
     }
 
     /// Sends `request` and waits for a response's head, at most `timeout` from when the upstream had all that there
     /// was to send. Interim responses do not prolong that.
-    pub(super) async fn exchange(
+    pub(super) fn exchange(
         &mut self,
         request: Request<RequestBody>,
         timeout: Duration,
-    ) -> Result<Response<Incoming>, Unanswered> {
+    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> {
         let upload = request.body().upload();
         self.traffic.begin_request();
-        self.deadline.arm(timeout);
-        let mut sending = pin!(self.sender.try_send_request(request));
-        let (traffic, deadline) = (&self.traffic, &mut self.deadline);
-        let sent = std::future::poll_fn(|cx| {
-            if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
-                return Poll::Ready(Some(sent));
+        let upgrades = request.headers().contains_key(UPGRADE);
+        // Not within the future: it would be as large as a request.
+        let sending = self.sender.try_send_request(request);
+        if upgrades {
+            self.driver.work_towards_upgrade();
+        } else if upload.is_some() {
+            self.driver.work_apart();
+        }
+        async move {
+            let mut sending = pin!(sending);
+            let (traffic, deadline, driver) = (&self.traffic, &mut self.deadline, &self.driver);
+            let sent = poll_fn(|cx| driver.poll_until(cx, |cx| sending.as_mut().poll(cx)));
+            let written = || traffic.last_written();
+            match head_within(timeout, sent, deadline, written, upload.as_ref()).await {
+                Some(Ok(response)) => Ok(response),
+                Some(Err(mut failed)) => Err(Unanswered {
+                    unsent: failed.take_message(),
+                    fate: match self.traffic.is_answered() {
+                        true => Fate::Answered,
+                        false => Fate::Silent,
+                    },
+                    error: fault::before_head(failed.into_error(), upload.as_ref()),
+                }),
+                None => Err(Unanswered {
+                    error: Error::upstream(ErrorKind::ResponseTimeout),
+                    unsent: None,
+                    fate: Fate::Answered,
+                }),
             }
-            poll_overdue(deadline, traffic, upload.as_ref(), timeout, cx).map(|()| None)
-        })
-        .await;
-        match sent {
-            Some(Ok(response)) => Ok(response),
-            Some(Err(mut failed)) => Err(Unanswered {
-                unsent: failed.take_message(),
-                silent: !self.traffic.is_answered(),
-                error: fault::before_head(failed.into_error(), upload.as_ref()),
-            }),
-            None => Err(Unanswered {
-                error: Error::upstream(ErrorKind::ResponseTimeout),
-                unsent: None,
-                silent: false,
-            }),
         }
     }
 
@@ -132,25 +166,47 @@ impl Connection {
         self.deadline.arm(stall);
         let Self {
             sender,
+            driver,
             traffic,
             deadline,
             ..
         } = self;
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(ready) = sender.poll_ready(cx) {
+        poll_fn(|cx| {
+            if let Poll::Ready(ready) = driver.poll_until(cx, |cx| sender.poll_ready(cx)) {
                 return Poll::Ready(ready.map_err(|_closed| ()));
             }
-            poll_overdue(deadline, traffic, None, stall, cx).map(Err)
+            poll_overdue(deadline, || traffic.last_written(), None, stall, cx).map(Err)
         })
         .await
     }
+}
+
+/// Waits for a response's head, at most `timeout` from when the upstream's turn began; `None` when that has passed.
+///
+/// `written` tells when the latest part of the request was handed to the upstream.
+pub(super) async fn head_within<F: Future>(
+    timeout: Duration,
+    sending: F,
+    deadline: &mut Deadline,
+    written: impl Fn() -> Instant,
+    upload: Option<&Upload>,
+) -> Option<F::Output> {
+    deadline.arm(timeout);
+    let mut sending = pin!(sending);
+    poll_fn(|cx| {
+        if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+            return Poll::Ready(Some(sent));
+        }
+        poll_overdue(deadline, &written, upload, timeout, cx).map(|()| None)
+    })
+    .await
 }
 
 /// Ready when `timeout` has passed since the upstream's turn began. The timer runs ahead of that: what moved while it
 /// ran is reckoned with when it rings.
 fn poll_overdue(
     deadline: &mut Deadline,
-    traffic: &Traffic,
+    written: impl Fn() -> Instant,
     upload: Option<&Upload>,
     timeout: Duration,
     cx: &mut Context<'_>,
@@ -159,8 +215,8 @@ fn poll_overdue(
         let now = deadline::timer_now();
         let until = match upload.map(Upload::turn) {
             Some(Turn::Client) => deadline::far(now, timeout),
-            Some(Turn::Upstream(at)) => deadline::far(at.max(traffic.last_written()), timeout),
-            Some(Turn::Unasked) | None => deadline::far(traffic.last_written(), timeout),
+            Some(Turn::Upstream(at)) => deadline::far(at.max(written()), timeout),
+            Some(Turn::Unasked) | None => deadline::far(written(), timeout),
         };
         if until <= now {
             return Poll::Ready(());

@@ -2,10 +2,11 @@
 //! neither allocates nor, most of the time, touches the timer wheel.
 
 use std::future::Future as _;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 
 /// The time as timers see it: for deadlines only, never for dates or ages.
@@ -38,7 +39,8 @@ impl Deadline {
     /// Ready when the deadline has passed; never before it is armed.
     pub(super) fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().poll(cx),
+            // A peer that sends without end uses up the turn of the task that reads it: the time passes all the same.
+            Some(sleep) => pin!(unconstrained(sleep.as_mut())).poll(cx),
             None => Poll::Pending,
         }
     }

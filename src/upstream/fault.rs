@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io;
 
+use super::connection::Fate;
 use super::request_body::Upload;
 use crate::error::{Error, ErrorKind};
 
@@ -28,6 +29,48 @@ pub(super) fn before_head(error: hyper::Error, upload: Option<&Upload>) -> Error
             None if error.is_user() => ErrorKind::ConnectionTerminated,
             _ => ErrorKind::ConnectionIo,
         }
+    };
+    Error::upstream(kind).because(error)
+}
+
+/// A failure of a stream before the response's head.
+pub(super) fn of_stream(error: h2::Error, upload: Option<&Upload>) -> Error {
+    if let Some(client) = upload.and_then(Upload::failure) {
+        return client;
+    }
+    let kind = match error.get_io().map(io::Error::kind) {
+        Some(kind) if !is_broken_off(kind) => ErrorKind::ConnectionIo,
+        // What is wrong with what the server sent is found by the library; the server itself only breaks off.
+        None if error.is_library() => ErrorKind::ResponseProtocol,
+        _ => ErrorKind::ConnectionTerminated,
+    };
+    Error::upstream(kind).because(error)
+}
+
+/// What may have become of a request whose stream ended before the response's head.
+pub(super) fn fate_of_stream(error: &h2::Error) -> Fate {
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    // Only the streams beyond the last that the server has taken up end like this (RFC 9113 §6.8); the others go on,
+    // or break with the connection.
+    let beyond = error.is_go_away();
+    if error.is_remote() && (refused || beyond) {
+        Fate::Refused
+    } else if error.is_io() {
+        Fate::Silent
+    } else {
+        Fate::Answered
+    }
+}
+
+/// A failure of a stream while the response's content was read.
+pub(super) fn within_stream(error: h2::Error, upload: Option<&Upload>) -> Error {
+    if let Some(client) = upload.and_then(Upload::failure) {
+        return client;
+    }
+    let kind = match error.get_io().map(io::Error::kind) {
+        Some(kind) if !is_broken_off(kind) => ErrorKind::ConnectionIo,
+        None if error.is_library() => ErrorKind::ResponseProtocol,
+        _ => ErrorKind::ResponseIncomplete,
     };
     Error::upstream(kind).because(error)
 }
@@ -60,10 +103,19 @@ fn is_broken_off(kind: io::ErrorKind) -> bool {
 }
 
 fn cause(error: &hyper::Error) -> Option<&io::Error> {
+    // An error of HTTP/2 holds the one of its socket without naming it as its source.
+    in_chain(error).or_else(|| stream_error(error)?.get_io())
+}
+
+fn stream_error(error: &hyper::Error) -> Option<&h2::Error> {
+    in_chain(error)
+}
+
+fn in_chain<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
     let mut source = error.source();
     while let Some(error) = source {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io);
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         source = error.source();
     }

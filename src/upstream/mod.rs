@@ -18,7 +18,11 @@ mod check;
 mod connect;
 mod connection;
 mod deadline;
+mod driver;
+mod expectation;
 mod fault;
+mod http2;
+mod incoming;
 mod pool;
 mod request_body;
 mod request_head;
@@ -27,10 +31,12 @@ mod response_body;
 mod response_head;
 mod sending;
 mod server;
+mod sharing;
 mod standing;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tunnel;
 mod wire;
 
 use std::cell::Cell;
@@ -44,11 +50,15 @@ use http::{Request, Response};
 
 use self::balance::Balancer;
 use self::budget::Budget;
+pub use self::expectation::Expectation;
 use self::pool::{Limits, Pool};
 pub use self::request_body::{RequestBody, RequestStream, Upload};
 pub use self::response_body::{Framing, UpstreamBody};
+use self::sending::Sending;
 pub use self::server::Server;
+use self::sharing::Sharing;
 pub use self::standing::Fitness;
+pub use self::tunnel::Tunnel;
 use crate::clock::{Clock, Monotonic};
 use crate::config::{self, HostPolicy};
 use crate::error::{Error, Side};
@@ -61,6 +71,8 @@ pub struct UpstreamShared {
     host: HostPolicy,
     response_timeout: Duration,
     limits: Limits,
+    protocol: config::Protocol,
+    http2: http2::Limits,
     balance: config::Balance,
     retries: config::Retries,
     health: config::Health,
@@ -88,6 +100,8 @@ impl UpstreamShared {
             host: config.host,
             response_timeout: config.response_timeout,
             limits: Limits::of(config),
+            protocol: config.protocol,
+            http2: http2::Limits::of(config),
             balance: config.balance,
             retries: config.retries.clone(),
             health: config.health.clone(),
@@ -145,6 +159,7 @@ impl Upstreams {
             Pool::new(
                 server.clone(),
                 shared.limits.clone(),
+                Sharing::new(shared.protocol, shared.http2),
                 clock.clone(),
                 counters.clone(),
             )
@@ -172,14 +187,20 @@ impl Upstreams {
     ///
     /// Fails with an [`Error`] whose side tells who broke the exchange: the upstream, or the client while it sent its
     /// content.
-    pub async fn send(&self, outgoing: Outgoing) -> Result<Response<UpstreamBody>, Error> {
+    pub fn send(
+        &self,
+        outgoing: Outgoing,
+    ) -> impl Future<Output = Result<Response<UpstreamBody>, Error>> {
         self.start();
-        let sent = self.0.send(outgoing).await;
-        if let Err(error) = &sent
-            && error.side() == Side::Upstream
-        {
-            self.0.counters.upstream_errors.inc();
+        let sending = Sending::new(outgoing);
+        async {
+            let sent = self.0.send(sending).await;
+            if let Err(error) = &sent
+                && error.side() == Side::Upstream
+            {
+                self.0.counters.upstream_errors.inc();
+            }
+            sent
         }
-        sent
     }
 }

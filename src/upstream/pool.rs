@@ -1,7 +1,7 @@
 //! One worker's connections to one server: the idle ones, latest first; who waits for one; and the cap that all workers
-//! share.
+//! share. What several requests use at a time is in [`super::sharing`].
 //!
-//! A connection leaves the pool as a [`Lease`]. Finished, it comes back; dropped, it is closed: after a broken exchange
+//! A connection, or a stream of one, leaves the pool as a [`Lease`]. Finished, it comes back; dropped, it is closed: after a broken exchange
 //! nobody knows what the next bytes on it would mean.
 
 use std::cell::{Cell, RefCell};
@@ -9,14 +9,21 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::{Request, Response};
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::task::spawn_local;
 
 use super::connect::{self, connect};
-use super::connection::Connection;
-use super::server::Server;
+use super::connection::{Connection, Fate, Unanswered};
+use super::deadline::Deadline;
+use super::http2::{Shared, Stream};
+use super::incoming::Incoming;
+use super::request_body::RequestBody;
+use super::server::{Place, Server};
+use super::sharing::Sharing;
 use super::wire::Wire;
 use crate::clock::{Clock, Monotonic};
 use crate::config;
@@ -72,6 +79,7 @@ pub(super) struct Pool {
     /// This worker's part of the server's queue, in order of arrival.
     waiters: RefCell<VecDeque<Waiter>>,
     next_ticket: Cell<u64>,
+    sharing: Sharing,
     /// Connections of this worker that are open or being opened.
     open: Arc<AtomicUsize>,
     /// Rung when somebody, on whatever worker, waits for a connection that an idle one may stand in the way of.
@@ -103,6 +111,7 @@ impl Pool {
     pub(super) fn new(
         server: Arc<Server>,
         limits: Limits,
+        sharing: Sharing,
         clock: Clock,
         counters: Arc<Counters>,
     ) -> Rc<Self> {
@@ -116,6 +125,7 @@ impl Pool {
             idle: RefCell::default(),
             waiters: RefCell::default(),
             next_ticket: Cell::default(),
+            sharing,
             open: Arc::default(),
             reclaim,
             sweeping: Cell::default(),
@@ -126,7 +136,7 @@ impl Pool {
         &self.server
     }
 
-    pub(super) fn counters(&self) -> &Counters {
+    pub(super) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
@@ -134,24 +144,43 @@ impl Pool {
         &self.limits
     }
 
-    /// An idle connection at once, or else a new one as soon as the cap allows it.
+    pub(super) fn sharing(&self) -> &Sharing {
+        &self.sharing
+    }
+
+    /// A connection at once, or else a new one as soon as the cap allows it.
     ///
     /// Fails with what [`connect`] fails with, or with [`ErrorKind::ConnectionLimit`].
     pub(super) async fn acquire(self: &Rc<Self>, want: Want) -> Result<Lease, Error> {
         let lease = Lease::new(self);
+        let held = match self.sharing.is_on() {
+            true => Box::pin(self.share(want)).await?,
+            false => self.own(want).await?,
+        };
+        Ok(lease.with(held))
+    }
+
+    /// An idle connection, or a new one.
+    pub(super) async fn own(self: &Rc<Self>, want: Want) -> Result<Held, Error> {
         if want == Want::Any
             && let Some(connection) = self.checkout()
         {
-            return Ok(lease.with(connection));
+            return Ok(Held::Own(connection));
         }
+        // Large, and seldom needed.
+        Box::pin(self.open_in_turn()).await
+    }
+
+    /// A new connection, or one that has become free before the cap allowed that.
+    async fn open_in_turn(self: &Rc<Self>) -> Result<Held, Error> {
         let slot = match self.server.slots().clone().try_acquire_owned() {
             Ok(slot) => slot,
             Err(_taken) => match self.wait().await? {
-                Granted::Connection(connection) => return Ok(lease.with(connection)),
+                Granted::Connection(connection) => return Ok(Held::Own(connection)),
                 Granted::Slot(slot) => slot,
             },
         };
-        Ok(lease.with(self.open(slot).await?))
+        self.open(slot).await
     }
 
     /// The idle connection that was used last: the least likely to have been closed, and the others grow old.
@@ -171,25 +200,35 @@ impl Pool {
         None
     }
 
-    async fn open(&self, slot: OwnedSemaphorePermit) -> Result<Connection, Error> {
+    pub(super) async fn open(self: &Rc<Self>, slot: OwnedSemaphorePermit) -> Result<Held, Error> {
         let open = Open::new(slot, self.open.clone(), self.counters.clone());
         let transport = connect(&self.server, self.limits.connect).await?;
         self.counters.upstream_connects.inc();
-        Connection::start(Wire::new(transport, Some(open)), self.limits.max_head).await
+        let http2 = transport.speaks_http2(self.sharing.protocol());
+        self.sharing.refused(!http2);
+        let wire = Wire::new(transport, Some(open));
+        if !http2 {
+            return Connection::start(wire, self.limits.max_head)
+                .await
+                .map(Held::Own);
+        }
+        let freed = self.sharing.freed.clone();
+        let shared = Shared::start(wire, &self.sharing.limits, freed, self.clock.clone()).await?;
+        self.sharing.add(&shared);
+        self.keep_sweeping();
+        Ok(Held::Stream(shared.open_stream()))
+    }
+
+    /// A place in the server's queue; `None` when too many wait already.
+    pub(super) fn enter_queue(&self) -> Option<Place<'_>> {
+        let starving = self.open.load(Ordering::Relaxed) == 0;
+        self.server.queue().enter(self.limits.max_waiting, starving)
     }
 
     /// Waits in line. The semaphore keeps the order among all workers; a connection that this worker gets back goes to
     /// its own line first, since it cannot cross to another worker and a new one costs a handshake.
     async fn wait(&self) -> Result<Granted, Error> {
-        let starving = self.open.load(Ordering::Relaxed) == 0;
-        let _place = self
-            .server
-            .queue()
-            .enter(self.limits.max_waiting, starving)
-            .ok_or_else(|| {
-                Error::upstream(ErrorKind::ConnectionLimit)
-                    .detail("all connections to the upstream are in use, and too many wait for one")
-            })?;
+        let _place = self.enter_queue().ok_or_else(overfull)?;
         let (hand, handed) = oneshot::channel();
         let _ticket = self.line_up(hand);
         tokio::select! {
@@ -198,10 +237,7 @@ impl Pool {
             slot = self.server.slots().clone().acquire_owned() => {
                 slot.map(Granted::Slot).map_err(|error| Error::internal().because(error))
             }
-            () = tokio::time::sleep(self.limits.queue_timeout) => {
-                Err(Error::upstream(ErrorKind::ConnectionLimit)
-                    .detail("no connection to the upstream became free in time"))
-            }
+            () = tokio::time::sleep(self.limits.queue_timeout) => Err(too_late()),
         }
     }
 
@@ -271,10 +307,22 @@ impl Pool {
         idle.retain(|idle| {
             idle.connection.is_ready() && now.since(idle.since) < self.limits.idle_timeout
         });
-        let in_the_way = self.server.queue().waiting().min(idle.len());
+        let waiting = self.server.queue().waiting();
+        let (closed, shared) = self.sharing.sweep(now, self.limits.idle_timeout, waiting);
+        let in_the_way = (waiting - closed).min(idle.len());
         idle.drain(..in_the_way);
-        !idle.is_empty()
+        shared || !idle.is_empty()
     }
+}
+
+pub(super) fn overfull() -> Error {
+    Error::upstream(ErrorKind::ConnectionLimit)
+        .detail("all connections to the upstream are in use, and too many wait for one")
+}
+
+pub(super) fn too_late() -> Error {
+    Error::upstream(ErrorKind::ConnectionLimit)
+        .detail("no connection to the upstream became free in time")
 }
 
 impl Drop for Pool {
@@ -298,11 +346,20 @@ impl Drop for Ticket<'_> {
     }
 }
 
-/// A connection that belongs to one exchange, which counts as the server's load as long as this lives.
+/// What an exchange has of a connection.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// All of it.
+    Own(Connection),
+    Stream(Stream),
+}
+
+/// A connection, or a stream of one, that belongs to one exchange, which counts as the server's load as long as this
+/// lives.
 #[derive(Debug)]
 pub(super) struct Lease {
     /// Not there yet, or gone again once the exchange is finished.
-    connection: Option<Connection>,
+    held: Option<Held>,
     pool: Rc<Pool>,
 }
 
@@ -310,13 +367,13 @@ impl Lease {
     fn new(pool: &Rc<Pool>) -> Self {
         pool.server.begin_request();
         Self {
-            connection: None,
+            held: None,
             pool: pool.clone(),
         }
     }
 
-    fn with(mut self, connection: Connection) -> Self {
-        self.connection = Some(connection);
+    fn with(mut self, held: Held) -> Self {
+        self.held = Some(held);
         self
     }
 
@@ -324,30 +381,85 @@ impl Lease {
         &self.pool
     }
 
-    /// `None` only after the lease has ended.
-    pub(super) fn connection(&mut self) -> Option<&mut Connection> {
-        self.connection.as_mut()
+    /// Moves the connection until `wanted`, which waits for something of it, is ready.
+    pub(super) fn poll_until<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        match &self.held {
+            Some(Held::Own(connection)) => connection.poll_until(cx, wanted),
+            // A task drives what several requests share.
+            Some(Held::Stream(_)) | None => wanted(cx),
+        }
+    }
+
+    /// Sends `request` and waits for its response's head; see [`Connection::exchange`].
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<RequestBody>,
+        timeout: Duration,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        let scheme = self.pool.server.scheme();
+        match &mut self.held {
+            Some(Held::Own(connection)) => {
+                let answer = connection.exchange(request, timeout).await?;
+                Ok(answer.map(Incoming::Http1))
+            }
+            // Larger, and rarer.
+            Some(Held::Stream(stream)) => {
+                let answer = Box::pin(stream.exchange(request, scheme, timeout)).await?;
+                Ok(answer.map(Incoming::Http2))
+            }
+            None => Err(Unanswered {
+                error: Error::internal(),
+                unsent: Some(request),
+                fate: Fate::Silent,
+            }),
+        }
+    }
+
+    /// The exchange's timer; `None` only after the lease has ended.
+    pub(super) fn deadline(&mut self) -> Option<&mut Deadline> {
+        self.held.as_mut().map(|held| match held {
+            Held::Own(connection) => connection.deadline(),
+            Held::Stream(stream) => stream.deadline(),
+        })
     }
 
     /// Whether the connection has carried a request before this exchange.
     pub(super) fn is_reused(&self) -> bool {
-        self.connection.as_ref().is_some_and(Connection::is_reused)
+        self.held.as_ref().is_some_and(|held| match held {
+            Held::Own(connection) => connection.is_reused(),
+            Held::Stream(stream) => stream.is_reused(),
+        })
+    }
+
+    /// Whether other requests may be on the same connection.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.held, Some(Held::Stream(_)))
     }
 
     /// The exchange is complete: the connection may carry another one, unless its peer has closed it.
     pub(super) fn finish(mut self) {
-        let Some(mut connection) = self.connection.take() else {
-            return;
+        let mut connection = match self.held.take() {
+            Some(Held::Own(connection)) => connection,
+            Some(Held::Stream(stream)) => return stream.finish(self.pool.limits.body_timeout),
+            None => return,
         };
         connection.mark_reused();
         if connection.is_ready() {
+            connection.rest();
             self.pool.give_back(connection);
         } else if !connection.is_closed() {
             // The response overtook the content of its own request.
             let pool = self.pool.clone();
             spawn_local(async move {
                 match connection.settle(pool.limits.body_timeout).await {
-                    Ok(()) => pool.give_back(connection),
+                    Ok(()) => {
+                        connection.rest();
+                        pool.give_back(connection);
+                    }
                     Err(_stalled_or_closed) => connection.abort(),
                 }
             });
@@ -356,14 +468,14 @@ impl Lease {
 
     /// The exchange went over into another protocol: whoever holds its socket now closes it.
     pub(super) fn release(mut self) {
-        self.connection = None;
+        self.held = None;
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         self.pool.server.end_request();
-        if let Some(connection) = self.connection.take() {
+        if let Some(Held::Own(connection)) = self.held.take() {
             connection.abort();
         }
     }

@@ -6,14 +6,16 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
-use super::deadline;
+use super::deadline::{self, Deadline};
+use super::expectation::{Expectation, PATIENCE};
 use crate::error::{Error, ErrorKind};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -30,6 +32,14 @@ pub enum RequestBody {
 }
 
 impl RequestBody {
+    /// What the content waits for, where its client holds it back.
+    pub fn expectation(&self) -> Option<Expectation> {
+        match self {
+            Self::Stream(stream) => stream.0.expectation(),
+            Self::Empty | Self::Full(_) => None,
+        }
+    }
+
     /// A second copy for another attempt; `None` when some of the content is gone already.
     pub(super) fn again(&self) -> Option<Self> {
         match self {
@@ -100,7 +110,26 @@ impl RequestStream {
             turn: Cell::new(Turn::Unasked),
             begun: Cell::new(false),
             failure: RefCell::new(None),
+            watch: RefCell::default(),
+            held: RefCell::new(None),
         }))
+    }
+
+    /// Lets it stall for no longer than that: an exchange whose connection knows no such deadline of its own.
+    pub fn impatient(self, stall: Duration) -> Self {
+        self.upload().bear_stalls_of(Some(stall));
+        self
+    }
+
+    /// Not to be read before `expectation` is met, or the upstream has been silent for a second: reading is what asks
+    /// the client for it.
+    pub fn held(self, expectation: Expectation) -> Self {
+        *self.0.held.borrow_mut() = Some(Hold {
+            expectation,
+            deadline: Deadline::default(),
+            armed: false,
+        });
+        self
     }
 
     /// Asks later how far this stream got.
@@ -127,6 +156,20 @@ impl Upload {
     pub(super) fn turn(&self) -> Turn {
         self.0.turn.get()
     }
+
+    /// How long the client may send nothing while more is asked for; `None` is as long as it likes.
+    pub(super) fn bear_stalls_of(&self, stall: Option<Duration>) {
+        let mut watch = self.0.watch.borrow_mut();
+        watch.stall = stall;
+        watch.armed = false;
+        watch.wake();
+    }
+
+    /// A final response came. Whether it came instead of a word that the content is wanted: it is never sent then.
+    pub(super) fn is_refused(&self) -> bool {
+        let expectation = self.0.expectation();
+        expectation.is_some_and(|expectation| expectation.end())
+    }
 }
 
 /// Whose move it is while content is on its way.
@@ -146,6 +189,66 @@ struct Streaming {
     /// Whether a frame was handed over.
     begun: Cell<bool>,
     failure: RefCell<Option<Error>>,
+    watch: RefCell<Watch>,
+    held: RefCell<Option<Hold>>,
+}
+
+/// How long a stream of content may stall.
+#[derive(Default)]
+struct Watch {
+    stall: Option<Duration>,
+    /// Whether the deadline runs for the content that is waited for now.
+    armed: bool,
+    deadline: Deadline,
+    /// Who waits for content.
+    waker: Option<Waker>,
+}
+
+impl Watch {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// The error to end with, when there is one.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        self.waker = Some(cx.waker().clone());
+        let Some(stall) = self.stall else {
+            return Poll::Pending;
+        };
+        if !self.armed {
+            self.deadline.arm(stall);
+            self.armed = true;
+        }
+        self.deadline
+            .poll_passed(cx)
+            .map(|()| Error::downstream(ErrorKind::RequestBodyTimeout))
+    }
+}
+
+/// Content that waits to be asked for.
+struct Hold {
+    expectation: Expectation,
+    deadline: Deadline,
+    armed: bool,
+}
+
+impl Hold {
+    /// Ready when it has been waited for long enough.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.expectation.poll_met(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if !self.armed {
+            self.armed = true;
+            self.deadline.arm(PATIENCE);
+        }
+        ready!(self.deadline.poll_passed(cx));
+        // What came in time stands.
+        self.expectation.meet();
+        self.expectation.poll_met(cx)
+    }
 }
 
 impl Streaming {
@@ -154,8 +257,33 @@ impl Streaming {
         !self.begun.get() && self.failure.borrow().is_none()
     }
 
+    /// What it still waits for.
+    fn expectation(&self) -> Option<Expectation> {
+        let held = self.held.borrow();
+        held.as_ref().map(|hold| hold.expectation.clone())
+    }
+
     fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut held = self.held.borrow_mut();
+        if let Some(hold) = held.as_mut() {
+            if hold.poll_over(cx).is_pending() {
+                // It is not the upstream that keeps anyone waiting: it has not been sent all.
+                self.turn.set(Turn::Client);
+                return Poll::Pending;
+            }
+            *held = None;
+        }
         let polled = self.body.borrow_mut().as_mut().poll_frame(cx);
+        let polled = match polled {
+            Poll::Pending => {
+                let ended = self.watch.borrow_mut().poll(cx);
+                ended.map(|error| Some(Err(error.into())))
+            }
+            ready => {
+                self.watch.borrow_mut().armed = false;
+                ready
+            }
+        };
         self.turn.set(match &polled {
             Poll::Pending => Turn::Client,
             Poll::Ready(_) => Turn::Upstream(deadline::timer_now()),

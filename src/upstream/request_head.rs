@@ -1,7 +1,7 @@
 //! What a request is told about the server it goes to: the base path, Host, and the framing of its content.
 
 use bytes::BytesMut;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Uri, Version};
 use http_body::Body as _;
@@ -15,14 +15,14 @@ use crate::error::{Error, ErrorKind};
 #[derive(Debug)]
 pub(super) struct Target {
     uri: Uri,
-    host: Option<HeaderValue>,
+    has_host: bool,
 }
 
 impl Target {
     pub(super) fn of(request: &Request<RequestBody>) -> Self {
         Self {
             uri: request.uri().clone(),
-            host: request.headers().get(HOST).cloned(),
+            has_host: request.headers().contains_key(HOST),
         }
     }
 
@@ -34,12 +34,10 @@ impl Target {
         policy: HostPolicy,
     ) -> Result<(), Error> {
         *request.uri_mut() = join(server.base_path(), &self.uri)?;
-        let host = match (policy, &self.host) {
-            (HostPolicy::Client, Some(host)) => host.clone(),
-            // An HTTP/1.0 client need not send any.
-            (HostPolicy::Client, None) | (HostPolicy::Upstream, _) => server.host_value(),
-        };
-        request.headers_mut().insert(HOST, host);
+        // An HTTP/1.0 client need not send any Host.
+        if policy == HostPolicy::Upstream || !self.has_host {
+            request.headers_mut().insert(HOST, server.host_value());
+        }
         Ok(())
     }
 }
@@ -65,6 +63,30 @@ fn join(base: &str, target: &Uri) -> Result<Uri, Error> {
     joined
         .map(Uri::from)
         .map_err(|error| Error::downstream(ErrorKind::UriTooLong).because(error))
+}
+
+/// The head of a request that has been aimed at a server, in the form that it has in HTTP/2: the host is part of the
+/// target, and nothing is said about the connection (RFC 9113 §8.2.2, §8.3.1).
+pub(super) fn into_http2(
+    request: Request<RequestBody>,
+    scheme: &'static str,
+) -> Result<(Request<()>, RequestBody), Error> {
+    let (mut head, body) = request.into_parts();
+    let bad = |error: http::Error| Error::downstream(ErrorKind::BadRequest).because(error);
+    let host = head.headers.remove(HOST);
+    let host = host.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
+    let target = head.uri.path_and_query().cloned();
+    let uri = Uri::builder()
+        .scheme(scheme)
+        .authority(host)
+        .path_and_query(target.unwrap_or(PathAndQuery::from_static("/")))
+        .build();
+    head.uri = uri.map_err(bad)?;
+    head.version = Version::HTTP_2;
+    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        head.headers.remove(name);
+    }
+    Ok((Request::from_parts(head, ()), body))
 }
 
 /// Sets the fields that frame the content, from the content itself: what the client said about it may be about a

@@ -6,12 +6,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
-use super::fault;
+use super::incoming::Incoming;
 use super::pool::Lease;
 use super::request_body::Upload;
 use super::server::Server;
+use super::tunnel::Tunnel;
 use crate::error::{Error, ErrorKind, Side};
 
 /// How the end of a response's content is known (RFC 9112 §6.3).
@@ -21,6 +22,7 @@ pub enum Framing {
     Empty,
     /// Content-Length, in bytes.
     Length(u64),
+    /// An end that the message states after its content: the last chunk, or END_STREAM in HTTP/2.
     Chunked,
     /// Content ends when the connection does: a broken connection and a complete response can look alike.
     Close,
@@ -41,6 +43,8 @@ pub struct UpstreamBody {
 #[derive(Debug)]
 enum Progress {
     Reading(Reading),
+    /// There is no content, and another protocol after it.
+    Switched(OnUpgrade, Lease),
     Complete,
     Failed,
 }
@@ -75,22 +79,31 @@ impl UpstreamBody {
             }),
             incoming,
         };
-        if framing == Framing::Empty {
+        if framing == Framing::Empty || body.incoming.is_end_stream() {
             body.complete();
         }
         body
     }
 
     /// The content of a response after which the connection speaks another protocol.
-    pub(super) fn upgraded(incoming: Incoming, lease: Lease) -> Self {
-        let server = lease.pool().server().clone();
-        lease.release();
+    pub(super) fn switched(incoming: Incoming, switched: OnUpgrade, lease: Lease) -> Self {
         Self {
             incoming,
             framing: Framing::Empty,
             received: 0,
-            progress: Progress::Complete,
-            server,
+            server: lease.pool().server().clone(),
+            progress: Progress::Switched(switched, lease),
+        }
+    }
+
+    /// The connection itself, after a response `101 (Switching Protocols)`.
+    ///
+    /// # Errors
+    /// An upstream [`Error`] when it broke, or speaks HTTP still.
+    pub async fn into_tunnel(self) -> Result<Tunnel, Error> {
+        match self.progress {
+            Progress::Switched(switched, lease) => Tunnel::open(switched, lease).await,
+            _ => Err(Error::internal()),
         }
     }
 
@@ -145,7 +158,9 @@ impl Body for UpstreamBody {
         let Progress::Reading(reading) = &mut this.progress else {
             return Poll::Ready(None);
         };
-        match Pin::new(&mut this.incoming).poll_frame(cx) {
+        let (incoming, upload) = (&mut this.incoming, reading.upload.as_ref());
+        let frame = |cx: &mut Context<'_>| incoming.poll_frame(cx, upload);
+        match reading.lease.poll_until(cx, frame) {
             Poll::Ready(Some(Ok(frame))) => {
                 reading.armed = false;
                 if let Some(data) = frame.data_ref() {
@@ -159,10 +174,7 @@ impl Body for UpstreamBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => {
-                let error = fault::within_body(error, reading.upload.as_ref());
-                this.fail(error)
-            }
+            Poll::Ready(Some(Err(error))) => this.fail(error),
             Poll::Ready(None) => {
                 this.complete();
                 Poll::Ready(None)
@@ -175,7 +187,7 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.progress, Progress::Complete)
+        matches!(self.progress, Progress::Complete | Progress::Switched(..))
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -193,10 +205,9 @@ impl Reading {
     /// Ready when nothing has come for as long as the configuration allows.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timeout = self.lease.pool().limits().body_timeout;
-        let Some(connection) = self.lease.connection() else {
+        let Some(deadline) = self.lease.deadline() else {
             return Poll::Pending;
         };
-        let deadline = connection.deadline();
         if !self.armed {
             deadline.arm(timeout);
             self.armed = true;

@@ -2,7 +2,7 @@
 //! and a gateway must not (RFC 9112 §6).
 
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode, Version};
 
 use super::response_body::Framing;
 use crate::error::{Error, ErrorKind};
@@ -46,7 +46,7 @@ pub(super) fn inspect<B>(response: &mut Response<B>, asked: Asked) -> Result<Fra
         _ if without_content => Framing::Empty,
         Some(0) => Framing::Empty,
         Some(length) => Framing::Length(length),
-        None if chunked => Framing::Chunked,
+        None if chunked || response.version() == Version::HTTP_2 => Framing::Chunked,
         None => Framing::Close,
     })
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::balance::{Choice, Field};
-use super::connection::Unanswered;
+use super::connection::{Fate, Unanswered};
+use super::incoming::Incoming;
 use super::pool::{Lease, Pool, Want};
 use super::request_body::{RequestBody, Upload};
 use super::request_head::{Target, frame};
@@ -21,10 +21,14 @@ use super::response_head::{Asked, inspect};
 use super::server::Server;
 use super::standing::Fitness;
 use super::{Outgoing, Worker, deadline};
+use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind, Side};
 
-/// What stays the same over all attempts to send a request.
-struct Sending {
+/// A request, and what stays the same over all attempts to send it.
+pub(super) struct Sending {
+    /// `None` while it is on its way, and when it may not be sent again. It is large, and stays in this place until it
+    /// is handed to a connection.
+    request: Option<Request<RequestBody>>,
     target: Target,
     asked: Asked,
     upload: Option<Upload>,
@@ -32,28 +36,8 @@ struct Sending {
     hash: Option<u64>,
 }
 
-/// An attempt that brought no response.
-struct Failed {
-    error: Error,
-    /// The request, when it may be sent again.
-    again: Option<Request<RequestBody>>,
-}
-
 impl Worker {
-    pub(super) async fn send(&self, outgoing: Outgoing) -> Result<Response<UpstreamBody>, Error> {
-        let Outgoing {
-            mut request,
-            idempotent,
-            hash,
-        } = outgoing;
-        let sending = Sending {
-            target: Target::of(&request),
-            asked: Asked::of(&request),
-            upload: request.body().upload(),
-            idempotent,
-            hash,
-        };
-        frame(&mut request);
+    pub(super) async fn send(&self, mut sending: Sending) -> Result<Response<UpstreamBody>, Error> {
         self.budget.save();
         let mut tried = SmallVec::<[usize; 4]>::new();
         let mut choice = self
@@ -66,24 +50,18 @@ impl Worker {
             };
             tried.push(server);
             let last = tried.len() > self.shared.retries.max || tried.len() >= self.pools.len();
-            let failed = match self
-                .attempt(&self.pools[server], request, &sending, last)
-                .await
-            {
+            let error = match self.attempt(&self.pools[server], &mut sending, last).await {
                 Ok(response) => return Ok(response),
-                Err(failed) => failed,
+                Err(error) => error,
             };
             drop(trial);
-            let next = match failed.again {
-                Some(again) if !last => self.choose(&sending, &tried).map(|next| (again, next)),
+            let next = match sending.request {
+                Some(_) if !last => self.choose(&sending, &tried),
                 _ => None,
             };
             match next {
-                Some((again, next)) if self.budget.spend(self.clock.now().mono) => {
-                    request = again;
-                    choice = next;
-                }
-                _ => return Err(failed.error),
+                Some(next) if self.budget.spend(self.clock.now().mono) => choice = next,
+                _ => return Err(error),
             }
             self.counters.upstream_retries.inc();
         }
@@ -101,31 +79,26 @@ impl Worker {
     async fn attempt(
         &self,
         pool: &Rc<Pool>,
-        request: Request<RequestBody>,
-        sending: &Sending,
+        sending: &mut Sending,
         last: bool,
-    ) -> Result<Response<UpstreamBody>, Failed> {
-        let attempted = self.attempt_on(pool, request, sending, last).await;
+    ) -> Result<Response<UpstreamBody>, Error> {
+        let attempted = self.attempt_on(pool, sending, last).await;
         match &attempted {
             Ok(response) => self.note_answer(pool.server(), response),
-            Err(failed) => self.note_failure(pool.server(), &failed.error),
+            Err(error) => self.note_failure(pool.server(), error),
         }
         attempted
     }
 
-    /// Sends a request to one server: once more on a fresh connection when a pooled one turned out to be dead.
+    /// Sends a request to one server: once more on a fresh connection when a pooled one turned out to be dead, or
+    /// took no more requests.
     async fn attempt_on(
         &self,
         pool: &Rc<Pool>,
-        mut request: Request<RequestBody>,
-        sending: &Sending,
+        sending: &mut Sending,
         last: bool,
-    ) -> Result<Response<UpstreamBody>, Failed> {
-        let finally = |error| Failed { error, again: None };
-        sending
-            .target
-            .aim(&mut request, pool.server(), self.shared.host)
-            .map_err(finally)?;
+    ) -> Result<Response<UpstreamBody>, Error> {
+        sending.aim(pool.server(), self.shared.host)?;
         if !sending.idempotent {
             // One turn of the runtime, so that connections whose end has arrived are known to be closed: there is no
             // second chance for this request once it has been written.
@@ -138,46 +111,31 @@ impl Worker {
                 Ok(lease) => lease,
                 Err(error) => {
                     // Who has stood in one line to its end is not sent to the end of another.
-                    let patient = begun.elapsed() < pool.limits().queue_timeout;
-                    let again = patient.then_some(request);
-                    return Err(Failed { error, again });
+                    if begun.elapsed() >= pool.limits().queue_timeout {
+                        sending.request = None;
+                    }
+                    return Err(error);
                 }
             };
             let may_be_dead = lease.is_reused() && want == Want::Any;
-            let spare = (sending.idempotent && (may_be_dead || !last))
-                .then(|| copy(&request))
+            // On a shared connection, a server may refuse what it has not looked at.
+            let spare = (lease.is_shared() || sending.idempotent && (may_be_dead || !last))
+                .then(|| sending.request.as_ref().and_then(copy))
                 .flatten();
-            let unanswered = match self.exchange(&mut lease, request).await {
-                Ok(response) => return sending.receive(response, lease).map_err(finally),
+            let request = sending.request.take().ok_or_else(Error::internal)?;
+            self.counters.upstream_requests.inc();
+            let timeout = self.shared.response_timeout;
+            let unanswered = match lease.exchange(request, timeout).await {
+                Ok(response) => return sending.receive(response, lease),
                 Err(unanswered) => unanswered,
             };
-            let failed = sending.judge(unanswered, spare);
-            match failed.again {
-                Some(again) if may_be_dead => request = again,
-                _ => return Err(failed),
+            let refused = unanswered.fate == Fate::Refused && want == Want::Any;
+            let error = sending.judge(unanswered, spare);
+            if sending.request.is_none() || !(may_be_dead || refused) {
+                return Err(error);
             }
             self.counters.upstream_retries.inc();
             want = Want::Fresh;
-        }
-    }
-
-    async fn exchange(
-        &self,
-        lease: &mut Lease,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, Unanswered> {
-        self.counters.upstream_requests.inc();
-        match lease.connection() {
-            Some(connection) => {
-                connection
-                    .exchange(request, self.shared.response_timeout)
-                    .await
-            }
-            None => Err(Unanswered {
-                error: Error::internal(),
-                unsent: Some(request),
-                silent: true,
-            }),
         }
     }
 
@@ -253,18 +211,50 @@ impl Drop for Trial<'_> {
 }
 
 impl Sending {
-    /// Whether the request may be sent again: as it came back unsent, or else as `spare`, its copy.
-    fn judge(&self, unanswered: Unanswered, spare: Option<Request<RequestBody>>) -> Failed {
+    pub(super) fn new(outgoing: Outgoing) -> Self {
+        let Outgoing {
+            mut request,
+            idempotent,
+            hash,
+        } = outgoing;
+        frame(&mut request);
+        Self {
+            target: Target::of(&request),
+            asked: Asked::of(&request),
+            upload: request.body().upload(),
+            idempotent,
+            hash,
+            request: Some(request),
+        }
+    }
+
+    /// Sets what depends on the server. A request for which that cannot be done is not sent to another either.
+    fn aim(&mut self, server: &Server, host: HostPolicy) -> Result<(), Error> {
+        let aimed = match &mut self.request {
+            Some(request) => self.target.aim(request, server, host),
+            None => Err(Error::internal()),
+        };
+        if aimed.is_err() {
+            self.request = None;
+        }
+        aimed
+    }
+
+    /// Puts the request back where it may be sent again: as it came back unsent, or else as `spare`, its copy.
+    fn judge(&mut self, unanswered: Unanswered, spare: Option<Request<RequestBody>>) -> Error {
         let Unanswered {
             error,
             unsent,
-            silent,
+            fate,
         } = unanswered;
         let untouched = self.upload.as_ref().is_none_or(Upload::is_untouched);
-        Failed {
-            error,
-            again: unsent.or(spare.filter(|_| silent)).filter(|_| untouched),
-        }
+        let harmless = match fate {
+            Fate::Refused => true,
+            Fate::Silent => self.idempotent,
+            Fate::Answered => false,
+        };
+        self.request = unsent.or(spare.filter(|_| harmless)).filter(|_| untouched);
+        error
     }
 
     fn receive(
@@ -273,15 +263,19 @@ impl Sending {
         lease: Lease,
     ) -> Result<Response<UpstreamBody>, Error> {
         let framing = inspect(&mut response, self.asked)?;
-        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let switched = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
+            .then(|| hyper::upgrade::on(&mut response));
+        // Content that was announced and never sent ends the connection (RFC 9110 §10.1.1).
+        let refused = self.upload.as_ref().is_some_and(Upload::is_refused);
         // On a connection that has spoken HTTP/1.0, hyper drops the content of a chunked request without a word.
-        let keep = response.version() != Version::HTTP_10;
-        Ok(response.map(|incoming| {
-            if upgraded {
-                UpstreamBody::upgraded(incoming, lease)
-            } else {
-                UpstreamBody::new(incoming, framing, lease, keep, self.upload.clone())
-            }
+        let keep = response.version() != Version::HTTP_10 && !refused;
+        if let Some(upload) = &self.upload {
+            // Both directions may go on from here for as long as they like.
+            upload.bear_stalls_of(None);
+        }
+        Ok(response.map(|incoming| match switched {
+            Some(switched) => UpstreamBody::switched(incoming, switched, lease),
+            None => UpstreamBody::new(incoming, framing, lease, keep, self.upload.clone()),
         }))
     }
 }

@@ -24,13 +24,16 @@ pub(super) fn client_config(config: &config::Upstream) -> Result<Arc<ClientConfi
     };
     // The provider is named, so that no other crate's choice of features can make it ambiguous.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mut tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::internal().because(error))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    tls.alpn_protocols = match config.protocol {
+        config::Protocol::H2 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        config::Protocol::Http1 | config::Protocol::H2c => vec![b"http/1.1".to_vec()],
+    };
+    Ok(Arc::new(tls))
 }
 
 fn roots_from(file: &Path) -> Result<RootCertStore, Error> {

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::deadline;
 use super::pool::Open;
+use crate::config::Protocol;
 
 /// The kinds of sockets that lead to a server.
 #[derive(Debug)]
@@ -22,6 +24,17 @@ pub(super) enum Transport {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
     Unix(UnixStream),
+}
+
+impl Transport {
+    /// Whether HTTP/2 is spoken on it: as TLS has negotiated it, or else as the configuration says.
+    pub(super) fn speaks_http2(&self, protocol: Protocol) -> bool {
+        match (self, protocol) {
+            (Self::Tls(stream), Protocol::H2) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            (Self::Tcp(_) | Self::Unix(_), Protocol::H2c) => true,
+            _ => false,
+        }
+    }
 }
 
 /// What has passed over a socket; read by the exchange, written by the task that drives the connection.
@@ -76,6 +89,8 @@ impl Traffic {
 pub(super) struct Wire {
     transport: Transport,
     traffic: Arc<Traffic>,
+    /// Rung at the first byte that comes.
+    first_read: Option<Arc<Notify>>,
     /// `None` for a health check, which neither waits for the cap nor counts in it.
     _open: Option<Open>,
 }
@@ -85,12 +100,28 @@ impl Wire {
         Self {
             transport,
             traffic: Arc::new(Traffic::new()),
+            first_read: None,
             _open: open,
         }
     }
 
+    pub(super) fn tell_first_read(&mut self) -> Arc<Notify> {
+        self.first_read.insert(Arc::default()).clone()
+    }
+
     pub(super) fn traffic(&self) -> Arc<Traffic> {
         self.traffic.clone()
+    }
+
+    /// Makes closing a reset. A Unix socket has none.
+    pub(super) fn reset_on_close(&self) {
+        let socket = match &self.transport {
+            Transport::Tcp(socket) => socket,
+            Transport::Tls(stream) => stream.get_ref().0,
+            Transport::Unix(_) => return,
+        };
+        // Fails only when the peer has reset the connection before us.
+        let _ = socket.set_zero_linger();
     }
 }
 
@@ -115,6 +146,9 @@ impl AsyncRead for Wire {
         ready!(on_transport!(self, socket => Pin::new(socket).poll_read(cx, buf)))?;
         if buf.filled().len() > before {
             self.traffic.note_read();
+            if let Some(first_read) = self.first_read.take() {
+                first_read.notify_one();
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -136,6 +170,10 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = bufs {
+            // A request's head as a rule, which costs the system less to take by itself.
+            return self.poll_write(cx, only);
+        }
         let written =
             ready!(on_transport!(self, socket => Pin::new(socket).poll_write_vectored(cx, bufs)))?;
         self.traffic.note_write();

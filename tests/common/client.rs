@@ -210,6 +210,26 @@ impl Client {
         incoming
     }
 
+    /// Reads so many octets that belong to no HTTP message, or what comes of them before the end.
+    pub fn octets(&mut self, n: usize) -> Result<Vec<u8>, End> {
+        Ok(self.connected().exactly(n)?)
+    }
+
+    /// Sends octets as long as the gateway takes them; whether it took all before `patience` ended.
+    pub fn press(&mut self, octets: &[u8], patience: Duration) -> (usize, bool) {
+        let stream = &mut self.connected().stream;
+        let _ = stream.set_write_timeout(Some(patience));
+        let mut sent = 0;
+        while sent < octets.len() {
+            match stream.write(&octets[sent..]) {
+                Ok(n) => sent += n,
+                Err(_) => break,
+            }
+        }
+        let _ = stream.set_write_timeout(None);
+        (sent, sent == octets.len())
+    }
+
     /// Closes the sending side only.
     pub fn half_close(&mut self) {
         let _ = self.connected().stream.shutdown(Shutdown::Write);

@@ -211,6 +211,14 @@ impl Wire {
         Ok(self.take(self.buffer.len().min(limit)))
     }
 
+    /// So many octets.
+    pub(super) fn exactly(&mut self, n: usize) -> Result<Vec<u8>, Broken> {
+        while self.buffer.len() < n {
+            self.fill()?;
+        }
+        Ok(self.take(n))
+    }
+
     /// A message's head; `Err(Closed)` with nothing read is an orderly end between messages.
     pub(super) fn head(&mut self) -> Result<Head, Broken> {
         let head = self.until(b"\r\n\r\n")?;

@@ -12,6 +12,7 @@ use bookend::semantics::time::Timestamp;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::PATIENCE;
+use super::client::End;
 use super::message::{Broken, Fields, Framing, Request, Wire};
 
 type Handler = dyn Fn(&Request, &mut Conn) + Send + Sync;
@@ -294,6 +295,18 @@ impl Conn {
         head.is_some_and(|head| head.is_ok())
     }
 
+    /// Reads so many octets of content; fewer when the peer has gone.
+    pub fn read_content(&mut self, length: usize) -> String {
+        let mut content = Vec::new();
+        while let Some(wire) = &mut self.wire
+            && content.len() < length
+            && let Ok(some) = wire.some(length - content.len())
+        {
+            content.extend(some);
+        }
+        String::from_utf8_lossy(&content).into_owned()
+    }
+
     /// Sends a whole reply, without its content where `request` is a HEAD.
     pub fn reply(&mut self, request: &Request, reply: &Reply) {
         let octets = reply.to_bytes(request);
@@ -311,6 +324,21 @@ impl Conn {
         let written = wire.stream.write_all(octets.as_ref()).is_ok();
         self.keep &= written;
         written
+    }
+
+    /// Goes over to another protocol: what comes now is for [`Conn::octets`].
+    pub fn switch(&mut self, protocol: &str) {
+        self.keep = false;
+        self.write(format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: {protocol}\r\nConnection: Upgrade\r\n\r\n"
+        ));
+    }
+
+    /// Reads so many octets that belong to no HTTP message; fails with how they end before.
+    pub fn octets(&mut self, n: usize) -> Result<Vec<u8>, End> {
+        let wire = self.wire.as_mut().ok_or(End::Truncated)?;
+        let _ = wire.stream.set_read_timeout(Some(PATIENCE));
+        Ok(wire.exactly(n)?)
     }
 
     /// Sends one chunk of a chunked body.

@@ -2,7 +2,7 @@
 //! passes, large, slow and coded.
 
 use super::bench::{Bench, Rows, START, brief, ok};
-use super::common::{Client, Gate, Gateway, Origin, get, post, put, reply, request};
+use super::common::{Gate, Gateway, Origin, get, post, put, reply, request};
 use super::with;
 use bookend::semantics::time::Timestamp;
 
@@ -167,29 +167,6 @@ fn what_is_large_is_stored_whole_or_not_at_all() {
             }
         }
     }
-}
-
-#[test]
-fn an_expectation_is_met_on_both_sides() {
-    // RFC 9110 §10.1.1
-    let origin = Origin::start(|request, conn| {
-        conn.reply(request, &reply(200).body(request.text()));
-    });
-    let gateway = Gateway::before(&origin).start();
-    let mut client = gateway.client();
-    client
-        .write("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
-    // The origin is asked with or without the expectation; the content comes when it is asked for.
-    let mut waiting = Client::to(gateway.addr());
-    waiting.write(
-        "POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n1984",
-    );
-    assert_eq!(waiting.answer("POST").finish().expect(200).text(), "1984");
-    client.write("1985");
-    let answer = client.answer("POST").finish().expect(200);
-    assert_eq!(answer.text(), "1985");
-    let interim: Vec<_> = answer.interim.iter().map(|(status, _)| *status).collect();
-    assert_eq!(interim, [100]);
 }
 
 #[test]

@@ -430,6 +430,26 @@ fn cache_status_in_each_case() {
         status(stored.get()),
         "bookend; fwd=stale; fwd-status=304; stored"
     );
+    // what the response's own word asked for, be it fresh or stale
+    for (says, detail) in [
+        ("no-cache, max-age=60", "no-cache"),
+        ("max-age=0, must-revalidate", "must-revalidate"),
+        ("max-age=0, proxy-revalidate", "proxy-revalidate"),
+        ("s-maxage=0", "s-maxage"),
+    ] {
+        let lines = [("Cache-Control", says), ("ETag", "\"v1\"")];
+        let page = bench.validating(ok(&lines), with(reply(304), &lines));
+        page.get().expect(200);
+        assert_eq!(
+            status(page.get()),
+            format!("bookend; fwd=stale; fwd-status=304; stored; detail={detail}")
+        );
+        page.get();
+        assert_eq!(
+            status(page.send(&head(&page.target))),
+            format!("bookend; fwd=stale; fwd-status=200; detail={detail}")
+        );
+    }
     varied.ask(&[("X-A", "1")]);
     assert_eq!(
         status(varied.ask(&[("X-A", "2")])),

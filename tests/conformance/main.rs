@@ -11,14 +11,17 @@ mod common;
 
 mod bench;
 mod conditions;
+mod expectations;
 mod family;
 mod fields;
 mod freshness;
 mod http2;
+mod immutable;
 mod invalidation;
 mod keys;
 mod kin;
 mod methods;
+mod own_tags;
 mod parsing;
 mod parts;
 mod passing;

@@ -223,8 +223,17 @@ fn a_request_that_wanted_it_younger_gets_the_fresh_one_when_the_origin_is_gone()
     gateway.get("/a").expect(200);
     gateway.advance(secs(30));
     status.store(0, Ordering::SeqCst);
-    let answer = gateway.send(&get("/a").field("Cache-Control", "max-age=5, stale-if-error=60"));
+    let asks = get("/a").field("Cache-Control", "max-age=5, stale-if-error=60");
+    let answer = gateway.send(&asks);
     assert_eq!(answer.status, 200, "{}", answer.text());
+    let counted = || {
+        let stale = gateway.sum(|counted| counted.stale_hits.value());
+        (gateway.sum(|counted| counted.hits.value()), stale)
+    };
+    assert_eq!(counted(), (1, 0), "it is fresh");
+    gateway.advance(secs(31));
+    gateway.send(&asks).expect(200);
+    assert_eq!(counted(), (1, 1), "and now it is stale");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 """The loads: wrk and h2load in closed loops, our own in open ones. Each answers with a dictionary of what it saw."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -32,7 +33,10 @@ class Loads:
         return seen
 
     def h2load(self, port, path, seconds):
-        command = ["h2load", "-t1", "-c8", "-m16", "-D", str(seconds), f"http://127.0.0.1:{port}{path}"]
+        log = self.directory / "h2load"
+        log.unlink(missing_ok=True)
+        command = ["h2load", "-t1", "-c8", "-m16", "-D", str(seconds), f"--log-file={log}"]
+        command.append(f"http://127.0.0.1:{port}{path}")
         out = self.run(command, seconds + GRACE)
         per_second = float(re.search(r"([\d.]+) req/s", out).group(1))
         done = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed", out)
@@ -43,6 +47,7 @@ class Loads:
             "per_second": per_second,
             "failed": int(done.group(3)),
             "not_2xx_3xx": refused + broken,
+            **latencies(int(line.rpartition("\t")[2]) for line in log.read_text().splitlines()),
         }
 
     def closed(self, port, request, seconds, connections=64):
@@ -56,6 +61,10 @@ class Loads:
 
     def herd(self, port, request, clients):
         return self.own("herd", port, request, clients, seconds=30)
+
+    def each(self, port, request, count, connections=64):
+        """`@` in the request becomes 1 to `count`."""
+        return self.own("each", port, request, count, connections, seconds=count / 1000)
 
     def own(self, kind, port, request, *args, seconds):
         octets = self.directory / "request"
@@ -86,3 +95,12 @@ def request_of(port, path, headers=()):
     """The octets of a GET, with the Host that wrk sends: the same key."""
     lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", *headers, "", ""]
     return "\r\n".join(lines).encode()
+
+
+def latencies(micros):
+    """What the other loads tell of their latencies, of all of them in microseconds."""
+    ranked = sorted(micros)
+    if not ranked:
+        return {}
+    at = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1}
+    return {key: ranked[max(math.ceil(share * len(ranked)) - 1, 0)] for key, share in at.items()}

@@ -25,9 +25,13 @@ def free_port():
         return taken.getsockname()[1]
 
 
+def file_limit():
+    """How many files a process may have open at most."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
 def raise_file_limit():
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (file_limit(), file_limit()))
 
 
 class Process:

@@ -2,11 +2,13 @@
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
-from .machine import Process, free_port
+from .machine import Process, file_limit, free_port
 
 CONFIGS = Path(__file__).resolve().parent.parent / "peers"
 
@@ -20,6 +22,8 @@ class Peer:
     speaks_h2c = True
     # Whether HTTP/2 has a port of its own.
     separate_h2 = False
+    # Scenarios in which it does something else than they are about.
+    leaves_out = ()
 
     def __init__(self, directory, origin, core, memory_mib):
         self.directory = Path(directory)
@@ -32,10 +36,15 @@ class Peer:
             "origin": origin,
             "dir": self.directory,
             "memory_mib": memory_mib,
+            "connections": min(16_000, file_limit() // 2 - 100),
             "user": self.user(),
         }
         self.prepare()
         self.process = Process(self.name, self.command(), core, self.directory / "log", self.env())
+
+    @classmethod
+    def make(cls, target):
+        """Builds what no package brings."""
 
     @classmethod
     def is_installed(cls):
@@ -190,6 +199,8 @@ class Squid(Peer):
     program = "squid"
     package = "squid"
     speaks_h2c = False
+    # collapsed_forwarding shares even what is no-store among concurrent requests.
+    leaves_out = ("miss",)
 
     @classmethod
     def version(cls):
@@ -207,7 +218,43 @@ class Squid(Peer):
         return ["squid", "-N", "-f", str(self.config)]
 
 
+class Pingora(Peer):
+    """A small program of ours around its crates: see pingora/."""
+
+    name = "pingora"
+    # What builds zlib-ng, on which it insists.
+    package = "cmake"
+    program = ""
+
+    @classmethod
+    def make(cls, target):
+        if shutil.which("cmake") is None:
+            sys.exit("pingora cannot be built: cmake is absent; install it, or run with --install")
+        directory = target / "compare-pingora"
+        command = ["cargo", "build", "--locked", "--release", "--quiet", "--target-dir", str(directory)]
+        print("building pingora, which takes a few minutes the first time", file=sys.stderr)
+        if subprocess.run(command, cwd=CONFIGS.parent / "pingora", check=False).returncode != 0:
+            sys.exit("pingora cannot be built: see above; leave it out of --peers")
+        cls.program = str(directory / "release" / "pingora-peer")
+
+    @classmethod
+    def version(cls):
+        locked = (CONFIGS.parent / "pingora" / "Cargo.lock").read_text()
+        return re.search(r'name = "pingora-proxy"\nversion = "(.*)"', locked).expand(r"pingora-proxy \1")
+
+    @classmethod
+    def is_installed(cls):
+        return shutil.which(cls.program or cls.package) is not None
+
+    def command(self):
+        values = (self.values[key] for key in ("port", "origin", "memory_mib"))
+        return [self.program, *map(str, values)]
+
+
 PEERS = [Nginx, Haproxy, Varnish, TrafficServer, Squid]
+
+# Only where they are asked for.
+ON_REQUEST = [Pingora]
 
 
 def install(peers):

@@ -1,9 +1,8 @@
-"""From measurements to tables, and to a picture."""
+"""From measurements to tables."""
 
 import statistics
-from xml.sax.saxutils import escape
-
-COLOURS = ["#0b7285", "#4c6ef5", "#f08c00", "#c2255c", "#5c940d", "#868e96", "#7048e8"]
+from dataclasses import dataclass
+from typing import Callable
 
 
 def median(values):
@@ -15,108 +14,128 @@ def interval(values):
     ranked, n = sorted(values), len(values)
     tail, skipped = 0.0, 0
     while skipped < n // 2:
-        tail += statistics_binomial(n, skipped)
+        tail += binomial(n, skipped)
         if tail > 0.025:
             break
         skipped += 1
-    return ranked[max(skipped - 1, 0)], ranked[min(n - skipped, n - 1)] if skipped else ranked[-1]
+    return (ranked[skipped - 1], ranked[n - skipped]) if skipped else (ranked[0], ranked[-1])
 
 
-def statistics_binomial(n, k):
+def binomial(n, k):
+    """The chance that k of n values lie below their median."""
     result = 1.0
     for i in range(k):
         result = result * (n - i) / (i + 1)
     return result / 2**n
 
 
-class Results:
-    """Measurements by scenario and proxy, in the order of the rounds."""
+@dataclass(frozen=True)
+class Metric:
+    """What is read of a run; `None` where the run does not tell it."""
 
-    def __init__(self, scenarios, peers):
-        self.scenarios = scenarios
+    title: str
+    read: Callable
+    decimals: int = 0
+
+    def of(self, runs):
+        known = [value for value in map(self.read, runs) if value is not None]
+        return median(known) if known else None
+
+    def shown(self, runs):
+        value = self.of(runs)
+        return "–" if value is None else f"{value:,.{self.decimals}f}"
+
+
+def seen(key):
+    return lambda run: run.seen.get(key)
+
+
+RATE = Metric("requests/s", lambda run: run.per_second)
+P99 = Metric("p99", seen("p99"))
+LAST = Metric("slowest", seen("max"))
+CPU = Metric("CPU µs", lambda run: run.cpu_micros, 2)
+LATENCIES = [Metric("p50", seen("p50")), P99, Metric("p99.9", seen("p999")), LAST]
+COMPARED = [RATE, *LATENCIES, CPU, Metric("MiB", lambda run: run.memory_mib)]
+ORIGIN = Metric("origin", lambda run: run.origin_requests)
+
+KINDS = (("closed", ""), ("paced", ", at a fixed rate"))
+
+
+class Results:
+    """Measurements by scenario, kind of load, proxy and round."""
+
+    def __init__(self, titles, peers):
+        self.titles = titles
         self.peers = peers
         self.runs = {}
         self.faults = []
 
-    def add(self, scenario, peer, kind, measured):
-        self.runs.setdefault((scenario, kind), {}).setdefault(peer, []).append(measured)
+    def add(self, scenario, peer, kind, number, measured):
+        self.runs.setdefault((scenario, kind), {}).setdefault(peer, {})[number] = measured
+
+    def by_round(self, scenario, peer, kind="closed"):
+        return self.runs.get((scenario, kind), {}).get(peer, {})
 
     def of(self, scenario, peer, kind="closed"):
-        return self.runs.get((scenario, kind), {}).get(peer, [])
+        return list(self.by_round(scenario, peer, kind).values())
 
-    def ratios(self, scenario, peer, read, kind="closed"):
-        """The first proxy over `peer`, round by round."""
-        pairs = zip(self.of(scenario, self.peers[0], kind), self.of(scenario, peer, kind))
-        return [read(ours) / read(theirs) for ours, theirs in pairs if read(theirs)]
+    def ratios(self, scenario, peer, metric, kind="closed"):
+        """The first proxy over `peer`, in each round that both have."""
+        ours, theirs = self.by_round(scenario, self.peers[0], kind), self.by_round(scenario, peer, kind)
+        pairs = [(metric.read(run), metric.read(theirs[number])) for number, run in ours.items() if number in theirs]
+        return [our / their for our, their in pairs if our is not None and their]
 
-    def tables(self, titles):
-        return "\n".join(self.table(scenario, titles[scenario]) for scenario in self.scenarios)
+    def ratio(self, scenario, peer, metric, kind="closed"):
+        ratios = self.ratios(scenario, peer, metric, kind)
+        if not ratios:
+            return "–"
+        low, high = interval(ratios)
+        return f"**{median(ratios):.2f}** ({low:.2f}–{high:.2f})"
 
-    def table(self, scenario, title):
-        lines = [f"### {title}", "", "| proxy | requests/s | p50 | p99 | p99.9 | CPU µs | CPU ratio | origin | MiB |"]
-        lines.append("|---|---:|---:|---:|---:|---:|---|---:|---:|")
-        for kind, label in (("closed", ""), ("paced", " at a fixed rate")):
-            for peer in self.peers:
-                runs = self.of(scenario, peer, kind)
-                if runs:
-                    lines.append(self.row(scenario, peer, kind, label, runs))
+    def text(self):
+        return "\n".join([self.summary(), *(self.tables(scenario) for scenario in self.titles)])
+
+    def summary(self):
+        """CPU of all scenarios in one table."""
+        ours, *others = self.peers
+        lines = [f"### CPU a request: {ours} in µs, and as a multiple of each peer's", ""]
+        lines += row("scenario", ours, *others) + row("---", "---:", *["---"] * len(others))
+        for scenario, title in self.titles.items():
+            ratios = [self.ratio(scenario, peer, CPU) for peer in others]
+            lines += row(title, CPU.shown(self.of(scenario, ours)), *ratios)
         return "\n".join(lines) + "\n"
 
-    def row(self, scenario, peer, kind, label, runs):
-        def middle(read):
-            return median([read(run) for run in runs])
+    def tables(self, scenario):
+        return "\n".join(
+            self.table(scenario, kind, self.titles[scenario] + words)
+            for kind, words in KINDS
+            if self.runs.get((scenario, kind))
+        )
 
-        def latency(key):
-            known = [run.seen[key] for run in runs if key in run.seen]
-            return f"{median(known):,.0f}" if known else "–"
+    def table(self, scenario, kind, title):
+        """Medians of the rounds, then the medians of the rounds' ratios with their intervals."""
+        metrics = [*COMPARED, ORIGIN]
+        lines = [f"### {title}", "", *row("proxy", *(metric.title for metric in metrics))]
+        lines += row("---", *["---:"] * len(metrics))
+        for peer in self.peers:
+            if runs := self.of(scenario, peer, kind):
+                lines += row(peer, *(metric.shown(runs) for metric in metrics))
+        others = [peer for peer in self.peers[1:] if self.of(scenario, peer, kind)]
+        if others and self.of(scenario, self.peers[0], kind):
+            lines += ["", *row(f"{self.peers[0]} over", *(metric.title for metric in COMPARED))]
+            lines += row("---", *["---"] * len(COMPARED))
+            for peer in others:
+                lines += row(peer, *(self.ratio(scenario, peer, metric, kind) for metric in COMPARED))
+        return "\n".join(lines) + "\n"
 
-        ratio = "1" if peer == self.peers[0] else ""
-        ratios = self.ratios(scenario, peer, lambda run: run.cpu_micros, kind)
-        if ratios and peer != self.peers[0]:
-            low, high = interval(ratios)
-            ratio = f"**{median(ratios):.2f}** ({low:.2f}–{high:.2f})"
-        cells = [
-            peer + label,
-            f"{middle(lambda run: run.per_second):,.0f}",
-            latency("p50"),
-            latency("p99"),
-            latency("p999"),
-            f"{middle(lambda run: run.cpu_micros):.2f}",
-            ratio,
-            f"{middle(lambda run: run.origin_requests):,.0f}",
-            f"{middle(lambda run: run.memory_mib):.0f}",
-        ]
-        return "| " + " | ".join(cells) + " |"
-
-
-def svg(results, titles):
-    """Proxy CPU a request, one group of bars a scenario; each bar with its value and its multiple of ours."""
-    bar, gap, left, width = 18, 26, 150, 560
-    parts, y = [], 60
-    for scenario in results.scenarios:
-        shown = [(peer, results.of(scenario, peer)) for peer in results.peers]
-        shown = [(peer, median([run.cpu_micros for run in runs])) for peer, runs in shown if runs]
-        if not shown:
-            continue
-        most = max(value for _, value in shown)
-        parts.append(f'<text x="10" y="{y}" font-weight="bold">{escape(titles[scenario])}</text>')
-        y += 8
-        for peer, value in shown:
-            length = max(width * value / most, 1)
-            colour = COLOURS[results.peers.index(peer) % len(COLOURS)]
-            parts.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{escape(peer)}</text>')
-            parts.append(f'<rect x="{left}" y="{y}" width="{length:.0f}" height="{bar - 3}" fill="{colour}"/>')
-            parts.append(f'<text x="{left + length + 6:.0f}" y="{y + 13}">{value:.1f} µs{multiple(value, shown)}</text>')
-            y += bar
-        y += gap
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 860 {y}" font-family="sans-serif" font-size="13">\n'
-        f'<rect width="860" height="{y}" fill="white"/>\n'
-        '<text x="10" y="26" font-size="16">Proxy CPU a request, one core (less is better)</text>\n'
-    )
-    return head + "\n".join(parts) + "\n</svg>\n"
+    def raw(self):
+        """Every run, for other tools."""
+        return {
+            f"{scenario}/{kind}/{peer}": [{"round": number, **vars(run)} for number, run in runs.items()]
+            for (scenario, kind), by_peer in self.runs.items()
+            for peer, runs in by_peer.items()
+        }
 
 
-def multiple(value, shown):
-    ours = shown[0][1]
-    return "" if value == ours or not ours else f" (×{value / ours:.2f})"
+def row(*cells):
+    return ["| " + " | ".join(cells) + " |"]

@@ -1,13 +1,15 @@
 //! A body that is being filled by one writer and read by many, each at its own pace.
 //!
 //! While the body may still be stored, all of it is kept. Once it may not ([`Writer::stop_storing`]), only a window
-//! is kept: the writer waits for its readers, and [`Writer::cut_laggards`] parts with those who hold the others up.
+//! is kept: the writer waits for its readers, and [`Writer::charge_laggards`] parts with those who hold the others up for
+//! too long.
 
 mod stored;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -69,6 +71,8 @@ struct Place {
     /// The piece it reads next, counted from the start of the body.
     piece: u64,
     waker: Option<Waker>,
+    /// How long others have waited for it since it last had everything.
+    owed: Duration,
     cut: bool,
     /// The trailers have been handed to it.
     ended: bool,
@@ -115,6 +119,7 @@ impl SharedBody {
             offset: 0,
             piece: 0,
             waker: None,
+            owed: Duration::ZERO,
             cut: false,
             ended: false,
         };
@@ -164,11 +169,12 @@ impl State {
         kept < window
     }
 
-    /// The whole body for the store. Readers that are not through yet go on in slices of it, so that the bytes of the
-    /// fill are let go.
-    fn seal(&mut self) -> Option<StoredBody> {
+    /// The whole body for the store, `unused` being what is left of its last segment. Readers that are not through yet go
+    /// on in slices of it, so that the bytes of the fill are let go.
+    fn seal(&mut self, unused: usize) -> Option<StoredBody> {
         let token = self.token.take()?;
-        let stored = StoredBody::new(self.pieces.make_contiguous(), token);
+        let pieces = self.pieces.make_contiguous();
+        let stored = StoredBody::of_segments(pieces, unused, token);
         let mut from = 0;
         for piece in &mut self.pieces {
             let to = from + piece.len() as u64;
@@ -281,8 +287,10 @@ impl Writer {
         state.window.is_some() && state.places().any(|place| place.offset == received)
     }
 
-    /// Cuts off every reader that is more than half a window behind; they see [`ErrorKind::ReaderTooSlow`].
-    pub fn cut_laggards(&mut self) {
+    /// Others have waited for `waited`: that is on the account of every reader who is more than half a window behind, and
+    /// who owes more than `most` is cut off, and sees [`ErrorKind::ReaderTooSlow`]. One that has everything owes nothing:
+    /// readers of about the same pace, who are behind by turns, part with nobody.
+    pub fn charge_laggards(&mut self, waited: Duration, most: Duration) {
         let mut state = self.body.lock();
         let Some(window) = state.window else { return };
         let line = state.received.saturating_sub(window / 2);
@@ -293,8 +301,11 @@ impl Writer {
             .flatten()
             .filter(|place| place.offset < line)
         {
-            place.cut = true;
-            wakers.extend(place.waker.take());
+            place.owed = place.owed.saturating_add(waited);
+            if place.owed > most {
+                place.cut = true;
+                wakers.extend(place.waker.take());
+            }
         }
         state.trim();
         drop(state);
@@ -306,7 +317,7 @@ impl Writer {
     pub fn seal(&mut self) -> Option<StoredBody> {
         let mut state = self.body.lock();
         if state.window.is_none() {
-            state.seal()
+            state.seal(self.open.capacity())
         } else {
             None
         }
@@ -388,6 +399,7 @@ impl Reader {
         match end {
             End::Open => {
                 place.waker = Some(cx.waker().clone());
+                place.owed = Duration::ZERO;
                 Poll::Pending
             }
             End::Complete(trailers) => {

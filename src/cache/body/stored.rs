@@ -8,6 +8,9 @@ use smallvec::SmallVec;
 use super::SEGMENT;
 use crate::cache::budget::Token;
 
+/// More than one part in so many of a body's memory may not go unused: it is not counted.
+const MOST_UNUSED: usize = 16;
+
 /// A complete body as it is stored.
 #[derive(Clone, Debug)]
 pub enum StoredBody {
@@ -57,6 +60,11 @@ impl StoredBody {
     /// A stored body of these pieces; small ones and scattered ones are brought together. Every slice that is ever
     /// taken of it keeps `token`.
     pub fn new(pieces: &[Bytes], token: Token) -> Self {
+        Self::of_segments(pieces, 0, token)
+    }
+
+    /// The same of pieces that lie in segments, the last of which has `unused` bytes that the budget knows nothing of.
+    pub(super) fn of_segments(pieces: &[Bytes], unused: usize, token: Token) -> Self {
         let length: usize = pieces.iter().map(Bytes::len).sum();
         if length == 0 {
             return Self::One(Bytes::new());
@@ -67,12 +75,7 @@ impl StoredBody {
                 _token: token,
             }));
         }
-        let scattered = length / pieces.len() < SEGMENT / 8;
-        let pieces = if scattered {
-            regroup(pieces)
-        } else {
-            pieces.to_vec()
-        };
+        let pieces = arrange(pieces, length, unused);
         let token = Arc::new(token);
         let count = |bytes| counted(bytes, token.clone());
         Self::Pieces {
@@ -110,18 +113,78 @@ fn join(pieces: &[Bytes], length: usize) -> Box<[u8]> {
     joined.into_boxed_slice()
 }
 
+/// The same octets in not too many pieces, and in memory that is used.
+fn arrange(pieces: &[Bytes], length: usize, unused: usize) -> Vec<Bytes> {
+    if length / pieces.len() < SEGMENT / 8 {
+        regroup(pieces)
+    } else if unused > length / MOST_UNUSED {
+        without_tail_room(pieces, SEGMENT.saturating_sub(unused))
+    } else {
+        pieces.to_vec()
+    }
+}
+
+/// The same octets in whole segments, and what is left in memory of just its size.
 fn regroup(pieces: &[Bytes]) -> Vec<Bytes> {
-    let mut groups = Vec::new();
-    let mut group = Vec::with_capacity(SEGMENT);
-    for piece in pieces {
-        group.extend_from_slice(piece);
-        if group.len() >= SEGMENT {
-            groups.push(std::mem::replace(&mut group, Vec::with_capacity(SEGMENT)).into());
+    let mut left: usize = pieces.iter().map(Bytes::len).sum();
+    let mut groups = Vec::with_capacity(left.div_ceil(SEGMENT));
+    let mut group = Vec::with_capacity(SEGMENT.min(left));
+    for mut piece in pieces.iter().map(|piece| &piece[..]) {
+        while !piece.is_empty() {
+            let (fits, rest) = piece.split_at(piece.len().min(group.capacity() - group.len()));
+            group.extend_from_slice(fits);
+            piece = rest;
+            if group.len() == group.capacity() {
+                left -= group.len();
+                let next = Vec::with_capacity(SEGMENT.min(left));
+                groups.push(std::mem::replace(&mut group, next).into());
+            }
         }
     }
-    if !group.is_empty() {
-        group.shrink_to_fit();
-        groups.push(group.into());
-    }
     groups
+}
+
+/// The pieces with their last `tail` bytes, those of a segment that has not been filled, in memory of just their size.
+fn without_tail_room(pieces: &[Bytes], tail: usize) -> Vec<Bytes> {
+    let mut from = pieces.len();
+    let mut bytes = 0;
+    while bytes < tail && from > 0 {
+        from -= 1;
+        bytes += pieces[from].len();
+    }
+    let mut kept = pieces[..from].to_vec();
+    kept.push(join(&pieces[from..], bytes).into());
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+
+    #[test]
+    fn a_stored_body_keeps_no_memory_that_it_does_not_use() {
+        let octets: Vec<u8> = (0..2 * SEGMENT + 300).map(|n| (n % 251) as u8).collect();
+        let small: Vec<Bytes> = octets.chunks(7_000).map(Bytes::copy_from_slice).collect();
+        let mut segment = BytesMut::with_capacity(SEGMENT);
+        segment.extend_from_slice(&octets[2 * SEGMENT..]);
+        let mut large: Vec<Bytes> = octets[..2 * SEGMENT]
+            .chunks(SEGMENT)
+            .map(Bytes::copy_from_slice)
+            .collect();
+        large.push(segment.split_to(100).freeze());
+        large.push(segment.split().freeze());
+        let unused = segment.capacity();
+        drop(segment);
+        for (pieces, unused) in [(small, 0), (large, unused)] {
+            let arranged = arrange(&pieces, octets.len(), unused);
+            drop(pieces);
+            assert_eq!(arranged.concat(), octets);
+            let held = arranged
+                .into_iter()
+                .map(|piece| Vec::from(piece).capacity());
+            assert_eq!(held.sum::<usize>(), octets.len());
+        }
+    }
 }

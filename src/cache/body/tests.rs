@@ -117,13 +117,34 @@ fn the_window_holds_the_writer_and_laggards_are_cut() {
     assert!(!writer.laggards_hold_up_others());
     while poll(&mut fast).is_ready() {}
     assert!(writer.laggards_hold_up_others());
-    writer.cut_laggards();
+    let (some, most) = (Duration::from_millis(10), Duration::from_millis(25));
+    writer.charge_laggards(some, most);
+    writer.charge_laggards(some, most);
+    assert!(writer.poll_room(cx).is_pending(), "it may still catch up");
+    writer.charge_laggards(some, most);
     assert!(writer.poll_room(cx).is_ready());
     assert_eq!(read_all(&mut slow), Err(ErrorKind::ReaderTooSlow));
     assert!(body.reader().is_none(), "the first bytes are gone");
     assert!(writer.seal().is_none(), "an unstorable body is not stored");
     writer.end(None);
     assert_eq!(read_all(&mut fast).unwrap(), b"");
+}
+
+#[test]
+fn a_reader_that_gets_level_owes_nothing() {
+    let (body, mut writer) = SharedBody::new(&budget());
+    let (mut fast, mut uneven) = (body.reader().unwrap(), body.reader().unwrap());
+    writer.stop_storing(1000);
+    let (some, most) = (Duration::from_millis(20), Duration::from_millis(25));
+    for _ in 0..3 {
+        writer.push(&[1; 1200]).unwrap();
+        while poll(&mut fast).is_ready() {}
+        assert!(writer.laggards_hold_up_others());
+        writer.charge_laggards(some, most);
+        while poll(&mut uneven).is_ready() {}
+    }
+    writer.end(None);
+    assert_eq!(read_all(&mut uneven).unwrap(), b"");
 }
 
 #[test]

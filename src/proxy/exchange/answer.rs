@@ -61,24 +61,27 @@ impl Exchange {
     /// Hands a response on that is for this client alone.
     pub(super) fn forwarded(
         &self,
-        arrived: Arrived,
+        arrived: Box<Arrived>,
         reason: ForwardReason,
         detail: Option<Detail>,
     ) -> Step {
+        let answered = arrived.status;
         let status = CacheStatus {
-            forward_status: Some(arrived.status),
+            forward_status: Some(answered),
             collapsed: self.collapsed,
             detail,
             ..CacheStatus::forwarded(reason)
         };
-        let body = Body::upstream(arrived.body, self.worker.counters.clone());
+        let Arrived {
+            mut headers, body, ..
+        } = *arrived;
+        let body = Body::upstream(body, self.worker.counters.clone());
         let mut response = Response::new(body);
-        let mut headers = arrived.headers;
         // The body's own size is its length, except where there is a length without a body.
-        if self.inquiry.class != Class::Head && arrived.status != StatusCode::NOT_MODIFIED {
+        if self.inquiry.class != Class::Head && answered != StatusCode::NOT_MODIFIED {
             headers.remove(CONTENT_LENGTH);
         }
-        *response.status_mut() = arrived.status;
+        *response.status_mut() = answered;
         *response.headers_mut() = headers;
         self.worker.sign(&mut response, &self.inquiry, status);
         Step::Done(Box::new(response))

@@ -73,7 +73,7 @@ impl Exchange {
         &self,
         fill: &Arc<Fill>,
         question: &Question,
-    ) -> Result<FillTask, Error> {
+    ) -> Result<Box<FillTask>, Error> {
         let content = self
             .query
             .clone()
@@ -114,6 +114,7 @@ impl Exchange {
         let resource = store.look_up(self.inquiry.key(store));
         let question = Question {
             reason: ForwardReason::Stale,
+            why: None,
             resource,
             selected: Some(stored.clone()),
             pass: false,

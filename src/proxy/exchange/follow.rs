@@ -26,7 +26,7 @@ impl Exchange {
                 counters.collapsed.inc();
                 let status = CacheStatus {
                     collapsed: Some(true),
-                    ..CacheStatus::forwarded(question.reason)
+                    ..question.status()
                 };
                 let age = head.freshness.age(head.resident(self.inquiry.now));
                 self.stream(&head, reader, Some(following), Some(age), status)
@@ -35,7 +35,7 @@ impl Exchange {
                 counters.collapsed.inc();
                 let status = CacheStatus {
                     collapsed: Some(true),
-                    ..CacheStatus::forwarded(question.reason)
+                    ..question.status()
                 };
                 let age = stored
                     .head

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
-use tokio::sync::oneshot;
-
 use super::{Exchange, Step};
 use crate::cache::collapse::Fill;
 use crate::cache::head::Head;
 use crate::cache::stored::{Settled, Unshared};
 use crate::error::{Error, ErrorKind, Side};
+use crate::proxy::errand::Errand;
 use crate::proxy::fill::{Arrived, LeaderNews, NotShared};
 use crate::proxy::gateway::Admission;
 use crate::proxy::receive::{Class, Facts, Inquiry};
@@ -17,6 +15,7 @@ use crate::proxy::worker::{Question, Want, detail_of};
 use crate::semantics::cache_status::{CacheStatus, Detail};
 use crate::semantics::reuse::{Failure, Reuse, on_error};
 use crate::semantics::time::DeltaSeconds;
+use http::StatusCode;
 
 impl Exchange {
     /// A place among the requests that wait for the API.
@@ -37,35 +36,29 @@ impl Exchange {
                 return self.failed(&error, &question);
             }
         };
-        let (sender, receiver) = oneshot::channel();
-        match self.fill_task(&fill, &question) {
-            Ok(mut task) => {
-                task.leader = Some(sender);
-                self.worker.spawn(task.run());
-            }
+        let task = match self.fill_task(&fill, &question) {
+            Ok(task) => task,
             Err(error) => {
                 self.worker.gateway.store.abandon(&fill);
                 return self.fail(&error, Some(question.reason));
             }
-        }
-        self.learn(receiver, &question).await
+        };
+        let errand = Errand::new(&self.worker, |leader| task.led_by(leader).run());
+        self.learn(errand, &question).await
     }
 
-    pub(super) async fn learn(
-        &mut self,
-        receiver: oneshot::Receiver<LeaderNews>,
-        question: &Question,
-    ) -> Step {
-        let news = receiver
+    pub(super) async fn learn(&mut self, errand: Errand<LeaderNews>, question: &Question) -> Step {
+        let news = errand
+            .news()
             .await
-            .unwrap_or_else(|_| LeaderNews::Failed(Error::internal()));
+            .unwrap_or_else(|| LeaderNews::Failed(Error::internal()));
         self.inquiry.now = self.worker.gateway.clock.now();
         self.led(news, question)
     }
 
     pub(super) fn led(&mut self, news: LeaderNews, question: &Question) -> Step {
         let worker = self.worker.clone();
-        let mut status = CacheStatus::forwarded(question.reason);
+        let mut status = question.status();
         match news {
             LeaderNews::Streaming { head, reader, own } => {
                 worker.counters.misses.inc();
@@ -97,14 +90,14 @@ impl Exchange {
                 let age = came_aged(&stored.head, &self.inquiry);
                 self.deliver(&stored, age, status).with_fields(own)
             }
-            LeaderNews::Unshared { arrived, why } => self.unshared(*arrived, why, question),
+            LeaderNews::Unshared { arrived, why } => self.unshared(arrived, why, question),
             LeaderNews::Failed(error) => self.failed(&error, question),
         }
     }
 
     pub(super) fn unshared(
         &mut self,
-        arrived: Arrived,
+        arrived: Box<Arrived>,
         why: NotShared,
         question: &Question,
     ) -> Step {
@@ -128,7 +121,7 @@ impl Exchange {
 
     /// The client wanted only a part of something too large to be stored: the origin is to cut it out, now that its
     /// size is known, unless that is what it did.
-    pub(super) fn ask_for_part(&mut self, arrived: Arrived, question: &Question) -> Step {
+    pub(super) fn ask_for_part(&mut self, arrived: Box<Arrived>, question: &Question) -> Step {
         let range = self.inquiry.class == Class::Get && self.inquiry.facts.any(Facts::RANGE);
         if question.want != Want::Whole {
             return self.forwarded(arrived, question.reason, question.expected);
@@ -170,7 +163,11 @@ impl Exchange {
             Reuse::Fresh { age, ttl } => (age, ttl, None),
             _ => return None,
         };
-        self.worker.counters.stale_hits.inc();
+        let counters = &self.worker.counters;
+        match reuse {
+            Reuse::Fresh { .. } => counters.hits.inc(),
+            _ => counters.stale_hits.inc(),
+        }
         let status = CacheStatus {
             ttl: Some(ttl),
             detail,

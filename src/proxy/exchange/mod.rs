@@ -103,14 +103,18 @@ impl Exchange {
         let mut step = std::mem::replace(&mut self.first, Step::LookUp);
         loop {
             step = match step {
-                Step::Read => self.read().await,
+                // Boxed where they are rarer than the others and larger: every exchange has room for the largest.
+                Step::Read => Box::pin(self.read()).await,
                 Step::LookUp => self.look_up(),
                 Step::Conclude(verdict) => self.conclude(verdict),
                 Step::Ask(question) => self.ask(question),
                 Step::Lead(fill, question) => self.lead(fill, question).await,
-                Step::Follow(follower, question) => self.follow(follower, question).await,
+                Step::Follow(follower, question) => Box::pin(self.follow(follower, question)).await,
                 Step::Pass(reason, detail) => self.pass(reason, detail).await,
-                Step::Done(response) => {
+                Step::Done(mut response) => {
+                    if let Some(quotas) = &self.inquiry.quotas {
+                        quotas.tell(response.headers_mut());
+                    }
                     if let Some(hints) = self.inquiry.hints.take() {
                         hints.finish().await;
                     }
@@ -178,7 +182,7 @@ impl Exchange {
                 self.deliver(&stored, Some(age), status)
             }
             Verdict::Ask(question) if question.pass => {
-                Step::Pass(question.reason, question.expected)
+                Step::Pass(question.reason, question.expected.or(question.why))
             }
             Verdict::Ask(question) => Step::Ask(question),
             Verdict::Unsatisfiable => self.fail(&Error::downstream(ErrorKind::OnlyIfCached), None),

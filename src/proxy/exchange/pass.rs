@@ -1,15 +1,18 @@
 //! Requests that are forwarded as they are, as far as their clients see it.
 
-use tokio::sync::oneshot;
+use http::{Response, StatusCode};
 
 use super::{Exchange, Step};
 use crate::cache::head::Head;
 use crate::cache::store::Role;
+use crate::proxy::body::Body;
 use crate::proxy::deliver::Delivery;
+use crate::proxy::errand::Errand;
 use crate::proxy::fill::{Arrived, FillTask};
 use crate::proxy::pass;
 use crate::proxy::receive::Facts;
 use crate::proxy::settle::{Settlement, settle};
+use crate::proxy::upgrade::Switch;
 use crate::proxy::worker::Question;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::upstream::RequestBody;
@@ -27,7 +30,8 @@ impl Exchange {
         };
         self.worker.counters.passes.inc();
         if self.inquiry.facts.any(Facts::ORIGIN_CONDITIONS) {
-            match settle(&self.worker, &mut self.inquiry).await {
+            // Large and rare: it would make every exchange as large.
+            match Box::pin(settle(&self.worker, &mut self.inquiry)).await {
                 Ok(Settlement::Forward) => {}
                 Ok(Settlement::Failed(stored)) => {
                     return self.precondition_failed(&stored.head, reason);
@@ -37,11 +41,32 @@ impl Exchange {
         }
         match pass::forward(&self.worker, &mut self.inquiry, self.query.clone()).await {
             Ok(arrived) if pass::answers_a_get(&self.inquiry, &arrived) => {
-                self.keep_post(arrived, reason).await
+                Box::pin(self.keep_post(arrived, reason)).await
+            }
+            Ok(arrived) if arrived.status == StatusCode::SWITCHING_PROTOCOLS => {
+                Box::pin(self.switch(*arrived, reason)).await
             }
             Ok(arrived) => self.forwarded(arrived, reason, detail),
             Err(error) => self.fail(&error, Some(reason)),
         }
+    }
+
+    /// The connections on both sides speak another protocol from here on.
+    async fn switch(&self, arrived: Arrived, reason: ForwardReason) -> Step {
+        let tunnel = match arrived.body.into_tunnel().await {
+            Ok(tunnel) => tunnel,
+            Err(error) => return self.fail(&error, Some(reason)),
+        };
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = arrived.status;
+        *response.headers_mut() = arrived.headers;
+        response.extensions_mut().insert(Switch::to(tunnel));
+        let status = CacheStatus {
+            forward_status: Some(arrived.status),
+            ..CacheStatus::forwarded(reason)
+        };
+        self.worker.sign(&mut response, &self.inquiry, status);
+        Step::Done(Box::new(response))
     }
 
     fn precondition_failed(&self, head: &Head, reason: ForwardReason) -> Step {
@@ -55,7 +80,7 @@ impl Exchange {
     }
 
     /// A POST's response that is what a GET would bring is stored as such, where the rules allow it.
-    async fn keep_post(&mut self, arrived: Arrived, reason: ForwardReason) -> Step {
+    async fn keep_post(&mut self, arrived: Box<Arrived>, reason: ForwardReason) -> Step {
         let store = &self.worker.gateway.store;
         let key = self.inquiry.key(store);
         let resource = store.look_up(key);
@@ -64,17 +89,15 @@ impl Exchange {
         else {
             return self.forwarded(arrived, reason, None);
         };
-        let mut task = match FillTask::new(&self.worker, &self.inquiry, &fill, RequestBody::Empty) {
+        let task = match FillTask::new(&self.worker, &self.inquiry, &fill, RequestBody::Empty) {
             Ok(task) => task,
             Err(_) => {
                 store.abandon(&fill);
                 return self.forwarded(arrived, reason, None);
             }
         };
-        let (sender, receiver) = oneshot::channel();
-        task.leader = Some(sender);
-        self.worker.spawn(task.adopt(arrived));
+        let errand = Errand::new(&self.worker, |leader| task.led_by(leader).adopt(arrived));
         let question = Question::pass(reason, None);
-        self.learn(receiver, &question).await
+        self.learn(errand, &question).await
     }
 }

@@ -66,13 +66,13 @@ impl FillTask {
     /// Stores what arrived, at once or while it comes.
     pub(super) async fn keep(
         &mut self,
-        mut arrived: Arrived,
+        mut arrived: Box<Arrived>,
         keep: Keep,
         directives: &ResponseDirectives,
         freshness: Freshness,
     ) {
         if keep.scope == Scope::Partial {
-            return self.keep_part(arrived, keep, directives, freshness).await;
+            return Box::pin(self.keep_part(arrived, keep, directives, freshness)).await;
         }
         let head = self.head(&arrived, keep, directives, freshness);
         self.own = withheld(&arrived.headers, &head.headers);
@@ -89,13 +89,13 @@ impl FillTask {
         if early.ended && arrived.body.end_verified() && early.trailers.is_none() {
             return self.complete(head, early);
         }
-        self.stream(head, arrived.body, early).await;
+        Box::pin(self.stream(head, arrived.body, early)).await;
     }
 
     /// Stores a part, with those that are there already.
     async fn keep_part(
         &mut self,
-        mut arrived: Arrived,
+        mut arrived: Box<Arrived>,
         keep: Keep,
         directives: &ResponseDirectives,
         freshness: Freshness,

@@ -1,5 +1,5 @@
-//! The upstream's side of a request: a task of its own, so that a client who leaves kills nothing that others read or
-//! that will be stored.
+//! The upstream's side of a request: an errand, so that a client who leaves kills nothing that others read or that will
+//! be stored.
 //!
 //! ```text
 //!  Requested ──> head ─┬─ 304 to our validation ─> freshen ───────────────────────> Settled
@@ -19,8 +19,8 @@ use std::sync::Arc;
 use http::header::{HeaderValue, RANGE};
 use http::{HeaderMap, StatusCode};
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
 
+use super::errand::Messenger;
 use super::forward;
 use super::pass::path_group;
 use super::receive::{Inquiry, Target, split_query};
@@ -102,7 +102,7 @@ pub struct FillTask {
     content_location_is_target: bool,
     /// Fields of the response that are not stored, for the leader.
     own: HeaderMap,
-    pub leader: Option<oneshot::Sender<LeaderNews>>,
+    leader: Option<Messenger<LeaderNews>>,
 }
 
 /// A response whose head has arrived.
@@ -134,8 +134,8 @@ impl FillTask {
         inquiry: &Inquiry,
         fill: &Arc<Fill>,
         content: RequestBody,
-    ) -> Result<Self, Error> {
-        Ok(Self {
+    ) -> Result<Box<Self>, Error> {
+        Ok(Box::new(Self {
             worker: worker.clone(),
             epoch: inquiry.epoch.clone(),
             route: inquiry.route.clone(),
@@ -152,27 +152,33 @@ impl FillTask {
             content_location_is_target: false,
             own: HeaderMap::new(),
             leader: None,
-        })
+        }))
+    }
+
+    /// Has `leader` tell what comes of it.
+    pub fn led_by(mut self: Box<Self>, leader: Messenger<LeaderNews>) -> Box<Self> {
+        self.leader = Some(leader);
+        self
     }
 
     /// Runs to the end, whoever leaves.
-    pub async fn run(mut self) {
+    pub async fn run(mut self: Box<Self>) {
         let worker = self.worker.clone();
         let _abandonment = Abandonment(&worker, self.fill.clone());
         match self.send().await {
             Ok(arrived) if arrived.status == StatusCode::NOT_MODIFIED && self.validates => {
-                if let Some(update) = self.validated(arrived) {
-                    self.fetch_anew(update).await;
+                if let Some(update) = self.validated(*arrived) {
+                    Box::pin(self.fetch_anew(update)).await;
                 }
             }
-            Ok(arrived) if self.is_no_part(&arrived) => self.fetch_anew(Unusable).await,
+            Ok(arrived) if self.is_no_part(&arrived) => Box::pin(self.fetch_anew(Unusable)).await,
             Ok(arrived) => self.arrived(arrived).await,
             Err(error) => self.failed(error),
         }
     }
 
     /// Takes over a response to a request that was not this task's own: a POST's that answers a later GET.
-    pub async fn adopt(mut self, arrived: Arrived) {
+    pub async fn adopt(mut self: Box<Self>, arrived: Box<Arrived>) {
         let worker = self.worker.clone();
         let _abandonment = Abandonment(&worker, self.fill.clone());
         self.content_location_is_target = true;
@@ -210,7 +216,7 @@ impl FillTask {
         }
     }
 
-    async fn send(&mut self) -> Result<Arrived, Error> {
+    async fn send(&mut self) -> Result<Box<Arrived>, Error> {
         let body = match self.request.body() {
             RequestBody::Full(content) => RequestBody::Full(content.clone()),
             _ => RequestBody::Empty,
@@ -249,13 +255,13 @@ impl FillTask {
             return Err(Error::upstream(ErrorKind::ResponseProtocol)
                 .detail("the upstream answered 304 to a request without conditions"));
         }
-        Ok(Arrived {
+        Ok(Box::new(Arrived {
             status: parts.status,
             headers,
             body,
             requested,
             received,
-        })
+        }))
     }
 
     /// The stored responses that are validated, as the rules see them.
@@ -291,12 +297,11 @@ impl FillTask {
 
     fn tell_leader(&mut self, news: LeaderNews) {
         if let Some(leader) = self.leader.take() {
-            // A leader that is gone needs no news.
-            drop(leader.send(news));
+            leader.tell(news);
         }
     }
 
-    async fn arrived(&mut self, arrived: Arrived) {
+    async fn arrived(&mut self, arrived: Box<Arrived>) {
         // The client's condition was not sent, and this origin answers it all the same.
         if arrived.status == StatusCode::NOT_MODIFIED {
             let own = Unshared::Rule(NoStoreReason::Precondition);
@@ -311,7 +316,7 @@ impl FillTask {
     }
 
     /// The response is for the leader alone; others like it do not stand in line for a while.
-    fn hand_over(&mut self, arrived: Arrived, why: NotShared) {
+    fn hand_over(&mut self, arrived: Box<Arrived>, why: NotShared) {
         let store = &self.worker.gateway.store;
         match why {
             NotShared::ServerError => {
@@ -327,7 +332,6 @@ impl FillTask {
             }
             NotShared::Cause(_) => store.settle(&self.fill, Settled::Unshared),
         }
-        let arrived = Box::new(arrived);
         self.tell_leader(LeaderNews::Unshared { arrived, why });
     }
 

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -16,8 +17,13 @@ use crate::clock::Now;
 use crate::error::{Error, ErrorKind};
 use crate::upstream::UpstreamBody;
 
-/// How long the fastest reader of an unstored body waits for slower ones, each time the window is full.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How long others may wait for a reader of an unstored body before it is cut off: so long, and this part of the time
+/// that the body has taken so far, whichever way the waiting is spread. One that gets level with the others starts anew.
+const PATIENCE: Duration = Duration::from_millis(150);
+const PATIENCE_PART: u32 = 16;
+
+/// How often it is looked who waits for whom, while the window is full.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Brings a body from its connection to its readers and into the store.
 pub struct Pump<'a> {
@@ -25,6 +31,8 @@ pub struct Pump<'a> {
     writer: Writer,
     trailers: Option<HeaderMap>,
     storing: bool,
+    /// Since when the body only passes through.
+    passing: Option<Now>,
     /// Since when nobody reads.
     orphaned: Option<Now>,
 }
@@ -36,6 +44,7 @@ impl<'a> Pump<'a> {
             writer,
             trailers,
             storing: true,
+            passing: None,
             orphaned: None,
         }
     }
@@ -120,6 +129,7 @@ impl<'a> Pump<'a> {
             let window = self.task.epoch.settings.config.cache.window as u64;
             self.task.worker.gateway.store.abandon(&self.task.fill);
             self.writer.stop_storing(window);
+            self.passing = Some(self.task.worker.gateway.clock.now());
         }
     }
 
@@ -127,12 +137,19 @@ impl<'a> Pump<'a> {
     async fn wait_for_room(&mut self) {
         loop {
             let writer = &mut self.writer;
-            let room = poll_fn(|cx| writer.poll_room(cx));
-            if tokio::time::timeout(PATIENCE, room).await.is_ok() {
+            if poll_fn(|cx| Poll::Ready(writer.poll_room(cx).is_ready())).await {
                 return;
             }
-            if self.writer.laggards_hold_up_others() {
-                self.writer.cut_laggards();
+            let held_up = writer.laggards_hold_up_others();
+            let clock = &self.task.worker.gateway.clock;
+            let begun = clock.now();
+            let room = poll_fn(|cx| writer.poll_room(cx));
+            let _ = tokio::time::timeout(LOOK, room).await;
+            if held_up {
+                let now = clock.now().mono;
+                let passing = self.passing.unwrap_or(begun).mono;
+                let most = PATIENCE + now.since(passing) / PATIENCE_PART;
+                self.writer.charge_laggards(now.since(begun.mono), most);
             }
         }
     }

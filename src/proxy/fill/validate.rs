@@ -140,10 +140,17 @@ impl FillTask {
         } = update;
         let mut headers = storable.unwrap_or(fields);
         let before = old.head.draft();
-        let ours = self.route.etag != EtagMode::Off && before.origin_validators.etag.is_none();
+        // RFC 9111 §3.2: a tag that the origin has after all counts, where the route believes it.
+        let ours = match self.route.etag {
+            EtagMode::Off => false,
+            EtagMode::Missing => {
+                before.origin_validators.etag.is_none() && !arrived.headers.contains_key(ETAG)
+            }
+            EtagMode::Replace => true,
+        };
         let mut origin_validators = Validators::of(&headers);
         if ours {
-            origin_validators.etag = Validators::of(&arrived.headers).etag;
+            origin_validators.etag = None;
             if let Some(tag) = before.headers.get(ETAG) {
                 headers.insert(ETAG, tag.clone());
             }

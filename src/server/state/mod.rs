@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::beat::Beat;
 use super::deadline::{Overdue, Phase};
+use crate::proxy::Tunnel;
 
 mod oversight;
 
@@ -93,6 +94,8 @@ pub(in crate::server) struct State {
     rest: Cell<Rest>,
     verdict: Cell<Verdict>,
     ending: Cell<Ending>,
+    /// What the connection is to be joined with when its last response is out.
+    tunnel: RefCell<Option<Box<Tunnel>>>,
     streams: RefCell<Vec<Rc<Stream>>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -123,6 +126,7 @@ impl State {
             rest: Cell::new(Rest::Awake),
             verdict: Cell::new(Verdict::Carry),
             ending: Cell::new(Ending::Staged),
+            tunnel: RefCell::default(),
             streams: RefCell::default(),
             waker: RefCell::default(),
         }
@@ -166,6 +170,7 @@ impl State {
         }
         self.awaiting_content.set(None);
         match self.phase.get() {
+            Phase::Tunnel => self.since.set(self.now()),
             Phase::Fresh => self.phase.set(Phase::Head),
             Phase::Idle if self.protocol.get() == Protocol::Http1 => self.enter(Phase::Head),
             _ => {}
@@ -188,7 +193,7 @@ impl State {
         if let Client::HalfClosed { .. } = self.client.get() {
             self.client.set(Client::HalfClosed { since: self.now() });
         }
-        if self.phase.get() == Phase::Lingering {
+        if matches!(self.phase.get(), Phase::Lingering | Phase::Tunnel) {
             // HTTP/2 ends an exchange when its last content is in h2's buffer; some may still be on its way.
             self.since.set(self.now());
         }
@@ -244,7 +249,7 @@ impl State {
         self.protocol.get() == Protocol::Http1
             && self.in_flight.get() == 0
             && !self.unflushed.get()
-            && self.phase.get() != Phase::Lingering
+            && !matches!(self.phase.get(), Phase::Lingering | Phase::Tunnel)
     }
 
     pub fn is_lingering(&self) -> bool {
@@ -321,6 +326,18 @@ impl State {
             self.awaiting_content.set(None);
             self.enter(Phase::Idle);
         }
+    }
+
+    /// The response that comes now is the connection's last: `tunnel` goes on after it.
+    pub fn will_tunnel(&self, tunnel: Tunnel) {
+        *self.tunnel.borrow_mut() = Some(Box::new(tunnel));
+    }
+
+    /// HTTP has ended; whether something else goes on.
+    pub fn tunnels(&self) -> Option<Box<Tunnel>> {
+        let tunnel = self.tunnel.take()?;
+        self.enter(Phase::Tunnel);
+        Some(tunnel)
     }
 
     /// The content of a response broke off.

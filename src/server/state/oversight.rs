@@ -110,12 +110,15 @@ impl State {
             Verdict::Overdue(Overdue::Linger) if self.protocol.get() == Protocol::Http2 => {
                 return Orders::Stop;
             }
+            Verdict::Overdue(Overdue::Tunnel) => return Orders::Stop,
             Verdict::Overdue(Overdue::Idle) | Verdict::Evicted => return Orders::WindDown,
             Verdict::Overdue(_) | Verdict::Carry => {}
         }
         match self.phase.get() {
             // A request that is under way is still answered.
             Phase::Fresh | Phase::Head => Orders::GoOn,
+            // It has no end of its own that could be waited for: it goes on to the drain's deadline.
+            Phase::Tunnel => Orders::GoOn,
             _ if self.is_draining() => Orders::WindDown,
             _ => Orders::GoOn,
         }

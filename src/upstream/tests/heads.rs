@@ -219,16 +219,18 @@ fn a_connection_that_switches_protocols_leaves_the_pool_with_its_place_in_the_ca
                 .headers_mut()
                 .insert("connection", "upgrade".parse().expect("a value"));
             let response = worker.send(request).await.expect("a response");
-            let upgraded = hyper::upgrade::on(response).await.expect("an upgrade");
-            let mut upgraded = hyper_util::rt::TokioIo::new(upgraded);
-            tokio::io::AsyncWriteExt::write_all(&mut upgraded, b"hello")
+            let mut tunnel = response.into_body().into_tunnel().await.expect("a tunnel");
+            tokio::io::AsyncWriteExt::write_all(&mut tunnel, b"hello")
                 .await
                 .expect("open");
-            upgraded
+            tunnel
         };
-        let (mut peer, upgraded) = tokio::join!(script, exchange);
+        let (mut peer, tunnel) = tokio::join!(script, exchange);
+        let server = worker.upstreams.0.pools[0].server().clone();
         assert_eq!(worker.counters.upstream_connections.value(), 1);
-        drop(upgraded);
+        assert_eq!(server.load(), 1);
+        drop(tunnel);
+        assert_eq!(server.load(), 0);
         peer.closed().await;
         assert_eq!(worker.counters.upstream_connections.value(), 0);
     });

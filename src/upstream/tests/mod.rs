@@ -5,6 +5,7 @@ mod bodies;
 mod faults;
 mod heads;
 mod health;
+mod http2;
 mod origin;
 mod queue;
 mod reuse;

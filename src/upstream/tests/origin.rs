@@ -85,8 +85,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         self.try_send(bytes).await.expect("an open connection");
     }
 
+    pub(super) async fn send_octets(&mut self, octets: &[u8]) {
+        self.try_send_octets(octets)
+            .await
+            .expect("an open connection");
+    }
+
     pub(super) async fn try_send(&mut self, bytes: &str) -> std::io::Result<()> {
-        self.stream.write_all(bytes.as_bytes()).await?;
+        self.try_send_octets(bytes.as_bytes()).await
+    }
+
+    async fn try_send_octets(&mut self, octets: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(octets).await?;
         self.stream.flush().await
     }
 

@@ -37,7 +37,7 @@ async fn two_idle(origin: &Origin, worker: &Worker) -> [Peer<tokio::net::TcpStre
     let ([first, second], a, b) = tokio::join!(script, worker.get("/a"), worker.get("/b"));
     read(a.expect("a response")).await.expect("content");
     read(b.expect("a response")).await.expect("content");
-    assert_eq!(worker.counters.upstream_connections.value(), 2);
+    assert_eq!(worker.counters.upstream_connects.value(), 2);
     [first, second]
 }
 

@@ -9,8 +9,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::http2::frames::Server;
 use super::*;
-use crate::config::Endpoint;
+use crate::config::{Endpoint, Protocol};
 
 /// An authority of our own, and a certificate that it gave to `name`.
 struct Authority {
@@ -46,6 +47,13 @@ impl Authority {
         }
     }
 
+    /// Lets servers choose from these protocols.
+    fn choosing(mut self, protocols: &[&[u8]]) -> Self {
+        let server = Arc::make_mut(&mut self.server);
+        server.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        self
+    }
+
     async fn accept(&self, origin: &Origin) -> std::io::Result<Peer<TlsStream<TcpStream>>> {
         let stream = origin.accept().await.into_stream();
         let stream = TlsAcceptor::from(self.server.clone())
@@ -68,6 +76,48 @@ fn trusting(origin: &Origin, pem: &str, change: impl FnOnce(&mut Upstream)) -> W
     config.ca_file = Some(file.path().to_owned());
     change(&mut config);
     Worker::new(&config)
+}
+
+#[test]
+fn http2_is_spoken_where_tls_negotiates_it_and_else_http1() {
+    run(async {
+        for (chosen, speaks_http2) in [
+            (&[&b"h2"[..], b"http/1.1"][..], true),
+            (&[b"http/1.1"], false),
+            (&[], false),
+        ] {
+            let origin = Origin::start().await;
+            let authority = Authority::for_name("localhost").choosing(chosen);
+            let worker = trusting(&origin, &authority.pem, |config| {
+                config.protocol = Protocol::H2;
+            });
+            let script = async {
+                let mut peer = authority.accept(&origin).await.expect("a handshake");
+                if !speaks_http2 {
+                    assert!(peer.answer("one").await.contains("host: books.example"));
+                    peer.answer("two").await;
+                    return;
+                }
+                let mut server = Server::of(peer).await;
+                server.greet(&[]).await;
+                for content in ["one", "two"] {
+                    let stream = server.asked().await;
+                    server.answer(stream, content).await;
+                }
+                // What is in the socket's buffer would be lost with it.
+                server.closed().await;
+            };
+            let exchanges = async {
+                read(worker.get("/").await?).await?;
+                let last = read(worker.get("/").await?).await;
+                assert_eq!(worker.counters.upstream_connects.value(), 1);
+                drop(worker);
+                last
+            };
+            let (_, last) = tokio::join!(script, exchanges);
+            assert_eq!(last.expect("content"), "two");
+        }
+    });
 }
 
 #[test]

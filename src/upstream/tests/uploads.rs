@@ -12,14 +12,14 @@ use crate::error::Side;
 use crate::upstream::RequestStream;
 
 /// A body whose frames come from a channel; with a length, if one was declared.
-struct Fed {
+pub(super) struct Fed {
     frames: mpsc::UnboundedReceiver<Fallible>,
     length: Option<u64>,
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type Fallible = Result<Frame<Bytes>, BoxError>;
-type Feed = mpsc::UnboundedSender<Fallible>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Fallible = Result<Frame<Bytes>, BoxError>;
+pub(super) type Feed = mpsc::UnboundedSender<Fallible>;
 
 impl Body for Fed {
     type Data = Bytes;
@@ -35,12 +35,12 @@ impl Body for Fed {
     }
 }
 
-fn feed(length: Option<u64>) -> (Feed, RequestStream) {
+pub(super) fn feed(length: Option<u64>) -> (Feed, RequestStream) {
     let (sender, frames) = mpsc::unbounded_channel();
     (sender, RequestStream::new(Fed { frames, length }))
 }
 
-fn data(text: &'static str) -> Fallible {
+pub(super) fn data(text: &'static str) -> Fallible {
     Ok(Frame::data(Bytes::from_static(text.as_bytes())))
 }
 

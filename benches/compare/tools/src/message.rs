@@ -34,6 +34,17 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Message>, ()> {
     }))
 }
 
+/// The requests without content of which `bytes` are the octets.
+pub fn requests(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    while let Some(at) = find(bytes, b"\r\n\r\n") {
+        let (request, rest) = bytes.split_at(at + 4);
+        found.push(request);
+        bytes = rest;
+    }
+    found
+}
+
 fn chunked(bytes: &[u8], mut at: usize) -> Result<Option<usize>, ()> {
     loop {
         let Some(line) = find(&bytes[at.min(bytes.len())..], b"\r\n") else {
@@ -65,6 +76,17 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_are_told_apart() {
+        let (first, second) = (
+            b"GET /1 HTTP/1.1\r\nA: b\r\n\r\n",
+            b"GET /2 HTTP/1.1\r\n\r\n",
+        );
+        let both = [&first[..], &second[..]].concat();
+        assert_eq!(requests(&both), [&first[..], &second[..]]);
+        assert!(requests(b"GET / HTTP/1.1\r\n").is_empty());
+    }
 
     #[test]
     fn a_response_ends_where_its_framing_says() {

@@ -5,12 +5,15 @@
 //! `load closed ADDR REQUEST CONNECTIONS SECONDS` sends the next request on a connection when the last is answered, as
 //! wrk does; wrk itself waits in vain for the content of a 304 that has a Content-Length,
 //! `load connect ADDR REQUEST RATE SECONDS` opens a connection for each request,
-//! `load herd ADDR REQUEST CLIENTS` sends one request on each of so many connections at once.
-//! REQUEST is a file with the octets of one request. Prints one line of JSON, times in microseconds.
+//! `load herd ADDR REQUEST CLIENTS` sends one request on each of so many connections at once,
+//! `load each ADDR REQUEST COUNT CONNECTIONS` sends so many, with the numbers from 1 to COUNT in place of `@`.
+//! REQUEST is a file with the octets of one request without content, or of several, which are sent in turn. Prints one line
+//! of JSON, times in microseconds.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use compare_tools::histogram::Histogram;
@@ -25,14 +28,15 @@ fn main() -> Result<()> {
     let number =
         |at: usize| -> Result<f64> { Ok(args.get(at).ok_or("too few arguments")?.parse()?) };
     let addr: SocketAddr = args.get(1).ok_or("too few arguments")?.parse()?;
-    let request = std::fs::read(args.get(2).ok_or("too few arguments")?)?;
-    let mut load = Load::new(addr, request)?;
+    let requests = std::fs::read(args.get(2).ok_or("too few arguments")?)?;
+    let mut load = Load::new(addr, &requests)?;
     let lasting = |secs| Duration::from_secs_f64(secs);
     match args[0].as_str() {
         "rate" => load.rate(number(3)?, number(4)? as usize, lasting(number(5)?))?,
         "closed" => load.closed(number(3)? as usize, lasting(number(4)?))?,
         "connect" => load.connect(number(3)?, lasting(number(4)?))?,
         "herd" => load.herd(number(3)? as usize)?,
+        "each" => load.each(number(3)? as u64, number(4)? as usize)?,
         other => return Err(format!("no such load: {other}").into()),
     }
     println!("{}", load.report());
@@ -41,7 +45,8 @@ fn main() -> Result<()> {
 
 struct Load {
     addr: SocketAddr,
-    request: Vec<u8>,
+    /// What is sent, in turn.
+    requests: Vec<Rc<[u8]>>,
     poll: Poll,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
@@ -56,6 +61,7 @@ struct Load {
 
 struct Connection {
     socket: TcpStream,
+    request: Rc<[u8]>,
     unsent: usize,
     /// When each request under way was due.
     due: VecDeque<Instant>,
@@ -71,10 +77,14 @@ const GRACE: Duration = Duration::from_secs(10);
 const MOST_PIPELINED: usize = 1;
 
 impl Load {
-    fn new(addr: SocketAddr, request: Vec<u8>) -> Result<Self> {
+    fn new(addr: SocketAddr, requests: &[u8]) -> Result<Self> {
+        let requests = message::requests(requests);
+        if requests.is_empty() {
+            return Err("no request in the file".into());
+        }
         Ok(Self {
             addr,
-            request,
+            requests: requests.into_iter().map(Rc::from).collect(),
             poll: Poll::new()?,
             connections: Vec::new(),
             free: Vec::new(),
@@ -151,6 +161,28 @@ impl Load {
         self.drain(start + Duration::from_secs(30))
     }
 
+    fn each(&mut self, count: u64, connections: usize) -> Result<()> {
+        let all: Vec<usize> = (0..connections)
+            .map(|_| self.open(false))
+            .collect::<io::Result<_>>()?;
+        let template = self.requests[0].clone();
+        let at = template.iter().position(|octet| *octet == b'@');
+        let at = at.ok_or("no @ in the request")?;
+        let (before, after) = (&template[..at], &template[at + 1..]);
+        let mut number = 0;
+        while number < count && self.failed == 0 {
+            for connection in &all {
+                if self.pending(*connection) == 0 && number < count {
+                    number += 1;
+                    let request = [before, number.to_string().as_bytes(), after].concat();
+                    self.send_this(*connection, Rc::from(request), Instant::now());
+                }
+            }
+            self.turn(Some(GRACE))?;
+        }
+        self.drain(Instant::now() + GRACE)
+    }
+
     /// Calls `begin` for each request when it is due; false means that it cannot begin yet.
     fn run(
         &mut self,
@@ -223,6 +255,7 @@ impl Load {
         let _ = socket.set_nodelay(true);
         self.connections[at] = Some(Connection {
             socket,
+            request: self.requests[0].clone(),
             unsent: 0,
             due: VecDeque::new(),
             read: Vec::new(),
@@ -238,10 +271,16 @@ impl Load {
     }
 
     fn send(&mut self, at: usize, due: Instant) {
+        let next = self.sent as usize % self.requests.len();
+        self.send_this(at, self.requests[next].clone(), due);
+    }
+
+    fn send_this(&mut self, at: usize, request: Rc<[u8]>, due: Instant) {
         self.sent += 1;
         if let Some(connection) = &mut self.connections[at] {
             connection.due.push_back(due);
-            connection.unsent = self.request.len();
+            connection.unsent = request.len();
+            connection.request = request;
         }
         self.flush(at);
     }
@@ -251,8 +290,8 @@ impl Load {
             return;
         };
         while connection.unsent > 0 {
-            let from = self.request.len() - connection.unsent;
-            match connection.socket.write(&self.request[from..]) {
+            let from = connection.request.len() - connection.unsent;
+            match connection.socket.write(&connection.request[from..]) {
                 Ok(n) => connection.unsent -= n,
                 Err(error)
                     if matches!(

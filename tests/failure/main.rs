@@ -1,8 +1,12 @@
 //! An API that fails costs its request an answer of the gateway's own, and nothing else.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod rates;
 
-use common::{Conn, End, Gate, Gateway, Origin, get, reply};
+use std::thread;
+
+use common::{Client, Conn, End, Gate, Gateway, Origin, get, reply};
 
 type Fault = fn(&mut Conn);
 
@@ -63,6 +67,59 @@ fn an_api_that_is_not_there_is_502() {
             .field("proxy-status")
             .is_some_and(|said| said.contains("connection_refused"))
     );
+}
+
+#[test]
+fn a_server_that_dies_costs_only_the_responses_that_it_had_begun() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let dying = Origin::start(move |request, conn| {
+        if request.target.ends_with("/begun") {
+            conn.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+        }
+        held.pass();
+        conn.reset();
+    });
+    let well = || {
+        Origin::start(|request, conn| {
+            let cacheable = request.target.starts_with("/books");
+            let cache = if cacheable { "max-age=60" } else { "no-store" };
+            let answer = reply(200).field("Cache-Control", cache).body("well");
+            conn.reply(request, &answer);
+        })
+    };
+    let (one, other) = (well(), well());
+    // By turns, each gets a third.
+    let gateway = Gateway::before_all([&dying, &one, &other].map(Origin::url))
+        .workers(1)
+        .start();
+    let ask = |target: String| {
+        let addr = gateway.addr();
+        thread::spawn(move || Client::to(addr).get(&target))
+    };
+    let unbegun: Vec<_> = (0..3)
+        .flat_map(|n| [format!("/books/{n}"), format!("/loans/{n}")])
+        .map(ask)
+        .collect();
+    dying.await_requests(2);
+    one.await_requests(2);
+    other.await_requests(2);
+    let begun: Vec<_> = (0..3).map(|n| ask(format!("/books/{n}/begun"))).collect();
+    dying.await_requests(3);
+    dying.refuse(true);
+    gate.open();
+    for client in unbegun {
+        assert_eq!(client.join().expect("a client").expect(200).text(), "well");
+    }
+    let begun: Vec<_> = begun
+        .into_iter()
+        .map(|client| client.join().expect("a client").end)
+        .collect();
+    let whole = begun.iter().filter(|end| **end == End::Complete).count();
+    assert_eq!(whole, 2, "{begun:?}");
+    for n in 0..20 {
+        gateway.get(&format!("/loans/later/{n}")).expect(200);
+    }
 }
 
 #[test]

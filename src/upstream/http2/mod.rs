@@ -1,0 +1,191 @@
+//! One HTTP/2 connection, which many requests of a worker share: each has a [`Stream`] of it.
+
+mod pulse;
+mod stream;
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{self, SendRequest};
+use tokio::sync::Notify;
+use tokio::task::spawn_local;
+
+use self::pulse::Pulse;
+pub(super) use self::stream::{Content, Stream};
+use super::fault;
+use super::wire::Wire;
+use crate::clock::{Clock, Monotonic};
+use crate::config;
+use crate::error::{Error, ErrorKind};
+
+/// Content that waits in one stream's write buffer, in bytes.
+const SEND_BUFFER: usize = 64 << 10;
+
+/// RFC 9113 §6.9.1.
+const MAX_WINDOW: u32 = (1 << 31) - 1;
+
+/// What the configuration says about HTTP/2 connections.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Requests on one connection at a time.
+    pub(super) streams: usize,
+    /// Response content in flight on one stream, in bytes.
+    pub(super) stream_window: u32,
+    /// Of a response's fields, in bytes.
+    pub(super) max_head: usize,
+    /// From the open socket to the server's first frame.
+    pub(super) greeting: Duration,
+}
+
+impl Limits {
+    pub(super) fn of(upstream: &config::Upstream) -> Self {
+        Self {
+            streams: upstream.http2.max_concurrent_streams,
+            stream_window: upstream.http2.stream_window,
+            max_head: upstream.max_head,
+            greeting: upstream.connect_timeout,
+        }
+    }
+}
+
+/// A connection. It is closed when this and all its streams are gone.
+#[derive(Debug)]
+pub(super) struct Shared {
+    sender: SendRequest<Bytes>,
+    status: Rc<Status>,
+    /// Our own limit of streams.
+    limit: usize,
+    used: Cell<bool>,
+    /// When its last stream ended.
+    idle_since: Cell<Monotonic>,
+    clock: Clock,
+    /// Rung when a stream has become free, or the connection has ended.
+    freed: Rc<Notify>,
+}
+
+/// What the task that drives the connection knows, and has to know.
+#[derive(Debug, Default)]
+struct Status {
+    active: Cell<usize>,
+    /// Streams that the server lets us have at a time.
+    allowed: Cell<usize>,
+    ended: Cell<bool>,
+    failure: RefCell<Option<h2::Error>>,
+    greeted: Notify,
+}
+
+impl Shared {
+    /// Speaks HTTP/2 from the first byte on, and waits for the server's settings, which say how much it bears.
+    pub(super) async fn start(
+        mut wire: Wire,
+        limits: &Limits,
+        freed: Rc<Notify>,
+        clock: Clock,
+    ) -> Result<Rc<Self>, Error> {
+        let first_read = wire.tell_first_read();
+        let window = u64::from(limits.stream_window) * limits.streams as u64;
+        let (sender, connection) = client::Builder::new()
+            .initial_window_size(limits.stream_window)
+            // As much as all streams together: a reader that stands still holds up none but itself.
+            .initial_connection_window_size(
+                u32::try_from(window).unwrap_or(MAX_WINDOW).min(MAX_WINDOW),
+            )
+            .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX))
+            .max_send_buffer_size(SEND_BUFFER)
+            .enable_push(false)
+            .handshake(wire)
+            .await
+            .map_err(|error| fault::of_stream(error, None))?;
+        let status = Rc::<Status>::default();
+        spawn_local(drive(connection, status.clone(), first_read, freed.clone()));
+        match tokio::time::timeout(limits.greeting, status.greeted.notified()).await {
+            Err(_elapsed) => return Err(Error::upstream(ErrorKind::ConnectionTimeout)),
+            Ok(()) if status.ended.get() => return Err(status.no_http2()),
+            Ok(()) => {}
+        }
+        Ok(Rc::new(Self {
+            sender,
+            status,
+            limit: limits.streams,
+            used: Cell::new(false),
+            idle_since: Cell::new(clock.now().mono),
+            clock,
+            freed,
+        }))
+    }
+
+    /// Whether another request may begin on it.
+    pub(super) fn has_room(&self) -> bool {
+        self.status.active.get() < self.limit.min(self.status.allowed.get()) && !self.is_ended()
+    }
+
+    /// Whether it takes no more requests; those that it has may still be answered.
+    pub(super) fn is_ended(&self) -> bool {
+        // A sender that waits for nothing of its own is ready, unless the server goes away or no number is left.
+        let mut unused = Context::from_waker(Waker::noop());
+        let ready = self.sender.clone().poll_ready(&mut unused);
+        self.status.ended.get() || matches!(ready, Poll::Ready(Err(_)))
+    }
+
+    pub(super) fn is_used(&self) -> bool {
+        self.used.get()
+    }
+
+    /// Since when it has been without a request; `None` while it has any.
+    pub(super) fn idle_since(&self) -> Option<Monotonic> {
+        (self.status.active.get() == 0).then(|| self.idle_since.get())
+    }
+
+    /// A stream for one request.
+    pub(super) fn open_stream(self: &Rc<Self>) -> Stream {
+        Stream::new(self, self.used.replace(true))
+    }
+}
+
+impl Status {
+    fn no_http2(&self) -> Error {
+        let error = Error::upstream(ErrorKind::ResponseProtocol)
+            .detail("the upstream does not speak HTTP/2 as it is configured to");
+        match self.failure.take() {
+            Some(failure) => error.because(failure),
+            None => error,
+        }
+    }
+}
+
+/// Carries the requests of a connection to its server and the answers back, to its end.
+async fn drive(
+    mut connection: client::Connection<Wire, Bytes>,
+    status: Rc<Status>,
+    first_read: Arc<Notify>,
+    freed: Rc<Notify>,
+) {
+    let mut pulse = connection.ping_pong().map(Pulse::new);
+    let mut first_read = pin!(first_read.notified());
+    let mut greeted = false;
+    let ended = poll_fn(|cx| {
+        let polled = Pin::new(&mut connection).poll(cx);
+        status.allowed.set(connection.max_concurrent_send_streams());
+        if !greeted && first_read.as_mut().poll(cx).is_ready() {
+            greeted = true;
+            status.greeted.notify_one();
+        }
+        match (polled, &mut pulse) {
+            (Poll::Pending, Some(pulse)) => pulse
+                .poll_lost(cx, status.active.get() > 0)
+                .map(|()| Ok(())),
+            (polled, _) => polled,
+        }
+    })
+    .await;
+    status.ended.set(true);
+    *status.failure.borrow_mut() = ended.err();
+    status.greeted.notify_one();
+    freed.notify_waiters();
+}

@@ -1,0 +1,263 @@
+//! One request's part of an HTTP/2 connection: its content on the way there, and its response on the way back.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::{Reason, RecvStream, SendStream};
+use http::{Request, Response};
+use http_body::{Body as _, Frame};
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::Instant;
+
+use super::Shared;
+use crate::error::{Error, ErrorKind};
+use crate::upstream::connection::{Fate, Unanswered, head_within};
+use crate::upstream::deadline::{self, Deadline};
+use crate::upstream::fault;
+use crate::upstream::request_body::{RequestBody, Upload};
+use crate::upstream::request_head::into_http2;
+
+/// Dropped before the response's end, it resets the stream.
+#[derive(Debug)]
+pub(in crate::upstream) struct Stream {
+    slot: Rc<Slot>,
+    deadline: Deadline,
+    upload: Option<Upload>,
+    /// Hands the content over; ended by whoever drops the stream.
+    pump: Option<AbortHandle>,
+    reused: bool,
+}
+
+/// A stream's part in what the connection bears, for as long as either direction goes on.
+#[derive(Debug)]
+struct Slot {
+    shared: Rc<Shared>,
+    /// When the latest part of the request was handed to the connection.
+    written: Cell<Instant>,
+}
+
+impl Stream {
+    pub(super) fn new(shared: &Rc<Shared>, reused: bool) -> Self {
+        let active = &shared.status.active;
+        active.set(active.get() + 1);
+        Self {
+            slot: Rc::new(Slot {
+                shared: shared.clone(),
+                written: Cell::new(deadline::timer_now()),
+            }),
+            deadline: Deadline::default(),
+            upload: None,
+            pump: None,
+            reused,
+        }
+    }
+
+    /// Whether the connection has carried a request before this one.
+    pub(in crate::upstream) fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    pub(in crate::upstream) fn deadline(&mut self) -> &mut Deadline {
+        &mut self.deadline
+    }
+
+    /// Sends `request` and waits for a response's head, at most `timeout` from when the upstream had all that there
+    /// was to send.
+    pub(in crate::upstream) async fn exchange(
+        &mut self,
+        request: Request<RequestBody>,
+        scheme: &'static str,
+        timeout: Duration,
+    ) -> Result<Response<Content>, Unanswered> {
+        let upload = request.body().upload();
+        let mut sender = match self.slot.shared.sender.clone().ready().await {
+            Ok(sender) => sender,
+            Err(error) => {
+                return Err(Unanswered {
+                    error: fault::of_stream(error, None),
+                    unsent: Some(request),
+                    fate: Fate::Refused,
+                });
+            }
+        };
+        let (head, body) = into_http2(request, scheme).map_err(hopeless)?;
+        let end = body.is_end_stream();
+        let (answer, sending) = sender
+            .send_request(head, end)
+            .map_err(|error| hopeless(Error::downstream(ErrorKind::BadRequest).because(error)))?;
+        drop(sender);
+        self.slot.written.set(deadline::timer_now());
+        if !end {
+            self.upload.clone_from(&upload);
+            let pump = spawn_local(pump(body, sending, self.slot.clone()));
+            self.pump = Some(pump.abort_handle());
+        }
+        let slot = &self.slot;
+        let written = || slot.written.get();
+        match head_within(
+            timeout,
+            answer,
+            &mut self.deadline,
+            written,
+            upload.as_ref(),
+        )
+        .await
+        {
+            Some(Ok(response)) => Ok(response.map(Content::new)),
+            Some(Err(error)) => Err(Unanswered {
+                unsent: None,
+                fate: fault::fate_of_stream(&error),
+                error: fault::of_stream(error, upload.as_ref()),
+            }),
+            None => Err(hopeless(Error::upstream(ErrorKind::ResponseTimeout))),
+        }
+    }
+
+    /// The response is complete. Where the server had no need of all the request's content, what is left of it may
+    /// stall for `stall` before it is given up.
+    pub(in crate::upstream) fn finish(mut self, stall: Duration) {
+        self.pump = None;
+        if let Some(upload) = self.upload.take() {
+            upload.bear_stalls_of(Some(stall));
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(pump) = self.pump.take() {
+            pump.abort();
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        let left = shared.status.active.get() - 1;
+        shared.status.active.set(left);
+        if left == 0 {
+            shared.idle_since.set(shared.clock.now().mono);
+        }
+        shared.freed.notify_one();
+    }
+}
+
+/// What another attempt would not change.
+fn hopeless(error: Error) -> Unanswered {
+    Unanswered {
+        error,
+        unsent: None,
+        fate: Fate::Answered,
+    }
+}
+
+/// Hands a request's content to its stream as fast as the server takes it. Content that breaks off resets the stream.
+async fn pump(body: RequestBody, mut sending: SendStream<Bytes>, slot: Rc<Slot>) {
+    let mut body = pin!(body);
+    loop {
+        let next = poll_fn(|cx| {
+            if sending.poll_reset(cx).is_ready() {
+                // It wants no more of it.
+                return Poll::Ready(None);
+            }
+            body.as_mut().poll_frame(cx).map(Some)
+        });
+        let frame = match next.await {
+            None => return,
+            Some(Some(Ok(frame))) => frame,
+            Some(Some(Err(_))) => return sending.send_reset(Reason::CANCEL),
+            Some(None) => {
+                // Fails only where the stream has ended by itself; so below.
+                let _ = sending.send_data(Bytes::new(), true);
+                return;
+            }
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                let last = body.is_end_stream();
+                if !send(&mut sending, data, last, &slot).await || last {
+                    return;
+                }
+            }
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    let _ = sending.send_trailers(trailers);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Whether the stream has taken all of `data`.
+async fn send(sending: &mut SendStream<Bytes>, mut data: Bytes, last: bool, slot: &Slot) -> bool {
+    if data.is_empty() {
+        return !last || sending.send_data(data, true).is_ok();
+    }
+    while !data.is_empty() {
+        sending.reserve_capacity(data.len());
+        if sending.capacity() == 0
+            && !matches!(poll_fn(|cx| sending.poll_capacity(cx)).await, Some(Ok(_)))
+        {
+            return false;
+        }
+        let part = data.split_to(sending.capacity().min(data.len()));
+        let end = last && data.is_empty();
+        if !part.is_empty() && sending.send_data(part, end).is_err() {
+            return false;
+        }
+        slot.written.set(deadline::timer_now());
+    }
+    true
+}
+
+/// The content of a response, up to a verified END_STREAM.
+#[derive(Debug)]
+pub(in crate::upstream) struct Content {
+    receiving: RecvStream,
+    /// Whether only trailers may come now.
+    data_ended: bool,
+}
+
+impl Content {
+    fn new(receiving: RecvStream) -> Self {
+        Self {
+            receiving,
+            data_ended: false,
+        }
+    }
+
+    /// `Ready(None)` is the end of the stream; a reset of any kind before that is an error.
+    pub(in crate::upstream) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if !self.data_ended {
+            match ready!(self.receiving.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // Whoever asks for content has room for it: the server may send as much again.
+                    let released = self.receiving.flow_control().release_capacity(data.len());
+                    return Poll::Ready(Some(released.map(|()| Frame::data(data))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => self.data_ended = true,
+            }
+        }
+        let trailers = ready!(self.receiving.poll_trailers(cx));
+        Poll::Ready(
+            trailers
+                .map(|fields| fields.map(Frame::trailers))
+                .transpose(),
+        )
+    }
+
+    pub(in crate::upstream) fn is_end_stream(&self) -> bool {
+        self.receiving.is_end_stream()
+    }
+}

@@ -1,0 +1,44 @@
+//! A response's content as the connection gives it, in whichever version of HTTP.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame};
+
+use super::fault;
+use super::http2::Content;
+use super::request_body::Upload;
+use crate::error::Error;
+
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Http1(hyper::body::Incoming),
+    Http2(Content),
+}
+
+impl Incoming {
+    /// What goes wrong is the client's fault where the request's content broke off before.
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        upload: Option<&Upload>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self {
+            Self::Http1(incoming) => Pin::new(incoming)
+                .poll_frame(cx)
+                .map_err(|error| fault::within_body(error, upload)),
+            Self::Http2(content) => content
+                .poll_frame(cx)
+                .map_err(|error| fault::within_stream(error, upload)),
+        }
+    }
+
+    /// Whether the end has been read.
+    pub(super) fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(incoming) => incoming.is_end_stream(),
+            Self::Http2(content) => content.is_end_stream(),
+        }
+    }
+}

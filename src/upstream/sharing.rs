@@ -1,0 +1,163 @@
+//! The part of the pool where requests share connections: those that speak HTTP/2.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use super::http2::{self, Shared, Stream};
+use super::pool::{Held, Pool, Want, overfull, too_late};
+use crate::clock::Monotonic;
+use crate::config;
+use crate::error::Error;
+
+/// A worker's HTTP/2 connections to one server.
+#[derive(Debug)]
+pub(super) struct Sharing {
+    protocol: config::Protocol,
+    pub(super) limits: http2::Limits,
+    /// The oldest first.
+    connections: RefCell<Vec<Rc<Shared>>>,
+    /// Rung when a stream has become free, or a connection is there or is not.
+    pub(super) freed: Rc<Notify>,
+    /// Whether a connection is being opened that others can share.
+    opening: Cell<bool>,
+    /// Why the last one could not be opened, for those who waited for it.
+    failure: RefCell<Option<Error>>,
+    /// Whether the server has chosen HTTP/1.1 where it could choose.
+    refused: Cell<bool>,
+}
+
+impl Sharing {
+    pub(super) fn new(protocol: config::Protocol, limits: http2::Limits) -> Self {
+        Self {
+            protocol,
+            limits,
+            connections: RefCell::default(),
+            freed: Rc::default(),
+            opening: Cell::new(false),
+            failure: RefCell::default(),
+            refused: Cell::new(false),
+        }
+    }
+
+    pub(super) fn protocol(&self) -> config::Protocol {
+        self.protocol
+    }
+
+    /// Whether requests are to look for a connection to share before they open one of their own.
+    pub(super) fn is_on(&self) -> bool {
+        self.protocol != config::Protocol::Http1 && !self.refused.get()
+    }
+
+    pub(super) fn refused(&self, refused: bool) {
+        self.refused.set(refused);
+    }
+
+    pub(super) fn add(&self, connection: &Rc<Shared>) {
+        self.connections.borrow_mut().push(connection.clone());
+    }
+
+    /// A stream of the connection that was opened last and has room for one.
+    fn join(&self, want: Want) -> Option<Stream> {
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|connection| !connection.is_ended());
+        let fits = |connection: &&Rc<Shared>| {
+            connection.has_room() && (want == Want::Any || !connection.is_used())
+        };
+        connections.iter().rev().find(fits).map(Shared::open_stream)
+    }
+
+    /// Closes what has ended, what has been idle for too long, and `in_the_way` more of the idle; how many were closed
+    /// for that, and whether any are left.
+    pub(super) fn sweep(&self, now: Monotonic, idle: Duration, in_the_way: usize) -> (usize, bool) {
+        let mut connections = self.connections.borrow_mut();
+        let mut closed = 0;
+        connections.retain(|connection| match connection.idle_since() {
+            _ if connection.is_ended() => false,
+            None => true,
+            Some(since) if now.since(since) >= idle => false,
+            Some(_) if closed < in_the_way => {
+                closed += 1;
+                false
+            }
+            Some(_) => true,
+        });
+        (closed, !connections.is_empty())
+    }
+}
+
+/// One request opens a connection, and others wait to share it.
+struct Opening<'a>(&'a Sharing);
+
+impl<'a> Opening<'a> {
+    fn begin(sharing: &'a Sharing) -> Self {
+        sharing.opening.set(true);
+        sharing.failure.take();
+        Self(sharing)
+    }
+
+    fn end(self, opened: Result<Held, Error>) -> Result<Held, Error> {
+        opened.inspect_err(|error| *self.0.failure.borrow_mut() = Some(error.share()))
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.0.opening.set(false);
+        self.0.freed.notify_waiters();
+    }
+}
+
+impl Pool {
+    /// A stream of a connection that is there, or else of a new one as soon as the cap allows it; or a connection of
+    /// one's own, where the server turns out not to speak HTTP/2.
+    pub(super) async fn share(self: &Rc<Self>, mut want: Want) -> Result<Held, Error> {
+        let sharing = self.sharing();
+        let mut deadline = None;
+        loop {
+            let freed = sharing.freed.notified();
+            if let Some(stream) = sharing.join(want) {
+                return Ok(Held::Stream(stream));
+            }
+            let slot = match sharing.opening.get() {
+                true => None,
+                false => self.server().slots().clone().try_acquire_owned().ok(),
+            };
+            if let Some(slot) = slot {
+                let opening = Opening::begin(sharing);
+                return opening.end(self.open(slot).await);
+            }
+            let deadline = deadline
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limits().queue_timeout)));
+            let place = match sharing.opening.get() {
+                true => None,
+                false => Some(self.enter_queue().ok_or_else(overfull)?),
+            };
+            tokio::select! {
+                () = freed => {
+                    if place.is_none() && let Some(error) = &*sharing.failure.borrow() {
+                        return Err(error.share());
+                    }
+                }
+                slot = self.slot(), if place.is_some() => {
+                    let opening = Opening::begin(sharing);
+                    return opening.end(self.open(slot?).await);
+                }
+                () = deadline => return Err(too_late()),
+            }
+            // What has come meanwhile is fresh enough.
+            want = Want::Any;
+            if !sharing.is_on() {
+                return self.own(want).await;
+            }
+        }
+    }
+
+    async fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let slots = self.server().slots().clone();
+        let slot = slots.acquire_owned().await;
+        slot.map_err(|error| Error::internal().because(error))
+    }
+}

@@ -1,0 +1,9 @@
+//! Streams of all kinds: upgrades, trailers, interim responses, events without end, uploads, HTTP/2 towards the API.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod api;
+mod grpc;
+mod http2;
+mod upgrades;
