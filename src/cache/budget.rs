@@ -54,12 +54,11 @@ impl Budget {
     }
 }
 
-/// A share of a [`Budget`], given back when it drops.
+/// A share of a [`Budget`], given back when it drops. Every stored response has one: it is two words and no more.
 #[derive(Debug)]
 pub struct Token {
     budget: Arc<Budget>,
     bytes: u64,
-    in_flight: bool,
 }
 
 impl Token {
@@ -68,27 +67,7 @@ impl Token {
         Self {
             budget: budget.clone(),
             bytes: 0,
-            in_flight: false,
         }
-    }
-
-    /// A share of nothing, to be grown by content on its way.
-    pub fn in_flight(budget: &Arc<Budget>) -> Self {
-        Self {
-            budget: budget.clone(),
-            bytes: 0,
-            in_flight: true,
-        }
-    }
-
-    /// The content has come.
-    #[must_use]
-    pub fn arrived(mut self) -> Self {
-        if std::mem::take(&mut self.in_flight) {
-            let in_flight = &self.budget.in_flight;
-            in_flight.fetch_sub(self.bytes, Ordering::Relaxed);
-        }
-        self
     }
 
     /// A share of `bytes`; `None` when the budget has not that much left.
@@ -96,7 +75,6 @@ impl Token {
         budget.take(bytes).then(|| Self {
             budget: budget.clone(),
             bytes,
-            in_flight: false,
         })
     }
 
@@ -106,10 +84,6 @@ impl Token {
         let grown = self.budget.take(bytes);
         if grown {
             self.bytes += bytes;
-            if self.in_flight {
-                let in_flight = &self.budget.in_flight;
-                in_flight.fetch_add(bytes, Ordering::Relaxed);
-            }
         }
         grown
     }
@@ -118,10 +92,6 @@ impl Token {
     pub fn shrink_to(&mut self, bytes: u64) {
         let surplus = self.bytes.saturating_sub(bytes);
         self.budget.used.fetch_sub(surplus, Ordering::Relaxed);
-        if self.in_flight {
-            let in_flight = &self.budget.in_flight;
-            in_flight.fetch_sub(surplus, Ordering::Relaxed);
-        }
         self.bytes -= surplus;
     }
 
@@ -131,6 +101,51 @@ impl Token {
 }
 
 impl Drop for Token {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+/// The share of content that is on its way.
+#[derive(Debug)]
+pub struct Coming(Token);
+
+impl Coming {
+    /// A share of nothing, to be grown.
+    pub fn empty(budget: &Arc<Budget>) -> Self {
+        Self(Token::empty(budget))
+    }
+
+    /// See [`Token::grow`].
+    #[must_use]
+    pub fn grow(&mut self, bytes: u64) -> bool {
+        let grown = self.0.grow(bytes);
+        if grown {
+            self.in_flight().fetch_add(bytes, Ordering::Relaxed);
+        }
+        grown
+    }
+
+    /// Gives back all but `bytes`.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        let surplus = self.0.bytes.saturating_sub(bytes);
+        self.in_flight().fetch_sub(surplus, Ordering::Relaxed);
+        self.0.shrink_to(bytes);
+    }
+
+    /// The content has come: its share, for the store.
+    pub fn arrived(mut self) -> Token {
+        let rest = Token::empty(&self.0.budget);
+        self.in_flight().fetch_sub(self.0.bytes, Ordering::Relaxed);
+        std::mem::replace(&mut self.0, rest)
+    }
+
+    fn in_flight(&self) -> &AtomicU64 {
+        &self.0.budget.in_flight
+    }
+}
+
+impl Drop for Coming {
     fn drop(&mut self) {
         self.shrink_to(0);
     }
@@ -176,11 +191,11 @@ mod tests {
     fn what_is_on_its_way_is_told_apart_until_it_has_come() {
         let budget = Budget::new(100);
         let _stored = Token::take(&budget, 10).unwrap();
-        let mut coming = Token::in_flight(&budget);
+        let mut coming = Coming::empty(&budget);
         assert!(coming.grow(60));
         coming.shrink_to(50);
         assert_eq!((budget.used(), budget.in_flight()), (60, 50));
-        let mut broken_off = Token::in_flight(&budget);
+        let mut broken_off = Coming::empty(&budget);
         assert!(broken_off.grow(5));
         drop(broken_off);
         let come = coming.arrived();

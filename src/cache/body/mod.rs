@@ -16,7 +16,7 @@ use http::HeaderMap;
 use smallvec::SmallVec;
 
 pub use self::stored::{StoredBody, counted};
-use super::budget::{Budget, Token};
+use super::budget::{Budget, Coming};
 use super::sync::{Mutex, MutexGuard};
 use crate::error::{Error, ErrorKind};
 
@@ -53,7 +53,7 @@ struct State {
     window: Option<u64>,
     readers: Vec<Option<Place>>,
     writer: Option<Waker>,
-    token: Option<Token>,
+    token: Option<Coming>,
 }
 
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl SharedBody {
             window: None,
             readers: Vec::new(),
             writer: None,
-            token: Some(Token::in_flight(budget)),
+            token: Some(Coming::empty(budget)),
         };
         let body = Arc::new(Self {
             state: Mutex::new(state),

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
+use super::super::budget::Token;
 use super::*;
 
 #[derive(Default)]
