@@ -13,9 +13,10 @@ use std::time::Duration;
 use bookend::cache::body::{Chunk, Reader, SharedBody, StoredBody, Writer};
 use bookend::cache::budget::{Budget, Token};
 use bookend::cache::collapse::{Ask, Fill, Follower, News};
+use bookend::cache::head::{Draft, Head};
 use bookend::cache::key::Keyer;
 use bookend::cache::store::{Limits, Role, Sharing, Store};
-use bookend::cache::stored::{Content, Head, Settled, StoredResponse};
+use bookend::cache::stored::{Content, Settled, StoredResponse};
 use bookend::clock::{Monotonic, Now};
 use bookend::error::{Error, ErrorKind};
 use bookend::semantics::cache_control::ResponseDirectives;
@@ -216,15 +217,11 @@ fn head(fields: &[(&'static str, &'static str)]) -> Head {
     };
     let directives = ResponseDirectives::parse(&headers, &[]);
     let status = StatusCode::OK;
-    Head {
+    Draft {
         status,
-        validators: Validators::of(&headers),
         origin_validators: Validators::of(&headers),
         freshness: Freshness::reckon(status, &headers, &directives, receipt, false, &policy),
-        received: Now {
-            wall: Timestamp::from_millis(0),
-            mono: Monotonic::default(),
-        },
+        received: Monotonic::default(),
         variant: VariantKey::of(&Vary::None, &HeaderMap::new(), &VaryPolicy::default()),
         digest: None,
         groups: Box::new(["books".into()]),
@@ -236,11 +233,12 @@ fn head(fields: &[(&'static str, &'static str)]) -> Head {
         epoch: 0,
         headers,
     }
+    .packed()
 }
 
 fn stored(fields: &[(&'static str, &'static str)]) -> Arc<StoredResponse> {
     let content = Content::Complete(StoredBody::new(&[], Token::empty(&budget())));
-    Arc::new(StoredResponse::new(Arc::new(head(fields)), content, None))
+    Arc::new(StoredResponse::new(head(fields), content, None))
 }
 
 fn lead_or_follow(store: &Store, target: &str) -> Role {

@@ -24,7 +24,7 @@ impl Gateway {
     pub fn start() -> Self {
         let toml = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[upstream]\nservers = [\"http://{}\"]\n\
-             [admin]\nlisten = \"off\"\n[log]\naccess = \"off\"\n",
+             [cache]\nmemory = \"4GiB\"\n[admin]\nlisten = \"off\"\n[log]\naccess = \"off\"\n",
             origin()
         );
         let config =
@@ -48,7 +48,8 @@ impl Gateway {
     }
 
     /// So many connections that send `request` in step, each once it has its last answer: the gateway sees them arrive
-    /// together, as it does under load. The answer has been seen once by each. [`NUMBER`] in it is another one each time.
+    /// together, as it does under load. The answer has been seen once by each. [`NUMBER`] in it is another one each time;
+    /// [`KEY`] one of [`KEYS`] in turn, for each of which the answer has been seen.
     pub fn clients(&self, connections: usize, request: &str) -> Clients {
         let sockets = (0..connections).map(|_| {
             let socket = TcpStream::connect(self.addr).expect("a gateway that accepts");
@@ -57,7 +58,7 @@ impl Gateway {
         });
         let mut clients = Clients {
             sockets: sockets.collect(),
-            number: request.find(NUMBER).map(|at| (at, 0)),
+            number: number_in(request),
             request: request.as_bytes().to_vec(),
             answer: 0,
             room: vec![0; 256 << 10],
@@ -66,6 +67,9 @@ impl Gateway {
         clients.answer = clients.measure();
         clients.answer = clients.measure();
         clients.turn();
+        if request.contains(KEY) {
+            clients.store(KEYS as usize);
+        }
         clients
     }
 }
@@ -83,14 +87,42 @@ impl Drop for Gateway {
 pub struct Clients {
     sockets: Vec<TcpStream>,
     request: Vec<u8>,
-    /// Where in the request its number is, and the latest.
-    number: Option<(usize, u64)>,
+    number: Option<Number>,
     /// Bytes of an answer.
     answer: usize,
     room: Vec<u8>,
 }
 
+/// What makes a request another.
+struct Number {
+    /// Where in the request it is.
+    place: usize,
+    latest: u64,
+    /// After which it begins anew.
+    last: u64,
+}
+
+fn number_in(request: &str) -> Option<Number> {
+    let found = |text: &str, last| {
+        let latest = 0;
+        let place = request.find(text)?;
+        Some(Number {
+            place,
+            latest,
+            last,
+        })
+    };
+    found(NUMBER, u64::MAX).or_else(|| found(KEY, KEYS))
+}
+
 impl Clients {
+    /// So many requests, or a few more.
+    pub fn store(&mut self, responses: usize) {
+        for _ in 0..responses.div_ceil(self.sockets.len()) {
+            self.turn();
+        }
+    }
+
     /// One request on each connection.
     pub fn turn(&mut self) {
         for at in 0..self.sockets.len() {
@@ -112,10 +144,13 @@ impl Clients {
     }
 
     fn send(&mut self, at: usize) {
-        if let Some((place, number)) = &mut self.number {
-            *number += 1;
-            let mut rest = *number;
-            for digit in self.request[*place..][..NUMBER.len()].iter_mut().rev() {
+        if let Some(number) = &mut self.number {
+            number.latest = number.latest % number.last + 1;
+            let mut rest = number.latest;
+            for digit in self.request[number.place..][..NUMBER.len()]
+                .iter_mut()
+                .rev()
+            {
                 *digit = b'0' + (rest % 10) as u8;
                 rest /= 10;
             }
@@ -213,6 +248,12 @@ fn answer(mut socket: TcpStream) {
 /// Stands in a request for a number that no other request has.
 pub const NUMBER: &str = "#######";
 
+/// Stands in a request for one of [`KEYS`] numbers, in turn.
+const KEY: &str = "@@@@@@@";
+
+/// More than a worker keeps ready, so that none of them is.
+const KEYS: u64 = 4_000;
+
 /// What a browser sends along.
 pub const BROWSER: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0\r\n\
 Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n\
@@ -225,7 +266,7 @@ Sec-Fetch-Site: same-origin\r\n\
 Priority: u=0, i\r\n";
 
 /// What is measured of a whole request, by name.
-pub fn requests() -> [(&'static str, String); 7] {
+pub fn requests() -> [(&'static str, String); 8] {
     let get = |path: &str, fields: &str| {
         format!("GET {path} HTTP/1.1\r\nHost: books.example\r\n{fields}\r\n")
     };
@@ -233,6 +274,7 @@ pub fn requests() -> [(&'static str, String); 7] {
         ("hit", get("/books/1", "")),
         ("hit, browser's fields", get("/books/1", BROWSER)),
         ("304", get("/books/1", "If-None-Match: \"5f3a\"\r\n")),
+        ("hit, many keys", get(&format!("/books/{KEY}"), "")),
         ("100 KB hit", get("/large", "")),
         (
             "gzip variant hit",

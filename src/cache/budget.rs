@@ -4,6 +4,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Bytes that the allocator takes for so many: it has sixteens up to 64, and then four sizes for each doubling.
+pub const fn allocated(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        1..=64 => bytes.next_multiple_of(16),
+        _ => bytes.next_multiple_of(1 << ((bytes - 1).ilog2() - 2)),
+    }
+}
+
 /// How many bytes may be held, and how many are.
 #[derive(Debug)]
 pub struct Budget {
@@ -130,6 +139,24 @@ impl Drop for Token {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_those_of_the_allocator() {
+        let sizes = [
+            (0, 0),
+            (1, 16),
+            (40, 48),
+            (64, 64),
+            (65, 80),
+            (129, 160),
+            (1024, 1024),
+            (1025, 1280),
+            (1793, 2048),
+        ];
+        for (bytes, taken) in sizes {
+            assert_eq!(allocated(bytes), taken, "{bytes}");
+        }
+    }
 
     #[test]
     fn what_is_taken_is_given_back() {

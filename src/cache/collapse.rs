@@ -10,8 +10,9 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 
 use super::body::{Reader, SharedBody};
+use super::head::{ContentDigest, Head};
 use super::key::Key;
-use super::stored::{ContentDigest, Head, Settled, StoredResponse};
+use super::stored::{Settled, StoredResponse};
 use super::sync::{AtomicBool, Mutex, MutexGuard};
 use crate::clock::Monotonic;
 use crate::error::Error;

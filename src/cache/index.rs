@@ -1,16 +1,16 @@
-//! Which resources belong to which cache group (RFC 9875). Entries carry the resource's id, so that the clean-up
+//! Which resources belong to which cache group (RFC 9875). Entries carry the resource's address, so that the clean-up
 //! after an eviction never takes away what a later resource with the same key has added.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::key::{Key, Prehashed};
-use super::stored::Resource;
+use super::stored::{Identity, Resource};
 
 /// Groups and their members.
 #[derive(Debug, Default)]
 pub struct GroupIndex {
-    groups: Mutex<HashMap<Box<str>, HashMap<Key, u64, Prehashed>>>,
+    groups: Mutex<HashMap<Box<str>, HashMap<Key, usize, Prehashed>>>,
     /// Resources that left the store, to be taken out of their groups.
     removed: Mutex<Vec<Removed>>,
 }
@@ -18,7 +18,8 @@ pub struct GroupIndex {
 #[derive(Debug)]
 struct Removed {
     key: Key,
-    id: u64,
+    /// Kept till then, so that its address is given to no other.
+    identity: Identity,
     groups: Vec<Box<str>>,
 }
 
@@ -28,7 +29,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl GroupIndex {
     /// Enters `resource` under each of its groups.
-    pub fn add(&self, resource: &Resource) {
+    pub fn add(&self, key: &Key, resource: &Resource) {
         let mut groups = resource.groups().peekable();
         if groups.peek().is_none() {
             return;
@@ -40,17 +41,17 @@ impl GroupIndex {
                 Some(members) => members,
                 None => index.entry(group.into()).or_default(),
             };
-            members.insert(resource.key.clone(), resource.id);
+            members.insert(key.clone(), resource.address());
         }
     }
 
     /// Notes that `resource` left the store; cheap, and takes no other lock: moka calls it while it evicts.
-    pub fn enqueue_removal(&self, resource: &Resource) {
+    pub fn enqueue_removal(&self, key: &Key, resource: &Resource) {
         let groups: Vec<Box<str>> = resource.groups().map(Into::into).collect();
         if !groups.is_empty() {
             let removed = Removed {
-                key: resource.key.clone(),
-                id: resource.id,
+                key: key.clone(),
+                identity: resource.identity(),
                 groups,
             };
             lock(&self.removed).push(removed);
@@ -81,12 +82,17 @@ impl GroupIndex {
             return;
         }
         let mut index = lock(&self.groups);
-        for Removed { key, id, groups } in removed {
+        for removed in removed {
+            let Removed {
+                key,
+                identity,
+                groups,
+            } = removed;
             for group in groups {
                 let Some(members) = index.get_mut(&group) else {
                     continue;
                 };
-                if members.get(&key) == Some(&id) {
+                if members.get(&key) == Some(&identity.address()) {
                     members.remove(&key);
                 }
                 if members.is_empty() {

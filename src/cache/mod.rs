@@ -4,6 +4,8 @@
 pub mod body;
 pub mod budget;
 pub mod collapse;
+pub mod fields;
+pub mod head;
 pub mod index;
 pub mod key;
 pub mod partial;

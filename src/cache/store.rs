@@ -3,7 +3,6 @@
 //! other, whichever comes first.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -15,10 +14,11 @@ use smallvec::SmallVec;
 
 use super::budget::{Budget, Token};
 use super::collapse::{Ask, Fill, Follower};
+use super::head::Head;
 use super::index::GroupIndex;
 use super::key::{Key, KeyRef, Keyer, Prehashed};
 use super::search::{SearchRules, base_of};
-use super::stored::{Head, Marker, NotCommitted, Resource, Settled, StoredResponse};
+use super::stored::{Marker, NotCommitted, Resource, Settled, Several, StoredResponse};
 use super::sync::{Mutex, MutexGuard};
 use crate::clock::Monotonic;
 use crate::semantics::policy::VaryPolicy;
@@ -32,14 +32,13 @@ const MAX_MARKERS: usize = 8;
 /// Where responses live.
 #[derive(Debug)]
 pub struct Store {
-    resources: moka::sync::Cache<Key, Arc<Resource>, Prehashed>,
+    resources: moka::sync::Cache<Key, Resource, Prehashed>,
     shards: Box<[Mutex<Shard>]>,
     keyer: Keyer,
     budget: Arc<Budget>,
     groups: Arc<GroupIndex>,
     search: SearchRules,
     max_variants: usize,
-    next_id: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -87,14 +86,14 @@ impl Store {
         let settled = memory - memory / 8;
         let resources = moka::sync::Cache::builder()
             .max_capacity(settled)
-            .weigher(|_: &Key, resource: &Arc<Resource>| {
-                u32::try_from(resource.weight()).unwrap_or(u32::MAX)
+            .weigher(|key: &Key, resource: &Resource| {
+                u32::try_from(resource.weight(key.as_str().len())).unwrap_or(u32::MAX)
             })
             // LRU rather than TinyLFU: what Cache-Status calls stored is there for the next request.
             .eviction_policy(EvictionPolicy::lru())
-            .eviction_listener(move |_: Arc<Key>, resource: Arc<Resource>, cause| {
+            .eviction_listener(move |key: Arc<Key>, resource: Resource, cause| {
                 if cause != RemovalCause::Replaced {
-                    listener.enqueue_removal(&resource);
+                    listener.enqueue_removal(&key, &resource);
                 }
             })
             .build_with_hasher(Prehashed::default());
@@ -106,7 +105,6 @@ impl Store {
             groups,
             search: SearchRules::default(),
             max_variants: max_variants.max(1),
-            next_id: AtomicU64::new(0),
         }
     }
 
@@ -114,7 +112,7 @@ impl Store {
         self.keyer.key(target)
     }
 
-    pub fn look_up(&self, key: KeyRef<'_>) -> Option<Arc<Resource>> {
+    pub fn look_up(&self, key: KeyRef<'_>) -> Option<Resource> {
         self.resources.get(&key)
     }
 
@@ -141,13 +139,13 @@ impl Store {
     pub fn lead_or_follow(
         &self,
         key: KeyRef<'_>,
-        seen: Option<&Arc<Resource>>,
+        seen: Option<&Resource>,
         ask: Ask,
         sharing: Sharing<'_>,
     ) -> Role {
         let mut shard = self.shard(key.hash());
         let current = self.resources.get(&key);
-        if current.as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
+        if current.as_ref().map(Resource::address) != seen.map(Resource::address) {
             return Role::LookAgain;
         }
         if sharing.follow
@@ -155,11 +153,11 @@ impl Store {
         {
             let coming: SmallVec<[Arc<Head>; 4]> =
                 fills.iter().filter_map(|fill| fill.head()).collect();
-            let stored = current.iter().flat_map(|resource| &resource.variants);
+            let stored = current.iter().flat_map(Resource::variants);
             let known = || {
                 stored
                     .clone()
-                    .map(|stored| &*stored.head)
+                    .map(|stored| &stored.head)
                     .chain(coming.iter().map(Arc::as_ref))
             };
             let shared = fills
@@ -188,8 +186,7 @@ impl Store {
         stored: Arc<StoredResponse>,
         vary: &VaryPolicy,
     ) -> Result<(), NotCommitted> {
-        self.search
-            .learn(fill.key.as_str(), stored.head.search.as_deref());
+        self.search.learn(fill.key.as_str(), stored.head.search());
         let home = self.search.canonical(fill.key.as_str());
         if home == fill.key.as_str() {
             let mut shard = self.shard(fill.key.hash());
@@ -213,18 +210,17 @@ impl Store {
         stored: Arc<StoredResponse>,
         vary: &VaryPolicy,
     ) -> Result<(), NotCommitted> {
-        if fill.is_doomed() || fill.is_barred(&stored.head.groups) {
+        if fill.is_doomed() || fill.is_barred(stored.head.groups()) {
             return Err(NotCommitted::Doomed);
         }
-        let current = self.resources.get(&key.as_ref());
-        let mut next = self.copy(key, current.as_deref());
+        let mut next = self.copy(key);
         next.variants
             .retain(|old| !selects(&old.head, &fill.ask, vary));
         next.markers
             .retain(|marker| !marks(marker, &fill.ask, vary));
         next.variants.insert(0, stored);
         self.shed_variants(&mut next);
-        self.put(next);
+        self.put(key, next);
         Ok(())
     }
 
@@ -249,22 +245,20 @@ impl Store {
     /// Replaces stored responses outside of a fill: HEAD freshens (RFC 9111 §4.3.5). Only those that still stand.
     pub fn update(&self, key: KeyRef<'_>, updates: &[(Arc<StoredResponse>, Arc<StoredResponse>)]) {
         let _shard = self.shard(key.hash());
-        if let Some(current) = self.resources.get(&key) {
-            self.replace(&current.key, updates);
-        }
+        self.replace(&key.to_key(), updates);
     }
 
     fn replace(&self, key: &Key, updates: &[(Arc<StoredResponse>, Arc<StoredResponse>)]) {
         let Some(current) = self.resources.get(&key.as_ref()) else {
             return;
         };
-        let mut next = self.copy(key, Some(&current));
+        let mut next = current.to_several();
         for (old, new) in updates {
             if let Some(slot) = next.variants.iter_mut().find(|slot| Arc::ptr_eq(slot, old)) {
                 *slot = new.clone();
             }
         }
-        self.put(next);
+        self.put(key, next);
     }
 
     /// Notes that responses like the fill's cannot be shared, and ends the fill.
@@ -274,15 +268,14 @@ impl Store {
         if fill.is_doomed() {
             return;
         }
-        let current = self.resources.get(&fill.key.as_ref());
-        let mut next = self.copy(&fill.key, current.as_deref());
+        let mut next = self.copy(&fill.key);
         // What was stored for the same request has been superseded by a response that may not be stored.
         next.variants
             .retain(|old| !selects(&old.head, &fill.ask, vary));
         next.markers.retain(|old| !marks(old, &fill.ask, vary));
         next.markers.truncate(MAX_MARKERS - 1);
         next.markers.insert(0, marker);
-        self.put(next);
+        self.put(&fill.key, next);
     }
 
     /// Ends a fill without a result for the store.
@@ -391,12 +384,15 @@ impl Store {
     }
 
     /// At most `most` of the resources whose target URI is `wanted`; each is looked at.
-    pub fn find(&self, wanted: impl Fn(&str) -> bool, most: usize) -> Vec<Arc<Resource>> {
+    pub fn find(&self, wanted: impl Fn(&str) -> bool, most: usize) -> Vec<(Key, Resource)> {
         let found = self
             .resources
             .iter()
             .filter(|(key, _)| wanted(key.as_str()));
-        found.map(|(_, resource)| resource).take(most).collect()
+        found
+            .map(|(key, resource)| (Key::clone(&key), resource))
+            .take(most)
+            .collect()
     }
 
     /// How many fills are in flight for the target URIs that are `wanted`.
@@ -439,20 +435,13 @@ impl Store {
         }
     }
 
-    fn copy(&self, key: &Key, current: Option<&Resource>) -> Resource {
-        Resource {
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
-            key: key.clone(),
-            variants: current
-                .map(|resource| resource.variants.clone())
-                .unwrap_or_default(),
-            markers: current
-                .map(|resource| resource.markers.clone())
-                .unwrap_or_default(),
-        }
+    /// What is stored for `key`, to be changed.
+    fn copy(&self, key: &Key) -> Several {
+        let current = self.resources.get(&key.as_ref());
+        current.map_or_else(Several::default, |resource| resource.to_several())
     }
 
-    fn shed_variants(&self, resource: &mut Resource) {
+    fn shed_variants(&self, resource: &mut Several) {
         while resource.variants.len() > self.max_variants {
             // The first is the one that came just now.
             let used = resource.variants.iter().enumerate().skip(1);
@@ -463,20 +452,20 @@ impl Store {
         }
     }
 
-    fn put(&self, resource: Resource) {
-        if resource.is_empty() {
-            self.resources.invalidate(&resource.key.as_ref());
+    fn put(&self, key: &Key, all: Several) {
+        if all.variants.is_empty() && all.markers.is_empty() {
+            self.resources.invalidate(&key.as_ref());
         } else {
-            self.groups.add(&resource);
-            self.resources
-                .insert(resource.key.clone(), Arc::new(resource));
+            let resource = Resource::from(all);
+            self.groups.add(key, &resource);
+            self.resources.insert(key.clone(), resource);
         }
     }
 }
 
 /// Whether a request like `ask` selects the response with this head.
 pub fn selects(head: &Head, ask: &Ask, vary: &VaryPolicy) -> bool {
-    head.digest == ask.digest && head.variant.matches(&ask.headers, vary)
+    head.selected_by(&ask.headers, ask.digest.as_ref(), vary)
 }
 
 fn marks(marker: &Marker, ask: &Ask, vary: &VaryPolicy) -> bool {
@@ -492,7 +481,7 @@ impl Resource {
         vary: &VaryPolicy,
         now: Monotonic,
     ) -> Option<&Marker> {
-        self.markers.iter().find(|marker| {
+        self.markers().iter().find(|marker| {
             marker.until > now
                 && marker.digest.as_ref() == digest
                 && marker.variant.matches(headers, vary)
@@ -520,8 +509,8 @@ fn can_share<'a>(
         return selects(&head, ask, vary);
     }
     !known.any(|head| {
-        head.variant
-            .tells_apart(&ask.headers, &fill.ask.headers, vary)
+        head.variant()
+            .is_some_and(|variant| variant.tells_apart(&ask.headers, &fill.ask.headers, vary))
     })
 }
 

@@ -1,208 +1,22 @@
-//! A stored response, and the head that a fill and its readers share while the body is still coming. All that a
-//! look-up asks is worked out once, when the head arrives.
+//! A response in the store, and all that is stored for one target URI.
 
-use std::borrow::Cow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
-use bytes::BytesMut;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use bytes::Bytes;
+use http::StatusCode;
 
 use super::body::StoredBody;
-use super::budget::Token;
-use super::key::Key;
+use super::budget::{Token, allocated};
+use super::head::{ContentDigest, Head};
 use super::partial::Parts;
-use crate::clock::{Monotonic, Now};
+use crate::clock::Monotonic;
 use crate::error::Error;
-use crate::semantics::cache_control::ResponseDirectives;
-use crate::semantics::freshness::{Freshness, Receipt};
-use crate::semantics::no_vary_search::SearchVariance;
-use crate::semantics::policy::Policy;
 use crate::semantics::storability::NoStoreReason;
-use crate::semantics::validation::Validators;
 use crate::semantics::vary::VariantKey;
 
-/// A digest of the content of a QUERY and of the fields that describe it.
-pub type ContentDigest = [u8; 32];
-
-/// The head of a response that may be stored.
-#[derive(Debug)]
-pub struct Head {
-    pub status: StatusCode,
-    /// The end-to-end fields that may be stored, in memory of their own; without Age.
-    pub headers: HeaderMap,
-    /// As clients see them; they may be the gateway's own.
-    pub validators: Validators,
-    /// As the origin sent them; the only ones that go upstream.
-    pub origin_validators: Validators,
-    pub freshness: Freshness,
-    /// When the head arrived.
-    pub received: Now,
-    pub variant: VariantKey,
-    /// The QUERY this answers; `None` for GET.
-    pub digest: Option<ContentDigest>,
-    /// Its cache groups (RFC 9875).
-    pub groups: Box<[Box<str>]>,
-    /// Which parts of the query do not matter (No-Vary-Search).
-    pub search: Option<Box<SearchVariance>>,
-    /// Bytes of content, where the response declared them.
-    pub content_length: Option<u64>,
-    /// The Age with which it, or the 304 that freshened it, came: it had been stored before.
-    pub age: Option<HeaderValue>,
-    pub receipt: Receipt,
-    /// Whether the request that it answered carried credentials.
-    pub credentialed: bool,
-    /// The version of the settings it was reckoned under.
-    pub epoch: u64,
-}
-
-impl Head {
-    /// The same head in memory of its own: what lies in the message that it came with, a read buffer of many kilobytes,
-    /// is not kept for the sake of a few octets.
-    pub fn detached(mut self) -> Self {
-        pack_fields(&mut self.headers);
-        self.validators = Validators::of(&self.headers);
-        self.origin_validators = if self.origin_validators == self.validators {
-            self.validators.clone()
-        } else {
-            self.origin_validators.detached()
-        };
-        self.age = self
-            .age
-            .and_then(|age| HeaderValue::from_bytes(age.as_bytes()).ok());
-        self
-    }
-
-    /// How long it has been here.
-    pub fn resident(&self, now: Now) -> Duration {
-        now.mono.since(self.received.mono)
-    }
-
-    /// The same head under an entity tag of the gateway's own.
-    pub fn with_etag(&self, tag: HeaderValue) -> Self {
-        let mut headers = self.headers.clone();
-        headers.insert(http::header::ETAG, tag);
-        Self {
-            validators: Validators::of(&headers),
-            headers,
-            ..self.copy()
-        }
-    }
-
-    /// The same head with the fields and the freshness that an update gave it.
-    pub fn freshened(
-        &self,
-        mut headers: HeaderMap,
-        freshness: Freshness,
-        receipt: Receipt,
-        received: Now,
-    ) -> Self {
-        let age = headers.remove(http::header::AGE);
-        Self {
-            headers,
-            freshness,
-            age,
-            receipt,
-            received,
-            ..self.copy()
-        }
-        .detached()
-    }
-
-    /// The same head as `policy` has it, which came into force with the settings of version `epoch`.
-    pub fn reckoned_anew(&self, policy: &Policy, epoch: u64) -> Self {
-        let mut headers = self.headers.clone();
-        if let Some(age) = &self.age {
-            headers.insert(http::header::AGE, age.clone());
-        }
-        let directives = ResponseDirectives::parse(&headers, &policy.targeted_fields);
-        let (status, receipt) = (self.status, self.receipt);
-        let credentialed = self.credentialed;
-        let freshness =
-            Freshness::reckon(status, &headers, &directives, receipt, credentialed, policy);
-        Self {
-            // What was not believed when it came is not believed now.
-            freshness: if self.freshness.immutable {
-                freshness
-            } else {
-                freshness.mutable()
-            },
-            epoch,
-            ..self.copy()
-        }
-    }
-
-    /// The same head, to be served only after validation.
-    pub fn expired(&self) -> Self {
-        Self {
-            freshness: self.freshness.expired(),
-            ..self.copy()
-        }
-    }
-
-    /// The fields without a tag of the gateway's own, which the origin knows nothing of.
-    pub fn origin_fields(&self) -> Cow<'_, HeaderMap> {
-        if self.validators.etag.is_none() || self.validators.etag == self.origin_validators.etag {
-            return Cow::Borrowed(&self.headers);
-        }
-        let mut headers = self.headers.clone();
-        headers.remove(http::header::ETAG);
-        Cow::Owned(headers)
-    }
-
-    fn copy(&self) -> Self {
-        Self {
-            status: self.status,
-            headers: self.headers.clone(),
-            validators: self.validators.clone(),
-            origin_validators: self.origin_validators.clone(),
-            freshness: self.freshness,
-            received: self.received,
-            variant: self.variant.clone(),
-            digest: self.digest,
-            groups: self.groups.clone(),
-            search: self.search.clone(),
-            content_length: self.content_length,
-            age: self.age.clone(),
-            receipt: self.receipt,
-            credentialed: self.credentialed,
-            epoch: self.epoch,
-        }
-    }
-
-    /// Bytes of memory it holds, about.
-    pub fn weight(&self) -> u64 {
-        const SLOT: usize = size_of::<HeaderValue>() + 48;
-        let fields: usize = self
-            .headers
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + SLOT)
-            .sum();
-        let groups: usize = self.groups.iter().map(|group| group.len() + 16).sum();
-        (size_of::<Self>() + fields + groups + self.variant.weight()) as u64
-    }
-}
-
-/// Copies all field values into one allocation of their own.
-fn pack_fields(headers: &mut HeaderMap) {
-    let total = headers.values().map(HeaderValue::len).sum();
-    let mut packed = BytesMut::with_capacity(total);
-    for value in headers.values() {
-        packed.extend_from_slice(value.as_bytes());
-    }
-    let packed = packed.freeze();
-    let mut from = 0;
-    for value in headers.values_mut() {
-        let to = from + value.len();
-        let sensitive = value.is_sensitive();
-        if let Ok(mut copy) = HeaderValue::from_maybe_shared(packed.slice(from..to)) {
-            copy.set_sensitive(sensitive);
-            *value = copy;
-        }
-        from = to;
-    }
-}
+/// Bodies up to so many bytes lie with their response, without an owner of their own.
+const SMALL: u64 = 4 * 1024;
 
 /// What is kept of the content.
 #[derive(Clone, Debug)]
@@ -237,41 +51,135 @@ impl Content {
 /// A response in the store.
 #[derive(Debug)]
 pub struct StoredResponse {
-    pub head: Arc<Head>,
-    pub content: Content,
-    /// Milliseconds on the monotonic clock: when it was last chosen, to within a second.
-    used: AtomicU64,
+    pub head: Head,
+    kept: Kept,
     _token: Option<Token>,
+    /// Tenths of a second on the monotonic clock: when it was last chosen, to within a second.
+    used: AtomicU32,
+}
+
+/// The content as it lies here.
+#[derive(Debug)]
+enum Kept {
+    /// Complete, and counted by the response's own token.
+    Small(Box<[u8]>),
+    /// Counted by a token of its own.
+    Other(Box<Content>),
+}
+
+/// The small body of a stored response, which is held, and counted, for as long as anybody holds a slice of it.
+struct SmallBody(Arc<StoredResponse>);
+
+impl AsRef<[u8]> for SmallBody {
+    fn as_ref(&self) -> &[u8] {
+        match &self.0.kept {
+            Kept::Small(octets) => octets,
+            Kept::Other(_) => &[],
+        }
+    }
 }
 
 impl StoredResponse {
-    /// `token` covers the head; the content carries its own.
-    pub fn new(head: Arc<Head>, content: Content, token: Option<Token>) -> Self {
-        let used = AtomicU64::new(head.received.mono.as_millis());
+    /// `token` covers the [`StoredResponse::cost`]; without one, nothing is copied, and the content carries its own.
+    pub fn new(head: Head, content: Content, token: Option<Token>) -> Self {
+        let kept = match content {
+            Content::Complete(StoredBody::One(bytes)) if is_small(&bytes) && token.is_some() => {
+                Kept::Small(Box::from(&*bytes))
+            }
+            content => Kept::Other(Box::new(content)),
+        };
+        let used = AtomicU32::new(tenths(head.received().mono));
         Self {
             head,
-            content,
-            used,
+            kept,
             _token: token,
+            used,
+        }
+    }
+
+    /// Bytes that a token is to cover for a response of these: the content carries its own unless it is small.
+    pub fn cost(head: &Head, content: &Content) -> u64 {
+        let small = match content {
+            Content::Complete(StoredBody::One(bytes)) if is_small(bytes) => allocated(bytes.len()),
+            _ => 0,
+        };
+        head.weight() + (OWN + small) as u64
+    }
+
+    /// What is kept of the content. It keeps this response for as long as anybody has a slice of it.
+    pub fn content(self: &Arc<Self>) -> Content {
+        match &self.kept {
+            Kept::Small(octets) => Content::Complete(StoredBody::One(if octets.is_empty() {
+                Bytes::new()
+            } else {
+                Bytes::from_owner(SmallBody(self.clone()))
+            })),
+            Kept::Other(content) => Content::clone(content),
+        }
+    }
+
+    /// What is kept of an incomplete response; `None` where it is complete.
+    pub fn parts(&self) -> Option<&Parts> {
+        match &self.kept {
+            Kept::Other(content) => match &**content {
+                Content::Partial(parts) => Some(parts),
+                Content::Complete(_) => None,
+            },
+            Kept::Small(_) => None,
+        }
+    }
+
+    /// Bytes of content that are kept.
+    pub fn content_len(&self) -> u64 {
+        match &self.kept {
+            Kept::Small(octets) => octets.len() as u64,
+            Kept::Other(content) => content.len(),
+        }
+    }
+
+    /// Bytes of the whole representation.
+    pub fn complete_length(&self) -> u64 {
+        match &self.kept {
+            Kept::Small(octets) => octets.len() as u64,
+            Kept::Other(content) => content.complete_length(),
         }
     }
 
     /// Bytes of memory it holds, about.
     pub fn weight(&self) -> u64 {
-        size_of::<Self>() as u64 + self.head.weight() + self.content.len()
+        let content = match &self.kept {
+            Kept::Small(octets) => allocated(octets.len()) as u64,
+            Kept::Other(content) => CONTENT as u64 + content.len(),
+        };
+        OWN as u64 + self.head.weight() + content
     }
 
     /// Notes that it was chosen; written at most once a second, so that readers on several cores do not contend.
     pub fn touch(&self, now: Monotonic) {
-        let now = now.as_millis();
-        if now.saturating_sub(self.used.load(Ordering::Relaxed)) >= 1000 {
+        let now = tenths(now);
+        if now.saturating_sub(self.used.load(Ordering::Relaxed)) >= 10 {
             self.used.store(now, Ordering::Relaxed);
         }
     }
 
-    pub fn last_used(&self) -> Monotonic {
-        Monotonic::from_millis(self.used.load(Ordering::Relaxed))
+    /// When it was last chosen, to within a second: the later the greater.
+    pub fn last_used(&self) -> u32 {
+        self.used.load(Ordering::Relaxed)
     }
+}
+
+/// Bytes of memory that a stored response takes itself, with the counts of those who hold it.
+const OWN: usize = allocated(size_of::<StoredResponse>() + 16);
+
+/// Bytes of memory around content that has an owner of its own.
+const CONTENT: usize = allocated(size_of::<Content>()) + 48;
+
+fn is_small(bytes: &Bytes) -> bool {
+    bytes.len() as u64 <= SMALL
+}
+
+fn tenths(time: Monotonic) -> u32 {
+    u32::try_from(time.as_millis() / 100).unwrap_or(u32::MAX)
 }
 
 /// Requests like this one proved to have responses that cannot be shared: they do not stand in line.
@@ -303,32 +211,100 @@ pub enum NotCommitted {
     OverBudget,
 }
 
-/// All that is stored for one target URI.
-#[derive(Debug)]
-pub struct Resource {
-    /// Distinguishes it from a later resource with the same key.
-    pub id: u64,
-    pub key: Key,
-    pub variants: smallvec::SmallVec<[Arc<StoredResponse>; 1]>,
+/// All that is stored for one target URI. Clones share it.
+#[derive(Clone, Debug)]
+pub enum Resource {
+    /// What most are.
+    One(Arc<StoredResponse>),
+    Several(Arc<Several>),
+}
+
+/// What a resource is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Several {
+    pub variants: smallvec::SmallVec<[Arc<StoredResponse>; 2]>,
     pub markers: smallvec::SmallVec<[Marker; 0]>,
 }
 
+/// Tells a resource from every other, for as long as this is kept, without keeping it.
+#[derive(Debug)]
+pub enum Identity {
+    One(Weak<StoredResponse>),
+    Several(Weak<Several>),
+}
+
+impl From<Several> for Resource {
+    fn from(mut all: Several) -> Self {
+        if all.variants.len() == 1
+            && all.markers.is_empty()
+            && let Some(only) = all.variants.pop()
+        {
+            return Self::One(only);
+        }
+        Self::Several(Arc::new(all))
+    }
+}
+
 impl Resource {
-    pub fn weight(&self) -> u64 {
-        let variants: u64 = self.variants.iter().map(|stored| stored.weight()).sum();
-        let markers = self.markers.len() * size_of::<Marker>();
-        variants + (markers + size_of::<Self>() + self.key.as_str().len() + OVERHEAD) as u64
+    pub fn variants(&self) -> &[Arc<StoredResponse>] {
+        match self {
+            Self::One(only) => std::slice::from_ref(only),
+            Self::Several(all) => &all.variants,
+        }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.variants.is_empty() && self.markers.is_empty()
+    pub fn markers(&self) -> &[Marker] {
+        match self {
+            Self::One(_) => &[],
+            Self::Several(all) => &all.markers,
+        }
+    }
+
+    /// A copy, to be changed.
+    pub fn to_several(&self) -> Several {
+        match self {
+            Self::One(only) => Several {
+                variants: smallvec::smallvec![only.clone()],
+                ..Several::default()
+            },
+            Self::Several(all) => Several::clone(all),
+        }
+    }
+
+    /// Where it lies: no other resource lies there while this one, or its [`Identity`], is kept.
+    pub fn address(&self) -> usize {
+        match self {
+            Self::One(only) => Arc::as_ptr(only).addr(),
+            Self::Several(all) => Arc::as_ptr(all).addr(),
+        }
+    }
+
+    pub fn identity(&self) -> Identity {
+        match self {
+            Self::One(only) => Identity::One(Arc::downgrade(only)),
+            Self::Several(all) => Identity::Several(Arc::downgrade(all)),
+        }
+    }
+
+    /// Bytes of memory it holds with its index, for a key of so many bytes; about.
+    pub fn weight(&self, key: usize) -> u64 {
+        let variants: u64 = self.variants().iter().map(|stored| stored.weight()).sum();
+        let around = match self {
+            Self::One(_) => 0,
+            Self::Several(all) => {
+                let list = all.variants.capacity() * size_of::<Arc<StoredResponse>>();
+                let markers = all.markers.len() * size_of::<Marker>();
+                allocated(size_of::<Several>() + 16) + allocated(list) + allocated(markers)
+            }
+        };
+        variants + (around + allocated(key + 16) + OVERHEAD) as u64
     }
 
     /// The cache groups of all its variants.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
-        self.variants
+        self.variants()
             .iter()
-            .flat_map(|stored| stored.head.groups.iter())
+            .flat_map(|stored| stored.head.groups())
             .map(|group| &**group)
     }
 
@@ -337,8 +313,19 @@ impl Resource {
     }
 }
 
-/// What moka and the allocator hold beside an entry itself, in bytes: measured with a million entries.
-const OVERHEAD: usize = 320;
+impl Identity {
+    /// The [`Resource::address`].
+    pub fn address(&self) -> usize {
+        match self {
+            Self::One(only) => only.as_ptr().addr(),
+            Self::Several(all) => all.as_ptr().addr(),
+        }
+    }
+}
+
+/// What moka holds for an entry, in bytes: the key's own allocation, the entry with its value, what the policy knows of
+/// it, its place in the queue of uses, and its share of the table.
+const OVERHEAD: usize = 300;
 
 /// How a fill ended, for those who wait for it.
 #[derive(Debug)]
@@ -356,85 +343,90 @@ pub enum Settled {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Weak;
-
-    use bytes::Bytes;
-    use http::header::{AGE, DATE, ETAG, LAST_MODIFIED};
-
     use super::*;
+    use crate::cache::budget::Budget;
+    use crate::cache::head::Draft;
     use crate::clock::Clock;
-    use crate::semantics::vary::Vary;
+    use crate::semantics::cache_control::ResponseDirectives;
+    use crate::semantics::freshness::{Freshness, Receipt};
+    use crate::semantics::policy::Policy;
+    use crate::semantics::validation::Validators;
 
-    /// A message in one buffer, and what tells whether the buffer is still kept.
-    fn message(lines: &[(http::HeaderName, &'static str)]) -> (HeaderMap, Weak<String>) {
-        struct Buffer(Arc<String>);
-        impl AsRef<[u8]> for Buffer {
-            fn as_ref(&self) -> &[u8] {
-                self.0.as_bytes()
-            }
+    fn head() -> Head {
+        let (headers, now) = (http::HeaderMap::new(), Clock::system().now());
+        let receipt = Receipt {
+            request_time: now.wall,
+            response_time: now.wall,
+        };
+        let (status, directives) = (StatusCode::OK, ResponseDirectives::default());
+        let policy = Policy::default();
+        Draft {
+            status,
+            origin_validators: Validators::default(),
+            freshness: Freshness::reckon(status, &headers, &directives, receipt, false, &policy),
+            received: now.mono,
+            variant: VariantKey::default(),
+            digest: None,
+            groups: Box::default(),
+            search: None,
+            content_length: None,
+            age: None,
+            receipt,
+            credentialed: false,
+            epoch: 0,
+            headers,
         }
-        let text: Arc<String> = Arc::new(lines.iter().map(|(_, value)| *value).collect());
-        let kept = Arc::downgrade(&text);
-        let buffer = Bytes::from_owner(Buffer(text));
-        let mut from = 0;
-        let values = lines.iter().map(|(name, value)| {
-            let slice = buffer.slice(from..from + value.len());
-            from += value.len();
-            (name.clone(), HeaderValue::from_maybe_shared(slice).unwrap())
-        });
-        (values.collect(), kept)
+        .packed()
+    }
+
+    fn body(budget: &Arc<Budget>, octets: &'static [u8]) -> Content {
+        let token = Token::take(budget, octets.len() as u64).unwrap();
+        Content::Complete(StoredBody::new(&[Bytes::from_static(octets)], token))
+    }
+
+    fn one(content: Content) -> Bytes {
+        match content {
+            Content::Complete(StoredBody::One(bytes)) => bytes,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A million of them are kept: what grows here costs a million times as much.
+    #[test]
+    fn a_stored_response_is_small() {
+        const { assert!(OWN <= 160 && size_of::<Resource>() <= 16) };
     }
 
     #[test]
-    fn a_stored_head_keeps_nothing_of_the_buffer_that_it_was_read_from() {
-        let lines = [
-            (DATE, "Wed, 25 Nov 2026 08:00:00 GMT"),
-            (ETAG, "\"a\""),
-            (LAST_MODIFIED, "Sun, 01 Nov 2026 08:00:00 GMT"),
-            (AGE, "5"),
-        ];
-        // The origin's own tag may be another than the one that clients see.
-        for tag in ["\"a\"", "\"b\""] {
-            let (mut headers, kept) = message(&lines);
-            let (origin, origin_kept) = message(&[(ETAG, tag), lines[2].clone()]);
-            let now = Clock::system().now();
-            let receipt = Receipt {
-                request_time: now.wall,
-                response_time: now.wall,
-            };
-            let directives = ResponseDirectives::default();
-            let policy = Policy::default();
-            let status = StatusCode::OK;
-            let head = Head {
-                status,
-                validators: Validators::of(&headers),
-                origin_validators: Validators::of(&origin),
-                freshness: Freshness::reckon(
-                    status,
-                    &headers,
-                    &directives,
-                    receipt,
-                    false,
-                    &policy,
-                ),
-                received: now,
-                variant: VariantKey::of(&Vary::None, &headers, &policy.vary),
-                digest: None,
-                groups: Box::default(),
-                search: None,
-                content_length: None,
-                age: headers.remove(AGE),
-                receipt,
-                credentialed: false,
-                epoch: 0,
-                headers: headers.clone(),
-            };
-            let head = head.detached();
-            drop((headers, origin));
-            assert!(kept.upgrade().is_none() && origin_kept.upgrade().is_none());
-            assert_eq!(head.origin_validators.etag.unwrap().as_value(), tag);
-            assert_eq!(head.validators.etag.unwrap().as_value(), "\"a\"");
-            assert_eq!(head.age.unwrap(), "5");
-        }
+    fn a_small_body_is_counted_as_long_as_it_is_read() {
+        let budget = Budget::new(10_000);
+        let (head, content) = (head(), body(&budget, b"hello"));
+        let token = Token::take(&budget, StoredResponse::cost(&head, &content));
+        let stored = Arc::new(StoredResponse::new(head, content, token));
+        let counted = budget.used();
+        assert_eq!(counted, stored.weight());
+        let slice = one(stored.content()).slice(1..4);
+        drop(stored);
+        assert_eq!(budget.used(), counted);
+        assert_eq!(slice, "ell");
+        drop(slice);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_no_token_covers_keeps_its_own() {
+        let budget = Budget::new(10_000);
+        let stored = Arc::new(StoredResponse::new(head(), body(&budget, b"hello"), None));
+        assert_eq!((stored.content_len(), budget.used()), (5, 5));
+        assert_eq!(one(stored.content()), "hello");
+    }
+
+    #[test]
+    fn an_empty_body_holds_nobody() {
+        let budget = Budget::new(10_000);
+        let token = Token::take(&budget, 100);
+        let stored = Arc::new(StoredResponse::new(head(), body(&budget, b""), token));
+        let empty = one(stored.content());
+        assert_eq!((empty.len(), Arc::strong_count(&stored)), (0, 1));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPIRES,
+    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES,
     HeaderValue,
 };
 use http::{HeaderMap, Response, StatusCode};
@@ -18,8 +18,9 @@ use super::ready::{Form, Telling};
 use super::receive::{Class, Facts, Inquiry};
 use super::worker::Worker;
 use crate::cache::body::{Reader, StoredBody};
+use crate::cache::head::Head;
 use crate::cache::partial::Parts;
-use crate::cache::stored::{Content, Head, StoredResponse};
+use crate::cache::stored::{Content, StoredResponse};
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::content_range::ContentRange;
@@ -40,17 +41,35 @@ pub struct Delivery<'a> {
 
 /// Where the content of a selected response is.
 enum Available<'a> {
-    Stored(&'a StoredBody),
+    /// All of it is there.
+    Stored(&'a Arc<StoredResponse>),
     /// Still coming; its length, where it was declared.
     Coming(Reader, Option<u64>, Option<Following>),
 }
 
+impl<'a> Available<'a> {
+    /// The stored response that it is all of.
+    fn stored(&self) -> Option<&'a Arc<StoredResponse>> {
+        match self {
+            Self::Stored(stored) => Some(stored),
+            Self::Coming(..) => None,
+        }
+    }
+
+    fn body(&self) -> Option<StoredBody> {
+        match self.stored()?.content() {
+            Content::Complete(body) => Some(body),
+            Content::Partial(_) => None,
+        }
+    }
+}
+
 impl Delivery<'_> {
-    /// Answers from a complete stored response.
-    pub fn stored(self, stored: &StoredResponse) -> Response<Body> {
-        match &stored.content {
-            Content::Complete(body) => self.select(&stored.head, Available::Stored(body)),
-            Content::Partial(parts) => self.of_parts(&stored.head, parts),
+    /// Answers from a stored response.
+    pub fn stored(self, stored: &Arc<StoredResponse>) -> Response<Body> {
+        match stored.parts() {
+            None => self.select(&stored.head, Available::Stored(stored)),
+            Some(parts) => self.of_parts(&stored.head, parts),
         }
     }
 
@@ -76,30 +95,25 @@ impl Delivery<'_> {
     /// Answers from a response whose content is still coming.
     pub fn stream(
         self,
-        head: &Arc<Head>,
+        head: &Head,
         reader: Reader,
         follower: Option<Following>,
     ) -> Response<Body> {
-        let length = head.content_length;
+        let length = head.content_length();
         self.select(head, Available::Coming(reader, length, follower))
     }
 
-    fn select(self, head: &Arc<Head>, content: Available<'_>) -> Response<Body> {
+    fn select(self, head: &Head, content: Available<'_>) -> Response<Body> {
         let inquiry = self.inquiry;
         if inquiry.facts.any(Facts::CONDITIONS) {
-            let selected = Selected {
-                status: head.status,
-                validators: &head.validators,
-                received: head.received.wall,
-            };
-            match preconditions::evaluate(inquiry.method(), inquiry.headers(), &selected) {
+            match self.evaluate(head) {
                 Precondition::Proceed => {}
-                Precondition::NotModified => return self.not_modified(head),
+                Precondition::NotModified => return self.not_modified(head, &content),
                 Precondition::Failed => return self.precondition_failed(head),
             }
         }
         let length = match &content {
-            Available::Stored(body) => Some(body.len()),
+            Available::Stored(stored) => Some(stored.complete_length()),
             Available::Coming(_, length, _) => *length,
         };
         if inquiry.facts.any(Facts::RANGE)
@@ -109,7 +123,7 @@ impl Delivery<'_> {
                 RangeSelection::Whole => {}
                 RangeSelection::Single(range) => return self.single(head, content, range, length),
                 RangeSelection::Several(ranges) => {
-                    if let Available::Stored(body) = content {
+                    if let Some(body) = content.body() {
                         let slice = |range: ByteRange| body.slice(range.first(), range.end());
                         return self.several(head, slice, &ranges, length);
                     }
@@ -120,37 +134,51 @@ impl Delivery<'_> {
         self.whole(head, content, length)
     }
 
+    fn evaluate(&self, head: &Head) -> Precondition {
+        let (method, request) = (self.inquiry.method(), self.inquiry.headers());
+        let tag = head.fields.single(&ETAG);
+        if tag.is_some_and(|tag| preconditions::names_just(method, request, head.status, tag)) {
+            return Precondition::NotModified;
+        }
+        let selected = Selected {
+            status: head.status,
+            validators: &head.validators(),
+            received: head.received().wall,
+        };
+        preconditions::evaluate(method, request, &selected)
+    }
+
     fn select_range(&self, head: &Head, length: u64) -> RangeSelection {
         let inquiry = self.inquiry;
         range::select(
             inquiry.method(),
             inquiry.headers(),
             head.status,
-            &head.validators,
+            &head.validators(),
             length,
         )
     }
 
-    fn whole(
-        self,
-        head: &Arc<Head>,
-        content: Available<'_>,
-        length: Option<u64>,
-    ) -> Response<Body> {
+    fn whole(self, head: &Head, content: Available<'_>, length: Option<u64>) -> Response<Body> {
         let counters = &self.worker.counters;
         let is_head = self.inquiry.class == Class::Head;
+        let stored = content.stored();
         let body = match content {
             _ if is_head => Body::empty(),
-            Available::Stored(StoredBody::One(bytes)) => Body::full(bytes.clone(), counters),
-            Available::Stored(body) => Body::pieces(body.pieces().into(), counters),
+            Available::Stored(stored) => match stored.content() {
+                Content::Complete(StoredBody::One(bytes)) => Body::full(bytes, counters),
+                Content::Complete(body) => Body::pieces(body.pieces().into(), counters),
+                // Asked for with its parts alone.
+                Content::Partial(_) => Body::empty(),
+            },
             Available::Coming(reader, length, follower) => {
                 Body::fill(reader, length, follower, counters.clone())
             }
         };
         if !is_head {
-            return self.tell(head, Form::Whole, body);
+            return self.tell(head, stored, Form::Whole, body);
         }
-        let mut fields = head.headers.clone();
+        let mut fields = head.fields.to_map();
         if let Some(length) = length {
             fields.insert(CONTENT_LENGTH, length.into());
         }
@@ -166,8 +194,11 @@ impl Delivery<'_> {
     ) -> Response<Body> {
         let counters = &self.worker.counters;
         let body = match content {
-            Available::Stored(body) => {
-                Body::pieces(body.slice(range.first(), range.end()), counters)
+            Available::Stored(_) => {
+                let slice = content
+                    .body()
+                    .map(|body| body.slice(range.first(), range.end()));
+                Body::pieces(slice.unwrap_or_default(), counters)
             }
             Available::Coming(reader, _, follower) => Body::fill_range(
                 reader,
@@ -187,7 +218,7 @@ impl Delivery<'_> {
         range: ByteRange,
         length: u64,
     ) -> Response<Body> {
-        let mut fields = range::partial_fields(&head.headers, self.inquiry.headers());
+        let mut fields = range::partial_fields(&head.fields.to_map(), self.inquiry.headers());
         let complete = Some(length);
         fields.insert(
             CONTENT_RANGE,
@@ -204,14 +235,14 @@ impl Delivery<'_> {
         length: u64,
     ) -> Response<Body> {
         let seed = self.worker.boundary_seed();
-        let framing = Multipart::new(ranges, length, head.headers.get(CONTENT_TYPE), seed);
+        let mut fields = head.fields.to_map();
+        let framing = Multipart::new(ranges, length, fields.get(CONTENT_TYPE), seed);
         let mut pieces = SmallVec::new();
         for part in framing.parts {
             pieces.push(part.head);
             pieces.extend(slice(part.range));
         }
         pieces.push(framing.tail);
-        let mut fields = head.headers.clone();
         fields.insert(CONTENT_TYPE, framing.content_type);
         let body = Body::pieces(pieces, &self.worker.counters);
         self.finish(head, StatusCode::PARTIAL_CONTENT, fields, body)
@@ -232,36 +263,44 @@ impl Delivery<'_> {
         )
     }
 
-    fn not_modified(self, head: &Arc<Head>) -> Response<Body> {
+    fn not_modified(self, head: &Head, content: &Available<'_>) -> Response<Body> {
         self.worker.counters.not_modified.inc();
-        self.tell(head, Form::NotModified, Body::empty())
+        self.tell(head, content.stored(), Form::NotModified, Body::empty())
     }
 
     /// Answers 412 with the validators that the representation has now.
     pub fn precondition_failed(self, head: &Head) -> Response<Body> {
-        let fields = preconditions::not_modified_fields(&head.headers);
+        let fields = preconditions::not_modified_fields(&head.fields.to_map());
         self.finish(head, StatusCode::PRECONDITION_FAILED, fields, Body::empty())
     }
 
     /// The whole response or a 304, with the fields that went out last where they tell the same.
-    fn tell(self, head: &Arc<Head>, form: Form, body: Body) -> Response<Body> {
-        let (status, fields_of): (_, fn(&HeaderMap) -> HeaderMap) = match form {
-            Form::Whole => (head.status, HeaderMap::clone),
-            Form::NotModified => (StatusCode::NOT_MODIFIED, preconditions::not_modified_fields),
+    fn tell(
+        self,
+        head: &Head,
+        stored: Option<&Arc<StoredResponse>>,
+        form: Form,
+        body: Body,
+    ) -> Response<Body> {
+        let (status, fields_of): (_, fn(HeaderMap) -> HeaderMap) = match form {
+            Form::Whole => (head.status, |fields| fields),
+            Form::NotModified => (StatusCode::NOT_MODIFIED, |fields| {
+                preconditions::not_modified_fields(&fields)
+            }),
         };
-        let Some((age, ttl)) = self.plainly() else {
-            return self.finish(head, status, fields_of(&head.headers), body);
+        let (Some((age, ttl)), Some(stored)) = (self.plainly(), stored) else {
+            return self.finish(head, status, fields_of(head.fields.to_map()), body);
         };
         let epoch = &self.inquiry.epoch;
         let age = tellable_age(age, head);
         let telling = Telling {
-            head,
+            stored,
             form,
             age,
             ttl,
         };
         let fields = epoch.ready.fields(&telling, || {
-            let mut fields = fields_of(&head.headers);
+            let mut fields = fields_of(head.fields.to_map());
             fields.insert(AGE, age.as_secs().into());
             sign_fields(&mut fields, self.inquiry, &self.status);
             fields
@@ -308,7 +347,7 @@ fn tellable_age(age: DeltaSeconds, head: &Head) -> DeltaSeconds {
     if head.freshness.source != LifetimeSource::Operator {
         return age;
     }
-    match ResponseDirectives::parse(&head.headers, &[]).max_age {
+    match ResponseDirectives::parse(&head.fields.only(&[CACHE_CONTROL]), &[]).max_age {
         Some(max_age) => age.min(max_age),
         None => age,
     }

@@ -1,13 +1,14 @@
 //! What operators ask of a running gateway: purge, explain, how much memory.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 use super::gateway::Gateway;
 use super::receive::split_query;
-use crate::cache::stored::{Content, Marker, Resource, StoredResponse};
+use crate::cache::key::Key;
+use crate::cache::stored::{Marker, Resource, StoredResponse};
 use crate::clock::Now;
+use crate::semantics::vary::VariantKey;
 use crate::upstream::{Fitness, Server};
 
 /// Targets that one explanation lists at most.
@@ -92,11 +93,14 @@ impl Gateway {
     pub fn explain(&self, url: &str) -> Value {
         let store = &self.store;
         let now = self.clock.now();
-        let resources: Vec<Arc<Resource>> = if url.starts_with('/') {
+        let resources: Vec<(Key, Resource)> = if url.starts_with('/') {
             store.find(|key| path_of(key) == url, MAX_EXPLAINED)
         } else {
-            store
-                .look_up(store.key(&store.canonical(url)))
+            let target = store.canonical(url);
+            let key = store.key(&target);
+            let found = store.look_up(key);
+            found
+                .map(|found| (key.to_key(), found))
                 .into_iter()
                 .collect()
         };
@@ -112,7 +116,7 @@ impl Gateway {
             "url": url,
             "route": pattern,
             "bypass": route.bypass,
-            "stored": resources.iter().map(|resource| describe(resource, now)).collect::<Vec<_>>(),
+            "stored": resources.iter().map(|(key, resource)| describe(key, resource, now)).collect::<Vec<_>>(),
             "fills": store.fills_for(|key| key == url || path_of(key) == url),
         })
     }
@@ -144,12 +148,12 @@ fn path_of(target: &str) -> &str {
     rest.find('/').map_or("/", |at| &rest[at..])
 }
 
-fn describe(resource: &Resource, now: Now) -> Value {
+fn describe(key: &Key, resource: &Resource, now: Now) -> Value {
     json!({
-        "key": resource.key.as_str(),
-        "bytes": resource.weight(),
-        "variants": resource.variants.iter().map(|stored| describe_variant(stored, now)).collect::<Vec<_>>(),
-        "markers": resource.markers.iter().map(|marker| describe_marker(marker, now)).collect::<Vec<_>>(),
+        "key": key.as_str(),
+        "bytes": resource.weight(key.as_str().len()),
+        "variants": resource.variants().iter().map(|stored| describe_variant(stored, now)).collect::<Vec<_>>(),
+        "markers": resource.markers().iter().map(|marker| describe_marker(marker, now)).collect::<Vec<_>>(),
     })
 }
 
@@ -157,7 +161,8 @@ fn describe_variant(stored: &StoredResponse, now: Now) -> Value {
     let head = &stored.head;
     let resident = head.resident(now);
     let fields: Vec<_> = head
-        .headers
+        .fields
+        .to_map()
         .iter()
         .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
         .collect();
@@ -169,11 +174,11 @@ fn describe_variant(stored: &StoredResponse, now: Now) -> Value {
         "lifetime": head.freshness.lifetime.as_secs(),
         "lifetime_from": format!("{:?}", head.freshness.source),
         "must_validate": head.freshness.must_validate.map(|why| format!("{why:?}")),
-        "selected_by": head.variant.describe().into_iter().collect::<Vec<_>>(),
-        "groups": head.groups,
-        "query": head.digest.is_some(),
-        "content_bytes": stored.content.len(),
-        "complete": matches!(stored.content, Content::Complete(_)),
+        "selected_by": head.variant().map(VariantKey::describe).unwrap_or_default(),
+        "groups": head.groups(),
+        "query": head.digest().is_some(),
+        "content_bytes": stored.content_len(),
+        "complete": stored.parts().is_none(),
         "fields": fields,
     })
 }

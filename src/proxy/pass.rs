@@ -250,7 +250,7 @@ fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
     let Some(stored) = select(&resource, inquiry) else {
         return;
     };
-    let length = Some(stored.content.complete_length());
+    let length = Some(stored.complete_length());
     let head = &stored.head;
     let origin_fields = head.origin_fields();
     let compared = Stored {
@@ -275,7 +275,7 @@ fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
                         headers.insert(AGE, age);
                     }
                     let freshness = arrived.believed(update.freshness);
-                    head.freshened(headers, freshness, receipt, inquiry.now)
+                    head.freshened(headers, freshness, receipt, inquiry.now.mono)
                 }
                 Err(Storability::Refuse(why)) if why.is_in_response() => head.expired(),
                 // This client's answer says nothing to others.
@@ -283,9 +283,9 @@ fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
             }
         }
     };
-    let token = store.token(new.weight());
-    let content = stored.content.clone();
-    let new = StoredResponse::new(Arc::new(new), content, token);
+    let content = stored.content();
+    let token = store.token(StoredResponse::cost(&new, &content));
+    let new = StoredResponse::new(new, content, token);
     store.update(key, &[(stored, Arc::new(new))]);
 }
 

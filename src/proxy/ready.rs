@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use http::HeaderMap;
 
-use crate::cache::stored::Head;
+use crate::cache::stored::StoredResponse;
 use crate::semantics::time::DeltaSeconds;
 use crate::telemetry::counters::Counters;
 
@@ -27,7 +27,7 @@ pub enum Form {
 /// What the fields of a plain hit depend on, as long as the settings are the same.
 #[derive(Clone, Copy, Debug)]
 pub struct Telling<'a> {
-    pub head: &'a Arc<Head>,
+    pub stored: &'a Arc<StoredResponse>,
     pub form: Form,
     /// As told, in Age.
     pub age: DeltaSeconds,
@@ -44,15 +44,15 @@ pub struct ReadyFields {
 
 #[derive(Default)]
 struct Slot {
-    /// Where the head lies that was asked for last and not found: only the second time in a row it is taken in, so that
+    /// Where the response lies that was asked for last and not found: only the second time in a row it is taken in, so that
     /// those asked for now and then do not drive out those in demand.
     missed: usize,
     entry: Option<Entry>,
 }
 
 struct Entry {
-    /// Keeps the address from being given to another head, not the head from being dropped.
-    head: Weak<Head>,
+    /// Keeps the address from being given to another response, not the response from being dropped.
+    stored: Weak<StoredResponse>,
     form: Form,
     age: DeltaSeconds,
     ttl: i64,
@@ -87,7 +87,7 @@ impl ReadyFields {
 
     /// The fields that `make` makes, or those it has made for the same `telling` before.
     pub fn fields(&self, telling: &Telling<'_>, make: impl FnOnce() -> HeaderMap) -> HeaderMap {
-        let address = Arc::as_ptr(telling.head).addr();
+        let address = Arc::as_ptr(telling.stored).addr();
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[slot_of(address, telling.form)];
         let known = match &slot.entry {
@@ -101,13 +101,13 @@ impl ReadyFields {
         };
         let fields = make();
         slot.missed = address;
-        let weight = telling.head.weight();
+        let weight = telling.stored.head.weight();
         if known && weight <= MAX_WEIGHT {
             let before = slot.entry.as_ref().map_or(0, |entry| entry.weight);
             self.counters.ready_bytes.add(weight);
             self.counters.ready_bytes.sub(before);
             slot.entry = Some(Entry {
-                head: Arc::downgrade(telling.head),
+                stored: Arc::downgrade(telling.stored),
                 form: telling.form,
                 age: telling.age,
                 ttl: telling.ttl,
@@ -121,11 +121,11 @@ impl ReadyFields {
 
 impl Entry {
     fn is_of(&self, telling: &Telling<'_>) -> bool {
-        Weak::as_ptr(&self.head) == Arc::as_ptr(telling.head) && self.form == telling.form
+        Weak::as_ptr(&self.stored) == Arc::as_ptr(telling.stored) && self.form == telling.form
     }
 }
 
-/// Heads lie at least hundreds of bytes apart; their addresses are spread by a multiplication (Fibonacci hashing).
+/// Responses lie at least hundreds of bytes apart; their addresses are spread by a multiplication (Fibonacci hashing).
 fn slot_of(address: usize, form: Form) -> usize {
     let spread = (address as u64 ^ form as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (spread >> (u64::BITS - SLOTS.ilog2())) as usize

@@ -45,13 +45,14 @@ pub async fn settle(worker: &Rc<Worker>, inquiry: &mut Inquiry) -> Result<Settle
         return Ok(Settlement::Forward);
     };
     let head = &stored.head;
-    if head.validators.etag == head.origin_validators.etag {
+    let validators = head.validators();
+    if validators.etag == head.origin_validators().etag {
         return Ok(Settlement::Forward);
     }
     let selected = Selected {
         status: head.status,
-        validators: &head.validators,
-        received: head.received.wall,
+        validators: &validators,
+        received: head.received().wall,
     };
     match evaluate_for_origin(inquiry.method(), inquiry.headers(), &selected) {
         Precondition::Failed => Ok(Settlement::Failed(stored)),
@@ -96,11 +97,9 @@ async fn current(
             return Err(error);
         }
     };
-    let variants = resource
-        .iter()
-        .flat_map(|resource| resource.variants.iter());
+    let variants = resource.iter().flat_map(|resource| resource.variants());
     task.candidates = variants
-        .filter(|stored| !stored.head.origin_validators.is_empty())
+        .filter(|stored| !stored.head.origin_validators().is_empty())
         .cloned()
         .collect();
     let errand = Errand::new(worker, |leader| task.led_by(leader).run());

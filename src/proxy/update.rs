@@ -4,7 +4,7 @@
 use http::header::{AGE, CONTENT_RANGE};
 use http::{HeaderMap, HeaderValue, Method};
 
-use crate::cache::stored::Head;
+use crate::cache::head::Head;
 use crate::config::RoutePolicy;
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
 use crate::semantics::freshness::{Freshness, Receipt};
@@ -37,7 +37,7 @@ impl Update {
     /// `head` with the fields of `update`, which was received as `receipt` tells.
     pub fn of(head: &Head, update: &HeaderMap, receipt: Receipt, asked: Asked<'_>) -> Self {
         let policy = &asked.route.cache;
-        let mut fields = validation::freshen(&head.headers, update);
+        let mut fields = validation::freshen(&head.fields.to_map(), update);
         fields.remove(CONTENT_RANGE);
         if let Some(age) = update.get(AGE) {
             fields.insert(AGE, age.clone());

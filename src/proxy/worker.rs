@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::DATE;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 
@@ -19,7 +19,7 @@ use super::peer::Peer;
 use super::ready::ReadyFields;
 use super::receive::{Class, Facts, Inquiry};
 use super::rescue;
-use crate::cache::stored::{Content, Resource, StoredResponse, Unshared};
+use crate::cache::stored::{Resource, StoredResponse, Unshared};
 use crate::clock::Now;
 use crate::error::Error;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
@@ -78,7 +78,7 @@ pub(super) struct Question {
     pub reason: ForwardReason,
     /// Why the selected variant needs validation, where `reason` does not tell it.
     pub why: Option<Detail>,
-    pub resource: Option<Arc<Resource>>,
+    pub resource: Option<Resource>,
     /// The variant that the request selects, if it needs validation.
     pub selected: Option<Arc<StoredResponse>>,
     /// The cache cannot be of use: forward the request as it is.
@@ -208,7 +208,7 @@ impl Worker {
             .as_ref()
             .and_then(|resource| select(resource, inquiry));
         if let Some(stored) = &selected
-            && stored.head.epoch != inquiry.epoch.settings.version
+            && !stored.head.is_of(inquiry.epoch.settings.version)
         {
             selected = Some(self.reckon_anew(inquiry, stored));
             resource = store.look_up(inquiry.key(store));
@@ -221,7 +221,7 @@ impl Worker {
                 freshness: &stored.head.freshness,
                 resident: stored.head.resident(inquiry.now),
             },
-            (Some(resource), None) if !resource.variants.is_empty() => Selection::VaryMiss,
+            (Some(resource), None) if !resource.variants().is_empty() => Selection::VaryMiss,
             _ => Selection::UriMiss,
         };
         let reuse = decide(selection, &inquiry.directives);
@@ -234,9 +234,9 @@ impl Worker {
         let head = stored
             .head
             .reckoned_anew(&inquiry.route.cache, inquiry.epoch.settings.version);
-        let token = store.token(head.weight());
-        let content = stored.content.clone();
-        let new = Arc::new(StoredResponse::new(Arc::new(head), content, token));
+        let content = stored.content();
+        let token = store.token(StoredResponse::cost(&head, &content));
+        let new = Arc::new(StoredResponse::new(head, content, token));
         store.update(inquiry.key(store), &[(stored.clone(), new.clone())]);
         new
     }
@@ -245,7 +245,7 @@ impl Worker {
         &self,
         inquiry: &Inquiry,
         reuse: Reuse,
-        resource: Option<Arc<Resource>>,
+        resource: Option<Resource>,
         selected: Option<Arc<StoredResponse>>,
     ) -> Verdict {
         let validate_behind = matches!(reuse, Reuse::StaleWhileRevalidate { .. });
@@ -292,7 +292,7 @@ impl Worker {
         inquiry: &Inquiry,
         reason: ForwardReason,
         why: Option<Detail>,
-        resource: Option<Arc<Resource>>,
+        resource: Option<Resource>,
         selected: Option<Arc<StoredResponse>>,
     ) -> Verdict {
         if inquiry.directives.only_if_cached {
@@ -339,7 +339,7 @@ impl Worker {
     pub(super) fn deliver(
         &self,
         inquiry: &Inquiry,
-        stored: &StoredResponse,
+        stored: &Arc<StoredResponse>,
         age: Option<DeltaSeconds>,
         status: CacheStatus,
     ) -> Response<Body> {
@@ -419,7 +419,7 @@ impl Epoch {
 }
 
 impl Question {
-    pub fn pass(reason: ForwardReason, resource: Option<Arc<Resource>>) -> Self {
+    pub fn pass(reason: ForwardReason, resource: Option<Resource>) -> Self {
         Self {
             reason,
             why: None,
@@ -445,27 +445,31 @@ pub(super) fn select(resource: &Resource, inquiry: &Inquiry) -> Option<Arc<Store
     let vary = &inquiry.route.cache.vary;
     let headers = inquiry.headers();
     let matches = |stored: &&Arc<StoredResponse>| {
-        stored.head.digest == inquiry.digest && stored.head.variant.matches(headers, vary)
+        stored
+            .head
+            .selected_by(headers, inquiry.digest.as_ref(), vary)
     };
-    if let [only] = resource.variants.as_slice() {
+    if let [only] = resource.variants() {
         return Some(only).filter(matches).cloned();
     }
     let matching: smallvec::SmallVec<[&Arc<StoredResponse>; 4]> =
-        resource.variants.iter().filter(matches).collect();
+        resource.variants().iter().filter(matches).collect();
     if let [only] = matching.as_slice() {
         return Some(Arc::clone(only));
     }
-    let candidates = matching
+    let fields: smallvec::SmallVec<[HeaderMap; 4]> = matching
         .iter()
-        .map(|stored| (&stored.head.headers, stored.head.freshness.date));
-    prefer(headers, candidates).map(|best| matching[best].clone())
+        .map(|stored| stored.head.fields.to_map())
+        .collect();
+    let dates = matching.iter().map(|stored| stored.head.freshness.date);
+    prefer(headers, fields.iter().zip(dates)).map(|best| matching[best].clone())
 }
 
 /// Whether a stored response has what the request wants of it: a complete one always does.
 pub(super) fn holds_what_is_asked(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
-    match &stored.content {
-        Content::Complete(_) => true,
-        Content::Partial(parts) => match wanted(stored, inquiry) {
+    match stored.parts() {
+        None => true,
+        Some(parts) => match wanted(stored, inquiry) {
             RangeSelection::Whole => false,
             RangeSelection::Single(range) => parts.ranges.contains(range),
             RangeSelection::Several(ranges) => {
@@ -478,22 +482,20 @@ pub(super) fn holds_what_is_asked(stored: &StoredResponse, inquiry: &Inquiry) ->
 
 /// What the request selects of a stored response.
 fn wanted(stored: &StoredResponse, inquiry: &Inquiry) -> RangeSelection {
-    let (head, length) = (&stored.head, stored.content.complete_length());
+    let (head, length) = (&stored.head, stored.complete_length());
     range::select(
         inquiry.method(),
         inquiry.headers(),
         head.status,
-        &head.validators,
+        &head.validators(),
         length,
     )
 }
 
 /// The part that would make an incomplete stored response answer the request; `None` where it is to be asked for whole.
 fn missing_part(stored: &StoredResponse, inquiry: &Inquiry) -> Option<ByteRange> {
-    let Content::Partial(parts) = &stored.content else {
-        return None;
-    };
-    stored.head.origin_validators.for_if_range()?;
+    let parts = stored.parts()?;
+    stored.head.origin_validators().for_if_range()?;
     let gaps = match wanted(stored, inquiry) {
         RangeSelection::Single(range) => parts.ranges.missing(range),
         _ if parts.ranges.complete_length() > inquiry.route.max_stored_body => return None,

@@ -70,7 +70,7 @@ impl Vary {
 }
 
 /// The selecting fields of the request that a response was stored for. Equal when they select the same variant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct VariantKey {
     any: bool,
     fields: Box<[Selecting]>,
@@ -106,6 +106,11 @@ impl VariantKey {
             any: *vary == Vary::Any,
             fields: names.iter().map(selecting).collect(),
         }
+    }
+
+    /// Whether every request selects it: it is no variant, but all there is.
+    pub fn is_whole(&self) -> bool {
+        !self.any && self.fields.is_empty()
     }
 
     /// Whether `request` selects this variant.

@@ -7,7 +7,8 @@ use http::{Response, StatusCode};
 
 use super::{Exchange, MAX_ROUNDS, Step};
 use crate::cache::body::Reader;
-use crate::cache::stored::{Head, StoredResponse};
+use crate::cache::head::Head;
+use crate::cache::stored::StoredResponse;
 use crate::error::{Error, ErrorKind};
 use crate::proxy::body::{Body, Following};
 use crate::proxy::deliver::Delivery;
@@ -21,7 +22,7 @@ use crate::semantics::time::DeltaSeconds;
 impl Exchange {
     pub(super) fn deliver(
         &self,
-        stored: &StoredResponse,
+        stored: &Arc<StoredResponse>,
         age: Option<DeltaSeconds>,
         status: CacheStatus,
     ) -> Step {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::{Exchange, MAX_ROUNDS, Step};
 use crate::cache::collapse::{Ask, Fill};
+use crate::cache::head::Head;
 use crate::cache::store::{Limits, Role, Sharing};
-use crate::cache::stored::{Head, StoredResponse};
+use crate::cache::stored::StoredResponse;
 use crate::error::Error;
 use crate::proxy::fill::FillTask;
 use crate::proxy::worker::{Question, Want, holds_what_is_asked};
@@ -21,7 +22,7 @@ impl Exchange {
         let proved = question
             .resource
             .as_ref()
-            .is_some_and(|resource| !resource.variants.is_empty());
+            .is_some_and(|resource| !resource.variants().is_empty());
         // Invariant 2: who sends credentials shares only what has proved shareable.
         let may_share = !alone && (proved || !self.inquiry.credentials.any());
         let must_ask = question.reason == ForwardReason::Request
@@ -86,10 +87,10 @@ impl Exchange {
         let variants = question
             .resource
             .iter()
-            .flat_map(|resource| resource.variants.iter());
+            .flat_map(|resource| resource.variants().iter());
         task.candidates = variants
-            .filter(|stored| stored.head.digest == self.inquiry.digest)
-            .filter(|stored| !stored.head.origin_validators.is_empty())
+            .filter(|stored| stored.head.digest() == self.inquiry.digest.as_ref())
+            .filter(|stored| !stored.head.origin_validators().is_empty())
             // RFC 9111 §4.3.2: a part is validated only for a request that it answers.
             .filter(|stored| holds_what_is_asked(stored, &self.inquiry))
             .cloned()

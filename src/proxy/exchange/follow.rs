@@ -2,7 +2,7 @@
 
 use super::{Exchange, Step};
 use crate::cache::collapse::{Follower, News};
-use crate::cache::stored::Head;
+use crate::cache::head::Head;
 use crate::proxy::body::Following;
 use crate::proxy::receive::Inquiry;
 use crate::proxy::worker::Question;
@@ -77,8 +77,6 @@ impl Exchange {
 }
 
 fn selects(head: &Head, inquiry: &Inquiry) -> bool {
-    head.digest == inquiry.digest
-        && head
-            .variant
-            .matches(inquiry.headers(), &inquiry.route.cache.vary)
+    let vary = &inquiry.route.cache.vary;
+    head.selected_by(inquiry.headers(), inquiry.digest.as_ref(), vary)
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Exchange, Step};
 use crate::cache::collapse::Fill;
-use crate::cache::stored::{Head, Settled, Unshared};
+use crate::cache::head::Head;
+use crate::cache::stored::{Settled, Unshared};
 use crate::error::{Error, ErrorKind, Side};
 use crate::proxy::errand::Errand;
 use crate::proxy::fill::{Arrived, LeaderNews, NotShared};
@@ -189,7 +190,7 @@ fn must_not_be_stale(question: &Question) -> bool {
 
 /// The age of a response that came for this very request: only when it had been stored before (RFC 9111 §5.1).
 fn came_aged(head: &Head, inquiry: &Inquiry) -> Option<DeltaSeconds> {
-    head.age
+    head.age()
         .is_some()
         .then(|| head.freshness.age(head.resident(inquiry.now)))
 }

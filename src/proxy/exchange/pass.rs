@@ -3,8 +3,8 @@
 use http::{Response, StatusCode};
 
 use super::{Exchange, Step};
+use crate::cache::head::Head;
 use crate::cache::store::Role;
-use crate::cache::stored::Head;
 use crate::proxy::body::Body;
 use crate::proxy::deliver::Delivery;
 use crate::proxy::errand::Errand;

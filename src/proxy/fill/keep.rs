@@ -11,9 +11,10 @@ use super::pump::Pump;
 use super::{Arrived, FillTask, LeaderNews, NotShared, is_server_error};
 use crate::cache::body::{SEGMENT, SharedBody, StoredBody};
 use crate::cache::budget::Token;
+use crate::cache::head::{Draft, Head};
 use crate::cache::partial::combine;
 use crate::cache::store::selects;
-use crate::cache::stored::{Content, Head, NotCommitted, Settled, StoredResponse, Unshared};
+use crate::cache::stored::{Content, NotCommitted, Settled, StoredResponse, Unshared};
 use crate::config::EtagMode;
 use crate::error::{Error, ErrorKind};
 use crate::proxy::etag;
@@ -75,6 +76,7 @@ impl FillTask {
         }
         let head = self.head(&arrived, keep, directives, freshness);
         self.own = withheld(&arrived.headers, &head.headers);
+        let head = head.packed();
         let length = arrived.body.size_hint().exact();
         let awaited = head.status == StatusCode::OK
             && etag::wanted(self.route.etag, &arrived.headers)
@@ -113,7 +115,7 @@ impl FillTask {
             );
         };
         let stored = self.combinable(&arrived.headers);
-        let held = stored.as_ref().map_or(0, |stored| stored.content.len());
+        let held = stored.as_ref().map_or(0, |stored| stored.content_len());
         if held + range.len() > self.route.max_stored_body {
             return self.hand_over(arrived, NotShared::Cause(Unshared::TooLarge));
         }
@@ -122,7 +124,7 @@ impl FillTask {
             Err(error) => return self.failed(error),
         };
         arrived.headers = match &stored {
-            Some(stored) => combined_fields(&stored.head.headers, &arrived.headers),
+            Some(stored) => combined_fields(&stored.head.fields.to_map(), &arrived.headers),
             None => fields_of_whole(&arrived.headers, part.complete_length()),
         };
         arrived.status = StatusCode::OK;
@@ -132,12 +134,9 @@ impl FillTask {
         let token = store
             .token(held + range.len())
             .unwrap_or_else(|| Token::empty(store.budget()));
-        let before = stored.as_ref().and_then(|stored| match &stored.content {
-            Content::Partial(parts) => Some(parts),
-            Content::Complete(_) => None,
-        });
+        let before = stored.as_ref().and_then(|stored| stored.parts());
         match combine(before, part.complete_length(), range, &octets, token) {
-            Some(content) => self.store(head, content),
+            Some(content) => self.store(head.packed(), content),
             None => self.failed(Error::upstream(ErrorKind::ResponseIncomplete)),
         }
     }
@@ -147,14 +146,12 @@ impl FillTask {
         let resource = self.worker.gateway.store.look_up(self.fill.key.as_ref())?;
         let vary = &self.route.cache.vary;
         let stored = resource
-            .variants
+            .variants()
             .iter()
             .find(|stored| selects(&stored.head, &self.fill.ask, vary))?;
-        let Content::Partial(parts) = &stored.content else {
-            return None;
-        };
-        let validators = &stored.head.origin_validators;
-        parts
+        let validators = &stored.head.origin_validators();
+        stored
+            .parts()?
             .ranges
             .combines_with(validators, StatusCode::PARTIAL_CONTENT, part)?;
         Some(stored.clone())
@@ -166,7 +163,7 @@ impl FillTask {
         keep: Keep,
         directives: &ResponseDirectives,
         freshness: Freshness,
-    ) -> Head {
+    ) -> Draft {
         let mut headers = stored_fields(&arrived.headers, directives, keep);
         let age = headers.remove(AGE);
         headers.remove(CONTENT_LENGTH);
@@ -174,12 +171,11 @@ impl FillTask {
         if self.route.etag == EtagMode::Replace {
             headers.remove(ETAG);
         }
-        Head {
+        Draft {
             status: arrived.status,
-            validators: Validators::of(&headers),
             origin_validators: self.usable_upstream(origin_validators),
             freshness,
-            received: arrived.received,
+            received: arrived.received.mono,
             variant: self.variant(&arrived.headers),
             digest: self.fill.ask.digest,
             groups: self.groups(&arrived.headers),
@@ -191,7 +187,6 @@ impl FillTask {
             epoch: self.epoch.settings.version,
             headers,
         }
-        .detached()
     }
 
     /// Where the route replaces the origin's tags, they are not trusted to validate with either.
@@ -222,7 +217,7 @@ impl FillTask {
 
     /// Stores a response that is all here, and tells everybody.
     fn store(&mut self, head: Head, content: Content) {
-        let (stored, result) = self.commit(Arc::new(head), content);
+        let (stored, result) = self.commit(head, content);
         self.fill.settle(Settled::Stored(stored.clone()));
         let committed = result.is_ok();
         let own = std::mem::take(&mut self.own);
@@ -235,18 +230,22 @@ impl FillTask {
 
     pub(super) fn commit(
         &self,
-        mut head: Arc<Head>,
+        mut head: Head,
         content: Content,
     ) -> (Arc<StoredResponse>, Result<(), NotCommitted>) {
         let store = &self.worker.gateway.store;
         if head.status == StatusCode::OK
-            && etag::wanted(self.route.etag, &head.headers)
+            && self.route.etag != EtagMode::Off
             && let Content::Complete(body) = &content
-            && let Some(tag) = etag::of(&head.headers, body.pieces())
         {
-            head = Arc::new(head.with_etag(tag));
+            let fields = head.fields.to_map();
+            if etag::wanted(self.route.etag, &fields)
+                && let Some(tag) = etag::of(&fields, body.pieces())
+            {
+                head = head.with_etag(tag);
+            }
         }
-        let token = store.token(head.weight());
+        let token = store.token(StoredResponse::cost(&head, &content));
         let covered = token.is_some();
         let stored = Arc::new(StoredResponse::new(head, content, token));
         let result = if covered {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use http::header::{HeaderValue, RANGE};
 use http::{HeaderMap, StatusCode};
+use smallvec::SmallVec;
 
 use super::errand::Messenger;
 use super::forward;
@@ -26,7 +27,8 @@ use super::receive::{Inquiry, Target, split_query};
 use super::worker::{Epoch, Want, Worker};
 use crate::cache::body::Reader;
 use crate::cache::collapse::Fill;
-use crate::cache::stored::{Content, Head, Marker, Settled, StoredResponse, Unshared};
+use crate::cache::head::Head;
+use crate::cache::stored::{Marker, Settled, StoredResponse, Unshared};
 use crate::clock::Now;
 use crate::config::RoutePolicy;
 use crate::error::{Error, ErrorKind};
@@ -35,7 +37,7 @@ use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::groups;
 use crate::semantics::preconditions::is_conditional;
 use crate::semantics::storability::{Credentials, NoStoreReason, StoreInput};
-use crate::semantics::validation::{self, Candidate};
+use crate::semantics::validation::{self, Candidate, Validators};
 use crate::semantics::vary::{VariantKey, Vary};
 use crate::upstream::{Outgoing, RequestBody, UpstreamBody};
 
@@ -188,10 +190,10 @@ impl FillTask {
         let (Want::Missing(_), Some(stored)) = (self.want, &self.selected) else {
             return false;
         };
-        let Content::Partial(parts) = &stored.content else {
+        let Some(parts) = stored.parts() else {
             return false;
         };
-        let validators = &stored.head.origin_validators;
+        let validators = &stored.head.origin_validators();
         let fits = parts
             .ranges
             .combines_with(validators, arrived.status, &arrived.headers)
@@ -266,17 +268,16 @@ impl FillTask {
         *request.extensions_mut() = self.request.extensions().clone();
         let ranged = self.ask_for_part(request.headers_mut());
         let validates = !self.candidates.is_empty()
-            && validation::conditional_fields(request.headers_mut(), self.candidates());
+            && validation::conditional_fields(request.headers_mut(), candidates(&self.known()));
         (request, ranged, validates)
     }
 
     /// The stored responses that are validated, as the rules see them.
-    fn candidates(&self) -> impl Iterator<Item = Candidate<'_>> {
-        let vary = &self.route.cache.vary;
-        self.candidates.iter().map(|stored| Candidate {
-            validators: &stored.head.origin_validators,
-            selected: stored.head.variant.matches(&self.fill.ask.headers, vary),
-        })
+    fn known(&self) -> Known {
+        let candidates = self.candidates.iter();
+        candidates
+            .map(|stored| (stored.head.origin_validators(), self.is_asked_for(stored)))
+            .collect()
     }
 
     /// Puts the Range into a request that asks for a part only. Returns whether it does.
@@ -287,7 +288,7 @@ impl FillTask {
                 true
             }
             (Want::Missing(part), _, Some(stored)) => {
-                validation::range_fields(fields, part, &stored.head.origin_validators)
+                validation::range_fields(fields, part, &stored.head.origin_validators())
             }
             _ => false,
         }
@@ -418,6 +419,16 @@ impl FillTask {
             &self.route.cache,
         )
     }
+}
+
+/// The validators of each stored response that is validated, and whether the request selects it.
+type Known = SmallVec<[(Validators, bool); 1]>;
+
+fn candidates(known: &Known) -> impl Iterator<Item = Candidate<'_>> {
+    known.iter().map(|(validators, selected)| Candidate {
+        validators,
+        selected: *selected,
+    })
 }
 
 /// A 304 was of no use.

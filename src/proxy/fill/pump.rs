@@ -11,7 +11,8 @@ use http_body_util::BodyExt as _;
 
 use super::FillTask;
 use crate::cache::body::Writer;
-use crate::cache::stored::{Content, Head};
+use crate::cache::head::Head;
+use crate::cache::stored::Content;
 use crate::clock::Now;
 use crate::error::{Error, ErrorKind};
 use crate::upstream::UpstreamBody;
@@ -80,7 +81,9 @@ impl<'a> Pump<'a> {
         }
         match self.writer.seal() {
             Some(content) => {
-                let (_, result) = self.task.commit(head, Content::Complete(content));
+                let (_, result) = self
+                    .task
+                    .commit(Arc::unwrap_or_clone(head), Content::Complete(content));
                 if let Err(why) = result {
                     tracing::debug!(
                         ?why,

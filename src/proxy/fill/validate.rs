@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use http::header::ETAG;
 
-use super::{Arrived, FillTask, LeaderNews, Unusable};
-use crate::cache::stored::{Head, Settled, StoredResponse, Unshared};
+use super::{Arrived, FillTask, LeaderNews, Unusable, candidates};
+use crate::cache::head::Draft;
+use crate::cache::stored::{Settled, StoredResponse, Unshared};
 use crate::config::EtagMode;
 use crate::proxy::update::{Asked, Update, withheld};
 use crate::semantics::no_vary_search::SearchVariance;
@@ -15,7 +16,7 @@ use crate::semantics::validation::{self, Validators};
 impl FillTask {
     /// A 304 came: the stored responses that it names are as good as new. Returns the 304 when it names none.
     pub(super) fn validated(&mut self, arrived: Arrived) -> Option<Unusable> {
-        let named = validation::named_by_304(&arrived.headers, self.candidates());
+        let named = validation::named_by_304(&arrived.headers, candidates(&self.known()));
         let named: Vec<_> = named
             .iter()
             .map(|index| self.candidates[*index].clone())
@@ -117,9 +118,10 @@ impl FillTask {
     }
 
     /// Whether the request selects the stored response.
-    fn is_asked_for(&self, stored: &StoredResponse) -> bool {
+    pub(super) fn is_asked_for(&self, stored: &StoredResponse) -> bool {
         let vary = &self.route.cache.vary;
-        stored.head.variant.matches(&self.fill.ask.headers, vary)
+        let variant = stored.head.variant();
+        variant.is_none_or(|variant| variant.matches(&self.fill.ask.headers, vary))
     }
 
     /// `old` as `update` has it, for requests like this one or like the one that it was stored for.
@@ -137,44 +139,45 @@ impl FillTask {
             storable,
         } = update;
         let mut headers = storable.unwrap_or(fields);
+        let before = old.head.draft();
         // RFC 9111 §3.2: a tag that the origin has after all counts, where the route believes it.
         let ours = match self.route.etag {
             EtagMode::Off => false,
             EtagMode::Missing => {
-                old.head.origin_validators.etag.is_none() && !arrived.headers.contains_key(ETAG)
+                before.origin_validators.etag.is_none() && !arrived.headers.contains_key(ETAG)
             }
             EtagMode::Replace => true,
         };
         let mut origin_validators = Validators::of(&headers);
         if ours {
             origin_validators.etag = None;
-            if let Some(tag) = old.head.headers.get(ETAG) {
+            if let Some(tag) = before.headers.get(ETAG) {
                 headers.insert(ETAG, tag.clone());
             }
         }
-        let head = Head {
-            status: old.head.status,
-            validators: Validators::of(&headers),
+        let head = Draft {
+            status: before.status,
             origin_validators: self.usable_upstream(origin_validators),
             freshness,
-            received: arrived.received,
+            received: arrived.received.mono,
             variant: if for_this_request {
                 self.variant(&headers)
             } else {
-                old.head.variant.clone()
+                before.variant
             },
-            digest: old.head.digest,
+            digest: before.digest,
             groups: self.groups(&headers),
             search: SearchVariance::parse(&headers).map(Box::new),
-            content_length: old.head.content_length,
+            content_length: before.content_length,
             age,
             receipt: arrived.receipt(),
             credentialed: self.credentials.any(),
             epoch: self.epoch.settings.version,
             headers,
         };
-        let head = Arc::new(head.detached());
-        let token = self.worker.gateway.store.token(head.weight());
-        Arc::new(StoredResponse::new(head, old.content.clone(), token))
+        let (head, content) = (head.packed(), old.content());
+        let cost = StoredResponse::cost(&head, &content);
+        let token = self.worker.gateway.store.token(cost);
+        Arc::new(StoredResponse::new(head, content, token))
     }
 }

@@ -1,0 +1,36 @@
+//! `density [N]`: stores N responses of 1 KB with six fields, and tells the bytes of memory that each has taken, index
+//! included, and what the budget counted for it.
+
+#[allow(dead_code, reason = "shared with the benches of speed")]
+mod common;
+
+fn main() {
+    let mut args = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with("--"));
+    let responses: usize = args
+        .next()
+        .map_or(1_000, |n| n.parse().expect("a number of responses"));
+    let gateway = common::Gateway::start();
+    let request = format!(
+        "GET /small/density-0/{} HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n",
+        common::NUMBER
+    );
+    // What comes first is not the responses': connections, pools, tables.
+    let mut clients = gateway.clients(16, &request);
+    let before = resident();
+    clients.store(responses);
+    let each = (resident() - before) / responses as f64;
+    println!("{responses} responses: {each:.0} bytes of resident memory each");
+}
+
+/// Bytes of this process's memory that are resident.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a process of Linux");
+    let kilobytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.trim().strip_suffix(" kB"))
+        .and_then(|kilobytes| kilobytes.parse::<f64>().ok());
+    kilobytes.expect("a number of kilobytes") * 1024.0
+}

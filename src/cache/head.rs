@@ -1,0 +1,387 @@
+//! The head that a fill and its readers share while the body is still coming, and that is stored with it: what each
+//! look-up asks is worked out once, and all that few responses have lies apart.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::budget::allocated;
+use super::fields::Fields;
+use crate::clock::{Monotonic, Now};
+use crate::semantics::cache_control::ResponseDirectives;
+use crate::semantics::freshness::{Freshness, Receipt};
+use crate::semantics::no_vary_search::SearchVariance;
+use crate::semantics::policy::{Policy, VaryPolicy};
+use crate::semantics::validation::Validators;
+use crate::semantics::vary::VariantKey;
+
+/// A digest of the content of a QUERY and of the fields that describe it.
+pub type ContentDigest = [u8; 32];
+
+/// A head as it is put together.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub status: StatusCode,
+    /// The end-to-end fields that may be stored, without Age. Clients may see validators of the gateway's own here.
+    pub headers: HeaderMap,
+    /// As the origin sent them; the only ones that go upstream.
+    pub origin_validators: Validators,
+    pub freshness: Freshness,
+    /// When the head arrived.
+    pub received: Monotonic,
+    pub variant: VariantKey,
+    /// The QUERY this answers; `None` for GET.
+    pub digest: Option<ContentDigest>,
+    /// Its cache groups (RFC 9875).
+    pub groups: Box<[Box<str>]>,
+    /// Which parts of the query do not matter (No-Vary-Search).
+    pub search: Option<Box<SearchVariance>>,
+    /// Bytes of content, where the response declared them.
+    pub content_length: Option<u64>,
+    /// The Age with which it, or the 304 that freshened it, came: it had been stored before.
+    pub age: Option<HeaderValue>,
+    pub receipt: Receipt,
+    /// Whether the request that it answered carried credentials.
+    pub credentialed: bool,
+    /// The version of the settings it was reckoned under.
+    pub epoch: u64,
+}
+
+/// The head of a response that may be stored, in memory of its own: what lies in the message that it came with, a read
+/// buffer of many kilobytes, is not kept for the sake of a few octets.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The end-to-end fields that may be stored, without Age.
+    pub fields: Fields,
+    pub freshness: Freshness,
+    received: Monotonic,
+    pub receipt: Receipt,
+    rare: Option<Box<Rare>>,
+    /// [`UNDECLARED`] where it is not known.
+    content_length: u64,
+    /// The lower half of the version.
+    epoch: u32,
+    pub status: StatusCode,
+    pub credentialed: bool,
+}
+
+/// What most heads have nothing of.
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    variant: VariantKey,
+    digest: Option<ContentDigest>,
+    groups: Box<[Box<str>]>,
+    search: Option<Box<SearchVariance>>,
+    /// The origin's validators, where clients see others.
+    origin: Option<Validators>,
+    age: Option<HeaderValue>,
+}
+
+const UNDECLARED: u64 = u64::MAX;
+
+impl Draft {
+    pub fn packed(self) -> Head {
+        let Self {
+            variant,
+            digest,
+            groups,
+            search,
+            age,
+            ..
+        } = self;
+        let origin = (self.origin_validators != Validators::of(&self.headers))
+            .then(|| self.origin_validators.detached());
+        let has_rare = !variant.is_whole()
+            || digest.is_some()
+            || !groups.is_empty()
+            || search.is_some()
+            || origin.is_some()
+            || age.is_some();
+        let age = age.and_then(|age| HeaderValue::from_bytes(age.as_bytes()).ok());
+        let rare = has_rare.then(|| Rare {
+            variant,
+            digest,
+            groups,
+            search,
+            origin,
+            age,
+        });
+        Head {
+            fields: Fields::of(&self.headers),
+            freshness: self.freshness,
+            received: self.received,
+            receipt: self.receipt,
+            rare: rare.map(Box::new),
+            content_length: self.content_length.unwrap_or(UNDECLARED),
+            epoch: self.epoch as u32,
+            status: self.status,
+            credentialed: self.credentialed,
+        }
+    }
+}
+
+impl Head {
+    /// All of it, to be put together anew.
+    pub fn draft(&self) -> Draft {
+        let rare = self.rare.as_deref().cloned().unwrap_or_default();
+        Draft {
+            status: self.status,
+            headers: self.fields.to_map(),
+            origin_validators: self.origin_validators(),
+            freshness: self.freshness,
+            received: self.received,
+            variant: rare.variant,
+            digest: rare.digest,
+            groups: rare.groups,
+            search: rare.search,
+            content_length: self.content_length(),
+            age: rare.age,
+            receipt: self.receipt,
+            credentialed: self.credentialed,
+            epoch: self.epoch.into(),
+        }
+    }
+
+    /// How long it has been here.
+    pub fn resident(&self, now: Now) -> Duration {
+        now.mono.since(self.received)
+    }
+
+    /// When it arrived.
+    pub fn received(&self) -> Now {
+        Now {
+            wall: self.receipt.response_time,
+            mono: self.received,
+        }
+    }
+
+    /// The validators as clients see them; they may be the gateway's own.
+    pub fn validators(&self) -> Validators {
+        let names = [header::ETAG, header::LAST_MODIFIED, header::DATE];
+        Validators::of(&self.fields.only(&names))
+    }
+
+    /// The validators as the origin sent them; the only ones that go upstream.
+    pub fn origin_validators(&self) -> Validators {
+        let own = self.rare.as_ref().and_then(|rare| rare.origin.clone());
+        own.unwrap_or_else(|| self.validators())
+    }
+
+    /// Whether a request like `request`, with this content, selects it (RFC 9111 §4.1).
+    pub fn selected_by(
+        &self,
+        request: &HeaderMap,
+        digest: Option<&ContentDigest>,
+        policy: &VaryPolicy,
+    ) -> bool {
+        match &self.rare {
+            Some(rare) => rare.digest.as_ref() == digest && rare.variant.matches(request, policy),
+            None => digest.is_none(),
+        }
+    }
+
+    /// The selecting fields of the request that it answered; `None` where every request selects it.
+    pub fn variant(&self) -> Option<&VariantKey> {
+        self.rare.as_ref().map(|rare| &rare.variant)
+    }
+
+    /// The QUERY this answers; `None` for GET.
+    pub fn digest(&self) -> Option<&ContentDigest> {
+        self.rare.as_ref()?.digest.as_ref()
+    }
+
+    /// Its cache groups (RFC 9875).
+    pub fn groups(&self) -> &[Box<str>] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.groups)
+    }
+
+    /// Which parts of the query do not matter (No-Vary-Search).
+    pub fn search(&self) -> Option<&SearchVariance> {
+        self.rare.as_ref()?.search.as_deref()
+    }
+
+    /// Bytes of content, where the response declared them.
+    pub fn content_length(&self) -> Option<u64> {
+        (self.content_length != UNDECLARED).then_some(self.content_length)
+    }
+
+    /// The Age with which it, or the 304 that freshened it, came: it had been stored before.
+    pub fn age(&self) -> Option<&HeaderValue> {
+        self.rare.as_ref()?.age.as_ref()
+    }
+
+    /// Whether it was reckoned under the settings of version `epoch`.
+    pub fn is_of(&self, epoch: u64) -> bool {
+        self.epoch == epoch as u32
+    }
+
+    /// The same head under an entity tag of the gateway's own.
+    pub fn with_etag(&self, tag: HeaderValue) -> Self {
+        let mut draft = self.draft();
+        draft.headers.insert(header::ETAG, tag);
+        draft.packed()
+    }
+
+    /// The same head with the fields and the freshness that an update gave it.
+    pub fn freshened(
+        &self,
+        mut headers: HeaderMap,
+        freshness: Freshness,
+        receipt: Receipt,
+        received: Monotonic,
+    ) -> Self {
+        let draft = self.draft();
+        let age = headers.remove(header::AGE);
+        // An update without a tag of the origin's leaves the one that the gateway gave it.
+        let origin_validators = draft.origin_validators.clone();
+        Draft {
+            headers,
+            freshness,
+            age,
+            receipt,
+            received,
+            origin_validators,
+            ..draft
+        }
+        .packed()
+    }
+
+    /// The same head as `policy` has it, which came into force with the settings of version `epoch`.
+    pub fn reckoned_anew(&self, policy: &Policy, epoch: u64) -> Self {
+        let mut headers = self.fields.to_map();
+        if let Some(age) = self.age() {
+            headers.insert(header::AGE, age.clone());
+        }
+        let directives = ResponseDirectives::parse(&headers, &policy.targeted_fields);
+        let (status, receipt) = (self.status, self.receipt);
+        let credentialed = self.credentialed;
+        let freshness =
+            Freshness::reckon(status, &headers, &directives, receipt, credentialed, policy);
+        Self {
+            // What was not believed when it came is not believed now.
+            freshness: if self.freshness.immutable {
+                freshness
+            } else {
+                freshness.mutable()
+            },
+            epoch: epoch as u32,
+            ..self.clone()
+        }
+    }
+
+    /// The same head, to be served only after validation.
+    pub fn expired(&self) -> Self {
+        Self {
+            freshness: self.freshness.expired(),
+            ..self.clone()
+        }
+    }
+
+    /// The fields without a tag of the gateway's own, which the origin knows nothing of.
+    pub fn origin_fields(&self) -> HeaderMap {
+        let mut headers = self.fields.to_map();
+        let own = self.rare.as_ref().and_then(|rare| rare.origin.as_ref());
+        if own.is_some_and(|origin| origin.etag != self.validators().etag) {
+            headers.remove(header::ETAG);
+        }
+        headers
+    }
+
+    /// Bytes of memory it holds beside its own size, about.
+    pub fn weight(&self) -> u64 {
+        let rare = self.rare.as_ref().map_or(0, |rare| rare.weight());
+        (allocated(self.fields.len()) + rare) as u64
+    }
+}
+
+impl Rare {
+    fn weight(&self) -> usize {
+        let groups: usize = self.groups.iter().map(|group| group.len() + 16).sum();
+        allocated(size_of::<Self>()) + allocated(groups) + self.variant.weight()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Weak};
+
+    use bytes::Bytes;
+    use http::header::{AGE, DATE, ETAG, LAST_MODIFIED};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::semantics::vary::Vary;
+
+    /// A message in one buffer, and what tells whether the buffer is still kept.
+    fn message(lines: &[(http::HeaderName, &'static str)]) -> (HeaderMap, Weak<String>) {
+        struct Buffer(Arc<String>);
+        impl AsRef<[u8]> for Buffer {
+            fn as_ref(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
+        }
+        let text: Arc<String> = Arc::new(lines.iter().map(|(_, value)| *value).collect());
+        let kept = Arc::downgrade(&text);
+        let buffer = Bytes::from_owner(Buffer(text));
+        let mut from = 0;
+        let values = lines.iter().map(|(name, value)| {
+            let slice = buffer.slice(from..from + value.len());
+            from += value.len();
+            (name.clone(), HeaderValue::from_maybe_shared(slice).unwrap())
+        });
+        (values.collect(), kept)
+    }
+
+    #[test]
+    fn a_stored_head_keeps_nothing_of_the_buffer_that_it_was_read_from() {
+        let lines = [
+            (DATE, "Wed, 25 Nov 2026 08:00:00 GMT"),
+            (ETAG, "\"a\""),
+            (LAST_MODIFIED, "Sun, 01 Nov 2026 08:00:00 GMT"),
+            (AGE, "5"),
+        ];
+        // The origin's own tag may be another than the one that clients see.
+        for tag in ["\"a\"", "\"b\""] {
+            let (mut headers, kept) = message(&lines);
+            let (origin, origin_kept) = message(&[lines[0].clone(), (ETAG, tag), lines[2].clone()]);
+            let now = Clock::system().now();
+            let receipt = Receipt {
+                request_time: now.wall,
+                response_time: now.wall,
+            };
+            let directives = ResponseDirectives::default();
+            let policy = Policy::default();
+            let status = StatusCode::OK;
+            let head = Draft {
+                status,
+                origin_validators: Validators::of(&origin),
+                freshness: Freshness::reckon(
+                    status,
+                    &headers,
+                    &directives,
+                    receipt,
+                    false,
+                    &policy,
+                ),
+                received: now.mono,
+                variant: VariantKey::of(&Vary::None, &headers, &policy.vary),
+                digest: None,
+                groups: Box::default(),
+                search: None,
+                content_length: None,
+                age: headers.remove(AGE),
+                receipt,
+                credentialed: false,
+                epoch: 0,
+                headers: headers.clone(),
+            };
+            let head = head.packed();
+            drop((headers, origin));
+            assert!(kept.upgrade().is_none() && origin_kept.upgrade().is_none());
+            assert_eq!(head.origin_validators().etag.unwrap().as_value(), tag);
+            assert_eq!(head.validators().etag.unwrap().as_value(), "\"a\"");
+            assert_eq!(head.age().unwrap(), "5");
+            assert_eq!(head.rare.as_ref().unwrap().origin.is_some(), tag == "\"b\"");
+        }
+    }
+}
