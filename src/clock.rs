@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant as TimerInstant;
+
 use crate::semantics::time::Timestamp;
 
 /// One reading: what the calendar says, and a count that never steps back.
@@ -112,6 +114,13 @@ impl Clock {
             );
         }
     }
+}
+
+/// The time as timers see it: for deadlines only, never for dates or ages. It runs on while a manual clock stands
+/// still, unless a test has paused it.
+#[allow(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn timer_now() -> TimerInstant {
+    TimerInstant::now()
 }
 
 /// Moves a clock made by [`Clock::manual`].

@@ -62,6 +62,8 @@ pub enum ErrorKind {
     RequestTimeout,
     /// The request's content stalled longer than its deadline, or came more slowly than it has to.
     RequestBodyTimeout,
+    /// The whole exchange took longer than it may.
+    ExchangeTimeout,
     /// The client went away, or its request body broke off.
     ClientGone,
     /// A reader fell behind the window of an unstored body.
@@ -98,6 +100,7 @@ impl ErrorKind {
             | Self::TlsTimeout
             | Self::ResponseTimeout
             | Self::ResponseBodyTimeout
+            | Self::ExchangeTimeout
             | Self::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
             Self::ConnectionLimit | Self::DestinationUnavailable | Self::Overloaded => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -126,7 +129,7 @@ impl ErrorKind {
             Self::DestinationUnavailable => "destination_unavailable",
             Self::TlsProtocol | Self::TlsTimeout => "tls_protocol_error",
             Self::TlsCertificate => "tls_certificate_error",
-            Self::ResponseTimeout => "http_response_timeout",
+            Self::ResponseTimeout | Self::ExchangeTimeout => "http_response_timeout",
             Self::ResponseBodyTimeout | Self::ResponseIncomplete | Self::ReaderTooSlow => {
                 "http_response_incomplete"
             }
@@ -173,6 +176,7 @@ impl ErrorKind {
             Self::ContentTooLarge => "the request content is larger than allowed",
             Self::RequestTimeout => "the request did not arrive within its deadline",
             Self::RequestBodyTimeout => "the request content did not arrive within its deadline",
+            Self::ExchangeTimeout => "the exchange took longer than it may",
             Self::ClientGone => "the request broke off",
             Self::ReaderTooSlow => "the client read too slowly for a response that is not stored",
             Self::MethodNotAllowed => "this gateway does not carry this method",

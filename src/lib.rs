@@ -7,7 +7,7 @@
 //!                                                                ├─ StaleWhileRevalidate ─> deliver, and a Fill goes on behind
 //!                                                                ├─ Validate, Miss ───────> lead a Fill or follow one -> deliver
 //!                                                                └─ pass ─────────────────> forward -> invalidate -> deliver
-//!  Fill (a task of its own): request upstream -> head -> storability -> stream the body to every reader -> commit | abandon
+//!  Fill (goes on whoever leaves): request upstream -> head -> storability -> stream the body to every reader -> commit | abandon
 //! ```
 //!
 //! An exchange ([`proxy`]) is the client's side of a request, a fill the upstream's. They meet at the fill's state,

@@ -63,6 +63,7 @@ fn the_one_who_asked_first_may_leave_without_harm_to_the_others() {
     let followers = crowd(&gateway, 3);
     gateway.await_sum(3, |counted| counted.followers.value());
     leader.reset();
+    gateway.await_sum(3, |counted| counted.in_flight.value());
     gate.open();
     for follower in followers {
         assert_eq!(
@@ -84,6 +85,7 @@ fn what_all_have_left_is_still_stored() {
     let mut only = gateway.client();
     only.start(&get("/books/123"));
     gate.await_arrivals(1);
+    gateway.await_sum(1, |counted| counted.in_flight.value());
     only.reset();
     gateway.await_sum(0, |counted| counted.in_flight.value());
     gate.open();

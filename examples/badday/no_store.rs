@@ -39,13 +39,17 @@ pub async fn run(table: &Table) -> io::Result<()> {
     })
     .await?;
     let gateway = Gateway::start(&CONFIG.replace("ORIGIN", &api.addr.to_string()));
-    let mut wires = Vec::new();
+    let (mut wires, mut direct_wires) = (Vec::new(), Vec::new());
     for _ in 0..CLIENTS {
         wires.push(Wire::connect(gateway.addr()).await?);
+        direct_wires.push(Wire::connect(api.addr).await?);
     }
-    let (mut first, mut second) = (Vec::new(), Vec::new());
-    let mut asked = 0;
+    let (mut direct, mut first, mut second) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
+        let took;
+        (direct_wires, took, _) = burst(direct_wires, round).await;
+        direct.push(millis(took));
+        let mut asked = api.requests();
         for bursts in [&mut first, &mut second] {
             let (took, whole);
             (wires, took, whole) = burst(wires, round).await;
@@ -63,6 +67,10 @@ pub async fn run(table: &Table) -> io::Result<()> {
     let delay = millis(DELAY);
     let worst = |bursts: &[f64]| bursts.iter().copied().fold(0.0, f64::max);
     table.note("origin's delay, ms", format!("{delay:.0}"));
+    table.note(
+        "bursts without a gateway between, the median, ms",
+        format!("{:.0}", median(direct)),
+    );
     table.note(
         "first bursts, the worst, ms",
         format!("{:.0}", worst(&first)),

@@ -5,10 +5,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::task::spawn_local;
 
 use super::wire::{Head, Wire};
+
+/// Connections that may wait to be accepted: where hundreds come at once, those beyond the usual 128 would be tried again
+/// only after a second.
+const BACKLOG: u32 = 4096;
 
 /// A running API; it ends with its runtime.
 #[derive(Debug)]
@@ -23,7 +27,10 @@ impl Api {
         addr: SocketAddr,
         answer: impl AsyncFn(&Head, &mut Wire) -> io::Result<()> + 'static,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(addr).await?;
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        let listener = socket.listen(BACKLOG)?;
         let addr = listener.local_addr()?;
         let requests = Rc::new(Cell::new(0));
         let (answer, counted) = (Rc::new(answer), requests.clone());

@@ -92,6 +92,21 @@ fn write_memory(page: &mut Page, memory: Memory) {
     gauge("bookend_stored_bytes", help, memory.stored);
     let help = "Bytes held of the budget: stored, evicted but still read, and in flight.";
     gauge("bookend_memory_used_bytes", help, memory.used);
+    let help = "Bytes held of the budget by content on its way.";
+    gauge("bookend_memory_in_flight_bytes", help, memory.in_flight);
+    let held = memory.used.saturating_sub(memory.stored + memory.in_flight);
+    let help =
+        "Bytes held of the budget by what has left the store and is still being sent, about.";
+    gauge("bookend_memory_leaving_bytes", help, held);
+    let help = "Bytes of response fields that workers keep ready, about; beside the budget, at most 2 MiB a worker.";
+    gauge("bookend_memory_ready_fields_bytes", help, memory.ready);
+    let help = "Cache groups (RFC 9875) of what is stored.";
+    gauge("bookend_groups", help, memory.groups);
+    let help = "Members of cache groups; their bytes count as stored.";
+    gauge("bookend_group_members", help, memory.group_members);
+    let help =
+        "Clients whose rate of requests is remembered; beside the budget, some 34 bytes each.";
+    gauge("bookend_rate_limit_clients", help, memory.limited_clients);
     let help = "The byte budget.";
     gauge("bookend_memory_limit_bytes", help, memory.limit);
 }

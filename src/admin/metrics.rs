@@ -36,6 +36,15 @@ const COUNTERS: [Row; 14] = [
     ("bookend_access_log_lost_total", "Access log lines lost.", |c| c.access_log_lost.value()),
 ];
 
+/// The values of the label `deadline` of `bookend_client_timeouts_total`.
+const TIMEOUTS: [(&str, Read); 5] = [
+    ("head", |c| c.head_timeouts.value()),
+    ("content", |c| c.content_timeouts.value()),
+    ("write", |c| c.write_timeouts.value()),
+    ("idle", |c| c.idle_timeouts.value()),
+    ("tunnel", |c| c.tunnel_timeouts.value()),
+];
+
 #[rustfmt::skip]
 const GAUGES: [Row; 6] = [
     ("bookend_connections", "Client connections open now.", |c| c.connections.value()),
@@ -64,6 +73,14 @@ pub(super) fn write(page: &mut Page, metrics: &Metrics) {
     }
     for (name, help, read) in COUNTERS {
         page.single(name, Kind::Counter, help, metrics.sum(read));
+    }
+    let mut timeouts = page.family(
+        "bookend_client_timeouts_total",
+        Kind::Counter,
+        "Client connections ended, by the deadline that had passed.",
+    );
+    for (deadline, read) in TIMEOUTS {
+        timeouts.sample(&[("deadline", deadline)], metrics.sum(read));
     }
     for (name, help, read) in GAUGES {
         page.single(name, Kind::Gauge, help, metrics.sum(read));

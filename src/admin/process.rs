@@ -6,7 +6,23 @@ use super::page::{Kind, Page};
 
 /// Adds what can be found out; a system without `/proc` has nothing to tell.
 pub(super) fn write(page: &mut Page) {
-    if let Some(bytes) = resident_bytes() {
+    if let Some(bytes) = status_bytes("RssAnon:") {
+        page.single(
+            "bookend_memory_anonymous_bytes",
+            Kind::Gauge,
+            "Memory in RAM that is no file's: all that is allocated, and what the allocator keeps for later.",
+            bytes,
+        );
+    }
+    if let Some(bytes) = status_bytes("VmHWM:") {
+        page.single(
+            "bookend_memory_peak_bytes",
+            Kind::Gauge,
+            "The most memory that has been in RAM.",
+            bytes,
+        );
+    }
+    if let Some(bytes) = status_bytes("VmRSS:") {
         page.single(
             "process_resident_memory_bytes",
             Kind::Gauge,
@@ -33,11 +49,9 @@ pub(super) fn write(page: &mut Page) {
     }
 }
 
-fn resident_bytes() -> Option<u64> {
+fn status_bytes(name: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     kib.checked_mul(1024)
 }

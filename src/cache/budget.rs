@@ -18,6 +18,8 @@ pub const fn allocated(bytes: usize) -> usize {
 pub struct Budget {
     limit: u64,
     used: AtomicU64,
+    /// Of `used`: content on its way.
+    in_flight: AtomicU64,
 }
 
 impl Budget {
@@ -26,12 +28,18 @@ impl Budget {
         Arc::new(Self {
             limit,
             used: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
         })
     }
 
     /// Bytes held now.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes held now by content that is still on its way.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     pub fn limit(&self) -> u64 {
@@ -51,6 +59,7 @@ impl Budget {
 pub struct Token {
     budget: Arc<Budget>,
     bytes: u64,
+    in_flight: bool,
 }
 
 impl Token {
@@ -59,7 +68,27 @@ impl Token {
         Self {
             budget: budget.clone(),
             bytes: 0,
+            in_flight: false,
         }
+    }
+
+    /// A share of nothing, to be grown by content on its way.
+    pub fn in_flight(budget: &Arc<Budget>) -> Self {
+        Self {
+            budget: budget.clone(),
+            bytes: 0,
+            in_flight: true,
+        }
+    }
+
+    /// The content has come.
+    #[must_use]
+    pub fn arrived(mut self) -> Self {
+        if std::mem::take(&mut self.in_flight) {
+            let in_flight = &self.budget.in_flight;
+            in_flight.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+        self
     }
 
     /// A share of `bytes`; `None` when the budget has not that much left.
@@ -67,6 +96,7 @@ impl Token {
         budget.take(bytes).then(|| Self {
             budget: budget.clone(),
             bytes,
+            in_flight: false,
         })
     }
 
@@ -76,6 +106,10 @@ impl Token {
         let grown = self.budget.take(bytes);
         if grown {
             self.bytes += bytes;
+            if self.in_flight {
+                let in_flight = &self.budget.in_flight;
+                in_flight.fetch_add(bytes, Ordering::Relaxed);
+            }
         }
         grown
     }
@@ -84,6 +118,10 @@ impl Token {
     pub fn shrink_to(&mut self, bytes: u64) {
         let surplus = self.bytes.saturating_sub(bytes);
         self.budget.used.fetch_sub(surplus, Ordering::Relaxed);
+        if self.in_flight {
+            let in_flight = &self.budget.in_flight;
+            in_flight.fetch_sub(surplus, Ordering::Relaxed);
+        }
         self.bytes -= surplus;
     }
 
@@ -132,5 +170,22 @@ mod tests {
         drop(token);
         assert_eq!(budget.used(), 0);
         assert!(Token::take(&budget, u64::MAX).is_none());
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_told_apart_until_it_has_come() {
+        let budget = Budget::new(100);
+        let _stored = Token::take(&budget, 10).unwrap();
+        let mut coming = Token::in_flight(&budget);
+        assert!(coming.grow(60));
+        coming.shrink_to(50);
+        assert_eq!((budget.used(), budget.in_flight()), (60, 50));
+        let mut broken_off = Token::in_flight(&budget);
+        assert!(broken_off.grow(5));
+        drop(broken_off);
+        let come = coming.arrived();
+        assert_eq!((budget.used(), budget.in_flight()), (60, 0));
+        drop(come);
+        assert_eq!((budget.used(), budget.in_flight()), (10, 0));
     }
 }

@@ -69,6 +69,12 @@ impl GroupIndex {
             .collect()
     }
 
+    /// Groups now, and their members in all.
+    pub fn size(&self) -> (usize, usize) {
+        let index = lock(&self.groups);
+        (index.len(), index.values().map(HashMap::len).sum())
+    }
+
     /// Takes out what left the store.
     pub fn clean_up(&self) {
         let removed = std::mem::take(&mut *lock(&self.removed));

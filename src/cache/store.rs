@@ -130,6 +130,11 @@ impl Store {
         self.resources.weighted_size()
     }
 
+    /// Cache groups now, and their members in all.
+    pub fn group_size(&self) -> (usize, usize) {
+        self.groups.size()
+    }
+
     /// Joins a fill in flight that `ask` can share, or begins one. `seen` is what the request's look-up found.
     pub fn lead_or_follow(
         &self,

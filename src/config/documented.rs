@@ -8,7 +8,13 @@ use super::load::known_keys;
 const FILE: &str = include_str!("../../config.toml");
 
 /// Keys of a route that [cache] has not.
-const ROUTE_ONLY: [&str; 3] = ["match", "invalidates", "rate_limit"];
+const ROUTE_ONLY: [&str; 5] = [
+    "match",
+    "invalidates",
+    "rate_limit",
+    "exchange_timeout",
+    "min_body_rate",
+];
 
 /// What the file says when every default in it, `#key = …`, is spelt out.
 fn spelt_out() -> String {
@@ -66,7 +72,7 @@ fn the_documented_defaults_are_the_code_s() {
 fn the_documented_examples_are_valid() {
     let config = parse(&examples());
     assert_eq!(config.server.name(), "edge-1");
-    assert_eq!(config.routes.listed().len(), 3);
+    assert_eq!(config.routes.listed().len(), 4);
 }
 
 #[test]

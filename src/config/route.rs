@@ -1,5 +1,7 @@
 //! The policy keys, which `[cache]` has for all requests and each `[[route]]` for its own.
 
+use std::time::Duration;
+
 use http::{HeaderName, StatusCode};
 use toml::de::DeValue;
 
@@ -32,6 +34,10 @@ pub struct RoutePolicy {
     pub invalidates: Vec<Template>,
     /// Beside the server's own.
     pub rate_limit: Option<RateLimit>,
+    /// In the place of the server's, and for content without an end too; `None` means the server's.
+    pub exchange_timeout: Option<Option<Duration>>,
+    /// In the place of the server's; `None` means the server's.
+    pub min_body_rate: Option<Option<u64>>,
 }
 
 impl Default for RoutePolicy {
@@ -46,6 +52,8 @@ impl Default for RoutePolicy {
             debug: false,
             invalidates: Vec::new(),
             rate_limit: None,
+            exchange_timeout: None,
+            min_body_rate: None,
         }
     }
 }
@@ -106,6 +114,8 @@ impl Draft {
             debug,
             invalidates: _,
             rate_limit: _,
+            exchange_timeout: _,
+            min_body_rate: _,
         } = policy;
         section.set("client_ttl", client_ttl, or_off(lifetime));
         section.set("etag", etag, one_of(&ETAG_MODES));

@@ -15,7 +15,7 @@ use super::invalidates::template;
 use super::paths::{PathTree, Refusal};
 use super::rate_limit::RateLimit;
 use super::route::{Draft, RoutePolicy, read_pattern};
-use super::value::list;
+use super::value::{list, or_off, size, timeout};
 use super::walk::Section;
 
 /// All routes.
@@ -92,6 +92,13 @@ impl Routes {
             let known = pattern.as_ref().map_or("", |(_, pattern)| pattern.as_str());
             section.set("invalidates", &mut invalidates, list(template(known)));
             let rate_limit = section.section("rate_limit", RateLimit::read);
+            let (mut exchange_timeout, mut min_body_rate) = (None, None);
+            section.set("exchange_timeout", &mut exchange_timeout, |value| {
+                or_off(timeout)(value).map(Some)
+            });
+            section.set("min_body_rate", &mut min_body_rate, |value| {
+                or_off(size(1..=u64::MAX))(value).map(Some)
+            });
             let Some((value, pattern)) = pattern else {
                 return;
             };
@@ -100,6 +107,8 @@ impl Routes {
                     pattern,
                     invalidates,
                     rate_limit,
+                    exchange_timeout,
+                    min_body_rate,
                     ..draft.finish()
                 })),
                 Err(Refusal::Malformed(fault)) => {

@@ -30,6 +30,10 @@ pub struct Server {
     pub idle_timeout: Duration,
     /// How long a request's content may stall.
     pub body_timeout: Duration,
+    /// Bytes a second that a request's content has to come with, beyond `body_timeout`; `None` for any pace.
+    pub min_body_rate: Option<u64>,
+    /// From a request's head to the last byte of its response; `None` for as long as it takes.
+    pub exchange_timeout: Option<Duration>,
     /// How long a client may take no byte of a response that waits for it.
     pub write_timeout: Duration,
     /// How long a connection that has gone over to another protocol may be silent in both directions.
@@ -78,6 +82,10 @@ impl Server {
         section.set("head_timeout", &mut server.head_timeout, timeout);
         section.set("idle_timeout", &mut server.idle_timeout, timeout);
         section.set("body_timeout", &mut server.body_timeout, timeout);
+        let rate = &mut server.min_body_rate;
+        section.set("min_body_rate", rate, or_off(size(1..=u64::MAX)));
+        let exchange = &mut server.exchange_timeout;
+        section.set("exchange_timeout", exchange, or_off(timeout));
         section.set("write_timeout", &mut server.write_timeout, timeout);
         section.set("tunnel_timeout", &mut server.tunnel_timeout, timeout);
         section.set(
@@ -108,6 +116,8 @@ impl Default for Server {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
+            min_body_rate: Some(100),
+            exchange_timeout: Some(Duration::from_secs(3600)),
             write_timeout: Duration::from_secs(30),
             tunnel_timeout: Duration::from_secs(600),
             max_connections: 16_384,

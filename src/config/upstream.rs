@@ -1,6 +1,7 @@
 //! `[upstream]`: the API behind the gateway.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub struct Upstream {
     pub ca_file: Option<PathBuf>,
     /// The name that certificates must be for; `None` means the host of the server's URL.
     pub tls_name: Option<String>,
+    /// The name server that is asked for names; `None` means the system's.
+    pub resolver: Option<SocketAddr>,
     /// How a server is chosen where there are several.
     pub balance: Balance,
     pub retries: Retries,
@@ -72,6 +75,7 @@ impl Upstream {
             max_head: 64 << 10,
             ca_file: None,
             tls_name: None,
+            resolver: None,
             balance: Balance::default(),
             retries: Retries::default(),
             ejection: Ejection::default(),
@@ -109,6 +113,9 @@ impl Upstream {
         });
         section.set("tls_name", &mut upstream.tls_name, |value| {
             Some(Some(tls_name(value)?))
+        });
+        section.set("resolver", &mut upstream.resolver, |value| {
+            Some(Some(name_server(value)?))
         });
         section.set("balance", &mut upstream.balance, one_of(&BALANCES));
         upstream.http2 = section.section("http2", Http2::read);
@@ -194,6 +201,16 @@ fn ca_file(value: Value<'_>) -> Option<PathBuf> {
         Ok(certificates) if !certificates.is_empty() => Some(path),
         Ok(_) => value.refuse_text("holds no certificate (PEM)"),
         Err(error) => value.refuse_text(format!("cannot be used: {error}")),
+    }
+}
+
+/// An address, and its port where it is not 53.
+fn name_server(value: Value<'_>) -> Option<SocketAddr> {
+    let text = value.text("an address such as \"127.0.0.53\"")?;
+    let alone = || Some(SocketAddr::new(text.parse::<IpAddr>().ok()?, 53));
+    match text.parse().ok().or_else(alone) {
+        Some(server) => Some(server),
+        None => value.refuse_text("is not an address, such as \"127.0.0.53\" or \"[::1]:53\""),
     }
 }
 

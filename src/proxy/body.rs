@@ -8,10 +8,12 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use smallvec::SmallVec;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::cache::body::{Chunk, Reader};
 use crate::cache::collapse::Follower;
-use crate::error::Error;
+use crate::clock::timer_now;
+use crate::error::{Error, ErrorKind};
 use crate::telemetry::counters::Counters;
 use crate::upstream::UpstreamBody;
 
@@ -20,6 +22,7 @@ use crate::upstream::UpstreamBody;
 pub struct Body {
     source: Source,
     trail: Option<Box<dyn Trail>>,
+    expiry: Option<Box<Expiry>>,
 }
 
 /// Follows a response's content on its way, and drops when that ends.
@@ -37,6 +40,14 @@ enum Source {
     // Boxed: they are large, and what is made for each hit is moved a dozen times on its way out.
     Fill(Box<FillBody>),
     Upstream(Box<Passed>),
+}
+
+/// When content has to have ended.
+#[derive(Debug)]
+struct Expiry {
+    at: Instant,
+    /// Made when the content is waited for.
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
 /// Pieces of stored content, in order.
@@ -108,6 +119,7 @@ impl Body {
         Self {
             source,
             trail: None,
+            expiry: None,
         }
     }
 
@@ -123,6 +135,7 @@ impl Body {
         Self {
             source: Source::Pieces(Pieces { rest, left }),
             trail: None,
+            expiry: None,
         }
     }
 
@@ -165,6 +178,7 @@ impl Body {
         Self {
             source: Source::Fill(Box::new(body)),
             trail: None,
+            expiry: None,
         }
     }
 
@@ -174,7 +188,18 @@ impl Body {
         Self {
             source: Source::Upstream(Box::new(Passed { body, counters })),
             trail: None,
+            expiry: None,
         }
+    }
+
+    /// Whether a client may take its time for it: it comes in more than one piece.
+    pub fn is_long(&self) -> bool {
+        !matches!(self.source, Source::Empty | Source::One(_))
+    }
+
+    /// Has it fail with [`ErrorKind::ExchangeTimeout`] when it has not ended by then.
+    pub fn end_by(&mut self, at: Instant) {
+        self.expiry = Some(Box::new(Expiry { at, sleep: None }));
     }
 
     /// Has `trail` told what becomes of this content.
@@ -192,7 +217,17 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        let frame = ready!(this.source.poll_frame(cx));
+        let frame = this.source.poll_frame(cx);
+        if let Some(expiry) = &mut this.expiry
+            && !matches!(frame, Poll::Ready(None | Some(Err(_))))
+            && expiry.has_passed(frame.is_pending(), cx)
+        {
+            // The upstream need not go on for it.
+            this.source = Source::Empty;
+            let error = Error::upstream(ErrorKind::ExchangeTimeout);
+            return Poll::Ready(Some(Err(error)));
+        }
+        let frame = ready!(frame);
         if let (Some(trail), Some(Ok(frame))) = (&mut this.trail, &frame) {
             trail.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
         }
@@ -253,6 +288,19 @@ impl Source {
                 Poll::Ready(frame)
             }
         }
+    }
+}
+
+impl Expiry {
+    /// `waiting` for more of the content, it is to be polled again then.
+    fn has_passed(&mut self, waiting: bool, cx: &mut Context<'_>) -> bool {
+        if !waiting {
+            return timer_now() >= self.at;
+        }
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(sleep_until(self.at)));
+        sleep.as_mut().poll(cx).is_ready()
     }
 }
 

@@ -11,6 +11,7 @@
 //! What can be answered from the store is answered without a suspension; only what has to wait becomes a machine.
 
 pub mod body;
+mod content;
 mod deliver;
 mod errand;
 mod etag;

@@ -23,6 +23,16 @@ pub struct Memory {
     pub stored: u64,
     /// Bytes held of the budget: stored, evicted but still read, and in flight.
     pub used: u64,
+    /// Bytes of content on its way.
+    pub in_flight: u64,
+    /// Bytes of response fields that workers keep ready, about; not in the budget, but bounded.
+    pub ready: u64,
+    /// Cache groups.
+    pub groups: u64,
+    /// Their members; their bytes count as those of what is stored.
+    pub group_members: u64,
+    /// Clients whose rate is remembered; not in the budget, but bounded.
+    pub limited_clients: u64,
     /// The byte budget.
     pub limit: u64,
 }
@@ -115,7 +125,15 @@ impl Gateway {
     pub fn memory(&self) -> Memory {
         self.store.run_pending_tasks();
         let budget = self.store.budget();
+        let (groups, group_members) = self.store.group_size();
+        let settings = self.settings();
+        let limits = settings.limits.as_ref();
         Memory {
+            in_flight: budget.in_flight(),
+            ready: self.metrics.sum(|counters| counters.ready_bytes.value()),
+            groups: groups as u64,
+            group_members: group_members as u64,
+            limited_clients: limits.map_or(0, |limits| limits.clients() as u64),
             resources: self.store.resource_count(),
             stored: self.store.resource_bytes(),
             used: budget.used(),

@@ -10,26 +10,26 @@ use http::header::{
     AGE, ALLOW, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
     MAX_FORWARDS, UPGRADE,
 };
-use http::{HeaderMap, Method, Response, StatusCode, Version};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::sync::oneshot;
 
 use super::body::Body;
+use super::content;
 use super::fill::Arrived;
 use super::forward::{self, Conditions};
-use super::receive::{Class, Facts, Inquiry, Target, split_query};
+use super::receive::{Class, Inquiry, Target, split_query};
 use super::update::{Asked, Update};
 use super::upgrade;
 use super::worker::{Epoch, Worker, select};
 use crate::cache::stored::StoredResponse;
-use crate::config::{EtagMode, Protocol, RoutePolicy};
-use crate::error::{Error, ErrorKind};
+use crate::config::{EtagMode, RoutePolicy};
+use crate::error::Error;
 use crate::semantics::authority::{Scheme, TargetUri};
 use crate::semantics::groups;
 use crate::semantics::invalidation::{is_non_error, related};
 use crate::semantics::storability::Storability;
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
-use crate::upstream::{Expectation, Outgoing, RequestBody, RequestStream, UpstreamBody};
+use crate::upstream::{Maker, Outgoing, RequestBody, UpstreamBody};
 
 /// Owed from the moment a write is sent. Dropped without a word, the outcome is unknown and the target is invalidated.
 struct InvalidationPermit {
@@ -134,18 +134,23 @@ pub async fn forward(
 ) -> Result<Box<Arrived>, Error> {
     let content = match read {
         Some(content) => RequestBody::Full(content),
-        None => request_content(inquiry)?,
+        None => content::to_pass_on(inquiry)?,
     };
+    let upstreams = &inquiry.epoch.upstreams;
+    let is_empty = matches!(content, RequestBody::Empty);
+    let key = inquiry.key(&worker.gateway.store);
     let outgoing = Outgoing {
         request: forward::request(inquiry, Conditions::Client, content)?,
         idempotent: forward::is_idempotent(inquiry.method()),
-        hash: Some(inquiry.key(&worker.gateway.store).stable_hash()),
+        hash: upstreams.wants_hash().then(|| key.stable_hash()),
     };
     let requested = worker.gateway.clock.now();
     let response = if inquiry.class == Class::Unsafe {
         write(worker, inquiry, outgoing).await?
     } else {
-        inquiry.epoch.upstreams.send(outgoing).await?
+        let make = || forward::request(inquiry, Conditions::Client, RequestBody::Empty).ok();
+        let make: Option<&Maker<'_>> = if is_empty { Some(&make) } else { None };
+        upstreams.send_made(outgoing, make).await?
     };
     let received = worker.gateway.clock.now();
     inquiry.now = received;
@@ -226,47 +231,6 @@ fn is_grpc(fields: &HeaderMap) -> bool {
         said.get(..16)
             .is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
     })
-}
-
-/// The content as it comes from the client, within the configured limit.
-fn request_content(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
-    if !inquiry.facts.any(Facts::CONTENT) {
-        return Ok(RequestBody::Empty);
-    }
-    let Some(content) = inquiry.content.take() else {
-        return Ok(RequestBody::Empty);
-    };
-    let config = &inquiry.epoch.settings.config;
-    let stream = match config.server.max_body {
-        None => RequestStream::new(content),
-        Some(limit) if http_body::Body::size_hint(&content).lower() > limit => {
-            return Err(Error::downstream(ErrorKind::ContentTooLarge));
-        }
-        Some(limit) => {
-            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            RequestStream::new(Limited::new(content, limit).map_err(too_large_or_gone))
-        }
-    };
-    let stream = match inquiry.parts.version {
-        // Its connection may have other things to do meanwhile, and has no deadline for one stream's content.
-        Version::HTTP_2 => stream.impatient(config.server.body_timeout),
-        _ => stream,
-    };
-    // An API over HTTP/2 holds content back by its flow control, and what it says before its answer is not heard.
-    let held = forward::waits_to_continue(inquiry) && config.upstream.protocol == Protocol::Http1;
-    Ok(RequestBody::Stream(match held {
-        true => stream.held(Expectation::default()),
-        false => stream,
-    }))
-}
-
-fn too_large_or_gone(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
-    let kind = if error.is::<LengthLimitError>() {
-        ErrorKind::ContentTooLarge
-    } else {
-        ErrorKind::ClientGone
-    };
-    Error::downstream(kind).because(error)
 }
 
 /// What the answer to a HEAD says about the response that is stored for a GET (RFC 9111 §4.3.5).

@@ -9,6 +9,7 @@ use http::HeaderMap;
 
 use crate::cache::stored::StoredResponse;
 use crate::semantics::time::DeltaSeconds;
+use crate::telemetry::counters::Counters;
 
 /// Fields kept at most; one in each slot.
 const SLOTS: usize = 512;
@@ -38,6 +39,8 @@ pub struct Telling<'a> {
 /// The fields that one worker has sent under one version of the settings.
 pub struct ReadyFields {
     slots: RefCell<Box<[Slot]>>,
+    /// Where their bytes are counted.
+    counters: Arc<Counters>,
 }
 
 #[derive(Default)]
@@ -55,14 +58,16 @@ struct Entry {
     age: DeltaSeconds,
     ttl: i64,
     fields: HeaderMap,
+    /// In bytes, about: that of the head that they are of.
+    weight: u64,
 }
 
-impl Default for ReadyFields {
-    fn default() -> Self {
-        let slots = (0..SLOTS).map(|_| Slot::default()).collect();
-        Self {
-            slots: RefCell::new(slots),
-        }
+impl Drop for ReadyFields {
+    fn drop(&mut self) {
+        let slots = self.slots.borrow();
+        let entries = slots.iter().filter_map(|slot| slot.entry.as_ref());
+        let bytes = entries.map(|entry| entry.weight).sum();
+        self.counters.ready_bytes.sub(bytes);
     }
 }
 
@@ -73,6 +78,14 @@ impl fmt::Debug for ReadyFields {
 }
 
 impl ReadyFields {
+    pub fn new(counters: Arc<Counters>) -> Self {
+        let slots = (0..SLOTS).map(|_| Slot::default()).collect();
+        Self {
+            slots: RefCell::new(slots),
+            counters,
+        }
+    }
+
     /// The fields that `make` makes, or those it has made for the same `telling` before.
     pub fn fields(&self, telling: &Telling<'_>, make: impl FnOnce() -> HeaderMap) -> HeaderMap {
         let address = Arc::as_ptr(telling.stored).addr();
@@ -89,13 +102,18 @@ impl ReadyFields {
         };
         let fields = make();
         slot.missed = address;
-        if known && telling.stored.head.weight() <= MAX_WEIGHT {
+        let weight = telling.stored.head.weight();
+        if known && weight <= MAX_WEIGHT {
+            let before = slot.entry.as_ref().map_or(0, |entry| entry.weight);
+            self.counters.ready_bytes.add(weight);
+            self.counters.ready_bytes.sub(before);
             slot.entry = Some(Entry {
                 stored: Arc::downgrade(telling.stored),
                 form: telling.form,
                 age: telling.age,
                 ttl: telling.ttl,
                 fields: fields.clone(),
+                weight,
             });
         }
         fields

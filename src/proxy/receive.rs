@@ -4,13 +4,16 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
+use super::body::Body;
 use super::forward::{CDN_LOOP, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use super::interim::Hints;
 use super::limit::Quotas;
@@ -19,11 +22,12 @@ use super::worker::Epoch;
 use crate::cache::head::ContentDigest;
 use crate::cache::key::KeyRef;
 use crate::cache::store::Store;
-use crate::clock::Now;
+use crate::clock::{Now, timer_now};
 use crate::config::{Protocol, RoutePolicy};
 use crate::error::{Error, ErrorKind};
 use crate::semantics::authority::{BadTarget, Scheme, TargetUri, TargetView};
 use crate::semantics::cache_control::RequestDirectives;
+use crate::semantics::endless::is_endless;
 use crate::semantics::invalidation::is_safe;
 use crate::semantics::list::members;
 use crate::semantics::query::is_query;
@@ -134,6 +138,8 @@ pub struct Inquiry {
     pub now: Now,
     /// Where interim responses to it go: not for those that the store answers, nor on HTTP/1.0 and HTTP/2.
     pub hints: Option<Hints>,
+    /// When the time of the whole exchange is over; set for those that the store does not answer at once.
+    pub until: Option<Instant>,
     /// What the response tells of the client's limits.
     pub quotas: Option<Box<Quotas>>,
 }
@@ -260,6 +266,7 @@ impl Inquiry {
             began: now,
             now,
             hints: None,
+            until: None,
             quotas: None,
         })
     }
@@ -300,6 +307,7 @@ impl Inquiry {
             began: self.began,
             now: self.now,
             hints: None,
+            until: None,
             quotas: None,
         }
     }
@@ -310,6 +318,30 @@ impl Inquiry {
 
     pub fn method(&self) -> &Method {
         &self.parts.method
+    }
+
+    /// How long the exchange may last.
+    pub fn time_limit(&self) -> Option<Duration> {
+        let server = &self.epoch.settings.config.server;
+        self.route
+            .exchange_timeout
+            .unwrap_or(server.exchange_timeout)
+    }
+
+    /// Has content that comes in more than one piece end when the exchange's time is over.
+    pub fn bound(&self, response: &mut Response<Body>) {
+        if !response.body().is_long() {
+            return;
+        }
+        let until = self
+            .until
+            .or_else(|| Some(timer_now() + self.time_limit()?));
+        let on_purpose = self.route.exchange_timeout.is_some();
+        if let Some(until) = until
+            && (on_purpose || !is_endless(response.headers()))
+        {
+            response.body_mut().end_by(until);
+        }
     }
 
     /// Whether the cache is not asked at all: the route says so, or the request has content that a GET's has no
@@ -410,5 +442,22 @@ pub fn split_query(path_and_query: &str) -> (&str, Option<&str>) {
     match path_and_query.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (path_and_query, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::semantics::hop_by_hop::HOP_BY_HOP;
+
+    #[test]
+    fn whatever_is_for_this_hop_is_noticed() {
+        let framing = [CONTENT_LENGTH, http::header::EXPECT];
+        for name in HOP_BY_HOP.iter().chain(&framing) {
+            let headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static("x"))]);
+            assert!(Facts::of(&headers).any(Facts::THIS_HOP), "{name}");
+        }
+        let plain = HeaderMap::from_iter([(HOST, HeaderValue::from_static("a"))]);
+        assert!(!Facts::of(&plain).any(Facts::THIS_HOP));
     }
 }

@@ -189,6 +189,7 @@ impl Worker {
                 validate_behind: false,
             } => {
                 let mut response = self.deliver(&inquiry, &stored, Some(age), status);
+                inquiry.bound(&mut response);
                 if let Some(quotas) = &inquiry.quotas {
                     quotas.tell(response.headers_mut());
                 }
@@ -412,7 +413,7 @@ impl Epoch {
         Self {
             settings,
             upstreams,
-            ready: ReadyFields::default(),
+            ready: ReadyFields::new(counters.clone()),
         }
     }
 }

@@ -293,7 +293,7 @@ fn a_refusal_says_what_was_wrong() {
 
 #[test]
 fn authorities_have_one_normal_form() {
-    let cases: [(&str, Option<&str>); 32] = [
+    let cases: [(&str, Option<&str>); 36] = [
         ("example.com", Some("example.com")),
         ("example.com:", Some("example.com")),
         ("example.com:80", Some("example.com")),
@@ -325,6 +325,10 @@ fn authorities_have_one_normal_form() {
         ("a?b", None),
         ("a@b", None),
         (":80", None),
+        (":8080", None),
+        ("a@1", None),
+        ("aX1", Some("ax1")),
+        ("a_1", Some("a_1")),
         ("", Some("")),
     ];
     for (given, expected) in cases {

@@ -3,11 +3,6 @@
 
 use super::time::Timestamp;
 
-const MONTHS: [&[u8]; 12] = [
-    b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec",
-];
-
-/// In full; the short names are their first three letters.
 const WEEKDAYS: [&[u8]; 7] = [
     b"monday",
     b"tuesday",
@@ -211,16 +206,39 @@ impl Cursor<'_> {
         })
     }
 
+    /// In lower case.
+    fn three_letters(&mut self) -> Option<[u8; 3]> {
+        let (letters, rest) = self.0.split_first_chunk::<3>()?;
+        self.0 = rest;
+        Some([0, 1, 2].map(|at| letters[at].to_ascii_lowercase()))
+    }
+
     fn month(&mut self) -> Option<u8> {
-        let index = MONTHS
-            .iter()
-            .position(|name| self.literal(name).is_some())?;
-        Some(index as u8 + 1)
+        Some(match &self.three_letters()? {
+            b"jan" => 1,
+            b"feb" => 2,
+            b"mar" => 3,
+            b"apr" => 4,
+            b"may" => 5,
+            b"jun" => 6,
+            b"jul" => 7,
+            b"aug" => 8,
+            b"sep" => 9,
+            b"oct" => 10,
+            b"nov" => 11,
+            b"dec" => 12,
+            _ => return None,
+        })
     }
 
     /// Which day it is does not matter: the date says it.
     fn short_weekday(&mut self) -> Option<()> {
-        WEEKDAYS.iter().find_map(|name| self.literal(&name[..3]))
+        let name = self.three_letters()?;
+        matches!(
+            &name,
+            b"mon" | b"tue" | b"wed" | b"thu" | b"fri" | b"sat" | b"sun"
+        )
+        .then_some(())
     }
 
     fn long_weekday(&mut self) -> Option<()> {

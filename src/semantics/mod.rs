@@ -7,6 +7,7 @@ pub mod cache_control;
 pub mod cache_status;
 pub mod content_range;
 mod directive;
+pub mod endless;
 pub mod etag;
 pub mod freshness;
 pub mod groups;

@@ -367,6 +367,13 @@ mod tests {
             );
             assert!(origin_must_decide(&headers(request)), "{request:?}");
         }
+        for (name, expected) in [
+            ("if-none-match", true),
+            ("if-modified-since", true),
+            ("if-match", false),
+        ] {
+            assert_eq!(is_conditional(&headers(&[(name, "*")])), expected, "{name}");
+        }
         let request: Lines = &[("if-match", r#""b""#)];
         assert_eq!(ask("GET", request, 200, STORED)[0], Proceed);
         let undated: Lines = &[("etag", r#""a""#)];

@@ -1,8 +1,11 @@
 //! What a worker and its connections tell one another.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use tokio::sync::Notify;
+
+use crate::telemetry::counters::Counters;
 
 /// What a worker tells all its connections, and hears from them.
 #[derive(Debug, Default)]
@@ -17,9 +20,17 @@ pub(super) struct Beat {
     pub spare: Notify,
     /// Where the pieces of a small message are brought together.
     pub gathered: RefCell<Vec<u8>>,
+    pub counters: Arc<Counters>,
 }
 
 impl Beat {
+    pub fn counted_by(counters: Arc<Counters>) -> Self {
+        Self {
+            counters,
+            ..Self::default()
+        }
+    }
+
     pub fn is_draining(&self) -> bool {
         self.draining.get()
     }

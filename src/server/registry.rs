@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
-use super::deadline::Deadlines;
+use super::deadline::{Deadlines, Overdue};
 use super::state::{State, Verdict};
+use crate::telemetry::counters::Counters;
 
 /// All connections of a worker, in no order.
 #[derive(Debug, Default)]
@@ -31,10 +32,21 @@ impl Registry {
         self.states.borrow().len()
     }
 
-    /// Compares each connection with its deadlines.
-    pub fn look(&self, deadlines: &Deadlines) {
+    /// Compares each connection with its deadlines, and counts those that have passed.
+    pub fn look(&self, deadlines: &Deadlines, counters: &Counters) {
         for state in self.states.borrow().iter() {
-            state.look(deadlines);
+            let Some(overdue) = state.look(deadlines) else {
+                continue;
+            };
+            match overdue {
+                Overdue::Head => counters.head_timeouts.inc(),
+                Overdue::Content => counters.content_timeouts.inc(),
+                Overdue::Write => counters.write_timeouts.inc(),
+                Overdue::Idle => counters.idle_timeouts.inc(),
+                Overdue::Tunnel => counters.tunnel_timeouts.inc(),
+                // The client had all that it was to have.
+                Overdue::Linger => {}
+            }
         }
     }
 

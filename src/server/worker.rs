@@ -188,7 +188,7 @@ const RESYNC_EVERY: u64 = 1_000;
 
 impl<S: Service> Worker<S> {
     fn new(seat: Seat, make: &dyn Fn(usize) -> Rc<S>) -> Self {
-        let beat = Rc::<Beat>::default();
+        let beat = Rc::new(Beat::counted_by(seat.counters.clone()));
         beat.now.set(seat.clock.now().mono.as_millis());
         Self {
             service: make(seat.index),
@@ -308,7 +308,7 @@ impl<S: Service> Worker<S> {
                 resynced = now;
                 self.seat.clock.resync();
             }
-            self.registry.look(&self.deadlines);
+            self.registry.look(&self.deadlines, &self.seat.counters);
             // Other workers have no other way to ask for a place of ours.
             if self.seat.pressure.load(Ordering::Relaxed) > 0 {
                 self.registry.evict();

@@ -77,6 +77,16 @@ pub struct Counters {
     pub bytes_received: Counter,
     /// Client connections accepted.
     pub connections_accepted: Counter,
+    /// Client connections ended by their deadline: for a request's head.
+    pub head_timeouts: Counter,
+    /// For more of a request's content.
+    pub content_timeouts: Counter,
+    /// For the client to take more of a response; a stream of HTTP/2 counts as a connection.
+    pub write_timeouts: Counter,
+    /// For the next request.
+    pub idle_timeouts: Counter,
+    /// For anything, where another protocol is spoken.
+    pub tunnel_timeouts: Counter,
     /// Responses stored.
     pub stored: Counter,
     /// Resources removed by unsafe methods.
@@ -95,6 +105,8 @@ pub struct Counters {
     pub followers: Gauge,
     /// Fills running now.
     pub fills: Gauge,
+    /// Bytes of response fields kept ready now, about.
+    pub ready_bytes: Gauge,
     /// Upstream connections open now.
     pub upstream_connections: Gauge,
     /// Connections that have gone over to another protocol, such as WebSocket, and are open now.

@@ -47,10 +47,7 @@ pub(super) async fn connect(server: &Server, limits: Limits) -> Result<Transport
 
 async fn tcp(resolver: &Resolver, limit: Duration) -> Result<TcpStream, Error> {
     let connected = timeout(limit, async {
-        let addresses = resolver
-            .addresses()
-            .await
-            .map_err(|error| Error::upstream(ErrorKind::Dns).because(error))?;
+        let addresses = resolver.addresses().await.map_err(no_address)?;
         let socket = race(&addresses).await.map_err(connect_failure)?;
         // A request is written whole: waiting for more to send would only delay it.
         socket.set_nodelay(true).map_err(connect_failure)?;
@@ -62,6 +59,15 @@ async fn tcp(resolver: &Resolver, limit: Duration) -> Result<TcpStream, Error> {
         resolver.doubt();
     }
     connected
+}
+
+fn no_address(error: io::Error) -> Error {
+    let failure = Error::upstream(ErrorKind::Dns);
+    match error.kind() {
+        io::ErrorKind::NotFound => failure.detail("the upstream's name does not exist"),
+        _ => failure,
+    }
+    .because(error)
 }
 
 fn connect_failure(error: io::Error) -> Error {

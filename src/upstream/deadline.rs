@@ -9,14 +9,7 @@ use std::time::Duration;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 
-/// The time as timers see it: for deadlines only, never for dates or ages.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a deadline is in the timer's own time, which tests pause"
-)]
-pub(super) fn timer_now() -> Instant {
-    Instant::now()
-}
+pub(super) use crate::clock::timer_now;
 
 /// A timer that is made at its first use and armed as often as need be.
 #[derive(Debug, Default)]

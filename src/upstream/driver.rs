@@ -224,3 +224,65 @@ impl Drop for Attendance<'_> {
         self.0.attended.store(false, Ordering::SeqCst);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    /// A task that counts how often it is woken.
+    #[derive(Default)]
+    struct Task(AtomicUsize);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn task() -> (Arc<Task>, Waker) {
+        let task = Arc::new(Task::default());
+        (task.clone(), task.into())
+    }
+
+    fn woken(task: &Task) -> usize {
+        task.0.load(Ordering::SeqCst)
+    }
+
+    #[test]
+    fn what_rings_while_its_user_attends_keeps_him_there_and_wakes_nobody() {
+        let relay = Arc::new(Relay::default());
+        let (task, waker) = task();
+        let attendance = relay.attend(&waker);
+        relay.wake_by_ref();
+        assert!(!attendance.leave(), "there is something to see to");
+        relay.wake_by_ref();
+        relay.hush();
+        assert!(attendance.leave());
+        assert_eq!(woken(&task), 0);
+    }
+
+    #[test]
+    fn what_rings_afterwards_wakes_the_latest_user() {
+        let relay = Arc::new(Relay::default());
+        let ((first, one), (second, two)) = (task(), task());
+        drop(relay.attend(&one));
+        relay.wake_by_ref();
+        relay.hush();
+        assert!(relay.attend(&two).leave());
+        relay.wake_by_ref();
+        assert_eq!((woken(&first), woken(&second)), (1, 1));
+    }
+
+    #[test]
+    fn at_rest_it_is_noted_only() {
+        let relay = Arc::new(Relay::default());
+        let (task, waker) = task();
+        assert!(relay.attend(&waker).leave());
+        relay.forget();
+        relay.wake_by_ref();
+        assert!(relay.has_rung());
+        assert_eq!(woken(&task), 0);
+    }
+}

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! What is shared by all workers ([`UpstreamShared`]): the servers, their caps of connections and queues, their names'
-//! addresses, and how they stand. What belongs to one worker ([`Upstreams`]): the connections themselves, the tasks that
-//! drive them, and the choice of a server.
+//! addresses, and how they stand. What belongs to one worker ([`Upstreams`]): the connections themselves, what drives
+//! them, and the choice of a server.
 
 mod balance;
 mod budget;
@@ -23,6 +23,7 @@ mod expectation;
 mod fault;
 mod http2;
 mod incoming;
+mod names;
 mod pool;
 mod request_body;
 mod request_head;
@@ -136,6 +137,9 @@ pub struct Outgoing {
     pub hash: Option<u64>,
 }
 
+/// Makes a request once more, as it was; `None` when that cannot be done.
+pub type Maker<'a> = dyn Fn() -> Option<Request<RequestBody>> + 'a;
+
 /// One worker's way to the API. Clones share one pool of connections.
 #[derive(Clone, Debug)]
 pub struct Upstreams(Rc<Worker>);
@@ -175,6 +179,11 @@ impl Upstreams {
         }))
     }
 
+    /// Whether requests are spread by a hash of theirs.
+    pub fn wants_hash(&self) -> bool {
+        self.0.shared.balance == config::Balance::Hash
+    }
+
     /// Begins the health checks, where they are configured and no other worker has begun them. The first request does
     /// this too; a worker that calls it when it starts knows its servers before that.
     pub fn start(&self) {
@@ -191,8 +200,17 @@ impl Upstreams {
         &self,
         outgoing: Outgoing,
     ) -> impl Future<Output = Result<Response<UpstreamBody>, Error>> {
+        self.send_made(outgoing, None)
+    }
+
+    /// The same for a request that `make` can make once more, if need be: it is not copied beforehand.
+    pub fn send_made<'a>(
+        &'a self,
+        outgoing: Outgoing,
+        make: Option<&'a Maker<'a>>,
+    ) -> impl Future<Output = Result<Response<UpstreamBody>, Error>> {
         self.start();
-        let sending = Sending::new(outgoing);
+        let sending = Sending::new(outgoing, make);
         async {
             let sent = self.0.send(sending).await;
             if let Err(error) = &sent

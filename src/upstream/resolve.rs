@@ -1,5 +1,5 @@
-//! Where a server's name leads. The system's resolver tells no lifetime, so an answer is asked for again after a fixed
-//! while; when that fails, the addresses known before are still used.
+//! Where a server's name leads. An answer is asked for again when its lifetime is over; when that fails, the addresses
+//! known before are still used.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout};
 
 use super::deadline;
+use super::names::Names;
 
-/// How long an answer is believed.
-const LIFETIME: Duration = Duration::from_secs(30);
+/// How long after a failure an outdated answer is used before it is asked for again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// How long a better answer is waited for where there is an old one.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 pub(super) struct Resolver {
     host: Box<str>,
     port: u16,
+    names: Names,
     /// Set when `host` is an address itself.
     literal: Option<SocketAddr>,
     latest: Mutex<Option<Answer>>,
@@ -37,7 +38,7 @@ struct Answer {
 
 impl Resolver {
     /// `host` may be a name or an address, an IPv6 address with or without its brackets.
-    pub(super) fn new(host: &str, port: u16) -> Self {
+    pub(super) fn new(host: &str, port: u16, names: Names) -> Self {
         let host = host
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'))
@@ -45,6 +46,7 @@ impl Resolver {
         Self {
             host: host.into(),
             port,
+            names,
             literal: host
                 .parse::<IpAddr>()
                 .ok()
@@ -76,8 +78,8 @@ impl Resolver {
             None => self.ask().await,
         };
         match asked {
-            Ok(addresses) => {
-                self.remember(addresses.clone());
+            Ok((addresses, lifetime)) => {
+                self.remember(addresses.clone(), lifetime);
                 Ok(self.order(&addresses))
             }
             Err(error) => known.map(|known| self.order(&known)).ok_or(error),
@@ -107,27 +109,21 @@ impl Resolver {
         if now < answer.believed_until {
             return Ok(answer.addresses.clone());
         }
-        answer.believed_until = deadline::far(now, LIFETIME);
+        answer.believed_until = deadline::far(now, RETRY);
         Err(Some(answer.addresses.clone()))
     }
 
-    async fn ask(&self) -> io::Result<Arc<[SocketAddr]>> {
-        let mut found: Vec<SocketAddr> = Vec::new();
-        for address in lookup_host((&*self.host, self.port)).await? {
-            if !found.contains(&address) {
-                found.push(address);
-            }
-        }
-        if found.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "no address"));
-        }
-        Ok(found.into())
+    async fn ask(&self) -> io::Result<(Arc<[SocketAddr]>, Duration)> {
+        let found = self.names.look_up(&self.host).await?;
+        let with_port = |address: &IpAddr| SocketAddr::new(*address, self.port);
+        let addresses = found.addresses.iter().map(with_port).collect();
+        Ok((addresses, found.lifetime))
     }
 
-    fn remember(&self, addresses: Arc<[SocketAddr]>) {
+    fn remember(&self, addresses: Arc<[SocketAddr]>, lifetime: Duration) {
         *self.lock() = Some(Answer {
             addresses,
-            believed_until: deadline::far(deadline::timer_now(), LIFETIME),
+            believed_until: deadline::far(deadline::timer_now(), lifetime),
         });
     }
 
@@ -192,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_needs_no_resolver_and_loses_its_brackets() {
-        let resolver = Resolver::new("[::1]", 8080);
+        let resolver = Resolver::new("[::1]", 8080, Names::System);
         assert_eq!(resolver.host(), "::1");
         let addresses = resolver.addresses().await.expect("a literal");
         assert_eq!(*addresses, ["[::1]:8080".parse().expect("an address")]);
@@ -200,9 +196,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_outdated_answer_is_asked_for_once_and_kept_until_a_better_one_comes() {
-        let resolver = Resolver::new("name.invalid", 80);
+        let resolver = Resolver::new("name.invalid", 80, Names::System);
         let known: Arc<[SocketAddr]> = Arc::new(["10.0.0.1:80".parse().expect("an address")]);
-        resolver.remember(known.clone());
+        resolver.remember(known.clone(), Duration::from_secs(30));
         assert_eq!(resolver.believed(), Ok(known.clone()));
         resolver.doubt();
         assert_eq!(

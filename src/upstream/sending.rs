@@ -20,15 +20,16 @@ use super::response_body::UpstreamBody;
 use super::response_head::{Asked, inspect};
 use super::server::Server;
 use super::standing::Fitness;
-use super::{Outgoing, Worker, deadline};
+use super::{Maker, Outgoing, Worker, deadline};
 use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind, Side};
 
 /// A request, and what stays the same over all attempts to send it.
-pub(super) struct Sending {
+pub(super) struct Sending<'a> {
     /// `None` while it is on its way, and when it may not be sent again. It is large, and stays in this place until it
     /// is handed to a connection.
     request: Option<Request<RequestBody>>,
+    make: Option<&'a Maker<'a>>,
     target: Target,
     asked: Asked,
     upload: Option<Upload>,
@@ -37,7 +38,10 @@ pub(super) struct Sending {
 }
 
 impl Worker {
-    pub(super) async fn send(&self, mut sending: Sending) -> Result<Response<UpstreamBody>, Error> {
+    pub(super) async fn send(
+        &self,
+        mut sending: Sending<'_>,
+    ) -> Result<Response<UpstreamBody>, Error> {
         self.budget.save();
         let mut tried = SmallVec::<[usize; 4]>::new();
         let mut choice = self
@@ -67,7 +71,7 @@ impl Worker {
         }
     }
 
-    fn choose(&self, sending: &Sending, tried: &[usize]) -> Option<Choice> {
+    fn choose(&self, sending: &Sending<'_>, tried: &[usize]) -> Option<Choice> {
         let servers = Servers {
             worker: self,
             now: self.clock.now().mono,
@@ -79,7 +83,7 @@ impl Worker {
     async fn attempt(
         &self,
         pool: &Rc<Pool>,
-        sending: &mut Sending,
+        sending: &mut Sending<'_>,
         last: bool,
     ) -> Result<Response<UpstreamBody>, Error> {
         let attempted = self.attempt_on(pool, sending, last).await;
@@ -95,7 +99,7 @@ impl Worker {
     async fn attempt_on(
         &self,
         pool: &Rc<Pool>,
-        sending: &mut Sending,
+        sending: &mut Sending<'_>,
         last: bool,
     ) -> Result<Response<UpstreamBody>, Error> {
         sending.aim(pool.server(), self.shared.host)?;
@@ -119,7 +123,8 @@ impl Worker {
             };
             let may_be_dead = lease.is_reused() && want == Want::Any;
             // On a shared connection, a server may refuse what it has not looked at.
-            let spare = (lease.is_shared() || sending.idempotent && (may_be_dead || !last))
+            let wanted = lease.is_shared() || sending.idempotent && (may_be_dead || !last);
+            let spare = (wanted && sending.make.is_none())
                 .then(|| sending.request.as_ref().and_then(copy))
                 .flatten();
             let request = sending.request.take().ok_or_else(Error::internal)?;
@@ -136,6 +141,7 @@ impl Worker {
             }
             self.counters.upstream_retries.inc();
             want = Want::Fresh;
+            sending.aim(pool.server(), self.shared.host)?;
         }
     }
 
@@ -210,8 +216,8 @@ impl Drop for Trial<'_> {
     }
 }
 
-impl Sending {
-    pub(super) fn new(outgoing: Outgoing) -> Self {
+impl<'a> Sending<'a> {
+    pub(super) fn new(outgoing: Outgoing, make: Option<&'a Maker<'a>>) -> Self {
         let Outgoing {
             mut request,
             idempotent,
@@ -224,6 +230,7 @@ impl Sending {
             upload: request.body().upload(),
             idempotent,
             hash,
+            make,
             request: Some(request),
         }
     }
@@ -240,7 +247,7 @@ impl Sending {
         aimed
     }
 
-    /// Puts the request back where it may be sent again: as it came back unsent, or else as `spare`, its copy.
+    /// Puts the request back where it may be sent again: as it came back unsent, as `spare`, its copy, or made anew.
     fn judge(&mut self, unanswered: Unanswered, spare: Option<Request<RequestBody>>) -> Error {
         let Unanswered {
             error,
@@ -253,8 +260,18 @@ impl Sending {
             Fate::Silent => self.idempotent,
             Fate::Answered => false,
         };
-        self.request = unsent.or(spare.filter(|_| harmless)).filter(|_| untouched);
+        self.request = match unsent {
+            _ if !untouched => None,
+            None if harmless => spare.or_else(|| self.made()),
+            unsent => unsent,
+        };
         error
+    }
+
+    fn made(&self) -> Option<Request<RequestBody>> {
+        let mut request = self.make?()?;
+        frame(&mut request);
+        Some(request)
     }
 
     fn receive(

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use rustls::ClientConfig;
 use tokio::sync::{Notify, Semaphore};
 
+use super::names::Names;
 use super::resolve::Resolver;
 use super::standing::{Fitness, Standing};
 use super::tls::Tls;
@@ -53,15 +54,16 @@ impl Server {
                 .detail(format!("{url}: its host cannot stand in a Host field"))
                 .because(error)
         })?;
+        let names = upstream.resolver.map_or(Names::System, Names::At);
         let route = match (&url.endpoint, tls) {
             (Endpoint::Https { host, port }, Some(tls)) => {
-                let resolver = Resolver::new(host, *port);
+                let resolver = Resolver::new(host, *port, names);
                 let name = upstream.tls_name.as_deref().unwrap_or(resolver.host());
                 let tls = Tls::new(tls.clone(), name)?;
                 Route::Tls(resolver, tls)
             }
             (Endpoint::Https { .. }, None) => return Err(Error::internal()),
-            (Endpoint::Http { host, port }, _) => Route::Tcp(Resolver::new(host, *port)),
+            (Endpoint::Http { host, port }, _) => Route::Tcp(Resolver::new(host, *port, names)),
             (Endpoint::Unix(path), _) => Route::Unix(path.as_path().into()),
         };
         let max_connections = upstream.max_connections.clamp(1, Semaphore::MAX_PERMITS);

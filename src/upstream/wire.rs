@@ -37,7 +37,7 @@ impl Transport {
     }
 }
 
-/// What has passed over a socket; read by the exchange, written by the task that drives the connection.
+/// What has passed over a socket; read by the exchange, written by what drives the connection.
 #[derive(Debug)]
 pub(super) struct Traffic {
     start: Instant,

@@ -21,6 +21,7 @@ mod invalidation;
 mod keys;
 mod kin;
 mod methods;
+mod model;
 mod own_tags;
 mod parsing;
 mod parts;

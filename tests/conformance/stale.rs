@@ -80,8 +80,10 @@ fn only_if_cached_is_answered_504_from_an_empty_store() {
     // RFC 9111 §5.2.1.7
     let (origin, gateway) = before(&[("Cache-Control", "max-age=60")]);
     let request = get("/a").field("Cache-Control", "only-if-cached");
-    gateway.send(&request).expect(504);
+    let answer = gateway.send(&request).expect(504);
     assert_eq!(origin.count(), 0);
+    // Ours says what happened, where RFC 9211 §2 would rather have it say nothing.
+    assert_eq!(answer.cache_status(), "bookend; detail=only-if-cached");
 }
 
 #[test]

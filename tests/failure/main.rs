@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod deadlines;
 mod rates;
 
 use std::thread;
@@ -165,4 +166,54 @@ fn what_is_too_much_for_the_api_is_turned_away_at_once() {
     gate.open();
     assert_eq!(slow.answer("GET").finish().status, 200);
     gateway.get("/other").expect(200);
+}
+
+#[test]
+fn the_metrics_tell_where_memory_is() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |request, conn| {
+        let fresh = "Cache-Control: max-age=60\r\n";
+        if request.target == "/coming" {
+            conn.write(format!(
+                "HTTP/1.1 200 OK\r\n{fresh}Content-Length: 30\r\n\r\nhalf"
+            ));
+            held.pass();
+            conn.write("x".repeat(26));
+            return;
+        }
+        let reply = reply(200).field("Cache-Control", "max-age=60");
+        conn.reply(
+            request,
+            &reply.field("Cache-Groups", "\"a\", \"b\"").body("1984"),
+        );
+    });
+    let gateway = Gateway::before(&origin)
+        .server("rate_limit = { requests = 100, per = '1s' }")
+        .manual_clock()
+        .start();
+    gateway.get("/books/123").expect(200);
+    let mut coming = gateway.client();
+    let mut half = coming.open(&get("/coming"));
+    half.until(4);
+    assert_eq!(gateway.metric("bookend_memory_in_flight_bytes"), 4);
+    assert_eq!(gateway.metric("bookend_groups"), 2);
+    assert_eq!(gateway.metric("bookend_group_members"), 2);
+    assert_eq!(gateway.metric("bookend_rate_limit_clients"), 1);
+    assert_eq!(gateway.metric("bookend_memory_ready_fields_bytes"), 0);
+    gate.open();
+    half.finish().expect(200);
+    gateway.await_no_fills();
+    assert_eq!(gateway.metric("bookend_memory_in_flight_bytes"), 0);
+    assert_eq!(gateway.metric("bookend_memory_leaving_bytes"), 0);
+    assert!(gateway.metric("bookend_stored_bytes") > 34);
+    // What is asked for again and again is kept ready, once by each worker.
+    let mut client = gateway.client();
+    for _ in 0..3 {
+        assert!(client.get("/books/123").is_hit());
+    }
+    assert!(gateway.metric("bookend_memory_ready_fields_bytes") > 0);
+    let resident = gateway.metric("process_resident_memory_bytes");
+    assert!(gateway.metric("bookend_memory_anonymous_bytes") <= resident);
+    assert!(gateway.metric("bookend_memory_peak_bytes") > 0);
 }

@@ -96,7 +96,7 @@ impl SharedBody {
             window: None,
             readers: Vec::new(),
             writer: None,
-            token: Some(Token::empty(budget)),
+            token: Some(Token::in_flight(budget)),
         };
         let body = Arc::new(Self {
             state: Mutex::new(state),
@@ -172,7 +172,7 @@ impl State {
     /// The whole body for the store, `unused` being what is left of its last segment. Readers that are not through yet go
     /// on in slices of it, so that the bytes of the fill are let go.
     fn seal(&mut self, unused: usize) -> Option<StoredBody> {
-        let token = self.token.take()?;
+        let token = self.token.take()?.arrived();
         let pieces = self.pieces.make_contiguous();
         let stored = StoredBody::of_segments(pieces, unused, token);
         let mut from = 0;

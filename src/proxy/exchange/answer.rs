@@ -89,6 +89,15 @@ impl Exchange {
 
     /// The request ends with an error of the gateway's.
     pub(super) fn fail(&self, error: &Error, reason: Option<ForwardReason>) -> Step {
+        Step::Done(self.failure(error, reason))
+    }
+
+    /// The response that reports an error of the gateway's.
+    pub(super) fn failure(
+        &self,
+        error: &Error,
+        reason: Option<ForwardReason>,
+    ) -> Box<Response<Body>> {
         let identity = &self.inquiry.epoch.settings.identity;
         let mut response = rescue::respond(
             error,
@@ -110,6 +119,6 @@ impl Exchange {
         };
         self.worker.sign(&mut response, &self.inquiry, status);
         tracing::debug!(target: "bookend::exchange", %error, request = self.inquiry.target.as_str(), "failed");
-        Step::Done(Box::new(response))
+        Box::new(response)
     }
 }

@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, Version};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use tokio::time::timeout_at;
 
 use crate::cache::collapse::{Fill, Follower};
+use crate::clock::timer_now;
 use crate::error::{Error, ErrorKind};
 use crate::proxy::body::Body;
+use crate::proxy::content;
 use crate::proxy::receive::{Class, Inquiry};
 use crate::proxy::worker::{Question, Verdict, Worker};
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
@@ -39,6 +40,8 @@ pub struct Exchange {
     rounds: u8,
     /// It waited for a fill whose response was not for sharing, and must not wait again.
     alone: bool,
+    /// Why it went upstream the last time.
+    reason: Option<ForwardReason>,
     /// Whether it waited for another's fill.
     collapsed: Option<bool>,
 }
@@ -87,6 +90,7 @@ impl Exchange {
         if inquiry.parts.version == Version::HTTP_11 {
             inquiry.hints = Some(inquiry.peer.interim.begin());
         }
+        inquiry.until = inquiry.time_limit().map(|limit| timer_now() + limit);
         Self {
             worker,
             inquiry,
@@ -94,14 +98,41 @@ impl Exchange {
             query: None,
             rounds: 0,
             alone: false,
+            reason: None,
             collapsed: None,
         }
     }
 
     /// Runs to the response.
-    pub async fn run(mut self) -> Response<Body> {
+    pub async fn run(mut self: Box<Self>) -> Response<Body> {
+        let mut response = match self.inquiry.until {
+            None => self.steps().await,
+            Some(until) => match timeout_at(until, self.steps()).await {
+                Ok(response) => response,
+                Err(_elapsed) => {
+                    let error = Error::upstream(ErrorKind::ExchangeTimeout);
+                    self.failure(&error, self.reason)
+                }
+            },
+        };
+        self.inquiry.bound(&mut response);
+        if let Some(quotas) = &self.inquiry.quotas {
+            quotas.tell(response.headers_mut());
+        }
+        if let Some(hints) = self.inquiry.hints.take() {
+            hints.finish().await;
+        }
+        *response
+    }
+
+    async fn steps(&mut self) -> Box<Response<Body>> {
         let mut step = std::mem::replace(&mut self.first, Step::LookUp);
         loop {
+            self.reason = match &step {
+                Step::Ask(question) => Some(question.reason),
+                Step::Pass(reason, _) => Some(*reason),
+                _ => self.reason,
+            };
             step = match step {
                 // Boxed where they are rarer than the others and larger: every exchange has room for the largest.
                 Step::Read => Box::pin(self.read()).await,
@@ -111,38 +142,20 @@ impl Exchange {
                 Step::Lead(fill, question) => self.lead(fill, question).await,
                 Step::Follow(follower, question) => Box::pin(self.follow(follower, question)).await,
                 Step::Pass(reason, detail) => self.pass(reason, detail).await,
-                Step::Done(mut response) => {
-                    if let Some(quotas) = &self.inquiry.quotas {
-                        quotas.tell(response.headers_mut());
-                    }
-                    if let Some(hints) = self.inquiry.hints.take() {
-                        hints.finish().await;
-                    }
-                    return *response;
-                }
+                Step::Done(response) => return response,
             };
         }
     }
 
     /// Reads a QUERY's content: its digest is part of what is looked up.
     async fn read(&mut self) -> Step {
-        let Some(content) = self.inquiry.content.take() else {
-            return self.fail(&Error::internal(), None);
-        };
-        let limited: Limited<Incoming> = Limited::new(content, MAX_QUERY);
-        let content = match limited.collect().await {
-            Ok(content) => content.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                let error = Error::downstream(ErrorKind::ContentTooLarge)
-                    .detail("the content of a QUERY may have 64 KiB here");
+        let content = match content::read(&mut self.inquiry, MAX_QUERY).await {
+            Ok(content) => content,
+            Err(error) if error.kind() == ErrorKind::ContentTooLarge => {
+                let error = error.detail("the content of a QUERY may have 64 KiB here");
                 return self.fail(&error, None);
             }
-            Err(error) => {
-                return self.fail(
-                    &Error::downstream(ErrorKind::ClientGone).because(error),
-                    None,
-                );
-            }
+            Err(error) => return self.fail(&error, None),
         };
         let mut hasher = blake3::Hasher::new();
         let described = describe(self.inquiry.headers(), |octets| {

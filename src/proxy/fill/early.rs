@@ -15,6 +15,7 @@ use crate::upstream::UpstreamBody;
 
 /// What of a body was there as soon as its head was.
 pub struct Early {
+    /// Slices of the connection's read buffer: to be copied at once, and not to be kept.
     pub pieces: Vec<Bytes>,
     pub trailers: Option<HeaderMap>,
     pub ended: bool,
@@ -30,7 +31,7 @@ impl Early {
 
     fn take(&mut self, frame: Option<Result<Frame<Bytes>, Error>>) {
         match frame.map(|frame| frame.map(Frame::into_data)) {
-            Some(Ok(Ok(data))) => self.pieces.push(Bytes::copy_from_slice(&data)),
+            Some(Ok(Ok(data))) => self.pieces.push(data),
             Some(Ok(Err(frame))) => self.trailers = frame.into_trailers().ok(),
             Some(Err(error)) => self.failure = Some(error),
             None => self.ended = true,
@@ -58,7 +59,7 @@ pub async fn take_early(body: &mut UpstreamBody, awaited: bool) -> Early {
                 early.take(frame);
                 early.ended |= body.is_end_stream();
             }
-            // The connection's task has been asked for the body just now: it may have all of it.
+            // Where a task drives the connection, it has been asked for the body just now: it may have all of it.
             Poll::Pending if !yielded => {
                 yielded = true;
                 tokio::task::yield_now().await;

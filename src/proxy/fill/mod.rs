@@ -217,29 +217,20 @@ impl FillTask {
     }
 
     async fn send(&mut self) -> Result<Box<Arrived>, Error> {
-        let body = match self.request.body() {
-            RequestBody::Full(content) => RequestBody::Full(content.clone()),
-            _ => RequestBody::Empty,
-        };
-        let mut request = http::Request::new(body);
-        *request.method_mut() = self.request.method().clone();
-        *request.uri_mut() = self.request.uri().clone();
-        *request.headers_mut() = self.request.headers().clone();
-        *request.extensions_mut() = self.request.extensions().clone();
-        let ranged = self.ask_for_part(request.headers_mut());
-        self.validates = !self.candidates.is_empty()
-            && validation::conditional_fields(request.headers_mut(), candidates(&self.known()));
+        let (request, ranged, validates) = self.request_now();
+        self.validates = validates;
         let clock = &self.worker.gateway.clock;
         let requested = clock.now();
-        let response = self
-            .epoch
-            .upstreams
-            .send(Outgoing {
-                request,
-                idempotent: true,
-                hash: Some(self.fill.key.as_ref().stable_hash()),
-            })
-            .await?;
+        let upstreams = &self.epoch.upstreams;
+        let outgoing = Outgoing {
+            request,
+            idempotent: true,
+            hash: upstreams
+                .wants_hash()
+                .then(|| self.fill.key.as_ref().stable_hash()),
+        };
+        let make = || Some(self.request_now().0);
+        let response = upstreams.send_made(outgoing, Some(&make)).await?;
         let received = clock.now();
         let (parts, body) = response.into_parts();
         let mut headers = parts.headers;
@@ -262,6 +253,23 @@ impl FillTask {
             requested,
             received,
         }))
+    }
+
+    /// What is sent now; whether it has a Range and whether a condition of ours.
+    fn request_now(&self) -> (http::Request<RequestBody>, bool, bool) {
+        let body = match self.request.body() {
+            RequestBody::Full(content) => RequestBody::Full(content.clone()),
+            _ => RequestBody::Empty,
+        };
+        let mut request = http::Request::new(body);
+        *request.method_mut() = self.request.method().clone();
+        *request.uri_mut() = self.request.uri().clone();
+        *request.headers_mut() = self.request.headers().clone();
+        *request.extensions_mut() = self.request.extensions().clone();
+        let ranged = self.ask_for_part(request.headers_mut());
+        let validates = !self.candidates.is_empty()
+            && validation::conditional_fields(request.headers_mut(), candidates(&self.known()));
+        (request, ranged, validates)
     }
 
     /// The stored responses that are validated, as the rules see them.

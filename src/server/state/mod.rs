@@ -304,6 +304,7 @@ impl State {
 impl State {
     pub fn exchange_begins(&self) -> Option<Rc<Stream>> {
         self.in_flight.set(self.in_flight.get() + 1);
+        self.beat.counters.in_flight.add(1);
         self.enter(Phase::Busy);
         self.awaiting_content.set(None);
         if self.protocol.get() == Protocol::Http2 {
@@ -317,6 +318,7 @@ impl State {
 
     pub fn exchange_ends(&self, stream: Option<&Rc<Stream>>) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
+        self.beat.counters.in_flight.sub(1);
         if let Some(stream) = stream {
             self.streams
                 .borrow_mut()

@@ -22,8 +22,8 @@ const PROBE_EVERY: u64 = 1_000;
 const WAKEFUL: u64 = 1_000;
 
 impl State {
-    /// Compares the connection with its deadlines.
-    pub fn look(&self, deadlines: &Deadlines) {
+    /// Compares the connection with its deadlines. Returns the one that has passed since it was looked at before.
+    pub fn look(&self, deadlines: &Deadlines) -> Option<Overdue> {
         let now = self.now();
         let situation = Situation {
             phase: self.phase.get(),
@@ -32,12 +32,12 @@ impl State {
             write_blocked: self.write_blocked.get(),
         };
         if let Some(overdue) = deadlines.overdue(&situation, now, self.is_draining()) {
-            self.decide(Verdict::Overdue(overdue));
-            return;
+            let is_new = self.decide(Verdict::Overdue(overdue));
+            return is_new.then_some(overdue);
         }
         let lasted = now.saturating_sub(situation.since);
         match (situation.phase, self.protocol.get()) {
-            (Phase::Busy, Protocol::Http2) => self.look_at_streams(deadlines),
+            (Phase::Busy, Protocol::Http2) => return self.look_at_streams(deadlines),
             (Phase::Busy, _) if lasted >= PROBE_EVERY => {
                 self.since.set(now);
                 self.probe.set(true);
@@ -51,10 +51,12 @@ impl State {
             }
             _ => {}
         }
+        None
     }
 
     /// A client that gives a stream no window blocks no write of the connection.
-    fn look_at_streams(&self, deadlines: &Deadlines) {
+    fn look_at_streams(&self, deadlines: &Deadlines) -> Option<Overdue> {
+        let mut passed = None;
         for stream in self.streams.borrow().iter() {
             let situation = Situation {
                 phase: Phase::Busy,
@@ -67,15 +69,20 @@ impl State {
                 && let Some(task) = &*stream.task.borrow()
             {
                 task.abort();
+                passed = overdue;
             }
         }
+        passed
     }
 
-    pub fn decide(&self, verdict: Verdict) {
-        if self.verdict.get() != verdict && self.verdict.get() != Verdict::Cut {
+    /// Returns whether that is news.
+    pub fn decide(&self, verdict: Verdict) -> bool {
+        let is_new = self.verdict.get() != verdict && self.verdict.get() != Verdict::Cut;
+        if is_new {
             self.verdict.set(verdict);
             self.wake();
         }
+        is_new
     }
 
     pub fn verdict(&self) -> Verdict {

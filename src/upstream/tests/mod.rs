@@ -6,6 +6,7 @@ mod faults;
 mod heads;
 mod health;
 mod http2;
+mod names;
 mod origin;
 mod queue;
 mod reuse;

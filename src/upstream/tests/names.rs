@@ -1,0 +1,202 @@
+//! Names of servers, before a name server on loopback that says what the test wants.
+
+use std::cell::RefCell;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use tokio::net::UdpSocket;
+use tokio::task::spawn_local;
+
+use super::super::names::Names;
+use super::super::resolve::Resolver;
+use super::*;
+use crate::config::Endpoint;
+
+/// What the name server says to every question.
+#[derive(Clone)]
+enum Says {
+    Addresses(Vec<IpAddr>, u32),
+    NoSuchName,
+    Failure,
+    Nothing,
+}
+
+struct NameServer {
+    addr: SocketAddr,
+    says: Rc<RefCell<Says>>,
+    /// Questions for IPv4 addresses, one a look-up.
+    asked: Rc<RefCell<usize>>,
+}
+
+const A: [u8; 2] = [0, 1];
+const AAAA: [u8; 2] = [0, 28];
+
+impl NameServer {
+    async fn start(says: Says) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+        let server = Self {
+            addr: socket.local_addr().expect("an address"),
+            says: Rc::new(RefCell::new(says)),
+            asked: Rc::default(),
+        };
+        let (says, asked) = (server.says.clone(), server.asked.clone());
+        spawn_local(async move {
+            let mut question = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut question).await {
+                let says = says.borrow().clone();
+                let (answer, kind) = answer(&question[..length], &says);
+                *asked.borrow_mut() += usize::from(kind == A);
+                if !matches!(says, Says::Nothing) {
+                    socket.send_to(&answer, from).await.expect("sent");
+                }
+            }
+        });
+        server
+    }
+
+    fn say(&self, says: Says) {
+        *self.says.borrow_mut() = says;
+    }
+
+    fn asked(&self) -> usize {
+        *self.asked.borrow()
+    }
+
+    fn resolver(&self) -> Resolver {
+        Resolver::new("api.test.", 80, Names::At(self.addr))
+    }
+}
+
+/// The answer to a question, and the type that it asks for (RFC 1035 §4.1).
+fn answer(question: &[u8], says: &Says) -> (Vec<u8>, [u8; 2]) {
+    let name_end = 12 + question[12..].iter().position(|b| *b == 0).expect("a name");
+    let asked = &question[12..name_end + 5];
+    let kind = [question[name_end + 1], question[name_end + 2]];
+    let (code, addresses, ttl) = match says {
+        Says::Addresses(addresses, ttl) => (0, addresses.as_slice(), *ttl),
+        Says::NoSuchName => (3, &[][..], 0),
+        Says::Failure | Says::Nothing => (2, &[][..], 0),
+    };
+    let octets = addresses.iter().filter_map(|address| match address {
+        IpAddr::V4(address) if kind == A => Some(address.octets().to_vec()),
+        IpAddr::V6(address) if kind == AAAA => Some(address.octets().to_vec()),
+        _ => None,
+    });
+    let octets: Vec<_> = octets.collect();
+    let mut answer = question[..2].to_vec();
+    answer.extend([0x81, 0x80 | code, 0, 1, 0, octets.len() as u8, 0, 0, 0, 0]);
+    answer.extend(asked);
+    for octets in octets {
+        // The name of the question, in the class of the Internet.
+        answer.extend([0xc0, 12, kind[0], kind[1], 0, 1]);
+        answer.extend(ttl.to_be_bytes());
+        answer.extend([0, octets.len() as u8]);
+        answer.extend(octets);
+    }
+    (answer, kind)
+}
+
+fn ips(list: &[&str]) -> Vec<IpAddr> {
+    list.iter()
+        .map(|ip| ip.parse().expect("an address"))
+        .collect()
+}
+
+async fn found(resolver: &Resolver) -> Vec<IpAddr> {
+    let addresses = resolver.addresses().await.expect("addresses");
+    addresses.iter().map(SocketAddr::ip).collect()
+}
+
+#[test]
+fn all_addresses_are_used_and_asked_for_again_when_their_time_is_over() {
+    run(async {
+        let first = ips(&["192.0.2.1", "192.0.2.2", "2001:db8::1"]);
+        let server = NameServer::start(Says::Addresses(first, 1)).await;
+        let resolver = server.resolver();
+        // IPv6 goes first, and each connection begins with another address of a family.
+        let expected = ips(&["2001:db8::1", "192.0.2.1", "192.0.2.2"]);
+        let rotated = ips(&["2001:db8::1", "192.0.2.2", "192.0.2.1"]);
+        assert_eq!(found(&resolver).await, expected);
+        assert_eq!(found(&resolver).await, rotated);
+        assert_eq!(server.asked(), 1, "an answer is good for a while");
+        let moved = ips(&["192.0.2.9"]);
+        server.say(Says::Addresses(moved.clone(), 60));
+        while found(&resolver).await != moved {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(server.asked(), 2);
+    });
+}
+
+#[test]
+fn addresses_stay_in_use_while_no_answer_comes() {
+    run(async {
+        for silence in [Says::Failure, Says::NoSuchName, Says::Nothing] {
+            let known = ips(&["192.0.2.1"]);
+            let server = NameServer::start(Says::Addresses(known.clone(), 60)).await;
+            let resolver = server.resolver();
+            assert_eq!(found(&resolver).await, known);
+            server.say(silence);
+            resolver.doubt();
+            assert_eq!(found(&resolver).await, known);
+            let asked = server.asked();
+            assert!(asked >= 2, "{asked}");
+            assert_eq!(found(&resolver).await, known);
+            assert_eq!(server.asked(), asked, "not asked with each connection");
+            server.say(Says::Addresses(ips(&["192.0.2.2"]), 60));
+            resolver.doubt();
+            assert_eq!(found(&resolver).await, ips(&["192.0.2.2"]));
+        }
+    });
+}
+
+fn named(server: &NameServer, port: u16) -> Upstream {
+    let host = "api.test.".to_owned();
+    let url = ServerUrl {
+        endpoint: Endpoint::Http { host, port },
+        base_path: String::new(),
+    };
+    Upstream {
+        resolver: Some(server.addr),
+        ..config(vec![url])
+    }
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_told_apart_from_one_that_is_not_answered() {
+    run(async {
+        for (says, told) in [
+            (Says::NoSuchName, "the upstream's name does not exist"),
+            (Says::Failure, "the upstream's name did not resolve"),
+        ] {
+            let server = NameServer::start(says).await;
+            let worker = Worker::new(&named(&server, 80));
+            let error = worker.get("/").await.expect_err("no address");
+            assert_eq!((error.kind(), error.explanation()), (ErrorKind::Dns, told));
+        }
+        let server = NameServer::start(Says::Nothing).await;
+        let mut config = named(&server, 80);
+        config.connect_timeout = Duration::from_millis(200);
+        let error = Worker::new(&config).get("/").await;
+        assert_eq!(kind(error), Some(ErrorKind::ConnectionTimeout));
+    });
+}
+
+#[test]
+fn an_address_where_nobody_is_costs_no_request() {
+    run(async {
+        let origin = Origin::start().await;
+        // Nothing listens at the first, nor at the second; the port is the origin's at the third.
+        let addresses = ips(&["::1", "127.0.0.9", "127.0.0.1"]);
+        let server = NameServer::start(Says::Addresses(addresses, 60)).await;
+        let worker = Worker::new(&named(&server, origin.port()));
+        let script = async {
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
+            peer
+        };
+        let (_peer, response) = tokio::join!(script, worker.get("/"));
+        assert_eq!(response.expect("a response").status(), 204);
+    });
+}
