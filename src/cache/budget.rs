@@ -54,21 +54,23 @@ impl Budget {
     }
 }
 
-/// A share of a [`Budget`], given back when it drops.
+/// A share of a [`Budget`], given back when it drops. Each stored response has one: it is as small as it can be.
 #[derive(Debug)]
 pub struct Token {
     budget: Arc<Budget>,
-    bytes: u64,
-    in_flight: bool,
+    /// In bytes, with [`IN_FLIGHT`].
+    share: u64,
 }
+
+/// Set beside a share's bytes, of which no machine has so many: they are content on its way.
+const IN_FLIGHT: u64 = 1 << 63;
 
 impl Token {
     /// A share of nothing, to be grown.
     pub fn empty(budget: &Arc<Budget>) -> Self {
         Self {
             budget: budget.clone(),
-            bytes: 0,
-            in_flight: false,
+            share: 0,
         }
     }
 
@@ -76,17 +78,17 @@ impl Token {
     pub fn in_flight(budget: &Arc<Budget>) -> Self {
         Self {
             budget: budget.clone(),
-            bytes: 0,
-            in_flight: true,
+            share: IN_FLIGHT,
         }
     }
 
     /// The content has come.
     #[must_use]
     pub fn arrived(mut self) -> Self {
-        if std::mem::take(&mut self.in_flight) {
+        if self.is_in_flight() {
+            self.share &= !IN_FLIGHT;
             let in_flight = &self.budget.in_flight;
-            in_flight.fetch_sub(self.bytes, Ordering::Relaxed);
+            in_flight.fetch_sub(self.share, Ordering::Relaxed);
         }
         self
     }
@@ -95,8 +97,7 @@ impl Token {
     pub fn take(budget: &Arc<Budget>, bytes: u64) -> Option<Self> {
         budget.take(bytes).then(|| Self {
             budget: budget.clone(),
-            bytes,
-            in_flight: false,
+            share: bytes,
         })
     }
 
@@ -105,8 +106,8 @@ impl Token {
     pub fn grow(&mut self, bytes: u64) -> bool {
         let grown = self.budget.take(bytes);
         if grown {
-            self.bytes += bytes;
-            if self.in_flight {
+            self.share += bytes;
+            if self.is_in_flight() {
                 let in_flight = &self.budget.in_flight;
                 in_flight.fetch_add(bytes, Ordering::Relaxed);
             }
@@ -116,17 +117,21 @@ impl Token {
 
     /// Gives back all but `bytes`.
     pub fn shrink_to(&mut self, bytes: u64) {
-        let surplus = self.bytes.saturating_sub(bytes);
+        let surplus = self.bytes().saturating_sub(bytes);
         self.budget.used.fetch_sub(surplus, Ordering::Relaxed);
-        if self.in_flight {
+        if self.is_in_flight() {
             let in_flight = &self.budget.in_flight;
             in_flight.fetch_sub(surplus, Ordering::Relaxed);
         }
-        self.bytes -= surplus;
+        self.share -= surplus;
     }
 
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.share & !IN_FLIGHT
+    }
+
+    fn is_in_flight(&self) -> bool {
+        self.share & IN_FLIGHT != 0
     }
 }
 
