@@ -2,11 +2,14 @@
 //! [`HeaderMap`], four times as large, is made of them only when it is sent.
 //!
 //! The form has a version, so that heads can be handed to another process or kept beyond this one: an octet for the
-//! version, and for each line the number of its name (zero, and the name itself, for one that is not well known), and
-//! the value. Names and values follow their lengths, as base-128 numbers, the lowest seven bits first.
+//! version, how many lines there are, and for each the number of its name (zero, and the name itself, for one that is not
+//! well known), and the value, or its number where that is well known. Names and values follow their lengths. Lengths and the number of lines are base-128
+//! numbers, the lowest seven bits first.
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::known::{NAMES, VALUES};
 
 /// The version of the form.
 const VERSION: u8 = 1;
@@ -14,70 +17,11 @@ const VERSION: u8 = 1;
 /// Set beside a name's number: the value must never get into a compression table (RFC 7541 §7.1.3).
 const SENSITIVE: u8 = 0x80;
 
+/// Set beside a name's number: what follows is the number of a well-known value.
+const NUMBERED: u8 = 0x40;
+
 /// Beyond the lines themselves, what is added to a response on its way out: Age, Via, Cache-Status.
 const ADDED: usize = 3;
-
-const fn custom(name: &'static str) -> HeaderName {
-    HeaderName::from_static(name)
-}
-
-/// Names that responses often have; a name's number is its place, counted from one. Only ever added to at the end.
-static NAMES: [HeaderName; 54] = [
-    header::DATE,
-    header::CONTENT_TYPE,
-    header::CACHE_CONTROL,
-    header::ETAG,
-    header::LAST_MODIFIED,
-    header::SERVER,
-    header::VARY,
-    header::EXPIRES,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LANGUAGE,
-    header::CONTENT_LOCATION,
-    header::LOCATION,
-    header::LINK,
-    header::VIA,
-    header::ACCEPT_RANGES,
-    header::ACCESS_CONTROL_ALLOW_ORIGIN,
-    header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
-    header::ACCESS_CONTROL_ALLOW_HEADERS,
-    header::ACCESS_CONTROL_ALLOW_METHODS,
-    header::ACCESS_CONTROL_EXPOSE_HEADERS,
-    header::ACCESS_CONTROL_MAX_AGE,
-    header::ALLOW,
-    header::ALT_SVC,
-    header::CONTENT_DISPOSITION,
-    header::CONTENT_RANGE,
-    header::CONTENT_SECURITY_POLICY,
-    header::PRAGMA,
-    header::REFERRER_POLICY,
-    header::RETRY_AFTER,
-    header::SET_COOKIE,
-    header::STRICT_TRANSPORT_SECURITY,
-    header::TRAILER,
-    header::WARNING,
-    header::X_CONTENT_TYPE_OPTIONS,
-    header::X_FRAME_OPTIONS,
-    header::X_XSS_PROTECTION,
-    header::CACHE_STATUS,
-    header::CDN_CACHE_CONTROL,
-    custom("cache-groups"),
-    custom("content-digest"),
-    custom("cross-origin-opener-policy"),
-    custom("cross-origin-resource-policy"),
-    custom("deprecation"),
-    custom("no-vary-search"),
-    custom("permissions-policy"),
-    custom("repr-digest"),
-    custom("server-timing"),
-    custom("sunset"),
-    custom("timing-allow-origin"),
-    custom("x-powered-by"),
-    custom("x-ratelimit-limit"),
-    custom("x-ratelimit-remaining"),
-    custom("x-ratelimit-reset"),
-    custom("x-request-id"),
-];
 
 /// Field lines, in memory of their own.
 #[derive(Clone, PartialEq, Eq)]
@@ -88,7 +32,9 @@ pub struct Fields(Box<[u8]>);
 struct Line<'a> {
     name: Name<'a>,
     value: &'a [u8],
-    /// Where the value begins among all the octets.
+    /// The same where it is well known.
+    known: Option<&'static HeaderValue>,
+    /// Where it begins among all the octets where it is not.
     at: usize,
     sensitive: bool,
 }
@@ -103,23 +49,36 @@ impl Fields {
     pub fn of(headers: &HeaderMap) -> Self {
         let mut octets = Vec::with_capacity(headers.len() * 32);
         octets.push(VERSION);
+        put_number(&mut octets, headers.len());
         for (name, value) in headers {
-            let sensitive = if value.is_sensitive() { SENSITIVE } else { 0 };
+            let numbered = (!value.is_sensitive())
+                .then(|| VALUES.iter().position(|known| known == value))
+                .flatten();
+            let flags = match numbered {
+                Some(_) => NUMBERED,
+                None if value.is_sensitive() => SENSITIVE,
+                None => 0,
+            };
             match NAMES.iter().position(|known| known == name) {
-                Some(place) => octets.push((place + 1) as u8 | sensitive),
+                Some(place) => octets.push((place + 1) as u8 | flags),
                 None => {
-                    octets.push(sensitive);
+                    octets.push(flags);
                     put(&mut octets, name.as_str().as_bytes());
                 }
             }
-            put(&mut octets, value.as_bytes());
+            match numbered {
+                Some(place) => octets.push(place as u8),
+                None => put(&mut octets, value.as_bytes()),
+            }
         }
         Self(octets.into_boxed_slice())
     }
 
     /// All of them.
     pub fn to_map(&self) -> HeaderMap {
-        self.map_of(self.lines().count() + ADDED, |_| true)
+        // What no line lies behind takes no memory.
+        let lines = self.begin().map_or(0, |(lines, _)| lines);
+        self.map_of(lines.min(self.0.len()) + ADDED, |_| true)
     }
 
     /// Those with these names.
@@ -150,12 +109,10 @@ impl Fields {
         let octets = Bytes::copy_from_slice(&self.0);
         let mut map = HeaderMap::with_capacity(room);
         for line in self.lines().filter(wanted) {
-            let value = octets.slice(line.at..line.at + line.value.len());
             // Both were such when they were put in.
-            if let Ok(mut value) = HeaderValue::from_maybe_shared(value)
+            if let Some(value) = line.to_value(&octets)
                 && let Some(name) = line.name.to_name()
             {
-                value.set_sensitive(line.sensitive);
                 map.append(name, value);
             }
         }
@@ -163,16 +120,34 @@ impl Fields {
     }
 
     fn lines(&self) -> Lines<'_> {
-        Lines {
-            octets: &self.0,
-            at: 1,
-        }
+        self.begin().map_or_else(Lines::default, |(_, lines)| lines)
+    }
+
+    /// How many lines there are said to be, and these.
+    fn begin(&self) -> Option<(usize, Lines<'_>)> {
+        let octets = &self.0;
+        let mut lines = Lines { octets, at: 1 };
+        let number = lines.number()?;
+        Some((number, lines))
     }
 }
 
 impl std::fmt::Debug for Fields {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.to_map().fmt(f)
+    }
+}
+
+impl Line<'_> {
+    /// The value, as a slice of `octets` if need be.
+    fn to_value(self, octets: &Bytes) -> Option<HeaderValue> {
+        if let Some(known) = self.known {
+            return Some(known.clone());
+        }
+        let slice = octets.slice(self.at..self.at + self.value.len());
+        let mut value = HeaderValue::from_maybe_shared(slice).ok()?;
+        value.set_sensitive(self.sensitive);
+        Some(value)
     }
 }
 
@@ -194,38 +169,58 @@ impl Name<'_> {
 
 /// Appends `text` after its length.
 fn put(octets: &mut Vec<u8>, text: &[u8]) {
-    let mut length = text.len();
-    while length >= 0x80 {
-        octets.push(length as u8 | 0x80);
-        length >>= 7;
-    }
-    octets.push(length as u8);
+    put_number(octets, text.len());
     octets.extend_from_slice(text);
 }
 
+fn put_number(octets: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        octets.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    octets.push(number as u8);
+}
+
+#[derive(Default)]
 struct Lines<'a> {
     octets: &'a [u8],
     at: usize,
 }
 
 impl<'a> Lines<'a> {
+    #[inline]
     fn octet(&mut self) -> Option<u8> {
         let octet = *self.octets.get(self.at)?;
         self.at += 1;
         Some(octet)
     }
 
-    /// What [`put`] has put here.
-    fn text(&mut self) -> Option<&'a [u8]> {
-        let (mut length, mut shift) = (0, 0);
+    /// What [`put_number`] has put here.
+    #[inline]
+    fn number(&mut self) -> Option<usize> {
+        // Nearly always one octet, on the path of each hit.
+        match self.octet()? {
+            octet if octet < 0x80 => Some(octet.into()),
+            first => self.long_number(first),
+        }
+    }
+
+    #[cold]
+    fn long_number(&mut self, first: u8) -> Option<usize> {
+        let (mut number, mut shift) = (usize::from(first & 0x7f), 7);
         loop {
             let octet = self.octet()?;
-            length |= usize::from(octet & 0x7f).checked_shl(shift)?;
+            number |= usize::from(octet & 0x7f).checked_shl(shift)?;
             if octet < 0x80 {
-                break;
+                return Some(number);
             }
             shift += 7;
         }
+    }
+
+    /// What [`put`] has put here.
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let length = self.number()?;
         let text = self.octets.get(self.at..self.at.checked_add(length)?)?;
         self.at += length;
         Some(text)
@@ -235,17 +230,25 @@ impl<'a> Lines<'a> {
 impl<'a> Iterator for Lines<'a> {
     type Item = Line<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Line<'a>> {
         let number = self.octet()?;
-        let name = match usize::from(number & !SENSITIVE) {
+        let name = match usize::from(number & !(SENSITIVE | NUMBERED)) {
             0 => Name::Other(self.text()?),
             place => Name::Known(NAMES.get(place - 1)?),
         };
-        let value = self.text()?;
+        let (value, known) = if number & NUMBERED == 0 {
+            (self.text()?, None)
+        } else {
+            let known = VALUES.get(usize::from(self.octet()?))?;
+            (known.as_bytes(), Some(known))
+        };
         Some(Line {
             name,
             value,
-            at: self.at - value.len(),
+            known,
+            // Of no use for a value that is well known.
+            at: self.at.saturating_sub(value.len()),
             sensitive: number & SENSITIVE != 0,
         })
     }
@@ -253,6 +256,7 @@ impl<'a> Iterator for Lines<'a> {
 
 #[cfg(test)]
 mod tests {
+    use http::header;
     use proptest::prelude::*;
 
     use super::*;
@@ -268,8 +272,18 @@ mod tests {
     #[test]
     fn well_known_names_take_an_octet() {
         let fields = Fields::of(&map(&[("etag", "\"a\""), ("x-mine", "b")]));
-        assert_eq!(*fields.0, *b"\x01\x04\x03\"a\"\x00\x06x-mine\x01b");
-        assert!(NAMES.len() < usize::from(SENSITIVE));
+        assert_eq!(*fields.0, *b"\x01\x02\x04\x03\"a\"\x00\x06x-mine\x01b");
+        assert!(NAMES.len() < usize::from(NUMBERED));
+    }
+
+    #[test]
+    fn well_known_values_take_an_octet() {
+        let known = map(&[("vary", "gzip"), ("x-mine", "br"), ("etag", "gzi")]);
+        let fields = Fields::of(&known);
+        assert_eq!(*fields.0, *b"\x01\x03\x47\x07\x40\x06x-mine\x08\x04\x03gzi");
+        assert_eq!(fields.to_map(), known);
+        assert_eq!(fields.single(&header::VARY), Some(&b"gzip"[..]));
+        assert!(Fields([VERSION, 1, 0x47, 0xff].into()).is_empty());
     }
 
     #[test]
@@ -295,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_sensitive_value_stays_one() {
-        let mut value = HeaderValue::from_static("a=b");
+        let mut value = HeaderValue::from_static("gzip");
         value.set_sensitive(true);
         for name in [header::SET_COOKIE, HeaderName::from_static("x-key")] {
             let map = HeaderMap::from_iter([(name.clone(), value.clone())]);
@@ -308,13 +322,16 @@ mod tests {
         let whole = Fields::of(&map(&[("date", "1"), ("x-mine", "b")]));
         for length in 0..whole.0.len() {
             let cut = Fields(whole.0[..length].into());
-            assert_eq!(cut.to_map().len(), usize::from(length >= 4));
+            assert_eq!(cut.to_map().len(), usize::from(length >= 5));
         }
-        assert!(Fields([VERSION, 0x7f, 0].into()).is_empty());
+        assert!(Fields([VERSION, 1, 0x7f, 0].into()).is_empty());
+        assert!(Fields(Box::default()).is_empty());
+        let boasts = Fields([VERSION, 0xff, 0xff, 0xff, 0xff, 0x7f].into());
+        assert!(boasts.to_map().capacity() < 100);
         assert!(
             Fields(
                 [
-                    VERSION, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1
+                    VERSION, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1
                 ]
                 .into()
             )
@@ -326,7 +343,7 @@ mod tests {
         #[test]
         fn what_is_kept_comes_out_again(
             lines in proptest::collection::vec(
-                ("[a-z][a-z0-9-]{0,8}|etag|date|cache-control|vary", "[ -~\u{80}-\u{ff}]{0,300}"), 0..12
+                ("[a-z][a-z0-9-]{0,8}|etag|date|cache-control|vary", "gzip|[*]|[ -~\u{80}-\u{ff}]{0,300}"), 0..12
             )
         ) {
             let mut map = HeaderMap::new();

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
-use std::sync::Arc;
 
 use equivalent::Equivalent;
 
@@ -21,11 +20,11 @@ impl Keyer {
     }
 }
 
-/// An owned key; clones share the text.
+/// An owned key. Clones are few, and stored ones many: counts of who shares the text would take more than they save.
 #[derive(Clone)]
 pub struct Key {
     hash: u64,
-    text: Arc<str>,
+    text: Box<str>,
 }
 
 /// A key whose text is borrowed from the request that asks.

@@ -8,6 +8,7 @@ pub mod fields;
 pub mod head;
 pub mod index;
 pub mod key;
+mod known;
 pub mod partial;
 pub mod search;
 pub mod store;
