@@ -12,7 +12,7 @@ use crate::semantics::time::DeltaSeconds;
 use crate::telemetry::counters::Counters;
 
 /// Fields kept at most; one in each slot.
-const SLOTS: usize = 512;
+const SLOTS: usize = 2048;
 
 /// Heads that weigh more are put together each time: what is kept here counts in nobody's budget.
 /// A map of them takes about twice as much as they do where they are stored.

@@ -25,7 +25,7 @@ fn a_request_in_flight_is_answered_and_its_connection_closed() {
     client.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
     gateway.until_entered();
     stop(&mut gateway);
-    assert_eq!(gateway.readiness.stage(), Stage::Draining);
+    until("draining", || gateway.readiness.stage() == Stage::Draining);
     gateway.release();
     let answer = client.answer();
     assert_eq!(answer.body, "held");
