@@ -29,7 +29,7 @@ pub struct Fields(Box<[u8]>);
 
 /// One field line, as it is kept.
 #[derive(Clone, Copy)]
-struct Line<'a> {
+pub(super) struct Line<'a> {
     name: Name<'a>,
     value: &'a [u8],
     /// The same where it is well known.
@@ -77,8 +77,7 @@ impl Fields {
     /// All of them.
     pub fn to_map(&self) -> HeaderMap {
         // What no line lies behind takes no memory.
-        let lines = self.begin().map_or(0, |(lines, _)| lines);
-        self.map_of(lines.min(self.0.len()) + ADDED, |_| true)
+        self.map_of(self.line_count().min(self.0.len()) + ADDED, |_| true)
     }
 
     /// Those with these names.
@@ -106,7 +105,7 @@ impl Fields {
 
     /// A map of the lines that are `wanted`. Its values share one copy of the octets, and keep nothing of this.
     fn map_of(&self, room: usize, wanted: impl Fn(&Line<'_>) -> bool) -> HeaderMap {
-        let octets = Bytes::copy_from_slice(&self.0);
+        let octets = self.octets();
         let mut map = HeaderMap::with_capacity(room);
         for line in self.lines().filter(wanted) {
             // Both were such when they were put in.
@@ -119,7 +118,17 @@ impl Fields {
         map
     }
 
-    fn lines(&self) -> Lines<'_> {
+    /// How many lines there are said to be.
+    pub fn line_count(&self) -> usize {
+        self.begin().map_or(0, |(number, _)| number)
+    }
+
+    /// A copy of all octets, for [`Line::to_value`].
+    pub(super) fn octets(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.0)
+    }
+
+    pub(super) fn lines(&self) -> Lines<'_> {
         self.begin().map_or_else(Lines::default, |(_, lines)| lines)
     }
 
@@ -139,8 +148,17 @@ impl std::fmt::Debug for Fields {
 }
 
 impl Line<'_> {
+    pub(super) fn is_named(&self, name: &HeaderName) -> bool {
+        self.name.is(name)
+    }
+
+    /// Whether it has this value, and is as sensitive.
+    pub(super) fn is_worth(&self, value: &HeaderValue) -> bool {
+        self.value == value.as_bytes() && self.sensitive == value.is_sensitive()
+    }
+
     /// The value, as a slice of `octets` if need be.
-    fn to_value(self, octets: &Bytes) -> Option<HeaderValue> {
+    pub(super) fn to_value(self, octets: &Bytes) -> Option<HeaderValue> {
         if let Some(known) = self.known {
             return Some(known.clone());
         }
@@ -182,7 +200,7 @@ fn put_number(octets: &mut Vec<u8>, mut number: usize) {
 }
 
 #[derive(Default)]
-struct Lines<'a> {
+pub(super) struct Lines<'a> {
     octets: &'a [u8],
     at: usize,
 }

@@ -9,6 +9,7 @@ pub mod head;
 pub mod index;
 pub mod key;
 mod known;
+pub mod mold;
 pub mod partial;
 pub mod search;
 pub mod store;

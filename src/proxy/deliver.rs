@@ -282,14 +282,17 @@ impl Delivery<'_> {
         form: Form,
         body: Body,
     ) -> Response<Body> {
-        let (status, fields_of): (_, fn(HeaderMap) -> HeaderMap) = match form {
-            Form::Whole => (head.status, |fields| fields),
-            Form::NotModified => (StatusCode::NOT_MODIFIED, |fields| {
-                preconditions::not_modified_fields(&fields)
-            }),
+        let status = match form {
+            Form::Whole => head.status,
+            Form::NotModified => StatusCode::NOT_MODIFIED,
         };
         let (Some((age, ttl)), Some(stored)) = (self.plainly(), stored) else {
-            return self.finish(head, status, fields_of(head.fields.to_map()), body);
+            let fields = head.fields.to_map();
+            let fields = match form {
+                Form::Whole => fields,
+                Form::NotModified => preconditions::not_modified_fields(&fields),
+            };
+            return self.finish(head, status, fields, body);
         };
         let epoch = &self.inquiry.epoch;
         let age = tellable_age(age, head);
@@ -299,12 +302,7 @@ impl Delivery<'_> {
             age,
             ttl,
         };
-        let fields = epoch.ready.fields(&telling, || {
-            let mut fields = fields_of(head.fields.to_map());
-            fields.insert(AGE, age.as_secs().into());
-            sign_fields(&mut fields, self.inquiry, &self.status);
-            fields
-        });
+        let fields = epoch.ready.fields(&telling, &epoch.settings.identity);
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = fields;

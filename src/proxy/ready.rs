@@ -5,14 +5,30 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
+use super::gateway::Identity;
+use crate::cache::mold::{Added, Mold};
 use crate::cache::stored::StoredResponse;
+use crate::semantics::cache_status::CacheStatus;
+use crate::semantics::preconditions;
 use crate::semantics::time::DeltaSeconds;
 use crate::telemetry::counters::Counters;
 
 /// Fields kept at most; one in each slot.
 const SLOTS: usize = 2048;
+
+/// Values of Age and of Cache-Status kept at most, of each; one in each slot.
+const WORDS: usize = 128;
+
+/// Molds, each for heads of another number of lines.
+const MOLDS: usize = 8;
+
+/// Heads in a row that a mold does not fit, or of which none can be made, before it is made anew.
+const MISFITS: u16 = 32;
+
+/// Casts after which a mold is made anew: what heads had in common once may have changed.
+const CASTS: u16 = 10_000;
 
 /// Heads that weigh more are put together each time: what is kept here counts in nobody's budget.
 /// A map of them takes about twice as much as they do where they are stored.
@@ -39,6 +55,7 @@ pub struct Telling<'a> {
 /// The fields that one worker has sent under one version of the settings.
 pub struct ReadyFields {
     slots: RefCell<Box<[Slot]>>,
+    workshop: RefCell<Workshop>,
     /// Where their bytes are counted.
     counters: Arc<Counters>,
 }
@@ -82,12 +99,13 @@ impl ReadyFields {
         let slots = (0..SLOTS).map(|_| Slot::default()).collect();
         Self {
             slots: RefCell::new(slots),
+            workshop: RefCell::default(),
             counters,
         }
     }
 
-    /// The fields that `make` makes, or those it has made for the same `telling` before.
-    pub fn fields(&self, telling: &Telling<'_>, make: impl FnOnce() -> HeaderMap) -> HeaderMap {
+    /// The fields of a plain hit, as they were made for the same `telling` before or now.
+    pub fn fields(&self, telling: &Telling<'_>, identity: &Identity) -> HeaderMap {
         let address = Arc::as_ptr(telling.stored).addr();
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[slot_of(address, telling.form)];
@@ -100,7 +118,7 @@ impl ReadyFields {
             }
             _ => slot.missed == address,
         };
-        let fields = make();
+        let fields = self.workshop.borrow_mut().make(telling, identity);
         slot.missed = address;
         let weight = telling.stored.head.weight();
         if known && weight <= MAX_WEIGHT {
@@ -123,6 +141,95 @@ impl ReadyFields {
 impl Entry {
     fn is_of(&self, telling: &Telling<'_>) -> bool {
         Weak::as_ptr(&self.stored) == Arc::as_ptr(telling.stored) && self.form == telling.form
+    }
+}
+
+/// Where fields are made, of what was made before.
+#[derive(Default)]
+struct Workshop {
+    molds: [Tool; MOLDS],
+    ages: Words,
+    cache_statuses: Words,
+}
+
+struct Tool {
+    mold: Option<Mold>,
+    casts: u16,
+    misfits: u16,
+}
+
+impl Default for Tool {
+    fn default() -> Self {
+        Self {
+            mold: None,
+            casts: 0,
+            // The first head makes it.
+            misfits: MISFITS,
+        }
+    }
+}
+
+impl Workshop {
+    fn make(&mut self, telling: &Telling<'_>, identity: &Identity) -> HeaderMap {
+        let Telling { age, ttl, .. } = *telling;
+        let added = Added {
+            age: self
+                .ages
+                .word(age.as_secs().into(), || age.as_secs().into()),
+            via: identity.via_for_client().clone(),
+            cache_status: self
+                .cache_statuses
+                .word(ttl, || CacheStatus::hit(ttl).to_value(&identity.name)),
+        };
+        let mut fields = match telling.form {
+            Form::Whole => match self.cast(telling, &added) {
+                Some(cast) => return cast,
+                None => telling.stored.head.fields.to_map(),
+            },
+            Form::NotModified => {
+                preconditions::not_modified_fields(&telling.stored.head.fields.to_map())
+            }
+        };
+        added.put(&mut fields);
+        fields
+    }
+
+    fn cast(&mut self, telling: &Telling<'_>, added: &Added) -> Option<HeaderMap> {
+        let fields = &telling.stored.head.fields;
+        let tool = &mut self.molds[fields.line_count() % MOLDS];
+        let cast = tool.mold.as_mut().and_then(|mold| mold.cast(fields, added));
+        match cast {
+            Some(_) => (tool.casts, tool.misfits) = (tool.casts + 1, 0),
+            None => tool.misfits += 1,
+        }
+        if tool.misfits > MISFITS || tool.casts > CASTS {
+            *tool = Tool {
+                mold: Mold::of(fields),
+                casts: 0,
+                misfits: 0,
+            };
+        }
+        cast
+    }
+}
+
+/// Numbers in words, as they were last written.
+struct Words(Box<[(Option<i64>, HeaderValue)]>);
+
+impl Default for Words {
+    fn default() -> Self {
+        let none = (None, HeaderValue::from_static(""));
+        Self(vec![none; WORDS].into())
+    }
+}
+
+impl Words {
+    fn word(&mut self, number: i64, write: impl FnOnce() -> HeaderValue) -> HeaderValue {
+        let (known, word) = &mut self.0[number.rem_euclid(WORDS as i64) as usize];
+        if *known != Some(number) {
+            (*known, *word) = (Some(number), write());
+        }
+        word.clone()
     }
 }
 

@@ -138,10 +138,13 @@ impl CacheStatus {
 
     /// Appends a member after those of the caches behind us (RFC 9211 §2).
     pub fn append_to(&self, headers: &mut HeaderMap, name: &InstanceName) {
-        // It is all printable ASCII, which a value may always be.
-        if let Ok(value) = HeaderValue::from_bytes(&self.member(name)) {
-            headers.append(CACHE_STATUS, value);
-        }
+        headers.append(CACHE_STATUS, self.to_value(name));
+    }
+
+    /// The member as a value of its own.
+    pub fn to_value(&self, name: &InstanceName) -> HeaderValue {
+        // It is all printable ASCII, which a value may always be; the empty list would say nothing.
+        HeaderValue::from_bytes(&self.member(name)).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 
     fn member(&self, name: &InstanceName) -> Buffer {
