@@ -22,7 +22,7 @@ use crate::cache::head::Head;
 use crate::cache::partial::Parts;
 use crate::cache::stored::{Content, StoredResponse};
 use crate::semantics::cache_control::ResponseDirectives;
-use crate::semantics::cache_status::CacheStatus;
+use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus};
 use crate::semantics::content_range::ContentRange;
 use crate::semantics::freshness::LifetimeSource;
 use crate::semantics::multipart::Multipart;
@@ -363,7 +363,10 @@ fn tell_client_ttl(fields: &mut HeaderMap, ttl: DeltaSeconds, age: DeltaSeconds)
 fn sign_fields(fields: &mut HeaderMap, inquiry: &Inquiry, status: &CacheStatus) {
     let identity = &inquiry.epoch.settings.identity;
     add_via(fields, identity);
-    status.append_to(fields, &identity.name);
+    fields.append(
+        CACHE_STATUS,
+        inquiry.epoch.ready.cache_status(status, identity),
+    );
 }
 
 impl Worker {

@@ -18,8 +18,11 @@ use crate::telemetry::counters::Counters;
 /// Fields kept at most; one in each slot.
 const SLOTS: usize = 2048;
 
-/// Values of Age and of Cache-Status kept at most, of each; one in each slot.
+/// Values of Age and of a hit's Cache-Status kept at most, of each; one in each slot.
 const WORDS: usize = 128;
+
+/// Values of Cache-Status kept at most that tell of anything else.
+const SAYINGS: usize = 8;
 
 /// Molds, each for heads of another number of lines.
 const MOLDS: usize = 8;
@@ -138,6 +141,25 @@ impl ReadyFields {
     }
 }
 
+impl ReadyFields {
+    /// A value for Cache-Status, as it was written before or now.
+    pub fn cache_status(&self, status: &CacheStatus, identity: &Identity) -> HeaderValue {
+        let write = || status.to_value(&identity.name);
+        // There are few that name no number of seconds and no key.
+        if status.ttl.is_some() || status.key.is_some() {
+            return write();
+        }
+        let sayings = &mut self.workshop.borrow_mut().sayings;
+        if let Some((_, known)) = sayings.iter().find(|(said, _)| said == status) {
+            return known.clone();
+        }
+        sayings.truncate(SAYINGS - 1);
+        let value = write();
+        sayings.insert(0, (status.clone(), value.clone()));
+        value
+    }
+}
+
 impl Entry {
     fn is_of(&self, telling: &Telling<'_>) -> bool {
         Weak::as_ptr(&self.stored) == Arc::as_ptr(telling.stored) && self.form == telling.form
@@ -150,6 +172,7 @@ struct Workshop {
     molds: [Tool; MOLDS],
     ages: Words,
     cache_statuses: Words,
+    sayings: Vec<(CacheStatus, HeaderValue)>,
 }
 
 struct Tool {
