@@ -138,11 +138,12 @@ pub async fn forward(
     };
     let upstreams = &inquiry.epoch.upstreams;
     let is_empty = matches!(content, RequestBody::Empty);
-    let key = inquiry.key(&worker.gateway.store);
     let outgoing = Outgoing {
         request: forward::request(inquiry, Conditions::Client, content)?,
         idempotent: forward::is_idempotent(inquiry.method()),
-        hash: upstreams.wants_hash().then(|| key.stable_hash()),
+        hash: upstreams
+            .wants_hash()
+            .then(|| inquiry.key(&worker.gateway.store).stable_hash()),
     };
     let requested = worker.gateway.clock.now();
     let response = if inquiry.class == Class::Unsafe {

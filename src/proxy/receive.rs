@@ -158,7 +158,10 @@ impl Target {
     fn write(view: &TargetView<'_>, scratch: String) -> Self {
         let mut text = scratch;
         text.clear();
-        text.push_str(view.scheme.as_str());
+        let scheme = view.scheme.as_str();
+        // One growth at most: only what is answered at once gives the memory back.
+        text.reserve(scheme.len() + 3 + view.authority.len() + view.path_and_query.len());
+        text.push_str(scheme);
         text.push_str("://");
         text.push_str(&view.authority);
         let path = text.len();
