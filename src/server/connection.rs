@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 
 use super::Peer;
+use super::batch::{Batch, Batched};
 use super::deadline::Overdue;
 use super::exchange::{Content, Exchange};
 use super::io::Io;
@@ -206,13 +207,15 @@ async fn serve_http2<S: Service>(
         let (peer, service) = (peer.clone(), service.clone());
         exchange(request, &exchanges, peer, service, &protocols)
     });
-    let connection = pin!(builder.serve_connection(TokioIo::new(io), exchange));
-    match drive(state, connection, |connection| {
-        connection.graceful_shutdown();
+    let batch = Batch::new(io, state.clone());
+    let connection = pin!(builder.serve_connection(TokioIo::new(batch.handle()), exchange));
+    let batched = pin!(Batched::new(connection, batch));
+    match drive(state, batched, |batched| {
+        batched.get_mut().connection().graceful_shutdown();
     })
     .await
     {
-        Driven::Ended(ended) => Ok(ended?),
+        Driven::Ended(ended) => ended,
         Driven::Stopped | Driven::Asleep => Ok(()),
     }
 }

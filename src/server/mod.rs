@@ -13,6 +13,7 @@
 //! What a service answers with an error in the body is aborted so that no client can take it for whole: an HTTP/1
 //! connection is reset, an HTTP/2 stream is.
 
+mod batch;
 mod beat;
 mod connection;
 mod deadline;

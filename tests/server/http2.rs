@@ -1,5 +1,6 @@
 //! HTTP/2 by prior knowledge, on the port that HTTP/1 uses.
 
+use std::io::Read;
 use std::time::Duration;
 
 use bookend::config::{Http2, Server as Config};
@@ -13,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::harness::{Gateway, PATIENCE, config, until};
+use crate::harness::{Client, Gateway, PATIENCE, config, until};
 
 type Sender = SendRequest<Full<Bytes>>;
 
@@ -42,6 +43,74 @@ async fn answer(sender: &mut Sender, request: Request<Full<Bytes>>) -> (StatusCo
     let answer = sender.send_request(request).await.unwrap();
     let status = answer.status();
     (status, answer.collect().await.unwrap().to_bytes())
+}
+
+/// A client that writes frames, and reads them one by one.
+struct Raw(Client<std::net::TcpStream>);
+
+#[derive(Debug)]
+struct Seen {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+}
+
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const ENDS: u8 = 1;
+
+impl Raw {
+    /// Its windows are as large as they can be.
+    fn connect(gateway: &Gateway) -> Self {
+        let mut client = gateway.connect();
+        client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        let most = i32::MAX.to_be_bytes();
+        let initial_window = [&[0, 4][..], &most].concat();
+        client.send(frame(SETTINGS, 0, 0, &initial_window));
+        let rest = (i32::MAX - 65_535).to_be_bytes();
+        client.send(frame(WINDOW_UPDATE, 0, 0, &rest));
+        Self(client)
+    }
+
+    fn read(&mut self) -> Seen {
+        let mut head = [0; 9];
+        self.0.0.read_exact(&mut head).unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        self.0.0.read_exact(&mut payload).unwrap();
+        Seen {
+            kind: head[3],
+            flags: head[4],
+            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+        }
+    }
+
+    /// The streams that have ended, once so many have.
+    fn ended(&mut self, count: usize) -> Vec<u32> {
+        let mut ended = Vec::new();
+        while ended.len() < count {
+            let seen = self.read();
+            if seen.kind <= HEADERS && seen.flags & ENDS == ENDS {
+                ended.push(seen.stream);
+            }
+        }
+        ended.sort_unstable();
+        ended
+    }
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A whole GET.
+fn asking(stream: u32, path: &str) -> Vec<u8> {
+    let length = u8::try_from(path.len()).unwrap();
+    let fields = [b"\x82\x86\x01\x01a\x04", &[length][..], path.as_bytes()].concat();
+    frame(HEADERS, 0x5, stream, &fields)
 }
 
 /// Waits for the server's thread while the client's tasks go on.
@@ -172,6 +241,63 @@ fn an_idle_connection_does_not_hold_up_the_drain() {
         let joined = tokio::task::spawn_blocking(|| gateway.join()).await;
         assert_eq!(joined.unwrap().unwrap(), Outcome::Drained);
     });
+}
+
+#[test]
+fn requests_that_come_together_are_answered_without_another_event() {
+    let gateway = Gateway::start(&config());
+    let mut client = Raw::connect(&gateway);
+    let streams: Vec<u32> = (0..100).map(|at| 2 * at + 1).collect();
+    let paths = ["/hello", "/empty", "/unknown"];
+    let requests = streams.iter().zip(paths.iter().cycle());
+    let requests: Vec<u8> = requests
+        .flat_map(|(stream, path)| asking(*stream, path))
+        .collect();
+    client.0.send(requests);
+    assert_eq!(client.ended(streams.len()), streams);
+    // Nor does one that comes alone wait for company.
+    client.0.send(asking(201, "/hello"));
+    assert_eq!(client.ended(1), [201]);
+}
+
+#[test]
+fn a_response_does_not_wait_for_one_that_takes_its_time() {
+    let gateway = Gateway::start(&config());
+    let mut client = Raw::connect(&gateway);
+    client
+        .0
+        .send([asking(1, "/hold"), asking(3, "/hello")].concat());
+    assert_eq!(client.ended(1), [3]);
+    gateway.release();
+    assert_eq!(client.ended(1), [1]);
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_cut_off() {
+    let gateway = Gateway::start(&Config {
+        write_timeout: Duration::from_millis(200),
+        ..config()
+    });
+    let mut client = Raw::connect(&gateway);
+    client
+        .0
+        .send([asking(1, "/endless"), asking(3, "/hello")].concat());
+    until("its connection is closed", || {
+        gateway.metrics.sum(|c| c.write_timeouts.value()) == 1 && gateway.connections() == 0
+    });
+    assert_eq!(gateway.dropped.recv_timeout(PATIENCE).unwrap(), "/endless");
+}
+
+#[test]
+fn a_drain_is_announced_at_once() {
+    let mut gateway = Gateway::start(&config());
+    let mut client = Raw::connect(&gateway);
+    client.0.send(asking(1, "/hold"));
+    gateway.until_entered();
+    gateway.stop();
+    while client.read().kind != GOAWAY {}
+    gateway.release();
+    assert_eq!(client.ended(1), [1]);
 }
 
 #[test]

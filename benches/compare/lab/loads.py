@@ -7,6 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
+from .machine import settle
+
 LUA = Path(__file__).resolve().parent.parent / "lua"
 
 # A load that has not ended so long after its time is stuck.
@@ -84,7 +86,8 @@ class Loads:
             timeout=timeout,
             check=False,
             env={**os.environ, **(env or {})},
-            preexec_fn=lambda: os.sched_setaffinity(0, {self.core}),
+            start_new_session=True,
+            preexec_fn=lambda: settle(self.core),
         )
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")

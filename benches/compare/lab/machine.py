@@ -34,15 +34,21 @@ def raise_file_limit():
     resource.setrlimit(resource.RLIMIT_NOFILE, (file_limit(), file_limit()))
 
 
+def settle(core):
+    """For a process that has just begun a session: on its core, and before others that want it where that may be said."""
+    os.sched_setaffinity(0, {core})
+    # Between sessions, where each is a group of its own, only the group's word counts.
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+        Path("/proc/self/autogroup").write_text("-20")
+
+
 class Process:
     """A process in a session of its own, with all its descendants."""
 
     def __init__(self, name, command, core, log, env=None):
         self.name = name
         self.log = log
-
-        def settle():
-            os.sched_setaffinity(0, {core})
 
         with open(log, "ab") as out:
             self.child = subprocess.Popen(
@@ -52,7 +58,7 @@ class Process:
                 stderr=out,
                 env={**os.environ, **(env or {})},
                 start_new_session=True,
-                preexec_fn=settle,
+                preexec_fn=lambda: settle(core),
             )
 
     def tree(self):
@@ -77,6 +83,15 @@ class Process:
                 fields = stat_fields(pid)
                 total += int(fields[11]) + int(fields[12])
         return total / TICK
+
+    def waited_seconds(self):
+        """How long threads of the tree could have run and had no core, so far."""
+        total = 0
+        for pid in self.tree():
+            for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+                with contextlib.suppress(OSError):
+                    total += int(task.read_text().split()[1])
+        return total / 1e9
 
     def memory_bytes(self):
         """The tree's resident memory, shared pages divided among those that share them."""

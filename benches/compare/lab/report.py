@@ -56,6 +56,7 @@ LAST = Metric("slowest", seen("max"))
 CPU = Metric("CPU µs", lambda run: run.cpu_micros, 2)
 LATENCIES = [Metric("p50", seen("p50")), P99, Metric("p99.9", seen("p999")), LAST]
 COMPARED = [RATE, *LATENCIES, CPU, Metric("MiB", lambda run: run.memory_mib)]
+WAITED = Metric("waited ms/s", lambda run: run.waited_millis)
 ORIGIN = Metric("origin", lambda run: run.origin_requests)
 
 KINDS = (("closed", ""), ("paced", ", at a fixed rate"))
@@ -114,7 +115,7 @@ class Results:
 
     def table(self, scenario, kind, title):
         """Medians of the rounds, then the medians of the rounds' ratios with their intervals."""
-        metrics = [*COMPARED, ORIGIN]
+        metrics = [*COMPARED, WAITED, ORIGIN]
         lines = [f"### {title}", "", *row("proxy", *(metric.title for metric in metrics))]
         lines += row("---", *["---:"] * len(metrics))
         for peer in self.peers:

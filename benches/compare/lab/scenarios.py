@@ -150,6 +150,8 @@ class Measured:
     cpu_micros: float
     memory_mib: float
     origin_requests: int
+    # Milliseconds of each second in which it could have run and had no core.
+    waited_millis: float
     seen: dict = field(default_factory=dict)
 
 
@@ -165,9 +167,9 @@ def measure_paced(lab, scenario, peer, rate, seconds):
 
 
 def account(lab, scenario, peer, load):
-    before, cpu = lab.origin_requests(), peer.process.cpu_seconds()
+    before, cpu, waited = lab.origin_requests(), peer.process.cpu_seconds(), peer.process.waited_seconds()
     seen = load()
-    cpu = peer.process.cpu_seconds() - cpu
+    cpu, waited = peer.process.cpu_seconds() - cpu, peer.process.waited_seconds() - waited
     origin_requests = lab.origin_requests() - before
     check(scenario, peer, seen, origin_requests)
     return Measured(
@@ -175,6 +177,7 @@ def account(lab, scenario, peer, load):
         cpu_micros=cpu * 1e6 / max(seen["requests"], 1),
         memory_mib=peer.process.memory_bytes() / 2**20,
         origin_requests=origin_requests,
+        waited_millis=waited * 1e3 * seen["per_second"] / max(seen["requests"], 1),
         seen=seen,
     )
 

@@ -209,6 +209,18 @@ impl State {
         gathered
     }
 
+    /// The worker's buffer, empty; or a new one where another connection has it.
+    pub fn lends(&self) -> Vec<u8> {
+        let mut lent = std::mem::take(&mut *self.beat.gathered.borrow_mut());
+        lent.clear();
+        lent
+    }
+
+    /// Gives back what was lent.
+    pub fn takes_back(&self, lent: Vec<u8>) {
+        *self.beat.gathered.borrow_mut() = lent;
+    }
+
     pub fn waits_to_write(&self) {
         if self.write_blocked.get().is_none() {
             self.write_blocked.set(Some(self.now()));
