@@ -419,6 +419,13 @@ impl Lease {
         }
     }
 
+    /// The response has stalled. What other requests are to share has to show that it is still there.
+    pub(super) fn doubt(&self) {
+        if let Some(Held::Stream(stream)) = &self.held {
+            stream.doubt();
+        }
+    }
+
     /// The exchange's timer; `None` only after the lease has ended.
     pub(super) fn deadline(&mut self) -> Option<&mut Deadline> {
         self.held.as_mut().map(|held| match held {

@@ -75,7 +75,12 @@ struct Status {
     active: Cell<usize>,
     /// Streams that the server lets us have at a time.
     allowed: Cell<usize>,
+    /// Whether anything has come from the server.
+    heard: Cell<bool>,
     ended: Cell<bool>,
+    /// Whether a request has waited in vain, and the server has not shown since that it is there.
+    doubted: Cell<bool>,
+    driver: RefCell<Option<Waker>>,
     failure: RefCell<Option<h2::Error>>,
     greeted: Notify,
 }
@@ -106,7 +111,7 @@ impl Shared {
         spawn_local(drive(connection, status.clone(), first_read, freed.clone()));
         match tokio::time::timeout(limits.greeting, status.greeted.notified()).await {
             Err(_elapsed) => return Err(Error::upstream(ErrorKind::ConnectionTimeout)),
-            Ok(()) if status.ended.get() => return Err(status.no_http2()),
+            Ok(()) if status.ended.get() => return Err(status.stillborn()),
             Ok(()) => {}
         }
         Ok(Rc::new(Self {
@@ -122,7 +127,17 @@ impl Shared {
 
     /// Whether another request may begin on it.
     pub(super) fn has_room(&self) -> bool {
-        self.status.active.get() < self.limit.min(self.status.allowed.get()) && !self.is_ended()
+        self.status.active.get() < self.limit.min(self.status.allowed.get())
+            && !self.status.doubted.get()
+            && !self.is_ended()
+    }
+
+    /// A request has waited for its answer in vain: no other begins here before the server has answered a ping.
+    fn doubt(&self) {
+        self.status.doubted.set(true);
+        if let Some(driver) = self.status.driver.take() {
+            driver.wake();
+        }
     }
 
     /// Whether it takes no more requests; those that it has may still be answered.
@@ -149,10 +164,16 @@ impl Shared {
 }
 
 impl Status {
-    fn no_http2(&self) -> Error {
-        let error = Error::upstream(ErrorKind::ResponseProtocol)
-            .detail("the upstream does not speak HTTP/2 as it is configured to");
-        match self.failure.take() {
+    /// Why the connection has ended before it had a request.
+    fn stillborn(&self) -> Error {
+        let failure = self.failure.take();
+        let is_wrong = failure.as_ref().is_some_and(h2::Error::is_library);
+        let error = match self.heard.get() && !is_wrong {
+            true => Error::upstream(ErrorKind::ConnectionTerminated),
+            false => Error::upstream(ErrorKind::ResponseProtocol)
+                .detail("the upstream does not speak HTTP/2 as it is configured to"),
+        };
+        match failure {
             Some(failure) => error.because(failure),
             None => error,
         }
@@ -168,20 +189,23 @@ async fn drive(
 ) {
     let mut pulse = connection.ping_pong().map(Pulse::new);
     let mut first_read = pin!(first_read.notified());
-    let mut greeted = false;
     let ended = poll_fn(|cx| {
         let polled = Pin::new(&mut connection).poll(cx);
         status.allowed.set(connection.max_concurrent_send_streams());
-        if !greeted && first_read.as_mut().poll(cx).is_ready() {
-            greeted = true;
+        if !status.heard.get() && first_read.as_mut().poll(cx).is_ready() {
+            status.heard.set(true);
             status.greeted.notify_one();
         }
-        match (polled, &mut pulse) {
-            (Poll::Pending, Some(pulse)) => pulse
-                .poll_lost(cx, status.active.get() > 0)
-                .map(|()| Ok(())),
-            (polled, _) => polled,
+        let (Poll::Pending, Some(pulse)) = (&polled, &mut pulse) else {
+            return polled;
+        };
+        let doubted = status.doubted.get();
+        let lost = pulse.poll_lost(cx, status.active.get() > 0, &status.doubted);
+        if doubted && !status.doubted.get() {
+            freed.notify_waiters();
         }
+        *status.driver.borrow_mut() = Some(cx.waker().clone());
+        lost.map(|()| Ok(()))
     })
     .await;
     status.ended.set(true);

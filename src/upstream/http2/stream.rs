@@ -114,8 +114,16 @@ impl Stream {
                 fate: fault::fate_of_stream(&error),
                 error: fault::of_stream(error, upload.as_ref()),
             }),
-            None => Err(hopeless(Error::upstream(ErrorKind::ResponseTimeout))),
+            None => {
+                slot.shared.doubt();
+                Err(hopeless(Error::upstream(ErrorKind::ResponseTimeout)))
+            }
         }
+    }
+
+    /// The response has stalled.
+    pub(in crate::upstream) fn doubt(&self) {
+        self.slot.shared.doubt();
     }
 
     /// The response is complete. Where the server had no need of all the request's content, what is left of it may
