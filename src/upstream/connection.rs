@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::deadline::{self, Deadline};
 use super::driver::Driver;
 use super::fault;
+use super::interim::OnInterim;
 use super::request_body::{RequestBody, Turn, Upload};
 use super::wire::{Traffic, Wire};
 use crate::error::{Error, ErrorKind};
@@ -122,9 +123,14 @@ impl Connection {
     /// was to send. Interim responses do not prolong that.
     pub(super) fn exchange(
         &mut self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
         timeout: Duration,
     ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> {
+        if let Some(told) = OnInterim::of(&request) {
+            hyper::ext::on_informational(&mut request, move |interim| {
+                told.tell(interim.status(), interim.headers());
+            });
+        }
         let upload = request.body().upload();
         self.traffic.begin_request();
         let upgrades = request.headers().contains_key(UPGRADE);

@@ -180,6 +180,7 @@ pub const FAULTS: &[Fault<Server>] = &[
     fault("malformed head", "with a status after a field", Answering(|s| head(s, &[FRESH, STATUS])), WRONG),
     fault("malformed head", "with a pseudo-field of requests, dropped", Answering(|s| { s.head(0, &[STATUS, (":path", "/"), FRESH]); s.data(END_STREAM, BODY); }), Whole),
     fault("malformed head", "with an unknown pseudo-field", Answering(|s| head(s, &[STATUS, (":grade", "a")])), WRONG),
+    fault("malformed head", "101", Answering(|s| { s.head(0, &[(":status", "101")]); s.await_reset(); }), WRONG),
     fault("malformed head", "304 unasked, with a tag of nothing", Answering(|s| s.head(END_STREAM, &[(":status", "304"), ("etag", "\"never\"")])), WRONG),
     fault("malformed head", "an interim one that ends the stream", Answering(|s| head(s, &[(":status", "103")])), WRONG),
     fault("malformed head", "a name in capitals", Answering(|s| head(s, &[STATUS, ("Grade", "a")])), WRONG),

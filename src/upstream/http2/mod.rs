@@ -167,12 +167,11 @@ impl Status {
     /// Why the connection has ended before it had a request.
     fn stillborn(&self) -> Error {
         let failure = self.failure.take();
-        let is_wrong = failure.as_ref().is_some_and(h2::Error::is_library);
-        let error = match self.heard.get() && !is_wrong {
-            true => Error::upstream(ErrorKind::ConnectionTerminated),
-            false => Error::upstream(ErrorKind::ResponseProtocol)
-                .detail("the upstream does not speak HTTP/2 as it is configured to"),
-        };
+        if self.heard.get() && failure.is_none() {
+            return Error::upstream(ErrorKind::ConnectionTerminated);
+        }
+        let error = Error::upstream(ErrorKind::ResponseProtocol)
+            .detail("the upstream does not speak HTTP/2 as it is configured to");
         match failure {
             Some(failure) => error.because(failure),
             None => error,

@@ -8,8 +8,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::Instant;
@@ -19,6 +20,7 @@ use crate::error::{Error, ErrorKind};
 use crate::upstream::connection::{Fate, Unanswered, head_within};
 use crate::upstream::deadline::{self, Deadline};
 use crate::upstream::fault;
+use crate::upstream::interim::OnInterim;
 use crate::upstream::request_body::{RequestBody, Upload};
 use crate::upstream::request_head::into_http2;
 
@@ -75,6 +77,7 @@ impl Stream {
         timeout: Duration,
     ) -> Result<Response<Content>, Unanswered> {
         let upload = request.body().upload();
+        let told = OnInterim::of(&request);
         let mut sender = match self.slot.shared.sender.clone().ready().await {
             Ok(sender) => sender,
             Err(error) => {
@@ -101,14 +104,20 @@ impl Stream {
         let written = || slot.written.get();
         match head_within(
             timeout,
-            answer,
+            final_response(answer, told),
             &mut self.deadline,
             written,
             upload.as_ref(),
         )
         .await
         {
-            Some(Ok(response)) => Ok(response.map(Content::new)),
+            Some(Ok(Some(response))) => Ok(response.map(Content::new)),
+            Some(Ok(None)) => {
+                let error = Error::upstream(ErrorKind::ResponseProtocol);
+                Err(hopeless(
+                    error.detail("the upstream switched protocols within HTTP/2"),
+                ))
+            }
             Some(Err(error)) => Err(Unanswered {
                 unsent: None,
                 fate: fault::fate_of_stream(&error),
@@ -154,6 +163,24 @@ impl Drop for Slot {
         }
         shared.freed.notify_one();
     }
+}
+
+/// Waits for the final response, and has the interim ones `told` as they come; `None` for one that HTTP/2 does not have
+/// (RFC 9113 §8.6).
+async fn final_response(
+    mut answer: ResponseFuture,
+    told: Option<OnInterim>,
+) -> Result<Option<Response<RecvStream>>, h2::Error> {
+    while let Some(interim) = poll_fn(|cx| answer.poll_informational(cx)).await {
+        let interim = interim?;
+        if interim.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(None);
+        }
+        if let Some(told) = &told {
+            told.tell(interim.status(), interim.headers());
+        }
+    }
+    answer.await.map(Some)
 }
 
 /// What another attempt would not change.
