@@ -14,6 +14,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
+use super::address::Address;
 use super::deadline::{self, Deadline};
 use super::driver::Driver;
 use super::fault;
@@ -32,6 +33,7 @@ pub(super) struct Connection {
     traffic: Arc<Traffic>,
     deadline: Deadline,
     reused: bool,
+    address: Option<Arc<Address>>,
 }
 
 /// Why no response came, and what may be done about it.
@@ -73,7 +75,17 @@ impl Connection {
             traffic,
             deadline: Deadline::default(),
             reused: false,
+            address: None,
         })
+    }
+
+    pub(super) fn leads_to(&mut self, address: Option<Arc<Address>>) {
+        self.address = address;
+    }
+
+    /// The address that it leads to; none for a Unix socket.
+    pub(super) fn address(&self) -> Option<&Address> {
+        self.address.as_deref()
     }
 
     /// Whether another request may be sent at once.

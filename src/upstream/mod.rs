@@ -12,6 +12,7 @@
 //! addresses, and how they stand. What belongs to one worker ([`Upstreams`]): the connections themselves, what drives
 //! them, and the choice of a server.
 
+mod address;
 mod balance;
 mod budget;
 mod check;

@@ -18,6 +18,7 @@ use tokio::task::spawn_local;
 
 use self::pulse::Pulse;
 pub(super) use self::stream::{Content, Stream};
+use super::address::Address;
 use super::fault;
 use super::wire::Wire;
 use crate::clock::{Clock, Monotonic};
@@ -57,6 +58,8 @@ impl Limits {
 /// A connection. It is closed when this and all its streams are gone.
 #[derive(Debug)]
 pub(super) struct Shared {
+    /// Where it leads; none for a Unix socket.
+    address: Option<Arc<Address>>,
     sender: SendRequest<Bytes>,
     status: Rc<Status>,
     /// Our own limit of streams.
@@ -75,8 +78,8 @@ struct Status {
     active: Cell<usize>,
     /// Streams that the server lets us have at a time.
     allowed: Cell<usize>,
-    /// Whether anything has come from the server.
-    heard: Cell<bool>,
+    /// Whether the server's settings have come.
+    settled: Cell<bool>,
     ended: Cell<bool>,
     /// Whether a request has waited in vain, and the server has not shown since that it is there.
     doubted: Cell<bool>,
@@ -89,6 +92,7 @@ impl Shared {
     /// Speaks HTTP/2 from the first byte on, and waits for the server's settings, which say how much it bears.
     pub(super) async fn start(
         mut wire: Wire,
+        address: Option<Arc<Address>>,
         limits: &Limits,
         freed: Rc<Notify>,
         clock: Clock,
@@ -97,6 +101,8 @@ impl Shared {
         let window = u64::from(limits.stream_window) * limits.streams as u64;
         let (sender, connection) = client::Builder::new()
             .initial_window_size(limits.stream_window)
+            // Until its settings have come.
+            .initial_max_send_streams(0)
             // As much as all streams together: a reader that stands still holds up none but itself.
             .initial_connection_window_size(
                 u32::try_from(window).unwrap_or(MAX_WINDOW).min(MAX_WINDOW),
@@ -115,6 +121,7 @@ impl Shared {
             Ok(()) => {}
         }
         Ok(Rc::new(Self {
+            address,
             sender,
             status,
             limit: limits.streams,
@@ -138,6 +145,12 @@ impl Shared {
         if let Some(driver) = self.status.driver.take() {
             driver.wake();
         }
+    }
+
+    /// Whether others of the server's addresses are to be used in place of the one that it leads to.
+    pub(super) fn is_left_out(&self) -> bool {
+        let address = self.address.as_ref();
+        address.is_some_and(|address| address.is_out(|| self.clock.now().mono))
     }
 
     /// Whether it takes no more requests; those that it has may still be answered.
@@ -167,11 +180,11 @@ impl Status {
     /// Why the connection has ended before it had a request.
     fn stillborn(&self) -> Error {
         let failure = self.failure.take();
-        if self.heard.get() && failure.is_none() {
-            return Error::upstream(ErrorKind::ConnectionTerminated);
-        }
-        let error = Error::upstream(ErrorKind::ResponseProtocol)
-            .detail("the upstream does not speak HTTP/2 as it is configured to");
+        let error = match self.settled.get() {
+            true => Error::upstream(ErrorKind::ConnectionTerminated),
+            false => Error::upstream(ErrorKind::ResponseProtocol)
+                .detail("the upstream does not speak HTTP/2 as it is configured to"),
+        };
         match failure {
             Some(failure) => error.because(failure),
             None => error,
@@ -188,11 +201,16 @@ async fn drive(
 ) {
     let mut pulse = connection.ping_pong().map(Pulse::new);
     let mut first_read = pin!(first_read.notified());
+    let mut greeted = false;
     let ended = poll_fn(|cx| {
         let polled = Pin::new(&mut connection).poll(cx);
-        status.allowed.set(connection.max_concurrent_send_streams());
-        if !status.heard.get() && first_read.as_mut().poll(cx).is_ready() {
-            status.heard.set(true);
+        let allowed = connection.max_concurrent_send_streams();
+        status.allowed.set(allowed);
+        if allowed > 0 {
+            status.settled.set(true);
+        }
+        if !greeted && first_read.as_mut().poll(cx).is_ready() {
+            greeted = true;
             status.greeted.notify_one();
         }
         let (Poll::Pending, Some(pulse)) = (&polled, &mut pulse) else {

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::Shared;
 use crate::error::{Error, ErrorKind};
+use crate::upstream::address::Address;
 use crate::upstream::connection::{Fate, Unanswered, head_within};
 use crate::upstream::deadline::{self, Deadline};
 use crate::upstream::fault;
@@ -57,6 +58,11 @@ impl Stream {
             pump: None,
             reused,
         }
+    }
+
+    /// Where the connection leads.
+    pub(in crate::upstream) fn address(&self) -> Option<&Address> {
+        self.slot.shared.address.as_deref()
     }
 
     /// Whether the connection has carried a request before this one.
