@@ -13,7 +13,6 @@ use tokio::time::{Instant, timeout};
 use super::forward;
 use super::receive::{Facts, Inquiry};
 use crate::clock::timer_now;
-use crate::config::Protocol;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::endless::is_endless;
 use crate::upstream::{Expectation, RequestBody, RequestStream};
@@ -38,12 +37,12 @@ pub fn to_pass_on(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
         }
     };
     let stream = stream.impatient(config.server.body_timeout);
-    // An API over HTTP/2 holds content back by its flow control, and what it says before its answer is not heard.
-    let held = forward::waits_to_continue(inquiry) && config.upstream.protocol == Protocol::Http1;
-    Ok(RequestBody::Stream(match held {
-        true => stream.held(Expectation::default()),
-        false => stream,
-    }))
+    Ok(RequestBody::Stream(
+        match forward::waits_to_continue(inquiry) {
+            true => stream.held(Expectation::default()),
+            false => stream,
+        },
+    ))
 }
 
 /// All of the content, if it has at most `limit` bytes.

@@ -1,7 +1,7 @@
 //! Interim responses (RFC 9110 §15.2) on their way from the API to the client whose request they answer. hyper's server
 //! has no way to send one, so they go past it: the upstream's connection leaves them here, and the client's takes them
-//! between two responses, when nothing of hyper's waits to be written. HTTP/1.1 only: on an HTTP/2 connection every
-//! octet is a frame's, and hyper's to write.
+//! between two responses, when nothing of hyper's waits to be written. To clients of HTTP/1.1 only: on an HTTP/2
+//! connection every octet is a frame's, and hyper's to write.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Request, StatusCode};
 
 use crate::semantics::hop_by_hop;
-use crate::upstream::RequestBody;
+use crate::upstream::{OnInterim, RequestBody};
 
 /// Octets that may wait for a client; interim responses beyond are dropped.
 const MOST: usize = 64 * 1024;
@@ -113,7 +113,7 @@ pub fn listen(request: &mut Request<RequestBody>, hints: Option<&Hints>) {
         return;
     }
     let lane = hints.map(|hints| (hints.interim.clone(), hints.request));
-    hyper::ext::on_informational(request, move |response| match response.status() {
+    OnInterim::put(request, move |status, fields| match status {
         // hyper's server says it to the client, when the content is read.
         StatusCode::CONTINUE => {
             if let Some(expectation) = &expectation {
@@ -124,7 +124,7 @@ pub fn listen(request: &mut Request<RequestBody>, hints: Option<&Hints>) {
         StatusCode::SWITCHING_PROTOCOLS => {}
         status => {
             if let Some((interim, number)) = &lane {
-                interim.push(*number, status, response.headers());
+                interim.push(*number, status, fields);
             }
         }
     });

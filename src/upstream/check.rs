@@ -75,11 +75,12 @@ async fn watch(shared: Weak<UpstreamShared>, at: usize, check: Check, clock: Clo
 impl Check {
     async fn ask(&self, server: &Server, clock: &Clock) -> Result<StatusCode, Error> {
         let request = self.request(server)?;
-        let transport = connect(server, self.connect).await?;
+        let transport = connect(server, self.connect, clock).await?.transport;
         let http2 = transport.speaks_http2(self.protocol);
         let wire = Wire::new(transport, None);
         let answer = if http2 {
-            let shared = Shared::start(wire, &self.http2, Rc::default(), clock.clone()).await?;
+            let shared =
+                Shared::start(wire, None, &self.http2, Rc::default(), clock.clone()).await?;
             let mut stream = shared.open_stream();
             let answer = stream.exchange(request, server.scheme(), Duration::MAX);
             answer.await.map(|response| response.status())

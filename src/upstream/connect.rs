@@ -3,17 +3,19 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 
+use super::address::Address;
 use super::resolve::Resolver;
 use super::server::{Route, Server};
 use super::wire::Transport;
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 
 /// RFC 8305 §5: how long one attempt is alone before the next address is tried beside it.
@@ -27,34 +29,63 @@ pub(super) struct Limits {
     pub(super) tls: Duration,
 }
 
-/// Opens a socket to `server`, ready for HTTP.
-pub(super) async fn connect(server: &Server, limits: Limits) -> Result<Transport, Error> {
-    match server.route() {
-        Route::Tcp(resolver) => Ok(Transport::Tcp(tcp(resolver, limits.connect).await?)),
-        Route::Tls(resolver, tls) => {
-            let socket = tcp(resolver, limits.connect).await?;
-            match timeout(limits.tls, tls.handshake(socket)).await {
-                Ok(stream) => Ok(Transport::Tls(Box::new(stream?))),
-                Err(_elapsed) => Err(Error::upstream(ErrorKind::TlsTimeout)),
-            }
-        }
-        Route::Unix(path) => match timeout(limits.connect, UnixStream::connect(path)).await {
-            Ok(socket) => Ok(Transport::Unix(socket.map_err(connect_failure)?)),
-            Err(_elapsed) => Err(Error::upstream(ErrorKind::ConnectionTimeout)),
-        },
-    }
+/// An open socket, and the address that it leads to; none for a Unix socket.
+pub(super) struct Connected {
+    pub(super) transport: Transport,
+    pub(super) address: Option<Arc<Address>>,
 }
 
-async fn tcp(resolver: &Resolver, limit: Duration) -> Result<TcpStream, Error> {
+/// Opens a socket to `server`, ready for HTTP.
+pub(super) async fn connect(
+    server: &Server,
+    limits: Limits,
+    clock: &Clock,
+) -> Result<Connected, Error> {
+    let (transport, address) = match server.route() {
+        Route::Tcp(resolver) => {
+            let (socket, address) = tcp(resolver, limits.connect, clock).await?;
+            (Transport::Tcp(socket), Some(address))
+        }
+        Route::Tls(resolver, tls) => {
+            let (socket, address) = tcp(resolver, limits.connect, clock).await?;
+            let stream = match timeout(limits.tls, tls.handshake(socket)).await {
+                Ok(stream) => stream,
+                Err(_elapsed) => Err(Error::upstream(ErrorKind::TlsTimeout)),
+            };
+            let stream = stream.inspect_err(|error| address.failed(clock.now().mono, error))?;
+            (Transport::Tls(Box::new(stream)), Some(address))
+        }
+        Route::Unix(path) => match timeout(limits.connect, UnixStream::connect(path)).await {
+            Ok(socket) => (Transport::Unix(socket.map_err(connect_failure)?), None),
+            Err(_elapsed) => return Err(Error::upstream(ErrorKind::ConnectionTimeout)),
+        },
+    };
+    Ok(Connected { transport, address })
+}
+
+async fn tcp(
+    resolver: &Resolver,
+    limit: Duration,
+    clock: &Clock,
+) -> Result<(TcpStream, Arc<Address>), Error> {
+    let mut race = Race::new(clock);
     let connected = timeout(limit, async {
-        let addresses = resolver.addresses().await.map_err(no_address)?;
-        let socket = race(&addresses).await.map_err(connect_failure)?;
+        let now = clock.now().mono;
+        let addresses = resolver.addresses(now).await.map_err(no_address)?;
+        let mut won = race.run(&addresses.in_use).await;
+        if won.is_err() && !addresses.left_out.is_empty() {
+            won = race.run(&addresses.left_out).await;
+        }
+        let (socket, address) = won.map_err(connect_failure)?;
         // A request is written whole: waiting for more to send would only delay it.
         socket.set_nodelay(true).map_err(connect_failure)?;
-        Ok(socket)
+        Ok((socket, address))
     })
-    .await
-    .unwrap_or_else(|_elapsed| Err(Error::upstream(ErrorKind::ConnectionTimeout)));
+    .await;
+    let connected = connected.unwrap_or_else(|_elapsed| {
+        race.blame(usize::MAX);
+        Err(Error::upstream(ErrorKind::ConnectionTimeout))
+    });
     if connected.is_err() {
         resolver.doubt();
     }
@@ -88,50 +119,78 @@ fn connect_failure(error: io::Error) -> Error {
 
 type Attempt = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
 
-/// Connects to the first of `addresses` that accepts: the next one is tried when the one before has failed, or has not
-/// answered for [`ATTEMPT_DELAY`].
-async fn race(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-    if let [only] = addresses {
-        return TcpStream::connect(*only).await;
-    }
-    let mut untried = addresses.iter().copied();
-    let mut attempts: Vec<Attempt> = Vec::new();
-    let mut failure = None;
-    loop {
-        let next = untried.next();
-        if let Some(address) = next {
-            attempts.push(Box::pin(TcpStream::connect(address)));
-        } else if attempts.is_empty() {
-            let none = || io::Error::new(io::ErrorKind::NotFound, "no address");
-            return Err(failure.unwrap_or_else(none));
-        }
-        let patience = next.is_some().then_some(ATTEMPT_DELAY);
-        match first_of(&mut attempts, patience).await {
-            Some(Ok(socket)) => return Ok(socket),
-            // The first failure is the one of the resolver's first choice.
-            Some(Err(error)) => failure = failure.or(Some(error)),
-            None => {}
-        }
-    }
+/// Attempts to connect, the earliest first.
+struct Race<'a> {
+    clock: &'a Clock,
+    attempts: Vec<(Arc<Address>, Attempt)>,
 }
 
-/// The first of `attempts` to end, which is taken out of them; `None` when `patience` ends before.
-async fn first_of(
-    attempts: &mut Vec<Attempt>,
-    patience: Option<Duration>,
-) -> Option<io::Result<TcpStream>> {
-    let mut delay = pin!(sleep(patience.unwrap_or_default()));
-    std::future::poll_fn(|cx| {
-        for at in 0..attempts.len() {
-            if let Poll::Ready(ended) = attempts[at].as_mut().poll(cx) {
-                drop(attempts.swap_remove(at));
-                return Poll::Ready(Some(ended));
+impl<'a> Race<'a> {
+    fn new(clock: &'a Clock) -> Self {
+        Self {
+            clock,
+            attempts: Vec::new(),
+        }
+    }
+
+    /// Connects to the first of `addresses` that accepts: the next one is tried when the one before has failed, or has
+    /// not answered for [`ATTEMPT_DELAY`]. Who is overtaken by a later one has failed, too.
+    async fn run(&mut self, addresses: &[Arc<Address>]) -> io::Result<(TcpStream, Arc<Address>)> {
+        let mut untried = addresses.iter();
+        let mut failure = None;
+        loop {
+            let next = untried.next();
+            if let Some(address) = next {
+                let attempt = Box::pin(TcpStream::connect(address.at()));
+                self.attempts.push((address.clone(), attempt));
+            } else if self.attempts.is_empty() {
+                let none = || io::Error::new(io::ErrorKind::NotFound, "no address");
+                return Err(failure.unwrap_or_else(none));
+            }
+            let patience = (untried.len() > 0).then_some(ATTEMPT_DELAY);
+            let Some((at, ended)) = self.first(patience).await else {
+                continue;
+            };
+            let (address, _) = self.attempts.remove(at);
+            match ended {
+                Ok(socket) => {
+                    self.blame(at);
+                    return Ok((socket, address));
+                }
+                Err(error) => {
+                    address.failed(self.clock.now().mono, &error);
+                    // The first failure is the one of the resolver's first choice.
+                    failure = failure.or(Some(error));
+                }
             }
         }
-        match patience {
-            Some(_) => delay.as_mut().poll(cx).map(|()| None),
-            None => Poll::Pending,
+    }
+
+    /// The first attempt to end; `None` when `patience` ends before.
+    async fn first(
+        &mut self,
+        patience: Option<Duration>,
+    ) -> Option<(usize, io::Result<TcpStream>)> {
+        let mut delay = pin!(sleep(patience.unwrap_or_default()));
+        std::future::poll_fn(|cx| {
+            for (at, (_, attempt)) in self.attempts.iter_mut().enumerate() {
+                if let Poll::Ready(ended) = attempt.as_mut().poll(cx) {
+                    return Poll::Ready(Some((at, ended)));
+                }
+            }
+            match patience {
+                Some(_) => delay.as_mut().poll(cx).map(|()| None),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Gives all attempts up: the earliest `late` of them had their time.
+    fn blame(&mut self, late: usize) {
+        let now = self.clock.now().mono;
+        for (address, _) in self.attempts.drain(..).take(late) {
+            address.failed(now, "it did not answer in time");
         }
-    })
-    .await
+    }
 }

@@ -14,9 +14,11 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
+use super::address::Address;
 use super::deadline::{self, Deadline};
 use super::driver::Driver;
 use super::fault;
+use super::interim::OnInterim;
 use super::request_body::{RequestBody, Turn, Upload};
 use super::wire::{Traffic, Wire};
 use crate::error::{Error, ErrorKind};
@@ -31,6 +33,7 @@ pub(super) struct Connection {
     traffic: Arc<Traffic>,
     deadline: Deadline,
     reused: bool,
+    address: Option<Arc<Address>>,
 }
 
 /// Why no response came, and what may be done about it.
@@ -72,7 +75,17 @@ impl Connection {
             traffic,
             deadline: Deadline::default(),
             reused: false,
+            address: None,
         })
+    }
+
+    pub(super) fn leads_to(&mut self, address: Option<Arc<Address>>) {
+        self.address = address;
+    }
+
+    /// The address that it leads to; none for a Unix socket.
+    pub(super) fn address(&self) -> Option<&Address> {
+        self.address.as_deref()
     }
 
     /// Whether another request may be sent at once.
@@ -122,9 +135,14 @@ impl Connection {
     /// was to send. Interim responses do not prolong that.
     pub(super) fn exchange(
         &mut self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
         timeout: Duration,
     ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> {
+        if let Some(told) = OnInterim::of(&request) {
+            hyper::ext::on_informational(&mut request, move |interim| {
+                told.tell(interim.status(), interim.headers());
+            });
+        }
         let upload = request.body().upload();
         self.traffic.begin_request();
         let upgrades = request.headers().contains_key(UPGRADE);

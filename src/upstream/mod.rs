@@ -12,6 +12,7 @@
 //! addresses, and how they stand. What belongs to one worker ([`Upstreams`]): the connections themselves, what drives
 //! them, and the choice of a server.
 
+mod address;
 mod balance;
 mod budget;
 mod check;
@@ -23,6 +24,7 @@ mod expectation;
 mod fault;
 mod http2;
 mod incoming;
+mod interim;
 mod names;
 mod pool;
 mod request_body;
@@ -52,6 +54,7 @@ use http::{Request, Response};
 use self::balance::Balancer;
 use self::budget::Budget;
 pub use self::expectation::Expectation;
+pub use self::interim::OnInterim;
 use self::pool::{Limits, Pool};
 pub use self::request_body::{RequestBody, RequestStream, Upload};
 pub use self::response_body::{Framing, UpstreamBody};
@@ -128,7 +131,7 @@ pub struct Outgoing {
     /// The target is in origin form, as it is forwarded: the server's base path is put before it here. Hop-by-hop
     /// fields are gone and forwarding fields are there already; framing fields are set here, from the body.
     ///
-    /// Interim responses (1xx) are passed to what `hyper::ext::on_informational` has put into the extensions.
+    /// Interim responses (1xx) are told to the [`OnInterim`] in its extensions.
     pub request: Request<RequestBody>,
     /// Whether a second sending does no more than the first (RFC 9110 §9.2.2): such a request is sent again when the
     /// connection broke before anything of its response had come.

@@ -16,7 +16,8 @@ use http::{Request, Response};
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::task::spawn_local;
 
-use super::connect::{self, connect};
+use super::address::Address;
+use super::connect::{self, Connected, connect};
 use super::connection::{Connection, Fate, Unanswered};
 use super::deadline::Deadline;
 use super::http2::{Shared, Stream};
@@ -193,7 +194,11 @@ impl Pool {
                 idle.clear();
                 return None;
             }
-            if last.connection.is_ready() {
+            let is_out = last
+                .connection
+                .address()
+                .is_some_and(|address| address.is_out(|| now));
+            if !is_out && last.connection.is_ready() {
                 return Some(last.connection);
             }
         }
@@ -202,18 +207,28 @@ impl Pool {
 
     pub(super) async fn open(self: &Rc<Self>, slot: OwnedSemaphorePermit) -> Result<Held, Error> {
         let open = Open::new(slot, self.open.clone(), self.counters.clone());
-        let transport = connect(&self.server, self.limits.connect).await?;
+        let Connected { transport, address } =
+            connect(&self.server, self.limits.connect, &self.clock).await?;
         self.counters.upstream_connects.inc();
         let http2 = transport.speaks_http2(self.sharing.protocol());
         self.sharing.refused(!http2);
         let wire = Wire::new(transport, Some(open));
         if !http2 {
-            return Connection::start(wire, self.limits.max_head)
-                .await
-                .map(Held::Own);
+            let mut connection = Connection::start(wire, self.limits.max_head).await?;
+            connection.leads_to(address);
+            return Ok(Held::Own(connection));
         }
         let freed = self.sharing.freed.clone();
-        let shared = Shared::start(wire, &self.sharing.limits, freed, self.clock.clone()).await?;
+        let (limits, clock) = (&self.sharing.limits, self.clock.clone());
+        let shared = match Shared::start(wire, address.clone(), limits, freed, clock).await {
+            Ok(shared) => shared,
+            Err(error) => {
+                if let Some(address) = address {
+                    address.failed(self.clock.now().mono, &error);
+                }
+                return Err(error);
+            }
+        };
         self.sharing.add(&shared);
         self.keep_sweeping();
         Ok(Held::Stream(shared.open_stream()))
@@ -416,6 +431,34 @@ impl Lease {
                 unsent: Some(request),
                 fate: Fate::Silent,
             }),
+        }
+    }
+
+    /// The response has stalled. What other requests are to share has to show that it is still there.
+    pub(super) fn doubt(&self) {
+        if let Some(Held::Stream(stream)) = &self.held {
+            stream.doubt();
+        }
+    }
+
+    /// A response's head has come, from the address that the connection leads to.
+    pub(super) fn has_answered(&self) {
+        if let Some(address) = self.address() {
+            address.succeeded(|| self.pool.clock.now().mono);
+        }
+    }
+
+    /// None came, and that is the upstream's fault.
+    pub(super) fn has_failed(&self, error: &Error) {
+        if let Some(address) = self.address() {
+            address.failed(self.pool.clock.now().mono, error);
+        }
+    }
+
+    fn address(&self) -> Option<&Address> {
+        match self.held.as_ref()? {
+            Held::Own(connection) => connection.address(),
+            Held::Stream(stream) => stream.address(),
         }
     }
 

@@ -212,6 +212,8 @@ impl Reading {
             deadline.arm(timeout);
             self.armed = true;
         }
-        deadline.poll_passed(cx)
+        ready!(deadline.poll_passed(cx));
+        self.lease.doubt();
+        Poll::Ready(())
     }
 }

@@ -131,12 +131,18 @@ impl Worker {
             self.counters.upstream_requests.inc();
             let timeout = self.shared.response_timeout;
             let unanswered = match lease.exchange(request, timeout).await {
-                Ok(response) => return sending.receive(response, lease),
+                Ok(response) => {
+                    lease.has_answered();
+                    return sending.receive(response, lease);
+                }
                 Err(unanswered) => unanswered,
             };
             let refused = unanswered.fate == Fate::Refused && want == Want::Any;
             let error = sending.judge(unanswered, spare);
             if sending.request.is_none() || !(may_be_dead || refused) {
+                if error.side() == Side::Upstream {
+                    lease.has_failed(&error);
+                }
                 return Err(error);
             }
             self.counters.upstream_retries.inc();

@@ -55,15 +55,16 @@ impl Server {
                 .because(error)
         })?;
         let names = upstream.resolver.map_or(Names::System, Names::At);
+        let resolver = |host: &str, port: u16| Resolver::new(host, port, names, &upstream.ejection);
         let route = match (&url.endpoint, tls) {
             (Endpoint::Https { host, port }, Some(tls)) => {
-                let resolver = Resolver::new(host, *port, names);
+                let resolver = resolver(host, *port);
                 let name = upstream.tls_name.as_deref().unwrap_or(resolver.host());
                 let tls = Tls::new(tls.clone(), name)?;
                 Route::Tls(resolver, tls)
             }
             (Endpoint::Https { .. }, None) => return Err(Error::internal()),
-            (Endpoint::Http { host, port }, _) => Route::Tcp(Resolver::new(host, *port, names)),
+            (Endpoint::Http { host, port }, _) => Route::Tcp(resolver(host, *port)),
             (Endpoint::Unix(path), _) => Route::Unix(path.as_path().into()),
         };
         let max_connections = upstream.max_connections.clamp(1, Semaphore::MAX_PERMITS);

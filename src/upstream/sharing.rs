@@ -59,12 +59,15 @@ impl Sharing {
         self.connections.borrow_mut().push(connection.clone());
     }
 
-    /// A stream of the connection that was opened last and has room for one.
-    fn join(&self, want: Want) -> Option<Stream> {
+    /// A stream of the connection that was opened last and has room for one. Where an address has failed lately, only
+    /// if `anywhere`.
+    fn join(&self, want: Want, anywhere: bool) -> Option<Stream> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| !connection.is_ended());
         let fits = |connection: &&Rc<Shared>| {
-            connection.has_room() && (want == Want::Any || !connection.is_used())
+            connection.has_room()
+                && (want == Want::Any || !connection.is_used())
+                && (anywhere || !connection.is_left_out())
         };
         connections.iter().rev().find(fits).map(Shared::open_stream)
     }
@@ -118,7 +121,7 @@ impl Pool {
         let mut deadline = None;
         loop {
             let freed = sharing.freed.notified();
-            if let Some(stream) = sharing.join(want) {
+            if let Some(stream) = sharing.join(want, false) {
                 return Ok(Held::Stream(stream));
             }
             let slot = match sharing.opening.get() {
@@ -128,6 +131,9 @@ impl Pool {
             if let Some(slot) = slot {
                 let opening = Opening::begin(sharing);
                 return opening.end(self.open(slot).await);
+            }
+            if let Some(stream) = sharing.join(want, true) {
+                return Ok(Held::Stream(stream));
             }
             let deadline = deadline
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limits().queue_timeout)));

@@ -99,6 +99,16 @@ impl Standing {
         }
     }
 
+    /// The same for who asks nothing else; `now` is asked for only where that matters.
+    pub(super) fn is_ejected(&self, now: impl FnOnce() -> Monotonic) -> bool {
+        self.out_until.read().is_some_and(|until| now() < until)
+    }
+
+    /// Whether the latest thing that was heard of it is a failure.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failures_in_a_row.load(Ordering::Relaxed) != 0
+    }
+
     /// The part of its share that a server gets, so long after its return.
     fn share(&self, after: Duration) -> f64 {
         const LEAST: f64 = 0.1;
@@ -111,7 +121,7 @@ impl Standing {
     /// A response's head has come. Ends an ejection: whatever was wrong, the server answers now.
     pub(super) fn succeeded(&self, now: Monotonic) {
         // Read before written: all workers come by here with each response.
-        if self.failures_in_a_row.load(Ordering::Relaxed) != 0 {
+        if self.has_failed() {
             self.failures_in_a_row.store(0, Ordering::Relaxed);
             self.ejections_in_a_row.store(0, Ordering::Relaxed);
             if self.out_until.is_ahead(now) {

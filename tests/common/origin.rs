@@ -326,6 +326,15 @@ impl Conn {
         written
     }
 
+    /// The connection, for who speaks another protocol on it; what is left in its place is closed.
+    pub fn take(&mut self) -> Self {
+        self.keep = false;
+        Self {
+            wire: self.wire.take(),
+            keep: true,
+        }
+    }
+
     /// Goes over to another protocol: what comes now is for [`Conn::octets`].
     pub fn switch(&mut self, protocol: &str) {
         self.keep = false;
@@ -449,6 +458,11 @@ impl Reply {
     pub fn until_close(mut self) -> Self {
         self.framing = ReplyFraming::UntilClose;
         self
+    }
+
+    /// Status, fields and content as the test gave them.
+    pub fn parts(&self) -> (u16, &Fields, &[u8]) {
+        (self.status, &self.fields, &self.body)
     }
 
     fn closes(&self) -> bool {

@@ -5,37 +5,51 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod faults;
-mod http2;
+mod fault;
+mod http1_faults;
+mod http2_client;
+mod http2_faults;
+mod http2_server;
 mod row;
 
 use std::fmt::Write as _;
 
-use faults::FAULTS;
-use row::{Kind, Row};
+use fault::Fault;
+use row::{Kind, Peer, Row};
 
-/// Runs every fault against one kind of request, and prints what came of it.
+/// Runs every fault of APIs of either protocol against one kind of request, and prints what came of it.
 #[track_caller]
 fn run(kind: Kind) {
-    let (mut table, mut wrong) = (String::new(), String::new());
-    for fault in FAULTS {
+    let mut wrong = rows(http1_faults::FAULTS, kind);
+    wrong += &rows(http2_faults::FAULTS, kind);
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// Prints the rows; those that are wrong, and why.
+fn rows<C: Peer>(faults: &'static [Fault<C>], kind: Kind) -> String {
+    let mut wrong = String::new();
+    for fault in faults {
         let row = Row::run(fault, kind);
-        let _ = writeln!(table, "{row}");
+        println!("{row}");
         if let Some(why) = row.wrong() {
             let _ = writeln!(wrong, "{row}\n    {why}");
         }
     }
-    print!("{table}");
-    assert!(wrong.is_empty(), "\n{wrong}");
+    wrong
 }
 
 #[test]
 fn there_are_enough_rows() {
-    assert!(FAULTS.len() * Kind::ALL.len() >= 60);
-    for (n, fault) in FAULTS.iter().enumerate() {
+    assert_rows(http1_faults::FAULTS);
+    assert_rows(http2_faults::FAULTS);
+}
+
+fn assert_rows<C>(faults: &[Fault<C>]) {
+    assert!(faults.len() * Kind::ALL.len() >= 60);
+    for (n, fault) in faults.iter().enumerate() {
         let name = (fault.what, fault.point);
         assert!(
-            FAULTS[..n]
+            faults[..n]
                 .iter()
                 .all(|before| (before.what, before.point) != name),
             "{name:?}"
@@ -71,6 +85,11 @@ fn a_put() {
 #[test]
 fn a_post() {
     run(Kind::Post);
+}
+
+#[test]
+fn a_post_without_content() {
+    run(Kind::BarePost);
 }
 
 #[test]

@@ -9,10 +9,11 @@ use std::time::Duration;
 use crate::common::{
     Answer, Client, Conn, End, Gate, Gateway, Origin, Reply, Request, get, post, put, reply,
 };
-use crate::faults::{Act, BODY, Fault, Outcome};
-use crate::http2;
+use crate::fault::{Act, BODY, Fault, Outcome};
+use crate::http2_client;
 
-const TARGET: &str = "/books/123";
+pub const TARGET: &str = "/books/123";
+pub const OTHER: &str = "/books/other";
 const CROWD: usize = 4;
 
 /// What the client asks, and how.
@@ -27,18 +28,21 @@ pub enum Kind {
     /// A write to what is stored and fresh.
     Put,
     Post,
+    /// A POST without content: not to be repeated, but easy to.
+    BarePost,
     Http10,
     Http2,
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Cold,
         Self::Collapsed,
         Self::Validation,
         Self::StaleIfError,
         Self::Put,
         Self::Post,
+        Self::BarePost,
         Self::Http10,
         Self::Http2,
     ];
@@ -48,6 +52,11 @@ impl Kind {
     }
 
     fn is_write(self) -> bool {
+        self.has_content() || self == Self::BarePost
+    }
+
+    /// Content that passes through is not kept to be sent again.
+    fn has_content(self) -> bool {
         matches!(self, Self::Put | Self::Post)
     }
 }
@@ -71,9 +80,20 @@ enum Stored {
     New,
 }
 
+/// The API's end of a connection, in the protocol that it speaks.
+pub trait Peer: Sized + 'static {
+    /// What the gateway must be told about such an API.
+    const UPSTREAM: &'static str;
+
+    /// An API that does as the script says.
+    fn origin(script: Arc<Script<Self>>) -> Origin;
+
+    fn reply(&mut self, request: &Request, reply: &Reply);
+}
+
 /// What came of a fault.
-pub struct Row {
-    fault: &'static Fault,
+pub struct Row<C: 'static> {
+    fault: &'static Fault<C>,
     kind: Kind,
     answers: Vec<Answer>,
     next: Answer,
@@ -81,24 +101,26 @@ pub struct Row {
 }
 
 /// Whether the API fails now, and how it is told to.
-struct Script {
-    fault: &'static Fault,
+pub struct Script<C: 'static> {
+    fault: &'static Fault<C>,
+    kind: Kind,
     broken: AtomicBool,
     /// Answers given since it began to fail.
     answered: AtomicUsize,
     gate: Gate,
 }
 
-impl Row {
-    pub fn run(fault: &'static Fault, kind: Kind) -> Self {
+impl<C: Peer> Row<C> {
+    pub fn run(fault: &'static Fault<C>, kind: Kind) -> Self {
         let script = Arc::new(Script {
             fault,
+            kind,
             broken: AtomicBool::new(false),
             answered: AtomicUsize::new(0),
             gate: Gate::new(),
         });
-        let origin = origin(&script, kind);
-        let gateway = gateway(&origin, kind);
+        let origin = C::origin(script.clone());
+        let gateway = gateway::<C>(&origin, kind);
         if kind.is_validation() || kind.is_write() {
             gateway.get(TARGET).expect(200);
         }
@@ -108,6 +130,7 @@ impl Row {
             // The idle connection to the API is too old, what is stored is not.
             gateway.advance(Duration::from_secs(10));
         }
+        origin.await_idle();
         let refused = matches!(fault.act, Act::Refuse);
         let mut client = gateway.client();
         if matches!(fault.act, Act::Reusing(_)) {
@@ -127,7 +150,7 @@ impl Row {
         if refused {
             origin.refuse(false);
         }
-        let other = gateway.get("/books/other");
+        let other = gateway.get(OTHER);
         let next = gateway.get(TARGET);
         Self {
             fault,
@@ -202,14 +225,20 @@ impl Row {
             Outcome::Superseded => (Sees::Aborted, Stored::Nothing),
             Outcome::Unverified if kind.is_validation() => (Sees::Whole, Stored::Nothing),
             Outcome::Unverified => (Sees::Whole, before),
-            // Content that passes through is not kept to be sent again.
             Outcome::Repeated(status, name) if kind.is_write() => error(status, name),
-            Outcome::Repeated(..) => (Sees::Whole, new),
+            Outcome::Refused(status, name) | Outcome::Uploading(status, name)
+                if kind.has_content() =>
+            {
+                error(status, name)
+            }
+            Outcome::Repeated(..) | Outcome::Refused(..) | Outcome::Uploading(..) => {
+                (Sees::Whole, new)
+            }
         }
     }
 }
 
-impl fmt::Display for Row {
+impl<C: Peer> fmt::Display for Row<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Fault { what, point, .. } = self.fault;
         let kind = format!("{:?}", self.kind);
@@ -267,11 +296,12 @@ fn is_seen(sees: Sees, kind: Kind, answer: &Answer) -> bool {
     }
 }
 
-fn gateway(origin: &Origin, kind: Kind) -> Gateway {
+fn gateway<C: Peer>(origin: &Origin, kind: Kind) -> Gateway {
     let setup = Gateway::before(origin)
         // Connections to the API belong to a worker: with one, the next request takes the one that is idle.
         .workers(1)
-        .upstream("response_timeout = \"150ms\"\nbody_timeout = \"150ms\"")
+        .upstream("response_timeout = \"250ms\"\nbody_timeout = \"250ms\"\nidle_timeout = \"40ms\"")
+        .upstream(C::UPSTREAM)
         .manual_clock();
     match kind {
         Kind::StaleIfError => setup.cache("stale_if_error = \"1h\""),
@@ -280,34 +310,54 @@ fn gateway(origin: &Origin, kind: Kind) -> Gateway {
     .start()
 }
 
-fn origin(script: &Arc<Script>, kind: Kind) -> Origin {
-    let (greeter, script) = (script.clone(), script.clone());
-    let greet = move |conn: &mut Conn| {
-        if let Act::Accepting(act) = greeter.fault.act
-            && greeter.broken.load(Ordering::SeqCst)
+impl<C: Peer> Script<C> {
+    /// A connection has been accepted, and nothing read from it.
+    pub fn greet(&self, conn: &mut C) {
+        if let Act::Accepting(act) = &self.fault.act
+            && self.broken.load(Ordering::SeqCst)
         {
             act(conn);
         }
-    };
-    Origin::greeting(greet, move |request, conn| {
-        if !script.broken.load(Ordering::SeqCst) {
+    }
+
+    /// A request has been read whole.
+    pub fn answer(&self, request: &Request, conn: &mut C) {
+        if !self.broken.load(Ordering::SeqCst) {
             return conn.reply(request, &good(request));
         }
-        if kind == Kind::Collapsed {
-            script.gate.pass();
+        if self.kind == Kind::Collapsed {
+            self.gate.pass();
         }
-        let again = script.answered.fetch_add(1, Ordering::SeqCst) > 0;
-        match script.fault.act {
+        let again = self.answered.fetch_add(1, Ordering::SeqCst) > 0;
+        match &self.fault.act {
             Act::Answering(act) => act(conn),
             // A request that is sent again comes on a fresh connection.
-            Act::Reusing(act) if !again => act(conn),
+            Act::Reusing(act) | Act::Once(act) if !again => act(conn),
             Act::Overdoing(act) => {
                 conn.reply(request, &whole());
                 act(conn);
             }
-            Act::Reusing(_) | Act::Refuse | Act::Accepting(_) => conn.reply(request, &whole()),
+            Act::Reusing(_) | Act::Once(_) | Act::Refuse | Act::Accepting(_) => {
+                conn.reply(request, &whole());
+            }
         }
-    })
+    }
+}
+
+impl Peer for Conn {
+    const UPSTREAM: &'static str = "";
+
+    fn origin(script: Arc<Script<Self>>) -> Origin {
+        let greeter = script.clone();
+        Origin::greeting(
+            move |conn| greeter.greet(conn),
+            move |request, conn| script.answer(request, conn),
+        )
+    }
+
+    fn reply(&mut self, request: &Request, reply: &Reply) {
+        Self::reply(self, request, reply);
+    }
 }
 
 fn whole() -> Reply {
@@ -330,23 +380,29 @@ fn good(request: &Request) -> Reply {
 }
 
 /// The requests of this kind, and their answers.
-fn ask(gateway: &Gateway, mut client: Client, kind: Kind, script: &Script) -> Vec<Answer> {
+fn ask<C: Peer>(
+    gateway: &Gateway,
+    mut client: Client,
+    kind: Kind,
+    script: &Script<C>,
+) -> Vec<Answer> {
     let answer = match kind {
         Kind::Collapsed => return crowd(gateway, client, script),
         Kind::Cold | Kind::Validation | Kind::StaleIfError => client.get(TARGET),
         Kind::Put => client.send(&put(TARGET, "new content")),
         Kind::Post => client.send(&post(TARGET, "new content")),
+        Kind::BarePost => client.send(&post(TARGET, "")),
         Kind::Http10 => {
             let host = gateway.addr();
             client.send(&get(TARGET).version("HTTP/1.0").field("Host", host))
         }
-        Kind::Http2 => http2::get(gateway.addr(), TARGET),
+        Kind::Http2 => http2_client::get(gateway.addr(), TARGET),
     };
     vec![answer]
 }
 
 /// Many at once: where that can be, all wait for the first one's answer before the fault happens.
-fn crowd(gateway: &Gateway, mut first: Client, script: &Script) -> Vec<Answer> {
+fn crowd<C: Peer>(gateway: &Gateway, mut first: Client, script: &Script<C>) -> Vec<Answer> {
     let addr = gateway.addr();
     thread::scope(|scope| {
         let leader = scope.spawn(move || first.get(TARGET));

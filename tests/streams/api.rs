@@ -77,6 +77,14 @@ impl Call {
         begun.expect("a stream that is open")
     }
 
+    /// An interim response.
+    pub fn interim(&mut self, status: u16, fields: &[(&str, &str)]) {
+        let mut interim = response(fields);
+        *interim.status_mut() = http::StatusCode::from_u16(status).expect("a status");
+        let sent = self.respond.send_informational(interim);
+        sent.expect("a stream that is open");
+    }
+
     /// The whole response.
     pub fn answer(&mut self, response: Response<()>, content: &'static str) {
         let mut content_sent = self.head(response);

@@ -5,7 +5,7 @@ use h2::{Reason, RecvStream};
 use http::Response;
 
 use super::api::{Api, Caller, http1, response, rest, run, text, trailers};
-use super::common::{End, get, head, post, request};
+use super::common::{Client, End, get, head, post, request};
 
 #[test]
 fn a_request_has_the_form_of_http2_and_its_response_is_stored_for_all() {
@@ -224,5 +224,93 @@ fn an_upgrade_is_not_offered_where_there_is_none() {
             .field("Upgrade", "websocket");
         let ((), answer) = tokio::join!(script, http1(&gateway, ask));
         assert_eq!(answer.expect(200).text(), "no chat here");
+    });
+}
+
+#[test]
+fn interim_responses_reach_clients_of_http_1_1_before_the_final_one() {
+    let api = Api::new();
+    let gateway = api.gateway().start();
+    run(async {
+        let mut calls = api.serve();
+        // Not to be stored, a write, to be stored.
+        for method in ["HEAD", "POST", "GET"] {
+            let (saw, seen) = tokio::sync::oneshot::channel();
+            let script = async {
+                let mut call = calls.recv().await.expect("a request");
+                call.interim(102, &[]);
+                call.interim(103, &[("link", "</a>"), ("link", "</b>")]);
+                seen.await.expect("a client that has seen them");
+                call.answer(response(&[("cache-control", "max-age=60")]), "1984");
+            };
+            let addr = gateway.addr();
+            let asked = tokio::task::spawn_blocking(move || {
+                let mut client = Client::to(addr);
+                client.start(&request(method, "/books"));
+                let expected = "HTTP/1.1 102 Processing\r\n\r\n\
+                    HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nlink: </b>\r\n\r\n";
+                let hints = client.octets(expected.len()).expect("the hints");
+                assert_eq!(String::from_utf8_lossy(&hints), expected);
+                saw.send(()).expect("an API");
+                client.answer(method).finish().expect(200)
+            });
+            let ((), answer) = tokio::join!(script, asked);
+            let answer = answer.expect("a client");
+            assert!(answer.interim.is_empty(), "{method}: {answer:?}");
+        }
+        let hit = http1(&gateway, get("/books")).await.expect(200);
+        assert!(hit.interim.is_empty());
+    });
+}
+
+#[test]
+fn an_api_that_asks_for_the_content_gets_it() {
+    // RFC 9110 §10.1.1
+    let api = Api::new();
+    let gateway = api.gateway().start();
+    run(async {
+        let mut calls = api.serve();
+        let script = async {
+            let mut call = calls.recv().await.expect("a request");
+            assert_eq!(call.field("expect"), Some("100-continue"));
+            call.interim(103, &[("link", "</a>")]);
+            call.interim(100, &[]);
+            assert_eq!(rest(call.request.body_mut()).await, b"1984");
+            call.answer(response(&[]), "made");
+            // What is refused by its head is never asked for.
+            let mut call = calls.recv().await.expect("another");
+            let mut refusal = response(&[]);
+            *refusal.status_mut() = http::StatusCode::FORBIDDEN;
+            call.answer(refusal, "not here");
+            let content = call.request.body_mut().data().await;
+            assert!(content.is_none_or(|data| data.is_err()));
+            // The connection goes on.
+            let mut call = calls.recv().await.expect("a third");
+            assert_eq!(call.connection, 0);
+            call.answer(response(&[]), "1984");
+        };
+        let addr = gateway.addr();
+        let asks = tokio::task::spawn_blocking(move || {
+            let head = |path| {
+                format!(
+                    "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+                )
+            };
+            let mut client = Client::to(addr);
+            client.write(head("/books"));
+            let expected = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n\
+                HTTP/1.1 100 Continue\r\n\r\n";
+            let interim = client.octets(expected.len()).expect("interim responses");
+            assert_eq!(String::from_utf8_lossy(&interim), expected);
+            client.write("1984");
+            assert_eq!(client.answer("POST").finish().expect(200).text(), "made");
+            let mut client = Client::to(addr);
+            client.write(head("/closed"));
+            let refusal = client.answer("POST").finish().expect(403);
+            assert!(refusal.interim.is_empty(), "{refusal:?}");
+            Client::to(addr).get("/books").expect(200);
+        });
+        let ((), asks) = tokio::join!(script, asks);
+        asks.expect("clients");
     });
 }

@@ -18,6 +18,7 @@ use tokio::task::spawn_local;
 
 use self::pulse::Pulse;
 pub(super) use self::stream::{Content, Stream};
+use super::address::Address;
 use super::fault;
 use super::wire::Wire;
 use crate::clock::{Clock, Monotonic};
@@ -57,6 +58,8 @@ impl Limits {
 /// A connection. It is closed when this and all its streams are gone.
 #[derive(Debug)]
 pub(super) struct Shared {
+    /// Where it leads; none for a Unix socket.
+    address: Option<Arc<Address>>,
     sender: SendRequest<Bytes>,
     status: Rc<Status>,
     /// Our own limit of streams.
@@ -75,7 +78,12 @@ struct Status {
     active: Cell<usize>,
     /// Streams that the server lets us have at a time.
     allowed: Cell<usize>,
+    /// Whether the server's settings have come.
+    settled: Cell<bool>,
     ended: Cell<bool>,
+    /// Whether a request has waited in vain, and the server has not shown since that it is there.
+    doubted: Cell<bool>,
+    driver: RefCell<Option<Waker>>,
     failure: RefCell<Option<h2::Error>>,
     greeted: Notify,
 }
@@ -84,6 +92,7 @@ impl Shared {
     /// Speaks HTTP/2 from the first byte on, and waits for the server's settings, which say how much it bears.
     pub(super) async fn start(
         mut wire: Wire,
+        address: Option<Arc<Address>>,
         limits: &Limits,
         freed: Rc<Notify>,
         clock: Clock,
@@ -92,6 +101,8 @@ impl Shared {
         let window = u64::from(limits.stream_window) * limits.streams as u64;
         let (sender, connection) = client::Builder::new()
             .initial_window_size(limits.stream_window)
+            // Until its settings have come.
+            .initial_max_send_streams(0)
             // As much as all streams together: a reader that stands still holds up none but itself.
             .initial_connection_window_size(
                 u32::try_from(window).unwrap_or(MAX_WINDOW).min(MAX_WINDOW),
@@ -106,10 +117,11 @@ impl Shared {
         spawn_local(drive(connection, status.clone(), first_read, freed.clone()));
         match tokio::time::timeout(limits.greeting, status.greeted.notified()).await {
             Err(_elapsed) => return Err(Error::upstream(ErrorKind::ConnectionTimeout)),
-            Ok(()) if status.ended.get() => return Err(status.no_http2()),
+            Ok(()) if status.ended.get() => return Err(status.stillborn()),
             Ok(()) => {}
         }
         Ok(Rc::new(Self {
+            address,
             sender,
             status,
             limit: limits.streams,
@@ -122,7 +134,23 @@ impl Shared {
 
     /// Whether another request may begin on it.
     pub(super) fn has_room(&self) -> bool {
-        self.status.active.get() < self.limit.min(self.status.allowed.get()) && !self.is_ended()
+        self.status.active.get() < self.limit.min(self.status.allowed.get())
+            && !self.status.doubted.get()
+            && !self.is_ended()
+    }
+
+    /// A request has waited for its answer in vain: no other begins here before the server has answered a ping.
+    fn doubt(&self) {
+        self.status.doubted.set(true);
+        if let Some(driver) = self.status.driver.take() {
+            driver.wake();
+        }
+    }
+
+    /// Whether others of the server's addresses are to be used in place of the one that it leads to.
+    pub(super) fn is_left_out(&self) -> bool {
+        let address = self.address.as_ref();
+        address.is_some_and(|address| address.is_out(|| self.clock.now().mono))
     }
 
     /// Whether it takes no more requests; those that it has may still be answered.
@@ -149,10 +177,15 @@ impl Shared {
 }
 
 impl Status {
-    fn no_http2(&self) -> Error {
-        let error = Error::upstream(ErrorKind::ResponseProtocol)
-            .detail("the upstream does not speak HTTP/2 as it is configured to");
-        match self.failure.take() {
+    /// Why the connection has ended before it had a request.
+    fn stillborn(&self) -> Error {
+        let failure = self.failure.take();
+        let error = match self.settled.get() {
+            true => Error::upstream(ErrorKind::ConnectionTerminated),
+            false => Error::upstream(ErrorKind::ResponseProtocol)
+                .detail("the upstream does not speak HTTP/2 as it is configured to"),
+        };
+        match failure {
             Some(failure) => error.because(failure),
             None => error,
         }
@@ -171,17 +204,25 @@ async fn drive(
     let mut greeted = false;
     let ended = poll_fn(|cx| {
         let polled = Pin::new(&mut connection).poll(cx);
-        status.allowed.set(connection.max_concurrent_send_streams());
+        let allowed = connection.max_concurrent_send_streams();
+        status.allowed.set(allowed);
+        if allowed > 0 {
+            status.settled.set(true);
+        }
         if !greeted && first_read.as_mut().poll(cx).is_ready() {
             greeted = true;
             status.greeted.notify_one();
         }
-        match (polled, &mut pulse) {
-            (Poll::Pending, Some(pulse)) => pulse
-                .poll_lost(cx, status.active.get() > 0)
-                .map(|()| Ok(())),
-            (polled, _) => polled,
+        let (Poll::Pending, Some(pulse)) = (&polled, &mut pulse) else {
+            return polled;
+        };
+        let doubted = status.doubted.get();
+        let lost = pulse.poll_lost(cx, status.active.get() > 0, &status.doubted);
+        if doubted && !status.doubted.get() {
+            freed.notify_waiters();
         }
+        *status.driver.borrow_mut() = Some(cx.waker().clone());
+        lost.map(|()| Ok(()))
     })
     .await;
     status.ended.set(true);

@@ -8,17 +8,20 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::Instant;
 
 use super::Shared;
 use crate::error::{Error, ErrorKind};
+use crate::upstream::address::Address;
 use crate::upstream::connection::{Fate, Unanswered, head_within};
 use crate::upstream::deadline::{self, Deadline};
 use crate::upstream::fault;
+use crate::upstream::interim::OnInterim;
 use crate::upstream::request_body::{RequestBody, Upload};
 use crate::upstream::request_head::into_http2;
 
@@ -57,6 +60,11 @@ impl Stream {
         }
     }
 
+    /// Where the connection leads.
+    pub(in crate::upstream) fn address(&self) -> Option<&Address> {
+        self.slot.shared.address.as_deref()
+    }
+
     /// Whether the connection has carried a request before this one.
     pub(in crate::upstream) fn is_reused(&self) -> bool {
         self.reused
@@ -75,6 +83,7 @@ impl Stream {
         timeout: Duration,
     ) -> Result<Response<Content>, Unanswered> {
         let upload = request.body().upload();
+        let told = OnInterim::of(&request);
         let mut sender = match self.slot.shared.sender.clone().ready().await {
             Ok(sender) => sender,
             Err(error) => {
@@ -101,21 +110,35 @@ impl Stream {
         let written = || slot.written.get();
         match head_within(
             timeout,
-            answer,
+            final_response(answer, told),
             &mut self.deadline,
             written,
             upload.as_ref(),
         )
         .await
         {
-            Some(Ok(response)) => Ok(response.map(Content::new)),
+            Some(Ok(Some(response))) => Ok(response.map(Content::new)),
+            Some(Ok(None)) => {
+                let error = Error::upstream(ErrorKind::ResponseProtocol);
+                Err(hopeless(
+                    error.detail("the upstream switched protocols within HTTP/2"),
+                ))
+            }
             Some(Err(error)) => Err(Unanswered {
                 unsent: None,
                 fate: fault::fate_of_stream(&error),
                 error: fault::of_stream(error, upload.as_ref()),
             }),
-            None => Err(hopeless(Error::upstream(ErrorKind::ResponseTimeout))),
+            None => {
+                slot.shared.doubt();
+                Err(hopeless(Error::upstream(ErrorKind::ResponseTimeout)))
+            }
         }
+    }
+
+    /// The response has stalled.
+    pub(in crate::upstream) fn doubt(&self) {
+        self.slot.shared.doubt();
     }
 
     /// The response is complete. Where the server had no need of all the request's content, what is left of it may
@@ -146,6 +169,24 @@ impl Drop for Slot {
         }
         shared.freed.notify_one();
     }
+}
+
+/// Waits for the final response, and has the interim ones `told` as they come; `None` for one that HTTP/2 does not have
+/// (RFC 9113 §8.6).
+async fn final_response(
+    mut answer: ResponseFuture,
+    told: Option<OnInterim>,
+) -> Result<Option<Response<RecvStream>>, h2::Error> {
+    while let Some(interim) = poll_fn(|cx| answer.poll_informational(cx)).await {
+        let interim = interim?;
+        if interim.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(None);
+        }
+        if let Some(told) = &told {
+            told.tell(interim.status(), interim.headers());
+        }
+    }
+    answer.await.map(Some)
 }
 
 /// What another attempt would not change.

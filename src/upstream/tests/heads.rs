@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::HostPolicy;
+use crate::upstream::OnInterim;
 
 /// The head that the origin sees of `request`.
 async fn seen(request: Request<RequestBody>, change: impl FnOnce(&mut Upstream)) -> String {
@@ -185,8 +186,8 @@ fn interim_responses_reach_who_asked_for_them_and_no_one_else() {
         let hints = Arc::new(std::sync::Mutex::new(Vec::new()));
         let mut request = get("/");
         let log = hints.clone();
-        hyper::ext::on_informational(&mut request, move |interim| {
-            log.lock().expect("a log").push(interim.status().as_u16());
+        OnInterim::put(&mut request, move |status, _| {
+            log.lock().expect("a log").push(status.as_u16());
         });
         let (_peer, response) = tokio::join!(script, worker.send(request));
         let response = response.expect("a response");

@@ -7,10 +7,12 @@ use std::rc::Rc;
 use tokio::net::UdpSocket;
 use tokio::task::spawn_local;
 
+use super::super::address::Address;
 use super::super::names::Names;
 use super::super::resolve::Resolver;
 use super::*;
-use crate::config::Endpoint;
+use crate::clock::Monotonic;
+use crate::config::{Ejection, Endpoint};
 
 /// What the name server says to every question.
 #[derive(Clone)]
@@ -63,7 +65,7 @@ impl NameServer {
     }
 
     fn resolver(&self) -> Resolver {
-        Resolver::new("api.test.", 80, Names::At(self.addr))
+        Resolver::new("api.test.", 80, Names::At(self.addr), &Ejection::default())
     }
 }
 
@@ -103,8 +105,9 @@ fn ips(list: &[&str]) -> Vec<IpAddr> {
 }
 
 async fn found(resolver: &Resolver) -> Vec<IpAddr> {
-    let addresses = resolver.addresses().await.expect("addresses");
-    addresses.iter().map(SocketAddr::ip).collect()
+    let addresses = resolver.addresses(Monotonic::default()).await;
+    let in_use = addresses.expect("addresses").in_use;
+    in_use.iter().map(|address| address.at().ip()).collect()
 }
 
 #[test]
@@ -198,5 +201,136 @@ fn an_address_where_nobody_is_costs_no_request() {
         };
         let (_peer, response) = tokio::join!(script, worker.get("/"));
         assert_eq!(response.expect("a response").status(), 204);
+    });
+}
+
+#[test]
+fn an_address_that_stays_stands_as_it_did_and_is_left_out_while_others_are_there() {
+    run(async {
+        let rules = Ejection {
+            failures: 2,
+            time: Duration::from_secs(5),
+            ..Ejection::default()
+        };
+        let all = ips(&["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
+        let server = NameServer::start(Says::Addresses(all, 60)).await;
+        let resolver = Resolver::new("api.test.", 80, Names::At(server.addr), &rules);
+        let at = |seconds: u64| Monotonic::from_millis(seconds * 1_000);
+        let addresses = async |now| {
+            let found = resolver.addresses(now).await.expect("addresses");
+            let mut in_use: Vec<_> = found.in_use.iter().map(|at| at.at().ip()).collect();
+            in_use.sort();
+            (in_use, found)
+        };
+        let (_, found) = addresses(at(0)).await;
+        let of = |ip: &str| {
+            let is_it = |address: &&Arc<Address>| address.at().ip() == ips(&[ip])[0];
+            found.in_use.iter().find(is_it).expect("an address").clone()
+        };
+        for _ in 0..2 {
+            of("192.0.2.1").failed(at(0), "gone");
+            of("192.0.2.2").failed(at(0), "gone");
+            of("192.0.2.3").failed(at(0), "gone");
+            // Failures that are not in a row.
+            of("192.0.2.3").succeeded(|| at(0));
+        }
+        let (in_use, found) = addresses(at(1)).await;
+        assert_eq!(in_use, ips(&["192.0.2.3"]));
+        assert_eq!(found.left_out.len(), 2, "for when there is nothing else");
+        // The first stays, the second goes, a fourth comes.
+        let changed = ips(&["192.0.2.1", "192.0.2.3", "192.0.2.4"]);
+        server.say(Says::Addresses(changed.clone(), 60));
+        resolver.doubt();
+        assert_eq!(addresses(at(1)).await.0, ips(&["192.0.2.3", "192.0.2.4"]));
+        assert_eq!(addresses(at(5)).await.0, changed, "its time is over");
+    });
+}
+
+/// A server at an address of its own, which takes connections until it is dropped, and the port.
+async fn listener(ip: &str, port: u16) -> tokio::net::TcpListener {
+    let bound = tokio::net::TcpListener::bind((ip, port)).await;
+    bound.expect("an address on loopback")
+}
+
+#[test]
+fn an_address_whose_exchanges_fail_is_left_out_for_the_others_of_its_name() {
+    run(async {
+        let good = Origin::start().await;
+        // It takes connections, and breaks them off.
+        let bad = listener("127.0.0.9", good.port()).await;
+        let taken = Rc::new(RefCell::new(0));
+        let count = taken.clone();
+        spawn_local(async move {
+            while let Ok((socket, _)) = bad.accept().await {
+                *count.borrow_mut() += 1;
+                drop(socket);
+            }
+        });
+        let addresses = ips(&["127.0.0.9", "127.0.0.1"]);
+        let server = NameServer::start(Says::Addresses(addresses, 300)).await;
+        let mut config = named(&server, good.port());
+        config.max_idle = 0;
+        config.ejection.failures = 2;
+        config.ejection.time = Duration::from_secs(10);
+        let worker = Worker::new(&config);
+        spawn_local(async move {
+            loop {
+                good.accept().await.answer("well").await;
+            }
+        });
+        let asks = async |times: usize| {
+            let mut failed = 0;
+            for _ in 0..times {
+                failed += usize::from(worker.get("/").await.is_err());
+            }
+            failed
+        };
+        // Every other connection leads there.
+        assert_eq!((asks(20).await, *taken.borrow()), (2, 2));
+        worker.time.advance(Duration::from_secs(11));
+        assert_eq!(asks(20).await, 1, "one failure is enough after a return");
+        assert_eq!(*taken.borrow(), 3);
+    });
+}
+
+#[test]
+fn an_address_that_takes_no_connection_is_not_tried_with_each_one() {
+    run(async {
+        let good = Origin::start().await;
+        let addresses = ips(&["127.0.0.9", "127.0.0.1"]);
+        let server = NameServer::start(Says::Addresses(addresses, 300)).await;
+        let mut config = named(&server, good.port());
+        config.max_idle = 0;
+        config.ejection.failures = 1;
+        let worker = Worker::new(&config);
+        let port = good.port();
+        spawn_local(async move {
+            loop {
+                good.accept().await.answer("well").await;
+            }
+        });
+        for _ in 0..4 {
+            read(worker.get("/").await.expect("a response"))
+                .await
+                .expect("content");
+        }
+        // It is there now, and left alone all the same until its time is over.
+        let late = listener("127.0.0.9", port).await;
+        for _ in 0..4 {
+            read(worker.get("/").await.expect("a response"))
+                .await
+                .expect("content");
+        }
+        worker.time.advance(Duration::from_secs(3_600));
+        let asks = async {
+            loop {
+                let asked = worker.get("/").await;
+                read(asked.expect("a response")).await.expect("content");
+            }
+        };
+        tokio::select! {
+            accepted = late.accept() => assert!(accepted.is_ok()),
+            () = asks => {}
+        }
     });
 }

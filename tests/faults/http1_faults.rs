@@ -1,67 +1,9 @@
-//! The faults, one a line: what the API does, at which point, and what that is to the client.
+//! The faults of an API that speaks HTTP/1.1, one a line.
 
 use crate::common::Conn;
-
-/// The content of every whole answer.
-pub const BODY: &str = "a whole book";
-
-/// A fault.
-pub struct Fault {
-    pub what: &'static str,
-    pub point: &'static str,
-    pub act: Act,
-    pub outcome: Outcome,
-}
-
-/// When the fault happens, and how.
-#[derive(Clone, Copy)]
-pub enum Act {
-    /// The port is closed.
-    Refuse,
-    /// Before a request has been read whole.
-    Accepting(fn(&mut Conn)),
-    /// In answer to a request.
-    Answering(fn(&mut Conn)),
-    /// In answer to the second request and any later one on a connection: the first is answered well.
-    Reusing(fn(&mut Conn)),
-    /// In answer to the first request on a connection, a good one, and beyond it.
-    Overdoing(fn(&mut Conn)),
-}
-
-/// What it is to the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// No response: the gateway's own answer with this status and Proxy-Status error type; with `|` between those
-    /// that depend on what comes first.
-    Error(u16, &'static str),
-    /// A response that broke off.
-    Aborted,
-    /// A response that broke off, and would not have been stored: what was stored has been superseded by its head.
-    Superseded,
-    /// A response that is whole and may be stored.
-    Whole,
-    /// A response that is whole, as far as can be known.
-    Unverified,
-    /// What cannot be sent twice gets this error; all else is sent again and answered well.
-    Repeated(u16, &'static str),
-}
-
-use Act::{Accepting, Answering, Overdoing, Refuse, Reusing};
-use Outcome::{Aborted, Error, Repeated, Superseded, Unverified, Whole};
-
-const GONE: Outcome = Error(502, "connection_terminated");
-const LATE: Outcome = Error(504, "http_response_timeout");
-const WRONG: Outcome = Error(502, "http_protocol_error");
-const LARGE: Outcome = Error(502, "http_response_header_section_size");
-
-const fn fault(what: &'static str, point: &'static str, act: Act, outcome: Outcome) -> Fault {
-    Fault {
-        what,
-        point,
-        act,
-        outcome,
-    }
-}
+use crate::fault::Act::{Accepting, Answering, Overdoing, Refuse, Reusing};
+use crate::fault::Outcome::{Aborted, Error, Repeated, Superseded, Unverified, Whole};
+use crate::fault::{Fault, GONE, LARGE, LATE, WRONG, fault};
 
 const STATUS: &str = "HTTP/1.1 2";
 const HALF_A_HEAD: &str = "HTTP/1.1 200 OK\r\nCache-Control: max-";
@@ -101,7 +43,7 @@ fn flood(conn: &mut Conn, start: &str, more: &str) {
 }
 
 #[rustfmt::skip]
-pub const FAULTS: &[Fault] = &[
+pub const FAULTS: &[Fault<Conn>] = &[
     fault("refuses", "connect", Refuse, Error(502, "connection_refused")),
 
     fault("resets", "accept", Accepting(Conn::reset), Error(502, "connection_terminated|connection_refused")),

@@ -1,0 +1,48 @@
+//! One address of a server's name, and how it stands. The rules are those of servers: failures in a row leave it out for
+//! a while, as long as the name has others.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+
+use super::standing::Standing;
+use crate::clock::Monotonic;
+use crate::config::Ejection;
+
+/// Shared by all workers, and by the connections to it.
+#[derive(Debug)]
+pub(super) struct Address {
+    at: SocketAddr,
+    standing: Standing,
+}
+
+impl Address {
+    pub(super) fn new(at: SocketAddr, rules: &Ejection) -> Self {
+        Self {
+            at,
+            standing: Standing::new(rules),
+        }
+    }
+
+    pub(super) fn at(&self) -> SocketAddr {
+        self.at
+    }
+
+    /// Whether others are to be used in its place; `now` is asked for only where that matters.
+    pub(super) fn is_out(&self, now: impl FnOnce() -> Monotonic) -> bool {
+        self.standing.is_ejected(now)
+    }
+
+    /// A response's head has come from there.
+    pub(super) fn succeeded(&self, now: impl FnOnce() -> Monotonic) {
+        if self.standing.has_failed() {
+            self.standing.succeeded(now());
+        }
+    }
+
+    /// No connection, or no response.
+    pub(super) fn failed(&self, now: Monotonic, why: impl Display) {
+        if self.standing.failed(now) {
+            tracing::warn!(address = %self.at, failure = %why, "left out for others of its name");
+        }
+    }
+}
