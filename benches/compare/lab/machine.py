@@ -35,8 +35,10 @@ def raise_file_limit():
 
 
 def settle(core):
-    """For a process that has just begun a session: on its core, and before others that want it where that may be said."""
-    os.sched_setaffinity(0, {core})
+    """For a process that has just begun a session: on its core if it has one, and before others that want it where that
+    may be said."""
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     # Between sessions, where each is a group of its own, only the group's word counts.
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, -20)

@@ -84,7 +84,7 @@ class Peer:
                 os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
-def bookend(name, path):
+def bookend(name, path, workers=1):
     """A build of the gateway, as a peer of this name."""
 
     class Bookend(Peer):
@@ -95,6 +95,7 @@ def bookend(name, path):
             return first_line([path, "--version"])
 
         def prepare(self):
+            self.values["workers"] = workers
             self.config = self.write("bookend.toml", "bookend.toml")
 
         def command(self):
