@@ -3,6 +3,7 @@
 //!
 //! `cargo test --test faults -- --nocapture` prints the table.
 
+mod checks;
 #[path = "../common/mod.rs"]
 mod common;
 mod fault;
