@@ -62,6 +62,12 @@ pub fn request(
         let fields = request.headers_mut();
         fields.insert(EXPECT, HeaderValue::from_static("100-continue"));
     }
+    if let RequestBody::Stream(_) = request.body() {
+        // Trailers go on, and so are announced anew (RFC 9110 §6.6.2).
+        for names in inquiry.headers().get_all(TRAILER) {
+            request.headers_mut().append(TRAILER, names.clone());
+        }
+    }
     interim::listen(&mut request, inquiry.hints.as_ref());
     Ok(request)
 }

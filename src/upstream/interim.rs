@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Request, StatusCode};
 
+type Told = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
+
 /// Travels in the extensions of the request, and of each copy that is sent.
 #[derive(Clone)]
-pub struct OnInterim(Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>);
+pub struct OnInterim(Arc<Told>);
 
 impl OnInterim {
     /// Has `told` called with each interim response to `request`, 100 (Continue) among them, in the order in which

@@ -166,6 +166,13 @@ impl Resolver {
         addresses
     }
 
+    /// Waits until the answer's time is over.
+    #[cfg(test)]
+    pub(super) async fn outdated(&self) {
+        let until = self.lock().as_ref().map(|answer| answer.believed_until);
+        tokio::time::sleep_until(until.expect("an answer")).await;
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Answer>> {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }

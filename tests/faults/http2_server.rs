@@ -276,7 +276,7 @@ fn huffman(text: &str) -> Vec<u8> {
         length += size;
     }
     let padding = (8 - length % 8) % 8;
-    bits = (bits + 1 << padding) - 1;
+    bits = ((bits + 1) << padding) - 1;
     let octets = (length + padding) / 8;
     bits.to_be_bytes()[16 - octets..].to_vec()
 }

@@ -112,13 +112,7 @@ pub struct Script<C: 'static> {
 
 impl<C: Peer> Row<C> {
     pub fn run(fault: &'static Fault<C>, kind: Kind) -> Self {
-        let script = Arc::new(Script {
-            fault,
-            kind,
-            broken: AtomicBool::new(false),
-            answered: AtomicUsize::new(0),
-            gate: Gate::new(),
-        });
+        let script = Arc::new(Script::new(fault, kind));
         let origin = C::origin(script.clone());
         let gateway = gateway::<C>(&origin, kind);
         if kind.is_validation() || kind.is_write() {
@@ -311,6 +305,17 @@ fn gateway<C: Peer>(origin: &Origin, kind: Kind) -> Gateway {
 }
 
 impl<C: Peer> Script<C> {
+    /// An API that answers well, until it is broken.
+    pub fn new(fault: &'static Fault<C>, kind: Kind) -> Self {
+        Self {
+            fault,
+            kind,
+            broken: AtomicBool::new(false),
+            answered: AtomicUsize::new(0),
+            gate: Gate::new(),
+        }
+    }
+
     /// A connection has been accepted, and nothing read from it.
     pub fn greet(&self, conn: &mut C) {
         if let Act::Accepting(act) = &self.fault.act

@@ -313,8 +313,10 @@ fn content_that_stalls_before_the_answer_is_408_and_after_it_may_take_its_time()
         let mut taken = calls.recv().await.expect("a call");
         let mut heard = head(&mut taken);
         let mut answer = begun(answer).await;
-        // Three times as long as it may stall before.
-        tokio::time::sleep(std::time::Duration::from_millis(240)).await;
+        // Another one stalls for as long as it may, which it begins only now.
+        let (late, mut stalling) = call(&gateway).await;
+        say(&mut stalling, "half", false);
+        assert_eq!(late.await.expect("an answer").status(), 408);
         say(&mut asking, "late", false);
         assert_eq!(said(taken.request.body_mut()).await, "late");
         say(&mut heard, "never mind", false);

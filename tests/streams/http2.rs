@@ -267,7 +267,7 @@ fn interim_responses_reach_clients_of_http_1_1_before_the_final_one() {
 fn an_api_that_asks_for_the_content_gets_it() {
     // RFC 9110 §10.1.1
     let api = Api::new();
-    let gateway = api.gateway().start();
+    let gateway = api.gateway().workers(1).start();
     run(async {
         let mut calls = api.serve();
         let script = async {

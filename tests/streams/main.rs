@@ -4,6 +4,7 @@
 mod common;
 
 mod api;
+mod endless;
 mod grpc;
 mod http2;
 mod upgrades;

@@ -124,9 +124,8 @@ fn all_addresses_are_used_and_asked_for_again_when_their_time_is_over() {
         assert_eq!(server.asked(), 1, "an answer is good for a while");
         let moved = ips(&["192.0.2.9"]);
         server.say(Says::Addresses(moved.clone(), 60));
-        while found(&resolver).await != moved {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        resolver.outdated().await;
+        assert_eq!(found(&resolver).await, moved);
         assert_eq!(server.asked(), 2);
     });
 }
