@@ -30,8 +30,8 @@ struct Outgoing<T> {
     refused: bool,
 }
 
-/// The most bytes that wait. More are sent while hyper is polled.
-const MOST: usize = 64 << 10;
+/// The most bytes that wait, and so what a client that takes nothing holds of them. More are sent while hyper is polled.
+const MOST: usize = 32 << 10;
 
 /// Up to so many bytes are copied to be sent with others; more go from where they are.
 const COPIED: usize = 4 << 10;
@@ -134,7 +134,7 @@ impl<T: AsyncWrite + Unpin> Outgoing<T> {
             ready!(self.poll_send(cx))?;
         }
         if self.pending.capacity() == 0 {
-            self.pending = self.state.lends();
+            self.pending = self.state.lends(MOST);
         }
         for piece in pieces {
             self.pending.extend_from_slice(piece);
@@ -515,7 +515,7 @@ mod tests {
                 Ok::<_, io::Error>(())
             });
             Batched::new(connection, batch).await.unwrap();
-            assert!(state.lends().capacity() >= 5);
+            assert_eq!(state.lends(5).capacity(), MOST);
             let mut read = Vec::new();
             client.read_to_end(&mut read).await.unwrap();
             assert_eq!(read, b"hello");

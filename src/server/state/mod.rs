@@ -209,10 +209,12 @@ impl State {
         gathered
     }
 
-    /// The worker's buffer, empty; or a new one where another connection has it.
-    pub fn lends(&self) -> Vec<u8> {
+    /// The worker's buffer, empty; or a new one where another connection has it. With room for so many bytes, and no
+    /// more if it has to grow.
+    pub fn lends(&self, room: usize) -> Vec<u8> {
         let mut lent = std::mem::take(&mut *self.beat.gathered.borrow_mut());
         lent.clear();
+        lent.reserve_exact(room);
         lent
     }
 
