@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::standing::Standing;
 use crate::clock::Monotonic;
@@ -13,6 +14,8 @@ use crate::config::Ejection;
 pub(super) struct Address {
     at: SocketAddr,
     standing: Standing,
+    /// Whether no other address of its name stood better when one was last looked for.
+    needed: AtomicBool,
 }
 
 impl Address {
@@ -20,6 +23,7 @@ impl Address {
         Self {
             at,
             standing: Standing::new(rules),
+            needed: AtomicBool::new(false),
         }
     }
 
@@ -27,9 +31,18 @@ impl Address {
         self.at
     }
 
+    /// Whether it has failed lately.
+    pub(super) fn is_ejected(&self, now: Monotonic) -> bool {
+        self.standing.is_ejected(|| now)
+    }
+
     /// Whether others are to be used in its place; `now` is asked for only where that matters.
     pub(super) fn is_out(&self, now: impl FnOnce() -> Monotonic) -> bool {
-        self.standing.is_ejected(now)
+        self.standing.is_ejected(now) && !self.needed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_needed(&self, needed: bool) {
+        self.needed.store(needed, Ordering::Relaxed);
     }
 
     /// A response's head has come from there.

@@ -111,8 +111,12 @@ impl Resolver {
     /// Each connection begins with another address, so that all of them are used.
     fn order(&self, addresses: &[Arc<Address>], now: Monotonic) -> Addresses {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let is_out = |address: &&Arc<Address>| address.is_out(|| now);
+        let is_out = |address: &&Arc<Address>| address.is_ejected(now);
         let (out, others): (Vec<_>, Vec<_>) = addresses.iter().partition(is_out);
+        for address in &out {
+            // Where none is better, connections that are there are as good as new ones.
+            address.set_needed(others.is_empty());
+        }
         let order = |addresses: Vec<&Arc<Address>>| {
             let addresses: Vec<_> = addresses.into_iter().cloned().collect();
             interleave(&addresses, turn, |address| address.at().is_ipv6())

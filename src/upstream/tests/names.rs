@@ -333,3 +333,38 @@ fn an_address_that_takes_no_connection_is_not_tried_with_each_one() {
         }
     });
 }
+
+#[test]
+fn where_no_address_stands_better_connections_to_a_bad_one_are_shared_as_ever() {
+    run(async {
+        let silent = listener("127.0.0.1", 0).await;
+        let port = silent.local_addr().expect("an address").port();
+        let taken = Rc::new(RefCell::new(0));
+        let count = taken.clone();
+        // It speaks HTTP/2, and never answers a request.
+        spawn_local(async move {
+            while let Ok((socket, _)) = silent.accept().await {
+                *count.borrow_mut() += 1;
+                spawn_local(async move {
+                    let mut connection = h2::server::handshake(socket).await.expect("HTTP/2");
+                    let mut held = Vec::new();
+                    while let Some(Ok(request)) = connection.accept().await {
+                        held.push(request);
+                    }
+                });
+            }
+        });
+        let server = NameServer::start(Says::Addresses(ips(&["127.0.0.1"]), 300)).await;
+        let mut config = named(&server, port);
+        config.protocol = crate::config::Protocol::H2c;
+        config.response_timeout = Duration::from_millis(20);
+        config.ejection.failures = 1;
+        config.max_connections = 50;
+        let worker = Worker::new(&config);
+        for _ in 0..20 {
+            let asked = kind(worker.get("/").await);
+            assert_eq!(asked, Some(ErrorKind::ResponseTimeout));
+        }
+        assert!(*taken.borrow() < 10, "{} connections", taken.borrow());
+    });
+}
