@@ -1,9 +1,13 @@
 //! Maps of fields made after one that was made before. The responses of an API mostly have the same field names in the
 //! same order: a copy of a map that has them already, with other values put in, costs half of what a new map does.
 
+use http::header::{AGE, HeaderMap, HeaderName, HeaderValue, VIA};
+
 use super::fields::Fields;
 use crate::semantics::cache_status::CACHE_STATUS;
-use http::header::{AGE, HeaderMap, HeaderName, HeaderValue, VIA};
+
+/// In place of values that heads do not have in common.
+const UNLIKE: HeaderValue = HeaderValue::from_static("");
 
 /// Heads with more lines are put together each time.
 const MAX_LINES: usize = 24;
@@ -16,9 +20,13 @@ pub struct Added {
     pub cache_status: HeaderValue,
 }
 
-/// A map with the names of a head, those of [`Added`], and the values that heads have had in common so far.
+/// A map with the names of a head, those of [`Added`] behind them, and the values that heads have had in common so far.
 #[derive(Debug)]
-pub struct Mold(HeaderMap);
+pub struct Mold {
+    map: HeaderMap,
+    /// Of the head alone.
+    lines: usize,
+}
 
 impl Added {
     /// Puts them behind the response's own fields.
@@ -42,7 +50,8 @@ impl Mold {
     /// A mold for heads like this; `None` where a name comes twice, or is one of [`Added`].
     pub fn of(fields: &Fields) -> Option<Self> {
         let mut map = fields.to_map();
-        if map.keys_len() != map.len() || map.len() > MAX_LINES {
+        let lines = map.len();
+        if map.keys_len() != lines || lines > MAX_LINES {
             return None;
         }
         for name in [AGE, VIA, CACHE_STATUS] {
@@ -50,12 +59,16 @@ impl Mold {
                 return None;
             }
         }
-        Some(Self(map))
+        Some(Self { map, lines })
     }
 
     /// The map of these fields, with `added`; `None` where they have other names.
     pub fn cast(&mut self, fields: &Fields, added: &Added) -> Option<HeaderMap> {
-        let mut map = self.0.clone();
+        // Else a line that has one of the added names could take its place.
+        if fields.line_count() != self.lines {
+            return None;
+        }
+        let mut map = self.map.clone();
         let (mut lines, mut octets) = (fields.lines(), None);
         for (name, place) in &mut map {
             let Some(line) = lines.next() else {
@@ -69,16 +82,13 @@ impl Mold {
                 let octets = octets.get_or_insert_with(|| fields.octets());
                 let own = std::mem::replace(place, line.to_value(octets)?);
                 if !own.is_empty() {
-                    self.0.insert(name, UNLIKE);
+                    self.map.insert(name, UNLIKE);
                 }
             }
         }
         lines.next().is_none().then_some(map)
     }
 }
-
-/// In place of values that heads do not have in common.
-const UNLIKE: HeaderValue = HeaderValue::from_static("");
 
 #[cfg(test)]
 mod tests {
@@ -126,12 +136,19 @@ mod tests {
     #[test]
     fn other_names_do_not_fit() {
         let mut mold = Mold::of(&Fields::of(&map(&[(DATE, "1"), (ETAG, "\"a\"")]))).unwrap();
-        let others: [&[_]; 5] = [
+        let others: [&[_]; 6] = [
             &[],
             &[(DATE, "1")],
             &[(ETAG, "\"a\""), (DATE, "1")],
             &[(DATE, "1"), (ETAG, "\"a\""), (CONTENT_TYPE, "a")],
             &[(DATE, "1"), (HeaderName::from_static("x-mine"), "a")],
+            &[
+                (DATE, "1"),
+                (ETAG, "\"a\""),
+                (AGE, "9"),
+                (VIA, "1.1 other"),
+                (CACHE_STATUS, "other; hit"),
+            ],
         ];
         for other in others {
             assert!(
@@ -160,7 +177,7 @@ mod tests {
         #[test]
         fn a_cast_is_what_would_be_put_together(
             heads in proptest::collection::vec(
-                proptest::collection::vec(("etag|date|vary|server|x-a", "gzip|[ -~]{0,40}"), 0..5), 1..5
+                proptest::collection::vec(("etag|date|vary|server|x-a|age|via", "gzip|[ -~]{0,40}"), 0..5), 1..5
             )
         ) {
             let heads: Vec<_> = heads.iter().map(|lines| {

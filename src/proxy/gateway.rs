@@ -177,7 +177,7 @@ impl Settings {
 }
 
 impl Identity {
-    fn new(name: &str, process: u64, towards_api: Protocol) -> Self {
+    pub(super) fn new(name: &str, process: u64, towards_api: Protocol) -> Self {
         let token: String = name
             .chars()
             .map(|c| if is_tchar(c) { c } else { '-' })

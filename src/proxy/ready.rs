@@ -121,9 +121,9 @@ impl ReadyFields {
             }
             _ => slot.missed == address,
         };
-        let fields = self.workshop.borrow_mut().make(telling, identity);
-        slot.missed = address;
         let weight = telling.stored.head.weight();
+        let fields = self.workshop.borrow_mut().make(telling, weight, identity);
+        slot.missed = address;
         if known && weight <= MAX_WEIGHT {
             let before = slot.entry.as_ref().map_or(0, |entry| entry.weight);
             self.counters.ready_bytes.add(weight);
@@ -139,9 +139,7 @@ impl ReadyFields {
         }
         fields
     }
-}
 
-impl ReadyFields {
     /// A value for Cache-Status, as it was written before or now.
     pub fn cache_status(&self, status: &CacheStatus, identity: &Identity) -> HeaderValue {
         let write = || status.to_value(&identity.name);
@@ -193,7 +191,7 @@ impl Default for Tool {
 }
 
 impl Workshop {
-    fn make(&mut self, telling: &Telling<'_>, identity: &Identity) -> HeaderMap {
+    fn make(&mut self, telling: &Telling<'_>, weight: u64, identity: &Identity) -> HeaderMap {
         let Telling { age, ttl, .. } = *telling;
         let added = Added {
             age: self
@@ -205,10 +203,14 @@ impl Workshop {
                 .word(ttl, || CacheStatus::hit(ttl).to_value(&identity.name)),
         };
         let mut fields = match telling.form {
-            Form::Whole => match self.cast(telling, &added) {
-                Some(cast) => return cast,
-                None => telling.stored.head.fields.to_map(),
-            },
+            Form::Whole => {
+                // What is heavy is not kept in a mold either.
+                let cast = (weight <= MAX_WEIGHT).then(|| self.cast(telling, &added));
+                match cast.flatten() {
+                    Some(cast) => return cast,
+                    None => telling.stored.head.fields.to_map(),
+                }
+            }
             Form::NotModified => {
                 preconditions::not_modified_fields(&telling.stored.head.fields.to_map())
             }
@@ -260,4 +262,48 @@ impl Words {
 fn slot_of(address: usize, form: Form) -> usize {
     let spread = (address as u64 ^ form as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (spread >> (u64::BITS - SLOTS.ilog2())) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+    use crate::config::Protocol;
+    use crate::semantics::cache_status::ForwardReason;
+
+    #[test]
+    fn numbers_that_share_a_slot_are_told_apart() {
+        let mut words = Words::default();
+        let shared = [
+            5,
+            5 + WORDS as i64,
+            5,
+            5 - WORDS as i64,
+            i64::MIN,
+            0,
+            i64::MIN,
+        ];
+        for number in shared {
+            let word = words.word(number, || HeaderValue::from(number));
+            assert_eq!(word, HeaderValue::from(number));
+        }
+    }
+
+    #[test]
+    fn more_is_said_of_requests_than_is_kept() {
+        let identity = Identity::new("bookend", 1, Protocol::Http1);
+        let ready = ReadyFields::new(Arc::default());
+        for _ in 0..2 {
+            for code in 200..(200 + 2 * SAYINGS as u16) {
+                let status = CacheStatus {
+                    forward_status: StatusCode::from_u16(code).ok(),
+                    ..CacheStatus::forwarded(ForwardReason::UriMiss)
+                };
+                let value = ready.cache_status(&status, &identity);
+                assert_eq!(value, status.to_value(&identity.name));
+                assert!(ready.workshop.borrow().sayings.len() <= SAYINGS);
+            }
+        }
+    }
 }

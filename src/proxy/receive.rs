@@ -158,12 +158,12 @@ impl Target {
     fn write(view: &TargetView<'_>, scratch: String) -> Self {
         let mut text = scratch;
         text.clear();
-        let scheme = view.scheme.as_str();
+        let (scheme, authority) = (view.scheme.as_str(), &view.authority);
         // One growth at most: only what is answered at once gives the memory back.
-        text.reserve(scheme.len() + 3 + view.authority.len() + view.path_and_query.len());
+        text.reserve(scheme.len() + "://".len() + authority.len() + view.path_and_query.len());
         text.push_str(scheme);
         text.push_str("://");
-        text.push_str(&view.authority);
+        text.push_str(authority);
         let path = text.len();
         text.push_str(&view.path_and_query);
         Self {
