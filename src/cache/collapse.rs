@@ -45,7 +45,18 @@ pub struct Fill {
 struct Progress {
     stage: Stage,
     followers: usize,
-    waiting: Vec<Option<Waker>>,
+    seats: Vec<Seat>,
+}
+
+/// Where one stands who waits.
+#[derive(Debug, Default)]
+enum Seat {
+    /// It has left, or reads.
+    #[default]
+    Empty,
+    Waiting(Option<Waker>),
+    /// The body has begun, and is kept for it from the first byte on, however late it wakes.
+    Kept(Reader),
 }
 
 #[derive(Debug)]
@@ -87,7 +98,7 @@ impl Fill {
         let progress = Progress {
             stage: Stage::Requested,
             followers: 0,
-            waiting: Vec::new(),
+            seats: Vec::new(),
         };
         Arc::new(Self {
             key,
@@ -147,26 +158,21 @@ impl Fill {
 
     /// Lets the followers see the head, and read the body while it comes.
     pub fn stream(&self, head: Arc<Head>, body: Arc<SharedBody>) {
-        self.advance(|stage| *stage = Stage::Streaming(Arc::new(Stream { head, body })));
+        let mut progress = lock(&self.progress);
+        let waiting = progress.call(|| body.reader().map_or(Seat::Empty, Seat::Kept));
+        progress.stage = Stage::Streaming(Arc::new(Stream { head, body }));
+        drop(progress);
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     /// Tells the followers how it ended. Those who read a streaming body read on; a settled fill stays as it is.
     pub fn settle(&self, settled: Settled) {
-        self.advance(|stage| {
-            if matches!(stage, Stage::Requested) {
-                *stage = Stage::Settled(settled);
-            }
-        });
-    }
-
-    fn advance(&self, change: impl FnOnce(&mut Stage)) {
         let mut progress = lock(&self.progress);
-        change(&mut progress.stage);
-        let waiting: Vec<Waker> = progress
-            .waiting
-            .iter_mut()
-            .filter_map(Option::take)
-            .collect();
+        if !matches!(progress.stage, Stage::Requested) {
+            return;
+        }
+        progress.stage = Stage::Settled(settled);
+        let waiting = progress.call(|| Seat::Waiting(None));
         drop(progress);
         waiting.into_iter().for_each(Waker::wake);
     }
@@ -175,12 +181,30 @@ impl Fill {
     pub fn follow(self: &Arc<Self>) -> Follower {
         let mut progress = lock(&self.progress);
         progress.followers += 1;
-        let slot = progress.waiting.len();
-        progress.waiting.push(None);
+        let seat = match &progress.stage {
+            Stage::Streaming(stream) => stream.body.reader().map_or(Seat::Empty, Seat::Kept),
+            Stage::Requested | Stage::Settled(_) => Seat::Waiting(None),
+        };
+        let slot = progress.seats.len();
+        progress.seats.push(seat);
         Follower {
             fill: self.clone(),
             slot,
         }
+    }
+}
+
+impl Progress {
+    /// Those who wait, to be woken; each has the `next` seat from here on.
+    fn call(&mut self, next: impl Fn() -> Seat) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        for seat in &mut self.seats {
+            if let Seat::Waiting(waker) = seat {
+                wakers.extend(waker.take());
+                *seat = next();
+            }
+        }
+        wakers
     }
 }
 
@@ -199,14 +223,16 @@ impl Follower {
 
     fn poll_news(&self, cx: &mut Context<'_>) -> Poll<News> {
         let mut progress = lock(&self.fill.progress);
-        Poll::Ready(match &progress.stage {
+        let Progress { stage, seats, .. } = &mut *progress;
+        let seat = &mut seats[self.slot];
+        Poll::Ready(match stage {
             Stage::Requested => {
-                progress.waiting[self.slot] = Some(cx.waker().clone());
+                *seat = Seat::Waiting(Some(cx.waker().clone()));
                 return Poll::Pending;
             }
-            Stage::Streaming(stream) => match stream.body.reader() {
-                Some(reader) => News::Streaming(stream.head.clone(), reader),
-                None => News::Unshared,
+            Stage::Streaming(stream) => match std::mem::take(seat) {
+                Seat::Kept(reader) => News::Streaming(stream.head.clone(), reader),
+                Seat::Empty | Seat::Waiting(_) => News::Unshared,
             },
             Stage::Settled(Settled::Stored(stored)) => News::Stored(stored.clone()),
             Stage::Settled(Settled::Unshared) => News::Unshared,
@@ -221,14 +247,20 @@ impl Drop for Follower {
     fn drop(&mut self) {
         let mut progress = lock(&self.fill.progress);
         progress.followers -= 1;
-        progress.waiting[self.slot] = None;
+        let seat = std::mem::take(&mut progress.seats[self.slot]);
+        drop(progress);
+        // A reader that leaves may wake the writer.
+        drop(seat);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::body::{Chunk, Writer};
+    use crate::cache::budget::Budget;
     use crate::cache::key::Keyer;
+    use crate::cache::stored::tests::head;
     use crate::error::ErrorKind;
 
     fn fill() -> Arc<Fill> {
@@ -265,6 +297,30 @@ mod tests {
         }
         drop((one, two));
         assert_eq!(fill.followers(), 0);
+    }
+
+    #[test]
+    fn who_waited_reads_from_the_first_byte_however_late_it_wakes() {
+        let fill = fill();
+        let (waiting, left) = (fill.follow(), fill.follow());
+        assert!(poll(&waiting).is_pending() && poll(&left).is_pending());
+        let (body, mut writer) = SharedBody::new(&Budget::new(1_000));
+        fill.stream(Arc::new(head()), body);
+        drop(left);
+        let room = |writer: &mut Writer| writer.poll_room(&mut Context::from_waker(Waker::noop()));
+        writer.push(&[b'x'; 100]).unwrap();
+        writer.stop_storing(10);
+        assert!(room(&mut writer).is_pending(), "it is waited for");
+        let Poll::Ready(News::Streaming(_, mut reader)) = poll(&waiting) else {
+            panic!("the first bytes are gone")
+        };
+        let read = reader.poll_chunk(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(Some(Ok(Chunk::Data(read)))) = read else {
+            panic!("{read:?}")
+        };
+        assert_eq!(read.len(), 100);
+        assert!(room(&mut writer).is_ready(), "who has left holds up nobody");
+        assert!(matches!(poll(&fill.follow()), Poll::Ready(News::Unshared)));
     }
 
     #[test]

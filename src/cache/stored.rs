@@ -343,7 +343,7 @@ pub enum Settled {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::cache::budget::Budget;
     use crate::cache::head::Draft;
@@ -353,7 +353,7 @@ mod tests {
     use crate::semantics::policy::Policy;
     use crate::semantics::validation::Validators;
 
-    fn head() -> Head {
+    pub(in crate::cache) fn head() -> Head {
         let (headers, now) = (http::HeaderMap::new(), Clock::system().now());
         let receipt = Receipt {
             request_time: now.wall,
