@@ -19,7 +19,7 @@ use crate::upstream::UpstreamBody;
 
 /// How long others may wait for a reader of an unstored body before it is cut off: so long, and this part of the time
 /// that the body has taken so far, whichever way the waiting is spread. One that gets level with the others starts anew.
-const PATIENCE: Duration = Duration::from_millis(150);
+const PATIENCE: Duration = Duration::from_millis(100);
 const PATIENCE_PART: u32 = 16;
 
 /// How often it is looked who waits for whom, while the window is full.
