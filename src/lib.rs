@@ -28,6 +28,7 @@
 //! | [`config`] | what the operator wrote, checked as a whole and turned into plain data |
 //! | [`telemetry`] | counters, the access log, tracing |
 //! | [`clock`], [`error`] | the only place that reads the time; what can go wrong, told once |
+//! | [`turn`] | how much a task may read before others have their turn |
 //! | [`demo`] | the embedded book API and the tour of `bookend demo` |
 //!
 //! Arrows point down only: `cli -> server, admin -> proxy -> (cache, upstream) -> semantics`; `tests/layering.rs` holds
@@ -47,4 +48,5 @@ pub mod proxy;
 pub mod semantics;
 pub mod server;
 pub mod telemetry;
+pub mod turn;
 pub mod upstream;

@@ -36,6 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "proxy",
             "semantics",
             "telemetry",
+            "turn",
         ],
     ),
     (
@@ -68,13 +69,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "upstream",
-        &["clock", "config", "error", "semantics", "telemetry"],
+        &["clock", "config", "error", "semantics", "telemetry", "turn"],
     ),
     ("config", &["clock", "error", "semantics"]),
     ("telemetry", &["clock", "config", "error", "semantics"]),
     ("error", &["clock", "semantics"]),
     ("clock", &["semantics"]),
     ("semantics", &[]),
+    ("turn", &[]),
 ];
 
 /// Crates that a part must not name.

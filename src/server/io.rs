@@ -10,9 +10,11 @@ use bytes::{Buf, Bytes};
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::unconstrained;
 
 use super::state::{Ending, State};
 use crate::proxy::Interim;
+use crate::turn;
 
 /// A socket of either family.
 #[derive(Debug)]
@@ -183,7 +185,11 @@ impl AsyncRead for Io {
         let before = buf.filled().len();
         let read = this.socket.poll_read(cx, buf);
         match &read {
-            Poll::Ready(Ok(())) => this.state.has_read(buf.filled().len() - before),
+            Poll::Ready(Ok(())) => {
+                let read = buf.filled().len() - before;
+                turn::take(read, cx);
+                this.state.has_read(read);
+            }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => this.state.waits_to_read(),
         }
@@ -308,12 +314,12 @@ impl Socket {
     }
 
     /// Whether the client has closed its side, and whether it takes nothing any more either. The events say so, no
-    /// byte is read.
+    /// byte is read. An API that floods may have used up the task's turn: its client leaves all the same.
     fn poll_closed(&self, cx: &mut Context<'_>) -> io::Result<Poll<(bool, bool)>> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         let ready = match self {
-            Self::Tcp(socket) => pin!(socket.ready(interest)).poll(cx),
-            Self::Unix(socket) => pin!(socket.ready(interest)).poll(cx),
+            Self::Tcp(socket) => pin!(unconstrained(socket.ready(interest))).poll(cx),
+            Self::Unix(socket) => pin!(unconstrained(socket.ready(interest))).poll(cx),
         };
         Ok(ready?.map(|ready| (ready.is_read_closed(), ready.is_write_closed())))
     }

@@ -17,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 use super::deadline;
 use super::pool::Open;
 use crate::config::Protocol;
+use crate::turn;
 
 /// The kinds of sockets that lead to a server.
 #[derive(Debug)]
@@ -144,7 +145,9 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(on_transport!(self, socket => Pin::new(socket).poll_read(cx, buf)))?;
-        if buf.filled().len() > before {
+        let read = buf.filled().len() - before;
+        turn::take(read, cx);
+        if read > 0 {
             self.traffic.note_read();
             if let Some(first_read) = self.first_read.take() {
                 first_read.notify_one();

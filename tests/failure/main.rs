@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod deadlines;
+mod neighbours;
 mod rates;
 
 use std::thread;
