@@ -92,7 +92,9 @@ fn request_fields(inquiry: &Inquiry, conditions: Conditions) -> HeaderMap {
             Reduced::Absent => drop(fields.remove(name)),
         }
     }
-    join_cookies(&mut fields);
+    if inquiry.facts.any(Facts::CREDENTIALS) {
+        join_cookies(&mut fields);
+    }
     set_host(&mut fields, inquiry);
     tell_the_client(&mut fields, &inquiry.peer, &inquiry.target);
     fields.append(VIA, settings.identity.via(inquiry.parts.version).clone());

@@ -25,7 +25,7 @@ use crate::cache::store::Store;
 use crate::clock::{Now, timer_now};
 use crate::config::{Protocol, RoutePolicy};
 use crate::error::{Error, ErrorKind};
-use crate::semantics::authority::{BadTarget, Scheme, TargetUri, TargetView};
+use crate::semantics::authority::{BadTarget, Scheme, TargetUri, TargetView, path_and_query};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::endless::is_endless;
 use crate::semantics::invalidation::is_safe;
@@ -154,9 +154,9 @@ pub struct Target {
 }
 
 impl Target {
-    /// Reuses the memory of `scratch`.
-    fn write(view: &TargetView<'_>, scratch: String) -> Self {
-        let mut text = scratch;
+    /// Reuses the memory of `before`.
+    fn write(view: &TargetView<'_>, before: Self) -> Self {
+        let mut text = before.text;
         text.clear();
         let (scheme, authority) = (view.scheme.as_str(), &view.authority);
         // One growth at most: only what is answered at once gives the memory back.
@@ -177,8 +177,28 @@ impl Target {
         &self.text
     }
 
-    pub fn into_scratch(self) -> String {
-        self.text
+    /// Another target of the same origin.
+    fn with(mut self, path_and_query: &str) -> Self {
+        self.text.truncate(self.path);
+        self.text.push_str(path_and_query);
+        self
+    }
+
+    /// Whether `request`, which came over `scheme`, names this origin, in the same octets. It is in normal form, so
+    /// that there is nothing more to find out about it.
+    fn shares_origin(&self, request: &Parts, scheme: Scheme) -> bool {
+        let headers = &request.headers;
+        let no_name_twice = headers.len() == headers.keys_len();
+        no_name_twice
+            && self.scheme == Some(scheme)
+            && request.version == Version::HTTP_11
+            && request.uri.authority().is_none()
+            && headers
+                .iter()
+                .find(|(name, _)| *name == HOST)
+                .is_some_and(|(_, host)| {
+                    !host.is_empty() && host.as_bytes() == self.authority().as_bytes()
+                })
     }
 
     pub fn scheme(&self) -> Scheme {
@@ -209,7 +229,8 @@ impl Target {
 }
 
 impl Inquiry {
-    /// Understands a request. `scratch` is memory for its target.
+    /// Understands a request. `before` is the target of another, or none: its memory is used again, and what is known
+    /// of it.
     ///
     /// # Errors
     /// A downstream [`Error`] for what is malformed, or has passed through here before.
@@ -218,7 +239,7 @@ impl Inquiry {
         peer: &Rc<Peer>,
         epoch: &Rc<Epoch>,
         now: Now,
-        scratch: String,
+        before: Target,
     ) -> Result<Self, Error> {
         let (parts, content) = request.into_parts();
         let mut facts = Facts::of(&parts.headers);
@@ -235,8 +256,10 @@ impl Inquiry {
         }
         let class = Class::of(&parts.method);
         refuse_loops(&parts.headers, facts, epoch)?;
-        refuse_codings(&parts.headers)?;
-        let target = read_target(&parts, facts, peer, scratch)?;
+        if facts.any(Facts::THIS_HOP) {
+            refuse_codings(&parts.headers)?;
+        }
+        let target = read_target(&parts, facts, peer, before)?;
         let route = epoch
             .settings
             .config
@@ -390,13 +413,18 @@ fn refuse_codings(headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-fn read_target(parts: &Parts, facts: Facts, peer: &Peer, scratch: String) -> Result<Target, Error> {
+fn read_target(parts: &Parts, facts: Facts, peer: &Peer, before: Target) -> Result<Target, Error> {
     let bad =
         |reason: BadTarget| Error::downstream(ErrorKind::BadRequest).detail(reason.to_string());
     if parts.method == Method::CONNECT {
         return Err(Error::downstream(ErrorKind::MethodNotAllowed));
     }
     let scheme = effective_scheme(&parts.headers, facts, peer);
+    let host = forwarded_host(&parts.headers, facts, peer);
+    if host.is_none() && before.shares_origin(parts, scheme) {
+        let path_and_query = path_and_query(&parts.method, &parts.uri).map_err(bad)?;
+        return Ok(before.with(&path_and_query));
+    }
     let view = TargetView::from_request(
         &parts.method,
         &parts.uri,
@@ -405,15 +433,15 @@ fn read_target(parts: &Parts, facts: Facts, peer: &Peer, scratch: String) -> Res
         parts.version,
     );
     let mut view = view.map_err(bad)?;
-    let Some(host) = forwarded_host(&parts.headers, facts, peer) else {
-        return Ok(Target::write(&view, scratch));
+    let Some(host) = host else {
+        return Ok(Target::write(&view, before));
     };
     // What a trusted proxy calls the host is read as a Host would be.
     let stand_in = HeaderMap::from_iter([(HOST, host.clone())]);
     let path = Uri::from_static("/");
     let named = TargetView::from_request(&Method::GET, &path, &stand_in, scheme, Version::HTTP_11);
     view.authority = named.map_err(bad)?.authority;
-    Ok(Target::write(&view, scratch))
+    Ok(Target::write(&view, before))
 }
 
 /// The scheme that the client used: as a trusted proxy says, else as the connection has it.
@@ -462,5 +490,94 @@ mod tests {
         }
         let plain = HeaderMap::from_iter([(HOST, HeaderValue::from_static("a"))]);
         assert!(!Facts::of(&plain).any(Facts::THIS_HOP));
+    }
+
+    fn read(request: &Parts, scheme: Scheme, before: Target) -> Result<Target, BadTarget> {
+        let view = TargetView::from_request(
+            &request.method,
+            &request.uri,
+            &request.headers,
+            scheme,
+            request.version,
+        );
+        view.map(|view| Target::write(&view, before))
+    }
+
+    #[test]
+    fn a_target_after_another_of_its_origin_is_what_it_is_by_itself() {
+        let requests = [
+            ("/books/1", "api.example"),
+            ("/books?page=2", "api.example"),
+            ("/", "API.example"),
+            ("/books", "api.example:80"),
+            ("/books", "api.example:8080"),
+            ("/books", "api.example:443"),
+            ("http://api.example/books", "api.example"),
+            ("http://api.example?page=2", "other.example"),
+            ("*", "api.example"),
+            ("/books", ""),
+            ("/books", "[::1]:8080"),
+            ("/books", "a b"),
+        ];
+        let parts = |(target, host): (&str, &str), version| {
+            let request = Request::builder().uri(target).version(version);
+            let (parts, ()) = request.header(HOST, host).body(()).unwrap().into_parts();
+            parts
+        };
+        let mut shared = 0;
+        for first in requests {
+            for second in requests {
+                for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
+                    for schemes in [
+                        (Scheme::Http, Scheme::Http),
+                        (Scheme::Http, Scheme::Https),
+                        (Scheme::Https, Scheme::Https),
+                    ] {
+                        let first = parts(first, Version::HTTP_11);
+                        let second = parts(second, version);
+                        let Ok(before) = read(&first, schemes.0, Target::default()) else {
+                            continue;
+                        };
+                        if !before.shares_origin(&second, schemes.1) {
+                            continue;
+                        }
+                        shared += 1;
+                        let alone = read(&second, schemes.1, Target::default());
+                        let path = path_and_query(&second.method, &second.uri);
+                        assert_eq!(
+                            path.map(|path| before.with(&path).text),
+                            alone.map(|target| target.text),
+                            "{second:?}"
+                        );
+                    }
+                }
+            }
+        }
+        assert!(shared > 30, "{shared} only");
+    }
+
+    #[test]
+    fn nothing_shares_an_origin_that_names_two_hosts_or_none() {
+        let request = |hosts: &[&'static str]| {
+            let (mut parts, ()) = Request::new(()).into_parts();
+            for host in hosts {
+                parts.headers.append(HOST, HeaderValue::from_static(host));
+            }
+            parts
+        };
+        let one = request(&["a.example"]);
+        let before = read(&one, Scheme::Http, Target::default()).unwrap();
+        assert!(before.shares_origin(&one, Scheme::Http));
+        for hosts in [
+            &["a.example", "a.example"][..],
+            &["a.example", "b.example"],
+            &[],
+        ] {
+            assert!(
+                !before.shares_origin(&request(hosts), Scheme::Http),
+                "{hosts:?}"
+            );
+        }
+        assert!(!Target::default().shares_origin(&request(&[""]), Scheme::Http));
     }
 }

@@ -17,7 +17,7 @@ use super::exchange::Exchange;
 use super::gateway::{Gateway, Settings};
 use super::peer::Peer;
 use super::ready::ReadyFields;
-use super::receive::{Class, Facts, Inquiry};
+use super::receive::{Class, Facts, Inquiry, Target};
 use super::rescue;
 use crate::cache::stored::{Resource, StoredResponse, Unshared};
 use crate::clock::Now;
@@ -46,8 +46,8 @@ pub struct Worker {
     pub(super) counters: Arc<Counters>,
     pub(super) access: Rc<AccessWriter>,
     epoch: RefCell<Rc<Epoch>>,
-    /// Memory for the next request's target.
-    scratch: Cell<String>,
+    /// That of the latest hit: the next request uses its memory, and mostly has the same origin.
+    latest_target: Cell<Target>,
     /// Fills and writes that go on, whether or not their client stays.
     tasks: Cell<usize>,
     /// Those of them that nobody waits for.
@@ -109,7 +109,7 @@ impl Worker {
             counters,
             access,
             epoch: RefCell::new(epoch),
-            scratch: Cell::default(),
+            latest_target: Cell::default(),
             tasks: Cell::new(0),
             background: Cell::new(0),
             idle: Notify::new(),
@@ -167,7 +167,8 @@ impl Worker {
         let now = self.gateway.clock.now();
         let epoch = self.epoch();
         let method = request.method().clone();
-        let mut inquiry = match Inquiry::read(request, peer, &epoch, now, self.scratch.take()) {
+        let mut inquiry = match Inquiry::read(request, peer, &epoch, now, self.latest_target.take())
+        {
             Ok(inquiry) => inquiry,
             Err(error) => return Ok(self.rescue(&error, &method)),
         };
@@ -193,7 +194,7 @@ impl Worker {
                 if let Some(quotas) = &inquiry.quotas {
                     quotas.tell(response.headers_mut());
                 }
-                self.scratch.set(inquiry.target.into_scratch());
+                self.latest_target.set(inquiry.target);
                 Ok(response)
             }
             verdict => Err(Box::new(Exchange::with(self.clone(), inquiry, verdict))),

@@ -227,7 +227,8 @@ fn host_field(
     normal_authority(host, scheme).map(Some)
 }
 
-fn path_and_query<'a>(method: &Method, uri: &'a Uri) -> Result<Cow<'a, str>, BadTarget> {
+/// The path and query of a request target that `method` allows.
+pub fn path_and_query<'a>(method: &Method, uri: &'a Uri) -> Result<Cow<'a, str>, BadTarget> {
     // The authority form is for CONNECT alone (RFC 9112 §3.2.3), which is no request for a resource.
     let given = uri.path_and_query().ok_or(BadTarget::Form)?.as_str();
     match given.as_bytes().first() {
