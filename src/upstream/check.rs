@@ -85,7 +85,7 @@ impl Check {
             let answer = stream.exchange(request, server.scheme(), Duration::MAX);
             answer.await.map(|response| response.status())
         } else {
-            let mut connection = Connection::start(wire, self.max_head).await?;
+            let mut connection = Connection::new(wire, self.max_head);
             let answer = connection.exchange(request, Duration::MAX).await;
             connection.abort();
             answer.map(|response| response.status())

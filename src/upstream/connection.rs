@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection, which one request has at a time: hyper's sender, what drives its socket, and the timer that
+//! One HTTP/1.1 connection, which one request has at a time: its socket, what reads and writes it, and the timer that
 //! travels with it.
 
 use std::future::{Future, poll_fn};
@@ -7,33 +7,40 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http_body::Frame;
 use tokio::time::Instant;
 
 use super::address::Address;
 use super::deadline::{self, Deadline};
-use super::driver::Driver;
-use super::fault;
+use super::incoming::Incoming;
 use super::interim::OnInterim;
+use super::plain::{Content, Plain};
 use super::request_body::{RequestBody, Turn, Upload};
+use super::whole::Whole;
 use super::wire::{Traffic, Wire};
 use crate::error::{Error, ErrorKind};
 
-/// Room for content in a connection's read buffer and, as much again, in its write buffer, in bytes.
-const CONTENT_BUFFER: usize = 64 << 10;
-
 #[derive(Debug)]
 pub(super) struct Connection {
-    sender: http1::SendRequest<RequestBody>,
-    driver: Driver,
+    engine: Engine,
+    /// Bounds a response's status line and fields together, in bytes.
+    max_head: usize,
     traffic: Arc<Traffic>,
     deadline: Deadline,
     reused: bool,
     address: Option<Arc<Address>>,
+}
+
+/// What reads and writes a connection. It changes only between two exchanges.
+#[derive(Debug)]
+enum Engine {
+    Plain(Box<Plain>),
+    Whole(Box<Whole>),
+    /// It broke on its way from one to the other.
+    None,
 }
 
 /// Why no response came, and what may be done about it.
@@ -56,27 +63,27 @@ pub(super) enum Fate {
     Answered,
 }
 
+impl Fate {
+    /// Of a request on a connection that broke.
+    pub(super) fn seen(traffic: &Traffic) -> Self {
+        match traffic.is_answered() {
+            true => Self::Answered,
+            false => Self::Silent,
+        }
+    }
+}
+
 impl Connection {
-    /// `max_head` bounds the response's status line and fields together, in bytes.
-    pub(super) async fn start(wire: Wire, max_head: usize) -> Result<Self, Error> {
-        let traffic = wire.traffic();
-        let (sender, connection) = http1::Builder::new()
-            // RFC 9112 §5.1: a proxy removes white space between a field's name and its colon.
-            .allow_spaces_after_header_name_in_responses(true)
-            // The number of fields stays at hyper's 100: another one would cost an allocation a response.
-            .max_header_size(max_head)
-            .max_buf_size(max_head.max(CONTENT_BUFFER))
-            .handshake(TokioIo::new(wire))
-            .await
-            .map_err(|error| fault::before_head(error, None))?;
-        Ok(Self {
-            sender,
-            driver: Driver::new(connection),
-            traffic,
+    /// `max_head` bounds a response's status line and fields together, in bytes.
+    pub(super) fn new(wire: Wire, max_head: usize) -> Self {
+        Self {
+            traffic: wire.traffic(),
+            engine: Engine::Plain(Box::new(Plain::new(wire, max_head))),
+            max_head,
             deadline: Deadline::default(),
             reused: false,
             address: None,
-        })
+        }
     }
 
     pub(super) fn leads_to(&mut self, address: Option<Arc<Address>>) {
@@ -89,15 +96,21 @@ impl Connection {
     }
 
     /// Whether another request may be sent at once.
-    pub(super) fn is_ready(&self) -> bool {
-        if self.driver.has_news() {
-            self.driver.look();
+    pub(super) fn is_ready(&mut self) -> bool {
+        match &mut self.engine {
+            Engine::Plain(plain) => plain.is_ready(),
+            Engine::Whole(whole) => whole.is_ready(),
+            Engine::None => false,
         }
-        self.sender.is_ready()
     }
 
+    /// Whether there is no use in waiting for it to be ready.
     pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        match &self.engine {
+            // Its exchange is over, or it never will be.
+            Engine::Plain(_) | Engine::None => true,
+            Engine::Whole(whole) => whole.is_closed(),
+        }
     }
 
     pub(super) fn is_reused(&self) -> bool {
@@ -114,88 +127,115 @@ impl Connection {
 
     /// Closes the socket, whatever is on its way.
     pub(super) fn abort(mut self) {
-        self.driver.abort();
+        if let Engine::Whole(whole) = &mut self.engine {
+            whole.abort();
+        }
     }
 
-    /// Moves what is on its way until `wanted`, which waits for a part of it, is ready.
-    pub(super) fn poll_until<T>(
-        &self,
+    /// The next part of a response's content; `None` after its end.
+    pub(super) fn poll_frame(
+        &mut self,
+        incoming: &mut Incoming,
+        upload: Option<&Upload>,
         cx: &mut Context<'_>,
-        wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        self.driver.poll_until(cx, wanted)
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match (&mut self.engine, incoming) {
+            (Engine::Plain(plain), Incoming::Plain(content)) => plain.poll_frame(content, cx),
+            (Engine::Whole(whole), incoming) => {
+                whole.poll_until(cx, |cx| incoming.poll_frame(cx, upload))
+            }
+            (_, incoming) => incoming.poll_frame(cx, upload),
+        }
     }
 
     /// The exchange is over, and nobody waits for anything of the connection.
     pub(super) fn rest(&mut self) {
-        self.driver.rest();
+        if let Engine::Whole(whole) = &mut self.engine
+            && let Some(wire) = whole.rest()
+        {
+            self.engine = Engine::Plain(Box::new(Plain::new(wire, self.max_head)));
+        }
     }
 
     /// Sends `request` and waits for a response's head, at most `timeout` from when the upstream had all that there
     /// was to send. Interim responses do not prolong that.
-    pub(super) fn exchange(
+    pub(super) async fn exchange(
         &mut self,
-        mut request: Request<RequestBody>,
+        request: Request<RequestBody>,
         timeout: Duration,
-    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> {
-        if let Some(told) = OnInterim::of(&request) {
-            hyper::ext::on_informational(&mut request, move |interim| {
-                told.tell(interim.status(), interim.headers());
-            });
-        }
-        let upload = request.body().upload();
+    ) -> Result<Response<Incoming>, Unanswered> {
         self.traffic.begin_request();
-        let upgrades = request.headers().contains_key(UPGRADE);
-        // Not within the future: it would be as large as a request.
-        let sending = self.sender.try_send_request(request);
-        if upgrades {
-            self.driver.work_towards_upgrade();
-        } else if upload.is_some() {
-            self.driver.work_apart();
+        let is_plain = matches!(request.body(), RequestBody::Empty)
+            && !request.headers().contains_key(UPGRADE);
+        match &mut self.engine {
+            Engine::Plain(plain) if is_plain => {
+                let (traffic, deadline) = (&self.traffic, &mut self.deadline);
+                exchange_plainly(plain, request, timeout, traffic, deadline).await
+            }
+            // Larger, and rarer.
+            _ => Box::pin(self.exchange_whole(request, timeout)).await,
         }
-        async move {
-            let mut sending = pin!(sending);
-            let (traffic, deadline, driver) = (&self.traffic, &mut self.deadline, &self.driver);
-            let sent = poll_fn(|cx| driver.poll_until(cx, |cx| sending.as_mut().poll(cx)));
-            let written = || traffic.last_written();
-            match head_within(timeout, sent, deadline, written, upload.as_ref()).await {
-                Some(Ok(response)) => Ok(response),
-                Some(Err(mut failed)) => Err(Unanswered {
-                    unsent: failed.take_message(),
-                    fate: match self.traffic.is_answered() {
-                        true => Fate::Answered,
-                        false => Fate::Silent,
-                    },
-                    error: fault::before_head(failed.into_error(), upload.as_ref()),
-                }),
-                None => Err(Unanswered {
-                    error: Error::upstream(ErrorKind::ResponseTimeout),
-                    unsent: None,
-                    fate: Fate::Answered,
-                }),
+    }
+
+    async fn exchange_whole(
+        &mut self,
+        request: Request<RequestBody>,
+        timeout: Duration,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        let unsent = |request, error| Unanswered {
+            error,
+            unsent: Some(request),
+            fate: Fate::Silent,
+        };
+        if let Engine::Plain(_) = &self.engine
+            && let Engine::Plain(plain) = std::mem::replace(&mut self.engine, Engine::None)
+        {
+            match Whole::start(plain.into_wire(), self.max_head).await {
+                Ok(whole) => self.engine = Engine::Whole(Box::new(whole)),
+                Err(error) => return Err(unsent(request, error)),
             }
         }
+        let Engine::Whole(whole) = &mut self.engine else {
+            return Err(unsent(request, Error::internal()));
+        };
+        let answer = whole.exchange(request, timeout, &self.traffic, &mut self.deadline);
+        answer.await.map(|answer| answer.map(Incoming::Http1))
     }
 
     /// Waits until the request's content has been sent, too, after its response has ended.
     ///
     /// Fails when the connection closes, or when nothing moves for `stall`.
     pub(super) async fn settle(&mut self, stall: Duration) -> Result<(), ()> {
-        self.deadline.arm(stall);
-        let Self {
-            sender,
-            driver,
-            traffic,
-            deadline,
-            ..
-        } = self;
-        poll_fn(|cx| {
-            if let Poll::Ready(ready) = driver.poll_until(cx, |cx| sender.poll_ready(cx)) {
-                return Poll::Ready(ready.map_err(|_closed| ()));
-            }
-            poll_overdue(deadline, || traffic.last_written(), None, stall, cx).map(Err)
-        })
-        .await
+        match &mut self.engine {
+            Engine::Whole(whole) => whole.settle(stall, &self.traffic, &mut self.deadline).await,
+            Engine::Plain(_) | Engine::None => Err(()),
+        }
+    }
+}
+
+async fn exchange_plainly(
+    plain: &mut Plain,
+    request: Request<RequestBody>,
+    timeout: Duration,
+    traffic: &Traffic,
+    deadline: &mut Deadline,
+) -> Result<Response<Incoming>, Unanswered> {
+    let told = OnInterim::of(&request);
+    plain.begin(&request);
+    let head = poll_fn(|cx| plain.poll_head(cx, told.as_ref()));
+    match head_within(timeout, head, deadline, || traffic.last_written(), None).await {
+        // How it is framed is found out by who looks at the head.
+        Some(Ok(head)) => Ok(head.map(|()| Incoming::Plain(Content::Ended))),
+        Some(Err(error)) => Err(Unanswered {
+            error,
+            unsent: plain.is_untouched().then_some(request),
+            fate: Fate::seen(traffic),
+        }),
+        None => Err(Unanswered {
+            error: Error::upstream(ErrorKind::ResponseTimeout),
+            unsent: None,
+            fate: Fate::Answered,
+        }),
     }
 }
 
@@ -222,7 +262,7 @@ pub(super) async fn head_within<F: Future>(
 
 /// Ready when `timeout` has passed since the upstream's turn began. The timer runs ahead of that: what moved while it
 /// ran is reckoned with when it rings.
-fn poll_overdue(
+pub(super) fn poll_overdue(
     deadline: &mut Deadline,
     written: impl Fn() -> Instant,
     upload: Option<&Upload>,

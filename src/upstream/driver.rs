@@ -100,6 +100,18 @@ impl Driver {
         self.relay.forget();
     }
 
+    /// The socket of a conversation at rest; `None` where something of it is still in hyper's buffers, or on its way to
+    /// the peer.
+    pub(super) fn dissolve(&mut self) -> Option<Wire> {
+        if self.task.is_some() {
+            return None;
+        }
+        let conversation = self.conversation.borrow_mut().take()?;
+        let parts = conversation.into_parts();
+        let wire = parts.io.into_inner();
+        (parts.read_buf.is_empty() && wire.is_flushed()).then_some(wire)
+    }
+
     /// Takes note of what has happened on the socket meanwhile: its end above all.
     pub(super) fn look(&self) {
         if self.task.is_none() {

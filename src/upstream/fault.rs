@@ -33,6 +33,24 @@ pub(super) fn before_head(error: hyper::Error, upload: Option<&Upload>) -> Error
     Error::upstream(kind).because(error)
 }
 
+/// A failure of the socket before the response's head was read whole.
+pub(super) fn before_head_io(error: io::Error) -> Error {
+    let kind = match error.kind() {
+        kind if is_broken_off(kind) => ErrorKind::ConnectionTerminated,
+        _ => ErrorKind::ConnectionIo,
+    };
+    Error::upstream(kind).because(error)
+}
+
+/// A failure of the socket while the response's content was read.
+pub(super) fn within_body_io(error: io::Error) -> Error {
+    let kind = match error.kind() {
+        kind if is_broken_off(kind) => ErrorKind::ResponseIncomplete,
+        _ => ErrorKind::ConnectionIo,
+    };
+    Error::upstream(kind).because(error)
+}
+
 /// A failure of a stream before the response's head.
 pub(super) fn of_stream(error: h2::Error, upload: Option<&Upload>) -> Error {
     if let Some(client) = upload.and_then(Upload::failure) {

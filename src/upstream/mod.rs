@@ -26,6 +26,7 @@ mod http2;
 mod incoming;
 mod interim;
 mod names;
+mod plain;
 mod pool;
 mod request_body;
 mod request_head;
@@ -40,6 +41,7 @@ mod standing;
 mod tests;
 mod tls;
 mod tunnel;
+mod whole;
 mod wire;
 
 use std::cell::Cell;

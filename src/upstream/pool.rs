@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Frame;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::task::spawn_local;
 
@@ -22,7 +24,7 @@ use super::connection::{Connection, Fate, Unanswered};
 use super::deadline::Deadline;
 use super::http2::{Shared, Stream};
 use super::incoming::Incoming;
-use super::request_body::RequestBody;
+use super::request_body::{RequestBody, Upload};
 use super::server::{Place, Server};
 use super::sharing::Sharing;
 use super::wire::Wire;
@@ -188,7 +190,7 @@ impl Pool {
     fn checkout(&self) -> Option<Connection> {
         let now = self.clock.now().mono;
         let mut idle = self.idle.borrow_mut();
-        while let Some(last) = idle.pop() {
+        while let Some(mut last) = idle.pop() {
             if now.since(last.since) >= self.limits.idle_timeout {
                 // Those below are older still.
                 idle.clear();
@@ -214,7 +216,7 @@ impl Pool {
         self.sharing.refused(!http2);
         let wire = Wire::new(transport, Some(open));
         if !http2 {
-            let mut connection = Connection::start(wire, self.limits.max_head).await?;
+            let mut connection = Connection::new(wire, self.limits.max_head);
             connection.leads_to(address);
             return Ok(Held::Own(connection));
         }
@@ -319,7 +321,7 @@ impl Pool {
     fn sweep(&self) -> bool {
         let now = self.clock.now().mono;
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|idle| {
+        idle.retain_mut(|idle| {
             idle.connection.is_ready() && now.since(idle.since) < self.limits.idle_timeout
         });
         let waiting = self.server.queue().waiting();
@@ -396,16 +398,17 @@ impl Lease {
         &self.pool
     }
 
-    /// Moves the connection until `wanted`, which waits for something of it, is ready.
-    pub(super) fn poll_until<T>(
-        &self,
+    /// The next part of the response's content; `None` after its end.
+    pub(super) fn poll_frame(
+        &mut self,
+        incoming: &mut Incoming,
+        upload: Option<&Upload>,
         cx: &mut Context<'_>,
-        mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        match &self.held {
-            Some(Held::Own(connection)) => connection.poll_until(cx, wanted),
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match &mut self.held {
+            Some(Held::Own(connection)) => connection.poll_frame(incoming, upload, cx),
             // A task drives what several requests share.
-            Some(Held::Stream(_)) | None => wanted(cx),
+            Some(Held::Stream(_)) | None => incoming.poll_frame(cx, upload),
         }
     }
 
@@ -417,10 +420,7 @@ impl Lease {
     ) -> Result<Response<Incoming>, Unanswered> {
         let scheme = self.pool.server.scheme();
         match &mut self.held {
-            Some(Held::Own(connection)) => {
-                let answer = connection.exchange(request, timeout).await?;
-                Ok(answer.map(Incoming::Http1))
-            }
+            Some(Held::Own(connection)) => connection.exchange(request, timeout).await,
             // Larger, and rarer.
             Some(Held::Stream(stream)) => {
                 let answer = Box::pin(stream.exchange(request, scheme, timeout)).await?;

@@ -77,7 +77,7 @@ impl UpstreamBody {
                 armed: false,
                 upload,
             }),
-            incoming,
+            incoming: incoming.framed(framing),
         };
         if framing == Framing::Empty || body.incoming.is_end_stream() {
             body.complete();
@@ -158,9 +158,8 @@ impl Body for UpstreamBody {
         let Progress::Reading(reading) = &mut this.progress else {
             return Poll::Ready(None);
         };
-        let (incoming, upload) = (&mut this.incoming, reading.upload.as_ref());
-        let frame = |cx: &mut Context<'_>| incoming.poll_frame(cx, upload);
-        match reading.lease.poll_until(cx, frame) {
+        let upload = reading.upload.as_ref();
+        match reading.lease.poll_frame(&mut this.incoming, upload, cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 reading.armed = false;
                 if let Some(data) = frame.data_ref() {

@@ -92,6 +92,8 @@ pub(super) struct Wire {
     traffic: Arc<Traffic>,
     /// Rung at the first byte that comes.
     first_read: Option<Arc<Notify>>,
+    /// Whether what was written has been flushed since: whoever writes flushes when nothing is left to be written.
+    flushed: bool,
     /// `None` for a health check, which neither waits for the cap nor counts in it.
     _open: Option<Open>,
 }
@@ -102,6 +104,7 @@ impl Wire {
             transport,
             traffic: Arc::new(Traffic::new()),
             first_read: None,
+            flushed: true,
             _open: open,
         }
     }
@@ -112,6 +115,10 @@ impl Wire {
 
     pub(super) fn traffic(&self) -> Arc<Traffic> {
         self.traffic.clone()
+    }
+
+    pub(super) fn is_flushed(&self) -> bool {
+        self.flushed
     }
 
     /// Makes closing a reset. A Unix socket has none.
@@ -165,6 +172,7 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         let written = ready!(on_transport!(self, socket => Pin::new(socket).poll_write(cx, buf)))?;
         self.traffic.note_write();
+        self.flushed = false;
         Poll::Ready(Ok(written))
     }
 
@@ -180,6 +188,7 @@ impl AsyncWrite for Wire {
         let written =
             ready!(on_transport!(self, socket => Pin::new(socket).poll_write_vectored(cx, bufs)))?;
         self.traffic.note_write();
+        self.flushed = false;
         Poll::Ready(Ok(written))
     }
 
@@ -192,7 +201,9 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_transport!(self, socket => Pin::new(socket).poll_flush(cx))
+        ready!(on_transport!(self, socket => Pin::new(socket).poll_flush(cx)))?;
+        self.flushed = true;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,0 +1,157 @@
+//! Heads as they are on the wire (RFC 9112 §3 to §5).
+
+use std::ops::Range;
+
+use bytes::BytesMut;
+use http::header::{HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::uri::PathAndQuery;
+use http::{Request, Response, StatusCode, Version};
+use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
+use smallvec::SmallVec;
+
+use crate::error::{Error, ErrorKind};
+
+/// A response has that many fields at most, and nearly always fewer than the first figure.
+const USUAL_FIELDS: usize = 24;
+const MAX_FIELDS: usize = 100;
+
+/// Fields that a response is given on its way: with room for them its map need not grow.
+const OWN_FIELDS: usize = 4;
+
+/// A field's name, and where its value is.
+type Line = (HeaderName, Range<usize>);
+
+/// Appends the head of `request`, whose target is in origin or asterisk form, to `output`.
+pub(super) fn write<B>(request: &Request<B>, output: &mut Vec<u8>) {
+    let target = request.uri().path_and_query();
+    let target = target.map_or("/", PathAndQuery::as_str);
+    output.extend_from_slice(request.method().as_str().as_bytes());
+    output.push(b' ');
+    output.extend_from_slice(target.as_bytes());
+    output.extend_from_slice(b" HTTP/1.1\r\n");
+    for (name, value) in request.headers() {
+        output.extend_from_slice(name.as_str().as_bytes());
+        output.extend_from_slice(b": ");
+        output.extend_from_slice(value.as_bytes());
+        output.extend_from_slice(b"\r\n");
+    }
+    output.extend_from_slice(b"\r\n");
+}
+
+/// What has been seen of a head that is not whole yet.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// Bytes in which there is no end.
+    seen: usize,
+    /// With so many, what is there is read once more, in case it is no head at all: it may come a byte at a time.
+    again: usize,
+}
+
+impl Look {
+    /// Takes a head from `input`; `None` while it is not whole.
+    ///
+    /// Fails with [`ErrorKind::ResponseProtocol`], or [`ErrorKind::ResponseHeadTooLarge`] beyond `max` bytes.
+    pub(super) fn at(
+        &mut self,
+        input: &mut BytesMut,
+        max: usize,
+    ) -> Result<Option<Response<()>>, Error> {
+        if input.len() < self.again && !self.may_have_end(input) {
+            return check_size(input.len(), max).map(|()| None);
+        }
+        let mut lines = SmallVec::new();
+        let mut fields = [EMPTY_HEADER; USUAL_FIELDS];
+        let parsed = match parse(input, &mut fields, &mut lines) {
+            Err(httparse::Error::TooManyHeaders) => {
+                lines.clear();
+                parse(input, &mut [EMPTY_HEADER; MAX_FIELDS], &mut lines)
+            }
+            parsed => parsed,
+        };
+        let Some((length, status, version)) =
+            parsed.map_err(|error| refuse(error, input.len(), max))?
+        else {
+            self.seen = input.len();
+            self.again = input.len() * 2;
+            return check_size(input.len(), max).map(|()| None);
+        };
+        check_size(length, max)?;
+        let head = input.split_to(length).freeze();
+        let mut fields = HeaderMap::with_capacity(lines.len() + OWN_FIELDS);
+        for (name, value) in lines {
+            let value = HeaderValue::from_maybe_shared(head.slice(value)).map_err(protocol)?;
+            fields.append(name, value);
+        }
+        // RFC 9112 §6.1: its framing is faulty.
+        if version == Version::HTTP_10 && fields.contains_key(TRANSFER_ENCODING) {
+            return Err(Error::upstream(ErrorKind::ResponseProtocol)
+                .detail("the upstream's response has a Transfer-Encoding in HTTP/1.0"));
+        }
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        *response.version_mut() = version;
+        *response.headers_mut() = fields;
+        Ok(Some(response))
+    }
+
+    /// Whether there is an empty line in what has come since the last look.
+    fn may_have_end(&mut self, input: &[u8]) -> bool {
+        let from = self.seen.saturating_sub(3);
+        self.seen = input.len();
+        let new = &input[from..];
+        memchr::memchr_iter(b'\n', new)
+            .any(|at| matches!(&new[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
+    }
+}
+
+/// Reads a whole head: its length, status and version. `None` while it is not whole.
+fn parse<'a>(
+    input: &'a [u8],
+    fields: &mut [Header<'a>],
+    lines: &mut SmallVec<[Line; USUAL_FIELDS]>,
+) -> Result<Option<(usize, StatusCode, Version)>, httparse::Error> {
+    let mut response = httparse::Response::new(fields);
+    let mut config = ParserConfig::default();
+    // RFC 9112 §5.1: a proxy removes white space between a field's name and its colon.
+    config.allow_spaces_after_header_name_in_responses(true);
+    let Status::Complete(length) = config.parse_response(&mut response, input)? else {
+        return Ok(None);
+    };
+    let status = response
+        .code
+        .and_then(|code| StatusCode::from_u16(code).ok());
+    let status = status.ok_or(httparse::Error::Status)?;
+    let version = match response.version {
+        Some(1) => Version::HTTP_11,
+        _ => Version::HTTP_10,
+    };
+    for field in response.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes())
+            .map_err(|_| httparse::Error::HeaderName)?;
+        let start = field.value.as_ptr().addr() - input.as_ptr().addr();
+        lines.push((name, start..start + field.value.len()));
+    }
+    Ok(Some((length, status, version)))
+}
+
+fn check_size(length: usize, max: usize) -> Result<(), Error> {
+    if length > max {
+        return Err(Error::upstream(ErrorKind::ResponseHeadTooLarge));
+    }
+    Ok(())
+}
+
+fn refuse(error: httparse::Error, length: usize, max: usize) -> Error {
+    match error {
+        httparse::Error::TooManyHeaders => {
+            Error::upstream(ErrorKind::ResponseHeadTooLarge).because(error)
+        }
+        error => check_size(length, max)
+            .err()
+            .unwrap_or_else(|| protocol(error)),
+    }
+}
+
+fn protocol(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::upstream(ErrorKind::ResponseProtocol).because(error)
+}

@@ -1,0 +1,144 @@
+//! An HTTP/1.1 exchange with all that may be to it: content to send, with trailers and expectations, and a change of the
+//! protocol. hyper reads and writes it; what drives its socket is [`super::driver`].
+
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::header::UPGRADE;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+
+use super::connection::{Fate, Unanswered, head_within, poll_overdue};
+use super::deadline::Deadline;
+use super::driver::Driver;
+use super::fault;
+use super::interim::OnInterim;
+use super::request_body::RequestBody;
+use super::wire::{Traffic, Wire};
+use crate::error::{Error, ErrorKind};
+
+/// Room for content in a connection's read buffer and, as much again, in its write buffer, in bytes.
+const CONTENT_BUFFER: usize = 64 << 10;
+
+/// A connection that carries such exchanges.
+#[derive(Debug)]
+pub(super) struct Whole {
+    sender: http1::SendRequest<RequestBody>,
+    driver: Driver,
+}
+
+impl Whole {
+    /// `max_head` bounds the response's status line and fields together, in bytes.
+    pub(super) async fn start(wire: Wire, max_head: usize) -> Result<Self, Error> {
+        let (sender, connection) = http1::Builder::new()
+            // RFC 9112 §5.1: a proxy removes white space between a field's name and its colon.
+            .allow_spaces_after_header_name_in_responses(true)
+            // The number of fields stays at hyper's 100: another one would cost an allocation a response.
+            .max_header_size(max_head)
+            .max_buf_size(max_head.max(CONTENT_BUFFER))
+            .handshake(TokioIo::new(wire))
+            .await
+            .map_err(|error| fault::before_head(error, None))?;
+        Ok(Self {
+            sender,
+            driver: Driver::new(connection),
+        })
+    }
+
+    /// Whether another request may be sent at once.
+    pub(super) fn is_ready(&self) -> bool {
+        if self.driver.has_news() {
+            self.driver.look();
+        }
+        self.sender.is_ready()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Closes the socket, whatever is on its way.
+    pub(super) fn abort(&mut self) {
+        self.driver.abort();
+    }
+
+    /// Moves what is on its way until `wanted`, which waits for a part of it, is ready.
+    pub(super) fn poll_until<T>(
+        &self,
+        cx: &mut Context<'_>,
+        wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.driver.poll_until(cx, wanted)
+    }
+
+    /// The exchange is over, and nobody waits for anything of the connection. Gives the socket back, where nothing is
+    /// left on its way in either direction.
+    pub(super) fn rest(&mut self) -> Option<Wire> {
+        self.driver.rest();
+        if !self.sender.is_ready() {
+            return None;
+        }
+        self.driver.dissolve()
+    }
+
+    /// As [`super::connection::Connection::exchange`].
+    pub(super) async fn exchange(
+        &mut self,
+        mut request: Request<RequestBody>,
+        timeout: Duration,
+        traffic: &Traffic,
+        deadline: &mut Deadline,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        if let Some(told) = OnInterim::of(&request) {
+            hyper::ext::on_informational(&mut request, move |interim| {
+                told.tell(interim.status(), interim.headers());
+            });
+        }
+        let upload = request.body().upload();
+        let upgrades = request.headers().contains_key(UPGRADE);
+        let mut sending = pin!(self.sender.try_send_request(request));
+        if upgrades {
+            self.driver.work_towards_upgrade();
+        } else if upload.is_some() {
+            self.driver.work_apart();
+        }
+        let driver = &self.driver;
+        let sent = poll_fn(|cx| driver.poll_until(cx, |cx| sending.as_mut().poll(cx)));
+        let written = || traffic.last_written();
+        match head_within(timeout, sent, deadline, written, upload.as_ref()).await {
+            Some(Ok(response)) => Ok(response),
+            Some(Err(mut failed)) => Err(Unanswered {
+                unsent: failed.take_message(),
+                fate: Fate::seen(traffic),
+                error: fault::before_head(failed.into_error(), upload.as_ref()),
+            }),
+            None => Err(Unanswered {
+                error: Error::upstream(ErrorKind::ResponseTimeout),
+                unsent: None,
+                fate: Fate::Answered,
+            }),
+        }
+    }
+
+    /// As [`super::connection::Connection::settle`].
+    pub(super) async fn settle(
+        &mut self,
+        stall: Duration,
+        traffic: &Traffic,
+        deadline: &mut Deadline,
+    ) -> Result<(), ()> {
+        deadline.arm(stall);
+        let Self { sender, driver } = self;
+        poll_fn(|cx| {
+            if let Poll::Ready(ready) = driver.poll_until(cx, |cx| sender.poll_ready(cx)) {
+                return Poll::Ready(ready.map_err(|_closed| ()));
+            }
+            poll_overdue(deadline, || traffic.last_written(), None, stall, cx).map(Err)
+        })
+        .await
+    }
+}
