@@ -46,6 +46,8 @@ pub(super) struct Plain {
     look: Look,
     /// Whether the connection may carry another exchange after this one.
     persists: bool,
+    /// Whether others have had their turn since the exchange began.
+    gathered: bool,
 }
 
 impl Plain {
@@ -60,6 +62,7 @@ impl Plain {
             max_head,
             look: Look::default(),
             persists: true,
+            gathered: true,
         }
     }
 
@@ -86,6 +89,7 @@ impl Plain {
     pub(super) fn begin<B>(&mut self, request: &Request<B>) {
         self.output.clear();
         self.written = 0;
+        self.gathered = false;
         self.room = LEAST_ROOM;
         self.look = Look::default();
         head::write(request, &mut self.output);
@@ -102,6 +106,12 @@ impl Plain {
         cx: &mut Context<'_>,
         told: Option<&OnInterim>,
     ) -> Poll<Result<Response<()>, Error>> {
+        if !std::mem::replace(&mut self.gathered, true) {
+            // All requests that have come by now are sent one right after the other: a server that sleeps is woken once
+            // for all of them, and not anew for each.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             self.write_on(cx).map_err(fault::before_head_io)?;
             while let Some(head) = self.look.at(&mut self.input, self.max_head)? {
