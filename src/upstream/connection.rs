@@ -113,6 +113,11 @@ impl Connection {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.engine, Engine::Plain(_))
+    }
+
     pub(super) fn is_reused(&self) -> bool {
         self.reused
     }

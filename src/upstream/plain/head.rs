@@ -155,3 +155,126 @@ fn refuse(error: httparse::Error, length: usize, max: usize) -> Error {
 fn protocol(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::upstream(ErrorKind::ResponseProtocol).because(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{Method, Uri};
+
+    use super::*;
+
+    const MAX: usize = 4096;
+
+    /// The head that `octets` begin with, and what is left of them, fed `each` at a time.
+    fn read(octets: &[u8], each: usize) -> Result<Option<(Response<()>, BytesMut)>, ErrorKind> {
+        let (mut look, mut input) = (Look::default(), BytesMut::new());
+        for part in octets.chunks(each) {
+            input.extend_from_slice(part);
+            if let Some(head) = look.at(&mut input, MAX).map_err(|error| error.kind())? {
+                return Ok(Some((head, input)));
+            }
+        }
+        Ok(None)
+    }
+
+    #[test]
+    fn a_head_is_written_as_it_is() {
+        let mut request = Request::new(());
+        *request.uri_mut() = Uri::from_static("/books?page=2");
+        for (name, value) in [("host", "api"), ("via", "1.1 a"), ("via", "1.1 b")] {
+            request
+                .headers_mut()
+                .append(name, HeaderValue::from_static(value));
+        }
+        let mut output = Vec::new();
+        write(&request, &mut output);
+        assert_eq!(
+            String::from_utf8_lossy(&output),
+            "GET /books?page=2 HTTP/1.1\r\nhost: api\r\nvia: 1.1 a\r\nvia: 1.1 b\r\n\r\n"
+        );
+        let mut request = Request::new(());
+        *request.method_mut() = Method::OPTIONS;
+        *request.uri_mut() = Uri::from_static("*");
+        output.clear();
+        write(&request, &mut output);
+        assert_eq!(output, b"OPTIONS * HTTP/1.1\r\n\r\n");
+    }
+
+    #[test]
+    fn a_head_is_the_same_in_whatever_pieces_it_comes() {
+        let octets =
+            b"HTTP/1.1 203 Whatever it is\r\nETag: \"1\"\r\nVia : a\r\nVia:b  \r\nX:\r\n\r\nrest";
+        for each in 1..=octets.len() {
+            let (head, rest) = read(octets, each).unwrap().expect("a head");
+            assert_eq!(
+                (head.status().as_u16(), head.version()),
+                (203, Version::HTTP_11)
+            );
+            let fields = head.headers();
+            assert_eq!(fields["etag"], "\"1\"");
+            assert_eq!(fields["x"], "");
+            let vias: Vec<_> = fields.get_all("via").iter().collect();
+            assert_eq!(vias, ["a", "b"]);
+            assert!(b"rest".starts_with(&rest), "{rest:?}");
+        }
+        for whole in 1..octets.len() - 4 {
+            assert!(read(&octets[..whole], 7).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_no_head_is_refused() {
+        let many = format!(
+            "HTTP/1.1 200 OK\r\n{}\r\n",
+            "x: y\r\n".repeat(MAX_FIELDS + 1)
+        );
+        let large = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(MAX));
+        #[rustfmt::skip]
+        let table: [(&str, ErrorKind); 13] = [
+            ("garbage\r\n\r\n", ErrorKind::ResponseProtocol),
+            ("HTTP/1.1 2x0 OK\r\n\r\n", ErrorKind::ResponseProtocol),
+            ("HTTP/1.1 099 OK\r\n\r\n", ErrorKind::ResponseProtocol),
+            ("HTTP/3.7 200 OK\r\n\r\n", ErrorKind::ResponseProtocol),
+            ("HTTP/2 200 OK\r\n\r\n", ErrorKind::ResponseProtocol),
+            ("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", ErrorKind::ResponseProtocol),
+            ("HTTP/1.1 200 OK\r\nx: a\0b\r\n\r\n", ErrorKind::ResponseProtocol),
+            ("HTTP/1.1 200 OK\r\nx: a\rb\r\n\r\n", ErrorKind::ResponseProtocol),
+            ("HTTP/1.1 200 OK\r\nx: a\r\n folded\r\n\r\n", ErrorKind::ResponseProtocol),
+            ("HTTP/1.1 200 OK\r\n: a\r\n\r\n", ErrorKind::ResponseProtocol),
+            ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ErrorKind::ResponseProtocol),
+            (&many, ErrorKind::ResponseHeadTooLarge),
+            (&large, ErrorKind::ResponseHeadTooLarge),
+        ];
+        for (octets, kind) in table {
+            for each in [1, 5, octets.len()] {
+                assert_eq!(read(octets.as_bytes(), each).err(), Some(kind), "{octets}");
+            }
+        }
+    }
+
+    #[test]
+    fn as_many_fields_as_are_allowed_come_through() {
+        for count in [0, 1, USUAL_FIELDS, USUAL_FIELDS + 1, MAX_FIELDS] {
+            let octets = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(count));
+            let (head, _) = read(octets.as_bytes(), MAX).unwrap().expect("a head");
+            assert_eq!(head.headers().len(), count);
+        }
+    }
+
+    #[test]
+    fn what_has_no_end_is_refused_without_waiting_for_one() {
+        let without_end = [
+            format!("HTTP/1.1 200 {}", "very ".repeat(MAX)),
+            format!("HTTP/1.1 200 OK\r\n{}", "x: y\r\n".repeat(MAX)),
+        ];
+        for octets in without_end {
+            let refused = read(octets.as_bytes(), 1000).err();
+            assert_eq!(refused, Some(ErrorKind::ResponseHeadTooLarge));
+        }
+        let (mut look, mut input) = (Look::default(), BytesMut::new());
+        let refused = (0..64).find(|_| {
+            input.extend_from_slice(b"?");
+            look.at(&mut input, MAX).is_err()
+        });
+        assert!(refused.is_some(), "it cannot become a head any more");
+    }
+}

@@ -1,0 +1,110 @@
+//! What reads and writes a connection changes with its requests: one after another, on the same socket.
+
+use std::future::poll_fn;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+use super::uploads::{data, feed};
+use super::*;
+use crate::upstream::connection::Connection;
+use crate::upstream::response_body::Framing;
+use crate::upstream::wire::{Transport, Wire};
+
+/// A connection, and its other end.
+fn connected() -> (Connection, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().expect("sockets");
+    let wire = Wire::new(Transport::Unix(ours), None);
+    (Connection::new(wire, 64 << 10), theirs)
+}
+
+/// Sends `body`, and reads a response whose content has two bytes.
+async fn exchange(connection: &mut Connection, body: RequestBody) -> Bytes {
+    let mut request = request(Method::PUT, "/books/1", body);
+    crate::upstream::request_head::frame(&mut request);
+    let response = connection.exchange(request, HANG).await;
+    let mut incoming = response
+        .expect("a response")
+        .into_body()
+        .framed(Framing::Length(2));
+    let mut content = Vec::new();
+    while !incoming.is_end_stream() {
+        let frame = poll_fn(|cx| connection.poll_frame(&mut incoming, None, cx)).await;
+        let Some(frame) = frame else { break };
+        content.extend(frame.expect("content").into_data().expect("data"));
+    }
+    content.into()
+}
+
+/// Reads up to `end`, and answers `ok`.
+async fn answer(peer: &mut UnixStream, end: &[u8]) -> Vec<u8> {
+    let mut request = Vec::new();
+    while !request.ends_with(end) {
+        request.push(peer.read_u8().await.expect("a request"));
+    }
+    let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    peer.write_all(response).await.expect("an open connection");
+    request
+}
+
+#[test]
+fn one_connection_carries_requests_with_content_and_without_by_turns() {
+    run(async {
+        let (mut connection, mut peer) = connected();
+        let stream = || {
+            let (feed, stream) = feed(None);
+            feed.send(data("book")).expect("a reader");
+            RequestBody::Stream(stream)
+        };
+        for round in 0..2 {
+            let table: [(RequestBody, &[u8]); 4] = [
+                (RequestBody::Empty, b"content-length: 0\r\n\r\n"),
+                (RequestBody::Full("book".into()), b"\r\n\r\nbook"),
+                (stream(), b"\r\n\r\n4\r\nbook\r\n0\r\n\r\n"),
+                (RequestBody::Empty, b"content-length: 0\r\n\r\n"),
+            ];
+            for (body, end) in table {
+                let sent = exchange(&mut connection, body);
+                let (request, content) = tokio::join!(answer(&mut peer, end), sent);
+                let request = String::from_utf8_lossy(&request).into_owned();
+                assert!(
+                    request.starts_with("PUT /books/1 HTTP/1.1\r\n"),
+                    "{request}"
+                );
+                assert_eq!(content, "ok");
+                assert!(connection.is_ready(), "round {round}");
+                connection.rest();
+                assert!(connection.is_plain(), "round {round}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_connection_changes_hands_when_all_is_written_and_not_before() {
+    const LENGTH: usize = 4 << 20;
+    run(async {
+        let (mut connection, mut peer) = connected();
+        let large = RequestBody::Full(vec![b'x'; LENGTH].into());
+        let early = answer(&mut peer, b"\r\n\r\n");
+        let (_, content) = tokio::join!(early, exchange(&mut connection, large));
+        assert_eq!(
+            content, "ok",
+            "the response overtakes the request's content"
+        );
+        assert!(!connection.is_ready(), "most of the request is still here");
+        let rest = async {
+            let mut content = vec![0; LENGTH];
+            peer.read_exact(&mut content).await.expect("content");
+            assert!(content.iter().all(|octet| *octet == b'x'));
+        };
+        let ((), settled) = tokio::join!(rest, connection.settle(HANG));
+        settled.expect("an open connection");
+        connection.rest();
+        assert!(connection.is_plain());
+        let next = answer(&mut peer, b"\r\n\r\n");
+        let (next, content) = tokio::join!(next, exchange(&mut connection, RequestBody::Empty));
+        assert!(next.starts_with(b"PUT /books/1 HTTP/1.1\r\n"));
+        assert_eq!(content, "ok");
+    });
+}
