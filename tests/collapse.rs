@@ -181,3 +181,24 @@ fn variants_are_not_given_to_clients_that_they_do_not_match() {
     }
     assert_eq!(origin.count(), 3);
 }
+
+#[test]
+fn however_slow_the_api_is_not_all_who_wait_ask_it_in_the_end() {
+    let gate = Gate::new();
+    let origin = held(
+        &gate,
+        reply(200).field("Cache-Control", "max-age=60").body("1984"),
+    );
+    let gateway = Gateway::before(&origin)
+        .cache("follower_timeout = \"100ms\"\nleader_timeout = \"100ms\"")
+        .start();
+    let clients = crowd(&gateway, 80);
+    // Each time that they have waited for long enough, one more asks.
+    origin.await_requests(8);
+    gate.open();
+    for client in clients {
+        assert_eq!(client.join().expect("a client").expect(200).text(), "1984");
+    }
+    let asked = origin.count();
+    assert!(asked < 40, "{asked} of 80 have asked");
+}

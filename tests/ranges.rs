@@ -206,3 +206,29 @@ fn parts_of_what_has_no_strong_validator_are_never_combined() {
     gateway.advance(Duration::from_secs(11));
     assert_eq!(gateway.get("/books").expect(200).text(), large_text());
 }
+
+#[test]
+fn a_part_with_more_content_than_it_says_is_refused_before_it_is_read() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const MOST: usize = 64 << 20;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = sent.clone();
+    let origin = Origin::start(move |_, conn| {
+        conn.write(
+            "HTTP/1.1 206 Partial Content\r\nCache-Control: max-age=60\r\nETag: \"a\"\r\n\
+             Content-Range: bytes 0-99/1000\r\nTransfer-Encoding: chunked\r\n\r\n",
+        );
+        let chunk = "x".repeat(64 << 10);
+        while counted.load(Ordering::Relaxed) < MOST && conn.chunk(&chunk) {
+            counted.fetch_add(chunk.len(), Ordering::Relaxed);
+        }
+    });
+    let gateway = Gateway::before(&origin).start();
+    let answer = gateway.send(&range("bytes=0-99")).expect(502);
+    let status = answer.field("proxy-status").unwrap_or_default();
+    assert!(status.contains("http_protocol_error"), "{status}");
+    origin.await_idle();
+    assert!(sent.load(Ordering::Relaxed) < MOST, "all of it was taken");
+}

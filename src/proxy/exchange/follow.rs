@@ -19,6 +19,8 @@ impl Exchange {
         self.collapsed = Some(true);
         // Who has waited long enough looks again: the fill is overdue for all by then, and one of them leads another.
         let Ok(news) = news else {
+            // Waiting is no haste: however slow the API is, not all of them lose patience with one another in the end.
+            self.rounds = 0;
             return self.go_on(true);
         };
         match news {

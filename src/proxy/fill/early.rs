@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
@@ -71,10 +71,22 @@ pub async fn take_early(body: &mut UpstreamBody, awaited: bool) -> Early {
 }
 
 /// All of a body, to its verified end.
-pub async fn collect(body: &mut UpstreamBody) -> Result<Bytes, Error> {
-    let collected = body.collect().await?.to_bytes();
+///
+/// Fails with [`ErrorKind::ResponseProtocol`] as soon as there is more than `most` bytes of it.
+pub async fn collect(body: &mut UpstreamBody, most: u64) -> Result<Bytes, Error> {
+    let mut content = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        if (content.len() + data.len()) as u64 > most {
+            return Err(Error::upstream(ErrorKind::ResponseProtocol)
+                .detail("the upstream's response has more content than its Content-Range says"));
+        }
+        content.extend_from_slice(&data);
+    }
     if body.end_verified() {
-        return Ok(collected);
+        return Ok(content.freeze());
     }
     Err(Error::upstream(ErrorKind::ResponseIncomplete))
 }

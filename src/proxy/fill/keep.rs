@@ -119,7 +119,7 @@ impl FillTask {
         if held + range.len() > self.route.max_stored_body {
             return self.hand_over(arrived, NotShared::Cause(Unshared::TooLarge));
         }
-        let octets = match collect(&mut arrived.body).await {
+        let octets = match collect(&mut arrived.body, range.len()).await {
             Ok(octets) => octets,
             Err(error) => return self.failed(error),
         };

@@ -38,6 +38,8 @@ pub(super) struct Plain {
     /// The request's head, and how much of it is written.
     output: Vec<u8>,
     written: usize,
+    /// Whether something of it may be in a buffer below: TLS has one.
+    unflushed: bool,
     /// What has been read and not been taken yet.
     input: BytesMut,
     room: usize,
@@ -57,6 +59,7 @@ impl Plain {
             wire,
             output: Vec::new(),
             written: 0,
+            unflushed: false,
             input: BytesMut::new(),
             room: LEAST_ROOM,
             max_head,
@@ -73,9 +76,12 @@ impl Plain {
 
     /// Whether another request may be sent: the last exchange is over, and nothing has come since, no end either.
     pub(super) fn is_ready(&mut self) -> bool {
-        if !self.persists || self.written < self.output.len() || !self.input.is_empty() {
-            return false;
-        }
+        let written = self.written == self.output.len() && !self.unflushed;
+        self.persists && written && self.input.is_empty() && self.is_quiet()
+    }
+
+    /// Whether nothing has come that has not been read, no end either.
+    fn is_quiet(&mut self) -> bool {
         let mut unasked = [0];
         let read =
             poll_fn(|cx| Pin::new(&mut self.wire).poll_read(cx, &mut ReadBuf::new(&mut unasked)));
@@ -111,6 +117,13 @@ impl Plain {
             // for all of them, and not anew for each.
             cx.waker().wake_by_ref();
             return Poll::Pending;
+        }
+        // What comes before the request is no answer to it (RFC 9112 §9.2), but an end mostly.
+        if self.is_untouched() && !self.is_quiet() {
+            return Poll::Ready(Err(Error::upstream(ErrorKind::ConnectionTerminated)
+                .detail(
+                    "the upstream closed the connection, or sent something, before the request",
+                )));
         }
         loop {
             self.write_on(cx).map_err(fault::before_head_io)?;
@@ -183,10 +196,10 @@ impl Plain {
                 Poll::Ready(written) => self.written += written,
                 Poll::Pending => return Ok(()),
             }
-            if self.written == self.output.len() {
-                // TLS may have buffers of its own.
-                let _ = Pin::new(&mut self.wire).poll_flush(cx)?;
-            }
+            self.unflushed = true;
+        }
+        if self.unflushed && Pin::new(&mut self.wire).poll_flush(cx)?.is_ready() {
+            self.unflushed = false;
         }
         Ok(())
     }

@@ -108,3 +108,20 @@ fn a_connection_changes_hands_when_all_is_written_and_not_before() {
         assert_eq!(content, "ok");
     });
 }
+
+#[test]
+fn what_comes_before_a_request_is_no_answer_to_it() {
+    run(async {
+        let (mut connection, mut peer) = connected();
+        let unasked = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
+        peer.write_all(unasked).await.expect("an open connection");
+        let answer = connection.exchange(get("/books/1"), HANG).await;
+        let unanswered = answer.expect_err("no answer");
+        assert_eq!(unanswered.error.kind(), ErrorKind::ConnectionTerminated);
+        assert!(unanswered.unsent.is_some(), "nothing of it was written");
+        drop(connection);
+        let mut sent = Vec::new();
+        let _ = peer.read_to_end(&mut sent).await;
+        assert_eq!(sent, b"");
+    });
+}
