@@ -8,6 +8,10 @@
 //!                                                                                     end: back to the pool
 //! ```
 //!
+//! An exchange over HTTP/1.1 in which nothing is sent but a head is our own to read and write (`plain`); hyper has those
+//! with content to send or a change of the protocol (`whole`), and the streams of HTTP/2 are h2's (`http2`). One
+//! connection carries both kinds by turns (`connection`).
+//!
 //! What is shared by all workers ([`UpstreamShared`]): the servers, their caps of connections and queues, their names'
 //! addresses, and how they stand. What belongs to one worker ([`Upstreams`]): the connections themselves, what drives
 //! them, and the choice of a server.
