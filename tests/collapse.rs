@@ -131,6 +131,7 @@ fn a_crowd_on_what_may_not_be_stored_does_not_stand_in_line() {
     let gateway = Gateway::before(&origin).start();
     let burst = crowd(&gateway, CROWD);
     gateway.await_sum(CROWD as u64 - 1, |counted| counted.followers.value());
+    origin.await_requests(1);
     assert_eq!(origin.count(), 1);
     first.open();
     // Those who waited for the first ask all at once; and so do all, now that it is known.
