@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use bookend::cache::body::{Chunk, Reader, SharedBody, StoredBody, Writer};
+use bookend::cache::body::{Chunk, Reader, SharedBody, StoredBody, Window, Writer};
 use bookend::cache::budget::{Budget, Token};
 use bookend::cache::collapse::{Ask, Fill, Follower, News};
 use bookend::cache::head::{Draft, Head};
@@ -40,6 +40,10 @@ fn model(check: impl Fn() + Sync + Send + 'static) {
     builder.preemption_bound = Some(3);
     builder.max_branches = 100_000;
     builder.check(check);
+}
+
+fn window(each: u64) -> Window {
+    Window { each, all: 1 << 20 }
 }
 
 /// All that a reader gets, and how it ends.
@@ -106,7 +110,7 @@ fn a_writer_that_waits_for_room_gets_it_when_its_reader_reads_or_leaves() {
         });
         let reading = thread::spawn(move || read(reader));
         writer.push(b"12345").expect("room");
-        writer.stop_storing(4);
+        writer.stop_storing(window(4));
         room(&mut writer);
         writer.push(b"678").expect("room");
         writer.end(None);
@@ -121,7 +125,7 @@ fn a_reader_that_comes_late_to_a_window_gets_all_or_is_told_so() {
         let (body, mut writer) = SharedBody::new(&budget());
         let joining = thread::spawn(move || body.reader().map(read));
         writer.push(b"12345").expect("room");
-        writer.stop_storing(4);
+        writer.stop_storing(window(4));
         room(&mut writer);
         writer.push(b"678").expect("room");
         writer.end(None);
@@ -139,7 +143,7 @@ fn a_reader_that_is_cut_off_never_sees_a_whole_body() {
         drop(body);
         let reading = thread::spawn(move || read(reader));
         writer.push(b"1234").expect("room");
-        writer.stop_storing(4);
+        writer.stop_storing(window(4));
         writer.push(b"5678").expect("room");
         writer.charge_laggards(Duration::from_secs(1), Duration::ZERO);
         writer.end(None);
@@ -191,7 +195,7 @@ fn a_follower_joins_a_stream_from_its_first_byte_or_not_at_all() {
         let (body, mut writer) = SharedBody::new(&budget());
         fill.stream(Arc::new(head(&[])), body);
         writer.push(b"1234").expect("room");
-        writer.stop_storing(2);
+        writer.stop_storing(window(2));
         writer.push(b"5678").expect("room");
         writer.end(None);
         if let Some(read) = following.join().unwrap() {

@@ -94,6 +94,8 @@ fn write_memory(page: &mut Page, memory: Memory) {
     gauge("bookend_memory_used_bytes", help, memory.used);
     let help = "Bytes held of the budget by content on its way.";
     gauge("bookend_memory_in_flight_bytes", help, memory.in_flight);
+    let help = "Bytes of content on its way that will not be stored and that several may read; beside the budget.";
+    gauge("bookend_memory_windows_bytes", help, memory.passing);
     let held = memory.used.saturating_sub(memory.stored + memory.in_flight);
     let help =
         "Bytes held of the budget by what has left the store and is still being sent, about.";

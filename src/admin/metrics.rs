@@ -46,9 +46,10 @@ const TIMEOUTS: [(&str, Read); 5] = [
 ];
 
 #[rustfmt::skip]
-const GAUGES: [Row; 6] = [
+const GAUGES: [Row; 7] = [
     ("bookend_connections", "Client connections open now.", |c| c.connections.value()),
     ("bookend_requests_in_flight", "Requests being answered now.", |c| c.in_flight.value()),
+    ("bookend_requests_waiting", "Requests that wait for the API now, themselves or as the first of several.", |c| c.waiting.value()),
     ("bookend_followers", "Requests that wait for, or read from, another request's fill now.", |c| c.followers.value()),
     ("bookend_fills", "Fills running now.", |c| c.fills.value()),
     ("bookend_upstream_connections", "Upstream connections open now.", |c| c.upstream_connections.value()),

@@ -20,6 +20,8 @@ pub struct Budget {
     used: AtomicU64,
     /// Of `used`: content on its way.
     in_flight: AtomicU64,
+    /// Beside `used`: content on its way that will not be stored.
+    passing: AtomicU64,
 }
 
 impl Budget {
@@ -29,6 +31,7 @@ impl Budget {
             limit,
             used: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
+            passing: AtomicU64::new(0),
         })
     }
 
@@ -40,6 +43,11 @@ impl Budget {
     /// Bytes held now by content that is still on its way.
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of content on its way that will not be stored and that several may read; not in [`Budget::used`].
+    pub fn passing(&self) -> u64 {
+        self.passing.load(Ordering::Relaxed)
     }
 
     pub fn limit(&self) -> u64 {
@@ -133,6 +141,18 @@ impl Coming {
         self.0.shrink_to(bytes);
     }
 
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes
+    }
+
+    /// What counts, from now on, the bytes that only pass.
+    pub fn passing(&self) -> Passing {
+        Passing {
+            budget: self.0.budget.clone(),
+            bytes: 0,
+        }
+    }
+
     /// The content has come: its share, for the store.
     pub fn arrived(mut self) -> Token {
         let rest = Token::empty(&self.0.budget);
@@ -148,6 +168,33 @@ impl Coming {
 impl Drop for Coming {
     fn drop(&mut self) {
         self.shrink_to(0);
+    }
+}
+
+/// Bytes of one body that will not be stored, beside the budget's.
+#[derive(Debug)]
+pub struct Passing {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Passing {
+    /// It is `bytes` now.
+    pub fn set(&mut self, bytes: u64) {
+        let passing = &self.budget.passing;
+        passing.fetch_add(bytes, Ordering::Relaxed);
+        passing.fetch_sub(std::mem::replace(&mut self.bytes, bytes), Ordering::Relaxed);
+    }
+
+    /// Those of all bodies.
+    pub fn of_all(&self) -> u64 {
+        self.budget.passing()
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 

@@ -257,7 +257,7 @@ impl Drop for Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::body::{Chunk, Writer};
+    use crate::cache::body::{Chunk, Window, Writer};
     use crate::cache::budget::Budget;
     use crate::cache::key::Keyer;
     use crate::cache::stored::tests::head;
@@ -309,7 +309,7 @@ mod tests {
         drop(left);
         let room = |writer: &mut Writer| writer.poll_room(&mut Context::from_waker(Waker::noop()));
         writer.push(&[b'x'; 100]).unwrap();
-        writer.stop_storing(10);
+        writer.stop_storing(Window { each: 10, all: 10 });
         assert!(room(&mut writer).is_pending(), "it is waited for");
         let Poll::Ready(News::Streaming(_, mut reader)) = poll(&waiting) else {
             panic!("the first bytes are gone")

@@ -13,7 +13,9 @@ pub struct Cache {
     /// Variants of one URI; the least recently used leaves first.
     pub max_variants: usize,
     /// Bytes of a body in flight that will not be stored, between its fastest and its slowest reader.
-    pub window: usize,
+    pub window: u64,
+    /// Bytes of all those bodies together; beyond it each has 64 KiB.
+    pub windows: u64,
     /// How long a response that proved uncacheable keeps its followers from waiting in line.
     pub uncacheable_ttl: Duration,
     /// How long a fill goes on that nobody reads any more.
@@ -34,6 +36,7 @@ impl Default for Cache {
             memory: 256 << 20,
             max_variants: 32,
             window: 1 << 20,
+            windows: 64 << 20,
             uncacheable_ttl: Duration::from_secs(10),
             fill_timeout: Duration::from_secs(30),
             follower_timeout: Duration::from_secs(10),
@@ -50,6 +53,7 @@ impl Cache {
         section.set("memory", &mut cache.memory, size(64 << 10..=1 << 50));
         section.set("max_variants", &mut cache.max_variants, count(1..=4096));
         section.set("window", &mut cache.window, size(64 << 10..=1 << 30));
+        section.set("windows", &mut cache.windows, size(64 << 10..=1 << 50));
         let ttl = &mut cache.uncacheable_ttl;
         section.set("uncacheable_ttl", ttl, duration(Duration::ZERO..=YEAR));
         section.set("fill_timeout", &mut cache.fill_timeout, timeout);

@@ -29,7 +29,7 @@ pub struct Gateway {
     pub(super) metrics: Metrics,
     pub(super) access: AccessLog,
     /// Requests that wait for the API now.
-    waiting: AtomicUsize,
+    pub(super) waiting: AtomicUsize,
     /// Tells this process from others of the same name, for the detection of loops.
     process: u64,
 }
@@ -118,13 +118,6 @@ impl Gateway {
         self.access.reopen();
     }
 
-    /// Lets one more request wait for the API; `None` when as many do as may.
-    pub(super) fn admit(self: &Arc<Self>, limit: usize) -> Option<Admission> {
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let admission = Admission(self.clone());
-        (limit == 0 || before < limit).then_some(admission)
-    }
-
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
@@ -135,16 +128,6 @@ impl Gateway {
 
     pub fn clock(&self) -> &Clock {
         &self.clock
-    }
-}
-
-/// A request's place among those that wait for the API.
-#[derive(Debug)]
-pub(super) struct Admission(Arc<Gateway>);
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -10,6 +10,7 @@
 //!
 //! What can be answered from the store is answered without a suspension; only what has to wait becomes a machine.
 
+mod admission;
 pub mod body;
 mod content;
 mod deliver;

@@ -25,6 +25,8 @@ pub struct Memory {
     pub used: u64,
     /// Bytes of content on its way.
     pub in_flight: u64,
+    /// Bytes of content on its way that will not be stored and that several may read; beside the budget.
+    pub passing: u64,
     /// Bytes of response fields that workers keep ready, about; not in the budget, but bounded.
     pub ready: u64,
     /// Cache groups.
@@ -130,6 +132,7 @@ impl Gateway {
         let limits = settings.limits.as_ref();
         Memory {
             in_flight: budget.in_flight(),
+            passing: budget.passing(),
             ready: self.metrics.sum(|counters| counters.ready_bytes.value()),
             groups: groups as u64,
             group_members: group_members as u64,

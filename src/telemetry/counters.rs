@@ -101,6 +101,8 @@ pub struct Counters {
     pub connections: Gauge,
     /// Requests being answered now.
     pub in_flight: Gauge,
+    /// Requests that wait for the API now.
+    pub waiting: Gauge,
     /// Requests that wait for, or read from, another request's fill now.
     pub followers: Gauge,
     /// Fills running now.

@@ -5,6 +5,7 @@ mod common;
 mod deadlines;
 mod neighbours;
 mod rates;
+mod shedding;
 
 use std::thread;
 
@@ -197,7 +198,13 @@ fn the_metrics_tell_where_memory_is() {
     let mut coming = gateway.client();
     let mut half = coming.open(&get("/coming"));
     half.until(4);
-    assert_eq!(gateway.metric("bookend_memory_in_flight_bytes"), 4);
+    let piece = size_of::<bytes::Bytes>() as u64;
+    assert_eq!(gateway.metric("bookend_memory_in_flight_bytes"), 4 + piece);
+    assert_eq!(
+        gateway.metric("bookend_requests_waiting"),
+        0,
+        "its head has come"
+    );
     assert_eq!(gateway.metric("bookend_groups"), 2);
     assert_eq!(gateway.metric("bookend_group_members"), 2);
     assert_eq!(gateway.metric("bookend_rate_limit_clients"), 1);

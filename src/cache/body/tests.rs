@@ -2,9 +2,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
+use std::time::Duration;
+
+use proptest::prelude::*;
 
 use super::super::budget::Token;
+use super::state::PIECE;
 use super::*;
+use crate::error::ErrorKind;
 
 #[derive(Default)]
 struct Count(AtomicUsize);
@@ -13,6 +18,11 @@ impl Wake for Count {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+/// A window that no other body bears on.
+fn window(each: u64) -> Window {
+    Window { each, all: 1 << 30 }
 }
 
 fn budget() -> Arc<Budget> {
@@ -86,7 +96,7 @@ fn bytes_are_counted_until_the_last_slice_is_gone() {
     let budget = budget();
     let (body, mut writer) = SharedBody::new(&budget);
     writer.push(&[7; 1000]).unwrap();
-    assert_eq!(budget.used(), 1000);
+    assert_eq!(budget.used(), 1000 + PIECE);
     let stored = writer.seal().unwrap();
     writer.end(None);
     drop(body);
@@ -99,7 +109,7 @@ fn bytes_are_counted_until_the_last_slice_is_gone() {
 
 #[test]
 fn a_body_beyond_the_budget_is_refused_whole() {
-    let (_body, mut writer) = SharedBody::new(&Budget::new(10));
+    let (_body, mut writer) = SharedBody::new(&Budget::new(10 + PIECE));
     writer.push(&[0; 10]).unwrap();
     assert_eq!(writer.push(&[0; 1]), Err(OverBudget));
     assert_eq!(writer.received(), 10);
@@ -110,7 +120,7 @@ fn the_window_holds_the_writer_and_laggards_are_cut() {
     let (body, mut writer) = SharedBody::new(&budget());
     let (mut fast, mut slow) = (body.reader().unwrap(), body.reader().unwrap());
     writer.push(&[1; 600]).unwrap();
-    writer.stop_storing(1000);
+    writer.stop_storing(window(1000));
     let cx = &mut Context::from_waker(Waker::noop());
     assert!(writer.poll_room(cx).is_ready());
     writer.push(&[2; 600]).unwrap();
@@ -135,7 +145,7 @@ fn the_window_holds_the_writer_and_laggards_are_cut() {
 fn a_reader_that_gets_level_owes_nothing() {
     let (body, mut writer) = SharedBody::new(&budget());
     let (mut fast, mut uneven) = (body.reader().unwrap(), body.reader().unwrap());
-    writer.stop_storing(1000);
+    writer.stop_storing(window(1000));
     let (some, most) = (Duration::from_millis(20), Duration::from_millis(25));
     for _ in 0..3 {
         writer.push(&[1; 1200]).unwrap();
@@ -165,6 +175,138 @@ fn trailers_come_once_after_the_last_byte() {
         Poll::Ready(Some(Ok(Chunk::Trailers(_))))
     ));
     assert!(matches!(poll(&mut reader), Poll::Ready(None)));
+}
+
+#[test]
+fn small_chunks_that_nobody_has_read_are_one_piece() {
+    let budget = budget();
+    let (body, mut writer) = SharedBody::new(&budget);
+    let mut reader = body.reader().unwrap();
+    for octet in 0..10_000_u32 {
+        writer.push(&[octet as u8]).unwrap();
+    }
+    assert_eq!(budget.used(), 10_000 + PIECE);
+    assert!(
+        matches!(poll(&mut reader), Poll::Ready(Some(Ok(Chunk::Data(data)))) if data.len() == 10_000)
+    );
+}
+
+#[test]
+fn small_chunks_that_are_read_as_they_come_are_counted_for_what_they_cost() {
+    let budget = budget();
+    let (body, mut writer) = SharedBody::new(&budget);
+    let mut reader = body.reader().unwrap();
+    for octet in 0..1000_u32 {
+        writer.push(&[octet as u8]).unwrap();
+        assert!(poll(&mut reader).is_ready());
+    }
+    assert_eq!(budget.used(), 1000 * (1 + PIECE));
+    let stored = writer.seal().unwrap();
+    assert_eq!((stored.len(), budget.used()), (1000, 1000));
+}
+
+#[test]
+fn a_window_is_full_of_small_chunks_when_their_memory_is() {
+    let (body, mut writer) = SharedBody::new(&budget());
+    let (mut fast, _slow) = (body.reader().unwrap(), body.reader().unwrap());
+    writer.stop_storing(window(1000));
+    let cx = &mut Context::from_waker(Waker::noop());
+    let mut pushed = 0;
+    while writer.poll_room(cx).is_ready() {
+        writer.push(b"x").unwrap();
+        assert!(poll(&mut fast).is_ready());
+        pushed += 1;
+    }
+    assert_eq!(pushed, 1000_u64.div_ceil(1 + PIECE));
+}
+
+#[test]
+fn the_windows_of_all_bodies_have_a_bound_beyond_which_each_has_a_segment() {
+    const ALL: u64 = 4 * SEGMENT as u64;
+    let budget = budget();
+    let rules = Window {
+        each: 1 << 20,
+        all: ALL,
+    };
+    let cx = &mut Context::from_waker(Waker::noop());
+    let mut bodies: Vec<_> = (0..8)
+        .map(|_| {
+            let (body, mut writer) = SharedBody::new(&budget);
+            let reader = body.reader().unwrap();
+            writer.stop_storing(rules);
+            while writer.poll_room(cx).is_ready() {
+                writer.push(&[0; 1024]).unwrap();
+            }
+            (reader, writer)
+        })
+        .collect();
+    let most = ALL + 8 * (SEGMENT as u64 + 2048);
+    assert!(
+        (ALL..most).contains(&budget.passing()),
+        "{}",
+        budget.passing()
+    );
+    assert_eq!(budget.used(), 0, "they are counted beside it");
+    let (mut reader, mut writer) = bodies.pop().unwrap();
+    assert!(poll(&mut reader).is_ready());
+    assert!(writer.poll_room(cx).is_ready(), "its segment is its own");
+    drop((bodies, reader, writer));
+    assert_eq!(budget.passing(), 0);
+}
+
+/// What happens to a body: so many bytes come, or one of its readers looks.
+#[derive(Clone, Debug)]
+enum Event {
+    Comes(usize),
+    Reads(usize),
+}
+
+proptest! {
+    #[test]
+    fn readers_get_the_body_as_it_came_in_whatever_steps(
+        events in prop::collection::vec(
+            prop_oneof![
+                (0..100_usize).prop_map(Event::Comes),
+                (0..90_000_usize).prop_map(Event::Comes),
+                (0..3_usize).prop_map(Event::Reads),
+                (0..3_usize).prop_map(Event::Reads),
+            ],
+            0..60,
+        ),
+        sealed in any::<bool>(),
+    ) {
+        let budget = Budget::new(1 << 30);
+        let (body, mut writer) = SharedBody::new(&budget);
+        let mut readers: Vec<_> = (0..3).map(|_| (body.reader().unwrap(), Vec::new())).collect();
+        let mut sent = Vec::new();
+        for event in events {
+            match event {
+                Event::Comes(bytes) => {
+                    let data: Vec<u8> = (0..bytes).map(|n| (sent.len() + n) as u8).collect();
+                    writer.push(&data).unwrap();
+                    sent.extend(data);
+                }
+                Event::Reads(which) => {
+                    let (reader, got) = &mut readers[which];
+                    if let Poll::Ready(Some(Ok(Chunk::Data(data)))) = poll(reader) {
+                        got.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
+        let stored = if sealed { writer.seal() } else { None };
+        if let Some(stored) = &stored {
+            prop_assert_eq!(&stored.pieces().concat(), &sent);
+            prop_assert_eq!(budget.used(), sent.len() as u64);
+        }
+        writer.end(None);
+        for (mut reader, mut got) in readers {
+            got.extend(read_all(&mut reader).unwrap());
+            prop_assert_eq!(&got, &sent);
+        }
+        drop((body, stored));
+        prop_assert_eq!((budget.used(), budget.in_flight(), budget.passing()), (0, 0, 0));
+    }
 }
 
 #[test]

@@ -6,10 +6,10 @@ use super::{Exchange, Step};
 use crate::cache::collapse::Fill;
 use crate::cache::head::Head;
 use crate::cache::stored::{Settled, Unshared};
-use crate::error::{Error, ErrorKind, Side};
+use crate::error::{Error, Side};
+use crate::proxy::admission::Admission;
 use crate::proxy::errand::Errand;
 use crate::proxy::fill::{Arrived, LeaderNews, NotShared};
-use crate::proxy::gateway::Admission;
 use crate::proxy::receive::{Class, Facts, Inquiry};
 use crate::proxy::worker::{Question, Want, detail_of};
 use crate::semantics::cache_status::{CacheStatus, Detail};
@@ -21,10 +21,7 @@ impl Exchange {
     /// A place among the requests that wait for the API.
     pub(super) fn admit(&self) -> Result<Admission, Error> {
         let limit = self.inquiry.epoch.settings.config.server.max_requests;
-        self.worker.gateway.admit(limit).ok_or_else(|| {
-            self.worker.counters.shed.inc();
-            Error::new(ErrorKind::Overloaded, Side::Internal)
-        })
+        Admission::of(&self.worker, limit)
     }
 
     pub(super) async fn lead(&mut self, fill: Arc<Fill>, question: Question) -> Step {

@@ -10,7 +10,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
 use super::FillTask;
-use crate::cache::body::Writer;
+use crate::cache::body::{Window, Writer};
 use crate::cache::head::Head;
 use crate::cache::stored::Content;
 use crate::clock::Now;
@@ -126,7 +126,11 @@ impl<'a> Pump<'a> {
     /// From here on the body only passes through: nobody may join late, and a window bounds what is kept.
     fn stop_storing(&mut self) {
         if std::mem::replace(&mut self.storing, false) {
-            let window = self.task.epoch.settings.config.cache.window as u64;
+            let cache = &self.task.epoch.settings.config.cache;
+            let window = Window {
+                each: cache.window,
+                all: cache.windows,
+            };
             self.task.worker.gateway.store.abandon(&self.task.fill);
             self.writer.stop_storing(window);
             self.passing = Some(self.task.worker.gateway.clock.now());
