@@ -153,13 +153,16 @@ impl Connection {
         }
     }
 
-    /// The exchange is over, and nobody waits for anything of the connection.
-    pub(super) fn rest(&mut self) {
-        if let Engine::Whole(whole) = &mut self.engine
-            && let Some(wire) = whole.rest()
-        {
+    /// The exchange is over, and nobody waits for anything of the connection. Whether another request may still be sent.
+    #[must_use]
+    pub(super) fn rest(&mut self) -> bool {
+        if let Engine::Whole(whole) = &mut self.engine {
+            let Some(wire) = whole.rest() else {
+                return whole.is_ready();
+            };
             self.engine = Engine::Plain(Box::new(Plain::new(wire, self.max_head)));
         }
+        true
     }
 
     /// Sends `request` and waits for a response's head, at most `timeout` from when the upstream had all that there

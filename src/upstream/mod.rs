@@ -39,6 +39,7 @@ mod response_body;
 mod response_head;
 mod sending;
 mod server;
+mod session;
 mod sharing;
 mod standing;
 #[cfg(test)]

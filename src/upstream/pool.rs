@@ -171,14 +171,14 @@ impl Pool {
             return Ok(Held::Own(connection));
         }
         // Large, and seldom needed.
-        Box::pin(self.open_in_turn()).await
+        Box::pin(self.open_in_turn(want)).await
     }
 
     /// A new connection, or one that has become free before the cap allowed that.
-    async fn open_in_turn(self: &Rc<Self>) -> Result<Held, Error> {
+    async fn open_in_turn(self: &Rc<Self>, want: Want) -> Result<Held, Error> {
         let slot = match self.server.slots().clone().try_acquire_owned() {
             Ok(slot) => slot,
-            Err(_taken) => match self.wait().await? {
+            Err(_taken) => match self.wait(want).await? {
                 Granted::Connection(connection) => return Ok(Held::Own(connection)),
                 Granted::Slot(slot) => slot,
             },
@@ -244,10 +244,13 @@ impl Pool {
 
     /// Waits in line. The semaphore keeps the order among all workers; a connection that this worker gets back goes to
     /// its own line first, since it cannot cross to another worker and a new one costs a handshake.
-    async fn wait(&self) -> Result<Granted, Error> {
+    async fn wait(&self, want: Want) -> Result<Granted, Error> {
         let _place = self.enter_queue().ok_or_else(overfull)?;
         let (hand, handed) = oneshot::channel();
-        let _ticket = self.line_up(hand);
+        let _ticket = match want {
+            Want::Any => Some(self.line_up(hand)),
+            Want::Fresh => None,
+        };
         tokio::select! {
             biased;
             Ok(connection) = handed => Ok(Granted::Connection(connection)),
@@ -492,17 +495,16 @@ impl Lease {
         };
         connection.mark_reused();
         if connection.is_ready() {
-            connection.rest();
-            self.pool.give_back(connection);
+            if connection.rest() {
+                self.pool.give_back(connection);
+            }
         } else if !connection.is_closed() {
             // The response overtook the content of its own request.
             let pool = self.pool.clone();
             spawn_local(async move {
                 match connection.settle(pool.limits.body_timeout).await {
-                    Ok(()) => {
-                        connection.rest();
-                        pool.give_back(connection);
-                    }
+                    Ok(()) if connection.rest() => pool.give_back(connection),
+                    Ok(()) => {}
                     Err(_stalled_or_closed) => connection.abort(),
                 }
             });

@@ -44,7 +44,7 @@ impl Tunnel {
     }
 
     /// Closes it so that the server cannot take what it got for all that there was.
-    pub fn reset(self) {
+    pub fn reset(mut self) {
         self.wire.reset_on_close();
     }
 }

@@ -16,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::deadline;
 use super::pool::Open;
+use super::session;
 use crate::config::Protocol;
 use crate::turn;
 
@@ -94,6 +95,7 @@ pub(super) struct Wire {
     first_read: Option<Arc<Notify>>,
     /// Whether what was written has been flushed since: whoever writes flushes when nothing is left to be written.
     flushed: bool,
+    resets: bool,
     /// `None` for a health check, which neither waits for the cap nor counts in it.
     _open: Option<Open>,
 }
@@ -105,6 +107,7 @@ impl Wire {
             traffic: Arc::new(Traffic::new()),
             first_read: None,
             flushed: true,
+            resets: false,
             _open: open,
         }
     }
@@ -121,8 +124,20 @@ impl Wire {
         self.flushed
     }
 
+    /// Whether nothing has come that has not been read, no end either, as far as the runtime knows.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut unasked = [0];
+        let read = match &mut self.transport {
+            Transport::Tcp(socket) => socket.try_read(&mut unasked),
+            Transport::Unix(socket) => socket.try_read(&mut unasked),
+            Transport::Tls(stream) => return session::is_quiet(stream),
+        };
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Makes closing a reset. A Unix socket has none.
-    pub(super) fn reset_on_close(&self) {
+    pub(super) fn reset_on_close(&mut self) {
+        self.resets = true;
         let socket = match &self.transport {
             Transport::Tcp(socket) => socket,
             Transport::Tls(stream) => stream.get_ref().0,
@@ -130,6 +145,14 @@ impl Wire {
         };
         // Fails only when the peer has reset the connection before us.
         let _ = socket.set_zero_linger();
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if let (Transport::Tls(stream), false) = (&mut self.transport, self.resets) {
+            session::tell_end(stream);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Version};
@@ -56,6 +56,11 @@ impl Look {
         input: &mut BytesMut,
         max: usize,
     ) -> Result<Option<Response<()>>, Error> {
+        // An empty line before a head is looked over, as in requests (RFC 9112 §2.2).
+        let blank = input
+            .iter()
+            .take_while(|octet| matches!(octet, b'\r' | b'\n'));
+        input.advance(blank.count());
         if input.len() < self.again && !self.may_have_end(input) {
             return check_size(input.len(), max).map(|()| None);
         }

@@ -5,16 +5,17 @@
 mod content;
 mod head;
 
-use std::future::{Future as _, poll_fn};
+use std::future::Future as _;
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body::Frame;
-use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
-use tokio::task::unconstrained;
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
+use tokio::task::yield_now;
 
 pub(super) use self::content::Content;
 use self::content::Step;
@@ -40,6 +41,8 @@ pub(super) struct Plain {
     written: usize,
     /// Whether something of it may be in a buffer below: TLS has one.
     unflushed: bool,
+    /// Why the rest of the head cannot be written. What the server says to its beginning may still come.
+    deaf: Option<io::Error>,
     /// What has been read and not been taken yet.
     input: BytesMut,
     room: usize,
@@ -60,6 +63,7 @@ impl Plain {
             output: Vec::new(),
             written: 0,
             unflushed: false,
+            deaf: None,
             input: BytesMut::new(),
             room: LEAST_ROOM,
             max_head,
@@ -77,18 +81,7 @@ impl Plain {
     /// Whether another request may be sent: the last exchange is over, and nothing has come since, no end either.
     pub(super) fn is_ready(&mut self) -> bool {
         let written = self.written == self.output.len() && !self.unflushed;
-        self.persists && written && self.input.is_empty() && self.is_quiet()
-    }
-
-    /// Whether nothing has come that has not been read, no end either.
-    fn is_quiet(&mut self) -> bool {
-        let mut unasked = [0];
-        let read =
-            poll_fn(|cx| Pin::new(&mut self.wire).poll_read(cx, &mut ReadBuf::new(&mut unasked)));
-        // Whatever the task has done in this turn: the answer must be true.
-        pin!(unconstrained(read))
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_pending()
+        self.persists && written && self.input.is_empty() && self.wire.is_quiet()
     }
 
     /// Begins an exchange on a connection that is ready.
@@ -114,12 +107,14 @@ impl Plain {
     ) -> Poll<Result<Response<()>, Error>> {
         if !std::mem::replace(&mut self.gathered, true) {
             // All requests that have come by now are sent one right after the other: a server that sleeps is woken once
-            // for all of them, and not anew for each.
-            cx.waker().wake_by_ref();
+            // for all of them, and not anew for each. And the runtime looks at its sockets before the next turn: what
+            // has come on this one is known then.
+            let turn = pin!(yield_now()).poll(cx);
+            debug_assert!(turn.is_pending(), "others have their turn");
             return Poll::Pending;
         }
         // What comes before the request is no answer to it (RFC 9112 §9.2), but an end mostly.
-        if self.is_untouched() && !self.is_quiet() {
+        if self.is_untouched() && !self.wire.is_quiet() {
             return Poll::Ready(Err(Error::upstream(ErrorKind::ConnectionTerminated)
                 .detail(
                     "the upstream closed the connection, or sent something, before the request",
@@ -130,16 +125,20 @@ impl Plain {
             while let Some(head) = self.look.at(&mut self.input, self.max_head)? {
                 self.look = Look::default();
                 let status = head.status();
+                self.persists &= persists(&head);
                 if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
                     if let Some(told) = told {
                         told.tell(status, head.headers());
                     }
                     continue;
                 }
-                self.persists = persists(&head);
                 return Poll::Ready(Ok(head));
             }
-            if ready!(self.poll_fill(cx)).map_err(fault::before_head_io)? == 0 {
+            let read = ready!(self.poll_fill(cx));
+            if let (Ok(0) | Err(_), Some(deaf)) = (&read, self.deaf.take()) {
+                return Poll::Ready(Err(fault::before_head_io(deaf)));
+            }
+            if read.map_err(fault::before_head_io)? == 0 {
                 return Poll::Ready(Err(Error::upstream(ErrorKind::ConnectionTerminated)
                     .detail(
                         "the upstream closed the connection before its response's head was whole",
@@ -188,8 +187,24 @@ impl Plain {
         }
     }
 
-    /// Writes as much of the head as the socket takes.
+    /// Writes as much of the head as the socket takes. Fails when it takes nothing at all.
     fn write_on(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.deaf.is_some() {
+            return Ok(());
+        }
+        let Err(error) = self.try_write_on(cx) else {
+            return Ok(());
+        };
+        self.persists = false;
+        if self.is_untouched() {
+            return Err(error);
+        }
+        // A server that has heard enough may answer before it closes (RFC 9112 §9.6).
+        self.deaf = Some(error);
+        Ok(())
+    }
+
+    fn try_write_on(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while let rest @ [_, ..] = &self.output[self.written..] {
             match Pin::new(&mut self.wire).poll_write(cx, rest)? {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -218,14 +233,26 @@ impl Plain {
     }
 }
 
-/// Whether the connection goes on after the response (RFC 9112 §9.3).
+/// Whether the connection goes on after a response, final or interim (RFC 9112 §9.3, §9.6).
 fn persists<B>(head: &Response<B>) -> bool {
     head.version() == Version::HTTP_11
         && head.status() != StatusCode::SWITCHING_PROTOCOLS
         && !says_close(head.headers())
+        && !announces_what_it_has_not(head)
 }
 
+/// Whether it has content by its fields and none by its status (RFC 9112 §6.1, RFC 9110 §8.6): nobody knows what comes.
+fn announces_what_it_has_not<B>(head: &Response<B>) -> bool {
+    let status = head.status();
+    let length = head.headers().get(CONTENT_LENGTH);
+    (status.is_informational() || status == StatusCode::NO_CONTENT)
+        && (head.headers().contains_key(TRANSFER_ENCODING)
+            || length.is_some_and(|length| length.as_bytes() != b"0"))
+}
+
+/// Connection options are tokens: a quote is no reason to read less of them.
 fn says_close(fields: &HeaderMap) -> bool {
-    crate::semantics::list::members(fields, &http::header::CONNECTION)
-        .any(|option| option.eq_ignore_ascii_case(b"close"))
+    let values = fields.get_all(CONNECTION).iter();
+    let mut options = values.flat_map(|value| value.as_bytes().split(|octet| *octet == b','));
+    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }

@@ -36,12 +36,18 @@ async fn exchange(connection: &mut Connection, body: RequestBody) -> Bytes {
     content.into()
 }
 
-/// Reads up to `end`, and answers `ok`.
-async fn answer(peer: &mut UnixStream, end: &[u8]) -> Vec<u8> {
+/// Reads up to `end`.
+async fn asked(peer: &mut UnixStream, end: &[u8]) -> Vec<u8> {
     let mut request = Vec::new();
     while !request.ends_with(end) {
         request.push(peer.read_u8().await.expect("a request"));
     }
+    request
+}
+
+/// Reads up to `end`, and answers `ok`.
+async fn answer(peer: &mut UnixStream, end: &[u8]) -> Vec<u8> {
+    let request = asked(peer, end).await;
     let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     peer.write_all(response).await.expect("an open connection");
     request
@@ -73,7 +79,7 @@ fn one_connection_carries_requests_with_content_and_without_by_turns() {
                 );
                 assert_eq!(content, "ok");
                 assert!(connection.is_ready(), "round {round}");
-                connection.rest();
+                assert!(connection.rest());
                 assert!(connection.is_plain(), "round {round}");
             }
         }
@@ -100,7 +106,7 @@ fn a_connection_changes_hands_when_all_is_written_and_not_before() {
         };
         let ((), settled) = tokio::join!(rest, connection.settle(HANG));
         settled.expect("an open connection");
-        connection.rest();
+        assert!(connection.rest());
         assert!(connection.is_plain());
         let next = answer(&mut peer, b"\r\n\r\n");
         let (next, content) = tokio::join!(next, exchange(&mut connection, RequestBody::Empty));
@@ -112,16 +118,106 @@ fn a_connection_changes_hands_when_all_is_written_and_not_before() {
 #[test]
 fn what_comes_before_a_request_is_no_answer_to_it() {
     run(async {
+        // In a task as the gateway's are: it may be polled again before the runtime looks at its sockets.
+        let task = tokio::task::spawn_local(async {
+            let (mut connection, mut peer) = connected();
+            let first = answer(&mut peer, b"\r\n\r\n");
+            tokio::join!(first, exchange(&mut connection, RequestBody::Empty));
+            let unasked = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
+            peer.write_all(unasked).await.expect("an open connection");
+            let answer = connection.exchange(get("/books/1"), HANG).await;
+            let unanswered = answer.expect_err("no answer");
+            assert_eq!(unanswered.error.kind(), ErrorKind::ConnectionTerminated);
+            assert!(unanswered.unsent.is_some(), "nothing of it was written");
+            drop(connection);
+            let mut sent = Vec::new();
+            let _ = peer.read_to_end(&mut sent).await;
+            assert_eq!(sent, b"");
+        });
+        task.await.expect("a task");
+    });
+}
+
+#[test]
+fn an_answer_is_heard_though_the_rest_of_its_request_is_not_taken() {
+    run(async {
         let (mut connection, mut peer) = connected();
-        let unasked = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
-        peer.write_all(unasked).await.expect("an open connection");
-        let answer = connection.exchange(get("/books/1"), HANG).await;
-        let unanswered = answer.expect_err("no answer");
-        assert_eq!(unanswered.error.kind(), ErrorKind::ConnectionTerminated);
-        assert!(unanswered.unsent.is_some(), "nothing of it was written");
-        drop(connection);
-        let mut sent = Vec::new();
-        let _ = peer.read_to_end(&mut sent).await;
-        assert_eq!(sent, b"");
+        let mut request = get("/books/1");
+        let cookie = http::HeaderValue::from_str(&"x".repeat(4 << 20)).expect("a value");
+        request.headers_mut().insert(http::header::COOKIE, cookie);
+        let refusal = async move {
+            let mut some = [0; 8 << 10];
+            peer.read_exact(&mut some).await.expect("a request");
+            let large = b"HTTP/1.1 431 Too Large\r\nContent-Length: 5\r\n\r\nlarge";
+            peer.write_all(large).await.expect("an open connection");
+            // With octets unread, which tells the other side that they were not taken.
+            drop(peer);
+        };
+        let ((), answer) = tokio::join!(refusal, connection.exchange(request, HANG));
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status(), 431);
+        let mut incoming = answer.into_body().framed(Framing::Length(5));
+        let frame = poll_fn(|cx| connection.poll_frame(&mut incoming, None, cx)).await;
+        let data = frame.expect("a frame").expect("content").into_data();
+        assert_eq!(data.expect("data"), "large");
+        assert!(!connection.is_ready());
+    });
+}
+
+#[test]
+fn a_connection_is_kept_only_where_nothing_more_can_come_of_its_response() {
+    let table = [
+        ("HTTP/1.1 204 No Content\r\n\r\n", true),
+        ("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", true),
+        (
+            "HTTP/1.1 204 No Content\r\nContent-Length: 58\r\n\r\n",
+            false,
+        ),
+        (
+            "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+            false,
+        ),
+        (
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 58\r\n\r\n",
+            true,
+        ),
+        (
+            "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+            true,
+        ),
+        (
+            "HTTP/1.1 103 Early Hints\r\nConnection: close\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+            false,
+        ),
+        (
+            "HTTP/1.1 103 Early Hints\r\nContent-Length: 9\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+            false,
+        ),
+        (
+            "HTTP/1.1 204 No Content\r\nConnection: a\"b, close\r\n\r\n",
+            false,
+        ),
+        (
+            "HTTP/1.1 204 No Content\r\nConnection: keep-alive , CLOSE\r\n\r\n",
+            false,
+        ),
+        ("HTTP/1.0 204 No Content\r\n\r\n", false),
+        ("\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", true),
+    ];
+    run(async {
+        for (octets, kept) in table {
+            let (mut connection, mut peer) = connected();
+            let octet_by_octet = async {
+                asked(&mut peer, b"\r\n\r\n").await;
+                for octet in octets.bytes() {
+                    peer.write_u8(octet).await.expect("an open connection");
+                    tokio::task::yield_now().await;
+                }
+            };
+            let exchange = connection.exchange(get("/books/1"), HANG);
+            let ((), answer) = tokio::join!(octet_by_octet, exchange);
+            answer.unwrap_or_else(|_| panic!("{octets}"));
+            assert_eq!(connection.is_ready(), kept, "{octets}");
+        }
     });
 }

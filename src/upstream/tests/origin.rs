@@ -137,6 +137,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         tokio::time::timeout(patience, self.closed()).await.is_ok()
     }
 
+    /// What comes until the end.
+    pub(super) async fn rest(mut self) -> std::io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).await?;
+        Ok(rest)
+    }
+
     async fn fill(&mut self) -> usize {
         self.stream
             .read_buf(&mut self.unread)

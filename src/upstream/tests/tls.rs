@@ -292,3 +292,26 @@ fn a_unix_socket_that_is_not_there_refuses() {
         );
     });
 }
+
+/// RFC 9112 §9.8: "Clients MUST send a closure alert before closing the connection."
+#[test]
+fn a_connection_is_closed_with_a_closure_alert() {
+    run(async {
+        let origin = Origin::start().await;
+        let authority = Authority::for_name("localhost");
+        let worker = trusting(&origin, &authority.pem, |_| {});
+        let script = async {
+            let mut peer = authority.accept(&origin).await.expect("a handshake");
+            peer.answer("one").await;
+            peer.rest().await
+        };
+        let exchange = async {
+            read(worker.get("/").await.expect("a response"))
+                .await
+                .expect("content");
+            drop(worker);
+        };
+        let (rest, ()) = tokio::join!(script, exchange);
+        assert_eq!(rest.expect("no end but a told one"), b"");
+    });
+}
