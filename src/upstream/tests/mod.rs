@@ -9,6 +9,7 @@ mod health;
 mod http2;
 mod names;
 mod origin;
+mod paused;
 mod queue;
 mod reuse;
 mod tls;
