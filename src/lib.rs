@@ -43,6 +43,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod error;
+pub mod huge_pages;
 pub mod instance;
 pub mod proxy;
 pub mod semantics;

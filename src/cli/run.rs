@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Exit, environment, signal, tell};
 use crate::clock::Clock;
 use crate::config::{AdminAddr, Config, ListenAddr, Overrides, ServerUrl, Source};
+use crate::huge_pages;
 use crate::instance::{Error, Instance};
 use crate::proxy::Gateway;
 use crate::server::Outcome;
@@ -74,6 +75,9 @@ fn serve_until_end(source: &Source, config: Config) -> Result<Outcome, Error> {
     match &source.file {
         Some(file) => tracing::info!(file = %file.display(), "configuration read"),
         None => tracing::info!("configuration: the defaults and the command line"),
+    }
+    if config.cache.uses_huge_pages() {
+        huge_pages::allow();
     }
     let instance = Instance::bind(config.clone(), Clock::system())?;
     let gateway = instance.gateway().clone();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::value::{YEAR, count, duration, size, timeout};
+use super::value::{YEAR, count, duration, one_of, size, timeout};
 use super::walk::Section;
 
 /// The store's bounds. What `[cache]` says about freshness and the like becomes the default route's policy.
@@ -10,6 +10,8 @@ use super::walk::Section;
 pub struct Cache {
     /// Bytes for stored responses (heads, keys and index included) and bodies in flight together.
     pub memory: u64,
+    /// Whether memory comes in huge pages.
+    pub huge_pages: HugePages,
     /// Variants of one URI; the least recently used leaves first.
     pub max_variants: usize,
     /// Bytes of a body in flight that will not be stored, between its fastest and its slowest reader.
@@ -30,10 +32,26 @@ pub struct Cache {
     pub max_background_fills: usize,
 }
 
+/// Whether memory comes in pages of 2 MiB, where the system has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugePages {
+    /// From a [`Cache::memory`] of 1 GiB on.
+    Auto,
+    On,
+    Off,
+}
+
+const HUGE_PAGES: [(&str, HugePages); 3] = [
+    ("auto", HugePages::Auto),
+    ("on", HugePages::On),
+    ("off", HugePages::Off),
+];
+
 impl Default for Cache {
     fn default() -> Self {
         Self {
             memory: 256 << 20,
+            huge_pages: HugePages::Auto,
             max_variants: 32,
             window: 1 << 20,
             windows: 64 << 20,
@@ -48,9 +66,19 @@ impl Default for Cache {
 }
 
 impl Cache {
+    /// Whether memory is to come in huge pages.
+    pub fn uses_huge_pages(&self) -> bool {
+        match self.huge_pages {
+            HugePages::Auto => self.memory >= 1 << 30,
+            HugePages::On => true,
+            HugePages::Off => false,
+        }
+    }
+
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let mut cache = Self::default();
         section.set("memory", &mut cache.memory, size(64 << 10..=1 << 50));
+        section.set("huge_pages", &mut cache.huge_pages, one_of(&HUGE_PAGES));
         section.set("max_variants", &mut cache.max_variants, count(1..=4096));
         section.set("window", &mut cache.window, size(64 << 10..=1 << 30));
         section.set("windows", &mut cache.windows, size(64 << 10..=1 << 50));

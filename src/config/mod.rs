@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 pub use self::admin::Admin;
 pub use self::balance::{Balance, Ejection, Health, Retries};
-pub use self::cache::Cache;
+pub use self::cache::{Cache, HugePages};
 pub use self::env::Lookup;
 pub use self::invalidates::Template;
 pub use self::load::{AdminAddr, Overrides, Source};
@@ -77,6 +77,10 @@ impl Config {
         let bound = [
             ("[server]", self.server != server),
             ("[cache] memory", self.cache.memory != new.cache.memory),
+            (
+                "[cache] huge_pages",
+                self.cache.huge_pages != new.cache.huge_pages,
+            ),
             (
                 "[cache] max_variants",
                 self.cache.max_variants != new.cache.max_variants,
