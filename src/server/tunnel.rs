@@ -100,7 +100,8 @@ mod tests {
         {
             let mut exchange = pin!(exchange(&mut flood, &mut other));
             for _turn in 0..2 {
-                poll_fn(|cx| Poll::Ready(assert!(exchange.as_mut().poll(cx).is_pending()))).await;
+                let ended = poll_fn(|cx| Poll::Ready(exchange.as_mut().poll(cx)));
+                assert!(ended.await.is_pending());
                 yield_now().await;
             }
         }
