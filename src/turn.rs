@@ -24,11 +24,35 @@ pub fn take(read: usize, cx: &mut Context<'_>) {
     }
 }
 
+/// Whether nothing is left of the running task's turn. What it asks for then is not looked at: that nothing is there is
+/// no sign that a peer keeps anybody waiting.
+pub fn is_over() -> bool {
+    !coop::has_budget_remaining()
+}
+
+/// Leaves it to the task's next turn.
+pub fn put_off<T>(cx: &Context<'_>) -> Poll<T> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::future::poll_fn;
 
     use super::*;
+
+    /// Polls in a new turn of which nothing is left.
+    pub async fn late<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        tokio::task::yield_now().await;
+        poll_fn(|cx| {
+            while let Poll::Ready(part) = coop::poll_proceed(cx) {
+                part.made_progress();
+            }
+            Poll::Ready(poll(cx))
+        })
+        .await
+    }
 
     /// Bytes that a task takes in its first turn from a source that never runs dry, `each` at a time.
     async fn read_in_a_turn(each: usize) -> usize {

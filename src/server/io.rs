@@ -1,6 +1,7 @@
 //! The bytes of one connection: passed between hyper and the socket, while the connection's state
 //! learns of each step. Where a deadline has passed, reading or writing fails here, so that hyper ends in its own way.
 
+use std::future::{Future as _, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -116,15 +117,6 @@ impl Io {
         Ok(())
     }
 
-    fn note_write(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match &written {
-            Poll::Ready(Ok(_)) => self.state.has_written(),
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.state.waits_to_write(),
-        }
-        written
-    }
-
     /// Closes our side only.
     pub fn poll_half_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket.poll_shutdown(cx)
@@ -145,8 +137,9 @@ impl Io {
     fn poll_begun_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.unwritten.is_empty() {
             self.check_write()?;
-            let written = self.socket.poll_write(cx, &self.unwritten);
-            let written = ready!(self.note_write(written))?;
+            let (socket, rest) = (&mut self.socket, &self.unwritten);
+            let written = poll_noted(&self.state, cx, |cx| socket.poll_write(cx, rest));
+            let written = ready!(written)?;
             self.unwritten.advance(written);
             if self.unwritten.is_empty() {
                 self.interim.written();
@@ -166,6 +159,30 @@ impl Io {
         }
         Ok(())
     }
+}
+
+/// Writes with `write`, and has the state note whether the client takes anything.
+///
+/// A write that only finds the task's turn over says nothing about the client, and is put off. Not twice in a row: what
+/// uses up each turn, such as a flood, is not to hide that a client takes nothing.
+fn poll_noted(
+    state: &State,
+    cx: &mut Context<'_>,
+    mut write: impl FnMut(&mut Context<'_>) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<usize>> {
+    let mut written = write(cx);
+    if written.is_pending() && turn::is_over() {
+        if state.puts_off_write() {
+            return Poll::Pending;
+        }
+        written = pin!(unconstrained(poll_fn(write))).poll(cx);
+    }
+    match &written {
+        Poll::Ready(Ok(_)) => state.has_written(),
+        Poll::Ready(Err(_)) => {}
+        Poll::Pending => state.waits_to_write(),
+    }
+    written
 }
 
 impl AsyncRead for Io {
@@ -210,8 +227,8 @@ impl AsyncWrite for Io {
             return Poll::Ready(Ok(buf.len()));
         }
         ready!(this.poll_begun_interim(cx))?;
-        let written = this.socket.poll_write(cx, buf);
-        this.note_write(written)
+        let socket = &mut this.socket;
+        poll_noted(&this.state, cx, |cx| socket.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -227,13 +244,13 @@ impl AsyncWrite for Io {
         }
         ready!(this.poll_begun_interim(cx))?;
         let length: usize = bufs.iter().map(|buf| buf.len()).sum();
-        let written = if length <= GATHERED {
+        let socket = &mut this.socket;
+        if length <= GATHERED {
             let gathered = this.state.gather(bufs);
-            this.socket.poll_write(cx, &gathered)
+            poll_noted(&this.state, cx, |cx| socket.poll_write(cx, &gathered))
         } else {
-            this.socket.poll_write_vectored(cx, bufs)
-        };
-        this.note_write(written)
+            poll_noted(&this.state, cx, |cx| socket.poll_write_vectored(cx, bufs))
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -332,3 +349,6 @@ impl Socket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, split};
 
 use super::BoxError;
 use super::connection::{Driven, drive};
@@ -18,11 +18,7 @@ pub(super) async fn join(io: Io, mut tunnel: Box<Tunnel>) -> Result<(), BoxError
     let state = io.state().clone();
     let mut client = Client(io);
     let driven = {
-        let joined = pin!(async {
-            copy_bidirectional(&mut client, &mut *tunnel)
-                .await
-                .map(drop)
-        });
+        let joined = pin!(exchange(&mut client, &mut *tunnel));
         drive(&state, joined, |_| ()).await
     };
     match driven {
@@ -33,6 +29,28 @@ pub(super) async fn join(io: Io, mut tunnel: Box<Tunnel>) -> Result<(), BoxError
         }
         Driven::Ended(Ok(())) | Driven::Stopped | Driven::Asleep => Ok(()),
     }
+}
+
+/// Copies both ways until both have ended, or one has broken.
+///
+/// A peer that floods uses up the whole turn of the task: the ways take turns at being first (as `try_join` has it, and
+/// `copy_bidirectional` does not), or else nothing would go the other way for as long as the flood lasts.
+async fn exchange<A, B>(a: &mut A, b: &mut B) -> io::Result<()>
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    let ((from_a, to_a), (from_b, to_b)) = (split(a), split(b));
+    tokio::try_join!(pass_on(from_a, to_b), pass_on(from_b, to_a)).map(drop)
+}
+
+/// Copies all that comes, and then its end.
+async fn pass_on(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+) -> io::Result<()> {
+    copy(&mut from, &mut to).await?;
+    to.shutdown().await
 }
 
 /// A connection whose closing is not HTTP's.
@@ -63,5 +81,33 @@ impl AsyncWrite for Client {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.get_mut().0.poll_half_close(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future as _, poll_fn};
+
+    use tokio::io::{AsyncReadExt as _, duplex, join, repeat, sink};
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn while_one_side_floods_the_other_is_heard() {
+        let (heard, mut hears) = duplex(64);
+        let (mut flood, mut other) = (join(repeat(b'x'), heard), join(&b"hello"[..], sink()));
+        {
+            let mut exchange = pin!(exchange(&mut flood, &mut other));
+            for _turn in 0..2 {
+                let ended = poll_fn(|cx| Poll::Ready(exchange.as_mut().poll(cx)));
+                assert!(ended.await.is_pending());
+                yield_now().await;
+            }
+        }
+        drop(flood);
+        let mut said = String::new();
+        hears.read_to_string(&mut said).await.unwrap();
+        assert_eq!(said, "hello");
     }
 }

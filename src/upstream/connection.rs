@@ -22,6 +22,7 @@ use super::request_body::{RequestBody, Turn, Upload};
 use super::whole::Whole;
 use super::wire::{Traffic, Wire};
 use crate::error::{Error, ErrorKind};
+use crate::turn;
 
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -260,8 +261,11 @@ pub(super) async fn head_within<F: Future>(
     deadline.arm(timeout);
     let mut sending = pin!(sending);
     poll_fn(|cx| {
-        if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
-            return Poll::Ready(Some(sent));
+        let late = turn::is_over();
+        match sending.as_mut().poll(cx) {
+            Poll::Ready(sent) => return Poll::Ready(Some(sent)),
+            Poll::Pending if late => return turn::put_off(cx),
+            Poll::Pending => {}
         }
         poll_overdue(deadline, &written, upload, timeout, cx).map(|()| None)
     })

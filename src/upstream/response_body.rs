@@ -14,6 +14,7 @@ use super::request_body::Upload;
 use super::server::Server;
 use super::tunnel::Tunnel;
 use crate::error::{Error, ErrorKind, Side};
+use crate::turn;
 
 /// How the end of a response's content is known (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +160,7 @@ impl Body for UpstreamBody {
             return Poll::Ready(None);
         };
         let upload = reading.upload.as_ref();
+        let late = turn::is_over();
         match reading.lease.poll_frame(&mut this.incoming, upload, cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 reading.armed = false;
@@ -178,6 +180,7 @@ impl Body for UpstreamBody {
                 this.complete();
                 Poll::Ready(None)
             }
+            Poll::Pending if late => turn::put_off(cx),
             Poll::Pending => {
                 ready!(reading.poll_stalled(cx));
                 this.fail(Error::upstream(ErrorKind::ResponseBodyTimeout))

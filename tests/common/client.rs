@@ -215,6 +215,11 @@ impl Client {
         Ok(self.connected().exactly(n)?)
     }
 
+    /// Another hold of its connection, to write on while the client reads.
+    pub fn hold(&mut self) -> TcpStream {
+        self.connected().stream.try_clone().expect("a socket")
+    }
+
     /// Sends octets as long as the gateway takes them; whether it took all before `patience` ended.
     pub fn press(&mut self, octets: &[u8], patience: Duration) -> (usize, bool) {
         let stream = &mut self.connected().stream;

@@ -1,6 +1,6 @@
 //! An origin that does exactly what the test says: raw octets, gates, resets, half-closes. It records what it gets.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -348,6 +348,12 @@ impl Conn {
         let wire = self.wire.as_mut().ok_or(End::Truncated)?;
         let _ = wire.stream.set_read_timeout(Some(PATIENCE));
         Ok(wire.exactly(n)?)
+    }
+
+    /// Reads what is there of the same, as fast as it goes and without keeping it; how much, and 0 at the end.
+    pub fn swallow(&mut self, room: &mut [u8]) -> usize {
+        let read = self.wire.as_mut().map(|wire| wire.stream.read(room));
+        read.and_then(Result::ok).unwrap_or(0)
     }
 
     /// Sends one chunk of a chunked body.

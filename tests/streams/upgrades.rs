@@ -1,11 +1,16 @@
 //! WebSocket and other changes of protocol (RFC 9110 §7.8).
 
-use std::sync::mpsc;
+use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use bookend::server::Outcome;
 
-use super::common::{Client, Conn, End, Gate, Gateway, Origin, PATIENCE, Request, get, reply};
+use super::common::{
+    Client, Conn, End, Gate, Gateway, Origin, PATIENCE, Request, await_that, get, reply,
+};
 
 fn handshake() -> Request {
     get("/chat")
@@ -264,6 +269,44 @@ fn who_does_not_read_slows_the_other_down() {
     gate.open();
     client.write(&flood[sent..]);
     assert_eq!(client.octets(3).as_deref(), Ok(&b"all"[..]));
+}
+
+#[test]
+fn a_flood_one_way_holds_up_nothing_the_other_way() {
+    // What comes of the flood while one octet goes the other way: some turns' worth. On a machine that keeps this test
+    // waiting it is more now and then, but not as a rule.
+    const SOME: usize = 2 << 20;
+    let flooded = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::new(AtomicBool::new(false));
+    let (taken, speak) = (flooded.clone(), asked.clone());
+    let origin = switching(move |conn| {
+        let mut room = vec![0; 1 << 20];
+        while let some @ 1.. = conn.swallow(&mut room) {
+            taken.fetch_add(some, Ordering::Relaxed);
+            if speak.swap(false, Ordering::Relaxed) {
+                conn.write("!");
+            }
+        }
+    });
+    let gateway = Gateway::before(&origin).workers(1).start();
+    let mut client = switched(&gateway);
+    let mut pen = client.hold();
+    let flood = thread::spawn(move || while pen.write_all(&[b'x'; 256 << 10]).is_ok() {});
+    await_that("the flood is under way", || {
+        flooded.load(Ordering::Relaxed) > 16 << 20
+    });
+    let mut meanwhile: Vec<_> = (0..9)
+        .map(|_| {
+            let before = flooded.load(Ordering::Relaxed);
+            asked.store(true, Ordering::Relaxed);
+            assert_eq!(client.octets(1).as_deref(), Ok(&b"!"[..]));
+            flooded.load(Ordering::Relaxed) - before
+        })
+        .collect();
+    meanwhile.sort_unstable();
+    assert!(meanwhile[4] < SOME, "{meanwhile:?} octets came first");
+    client.half_close();
+    flood.join().expect("an end");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 use super::beat::Beat;
 use super::deadline::{Overdue, Phase};
 use crate::proxy::Tunnel;
+use crate::turn;
 
 mod oversight;
 
@@ -86,6 +87,8 @@ pub(in crate::server) struct State {
     since: Cell<u64>,
     awaiting_content: Cell<Option<u64>>,
     write_blocked: Cell<Option<u64>>,
+    /// A write was put off since the task's turn was over, and none has been tried since.
+    put_off: Cell<bool>,
     in_flight: Cell<u32>,
     /// Some of an HTTP/1 response may still be in hyper's buffer.
     unflushed: Cell<bool>,
@@ -119,6 +122,7 @@ impl State {
             since: Cell::new(now),
             awaiting_content: Cell::new(None),
             write_blocked: Cell::new(None),
+            put_off: Cell::new(false),
             in_flight: Cell::new(0),
             unflushed: Cell::new(false),
             client: Cell::new(Client::Open),
@@ -178,17 +182,20 @@ impl State {
     }
 
     /// A read found nothing. While an HTTP/1 request is answered, hyper reads only for its content: with half-closed
-    /// connections allowed it does not look for the client's end in between.
+    /// connections allowed it does not look for the client's end in between. Where the task's turn is over, it has not
+    /// looked at all.
     pub fn waits_to_read(&self) {
         if self.phase.get() == Phase::Busy
             && self.protocol.get() == Protocol::Http1
             && self.awaiting_content.get().is_none()
+            && !turn::is_over()
         {
             self.awaiting_content.set(Some(self.now()));
         }
     }
 
     pub fn has_written(&self) {
+        self.put_off.set(false);
         self.write_blocked.set(None);
         if let Client::HalfClosed { .. } = self.client.get() {
             self.client.set(Client::HalfClosed { since: self.now() });
@@ -223,7 +230,13 @@ impl State {
         *self.beat.gathered.borrow_mut() = lent;
     }
 
+    /// Whether a write may be put off to the task's next turn: not if the one before was.
+    pub fn puts_off_write(&self) -> bool {
+        !self.put_off.replace(true)
+    }
+
     pub fn waits_to_write(&self) {
+        self.put_off.set(false);
         if self.write_blocked.get().is_none() {
             self.write_blocked.set(Some(self.now()));
         }

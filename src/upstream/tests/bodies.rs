@@ -1,6 +1,13 @@
 //! Content that comes from upstream: where it ends, who says so, and how it breaks off.
 
+use std::future::Future as _;
+use std::pin::{Pin, pin};
+
+use http_body::Body as _;
+
 use super::*;
+use crate::clock::timer_now;
+use crate::turn::tests::late;
 use crate::upstream::Framing;
 
 /// What the origin sends, and what became of the content: how many bytes came, how it was framed, whether its end
@@ -279,6 +286,43 @@ fn a_stalled_body_ends_at_its_deadline_and_a_slow_one_does_not() {
         let (_, outcome) = tokio::join!(script, exchange);
         assert_eq!(outcome.content, b"bbbbbbbb");
         assert_eq!(outcome.failure, Some(ErrorKind::ResponseBodyTimeout));
+    });
+}
+
+#[test]
+fn what_the_task_had_no_turn_to_look_at_is_no_stall() {
+    const SHORT: Duration = Duration::from_millis(150);
+    run(async {
+        let origin = Origin::start().await;
+        let worker = worker(&origin, |config| {
+            config.response_timeout = SHORT;
+            config.body_timeout = SHORT;
+        });
+        let script = async {
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+                .await;
+            peer
+        };
+        let mut asking = pin!(worker.get("/"));
+        let mut peer = tokio::select! {
+            _ = &mut asking => unreachable!("the head has only just been sent"),
+            peer = script => peer,
+        };
+        let end = timer_now() + 2 * SHORT;
+        while timer_now() < end {
+            assert!(late(|cx| asking.as_mut().poll(cx)).await.is_pending());
+        }
+        let mut body = asking.await.expect("a head").into_body();
+        peer.send("book").await;
+        let end = timer_now() + 2 * SHORT;
+        while timer_now() < end {
+            let late = late(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+            assert!(late.is_pending(), "{late:?}");
+        }
+        let content = body.collect().await.expect("no failure").to_bytes();
+        assert_eq!(content, "book");
     });
 }
 
