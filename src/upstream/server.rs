@@ -36,8 +36,8 @@ pub struct Server {
 /// How a server is reached.
 #[derive(Debug)]
 pub(super) enum Route {
-    Tcp(Resolver),
-    Tls(Resolver, Tls),
+    Tcp(Arc<Resolver>),
+    Tls(Arc<Resolver>, Tls),
     Unix(Box<Path>),
 }
 
