@@ -149,6 +149,13 @@ impl Resolver {
         }
     }
 
+    /// Asks again if that is due, for who goes on with the connections that he has.
+    pub(super) fn freshen(self: &Arc<Self>) {
+        if self.literal.is_none() {
+            self.known();
+        }
+    }
+
     /// What is known, and the look-up to wait for, if there is one: whoever finds an answer outdated begins it, and of
     /// the others only those wait that have no answer at all.
     fn known(self: &Arc<Self>) -> (Option<Known>, Option<Asking>) {
@@ -191,6 +198,11 @@ impl Resolver {
         let addresses: Known = (found.addresses.iter())
             .map(|ip| known(SocketAddr::new(*ip, self.port)))
             .collect();
+        for address in before {
+            if !addresses.iter().any(|stays| Arc::ptr_eq(stays, address)) {
+                address.leave();
+            }
+        }
         latest.answer = Some(Answer {
             addresses: addresses.clone(),
             believed_until: deadline::far(deadline::timer_now(), found.lifetime),

@@ -156,6 +156,13 @@ impl Server {
         &self.route
     }
 
+    /// Looks the server's name up again where that is due, without waiting for it.
+    pub(super) fn freshen(&self) {
+        if let Route::Tcp(resolver) | Route::Tls(resolver, _) = &self.route {
+            resolver.freshen();
+        }
+    }
+
     pub(super) fn slots(&self) -> &Arc<Semaphore> {
         &self.slots
     }

@@ -7,6 +7,7 @@ mod faults;
 mod heads;
 mod health;
 mod http2;
+mod moves;
 mod name_server;
 mod names;
 mod origin;
