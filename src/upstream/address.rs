@@ -16,6 +16,8 @@ pub(super) struct Address {
     standing: Standing,
     /// Whether no other address of its name stood better when one was last looked for.
     needed: AtomicBool,
+    /// Whether a later answer for its name was without it.
+    left: AtomicBool,
 }
 
 impl Address {
@@ -24,6 +26,7 @@ impl Address {
             at,
             standing: Standing::new(rules),
             needed: AtomicBool::new(false),
+            left: AtomicBool::new(false),
         }
     }
 
@@ -43,6 +46,16 @@ impl Address {
 
     pub(super) fn set_needed(&self, needed: bool) {
         self.needed.store(needed, Ordering::Relaxed);
+    }
+
+    /// Its name no longer leads there.
+    pub(super) fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its name no longer leads there: connections to it take no more requests.
+    pub(super) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
     }
 
     /// A response's head has come from there.

@@ -64,7 +64,7 @@ pub(super) async fn connect(
 }
 
 async fn tcp(
-    resolver: &Resolver,
+    resolver: &Arc<Resolver>,
     limit: Duration,
     clock: &Clock,
 ) -> Result<(TcpStream, Arc<Address>), Error> {

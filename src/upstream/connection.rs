@@ -96,6 +96,11 @@ impl Connection {
         self.address.as_deref()
     }
 
+    /// Whether its server's name leads elsewhere by now.
+    pub(super) fn is_astray(&self) -> bool {
+        self.address().is_some_and(Address::has_left)
+    }
+
     /// Whether another request may be sent at once.
     pub(super) fn is_ready(&mut self) -> bool {
         match &mut self.engine {

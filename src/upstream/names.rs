@@ -20,7 +20,8 @@ const UNSTATED: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(300);
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// How long a name server is waited for before it, or another, is asked again: within the connect deadline.
+/// How long a name server is waited for before it, or another, is asked again: within the connect deadline. When none has
+/// answered, they are asked once more and have the time that the system gives them.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Whom to ask.
@@ -45,20 +46,24 @@ impl Names {
         if is_local(host) {
             return system(host).await;
         }
-        let resolver = match self.resolver() {
-            Ok(resolver) => resolver,
+        let (hasty, patient) = match (self.resolver(PATIENCE), self.resolver(Duration::MAX)) {
+            (Ok(hasty), Ok(patient)) => (hasty, patient),
             // Without a resolv.conf the system may still know other ways.
-            Err(_) if self == Self::System => return system(host).await,
-            Err(error) => return Err(io::Error::other(error)),
+            _ if self == Self::System => return system(host).await,
+            (Err(error), _) | (_, Err(error)) => return Err(io::Error::other(error)),
         };
-        let found = resolver.lookup_ip(host).await.map_err(failure)?;
+        let found = match hasty.lookup_ip(host).await {
+            Err(NetError::Timeout) => patient.lookup_ip(host).await,
+            found => found,
+        };
+        let found = found.map_err(failure)?;
         let records = found.as_lookup().answers();
         let ttl = records.iter().map(|record| u64::from(record.ttl)).min();
         answer(found.iter().collect(), ttl.map(Duration::from_secs))
     }
 
     /// One for each question: its tasks run on the worker that asks, and what it knows is kept elsewhere.
-    fn resolver(self) -> Result<TokioResolver, NetError> {
+    fn resolver(self, patience: Duration) -> Result<TokioResolver, NetError> {
         let mut builder = match self {
             Self::System => TokioResolver::builder_tokio()?,
             Self::At(server) => {
@@ -76,7 +81,7 @@ impl Names {
         options.use_hosts_file = ResolveHosts::Always;
         // RFC 8305 §4: IPv6 first; who has no way there learns it at once, or waits for a quarter of a second.
         options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
-        options.timeout = options.timeout.min(PATIENCE);
+        options.timeout = options.timeout.min(patience);
         options.cache_size = 1;
         builder.build()
     }

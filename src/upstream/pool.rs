@@ -200,7 +200,7 @@ impl Pool {
                 .connection
                 .address()
                 .is_some_and(|address| address.is_out(|| now));
-            if !is_out && last.connection.is_ready() {
+            if !is_out && !last.connection.is_astray() && last.connection.is_ready() {
                 return Some(last.connection);
             }
         }
@@ -269,6 +269,10 @@ impl Pool {
     }
 
     fn give_back(self: &Rc<Self>, mut connection: Connection) {
+        self.keep_sweeping();
+        if connection.is_astray() {
+            return;
+        }
         let queue = self.server.queue();
         if queue.starving() == 0 {
             loop {
@@ -292,11 +296,10 @@ impl Pool {
             connection,
             since: self.clock.now().mono,
         });
-        drop(idle);
-        self.keep_sweeping();
     }
 
-    /// Sees to it that idle connections are closed in time, as long as there are any.
+    /// Sees to it that idle connections are closed in time, as long as there are any, and that the server's name is
+    /// looked up again even where no connection has to be opened.
     fn keep_sweeping(self: &Rc<Self>) {
         if self.sweeping.replace(true) {
             return;
@@ -322,10 +325,13 @@ impl Pool {
 
     /// Closes what is outdated, dead or in somebody's way; whether any idle connections are left.
     fn sweep(&self) -> bool {
+        self.server.freshen();
         let now = self.clock.now().mono;
         let mut idle = self.idle.borrow_mut();
         idle.retain_mut(|idle| {
-            idle.connection.is_ready() && now.since(idle.since) < self.limits.idle_timeout
+            !idle.connection.is_astray()
+                && idle.connection.is_ready()
+                && now.since(idle.since) < self.limits.idle_timeout
         });
         let waiting = self.server.queue().waiting();
         let (closed, shared) = self.sharing.sweep(now, self.limits.idle_timeout, waiting);

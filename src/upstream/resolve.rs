@@ -1,17 +1,22 @@
 //! Where a server's name leads. An answer is asked for again when its lifetime is over; when that fails, the addresses
 //! known before are still used. An address that is in the next answer, too, stands as it did.
+//!
+//! A look-up goes on whether or not anybody waits for it, in a task of the worker that began it, one at a time for all
+//! workers: what it finds is remembered however late it comes.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
 use super::address::Address;
 use super::deadline;
-use super::names::Names;
+use super::names::{Found, Names};
 use crate::clock::Monotonic;
 use crate::config::Ejection;
 
@@ -20,6 +25,9 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// How long a better answer is waited for where there is an old one.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// A look-up that takes longer has failed, so that another can begin.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// The addresses of one server, shared by all workers.
 #[derive(Debug)]
@@ -31,17 +39,27 @@ pub(super) struct Resolver {
     rules: Ejection,
     /// Set when `host` is an address itself.
     literal: Option<Arc<Address>>,
-    latest: Mutex<Option<Answer>>,
+    latest: Mutex<Latest>,
     turn: AtomicUsize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
+struct Latest {
+    answer: Option<Answer>,
+    /// The look-up that is going on.
+    asking: Option<Asking>,
+}
+
+#[derive(Debug)]
 struct Answer {
     addresses: Known,
     believed_until: Instant,
 }
 
 type Known = Arc<[Arc<Address>]>;
+
+/// Where a look-up tells what it has found.
+type Asking = watch::Receiver<Option<Result<Known, Arc<io::Error>>>>;
 
 /// In the order in which they should be tried; at least one in all.
 #[derive(Debug)]
@@ -53,12 +71,12 @@ pub(super) struct Addresses {
 
 impl Resolver {
     /// `host` may be a name or an address, an IPv6 address with or without its brackets.
-    pub(super) fn new(host: &str, port: u16, names: Names, rules: &Ejection) -> Self {
+    pub(super) fn new(host: &str, port: u16, names: Names, rules: &Ejection) -> Arc<Self> {
         let host = host
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'))
             .unwrap_or(host);
-        Self {
+        Arc::new(Self {
             host: host.into(),
             port,
             names,
@@ -70,9 +88,9 @@ impl Resolver {
                 };
                 Arc::new(Address::new(SocketAddr::new(address, port), &never))
             }),
-            latest: Mutex::new(None),
+            latest: Mutex::default(),
             turn: AtomicUsize::new(0),
-        }
+        })
     }
 
     /// The host as certificates name it: without brackets.
@@ -81,30 +99,27 @@ impl Resolver {
     }
 
     /// All addresses of the server, as they stand `now`.
-    pub(super) async fn addresses(&self, now: Monotonic) -> io::Result<Addresses> {
+    pub(super) async fn addresses(self: &Arc<Self>, now: Monotonic) -> io::Result<Addresses> {
         if let Some(address) = &self.literal {
             return Ok(Addresses {
                 in_use: vec![address.clone()],
                 left_out: Vec::new(),
             });
         }
-        let known = match self.believed() {
-            Ok(addresses) => return Ok(self.order(&addresses, now)),
-            Err(outdated) => outdated,
-        };
-        let asked = match known {
-            // What is known must not wait for a resolver that hangs.
-            Some(_) => timeout(PATIENCE, self.ask())
-                .await
-                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
-            None => self.ask().await,
-        };
-        match asked {
-            Ok((addresses, lifetime)) => {
-                let addresses = self.remember(&addresses, lifetime);
-                Ok(self.order(&addresses, now))
+        loop {
+            let (known, asking) = self.known();
+            let found = match (known, asking) {
+                (known, None) => known,
+                (None, Some(asking)) => told(asking).await.transpose()?,
+                // What is known must not wait for a resolver that hangs.
+                (known, Some(asking)) => match timeout(PATIENCE, told(asking)).await {
+                    Ok(Some(Ok(found))) => Some(found),
+                    _ => known,
+                },
+            };
+            if let Some(found) = found {
+                return Ok(self.order(&found, now));
             }
-            Err(error) => known.map(|known| self.order(&known, now)).ok_or(error),
         }
     }
 
@@ -129,56 +144,135 @@ impl Resolver {
 
     /// To be called when no address answered: the next connection asks again.
     pub(super) fn doubt(&self) {
-        if let Some(answer) = &mut *self.lock() {
+        if let Some(answer) = &mut self.lock().answer {
             answer.believed_until = deadline::timer_now();
         }
     }
 
-    /// The current answer, or else the outdated one. Of those who find it outdated only the first asks again; the
-    /// others go on with what is known meanwhile.
-    fn believed(&self) -> Result<Known, Option<Known>> {
-        let now = deadline::timer_now();
-        let mut latest = self.lock();
-        let Some(answer) = &mut *latest else {
-            return Err(None);
-        };
-        if now < answer.believed_until {
-            return Ok(answer.addresses.clone());
+    /// Asks again if that is due, for who goes on with the connections that he has.
+    pub(super) fn freshen(self: &Arc<Self>) {
+        if self.literal.is_none() {
+            self.known();
         }
-        answer.believed_until = deadline::far(now, RETRY);
-        Err(Some(answer.addresses.clone()))
     }
 
-    async fn ask(&self) -> io::Result<(Vec<SocketAddr>, Duration)> {
-        let found = self.names.look_up(&self.host).await?;
-        let with_port = |address: &IpAddr| SocketAddr::new(*address, self.port);
-        let addresses = found.addresses.iter().map(with_port).collect();
-        Ok((addresses, found.lifetime))
-    }
-
-    fn remember(&self, found: &[SocketAddr], lifetime: Duration) -> Known {
+    /// What is known, and the look-up to wait for, if there is one: whoever finds an answer outdated begins it, and of
+    /// the others only those wait that have no answer at all.
+    fn known(self: &Arc<Self>) -> (Option<Known>, Option<Asking>) {
         let mut latest = self.lock();
-        let before = latest.as_ref().map_or(&[][..], |answer| &answer.addresses);
-        let stays = |at: &SocketAddr| before.iter().find(|address| address.at() == *at).cloned();
-        let addresses: Known = (found.iter())
-            .map(|at| stays(at).unwrap_or_else(|| Arc::new(Address::new(*at, &self.rules))))
+        let known = match &latest.answer {
+            Some(answer) if deadline::timer_now() < answer.believed_until => {
+                return (Some(answer.addresses.clone()), None);
+            }
+            outdated => outdated.as_ref().map(|answer| answer.addresses.clone()),
+        };
+        let asking = match &latest.asking {
+            Some(asking) => known.is_none().then(|| asking.clone()),
+            None => Some(self.ask(&mut latest)),
+        };
+        (known, asking)
+    }
+
+    fn ask(self: &Arc<Self>, latest: &mut Latest) -> Asking {
+        let (tell, asking) = watch::channel(None);
+        latest.asking = Some(asking.clone());
+        let look_up = LookUp {
+            resolver: Arc::downgrade(self),
+            tell,
+            found: None,
+        };
+        let (names, host) = (self.names, self.host.clone());
+        spawn_local(async move {
+            let found = timeout(LONGEST, names.look_up(&host)).await;
+            look_up.end(found.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into())));
+        });
+        asking
+    }
+
+    fn remember(&self, latest: &mut Latest, found: &Found) -> Known {
+        let before = (latest.answer.as_ref()).map_or(&[][..], |answer| &answer.addresses);
+        let known = |at| match before.iter().find(|address| address.at() == at) {
+            Some(stays) => stays.clone(),
+            None => Arc::new(Address::new(at, &self.rules)),
+        };
+        let addresses: Known = (found.addresses.iter())
+            .map(|ip| known(SocketAddr::new(*ip, self.port)))
             .collect();
-        *latest = Some(Answer {
+        for address in before {
+            if !addresses.iter().any(|stays| Arc::ptr_eq(stays, address)) {
+                address.leave();
+            }
+        }
+        latest.answer = Some(Answer {
             addresses: addresses.clone(),
-            believed_until: deadline::far(deadline::timer_now(), lifetime),
+            believed_until: deadline::far(deadline::timer_now(), found.lifetime),
         });
         addresses
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_asking(&self) -> bool {
+        self.lock().asking.is_some()
     }
 
     /// Waits until the answer's time is over.
     #[cfg(test)]
     pub(super) async fn outdated(&self) {
-        let until = self.lock().as_ref().map(|answer| answer.believed_until);
+        let until = self
+            .lock()
+            .answer
+            .as_ref()
+            .map(|answer| answer.believed_until);
         tokio::time::sleep_until(until.expect("an answer")).await;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Answer>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Latest> {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a look-up finds; `None` when its worker stopped before it was done.
+async fn told(mut asking: Asking) -> Option<io::Result<Known>> {
+    let outcome = asking.wait_for(Option::is_some).await.ok()?;
+    outcome.as_ref().map(|outcome| match outcome {
+        Ok(known) => Ok(known.clone()),
+        Err(error) => Err(io::Error::new(error.kind(), error.clone())),
+    })
+}
+
+/// A look-up on its way. Its end is where it is dropped: done, or because its worker stops.
+struct LookUp {
+    resolver: Weak<Resolver>,
+    tell: watch::Sender<Option<Result<Known, Arc<io::Error>>>>,
+    found: Option<io::Result<Found>>,
+}
+
+impl LookUp {
+    fn end(mut self, found: io::Result<Found>) {
+        self.found = Some(found);
+    }
+}
+
+impl Drop for LookUp {
+    fn drop(&mut self) {
+        // Else the configuration has changed meanwhile.
+        let Some(resolver) = self.resolver.upgrade() else {
+            return;
+        };
+        let mut latest = resolver.lock();
+        latest.asking = None;
+        let outcome = match self.found.take() {
+            Some(Ok(found)) => Ok(resolver.remember(&mut latest, &found)),
+            Some(Err(error)) => {
+                if let Some(answer) = &mut latest.answer {
+                    answer.believed_until = deadline::far(deadline::timer_now(), RETRY);
+                }
+                Err(Arc::new(error))
+            }
+            None => return,
+        };
+        drop(latest);
+        self.tell.send_replace(Some(outcome));
     }
 }
 
@@ -252,16 +346,34 @@ mod tests {
 
     #[tokio::test]
     async fn an_outdated_answer_is_asked_for_once_and_kept_until_a_better_one_comes() {
-        let resolver = Resolver::new("name.invalid", 80, Names::System, &Ejection::default());
-        let at = ["10.0.0.1:80".parse().expect("an address")];
-        resolver.remember(&at, Duration::from_secs(30));
-        assert!(resolver.believed().is_ok());
-        resolver.doubt();
-        let first = resolver.believed();
-        assert!(
-            first.is_err_and(|known| known.is_some_and(|known| known[0].at() == at[0])),
-            "the first asks"
-        );
-        assert!(resolver.believed().is_ok(), "the others do not");
+        let first_and_others = async {
+            let resolver = Resolver::new("name.invalid", 80, Names::System, &Ejection::default());
+            let (one, other) = (resolver.known().1, resolver.known().1);
+            let (one, other) = (one.expect("a look-up"), other.expect("a look-up"));
+            assert!(one.same_channel(&other), "all wait for the first");
+            let found = Found {
+                addresses: vec![IpAddr::from([10, 0, 0, 1])],
+                lifetime: Duration::from_secs(30),
+            };
+            resolver.remember(&mut resolver.lock(), &found);
+            let known = || {
+                let (known, asking) = resolver.known();
+                let known = known.expect("addresses");
+                (known[0].at().ip(), asking.is_some())
+            };
+            let at = found.addresses[0];
+            assert_eq!(known(), (at, false));
+            // As when that has ended.
+            resolver.lock().asking = None;
+            resolver.doubt();
+            assert_eq!(known(), (at, true), "the first asks");
+            assert_eq!(known(), (at, false), "the others do not");
+            resolver
+        };
+        let tasks = tokio::task::LocalSet::new();
+        let resolver = tasks.run_until(first_and_others).await;
+        assert!(resolver.is_asking());
+        drop(tasks);
+        assert!(!resolver.is_asking(), "it ends with its worker");
     }
 }

@@ -36,8 +36,8 @@ pub struct Server {
 /// How a server is reached.
 #[derive(Debug)]
 pub(super) enum Route {
-    Tcp(Resolver),
-    Tls(Resolver, Tls),
+    Tcp(Arc<Resolver>),
+    Tls(Arc<Resolver>, Tls),
     Unix(Box<Path>),
 }
 
@@ -154,6 +154,13 @@ impl Server {
 
     pub(super) fn route(&self) -> &Route {
         &self.route
+    }
+
+    /// Looks the server's name up again where that is due, without waiting for it.
+    pub(super) fn freshen(&self) {
+        if let Route::Tcp(resolver) | Route::Tls(resolver, _) = &self.route {
+            resolver.freshen();
+        }
     }
 
     pub(super) fn slots(&self) -> &Arc<Semaphore> {

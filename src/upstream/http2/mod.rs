@@ -155,10 +155,11 @@ impl Shared {
 
     /// Whether it takes no more requests; those that it has may still be answered.
     pub(super) fn is_ended(&self) -> bool {
+        let astray = self.address.as_deref().is_some_and(Address::has_left);
         // A sender that waits for nothing of its own is ready, unless the server goes away or no number is left.
         let mut unused = Context::from_waker(Waker::noop());
         let ready = self.sender.clone().poll_ready(&mut unused);
-        self.status.ended.get() || matches!(ready, Poll::Ready(Err(_)))
+        astray || self.status.ended.get() || matches!(ready, Poll::Ready(Err(_)))
     }
 
     pub(super) fn is_used(&self) -> bool {

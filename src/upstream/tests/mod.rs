@@ -7,6 +7,8 @@ mod faults;
 mod heads;
 mod health;
 mod http2;
+mod moves;
+mod name_server;
 mod names;
 mod origin;
 mod paused;

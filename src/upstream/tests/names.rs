@@ -1,110 +1,20 @@
-//! Names of servers, before a name server on loopback that says what the test wants.
+//! Names of servers, and their addresses.
 
 use std::cell::RefCell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 
-use tokio::net::UdpSocket;
 use tokio::task::spawn_local;
 
 use super::super::address::Address;
 use super::super::names::Names;
 use super::super::resolve::Resolver;
+use super::name_server::{NameServer, Says, ips, named};
 use super::*;
 use crate::clock::Monotonic;
-use crate::config::{Ejection, Endpoint};
+use crate::config::Ejection;
 
-/// What the name server says to every question.
-#[derive(Clone)]
-enum Says {
-    Addresses(Vec<IpAddr>, u32),
-    NoSuchName,
-    Failure,
-    Nothing,
-}
-
-struct NameServer {
-    addr: SocketAddr,
-    says: Rc<RefCell<Says>>,
-    /// Questions for IPv4 addresses, one a look-up.
-    asked: Rc<RefCell<usize>>,
-}
-
-const A: [u8; 2] = [0, 1];
-const AAAA: [u8; 2] = [0, 28];
-
-impl NameServer {
-    async fn start(says: Says) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
-        let server = Self {
-            addr: socket.local_addr().expect("an address"),
-            says: Rc::new(RefCell::new(says)),
-            asked: Rc::default(),
-        };
-        let (says, asked) = (server.says.clone(), server.asked.clone());
-        spawn_local(async move {
-            let mut question = [0; 512];
-            while let Ok((length, from)) = socket.recv_from(&mut question).await {
-                let says = says.borrow().clone();
-                let (answer, kind) = answer(&question[..length], &says);
-                *asked.borrow_mut() += usize::from(kind == A);
-                if !matches!(says, Says::Nothing) {
-                    socket.send_to(&answer, from).await.expect("sent");
-                }
-            }
-        });
-        server
-    }
-
-    fn say(&self, says: Says) {
-        *self.says.borrow_mut() = says;
-    }
-
-    fn asked(&self) -> usize {
-        *self.asked.borrow()
-    }
-
-    fn resolver(&self) -> Resolver {
-        Resolver::new("api.test.", 80, Names::At(self.addr), &Ejection::default())
-    }
-}
-
-/// The answer to a question, and the type that it asks for (RFC 1035 §4.1).
-fn answer(question: &[u8], says: &Says) -> (Vec<u8>, [u8; 2]) {
-    let name_end = 12 + question[12..].iter().position(|b| *b == 0).expect("a name");
-    let asked = &question[12..name_end + 5];
-    let kind = [question[name_end + 1], question[name_end + 2]];
-    let (code, addresses, ttl) = match says {
-        Says::Addresses(addresses, ttl) => (0, addresses.as_slice(), *ttl),
-        Says::NoSuchName => (3, &[][..], 0),
-        Says::Failure | Says::Nothing => (2, &[][..], 0),
-    };
-    let octets = addresses.iter().filter_map(|address| match address {
-        IpAddr::V4(address) if kind == A => Some(address.octets().to_vec()),
-        IpAddr::V6(address) if kind == AAAA => Some(address.octets().to_vec()),
-        _ => None,
-    });
-    let octets: Vec<_> = octets.collect();
-    let mut answer = question[..2].to_vec();
-    answer.extend([0x81, 0x80 | code, 0, 1, 0, octets.len() as u8, 0, 0, 0, 0]);
-    answer.extend(asked);
-    for octets in octets {
-        // The name of the question, in the class of the Internet.
-        answer.extend([0xc0, 12, kind[0], kind[1], 0, 1]);
-        answer.extend(ttl.to_be_bytes());
-        answer.extend([0, octets.len() as u8]);
-        answer.extend(octets);
-    }
-    (answer, kind)
-}
-
-fn ips(list: &[&str]) -> Vec<IpAddr> {
-    list.iter()
-        .map(|ip| ip.parse().expect("an address"))
-        .collect()
-}
-
-async fn found(resolver: &Resolver) -> Vec<IpAddr> {
+async fn found(resolver: &Arc<Resolver>) -> Vec<IpAddr> {
     let addresses = resolver.addresses(Monotonic::default()).await;
     let in_use = addresses.expect("addresses").in_use;
     in_use.iter().map(|address| address.at().ip()).collect()
@@ -147,21 +57,51 @@ fn addresses_stay_in_use_while_no_answer_comes() {
             assert_eq!(server.asked(), asked, "not asked with each connection");
             server.say(Says::Addresses(ips(&["192.0.2.2"]), 60));
             resolver.doubt();
+            // The look-up that is going on finds it, or else the next one.
+            until(|| !resolver.is_asking()).await;
             assert_eq!(found(&resolver).await, ips(&["192.0.2.2"]));
         }
     });
 }
 
-fn named(server: &NameServer, port: u16) -> Upstream {
-    let host = "api.test.".to_owned();
-    let url = ServerUrl {
-        endpoint: Endpoint::Http { host, port },
-        base_path: String::new(),
-    };
-    Upstream {
-        resolver: Some(server.addr),
-        ..config(vec![url])
-    }
+#[test]
+fn an_answer_that_takes_longer_than_a_connection_waits_for_is_used_when_it_comes() {
+    run(async {
+        let server = NameServer::start(Says::Addresses(ips(&["192.0.2.1"]), 60)).await;
+        let resolver = server.resolver();
+        assert_eq!(found(&resolver).await, ips(&["192.0.2.1"]));
+        // Within what a name server is waited for at first, and beyond it.
+        for (late, moved) in [(400, ips(&["192.0.2.2"])), (700, ips(&["192.0.2.3"]))] {
+            server.take(Duration::from_millis(late));
+            server.say(Says::Addresses(moved.clone(), 60));
+            resolver.doubt();
+            assert_ne!(found(&resolver).await, moved, "it does not wait");
+            // Nobody needs it meanwhile.
+            until(|| !resolver.is_asking()).await;
+            assert_eq!(found(&resolver).await, moved);
+        }
+    });
+}
+
+#[test]
+fn the_first_answer_is_waited_for_by_all_and_remembered_when_none_of_them_is_left() {
+    run(async {
+        let origin = Origin::start().await;
+        let server = NameServer::start(Says::Addresses(ips(&["127.0.0.1"]), 60)).await;
+        server.take(Duration::from_millis(300));
+        let mut config = named(&server, origin.port());
+        config.connect_timeout = Duration::from_millis(100);
+        let worker = Worker::new(&config);
+        let (one, two) = tokio::join!(worker.get("/1"), worker.get("/2"));
+        assert_eq!(kind(one), Some(ErrorKind::ConnectionTimeout));
+        assert_eq!(kind(two), Some(ErrorKind::ConnectionTimeout));
+        let script = async {
+            // A connection may come too late for who wanted it.
+            while origin.accept().await.try_answer("there").await.is_none() {}
+        };
+        let exchange = async { while worker.get("/3").await.is_err() {} };
+        tokio::join!(script, exchange);
+    });
 }
 
 #[test]

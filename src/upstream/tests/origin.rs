@@ -18,7 +18,11 @@ impl Origin {
 
     /// Where another origin was before.
     pub(super) async fn start_at(port: u16) -> Self {
-        let address = ("127.0.0.1", port);
+        Self::start_on("127.0.0.1", port).await
+    }
+
+    pub(super) async fn start_on(ip: &str, port: u16) -> Self {
+        let address = (ip, port);
         let listener = TcpListener::bind(address).await.expect("a free port");
         Self { listener }
     }
