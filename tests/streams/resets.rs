@@ -34,3 +34,27 @@ fn a_response_that_breaks_off_is_reset_with_a_code_of_our_own() {
         }
     });
 }
+
+#[test]
+fn an_upload_that_is_reset_never_looks_whole() {
+    let api = Api::new();
+    let gateway = api.gateway().start();
+    run(async {
+        let mut calls = api.serve();
+        let mut caller = Caller::to(gateway.addr()).await;
+        for code in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR] {
+            let put = http::Request::put("http://books.example/books/1");
+            let (_answer, mut content) = caller.send(put.body(()).expect("a request"), false).await;
+            let sent = content.send_data(Bytes::from_static(b"19"), false);
+            sent.expect("a stream");
+            let mut call = calls.recv().await.expect("a request");
+            assert_eq!(call.content().await.as_deref(), Some(&b"19"[..]));
+            content.send_reset(code);
+            let end = call.request.body_mut().data().await;
+            assert!(
+                matches!(&end, Some(Err(error)) if error.is_reset()),
+                "{code:?}: {end:?}"
+            );
+        }
+    });
+}
