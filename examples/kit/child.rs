@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -31,7 +32,10 @@ struct Log {
 impl Gateway {
     /// Starts one with this configuration, whose `[server] listen` must name one address with port 0.
     pub fn start(config: &str) -> Self {
-        let file = std::env::temp_dir().join(format!("bookend-{}.toml", std::process::id()));
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let file = format!("bookend-{}-{number}.toml", std::process::id());
+        let file = std::env::temp_dir().join(file);
         fs::write(&file, config).expect("a temporary file");
         let mut process = Process::start(&[GATEWAY, &file.display().to_string()]);
         let log = Log::keep(process.stderr());

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -95,7 +95,37 @@ impl Wire {
 
     /// Closes it with a reset.
     pub fn reset(self) {
+        self.will_reset();
+    }
+
+    /// Makes a reset of its close.
+    pub fn will_reset(&self) {
         let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Ends what goes out, and reads on.
+    pub async fn half_close(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await
+    }
+
+    /// Writes, unless the peer speaks first or has closed: then false, with some of it unwritten.
+    pub async fn write_unanswered(&mut self, octets: &[u8]) -> io::Result<bool> {
+        let mut left = octets;
+        while !left.is_empty() {
+            match self.stream.try_read_buf(&mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return Ok(false),
+            }
+            match self.stream.try_write(left) {
+                Ok(n) => left = &left[n..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let either = Interest::READABLE | Interest::WRITABLE;
+                    timeout(PATIENCE, self.stream.ready(either)).await??;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     async fn fill(&mut self) -> io::Result<()> {
@@ -143,6 +173,33 @@ impl Wire {
         Ok(())
     }
 
+    /// So many octets, where no HTTP is spoken.
+    pub async fn octets(&mut self, n: usize) -> io::Result<Vec<u8>> {
+        let mut octets = Vec::new();
+        self.exactly(n, &mut |some| octets.extend_from_slice(some))
+            .await?;
+        Ok(octets)
+    }
+
+    /// Whatever comes next; `None` at the end.
+    pub async fn piece(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if self.buffer.is_empty() {
+            match self.fill().await {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+                filled => filled?,
+            }
+        }
+        Ok(Some(std::mem::take(&mut self.buffer)))
+    }
+
+    /// All that comes goes to `take`, up to the end in order.
+    pub async fn rest(&mut self, take: &mut impl FnMut(&[u8])) -> io::Result<()> {
+        while let Some(piece) = self.piece().await? {
+            take(&piece);
+        }
+        Ok(())
+    }
+
     /// The next head.
     pub async fn head(&mut self) -> io::Result<Head> {
         Ok(Head::parse(&self.until(b"\r\n\r\n").await?))
@@ -165,15 +222,7 @@ impl Wire {
             Some(Ok(length)) => self.exactly(length, take).await,
             Some(Err(_)) => Err(io::ErrorKind::InvalidData.into()),
             // A response without either ends with its connection.
-            None if head.first_line.starts_with("HTTP/") => loop {
-                take(&self.buffer);
-                self.buffer.clear();
-                match self.fill().await {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-                    Err(error) => return Err(error),
-                }
-            },
+            None if head.first_line.starts_with("HTTP/") => self.rest(take).await,
             None => Ok(()),
         }
     }

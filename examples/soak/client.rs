@@ -6,59 +6,97 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use crate::Sabotage;
+use crate::kit::Random;
 use crate::kit::wire::{Head, Pace, Wire};
-use crate::kit::{Random, Watch};
-use crate::library::{Book, Edition, LANGUAGES, Library};
-use crate::report::{Report, count};
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::library::{Book, Edition, LANGUAGES};
+use crate::link::{self, Link, PATIENCE, Speech};
+use crate::report::{Row, count};
+use crate::world::World;
+use crate::{Sabotage, events, upgrades, uploads};
 
 const SLOWLY: Pace = Pace {
     pause: Duration::from_millis(5),
     most: 8 << 10,
 };
 
-/// How a client speaks, and what for.
+/// What a client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Http11,
+    Reads(Speech),
     /// Reads a little now and then.
-    Slow,
-    Http10,
-    Http2,
-    Writer,
+    ReadsSlowly,
+    Writes,
+    Uploads(Speech),
+    Follows(Speech),
+    Upgrades,
 }
 
-use Kind::{Http2, Http10, Http11, Slow, Writer};
+use Kind::{Follows, Reads, ReadsSlowly, Upgrades, Uploads, Writes};
+use Speech::{Http2, Http10, Http11};
 
-pub const KINDS: [Kind; 24] = [
-    Http11, Http11, Http11, Http11, Http11, Http11, Http11, Http11, Http2, Http2, Http2, Http2,
-    Http2, Http2, Slow, Slow, Slow, Slow, Http10, Http10, Writer, Writer, Http11, Http11,
+/// In front of an API that speaks HTTP/1.1.
+pub const HTTP1: [Kind; 30] = [
+    Reads(Http11),
+    Reads(Http11),
+    Reads(Http11),
+    Reads(Http11),
+    Reads(Http11),
+    Reads(Http11),
+    Reads(Http11),
+    Reads(Http11),
+    Reads(Http11),
+    Reads(Http11),
+    Reads(Http2),
+    Reads(Http2),
+    Reads(Http2),
+    Reads(Http2),
+    Reads(Http2),
+    Reads(Http2),
+    ReadsSlowly,
+    ReadsSlowly,
+    ReadsSlowly,
+    ReadsSlowly,
+    Reads(Http10),
+    Reads(Http10),
+    Writes,
+    Writes,
+    Uploads(Http11),
+    Uploads(Http2),
+    Follows(Http11),
+    Follows(Http2),
+    Upgrades,
+    Upgrades,
+];
+
+/// In front of one that speaks HTTP/2.
+pub const H2C: [Kind; 10] = [
+    Reads(Http11),
+    Reads(Http11),
+    Reads(Http2),
+    ReadsSlowly,
+    Reads(Http10),
+    Writes,
+    Uploads(Http11),
+    Uploads(Http2),
+    Follows(Http11),
+    Follows(Http2),
 ];
 
 pub struct Client {
     pub kind: Kind,
     pub gateway: SocketAddr,
-    pub origin: SocketAddr,
-    pub library: Rc<Library>,
-    pub report: Rc<Report>,
+    pub api: SocketAddr,
+    pub world: Rc<World>,
     pub random: Random,
-    pub watch: Watch,
     pub end: Duration,
 }
 
 /// What is asked, and so what is right.
 struct Ask {
     id: u64,
-    fields: Vec<(&'static str, String)>,
+    request: link::Ask,
     variant: String,
     /// The least version when it was asked.
     floor: u64,
@@ -73,28 +111,44 @@ struct Got {
     end: io::Result<()>,
 }
 
-enum Link {
-    None,
-    Http1(Wire),
-    Http2(SendRequest<Empty<Bytes>>),
-}
-
 impl Client {
-    pub async fn run(mut self) {
+    pub async fn run(self) {
+        match self.kind {
+            Reads(speech) => self.read(speech).await,
+            ReadsSlowly => self.read(Http11).await,
+            Writes => self.write_on().await,
+            Uploads(speech) => uploads::run(self, speech).await,
+            Follows(speech) => events::run(self, speech).await,
+            Upgrades => upgrades::run(self).await,
+        }
+    }
+
+    pub fn goes_on(&self) -> bool {
+        self.world.watch.elapsed() < self.end
+    }
+
+    async fn write_on(mut self) {
+        let world = self.world.clone();
+        while self.goes_on() {
+            let book = world.library.pick(&mut self.random);
+            self.write(book).await;
+            sleep(Duration::from_millis(self.random.below(20))).await;
+        }
+    }
+
+    async fn read(mut self, speech: Speech) {
+        let world = self.world.clone();
         let mut link = Link::None;
         let mut known = HashMap::new();
-        while self.watch.elapsed() < self.end {
-            let library = self.library.clone();
-            let book = library.pick(&mut self.random);
-            if self.kind == Writer {
-                self.write(book).await;
-                tokio::time::sleep(Duration::from_millis(self.random.below(20))).await;
-                continue;
-            }
+        while self.goes_on() {
+            let book = world.library.pick(&mut self.random);
+            let row = row(&world, book);
             let ask = self.ask(book, &known);
-            count(&self.report.requests);
-            let got = self.fetch(&mut link, &ask).await;
-            if let Some(tag) = self.check(book, &ask, &got) {
+            count(&row.tried);
+            count(&world.report.requests);
+            let got = self.fetch(speech, &mut link, &ask).await;
+            if let Some(tag) = self.check(row, book, &ask, &got) {
+                count(&row.right);
                 if known.len() > 500 {
                     known.clear();
                 }
@@ -126,7 +180,10 @@ impl Client {
         }
         Ask {
             id: book.id,
-            fields,
+            request: link::Ask {
+                target: format!("/books/{}", book.id),
+                fields,
+            },
             variant,
             floor: book.floor.get(),
             known,
@@ -134,8 +191,8 @@ impl Client {
         }
     }
 
-    async fn fetch(&mut self, link: &mut Link, ask: &Ask) -> Got {
-        let fetched = timeout(PATIENCE, self.fetch_on(link, ask)).await;
+    async fn fetch(&self, speech: Speech, link: &mut Link, ask: &Ask) -> Got {
+        let fetched = timeout(PATIENCE, self.fetch_on(speech, link, ask)).await;
         let got = fetched.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let got = got.unwrap_or_else(|error| Got {
             head: Head::default(),
@@ -143,59 +200,40 @@ impl Client {
             end: Err(error),
         });
         let closes = got.head.field("connection") == Some("close");
-        if got.end.is_err() || closes || self.kind == Http10 {
+        if got.end.is_err() || closes || speech == Http10 {
             *link = Link::None;
         }
         got
     }
 
-    async fn fetch_on(&mut self, link: &mut Link, ask: &Ask) -> io::Result<Got> {
-        if matches!(link, Link::None) {
-            *link = self.connect().await?;
-        }
-        match link {
-            Link::Http2(sender) => fetch_2(sender, ask).await,
-            Link::Http1(wire) => {
-                let version = if self.kind == Http10 { "1.0" } else { "1.1" };
-                let mut request = format!("GET /books/{} HTTP/{version}\r\nHost: soak\r\n", ask.id);
-                for (name, value) in &ask.fields {
-                    request += &format!("{name}: {value}\r\n");
-                }
-                wire.write(format!("{request}\r\n").as_bytes()).await?;
-                let head = wire.head().await?;
-                let mut body = Vec::new();
-                let end = wire.body(&head, &mut body).await;
-                Ok(Got { head, body, end })
-            }
-            Link::None => Err(io::ErrorKind::NotConnected.into()),
-        }
-    }
-
-    async fn connect(&self) -> io::Result<Link> {
-        if self.kind == Http2 {
-            let socket = TcpStream::connect(self.gateway).await?;
-            let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await;
-            let (sender, connection) = shaken.map_err(io::Error::other)?;
-            tokio::task::spawn_local(async move { drop(connection.await) });
-            return Ok(Link::Http2(sender));
-        }
-        let wire = Wire::connect(self.gateway).await?;
-        if self.kind == Slow {
+    async fn fetch_on(&self, speech: Speech, link: &mut Link, ask: &Ask) -> io::Result<Got> {
+        link.open(speech, self.gateway).await?;
+        if let (ReadsSlowly, Link::Http1(wire)) = (self.kind, &*link) {
             wire.pace.set(Some(SLOWLY));
         }
-        Ok(Link::Http1(wire))
+        let mut answer = link.get(speech, &ask.request).await?;
+        let mut body = Vec::new();
+        let end = answer
+            .content(&mut |some| body.extend_from_slice(some))
+            .await;
+        let head = answer.head;
+        Ok(Got { head, body, end })
     }
 
     /// Whether what came is right; the entity tag, if it may be used to ask again.
-    fn check(&self, book: &Book, ask: &Ask, got: &Got) -> Option<String> {
-        let report = &self.report;
+    fn check(&self, row: &Row, book: &Book, ask: &Ask, got: &Got) -> Option<String> {
+        let report = &self.world.report;
         let status = got.head.status();
         report.bytes.set(report.bytes.get() + got.body.len() as u64);
+        row.add_bytes(got.body.len());
         if let Err(error) = &got.end {
             match error.kind() {
-                io::ErrorKind::TimedOut => report.breach(&format!("book {} stalled", ask.id)),
-                io::ErrorKind::ConnectionRefused => report.breach("the gateway is gone"),
-                _ => count(&report.aborted),
+                io::ErrorKind::TimedOut => report.breach(row, &format!("book {} stalled", ask.id)),
+                io::ErrorKind::ConnectionRefused => report.breach(row, "the gateway is gone"),
+                _ => {
+                    count(&report.aborted);
+                    count(&row.aborted);
+                }
             }
             return None;
         }
@@ -205,21 +243,33 @@ impl Client {
         }
         if status >= 500 && got.head.field("proxy-status").is_some() {
             count(&report.errors);
+            count(&row.errors);
             return None;
         }
         let tag = got.head.field("etag").unwrap_or("").to_owned();
         let wrong = self.fault_in(book, ask, got, &tag);
-        match wrong {
-            Some(wrong) => {
-                let asked = &ask.fields;
-                report.breach(&format!(
-                    "book {}: {wrong}; {status} {tag}, {asked:?}, {said}",
-                    ask.id
-                ));
-                None
-            }
-            None => Some(tag),
+        let wrong = wrong.or_else(|| self.shared(book, got, said));
+        let Some(wrong) = wrong else {
+            return Some(tag);
+        };
+        let asked = &ask.request.fields;
+        let wrong = format!(
+            "book {}: {wrong}; {status} {tag}, {asked:?}, {said}",
+            ask.id
+        );
+        report.breach(row, &wrong);
+        None
+    }
+
+    /// What is not to be stored comes from the API itself, each time.
+    fn shared(&self, book: &Book, got: &Got, said: &str) -> Option<String> {
+        if !book.is_unstored() {
+            return None;
         }
+        let serial = got.head.field("x-serial").and_then(|n| n.parse().ok());
+        let first = serial.is_some_and(|serial| self.world.is_first_to_see(serial));
+        (!first || said.contains("; hit") || said.contains("stored"))
+            .then(|| "told to more than one".to_owned())
     }
 
     fn fault_in(&self, book: &Book, ask: &Ask, got: &Got, tag: &str) -> Option<String> {
@@ -234,7 +284,7 @@ impl Client {
         }
         match (got.head.status(), &ask.known, ask.range) {
             (304, Some(known), _) => {
-                count(&self.report.not_modified);
+                count(&self.world.report.not_modified);
                 (known != tag).then(|| format!("304 for {known}"))
             }
             (200, ..) => {
@@ -248,7 +298,7 @@ impl Client {
                 })
             }
             (206, _, Some((from, to))) => {
-                count(&self.report.parts);
+                count(&self.world.report.parts);
                 let content = edition.content(book.size);
                 let said = format!("bytes {from}-{to}/{}", book.size);
                 let right = got.body == content[from..=to]
@@ -262,24 +312,37 @@ impl Client {
     /// One write through the gateway, after which nobody may be told an older version.
     async fn write(&mut self, book: &Book) {
         let _turn = book.writer.lock().await;
-        count(&self.report.writes);
-        let skip = self.library.spoils(Sabotage::SkipInvalidation);
-        let to = if skip { self.origin } else { self.gateway };
+        let world = &self.world;
+        let row = row(world, book);
+        count(&world.report.writes);
+        // The writer speaks HTTP/1.1.
+        let skip = !world.upstream_is_2 && world.library.spoils(Sabotage::SkipInvalidation);
+        let to = if skip { self.api } else { self.gateway };
         let answered = timeout(PATIENCE, put(to, book.id)).await;
         // Also after an answer that leaves it open whether the write was done.
         match answered {
             Ok(Ok(status)) => {
                 if status >= 500 {
-                    count(&self.report.unsure_writes);
+                    count(&world.report.unsure_writes);
                 }
                 book.floor.set(book.version.get());
             }
             Ok(Err(_)) if skip => {}
-            Ok(Err(error)) => self
-                .report
-                .breach(&format!("a write without an answer: {error}")),
-            Err(_) => self.report.breach("a write that stalled"),
+            Ok(Err(error)) => {
+                let wrong = format!("a write without an answer: {error}");
+                world.report.breach(row, &wrong);
+            }
+            Err(_) => world.report.breach(row, "a write that stalled"),
         }
+    }
+}
+
+fn row<'a>(world: &'a World, book: &Book) -> &'a Row {
+    let rows = &world.rows;
+    match book {
+        book if book.is_unstored() => &rows.unstored,
+        book if book.is_crumbled() => &rows.crumbs,
+        _ => &rows.books,
     }
 }
 
@@ -290,38 +353,4 @@ async fn put(to: SocketAddr, id: u64) -> io::Result<u16> {
     let head = wire.head().await?;
     wire.body(&head, &mut Vec::new()).await?;
     Ok(head.status())
-}
-
-async fn fetch_2(sender: &mut SendRequest<Empty<Bytes>>, ask: &Ask) -> io::Result<Got> {
-    sender.ready().await.map_err(io::Error::other)?;
-    let mut request = http::Request::get(format!("http://soak/books/{}", ask.id));
-    for (name, value) in &ask.fields {
-        request = request.header(*name, value);
-    }
-    let request = request.body(Empty::new()).map_err(io::Error::other)?;
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(io::Error::other)?;
-    let (parts, mut content) = response.into_parts();
-    let mut head = Head {
-        first_line: format!("HTTP/2 {}", parts.status.as_u16()),
-        fields: Vec::new(),
-    };
-    for (name, value) in &parts.headers {
-        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        head.fields.push((name.to_string(), value));
-    }
-    let mut body = Vec::new();
-    let mut end = Ok(());
-    while let Some(frame) = content.frame().await {
-        match frame {
-            Ok(frame) => body.extend_from_slice(&frame.into_data().unwrap_or_default()),
-            Err(error) => {
-                end = Err(io::Error::other(error));
-                break;
-            }
-        }
-    }
-    Ok(Got { head, body, end })
 }

@@ -8,8 +8,6 @@ use tokio::sync::Mutex;
 use crate::Sabotage;
 use crate::kit::Random;
 
-const BOOKS: u64 = 4000;
-
 pub const LANGUAGES: [&str; 3] = ["en", "de", "pt"];
 
 /// The books, their versions at the API, and the least that a client may be told.
@@ -45,6 +43,20 @@ impl Book {
     pub fn is_chunked(&self) -> bool {
         self.id % 2 == 1
     }
+
+    /// Whether it comes in chunks of hardly any octets.
+    pub fn is_crumbled(&self) -> bool {
+        is_crumbled(self.id)
+    }
+
+    /// Whether each who asks has to be told by the API itself.
+    pub fn is_unstored(&self) -> bool {
+        self.id % 32 == 6 || self.id % 64 == 39
+    }
+}
+
+fn is_crumbled(id: u64) -> bool {
+    id % 32 == 7
 }
 
 /// Which representation: it makes the entity tag and the content.
@@ -87,10 +99,11 @@ impl Edition {
 }
 
 impl Library {
-    pub fn new(seed: u64, sabotage: Option<Sabotage>) -> Self {
+    pub fn new(books: u64, seed: u64, sabotage: Option<Sabotage>) -> Self {
         let mut random = Random::new(seed);
         let book = |id| {
             let size = match random.below(100) {
+                _ if is_crumbled(id) => 64 + random.below(4_000),
                 0 => 300_000 + random.below(400_000),
                 1..=9 => 40_000 + random.below(80_000),
                 _ => 64 + random.below(16_000),
@@ -104,14 +117,14 @@ impl Library {
             }
         };
         Self {
-            books: (0..BOOKS).map(book).collect(),
+            books: (0..books).map(book).collect(),
             sabotage,
             random: RefCell::new(Random::new(seed ^ 77)),
         }
     }
 
-    pub fn len(&self) -> u64 {
-        BOOKS
+    pub fn len(&self) -> usize {
+        self.books.len()
     }
 
     pub fn total_bytes(&self) -> usize {
@@ -125,13 +138,18 @@ impl Library {
     /// Some are asked for far more often than others.
     pub fn pick(&self, random: &mut Random) -> &Book {
         let share = random.below(1 << 20) as f64 / f64::from(1 << 20);
-        let id = (share.powi(4) * BOOKS as f64) as usize;
+        let id = (share.powi(4) * self.books.len() as f64) as usize;
         // So that size and kind do not go with the rank.
         &self.books[(id * 1237) % self.books.len()]
     }
 
     pub fn chance(&self, per_mille: u64) -> bool {
         self.random.borrow_mut().chance(per_mille)
+    }
+
+    /// A number below `n`.
+    pub fn below(&self, n: u64) -> u64 {
+        self.random.borrow_mut().below(n)
     }
 
     pub fn spoils(&self, what: Sabotage) -> bool {

@@ -233,7 +233,9 @@ impl HttpBody for Body {
         if let (Some(trail), Some(Ok(frame))) = (&mut this.trail, &frame) {
             trail.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
         }
-        Poll::Ready(frame)
+        // Among the causes hyper would find the API's reset, and pass its code on as ours: NO_ERROR, which clients take for
+        // an end (RFC 9113 §8.1), or REFUSED_STREAM, by which nothing was done (§8.7).
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| error.share())))
     }
 
     fn is_end_stream(&self) -> bool {

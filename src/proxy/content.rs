@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout};
@@ -79,6 +80,7 @@ fn take(inquiry: &mut Inquiry) -> Option<Paced<hyper::body::Incoming>> {
         body: content,
         pace: rate.map(|rate| Pace::new(rate, server.body_timeout)),
         until: inquiry.until,
+        is_stream: inquiry.parts.version == Version::HTTP_2,
     })
 }
 
@@ -99,6 +101,8 @@ struct Paced<B> {
     pace: Option<Pace>,
     /// The end of the whole exchange's time.
     until: Option<Instant>,
+    /// Of HTTP/2, where the end is a stream's.
+    is_stream: bool,
 }
 
 impl<B> Body for Paced<B>
@@ -122,7 +126,10 @@ where
         }
         // Both are looked at when something comes: that nothing does has a deadline of its own.
         let Some(frame) = ready!(polled).transpose().map_err(Into::into)? else {
-            return Poll::Ready(None);
+            // hyper takes a reset with NO_ERROR for an end, which it is for a response only (RFC 9113 §8.1).
+            let is_cut = this.is_stream && !this.body.is_end_stream();
+            let error = || Error::downstream(ErrorKind::ClientGone).into();
+            return Poll::Ready(is_cut.then(|| Err(error())));
         };
         let overdue = |until: Instant| timer_now() >= until;
         if this.until.is_some_and(overdue) {

@@ -7,4 +7,5 @@ mod api;
 mod endless;
 mod grpc;
 mod http2;
+mod resets;
 mod upgrades;
