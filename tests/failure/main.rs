@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod deadlines;
+mod each_deadline;
 mod neighbours;
 mod rates;
 
