@@ -2,7 +2,7 @@
 //! Proxy-Status (RFC 9209) follow from it. `proxy::rescue` is the only place that turns an [`Error`] into a response.
 
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use http::StatusCode;
 
@@ -68,6 +68,10 @@ pub enum ErrorKind {
     ClientGone,
     /// A reader fell behind the window of an unstored body.
     ReaderTooSlow,
+    /// The client took nothing of a response that waited for it, for longer than its deadline.
+    ClientWriteTimeout,
+    /// A connection that speaks another protocol was silent in both directions for longer than its deadline.
+    TunnelTimeout,
     /// The method is one that this gateway refuses (CONNECT).
     MethodNotAllowed,
     /// The request has already passed through this gateway (RFC 8586).
@@ -95,12 +99,14 @@ impl ErrorKind {
             | Self::ResponseProtocol
             | Self::ResponseHeadTooLarge
             | Self::ResponseIncomplete
-            | Self::ReaderTooSlow => StatusCode::BAD_GATEWAY,
+            | Self::ReaderTooSlow
+            | Self::ClientWriteTimeout => StatusCode::BAD_GATEWAY,
             Self::ConnectionTimeout
             | Self::TlsTimeout
             | Self::ResponseTimeout
             | Self::ResponseBodyTimeout
             | Self::ExchangeTimeout
+            | Self::TunnelTimeout
             | Self::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
             Self::ConnectionLimit | Self::DestinationUnavailable | Self::Overloaded => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -130,9 +136,11 @@ impl ErrorKind {
             Self::TlsProtocol | Self::TlsTimeout => "tls_protocol_error",
             Self::TlsCertificate => "tls_certificate_error",
             Self::ResponseTimeout | Self::ExchangeTimeout => "http_response_timeout",
-            Self::ResponseBodyTimeout | Self::ResponseIncomplete | Self::ReaderTooSlow => {
-                "http_response_incomplete"
-            }
+            Self::ResponseBodyTimeout
+            | Self::ResponseIncomplete
+            | Self::ReaderTooSlow
+            | Self::ClientWriteTimeout => "http_response_incomplete",
+            Self::TunnelTimeout => "connection_read_timeout",
             Self::ResponseProtocol => "http_protocol_error",
             Self::ResponseHeadTooLarge => "http_response_header_section_size",
             Self::BadRequest
@@ -179,6 +187,8 @@ impl ErrorKind {
             Self::ExchangeTimeout => "the exchange took longer than it may",
             Self::ClientGone => "the request broke off",
             Self::ReaderTooSlow => "the client read too slowly for a response that is not stored",
+            Self::ClientWriteTimeout => "the client took nothing more of the response",
+            Self::TunnelTimeout => "neither side said anything any more",
             Self::MethodNotAllowed => "this gateway does not carry this method",
             Self::LoopDetected => "the request has already passed through this gateway",
             Self::Overloaded => "the gateway is at its limit of requests",
@@ -186,6 +196,19 @@ impl ErrorKind {
             Self::OnlyIfCached => "only-if-cached: no suitable response is stored",
             Self::Internal => "a fault inside the gateway",
         }
+    }
+}
+
+/// The name that logs have for it: `response_body_timeout`.
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, letter) in format!("{self:?}").char_indices() {
+            if at > 0 && letter.is_ascii_uppercase() {
+                f.write_char('_')?;
+            }
+            f.write_char(letter.to_ascii_lowercase())?;
+        }
+        Ok(())
     }
 }
 

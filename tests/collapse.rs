@@ -4,6 +4,7 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use common::{Client, Gate, Gateway, Origin, get, reply};
 
@@ -202,4 +203,169 @@ fn however_slow_the_api_is_not_all_who_wait_ask_it_in_the_end() {
     }
     let asked = origin.count();
     assert!(asked < 40, "{asked} of 80 have asked");
+}
+
+#[test]
+fn who_has_waited_for_long_enough_looks_again() {
+    let gate = Gate::new();
+    let origin = held(
+        &gate,
+        reply(200).field("Cache-Control", "max-age=60").body("1984"),
+    );
+    let gateway = Gateway::before(&origin)
+        .cache("follower_timeout = \"50ms\"\nleader_timeout = \"10s\"")
+        .manual_clock()
+        .start();
+    let leader = crowd(&gateway, 1);
+    gate.await_arrivals(1);
+    let follower = crowd(&gateway, 1);
+    gateway.await_sum(1, |counted| counted.followers.value());
+    // Now there is something else to be seen: who looks again asks, and nobody new comes.
+    gateway.advance(Duration::from_secs(10));
+    origin.await_requests(2);
+    gate.open();
+    for client in leader.into_iter().chain(follower) {
+        assert_eq!(client.join().expect("a client").expect(200).text(), "1984");
+    }
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn newcomers_do_not_wait_for_one_that_has_no_answer_for_so_long() {
+    let gate = Gate::new();
+    let origin = held(
+        &gate,
+        reply(200).field("Cache-Control", "max-age=60").body("1984"),
+    );
+    let gateway = Gateway::before(&origin)
+        .cache("follower_timeout = \"1h\"\nleader_timeout = \"20s\"")
+        .manual_clock()
+        .start();
+    let mut clients = crowd(&gateway, 1);
+    gate.await_arrivals(1);
+    gateway.advance(Duration::from_secs(19));
+    clients.extend(crowd(&gateway, 1));
+    gateway.await_sum(1, |counted| counted.followers.value());
+    gateway.advance(Duration::from_secs(1));
+    clients.extend(crowd(&gateway, 1));
+    origin.await_requests(2);
+    // The others wait for that one.
+    clients.extend(crowd(&gateway, 2));
+    gateway.await_sum(3, |counted| counted.followers.value());
+    gate.open();
+    for client in clients {
+        assert_eq!(client.join().expect("a client").expect(200).text(), "1984");
+    }
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn so_many_wait_for_one_and_those_beyond_ask_for_themselves() {
+    for (most, crowd_of) in [(2, 7), (0, 3)] {
+        let gate = Gate::new();
+        let origin = held(
+            &gate,
+            reply(200).field("Cache-Control", "max-age=60").body("1984"),
+        );
+        let gateway = Gateway::before(&origin)
+            .cache(&format!("max_followers = {most}"))
+            .start();
+        let mut clients = Vec::new();
+        for n in 1..=crowd_of {
+            clients.extend(crowd(&gateway, 1));
+            gateway.await_sum(n, |counted| counted.in_flight.value());
+            // The first of those beyond is waited for by the next.
+            let asking = u64::div_ceil(n, most + 1);
+            origin.await_requests(asking as usize);
+            gateway.await_sum(n - asking, |counted| counted.followers.value());
+            assert_eq!(origin.count() as u64, asking);
+        }
+        gate.open();
+        for client in clients {
+            assert_eq!(client.join().expect("a client").expect(200).text(), "1984");
+        }
+    }
+}
+
+#[test]
+fn so_many_fetches_go_on_behind_stale_responses_and_those_beyond_are_left_to_later() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |request, conn| {
+        if request.fields.has("if-none-match") {
+            held.pass();
+        }
+        let answer = reply(200)
+            .field("Cache-Control", "max-age=10, stale-while-revalidate=60")
+            .field("ETag", "\"1\"");
+        conn.reply(request, &answer.body("1984"));
+    });
+    let gateway = Gateway::before(&origin)
+        .cache("max_background_fills = 2")
+        .workers(1)
+        .manual_clock()
+        .start();
+    let books = ["/books/1", "/books/2", "/books/3"];
+    for book in books {
+        gateway.get(book).expect(200);
+    }
+    gateway.advance(Duration::from_secs(20));
+    let stale = |book| {
+        let answer = gateway.get(book).expect(200);
+        assert!(answer.is_hit(), "{}", answer.cache_status());
+    };
+    let counted = || {
+        [
+            "bookend_background_fills",
+            "bookend_background_fills_total",
+            "bookend_background_fills_refused_total",
+        ]
+        .map(|name| gateway.metric(name))
+    };
+    for (n, book) in (1..).zip(books) {
+        stale(book);
+        // One more of the same needs no other fetch.
+        stale(books[0]);
+        origin.await_requests(3 + n.min(2));
+    }
+    // Of the third as of any while two run, what is being fetched included.
+    assert_eq!(counted(), [2, 2, 3]);
+    assert_eq!(origin.count(), 5);
+    gate.open();
+    gateway.await_metric("bookend_background_fills", 0);
+    stale(books[2]);
+    gateway.await_metric("bookend_background_fills", 0);
+    assert_eq!((counted(), origin.count()), ([0, 3, 3], 6));
+}
+
+#[test]
+fn what_all_have_left_is_fetched_for_so_long_only() {
+    let origin = Origin::start(|_, conn| {
+        conn.write(
+            "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 1000000\r\n\r\n",
+        );
+        while conn.write("x") {
+            thread::park_timeout(Duration::from_millis(5));
+        }
+    });
+    let gateway = Gateway::before(&origin)
+        .cache("fill_timeout = \"20s\"")
+        .manual_clock()
+        .start();
+    let received = || gateway.sum(|counted| counted.bytes_received.value());
+    let mut client = gateway.client();
+    client.open(&get("/books")).until(1);
+    client.reset();
+    gateway.await_sum(0, |counted| counted.in_flight.value());
+    for _ in 0..2 {
+        let before = received();
+        common::await_that("more comes", || received() > before + 10);
+        gateway.advance(Duration::from_secs(10));
+    }
+    let before = received();
+    common::await_that("more comes", || received() > before + 10);
+    gateway.advance(Duration::from_secs(1));
+    gateway.await_no_fills();
+    origin.await_idle();
+    assert_eq!(gateway.stored(), 0);
 }

@@ -19,7 +19,7 @@ const RESULTS: [(&str, Read); 6] = [
 ];
 
 #[rustfmt::skip]
-const COUNTERS: [Row; 14] = [
+const COUNTERS: [Row; 16] = [
     ("bookend_requests_collapsed_total", "Requests that another request's fill answered.", |c| c.collapsed.value()),
     ("bookend_not_modified_total", "Answers 304 given from the store.", |c| c.not_modified.value()),
     ("bookend_upstream_requests_total", "Requests sent upstream, retries included.", |c| c.upstream_requests.value()),
@@ -33,6 +33,8 @@ const COUNTERS: [Row; 14] = [
     ("bookend_invalidations_total", "Resources removed by unsafe methods.", |c| c.invalidations.value()),
     ("bookend_shed_total", "Requests that did not go upstream because too many were waiting for it.", |c| c.shed.value()),
     ("bookend_rate_limited_total", "Requests refused because they were beyond a rate limit.", |c| c.limited.value()),
+    ("bookend_background_fills_total", "Fills begun behind stale responses that were served meanwhile.", |c| c.background_begun.value()),
+    ("bookend_background_fills_refused_total", "Fills not begun behind stale responses, since as many ran as may.", |c| c.background_refused.value()),
     ("bookend_access_log_lost_total", "Access log lines lost.", |c| c.access_log_lost.value()),
 ];
 
@@ -52,6 +54,7 @@ const GAUGES: [Row; 7] = [
     ("bookend_requests_waiting", "Requests that wait for the API now, themselves or as the first of several.", |c| c.waiting.value()),
     ("bookend_followers", "Requests that wait for, or read from, another request's fill now.", |c| c.followers.value()),
     ("bookend_fills", "Fills running now.", |c| c.fills.value()),
+    ("bookend_background_fills", "Fills running now behind stale responses.", |c| c.background_fills.value()),
     ("bookend_upstream_connections", "Upstream connections open now.", |c| c.upstream_connections.value()),
     ("bookend_tunnels", "Connections that speak another protocol by now, such as WebSocket.", |c| c.tunnels.value()),
 ];

@@ -31,6 +31,9 @@ pub struct Body {
 pub trait Trail: std::fmt::Debug {
     /// `bytes` more of content were handed to the connection.
     fn sent(&mut self, bytes: u64);
+
+    /// It breaks off here, for this reason.
+    fn failed(&mut self, why: ErrorKind);
 }
 
 #[derive(Debug, Default)]
@@ -204,6 +207,13 @@ impl Body {
         self.expiry = Some(Box::new(Expiry { at, sleep: None }));
     }
 
+    /// The client gets no more of it, for this reason.
+    pub fn fails(&mut self, why: ErrorKind) {
+        if let Some(trail) = &mut self.trail {
+            trail.failed(why);
+        }
+    }
+
     /// Has `trail` told what becomes of this content.
     pub fn set_trail(&mut self, trail: Box<dyn Trail>) {
         self.trail = Some(trail);
@@ -227,11 +237,16 @@ impl HttpBody for Body {
             // The upstream need not go on for it.
             this.source = Source::Empty;
             let error = Error::upstream(ErrorKind::ExchangeTimeout);
+            this.fails(error.kind());
             return Poll::Ready(Some(Err(error)));
         }
         let frame = ready!(frame);
-        if let (Some(trail), Some(Ok(frame))) = (&mut this.trail, &frame) {
-            trail.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
+        match (&mut this.trail, &frame) {
+            (Some(trail), Some(Ok(frame))) => {
+                trail.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
+            }
+            (Some(trail), Some(Err(error))) => trail.failed(error.kind()),
+            _ => {}
         }
         // Among the causes hyper would find the API's reset, and pass its code on as ours: NO_ERROR, which clients take for
         // an end (RFC 9113 §8.1), or REFUSED_STREAM, by which nothing was done (§8.7).

@@ -10,6 +10,7 @@ use super::peer::Peer;
 use super::receive::Inquiry;
 use super::worker::Worker;
 use crate::clock::{Clock, Now};
+use crate::error::ErrorKind;
 use crate::semantics::cache_status::CacheStatus;
 use crate::telemetry::access::{AccessWriter, Record};
 
@@ -27,6 +28,7 @@ struct Line {
     status: StatusCode,
     bytes: u64,
     cache: Box<[u8]>,
+    failure: Option<ErrorKind>,
     user_agent: Option<HeaderValue>,
     referer: Option<HeaderValue>,
 }
@@ -53,6 +55,7 @@ pub fn follow(
         status: response.status(),
         bytes: 0,
         cache: cache.into(),
+        failure: response.extensions().get().copied(),
         user_agent: field(USER_AGENT),
         referer: field(REFERER),
     };
@@ -62,6 +65,10 @@ pub fn follow(
 impl Trail for Line {
     fn sent(&mut self, bytes: u64) {
         self.bytes += bytes;
+    }
+
+    fn failed(&mut self, why: ErrorKind) {
+        self.failure = Some(why);
     }
 }
 
@@ -79,6 +86,7 @@ impl Drop for Line {
             bytes: self.bytes,
             duration: now.mono.since(self.began.mono),
             cache: std::str::from_utf8(&self.cache).ok(),
+            failure: self.failure,
             user_agent: self.user_agent.as_ref(),
             referer: self.referer.as_ref(),
         });

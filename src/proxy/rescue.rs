@@ -29,6 +29,8 @@ pub fn respond(
         Body::full(problem, counters)
     });
     *response.status_mut() = status;
+    // For the access log.
+    response.extensions_mut().insert(error.kind());
     let headers = response.headers_mut();
     headers.insert(
         CONTENT_TYPE,

@@ -50,8 +50,6 @@ pub struct Worker {
     latest_target: Cell<Target>,
     /// Fills and writes that go on, whether or not their client stays.
     tasks: Cell<usize>,
-    /// Those of them that nobody waits for.
-    pub(super) background: Cell<usize>,
     idle: Notify,
     seeds: RandomState,
     seed: Cell<u64>,
@@ -111,7 +109,6 @@ impl Worker {
             epoch: RefCell::new(epoch),
             latest_target: Cell::default(),
             tasks: Cell::new(0),
-            background: Cell::new(0),
             idle: Notify::new(),
             seeds: RandomState::new(),
             seed: Cell::new(0),
@@ -149,7 +146,8 @@ impl Worker {
 
     /// Runs a fill that nobody waits for.
     pub(super) fn spawn_behind(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
-        self.background.set(self.background.get() + 1);
+        self.counters.background_begun.inc();
+        self.counters.background_fills.add(1);
         let behind = Behind(self.clone());
         let task = Box::pin(task);
         self.spawn(async move {
@@ -549,6 +547,6 @@ struct Behind(Rc<Worker>);
 
 impl Drop for Behind {
     fn drop(&mut self) {
-        self.0.background.set(self.0.background.get() - 1);
+        self.0.counters.background_fills.sub(1);
     }
 }

@@ -52,9 +52,24 @@ pub(super) async fn serve<S: Service>(
             serve_http1(io, &state, &peer, &service, &protocols).await
         }
     };
-    if let Err(error) = ended {
+    if let Err(error) = blame(&state, ended) {
         tracing::debug!(peer = ?peer.addr, %error, "connection ended");
     }
+}
+
+/// What the connection ended of, its deadline first.
+fn blame(state: &State, ended: Result<(), BoxError>) -> Result<(), BoxError> {
+    let Verdict::Overdue(overdue) = state.verdict() else {
+        return ended;
+    };
+    let Some(kind) = overdue.kind() else {
+        return ended;
+    };
+    let mut error = Error::downstream(kind);
+    if let Err(cause) = ended {
+        error = error.because(cause);
+    }
+    Err(error.into())
 }
 
 /// Reads until the first bytes show the protocol. Fails when the client closes without a byte, or when the worker has
@@ -297,5 +312,34 @@ where
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response.map(|body| exchange.carry(body)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::beat::Beat;
+
+    #[test]
+    fn a_connection_ends_of_its_deadline_first_and_then_of_what_broke_it() {
+        let broken = || Err::<(), BoxError>("broken pipe".into());
+        #[rustfmt::skip]
+        let table = [
+            (Verdict::Carry, Ok(()), None),
+            (Verdict::Carry, broken(), Some("broken pipe")),
+            (Verdict::Cut, Ok(()), None),
+            (Verdict::Overdue(Overdue::Idle), Ok(()), None),
+            (Verdict::Overdue(Overdue::Linger), Ok(()), None),
+            (Verdict::Overdue(Overdue::Head), Ok(()), Some("the request did not arrive within its deadline")),
+            (Verdict::Overdue(Overdue::Content), broken(), Some("the request content did not arrive within its deadline: broken pipe")),
+            (Verdict::Overdue(Overdue::Write), broken(), Some("the client took nothing more of the response: broken pipe")),
+            (Verdict::Overdue(Overdue::Tunnel), Ok(()), Some("neither side said anything any more")),
+        ];
+        for (verdict, ended, said) in table {
+            let state = State::new(Rc::<Beat>::default());
+            state.decide(verdict);
+            let error = blame(&state, ended).err().map(|error| error.to_string());
+            assert_eq!(error.as_deref(), said, "{verdict:?}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::config;
+use crate::error::ErrorKind;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,19 @@ pub(super) enum Overdue {
     Write,
     Tunnel,
     Linger,
+}
+
+impl Overdue {
+    /// The failure that it is; `None` where the client had all that it was to have.
+    pub fn kind(self) -> Option<ErrorKind> {
+        match self {
+            Self::Head => Some(ErrorKind::RequestTimeout),
+            Self::Content => Some(ErrorKind::RequestBodyTimeout),
+            Self::Write => Some(ErrorKind::ClientWriteTimeout),
+            Self::Tunnel => Some(ErrorKind::TunnelTimeout),
+            Self::Idle | Self::Linger => None,
+        }
+    }
 }
 
 /// The deadlines of all connections of a server, in milliseconds.

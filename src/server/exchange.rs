@@ -7,7 +7,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::ResponseContent;
 use super::state::{State, Stream};
+use crate::error::ErrorKind;
 
 /// Counts as a request in flight until it is dropped: with the handler's future, or at the end of the response.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ impl Exchange {
     }
 
     /// Ties the exchange to the content of its response.
-    pub fn carry<B>(self, body: B) -> Content<B> {
+    pub fn carry<B: ResponseContent>(self, body: B) -> Content<B> {
         Content {
             body,
             exchange: self,
@@ -46,15 +48,21 @@ impl Drop for Exchange {
 
 /// The content of a response on its way to the client.
 #[derive(Debug)]
-pub(super) struct Content<B> {
+pub(super) struct Content<B: ResponseContent> {
     body: B,
     exchange: Exchange,
 }
 
-impl<B> Body for Content<B>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
+impl<B: ResponseContent> Drop for Content<B> {
+    fn drop(&mut self) {
+        let Exchange { state, stream } = &self.exchange;
+        if state.is_write_overdue() || stream.as_ref().is_some_and(|stream| stream.is_cut_off()) {
+            self.body.cut_off(ErrorKind::ClientWriteTimeout);
+        }
+    }
+}
+
+impl<B: ResponseContent> Body for Content<B> {
     type Data = Bytes;
     type Error = B::Error;
 

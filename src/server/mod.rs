@@ -39,6 +39,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use http_body_util::Full;
 use hyper::body::Incoming;
 
 pub use self::run::Outcome;
@@ -47,7 +48,7 @@ use self::listen::Listeners;
 use crate::clock::Clock;
 use crate::config;
 use crate::config::ListenAddr;
-use crate::error;
+use crate::error::{self, ErrorKind};
 pub use crate::proxy::Peer;
 pub use crate::semantics::authority::Scheme;
 use crate::telemetry::counters::Metrics;
@@ -55,10 +56,18 @@ use crate::telemetry::readiness::Readiness;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
+/// The content of a response, as the door sends it.
+pub trait ResponseContent: Body<Data = Bytes, Error: Into<BoxError>> + Unpin {
+    /// The client is sent no more of it, for this reason; it is dropped then.
+    fn cut_off(&mut self, _why: ErrorKind) {}
+}
+
+impl ResponseContent for Full<Bytes> {}
+
 /// What answers the requests of one worker. It lives on the worker's thread and is made there.
 pub trait Service: 'static {
     /// The content of responses. An error in it aborts the message: see the module's words.
-    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Unpin + 'static;
+    type Body: ResponseContent + 'static;
 
     /// Answers one request. When the client leaves, the future is dropped where it stands.
     ///

@@ -5,9 +5,15 @@ use std::rc::Rc;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use super::{Peer, Service};
-use crate::error::Error;
+use super::{Peer, ResponseContent, Service};
+use crate::error::{Error, ErrorKind};
 use crate::proxy::{Body, Worker};
+
+impl ResponseContent for Body {
+    fn cut_off(&mut self, why: ErrorKind) {
+        self.fails(why);
+    }
+}
 
 impl Service for Worker {
     type Body = Body;

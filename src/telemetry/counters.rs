@@ -95,6 +95,10 @@ pub struct Counters {
     pub shed: Counter,
     /// Requests that were refused because their client, or all, had asked too often.
     pub limited: Counter,
+    /// Fills begun behind stale responses that were served meanwhile.
+    pub background_begun: Counter,
+    /// Such fills that were not begun, since as many ran as may.
+    pub background_refused: Counter,
     /// Access log lines lost because their writer was behind.
     pub access_log_lost: Counter,
     /// Client connections open now.
@@ -107,6 +111,8 @@ pub struct Counters {
     pub followers: Gauge,
     /// Fills running now.
     pub fills: Gauge,
+    /// Those of them behind stale responses.
+    pub background_fills: Gauge,
     /// Bytes of response fields kept ready now, about.
     pub ready_bytes: Gauge,
     /// Upstream connections open now.

@@ -1,6 +1,7 @@
 //! A whole gateway in this process: its own ports, its own store, its own clock if the test wants one.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub struct Setup {
     server: String,
     upstream: String,
     cache: String,
+    log: String,
     more: String,
     manual: Option<Timestamp>,
     workers: usize,
@@ -65,6 +67,12 @@ impl Setup {
         self
     }
 
+    /// Its access log, a JSON object a line, goes to this file.
+    pub fn access_log(mut self, file: &Path) -> Self {
+        self.log = format!("access = \"json\"\naccess_file = {file:?}");
+        self
+    }
+
     /// A `[[route]]` with these lines.
     pub fn route(self, pattern: &str, lines: &str) -> Self {
         self.more(&format!("[[route]]\nmatch = \"{pattern}\"\n{lines}"))
@@ -97,12 +105,13 @@ impl Setup {
             .collect();
         let toml = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nworkers = {}\n{}\n[upstream]\nservers = [{}]\n{}\n\
-             [cache]\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n{}",
+             [cache]\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\n{}\n{}",
             self.workers,
             self.server,
             servers.join(", "),
             self.upstream,
             self.cache,
+            self.log,
             self.more
         );
         let config = Config::parse(&toml, "the test", &|_| None);
@@ -130,6 +139,7 @@ impl Gateway {
             server: String::new(),
             upstream: String::new(),
             cache: String::new(),
+            log: "access = \"off\"".to_owned(),
             more: String::new(),
             manual: None,
             workers: 2,

@@ -162,36 +162,3 @@ fn an_upload_ends_with_its_exchange() {
     client.answer("PUT").finish().expect(504);
     broken_off.pass();
 }
-
-#[test]
-fn clients_that_are_cut_off_are_counted_by_their_deadline() {
-    let large = vec![b'x'; 6 << 20];
-    let answer = reply(200).field("Cache-Control", "max-age=60").body(&large);
-    let origin = Origin::answering(answer);
-    let gateway = Gateway::before(&origin)
-        .server("head_timeout = '200ms'\nidle_timeout = '200ms'\nwrite_timeout = '200ms'")
-        .start();
-    let counted = |deadline: &str| {
-        let name = format!("bookend_client_timeouts_total{{deadline=\"{deadline}\"}}");
-        let text = crate::common::Client::to(gateway.admin_addr())
-            .get("/metrics")
-            .text();
-        let line = text.lines().find_map(|line| line.strip_prefix(&name));
-        line.expect("a line")
-            .trim()
-            .parse::<u64>()
-            .expect("a number")
-    };
-    let mut idle = gateway.client();
-    idle.get("/large").expect(200);
-    idle.await_close();
-    assert!(counted("idle") >= 1);
-    let mut head = gateway.client();
-    head.write("GET / HTTP/1.1\r\n");
-    head.answer("GET").finish().expect(408);
-    assert_eq!(counted("head"), 1);
-    let mut reader = gateway.client();
-    reader.start(&get("/large"));
-    crate::common::await_that("it is cut off", || counted("write") == 1);
-    assert_ne!(reader.answer("GET").finish().end, End::Complete);
-}

@@ -3,11 +3,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod deadlines;
+mod each_deadline;
 mod neighbours;
 mod rates;
 mod shedding;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use common::{Client, Conn, End, Gate, Gateway, Origin, get, reply};
 
@@ -70,6 +74,43 @@ fn an_api_that_is_not_there_is_502() {
             .field("proxy-status")
             .is_some_and(|said| said.contains("connection_refused"))
     );
+}
+
+#[test]
+fn while_no_answer_can_be_had_a_stale_response_is_one_for_as_long_as_is_allowed() {
+    let ill = Arc::new(AtomicBool::new(false));
+    let fails = ill.clone();
+    let origin = Origin::start(move |request, conn| {
+        let status = if fails.load(Ordering::Relaxed) {
+            503
+        } else {
+            200
+        };
+        let answer = reply(status).field("Cache-Control", "max-age=10");
+        conn.reply(request, &answer.field("Connection", "close").body("1984"));
+    });
+    let gateway = Gateway::before(&origin)
+        .route("/books/{id}", "stale_if_disconnected = '1h'")
+        .manual_clock()
+        .start();
+    for target in ["/books/123", "/loans"] {
+        gateway.get(target).expect(200);
+    }
+    gateway.advance(Duration::from_secs(20));
+    // An error of the API's own is an answer.
+    ill.store(true, Ordering::Relaxed);
+    gateway.get("/books/123").expect(503);
+    origin.stop();
+    let stale = gateway.get("/books/123").expect(200);
+    assert!(
+        stale.says("detail=disconnected"),
+        "{}",
+        stale.cache_status()
+    );
+    assert_eq!((stale.text().as_str(), stale.age()), ("1984", Some(20)));
+    gateway.get("/loans").expect(502);
+    gateway.advance(Duration::from_secs(3600));
+    gateway.get("/books/123").expect(502);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bookend::clock::Clock;
 use bookend::config::{ListenAddr, Server as Config};
 use bookend::error::Error;
-use bookend::server::{self, Outcome, Peer, Server, Service};
+use bookend::server::{self, Outcome, Peer, ResponseContent, Server, Service};
 use bookend::telemetry::counters::Metrics;
 use bookend::telemetry::readiness::Readiness;
 use bytes::Bytes;
@@ -270,6 +270,8 @@ impl ToyBody {
         Self::Full(content.into())
     }
 }
+
+impl ResponseContent for ToyBody {}
 
 impl Body for ToyBody {
     type Data = Bytes;

@@ -5,7 +5,7 @@ use h2::{Reason, RecvStream};
 use http::Response;
 
 use super::api::{Api, Caller, http1, response, rest, run, text, trailers};
-use super::common::{Client, End, get, head, post, request};
+use super::common::{Client, End, Gateway, Origin, await_that, get, head, post, reply, request};
 
 #[test]
 fn a_request_has_the_form_of_http2_and_its_response_is_stored_for_all() {
@@ -313,4 +313,39 @@ fn an_api_that_asks_for_the_content_gets_it() {
         let ((), asks) = tokio::join!(script, asks);
         asks.expect("clients");
     });
+}
+
+#[test]
+fn a_stream_that_its_client_takes_nothing_of_is_logged_as_that() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("access.log");
+    let large = vec![b'x'; 1 << 20];
+    let origin = Origin::answering(reply(200).field("Cache-Control", "max-age=60").body(large));
+    let gateway = Gateway::before(&origin)
+        .server("write_timeout = '200ms'")
+        .access_log(&log)
+        .start();
+    run(async {
+        let mut caller = Caller::to(gateway.addr()).await;
+        let request = http::Request::get("http://a/books");
+        let (answer, _) = caller
+            .send(request.body(()).expect("a request"), true)
+            .await;
+        // The first window is filled, and no other is given.
+        let answer = answer.await.expect("an answer");
+        let failure = ",\"failure\":\"client_write_timeout\",\"status\":200,";
+        let told = move || std::fs::read_to_string(&log).is_ok_and(|log| log.contains(failure));
+        let told = tokio::task::spawn_blocking(move || await_that("it is logged", told));
+        told.await.expect("a line");
+        assert_eq!(reset_of(answer.into_body()).await, Reason::CANCEL);
+    });
+}
+
+/// Why the rest of it does not come.
+async fn reset_of(mut content: RecvStream) -> Reason {
+    loop {
+        if let Err(error) = content.data().await.expect("no end") {
+            return error.reason().expect("a reset");
+        }
+    }
 }

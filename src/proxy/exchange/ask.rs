@@ -107,7 +107,9 @@ impl Exchange {
             .config
             .cache
             .max_background_fills;
-        if self.worker.background.get() >= limit {
+        let counters = &self.worker.counters;
+        if counters.background_fills.value() >= limit as u64 {
+            counters.background_refused.inc();
             return;
         }
         let store = &self.worker.gateway.store;

@@ -108,6 +108,8 @@ pub(in crate::server) struct State {
 pub(in crate::server) struct Stream {
     /// Since when the client's window has kept the rest of the content from being asked for.
     held: Cell<Option<u64>>,
+    /// That has lasted too long.
+    cut_off: Cell<bool>,
     task: RefCell<Option<AbortHandle>>,
 }
 
@@ -389,5 +391,10 @@ impl Stream {
     /// content itself that is waited for.
     pub fn holds(&self, state: &State, held: bool) {
         self.held.set(held.then(|| state.now()));
+    }
+
+    /// Whether its client has taken nothing of it for too long.
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off.get()
     }
 }

@@ -68,6 +68,7 @@ impl State {
             if overdue.is_some()
                 && let Some(task) = &*stream.task.borrow()
             {
+                stream.cut_off.set(true);
                 task.abort();
                 passed = overdue;
             }

@@ -8,7 +8,8 @@ use http::{HeaderValue, Version};
 
 use super::{Record, date, escape};
 
-/// Apache's combined format, and at its end the cache's result and the duration in milliseconds.
+/// Apache's combined format, and at its end the cache's result and the duration in milliseconds; where the exchange has
+/// failed, one more word says how.
 pub(super) fn combined(line: &mut Vec<u8>, record: &Record<'_>) {
     match record.peer {
         Some(peer) => write(line, peer.ip()),
@@ -36,6 +37,9 @@ pub(super) fn combined(line: &mut Vec<u8>, record: &Record<'_>) {
     quoted(record.cache.map(str::as_bytes));
     line.push(b' ');
     write(line, Millis(record.duration));
+    if let Some(failure) = record.failure {
+        write(line, format_args!(" {failure}"));
+    }
     line.push(b'\n');
 }
 
@@ -65,6 +69,9 @@ pub(super) fn json(line: &mut Vec<u8>, record: &Record<'_>) {
     }
     if let Some(user_agent) = record.user_agent {
         string("user_agent", user_agent.as_bytes());
+    }
+    if let Some(failure) = record.failure {
+        write(line, format_args!(",\"failure\":\"{failure}\""));
     }
     write(
         line,
@@ -115,6 +122,7 @@ impl std::fmt::Display for Millis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use crate::semantics::time::Timestamp;
     use http::{Method, StatusCode};
 
@@ -136,6 +144,7 @@ mod tests {
             bytes: 1_234,
             duration: Duration::from_micros(12_045),
             cache: Some("bookend; hit; ttl=30"),
+            failure: None,
             user_agent: Some(user_agent),
             referer: Some(referer),
         }
@@ -178,6 +187,18 @@ mod tests {
     }
 
     #[test]
+    fn what_has_failed_is_the_last_word_and_a_member() {
+        let empty = HeaderValue::from_static("");
+        let failed = Record {
+            failure: Some(ErrorKind::ClientWriteTimeout),
+            ..record(&empty, &empty)
+        };
+        assert!(line(combined, &failed).ends_with("\" 12.045 client_write_timeout\n"));
+        let read: serde_json::Value = serde_json::from_str(&line(json, &failed)).unwrap();
+        assert_eq!(read["failure"], "client_write_timeout");
+    }
+
+    #[test]
     fn what_is_not_known_is_a_dash_or_left_out() {
         let empty = HeaderValue::from_static("");
         let bare = Record {
@@ -192,7 +213,7 @@ mod tests {
         assert!(line(combined, &bare).starts_with("- - - ["));
         assert!(line(combined, &bare).ends_with("HTTP/2.0\" 200 1234 \"-\" \"-\" \"-\" 12.045\n"));
         let read: serde_json::Value = serde_json::from_str(&line(json, &bare)).unwrap();
-        for name in ["peer", "host", "cache", "user_agent", "referer"] {
+        for name in ["peer", "host", "cache", "failure", "user_agent", "referer"] {
             assert_eq!(read.get(name), None, "{name}");
         }
     }

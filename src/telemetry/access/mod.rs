@@ -17,6 +17,7 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use self::sink::Sink;
 use super::counters::Counters;
 use crate::config::{self, AccessFormat};
+use crate::error::ErrorKind;
 use crate::semantics::time::Timestamp;
 
 /// What a line tells of a request and its response. Nothing in it is a credential: neither Authorization nor Cookie
@@ -39,6 +40,8 @@ pub struct Record<'a> {
     pub duration: Duration,
     /// Our member of Cache-Status: the result and its reason.
     pub cache: Option<&'a str>,
+    /// Why the gateway answered with an error of its own, or what broke the response off.
+    pub failure: Option<ErrorKind>,
     pub user_agent: Option<&'a HeaderValue>,
     pub referer: Option<&'a HeaderValue>,
 }
@@ -134,6 +137,7 @@ mod tests {
             bytes: 5,
             duration: Duration::ZERO,
             cache: None,
+            failure: None,
             user_agent: None,
             referer: None,
         }
