@@ -9,18 +9,18 @@ use crate::config::Ejection;
 
 /// A moment, or none. Times are milliseconds of the clock that all workers share, one more than counted: 0 is none.
 #[derive(Debug, Default)]
-struct Moment(AtomicU64);
+pub(super) struct Moment(AtomicU64);
 
 impl Moment {
-    fn set(&self, at: Monotonic) {
+    pub(super) fn set(&self, at: Monotonic) {
         self.0.store(at.as_millis() + 1, Ordering::Release);
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         self.0.store(0, Ordering::Release);
     }
 
-    fn read(&self) -> Option<Monotonic> {
+    pub(super) fn read(&self) -> Option<Monotonic> {
         let stored = self.0.load(Ordering::Acquire);
         stored.checked_sub(1).map(Monotonic::from_millis)
     }
@@ -102,6 +102,11 @@ impl Standing {
     /// The same for who asks nothing else; `now` is asked for only where that matters.
     pub(super) fn is_ejected(&self, now: impl FnOnce() -> Monotonic) -> bool {
         self.out_until.read().is_some_and(|until| now() < until)
+    }
+
+    /// Whether it has been ejected and has not answered since.
+    pub(super) fn has_been_ejected(&self) -> bool {
+        self.ejections_in_a_row.load(Ordering::Relaxed) != 0
     }
 
     /// Whether the latest thing that was heard of it is a failure.
