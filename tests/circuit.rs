@@ -90,6 +90,56 @@ fn what_is_stored_stands_in_for_a_silent_api_at_once() {
 }
 
 #[test]
+fn who_is_refused_is_told_when_the_api_is_asked_again() {
+    let (origin, hangs) = api();
+    let gateway = Gateway::before(&origin)
+        .upstream("response_timeout = '200ms'")
+        .upstream("circuit = { failures = 1, time = '30s', max_time = '60s' }")
+        .manual_clock()
+        .start();
+    let told = || {
+        let refused = gateway.get("/books/1").expect(503);
+        refused.field("retry-after").unwrap_or_default().to_owned()
+    };
+    hangs.store(true, Ordering::SeqCst);
+    gateway.get("/books/1").expect(504);
+    assert_eq!(told(), "30");
+    gateway.advance(Duration::from_millis(10_001));
+    assert_eq!(told(), "20");
+    gateway.advance(Duration::from_millis(19_998));
+    assert_eq!(told(), "1");
+}
+
+#[test]
+fn the_pause_that_an_api_has_asked_for_is_told_when_it_is_silent_after_that() {
+    let origin = Origin::start(|request, conn| match request.target.as_str() {
+        "/busy" => conn.reply(request, &reply(503).field("Retry-After", 40)),
+        _ => conn.await_close(),
+    });
+    let gateway = Gateway::before(&origin)
+        .upstream("response_timeout = '200ms'\ncircuit.failures = 1")
+        .manual_clock()
+        .start();
+    let busy = gateway.get("/busy").expect(503);
+    assert_eq!(busy.field("retry-after"), Some("40"), "its own word");
+    gateway.get("/silent").expect(504);
+    gateway.advance(Duration::from_millis(100));
+    let refused = gateway.get("/silent").expect(503);
+    assert_eq!(refused.field("retry-after"), Some("40"));
+}
+
+#[test]
+fn who_is_refused_because_checks_fail_is_told_when_there_is_another() {
+    let origin = Origin::answering(reply(500));
+    let gateway = Gateway::before(&origin)
+        .upstream("health = { path = '/healthz', interval = '7s', unhealthy = 1 }")
+        .start();
+    common::await_that("it is out", || gateway.get("/").status == 503);
+    let refused = gateway.get("/").expect(503);
+    assert_eq!(refused.field("retry-after"), Some("7"));
+}
+
+#[test]
 fn one_request_tries_a_silent_api_and_the_others_are_refused_meanwhile() {
     let gate = Gate::new();
     let held = gate.clone();

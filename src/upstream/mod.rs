@@ -13,8 +13,8 @@
 //! connection carries both kinds by turns (`connection`).
 //!
 //! What is shared by all workers ([`UpstreamShared`]): the servers, their caps of connections and queues, their names'
-//! addresses, how they stand, and whether only trials go to them (`circuit`). What belongs to one worker ([`Upstreams`]): the connections themselves, what drives
-//! them, and the choice of a server.
+//! addresses, how they stand, and whether only trials go to them (`circuit`). What belongs to one worker ([`Upstreams`]):
+//! the connections themselves, what drives them, and the choice of a server.
 
 mod address;
 mod balance;

@@ -90,10 +90,17 @@ impl Worker {
         self.balancer.choose(&servers, sending.hash, tried)
     }
 
-    /// No server can be asked.
+    /// No server can be asked, until the next trial or check of one of them.
     fn unavailable(&self) -> Error {
         self.counters.unavailable.inc();
-        Error::upstream(ErrorKind::DestinationUnavailable)
+        let now = self.clock.now().mono;
+        let servers = self.shared.servers.iter();
+        let waits = servers.map(|server| match server.fitness(now) {
+            Fitness::Unwell => self.shared.health.interval,
+            // What it has said itself is the better guess.
+            _ => (server.circuit().wait(now)).max(server.standing().rest_left(now)),
+        });
+        Error::upstream(ErrorKind::DestinationUnavailable).lasting(waits.min().unwrap_or_default())
     }
 
     /// Sends a request to one server: once more on a fresh connection when a pooled one turned out to be dead, or

@@ -165,6 +165,12 @@ impl Standing {
             .set(later(now, time.min(self.rules.max_time)));
     }
 
+    /// How much of the pause that it has asked for is left.
+    pub(super) fn rest_left(&self, now: Monotonic) -> Duration {
+        let until = self.rest_until.read();
+        until.map_or(Duration::ZERO, |until| until.since(now))
+    }
+
     /// Leave for one request to try an ejected server: one at a time, so that a server that hangs holds up one client
     /// only; but another one after a while, in case the first waits for something slow. Where the request could go
     /// elsewhere, the server is not so `urgent`, and a second must pass between trials.
