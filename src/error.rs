@@ -3,6 +3,7 @@
 
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -220,6 +221,8 @@ pub struct Error {
     detail: Option<Box<str>>,
     /// Where a rule asks for another status than the kind's own.
     status: Option<StatusCode>,
+    /// How long it is likely to last.
+    retry_after: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -242,6 +245,7 @@ impl Error {
             side,
             detail: None,
             status: None,
+            retry_after: None,
             source: None,
         }
     }
@@ -262,6 +266,17 @@ impl Error {
     pub fn answered(mut self, status: StatusCode) -> Self {
         self.status = Some(status);
         self
+    }
+
+    /// Says how long it is likely to last.
+    pub fn lasting(mut self, time: Duration) -> Self {
+        self.retry_after = Some(time);
+        self
+    }
+
+    /// After what time another request may fare better; `None` where nothing is known of that.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// The status of the response that reports this error.
@@ -289,6 +304,7 @@ impl Error {
             side: self.side,
             detail: self.detail.clone(),
             status: self.status,
+            retry_after: self.retry_after,
             source: self.source.as_ref().map(|source| source.to_string().into()),
         }
     }

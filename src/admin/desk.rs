@@ -120,7 +120,7 @@ fn write_servers(page: &mut Page, servers: &[ServerState]) {
             family.sample(&[("server", &server.url)], value(server) as u64);
         }
     };
-    let help = "Whether requests go to the server.";
+    let help = "Whether requests go to the server, other than to try it.";
     gauge("bookend_upstream_up", help, |server| server.fit.into());
     let help = "Requests in flight to the server, those that wait for a connection included.";
     gauge("bookend_upstream_load", help, |server| server.load);

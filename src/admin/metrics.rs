@@ -19,12 +19,13 @@ const RESULTS: [(&str, Read); 6] = [
 ];
 
 #[rustfmt::skip]
-const COUNTERS: [Row; 16] = [
+const COUNTERS: [Row; 17] = [
     ("bookend_requests_collapsed_total", "Requests that another request's fill answered.", |c| c.collapsed.value()),
     ("bookend_not_modified_total", "Answers 304 given from the store.", |c| c.not_modified.value()),
     ("bookend_upstream_requests_total", "Requests sent upstream, retries included.", |c| c.upstream_requests.value()),
     ("bookend_upstream_retries_total", "Retries on another connection or server.", |c| c.upstream_retries.value()),
     ("bookend_upstream_errors_total", "Upstream requests that ended in an error.", |c| c.upstream_errors.value()),
+    ("bookend_upstream_unavailable_total", "Requests that were not sent upstream because all servers were out.", |c| c.unavailable.value()),
     ("bookend_upstream_connects_total", "Upstream connections opened.", |c| c.upstream_connects.value()),
     ("bookend_sent_bytes_total", "Response content sent to clients.", |c| c.bytes_sent.value()),
     ("bookend_received_bytes_total", "Response content received from upstream.", |c| c.bytes_received.value()),

@@ -92,6 +92,38 @@ impl Ejection {
     }
 }
 
+/// `[upstream.circuit]`: where there is no other server, one that is silent several times in a row is asked by one request
+/// at a time, and the others are not kept waiting.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Circuit {
+    /// Times in a row that it could not be reached, or did not answer in time; 0 turns this off.
+    pub failures: u32,
+    /// From there to the first trial; each further one that meets a deadline doubles it.
+    pub time: Duration,
+    /// The longest between two trials.
+    pub max_time: Duration,
+}
+
+impl Default for Circuit {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            time: Duration::from_millis(250),
+            max_time: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Circuit {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let mut circuit = Self::default();
+        section.set("failures", &mut circuit.failures, count(0..=1_000_000));
+        section.set("time", &mut circuit.time, timeout);
+        section.set("max_time", &mut circuit.max_time, timeout);
+        circuit
+    }
+}
+
 /// `[upstream.health]`: each server is asked by itself whether it is well.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Health {

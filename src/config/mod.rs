@@ -24,7 +24,7 @@ mod walk;
 use std::sync::Arc;
 
 pub use self::admin::Admin;
-pub use self::balance::{Balance, Ejection, Health, Retries};
+pub use self::balance::{Balance, Circuit, Ejection, Health, Retries};
 pub use self::cache::{Cache, HugePages};
 pub use self::env::Lookup;
 pub use self::invalidates::Template;

@@ -10,7 +10,7 @@ use http::Uri;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
-use super::balance::{BALANCES, Balance, Ejection, Health, Retries};
+use super::balance::{BALANCES, Balance, Circuit, Ejection, Health, Retries};
 use super::value::{count, one_of, parsed, path, size, some_list, timeout};
 use super::walk::{Section, Value};
 
@@ -52,6 +52,7 @@ pub struct Upstream {
     pub balance: Balance,
     pub retries: Retries,
     pub ejection: Ejection,
+    pub circuit: Circuit,
     pub health: Health,
 }
 
@@ -79,6 +80,7 @@ impl Upstream {
             balance: Balance::default(),
             retries: Retries::default(),
             ejection: Ejection::default(),
+            circuit: Circuit::default(),
             health: Health::default(),
         }
     }
@@ -121,6 +123,7 @@ impl Upstream {
         upstream.http2 = section.section("http2", Http2::read);
         upstream.retries = section.section("retries", Retries::read);
         upstream.ejection = section.section("ejection", Ejection::read);
+        upstream.circuit = section.section("circuit", Circuit::read);
         upstream.health = section.section("health", Health::read);
         upstream
     }

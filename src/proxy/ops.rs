@@ -61,7 +61,7 @@ impl Gateway {
         let now = self.clock.now().mono;
         let state = |server: &Arc<Server>| ServerState {
             url: server.url().to_string(),
-            fit: matches!(server.fitness(now), Fitness::Fit(_)),
+            fit: matches!(server.fitness(now), Fitness::Fit(_)) && !server.is_cut_off(),
             load: server.load(),
             connections: server.connections(),
             waiting: server.waiting(),

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::body::Body;
 use super::gateway::Identity;
+use super::limit::whole_seconds;
 use crate::error::{Error, ErrorKind, Side};
+use crate::semantics::time::DeltaSeconds;
 use crate::telemetry::counters::Counters;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -41,7 +43,9 @@ pub fn respond(
         proxy_status(headers, error, identity);
     }
     if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        let known = error.retry_after().unwrap_or_default();
+        let seconds = whole_seconds(known).max(DeltaSeconds::new(1));
+        headers.insert(RETRY_AFTER, seconds.as_secs().into());
     }
     if error.kind() == ErrorKind::BadRequest {
         // Nobody knows where a malformed request ends: what follows may be another's idea of it (RFC 9112 §11.2).

@@ -69,6 +69,8 @@ pub struct Counters {
     pub upstream_retries: Counter,
     /// Upstream requests that ended in an error.
     pub upstream_errors: Counter,
+    /// Requests that went nowhere because all servers were out.
+    pub unavailable: Counter,
     /// Upstream connections opened.
     pub upstream_connects: Counter,
     /// Response content sent to clients, in bytes.

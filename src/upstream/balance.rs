@@ -15,7 +15,9 @@ pub(super) trait Field {
     fn load(&self, server: usize) -> usize;
     /// A number of its own, the same in every process.
     fn identity(&self, server: usize) -> u64;
-    /// Leave to try an ejected server; see [`super::standing::Standing::begin_trial`].
+    /// Whether only trials go to it, whatever its fitness; see [`super::circuit`].
+    fn is_cut_off(&self, server: usize) -> bool;
+    /// Leave to try a server that is ejected or cut off; see [`super::standing::Standing::begin_trial`].
     fn begin_trial(&self, server: usize, urgent: bool) -> bool;
 }
 
@@ -23,7 +25,7 @@ pub(super) trait Field {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
     Server(usize),
-    /// It is ejected, and this request tries whether it is back.
+    /// It is ejected or cut off, and this request tries whether it is back.
     Trial(usize),
 }
 
@@ -50,7 +52,8 @@ impl Balancer {
 
     /// A server that is not among those `tried`: a fit one, else one that rests, else an ejected one to be tried;
     /// `None` when there is nothing left to try. Where most servers are not fit, an ejected one is tried now and then
-    /// even so: the few should not carry the load of all for longer than need be.
+    /// even so: the few should not carry the load of all for longer than need be. One that is cut off, and whose ejection
+    /// is over, is tried by a request at a time before it gets a share.
     pub(super) fn choose(
         &self,
         field: &impl Field,
@@ -61,8 +64,12 @@ impl Balancer {
         let mut held_back = Numbers::new();
         let mut resting = Numbers::new();
         let mut ejected = Numbers::new();
+        let mut cut_off = Numbers::new();
         for server in (0..field.len()).filter(|server| !tried.contains(server)) {
             match field.fitness(server) {
+                Fitness::Fit(_) | Fitness::Resting if field.is_cut_off(server) => {
+                    cut_off.push(server);
+                }
                 Fitness::Fit(share) if share < 1.0 && !self.chance(share) => {
                     held_back.push(server);
                 }
@@ -75,9 +82,12 @@ impl Balancer {
         // A retry has been at risk once already.
         let may_try = tried.is_empty();
         let urgent = fit.len() + held_back.len() + resting.len() == 0;
-        if may_try && (urgent || fit.len() * 2 < field.len()) {
-            let mut ejected = ejected.into_iter();
-            if let Some(server) = ejected.find(|server| field.begin_trial(*server, urgent)) {
+        if !(urgent || fit.len() * 2 < field.len()) {
+            ejected.clear();
+        }
+        if may_try {
+            let mut outside = cut_off.into_iter().chain(ejected);
+            if let Some(server) = outside.find(|server| field.begin_trial(*server, urgent)) {
                 return Some(Choice::Trial(server));
             }
         }
@@ -149,6 +159,7 @@ mod tests {
 
     struct Servers {
         fitness: Vec<Fitness>,
+        cut_off: Vec<usize>,
         load: Vec<usize>,
         trials: RefCell<Vec<(usize, bool)>>,
     }
@@ -166,6 +177,9 @@ mod tests {
         fn identity(&self, server: usize) -> u64 {
             server as u64
         }
+        fn is_cut_off(&self, server: usize) -> bool {
+            self.cut_off.contains(&server)
+        }
         fn begin_trial(&self, server: usize, urgent: bool) -> bool {
             let mut trials = self.trials.borrow_mut();
             let free = !trials.contains(&(server, urgent));
@@ -179,6 +193,7 @@ mod tests {
     fn servers(fitness: &[Fitness]) -> Servers {
         Servers {
             fitness: fitness.to_vec(),
+            cut_off: Vec::new(),
             load: vec![0; fitness.len()],
             trials: RefCell::default(),
         }
@@ -287,6 +302,27 @@ mod tests {
             *few.trials.borrow(),
             [(1, false), (1, false), (2, false), (1, false), (2, false)]
         );
+    }
+
+    #[test]
+    fn a_server_that_is_cut_off_is_tried_before_it_gets_a_share() {
+        let balancer = Balancer::new(Balance::RoundRobin, 7);
+        for (fitness, others) in [
+            (&[FIT][..], false),
+            (&[Fitness::Resting], false),
+            (&[FIT, FIT, FIT], true),
+            (&[FIT, Fitness::Unwell], false),
+        ] {
+            let mut servers = servers(fitness);
+            servers.cut_off = vec![0];
+            let choose = |tried: &[usize]| balancer.choose(&servers, None, tried);
+            assert_eq!(choose(&[]), Some(Choice::Trial(0)));
+            assert_eq!(*servers.trials.borrow(), [(0, !others)]);
+            let second = choose(&[]);
+            assert_eq!(second.is_some(), others);
+            assert_ne!(second, Some(Choice::Server(0)));
+            assert_ne!(choose(&[9]), Some(Choice::Trial(0)), "no retry tries it");
+        }
     }
 
     #[test]

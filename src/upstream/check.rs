@@ -59,6 +59,9 @@ async fn watch(shared: Weak<UpstreamShared>, at: usize, check: Check, clock: Clo
             Ok(Err(error)) => Some(error.to_string()),
             Err(_elapsed) => Some("no answer in time".to_owned()),
         };
+        if failure.is_none() {
+            server.circuit().heard();
+        }
         if let Some(well) = streak.add(failure.is_none(), &check.rules)
             && server.standing().checked(clock.now().mono, well)
         {

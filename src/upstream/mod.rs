@@ -13,13 +13,14 @@
 //! connection carries both kinds by turns (`connection`).
 //!
 //! What is shared by all workers ([`UpstreamShared`]): the servers, their caps of connections and queues, their names'
-//! addresses, and how they stand. What belongs to one worker ([`Upstreams`]): the connections themselves, what drives
-//! them, and the choice of a server.
+//! addresses, how they stand, and whether only trials go to them (`circuit`). What belongs to one worker ([`Upstreams`]):
+//! the connections themselves, what drives them, and the choice of a server.
 
 mod address;
 mod balance;
 mod budget;
 mod check;
+mod circuit;
 mod connect;
 mod connection;
 mod deadline;

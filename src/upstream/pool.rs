@@ -88,6 +88,8 @@ pub(super) struct Pool {
     /// Rung when somebody, on whatever worker, waits for a connection that an idle one may stand in the way of.
     reclaim: Arc<Notify>,
     sweeping: Cell<bool>,
+    /// Answers that this worker has had from the server.
+    answers: Cell<u64>,
 }
 
 #[derive(Debug)]
@@ -132,11 +134,21 @@ impl Pool {
             open: Arc::default(),
             reclaim,
             sweeping: Cell::default(),
+            answers: Cell::default(),
         })
     }
 
     pub(super) fn server(&self) -> &Arc<Server> {
         &self.server
+    }
+
+    /// How many answers this worker has had from the server.
+    pub(super) fn answers(&self) -> u64 {
+        self.answers.get()
+    }
+
+    pub(super) fn count_answer(&self) {
+        self.answers.set(self.answers.get().wrapping_add(1));
     }
 
     pub(super) fn counters(&self) -> &Arc<Counters> {

@@ -11,6 +11,7 @@ use http::{HeaderMap, Request, Response, StatusCode, Version};
 use smallvec::SmallVec;
 
 use super::balance::{Choice, Field};
+use super::circuit::Silence;
 use super::connection::{Fate, Unanswered};
 use super::incoming::Incoming;
 use super::pool::{Lease, Pool, Want};
@@ -46,7 +47,7 @@ impl Worker {
         let mut tried = SmallVec::<[usize; 4]>::new();
         let mut choice = self
             .choose(&sending, &tried)
-            .ok_or_else(|| Error::upstream(ErrorKind::DestinationUnavailable))?;
+            .ok_or_else(|| self.unavailable())?;
         loop {
             let (server, trial) = match choice {
                 Choice::Server(server) => (server, None),
@@ -54,10 +55,20 @@ impl Worker {
             };
             tried.push(server);
             let last = tried.len() > self.shared.retries.max || tried.len() >= self.pools.len();
-            let error = match self.attempt(&self.pools[server], &mut sending, last).await {
-                Ok(response) => return Ok(response),
+            let pool = &self.pools[server];
+            let answers = pool.answers();
+            let error = match self.attempt_on(pool, &mut sending, last).await {
+                Ok(response) => {
+                    self.note_answer(pool, &response);
+                    return Ok(response);
+                }
                 Err(error) => error,
             };
+            self.note_failure(pool.server(), &error);
+            // What answers others meanwhile is not silent, whatever this request has met with.
+            if pool.answers() == answers {
+                self.note_silence(pool.server(), &error, trial.is_some());
+            }
             drop(trial);
             let next = match sending.request {
                 Some(_) if !last => self.choose(&sending, &tried),
@@ -79,19 +90,17 @@ impl Worker {
         self.balancer.choose(&servers, sending.hash, tried)
     }
 
-    /// Sends a request to one server, and notes how the server stands after that.
-    async fn attempt(
-        &self,
-        pool: &Rc<Pool>,
-        sending: &mut Sending<'_>,
-        last: bool,
-    ) -> Result<Response<UpstreamBody>, Error> {
-        let attempted = self.attempt_on(pool, sending, last).await;
-        match &attempted {
-            Ok(response) => self.note_answer(pool.server(), response),
-            Err(error) => self.note_failure(pool.server(), error),
-        }
-        attempted
+    /// No server can be asked, until the next trial or check of one of them.
+    fn unavailable(&self) -> Error {
+        self.counters.unavailable.inc();
+        let now = self.clock.now().mono;
+        let servers = self.shared.servers.iter();
+        let waits = servers.map(|server| match server.fitness(now) {
+            Fitness::Unwell => self.shared.health.interval,
+            // What it has said itself is the better guess.
+            _ => (server.circuit().wait(now)).max(server.standing().rest_left(now)),
+        });
+        Error::upstream(ErrorKind::DestinationUnavailable).lasting(waits.min().unwrap_or_default())
     }
 
     /// Sends a request to one server: once more on a fresh connection when a pooled one turned out to be dead, or
@@ -151,8 +160,12 @@ impl Worker {
         }
     }
 
-    fn note_answer(&self, server: &Server, response: &Response<UpstreamBody>) {
-        let now = self.clock.now().mono;
+    fn note_answer(&self, pool: &Pool, response: &Response<UpstreamBody>) {
+        let (server, now) = (pool.server(), self.clock.now().mono);
+        pool.count_answer();
+        if server.circuit().heard() {
+            tracing::info!(server = %server.url(), "answers again");
+        }
         server.standing().succeeded(now);
         if response.status() == StatusCode::SERVICE_UNAVAILABLE
             && let Some(pause) = retry_after(response.headers())
@@ -168,6 +181,23 @@ impl Worker {
             && server.standing().failed(self.clock.now().mono)
         {
             tracing::warn!(server = %server.url(), failure = %error, "ejected");
+        }
+    }
+
+    /// A request has ended in `error`, and meanwhile nothing came from the server.
+    fn note_silence(&self, server: &Server, error: &Error, trial: bool) {
+        let (circuit, now) = (server.circuit(), self.clock.now().mono);
+        match Silence::of(error.kind()) {
+            _ if error.side() != Side::Upstream => {}
+            Some(_) if circuit.silent(now) => {
+                tracing::warn!(server = %server.url(), failure = %error, "silent; its circuit is open");
+            }
+            Some(silence) if trial => circuit.trial_failed(now, silence),
+            // It is there, and what comes of the next request is known soon.
+            None if trial && error.kind() != ErrorKind::ConnectionLimit => {
+                circuit.heard();
+            }
+            _ => {}
         }
     }
 }
@@ -208,12 +238,17 @@ impl Field for Servers<'_> {
         self.server(server).identity()
     }
 
+    fn is_cut_off(&self, server: usize) -> bool {
+        self.server(server).is_cut_off()
+    }
+
     fn begin_trial(&self, server: usize, urgent: bool) -> bool {
-        self.server(server).standing().begin_trial(self.now, urgent)
+        let server = self.server(server);
+        server.circuit().wait(self.now).is_zero() && server.standing().begin_trial(self.now, urgent)
     }
 }
 
-/// A request that tries an ejected server, until it is dropped.
+/// A request that tries a server that is ejected or cut off, until it is dropped.
 struct Trial<'a>(&'a Server);
 
 impl Drop for Trial<'_> {

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use rustls::ClientConfig;
 use tokio::sync::{Notify, Semaphore};
 
+use super::circuit::Circuit;
 use super::names::Names;
 use super::resolve::Resolver;
 use super::standing::{Fitness, Standing};
@@ -28,6 +29,9 @@ pub struct Server {
     max_connections: usize,
     queue: Queue,
     standing: Standing,
+    circuit: Circuit,
+    /// Whether the API has no other server.
+    alone: bool,
     /// Requests in flight to it, from all workers.
     load: AtomicUsize,
     identity: u64,
@@ -69,8 +73,9 @@ impl Server {
         };
         let max_connections = upstream.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         let mut ejection = upstream.ejection.clone();
-        if upstream.servers.len() == 1 {
-            // To leave out the only server would help nobody.
+        let alone = upstream.servers.len() == 1;
+        if alone {
+            // There is nobody to leave it out for; its circuit is another matter.
             ejection.failures = 0;
         }
         Ok(Self {
@@ -82,6 +87,8 @@ impl Server {
             max_connections,
             queue: Queue::default(),
             standing: Standing::new(&ejection),
+            circuit: Circuit::new(&upstream.circuit),
+            alone,
             load: AtomicUsize::new(0),
             identity: fnv1a(url.to_string().as_bytes()),
         })
@@ -116,6 +123,12 @@ impl Server {
         self.standing.fitness(now)
     }
 
+    /// Whether only trials go to it: it has been silent too often in a row. Of several servers that concerns those only
+    /// that have been ejected: when to leave one out for the others is for the rules of ejection to say.
+    pub fn is_cut_off(&self) -> bool {
+        self.circuit.is_open() && (self.alone || self.standing.has_been_ejected())
+    }
+
     /// Requests in flight to this server, from all workers; those that wait for a connection count.
     pub fn load(&self) -> usize {
         self.load.load(Ordering::Relaxed)
@@ -141,6 +154,10 @@ impl Server {
 
     pub(super) fn standing(&self) -> &Standing {
         &self.standing
+    }
+
+    pub(super) fn circuit(&self) -> &Circuit {
+        &self.circuit
     }
 
     /// The same number in every process, for consistent hashing.

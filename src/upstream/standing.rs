@@ -9,18 +9,18 @@ use crate::config::Ejection;
 
 /// A moment, or none. Times are milliseconds of the clock that all workers share, one more than counted: 0 is none.
 #[derive(Debug, Default)]
-struct Moment(AtomicU64);
+pub(super) struct Moment(AtomicU64);
 
 impl Moment {
-    fn set(&self, at: Monotonic) {
+    pub(super) fn set(&self, at: Monotonic) {
         self.0.store(at.as_millis() + 1, Ordering::Release);
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         self.0.store(0, Ordering::Release);
     }
 
-    fn read(&self) -> Option<Monotonic> {
+    pub(super) fn read(&self) -> Option<Monotonic> {
         let stored = self.0.load(Ordering::Acquire);
         stored.checked_sub(1).map(Monotonic::from_millis)
     }
@@ -104,6 +104,11 @@ impl Standing {
         self.out_until.read().is_some_and(|until| now() < until)
     }
 
+    /// Whether it has been ejected and has not answered since.
+    pub(super) fn has_been_ejected(&self) -> bool {
+        self.ejections_in_a_row.load(Ordering::Relaxed) != 0
+    }
+
     /// Whether the latest thing that was heard of it is a failure.
     pub(super) fn has_failed(&self) -> bool {
         self.failures_in_a_row.load(Ordering::Relaxed) != 0
@@ -158,6 +163,12 @@ impl Standing {
     pub(super) fn rest(&self, now: Monotonic, time: Duration) {
         self.rest_until
             .set(later(now, time.min(self.rules.max_time)));
+    }
+
+    /// How much of the pause that it has asked for is left.
+    pub(super) fn rest_left(&self, now: Monotonic) -> Duration {
+        let until = self.rest_until.read();
+        until.map_or(Duration::ZERO, |until| until.since(now))
     }
 
     /// Leave for one request to try an ejected server: one at a time, so that a server that hangs holds up one client

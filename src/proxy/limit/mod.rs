@@ -295,7 +295,7 @@ fn client_key(inquiry: &Inquiry) -> Key<'static> {
 }
 
 /// Rounded up: who waits for so long has waited long enough.
-fn whole_seconds(time: Duration) -> DeltaSeconds {
+pub(super) fn whole_seconds(time: Duration) -> DeltaSeconds {
     let begun = u64::from(time.subsec_nanos() > 0);
     DeltaSeconds::new(time.as_secs().saturating_add(begun))
 }

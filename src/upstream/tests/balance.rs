@@ -224,7 +224,10 @@ fn a_single_server_is_never_left_out() {
     run(async {
         let origin = Origin::start().await;
         let port = origin.port();
-        let worker = worker(&origin, |config| config.ejection.failures = 1);
+        let worker = worker(&origin, |config| {
+            config.ejection.failures = 1;
+            config.circuit.failures = 0;
+        });
         drop(origin);
         for _ in 0..5 {
             assert_eq!(

@@ -2,6 +2,7 @@
 
 mod balance;
 mod bodies;
+mod circuit;
 mod engines;
 mod faults;
 mod heads;

@@ -299,6 +299,7 @@ fn where_no_address_stands_better_connections_to_a_bad_one_are_shared_as_ever() 
         config.protocol = crate::config::Protocol::H2c;
         config.response_timeout = Duration::from_millis(20);
         config.ejection.failures = 1;
+        config.circuit.failures = 0;
         config.max_connections = 50;
         let worker = Worker::new(&config);
         for _ in 0..20 {
