@@ -213,7 +213,7 @@ async fn judge(
         || head.field("content-type") != Some("text/event-stream")
         || said.contains("; hit")
         || said.contains("stored")
-        || said.contains("collapsed")
+        || (said.contains("; collapsed") && !said.contains("; collapsed=?0"))
     {
         return Err(format!("another answer: {head:?}"));
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use h2::{RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use tokio::net::TcpStream;
 
 use crate::kit::wire::{Head, Wire};
@@ -124,7 +124,11 @@ impl Answer<'_> {
             Content::Http1(wire) => wire.content(&self.head, take).await,
             Content::Http2(content) => {
                 while let Some(data) = content.data().await {
-                    let data = data.map_err(io::Error::other)?;
+                    let data = match data {
+                        // To many clients, hyper's among them, this is an end (RFC 9113 §8.1).
+                        Err(error) if error.reason() == Some(Reason::NO_ERROR) => return Ok(()),
+                        data => data.map_err(io::Error::other)?,
+                    };
                     take(&data);
                     let window = content.flow_control();
                     window

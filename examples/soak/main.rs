@@ -173,7 +173,7 @@ fn config(api: std::net::SocketAddr, protocol: Protocol, memory: u64) -> String 
     format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n\
          [upstream]\nservers = [\"http://{api}\"]\nprotocol = \"{protocol}\"\n\
-         response_timeout = \"5s\"\nbody_timeout = \"5s\"\n\
+         response_timeout = \"10s\"\nbody_timeout = \"5s\"\n\
          [cache]\nmemory = {memory}\nmax_stored_body = \"1MiB\"\n\
          [admin]\nlisten = \"off\"\n[log]\naccess = \"off\"\n"
     )

@@ -126,7 +126,10 @@ pub async fn http2(
             Some(cut) if cut.in_order && !upload.chunked => {
                 let _ = stream.send_data(Bytes::new(), true);
             }
-            Some(_) => stream.send_reset(Reason::CANCEL),
+            Some(_) => {
+                let codes = [Reason::CANCEL, Reason::NO_ERROR, Reason::INTERNAL_ERROR];
+                stream.send_reset(codes[random.below(3) as usize]);
+            }
             None => stream
                 .send_data(Bytes::new(), true)
                 .map_err(io::Error::other)?,

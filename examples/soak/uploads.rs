@@ -101,7 +101,7 @@ impl Upload {
                 Manner::Reads
             }
             20..=34 => {
-                length = length.min(1 << 20);
+                length = length.min(256 << 10);
                 Manner::ReadsSlowly
             }
             35..=49 => Manner::Refuses {
@@ -132,12 +132,14 @@ impl Upload {
     }
 
     /// Whether something has gone wrong that the gateway cannot mend.
-    fn may_fail(&self, speech_upstream_is_2: bool) -> bool {
+    fn may_fail(&self, upstream_is_2: bool) -> bool {
         let fails = matches!(
             self.manner,
             Manner::Fails { .. } | Manner::Refuses { abruptly: true, .. }
         );
-        fails || self.broken.borrow().get() || speech_upstream_is_2
+        // A connection that many share may have broken before this one was seen on it.
+        let unseen = upstream_is_2 && *self.got.borrow() == Got::Nothing;
+        fails || unseen || self.broken.borrow().get()
     }
 }
 
