@@ -49,7 +49,7 @@ const TIMEOUTS: [(&str, Read); 5] = [
 ];
 
 #[rustfmt::skip]
-const GAUGES: [Row; 7] = [
+const GAUGES: [Row; 8] = [
     ("bookend_connections", "Client connections open now.", |c| c.connections.value()),
     ("bookend_requests_in_flight", "Requests being answered now.", |c| c.in_flight.value()),
     ("bookend_requests_waiting", "Requests that wait for the API now, themselves or as the first of several.", |c| c.waiting.value()),
