@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::common::{Client, Conn, End, Gateway, Origin, Request, await_that, get, post, reply};
+use crate::common::{
+    Answer, Client, Conn, End, Gateway, Origin, Request, await_that, get, post, reply,
+};
 
 /// How the operator is told.
 enum Told {
@@ -113,9 +115,12 @@ fn unstored() -> Request {
     get("/books").field("Cache-Control", "no-store")
 }
 
-fn asks(gateway: &Gateway) -> Seen {
-    let answer = gateway.send(&unstored());
+fn seen(answer: &Answer) -> Seen {
     (answer.status, answer.end)
+}
+
+fn asks(gateway: &Gateway) -> Seen {
+    seen(&gateway.send(&unstored()))
 }
 
 fn asks_after_another(gateway: &Gateway) -> Seen {
@@ -139,23 +144,20 @@ fn asks_until_503(gateway: &Gateway) -> Seen {
 fn stays(gateway: &Gateway) -> Seen {
     let mut client = gateway.client();
     client.get("/books").expect(200);
-    let answer = client.answer("GET").finish();
-    (answer.status, answer.end)
+    seen(&client.answer("GET").finish())
 }
 
 fn sends_half_a_head(gateway: &Gateway) -> Seen {
     let mut client = gateway.client();
     client.write("GET /books HTTP/1.1\r\nHost:");
-    let answer = client.answer("GET").finish();
-    (answer.status, answer.end)
+    seen(&client.answer("GET").finish())
 }
 
 fn sends_half(gateway: &Gateway) -> Seen {
     let mut client = gateway.client();
     client.start(&post("/books", "").field("Content-Length", 8));
     client.write("half");
-    let answer = client.answer("POST").finish();
-    (answer.status, answer.end)
+    seen(&client.answer("POST").finish())
 }
 
 fn dribbles(gateway: &Gateway) -> Seen {
@@ -165,8 +167,7 @@ fn dribbles(gateway: &Gateway) -> Seen {
         client.write("x");
         thread::park_timeout(Duration::from_millis(20));
     }
-    let answer = client.answer("POST").finish();
-    (answer.status, answer.end)
+    seen(&client.answer("POST").finish())
 }
 
 fn reads_nothing(gateway: &Gateway) -> Seen {
@@ -174,8 +175,7 @@ fn reads_nothing(gateway: &Gateway) -> Seen {
     client.start(&get("/books"));
     gateway.await_sum(1, |counted| counted.write_timeouts.value());
     gateway.await_sum(0, |counted| counted.connections.value());
-    let answer = client.answer("GET").finish();
-    (answer.status, answer.end)
+    seen(&client.answer("GET").finish())
 }
 
 fn switches_and_waits(gateway: &Gateway) -> Seen {
