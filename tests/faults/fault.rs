@@ -27,6 +27,13 @@ pub enum Act<C> {
     Overdoing(fn(&mut C)),
 }
 
+impl<C> Fault<C> {
+    /// Whether it takes a deadline to find it out.
+    pub fn is_silence(&self) -> bool {
+        matches!(self.what, "flood" | "stalls" | "1xx")
+    }
+}
+
 /// What it is to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

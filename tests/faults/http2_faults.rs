@@ -142,7 +142,7 @@ pub const FAULTS: &[Fault<Server>] = &[
 
     fault("garbage", "for settings", Accepting(|s| { s.conn.write("unasked for\r\n\r\n"); s.await_close(); }), NO_HTTP2),
     fault("garbage", "HTTP/1.1 for settings", Accepting(|s| { s.conn.write("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"); s.await_close(); }), NO_HTTP2),
-    fault("garbage", "PING for settings, and nothing more", Accepting(|s| { s.frame(PING, 0, 0, [0; 8]); s.await_close(); }), LATE),
+    fault("stalls", "with PING for settings", Accepting(|s| { s.frame(PING, 0, 0, [0; 8]); s.await_close(); }), LATE),
     fault("garbage", "PING that nobody sent, acknowledged", Answering(|s| { s.frame(PING, ACK, 0, [0; 8]); whole(s); }), Whole),
     fault("garbage", "PING of a farewell, acknowledged", Answering(|s| { s.frame(PING, ACK, 0, FAREWELL); whole(s); }), Whole),
     fault("garbage", "settings of no length", Accepting(|s| { s.frame(SETTINGS, 0, 0, [0; 5]); s.await_close(); }), NO_HTTP2),

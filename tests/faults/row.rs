@@ -114,7 +114,7 @@ impl<C: Peer> Row<C> {
     pub fn run(fault: &'static Fault<C>, kind: Kind) -> Self {
         let script = Arc::new(Script::new(fault, kind));
         let origin = C::origin(script.clone());
-        let gateway = gateway::<C>(&origin, kind);
+        let gateway = gateway(&origin, fault, kind);
         if kind.is_validation() || kind.is_write() {
             gateway.get(TARGET).expect(200);
         }
@@ -290,11 +290,15 @@ fn is_seen(sees: Sees, kind: Kind, answer: &Answer) -> bool {
     }
 }
 
-fn gateway<C: Peer>(origin: &Origin, kind: Kind) -> Gateway {
+fn gateway<C: Peer>(origin: &Origin, fault: &Fault<C>, kind: Kind) -> Gateway {
+    // Where it takes no deadline, a machine that is busy with other things is no reason to miss one.
+    let deadline = if fault.is_silence() { 250 } else { 10_000 };
     let setup = Gateway::before(origin)
         // Connections to the API belong to a worker: with one, the next request takes the one that is idle.
         .workers(1)
-        .upstream("response_timeout = \"250ms\"\nbody_timeout = \"250ms\"\nidle_timeout = \"40ms\"")
+        .upstream(&format!(
+            "response_timeout = \"{deadline}ms\"\nbody_timeout = \"{deadline}ms\"\nidle_timeout = \"40ms\""
+        ))
         .upstream(C::UPSTREAM)
         .manual_clock();
     match kind {
