@@ -18,6 +18,8 @@ pub struct Cache {
     pub window: u64,
     /// Bytes of all those bodies together; beyond it each has 64 KiB.
     pub windows: u64,
+    /// How long the others may wait for a reader of such a body, beside a sixteenth of the time that it has taken so far.
+    pub reader_timeout: Duration,
     /// How long a response that proved uncacheable keeps its followers from waiting in line.
     pub uncacheable_ttl: Duration,
     /// How long a fill goes on that nobody reads any more.
@@ -55,6 +57,7 @@ impl Default for Cache {
             max_variants: 32,
             window: 1 << 20,
             windows: 64 << 20,
+            reader_timeout: Duration::from_millis(100),
             uncacheable_ttl: Duration::from_secs(10),
             fill_timeout: Duration::from_secs(30),
             follower_timeout: Duration::from_secs(10),
@@ -82,6 +85,7 @@ impl Cache {
         section.set("max_variants", &mut cache.max_variants, count(1..=4096));
         section.set("window", &mut cache.window, size(64 << 10..=1 << 30));
         section.set("windows", &mut cache.windows, size(64 << 10..=1 << 50));
+        section.set("reader_timeout", &mut cache.reader_timeout, timeout);
         let ttl = &mut cache.uncacheable_ttl;
         section.set("uncacheable_ttl", ttl, duration(Duration::ZERO..=YEAR));
         section.set("fill_timeout", &mut cache.fill_timeout, timeout);

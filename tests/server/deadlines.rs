@@ -138,7 +138,7 @@ fn a_client_that_never_reads_is_reset() {
 #[test]
 fn a_client_that_reads_slowly_but_reads_is_borne() {
     let gateway = Gateway::start(&Config {
-        write_timeout: SHORT,
+        write_timeout: 3 * SHORT,
         idle_timeout: SHORT,
         ..config()
     });

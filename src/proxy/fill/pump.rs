@@ -17,9 +17,8 @@ use crate::clock::Now;
 use crate::error::{Error, ErrorKind};
 use crate::upstream::UpstreamBody;
 
-/// How long others may wait for a reader of an unstored body before it is cut off: so long, and this part of the time
-/// that the body has taken so far, whichever way the waiting is spread. One that gets level with the others starts anew.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// Beside `reader_timeout`, others may wait for a reader of an unstored body for this part of the time that the body has
+/// taken so far, whichever way the waiting is spread. One that gets level with the others starts anew.
 const PATIENCE_PART: u32 = 16;
 
 /// How often it is looked who waits for whom, while the window is full.
@@ -152,7 +151,8 @@ impl<'a> Pump<'a> {
             if held_up {
                 let now = clock.now().mono;
                 let passing = self.passing.unwrap_or(begun).mono;
-                let most = PATIENCE + now.since(passing) / PATIENCE_PART;
+                let patience = self.task.epoch.settings.config.cache.reader_timeout;
+                let most = patience + now.since(passing) / PATIENCE_PART;
                 self.writer.charge_laggards(now.since(begun.mono), most);
             }
         }

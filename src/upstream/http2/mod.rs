@@ -103,11 +103,17 @@ impl Shared {
             .initial_window_size(limits.stream_window)
             // Until its settings have come.
             .initial_max_send_streams(0)
-            // As much as all streams together: a reader that stands still holds up none but itself.
+            // As much as all streams together: a reader that stands still holds up none but itself. Nor shall what small
+            // frames cost beside their content (below) break the connection for all: h2 would bear a quarter of that.
             .initial_connection_window_size(
                 u32::try_from(window).unwrap_or(MAX_WINDOW).min(MAX_WINDOW),
             )
             .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX))
+            .data_frame_budget(
+                usize::try_from(window)
+                    .unwrap_or(usize::MAX)
+                    .saturating_mul(2),
+            )
             .max_send_buffer_size(SEND_BUFFER)
             .enable_push(false)
             .handshake(wire)

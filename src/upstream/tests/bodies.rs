@@ -264,32 +264,6 @@ fn a_body_that_is_dropped_early_closes_its_connection() {
 }
 
 #[test]
-fn a_stalled_body_ends_at_its_deadline_and_a_slow_one_does_not() {
-    run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| {
-            config.body_timeout = Duration::from_millis(150);
-        });
-        let script = async {
-            let mut peer = origin.accept().await;
-            peer.head().await;
-            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
-                .await;
-            // Longer in all than the deadline, which is for each wait.
-            for _ in 0..8 {
-                tokio::time::sleep(Duration::from_millis(40)).await;
-                peer.send("b").await;
-            }
-            peer.closed().await;
-        };
-        let exchange = async { read_all(worker.get("/").await.expect("a head")).await };
-        let (_, outcome) = tokio::join!(script, exchange);
-        assert_eq!(outcome.content, b"bbbbbbbb");
-        assert_eq!(outcome.failure, Some(ErrorKind::ResponseBodyTimeout));
-    });
-}
-
-#[test]
 fn what_the_task_had_no_turn_to_look_at_is_no_stall() {
     const SHORT: Duration = Duration::from_millis(150);
     run(async {

@@ -91,6 +91,8 @@ fn the_first_answer_is_waited_for_by_all_and_remembered_when_none_of_them_is_lef
         server.take(Duration::from_millis(300));
         let mut config = named(&server, origin.port());
         config.connect_timeout = Duration::from_millis(100);
+        // On a busy machine, more may come too early.
+        config.circuit.failures = 0;
         let worker = Worker::new(&config);
         let (one, two) = tokio::join!(worker.get("/1"), worker.get("/2"));
         assert_eq!(kind(one), Some(ErrorKind::ConnectionTimeout));
@@ -99,7 +101,11 @@ fn the_first_answer_is_waited_for_by_all_and_remembered_when_none_of_them_is_lef
             // A connection may come too late for who wanted it.
             while origin.accept().await.try_answer("there").await.is_none() {}
         };
-        let exchange = async { while worker.get("/3").await.is_err() {} };
+        let exchange = async {
+            while worker.get("/3").await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
         tokio::join!(script, exchange);
     });
 }
