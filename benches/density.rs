@@ -5,6 +5,7 @@
 mod common;
 
 fn main() {
+    bookend::huge_pages::avoid();
     let mut args = std::env::args()
         .skip(1)
         .filter(|arg| !arg.starts_with("--"));

@@ -1,4 +1,4 @@
-//! Arguments, exit status and memory only: everything else is in the library.
+//! Arguments and exit status only: everything else is in the library.
 
 use std::process::ExitCode;
 
@@ -7,6 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    bookend::huge_pages::avoid();
     bookend::cli::main(std::env::args_os()).into()
 }

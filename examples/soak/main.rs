@@ -98,7 +98,7 @@ async fn soak(arguments: &Arguments) -> ExitCode {
             name: "memory before h2c",
             budget: H2C_MEMORY << 20,
             // A few large bodies on their way are much of so little.
-            growth: 1.2,
+            growth: 1.1,
             marks: RefCell::default(),
         },
     ];

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Mistake;
+use crate::huge_pages;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,7 @@ enum Command {
 
 /// Does what `arguments`, the program's own name first, ask for.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    huge_pages::avoid();
     let arguments = match CommandLine::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
