@@ -135,7 +135,9 @@ impl Plain {
                 return Poll::Ready(Ok(head));
             }
             let read = ready!(self.poll_fill(cx));
-            if let (Ok(0) | Err(_), Some(deaf)) = (&read, self.deaf.take()) {
+            if let Ok(0) | Err(_) = read
+                && let Some(deaf) = self.deaf.take()
+            {
                 return Poll::Ready(Err(fault::before_head_io(deaf)));
             }
             if read.map_err(fault::before_head_io)? == 0 {
