@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "demo",
             "error",
+            "huge_pages",
             "instance",
             "proxy",
             "semantics",
@@ -77,6 +78,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &["semantics"]),
     ("semantics", &[]),
     ("turn", &[]),
+    ("huge_pages", &[]),
 ];
 
 /// Crates that a part must not name.
