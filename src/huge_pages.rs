@@ -1,8 +1,8 @@
 //! Pages of 2 MiB instead of 4 KiB, where the system has them ("transparent huge pages").
 //!
-//! One of them is resident whole for the sake of its first octet, which makes a small gateway twice as large. But where
-//! gigabytes are stored, nearly each access to them has to look for its small page first, and with virtual machines
-//! that takes longer than the access itself.
+//! One of them is resident whole for the sake of its first octet, which makes a small gateway twice as large. Where
+//! gigabytes are stored that does not count, and nearly each access to them would have to look for its small page first
+//! (`benches/README.md` has what both were seen to cost).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -35,15 +35,20 @@ fn before(origin: &Origin) -> Gateway {
         .start()
 }
 
-#[test]
-fn what_would_wait_for_a_silent_api_is_refused_at_once_and_served_when_it_is_back() {
-    let (origin, hangs) = api();
-    let gateway = before(&origin);
+/// Has one book stored, and then the API silent until its circuit is open.
+fn fall_silent(gateway: &Gateway, hangs: &AtomicBool) {
     gateway.get("/books/0").expect(200);
     hangs.store(true, Ordering::SeqCst);
     for n in 1..=3 {
         gateway.get(&format!("/books/{n}")).expect(504);
     }
+}
+
+#[test]
+fn what_would_wait_for_a_silent_api_is_refused_at_once_and_served_when_it_is_back() {
+    let (origin, hangs) = api();
+    let gateway = before(&origin);
+    fall_silent(&gateway, &hangs);
     let asked = origin.count();
     for request in [common::get("/books/4"), post("/books", "1984")] {
         let refused = gateway.send(&request).expect(503);
@@ -66,11 +71,7 @@ fn what_would_wait_for_a_silent_api_is_refused_at_once_and_served_when_it_is_bac
 fn what_is_stored_stands_in_for_a_silent_api_at_once() {
     let (origin, hangs) = api();
     let gateway = before(&origin);
-    gateway.get("/books/0").expect(200);
-    hangs.store(true, Ordering::SeqCst);
-    for n in 1..=3 {
-        gateway.get(&format!("/books/{n}")).expect(504);
-    }
+    fall_silent(&gateway, &hangs);
     let asked = origin.count();
     // Stale by then; a trial is let through, and in vain.
     gateway.advance(Duration::from_secs(20));

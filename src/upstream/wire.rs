@@ -95,6 +95,7 @@ pub(super) struct Wire {
     first_read: Option<Arc<Notify>>,
     /// Whether what was written has been flushed since: whoever writes flushes when nothing is left to be written.
     flushed: bool,
+    /// Whether closing it is a reset, before which nothing is said.
     resets: bool,
     /// `None` for a health check, which neither waits for the cap nor counts in it.
     _open: Option<Open>,
