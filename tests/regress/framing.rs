@@ -1,0 +1,1 @@
+//! Where one HTTP/1 message ends and the next begins, on a client's connection.

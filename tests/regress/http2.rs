@@ -1,0 +1,1 @@
+//! Clients that speak HTTP/2, and what they may cost.

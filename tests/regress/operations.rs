@@ -1,0 +1,1 @@
+//! Configuration, logs, metrics, purge and the rest of the operator's side.

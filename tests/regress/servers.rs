@@ -1,0 +1,1 @@
+//! Several servers of one upstream: their health, their queues, their names.

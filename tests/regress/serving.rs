@@ -1,0 +1,1 @@
+//! Stored responses as clients get them: conditions, credentials, stale and refreshed.

@@ -1,0 +1,1 @@
+//! Request targets, Host, and the URIs in responses.

@@ -1,0 +1,1 @@
+//! One exchange with an upstream server: uploads, refusals, resets, fields.

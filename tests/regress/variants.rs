@@ -1,0 +1,1 @@
+//! Vary, validators, and which stored response answers a request.
