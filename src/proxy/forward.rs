@@ -110,7 +110,8 @@ fn replace_hop_by_hop(fields: &mut HeaderMap, inquiry: &Inquiry) {
         .any(Facts::UPGRADE)
         .then(|| upgrade::offered(inquiry.parts.version, fields))
         .flatten();
-    hop_by_hop::strip(fields);
+    // What Connection names left when the request was read: see `Inquiry::drop_nominated`.
+    hop_by_hop::remove_any(fields, &hop_by_hop::HOP_BY_HOP);
     // RFC 9110 §10.1.1: an expectation goes on only where there is content to be held back.
     hop_by_hop::remove_any(fields, &[CONTENT_LENGTH, EXPECT]);
     if trailers {

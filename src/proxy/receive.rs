@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
@@ -22,12 +22,14 @@ use super::worker::Epoch;
 use crate::cache::head::ContentDigest;
 use crate::cache::key::KeyRef;
 use crate::cache::store::Store;
+use crate::cache::stored::Resource;
 use crate::clock::{Now, timer_now};
 use crate::config::{Protocol, RoutePolicy};
 use crate::error::{Error, ErrorKind};
 use crate::semantics::authority::{BadTarget, Scheme, TargetUri, TargetView, path_and_query};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::endless::is_endless;
+use crate::semantics::hop_by_hop;
 use crate::semantics::invalidation::is_safe;
 use crate::semantics::list::members;
 use crate::semantics::query::is_query;
@@ -307,6 +309,28 @@ impl Inquiry {
             Cow::Borrowed(_) => None,
             Cow::Owned(canonical) => Some(canonical),
         };
+    }
+
+    /// Removes the fields that Connection names (RFC 9110 §7.6.1), before anything is selected or keyed by them: the API
+    /// does not see them. Those that are not for one hop stay, whoever names them: by definition, since they carry
+    /// credentials here, or since a stored response varies by them.
+    pub fn drop_nominated(&mut self, store: &Store) {
+        if !self.parts.headers.contains_key(CONNECTION) {
+            return;
+        }
+        let mut nominated = hop_by_hop::nominated(&self.parts.headers);
+        nominated.retain(|name| !self.route.cache.credential_fields.contains(name));
+        if nominated.is_empty() {
+            return;
+        }
+        let resource = store.look_up(self.key(store));
+        let stored = resource.iter().flat_map(Resource::variants);
+        let variants = stored.filter_map(|stored| stored.head.variant());
+        for name in nominated {
+            if !variants.clone().any(|variant| variant.has(&name)) {
+                self.parts.headers.remove(&name);
+            }
+        }
     }
 
     /// A GET of the same target by the same client, without conditions and content.

@@ -177,6 +177,9 @@ impl Worker {
             }
         }
         inquiry.canonicalise(&self.gateway.store);
+        if inquiry.facts.any(Facts::THIS_HOP) {
+            inquiry.drop_nominated(&self.gateway.store);
+        }
         if !inquiry.class.is_looked_up() || inquiry.is_bypassed() || inquiry.class == Class::Query {
             return Err(Box::new(Exchange::new(self.clone(), inquiry)));
         }

@@ -24,32 +24,87 @@ pub const PROXY_SPECIFIC: [HeaderName; 3] = [
     header::PROXY_AUTHORIZATION,
 ];
 
-/// Fields that are for all recipients, so that a sender must never name them in Connection (RFC 9110 §7.6.1). Were
-/// they removed at its word, whoever can add to a message's Connection could take away what keeps a response private,
-/// what selects a variant, or what frames and routes a request.
-const END_TO_END: [HeaderName; 18] = [
-    header::AGE,
-    header::AUTHORIZATION,
-    header::CACHE_CONTROL,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LENGTH,
-    header::CONTENT_RANGE,
-    header::CONTENT_TYPE,
-    header::COOKIE,
-    header::DATE,
-    header::ETAG,
-    header::EXPIRES,
-    header::HOST,
-    header::LAST_MODIFIED,
-    header::PRAGMA,
-    header::RANGE,
-    header::SET_COOKIE,
-    header::VARY,
-    header::VIA,
+/// Beginnings of the names of fields that are for all recipients.
+const END_TO_END_PREFIXES: [&str; 9] = [
+    "accept",
+    "access-control-",
+    "cache-group",
+    "content-",
+    "if-",
+    "sec-",
+    "surrogate-",
+    "x-forwarded-",
+    "x-http-method",
 ];
 
+/// Further fields that are for all recipients.
+const END_TO_END: [&str; 49] = [
+    "age",
+    "alt-svc",
+    "authorization",
+    "cache-control",
+    "cache-status",
+    "cache-tag",
+    "cdn-cache-control",
+    "cdn-loop",
+    "clear-site-data",
+    "cookie",
+    "date",
+    "dnt",
+    "etag",
+    "expect",
+    "expires",
+    "forwarded",
+    "from",
+    "host",
+    "idempotency-key",
+    "last-modified",
+    "link",
+    "location",
+    "max-forwards",
+    "no-vary-search",
+    "origin",
+    "pragma",
+    "prefer",
+    "priority",
+    "proxy-status",
+    "range",
+    "referer",
+    "retry-after",
+    "server-timing",
+    "set-cookie",
+    "strict-transport-security",
+    "traceparent",
+    "tracestate",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "vary",
+    "via",
+    "www-authenticate",
+    "x-api-key",
+    "x-correlation-id",
+    "x-csrf-token",
+    "x-real-ip",
+    "x-request-id",
+    "x-requested-with",
+    "xkey",
+];
+
+/// Whether a field is for all recipients, so that a sender must never name it in Connection (RFC 9110 §7.6.1: "a sender
+/// MUST NOT send a connection option corresponding to a field that is intended for all recipients of the content";
+/// an intermediary may protect such fields). Were it removed at that word, whoever can add to a message's Connection
+/// could take away what keeps a response private, what selects a variant, what tells of a loop or of the client, or
+/// what frames and routes a request.
+pub fn is_end_to_end(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    END_TO_END.contains(&name)
+        || END_TO_END_PREFIXES
+            .iter()
+            .any(|start| name.starts_with(start))
+}
+
 /// Removes Connection, the fields that it names, and those that are hop-by-hop by definition. Good for headers and for
-/// trailers, of requests and of responses; what a caller needs of TE, Upgrade and the like it reads before.
+/// trailers of responses; what a caller needs of Upgrade and the like it reads before.
 pub fn strip(headers: &mut HeaderMap) {
     if headers.contains_key(header::CONNECTION) {
         for name in nominated(headers) {
@@ -69,11 +124,13 @@ pub fn remove_any(headers: &mut HeaderMap, names: &[HeaderName]) {
     }
 }
 
-/// The fields that Connection names and that may be removed at its word.
+/// The fields that Connection names and that may be removed at its word. Those that are hop-by-hop by definition are not
+/// among them.
 pub fn nominated(headers: &HeaderMap) -> SmallVec<[HeaderName; 4]> {
     list::members(headers, &header::CONNECTION)
         .filter_map(|option| HeaderName::from_bytes(option).ok())
-        .filter(|name| !END_TO_END.contains(name))
+        .filter(|name| headers.contains_key(name))
+        .filter(|name| !HOP_BY_HOP.contains(name) && !is_end_to_end(name))
         .collect()
 }
 
@@ -159,6 +216,36 @@ mod tests {
             strip(&mut found);
             assert_eq!(found, headers(after), "{before:?}");
         }
+    }
+
+    #[test]
+    fn what_is_for_all_recipients_is_known() {
+        let kept = [
+            "accept",
+            "accept-language",
+            "accept-version",
+            "access-control-request-method",
+            "authorization",
+            "cache-group-invalidation",
+            "content-digest",
+            "cookie",
+            "host",
+            "if-range",
+            "origin",
+            "sec-websocket-key",
+            "via",
+            "x-forwarded-prefix",
+        ];
+        for name in kept {
+            assert!(is_end_to_end(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in HOP_BY_HOP.iter().chain(&PROXY_SPECIFIC) {
+            assert!(!is_end_to_end(name), "{name}");
+        }
+        for name in ["http2-settings", "close", "x-hop", "x-tenant"] {
+            assert!(!is_end_to_end(&HeaderName::from_static(name)), "{name}");
+        }
+        assert!(END_TO_END.is_sorted() && END_TO_END_PREFIXES.is_sorted());
     }
 
     #[test]

@@ -113,6 +113,11 @@ impl VariantKey {
         !self.any && self.fields.is_empty()
     }
 
+    /// Whether the field is one of those that it was selected by.
+    pub fn has(&self, name: &HeaderName) -> bool {
+        self.fields.iter().any(|field| field.name == *name)
+    }
+
     /// Whether `request` selects this variant.
     pub fn matches(&self, request: &HeaderMap, policy: &VaryPolicy) -> bool {
         !self.any

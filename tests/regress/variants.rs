@@ -1,1 +1,3 @@
 //! Vary, validators, and which stored response answers a request.
+
+mod connection;
