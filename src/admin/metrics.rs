@@ -19,7 +19,7 @@ const RESULTS: [(&str, Read); 6] = [
 ];
 
 #[rustfmt::skip]
-const COUNTERS: [Row; 17] = [
+const COUNTERS: [Row; 18] = [
     ("bookend_requests_collapsed_total", "Requests that another request's fill answered.", |c| c.collapsed.value()),
     ("bookend_not_modified_total", "Answers 304 given from the store.", |c| c.not_modified.value()),
     ("bookend_upstream_requests_total", "Requests sent upstream, retries included.", |c| c.upstream_requests.value()),
@@ -34,6 +34,7 @@ const COUNTERS: [Row; 17] = [
     ("bookend_invalidations_total", "Resources removed by unsafe methods.", |c| c.invalidations.value()),
     ("bookend_shed_total", "Requests that did not go upstream because too many were waiting for it.", |c| c.shed.value()),
     ("bookend_rate_limited_total", "Requests refused because they were beyond a rate limit.", |c| c.limited.value()),
+    ("bookend_reset_floods_total", "Client connections closed since more streams were reset than may be.", |c| c.reset_floods.value()),
     ("bookend_background_fills_total", "Fills begun behind stale responses that were served meanwhile.", |c| c.background_begun.value()),
     ("bookend_background_fills_refused_total", "Fills not begun behind stale responses, since as many ran as may.", |c| c.background_refused.value()),
     ("bookend_access_log_lost_total", "Access log lines lost.", |c| c.access_log_lost.value()),

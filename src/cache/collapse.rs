@@ -45,6 +45,8 @@ pub struct Fill {
 struct Progress {
     stage: Stage,
     followers: usize,
+    /// Who is told when the last follower leaves.
+    task: Option<Waker>,
     seats: Vec<Seat>,
 }
 
@@ -73,6 +75,19 @@ pub struct Stream {
     pub body: Arc<SharedBody>,
 }
 
+/// Of what use a fill is to others than the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Nobody follows, and there is no response yet.
+    Requested,
+    /// Somebody waits for it or reads from it.
+    Followed,
+    /// Nobody reads the response, which may still be stored or not.
+    Unread { storing: bool },
+    /// Its response is there, or there is none.
+    Settled,
+}
+
 /// What a follower learns.
 #[derive(Debug)]
 pub enum News {
@@ -98,6 +113,7 @@ impl Fill {
         let progress = Progress {
             stage: Stage::Requested,
             followers: 0,
+            task: None,
             seats: Vec::new(),
         };
         Arc::new(Self {
@@ -154,6 +170,26 @@ impl Fill {
     /// Those who wait for it, or read from it.
     pub fn followers(&self) -> usize {
         lock(&self.progress).followers
+    }
+
+    /// Whether nobody waits for it or reads from it, its leader aside while the response has not begun. Wakes the task
+    /// when that may have changed.
+    pub fn poll_use(&self, cx: &mut Context<'_>) -> Use {
+        let mut progress = lock(&self.progress);
+        progress.task = Some(cx.waker().clone());
+        match &progress.stage {
+            Stage::Settled(_) => Use::Settled,
+            _ if progress.followers > 0 => Use::Followed,
+            Stage::Requested => Use::Requested,
+            Stage::Streaming(stream) => {
+                let body = stream.body.clone();
+                drop(progress);
+                match body.poll_use(cx) {
+                    (true, _) => Use::Followed,
+                    (false, storing) => Use::Unread { storing },
+                }
+            }
+        }
     }
 
     /// Lets the followers see the head, and read the body while it comes.
@@ -248,7 +284,12 @@ impl Drop for Follower {
         let mut progress = lock(&self.fill.progress);
         progress.followers -= 1;
         let seat = std::mem::take(&mut progress.seats[self.slot]);
+        let task = match progress.followers {
+            0 => progress.task.take(),
+            _ => None,
+        };
         drop(progress);
+        task.into_iter().for_each(Waker::wake);
         // A reader that leaves may wake the writer.
         drop(seat);
     }

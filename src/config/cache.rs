@@ -24,6 +24,8 @@ pub struct Cache {
     pub uncacheable_ttl: Duration,
     /// How long a fill goes on that nobody reads any more.
     pub fill_timeout: Duration,
+    /// Such fills at once, over all workers; an eighth of them for one client.
+    pub max_unattended_fills: usize,
     /// How long a request waits for another's fill before it looks again.
     pub follower_timeout: Duration,
     /// How long a fill without an answer is waited for by newcomers; the next of them leads one of its own.
@@ -60,6 +62,7 @@ impl Default for Cache {
             reader_timeout: Duration::from_millis(100),
             uncacheable_ttl: Duration::from_secs(10),
             fill_timeout: Duration::from_secs(30),
+            max_unattended_fills: 64,
             follower_timeout: Duration::from_secs(10),
             leader_timeout: Duration::from_secs(10),
             max_followers: 16_384,
@@ -89,6 +92,8 @@ impl Cache {
         let ttl = &mut cache.uncacheable_ttl;
         section.set("uncacheable_ttl", ttl, duration(Duration::ZERO..=YEAR));
         section.set("fill_timeout", &mut cache.fill_timeout, timeout);
+        let fills = &mut cache.max_unattended_fills;
+        section.set("max_unattended_fills", fills, count(0..=1 << 20));
         section.set("follower_timeout", &mut cache.follower_timeout, timeout);
         section.set("leader_timeout", &mut cache.leader_timeout, timeout);
         section.set(

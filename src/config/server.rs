@@ -42,6 +42,8 @@ pub struct Server {
     pub max_connections: usize,
     /// Requests that wait for the API at once, over all workers; 0 means no limit.
     pub max_requests: usize,
+    /// Of those, how many may be one client's; 0 means no limit. Never more than seven eighths of `max_requests`.
+    pub max_requests_per_client: usize,
     /// Bytes of a request's line and fields together.
     pub max_head: usize,
     /// Field lines in a request.
@@ -94,6 +96,8 @@ impl Server {
             count(1..=10_000_000),
         );
         section.set("max_requests", &mut server.max_requests, count(0..=1 << 24));
+        let each = &mut server.max_requests_per_client;
+        section.set("max_requests_per_client", each, count(0..=1 << 24));
         // hyper's HTTP/1 buffer cannot be smaller than 8 KiB.
         section.set("max_head", &mut server.max_head, size(8 << 10..=1 << 20));
         section.set("max_fields", &mut server.max_fields, count(8..=4096));
@@ -122,6 +126,7 @@ impl Default for Server {
             tunnel_timeout: Duration::from_secs(600),
             max_connections: 16_384,
             max_requests: 8192,
+            max_requests_per_client: 768,
             max_head: 32 << 10,
             max_fields: 100,
             max_uri: 8 << 10,
@@ -137,6 +142,8 @@ impl Default for Server {
 pub struct Http2 {
     /// Requests in flight on one connection.
     pub max_concurrent_streams: u32,
+    /// Streams that a client may reset before their response has ended; see [`crate::server`].
+    pub max_resets: u32,
     /// Request content in flight on one stream, in bytes.
     pub stream_window: u32,
     /// Request content in flight on one connection, in bytes.
@@ -147,6 +154,7 @@ impl Default for Http2 {
     fn default() -> Self {
         Self {
             max_concurrent_streams: 128,
+            max_resets: 100,
             stream_window: 256 << 10,
             connection_window: 1 << 20,
         }
@@ -158,6 +166,8 @@ impl Http2 {
         let mut http2 = Self::default();
         let streams = &mut http2.max_concurrent_streams;
         section.set("max_concurrent_streams", streams, count(1..=65_536));
+        let resets = &mut http2.max_resets;
+        section.set("max_resets", resets, count(1..=1 << 20));
         // RFC 9113 §6.9.1: a window is at most 2^31 - 1.
         let window = || size((1 << 14)..=(1 << 31) - 1);
         section.set("stream_window", &mut http2.stream_window, window());

@@ -1,8 +1,9 @@
 //! How many requests may wait for the API: what comes beyond is turned away at once rather than late.
 
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 
+use super::limit::{Client, Full, Share};
+use super::receive::Inquiry;
 use super::worker::Worker;
 use crate::error::{Error, ErrorKind, Side};
 
@@ -10,32 +11,61 @@ use crate::error::{Error, ErrorKind, Side};
 /// queues behind one busy core is late for all of its clients.
 const SHARES: usize = 2;
 
-/// A request's place among those that wait for the API.
-pub(super) struct Admission(Rc<Worker>);
+/// A request's place among those that wait for the API. Whoever carries the request on holds it: what goes on without
+/// its client is counted like all else.
+pub(super) struct Admission {
+    worker: Rc<Worker>,
+    _share: Share,
+}
 
 impl Admission {
     /// One more place.
     ///
     /// # Errors
-    /// [`ErrorKind::Overloaded`] when as many wait as may, in the process or on this worker.
-    pub(super) fn of(worker: &Rc<Worker>, limit: usize) -> Result<Self, Error> {
-        let before = worker.gateway.waiting.fetch_add(1, Ordering::Relaxed);
+    /// [`ErrorKind::Overloaded`] when as many wait as may: in the process, on this worker, or for this client.
+    pub(super) fn of(worker: &Rc<Worker>, inquiry: &Inquiry) -> Result<Self, Error> {
+        let server = &inquiry.epoch.settings.config.server;
+        let most = unless_zero(server.max_requests);
+        let each = unless_zero(server.max_requests_per_client).min(most - most / OTHERS);
         let here = worker.counters.waiting.value() as usize;
-        worker.counters.waiting.add(1);
-        let admission = Self(worker.clone());
-        let of_worker = share(limit, worker.gateway.metrics.workers.len());
-        if limit == 0 || (before < limit && here < of_worker) {
-            return Ok(admission);
+        let full = |full| {
+            worker.counters.shed.inc();
+            let error = Error::new(ErrorKind::Overloaded, Side::Internal);
+            match full {
+                Full::All => error,
+                Full::Client => {
+                    error.detail("this client has as many requests under way as it may")
+                }
+            }
+        };
+        if here >= share(most, worker.gateway.metrics.workers.len()) {
+            return Err(full(Full::All));
         }
-        worker.counters.shed.inc();
-        Err(Error::new(ErrorKind::Overloaded, Side::Internal))
+        let client = Client::behind_proxies(inquiry);
+        let entered = worker.gateway.waiting.enter(client, most, each);
+        let share = entered.map_err(full)?;
+        worker.counters.waiting.add(1);
+        Ok(Self {
+            worker: worker.clone(),
+            _share: share,
+        })
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.0.gateway.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.0.counters.waiting.sub(1);
+        self.worker.counters.waiting.sub(1);
+    }
+}
+
+/// This part of all places is never one client's.
+const OTHERS: usize = 8;
+
+/// A limit as it is configured: 0 is none.
+fn unless_zero(limit: usize) -> usize {
+    match limit {
+        0 => usize::MAX,
+        limit => limit,
     }
 }
 

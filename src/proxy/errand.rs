@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::Poll;
 
 use tokio::runtime::Handle;
@@ -22,7 +22,22 @@ pub struct Errand<T> {
 /// Brings the news of an errand to whoever waits for it.
 pub struct Messenger<T>(Rc<Cell<Option<T>>>);
 
+/// Knows whether somebody still waits for the news of an errand.
+pub struct Audience<T>(Weak<Cell<Option<T>>>);
+
+impl<T> Audience<T> {
+    /// Whether the errand was dropped before its end.
+    pub fn has_left(&self) -> bool {
+        // The work's own messenger is the other one.
+        self.0.strong_count() < 2
+    }
+}
+
 impl<T> Messenger<T> {
+    pub fn audience(&self) -> Audience<T> {
+        Audience(Rc::downgrade(&self.0))
+    }
+
     /// News for somebody who is gone is dropped.
     pub fn tell(self, news: T) {
         self.0.set(Some(news));

@@ -2,12 +2,12 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Version};
 
-use super::limit::Limits;
+use super::limit::{Limits, Shares};
 use crate::cache::store::Store;
 use crate::clock::Clock;
 use crate::config::{Config, Protocol};
@@ -28,8 +28,10 @@ pub struct Gateway {
     pub(super) store: Store,
     pub(super) metrics: Metrics,
     pub(super) access: AccessLog,
-    /// Requests that wait for the API now.
-    pub(super) waiting: AtomicUsize,
+    /// Requests that wait for the API now, whether or not their client has stayed.
+    pub(super) waiting: Arc<Shares>,
+    /// Fills that go on for the store alone, since all who asked have left.
+    pub(super) unattended: Arc<Shares>,
     /// Tells this process from others of the same name, for the detection of loops.
     process: u64,
 }
@@ -85,7 +87,8 @@ impl Gateway {
             store,
             metrics: Metrics::new(workers),
             access,
-            waiting: AtomicUsize::new(0),
+            waiting: Arc::default(),
+            unattended: Arc::default(),
             process,
         }))
     }

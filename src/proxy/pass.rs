@@ -13,6 +13,7 @@ use http::header::{
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::sync::oneshot;
 
+use super::admission::Admission;
 use super::body::Body;
 use super::content;
 use super::fill::Arrived;
@@ -123,7 +124,7 @@ fn key_text(uri: &TargetUri) -> String {
 
 /// Sends the client's request on, as it is, and returns the answer.
 ///
-/// `read` is its content, where that has been read already.
+/// `read` is its content, where that has been read already. `admission` is held until the head of the answer is here.
 ///
 /// # Errors
 /// An [`Error`] of either side.
@@ -131,6 +132,7 @@ pub async fn forward(
     worker: &Rc<Worker>,
     inquiry: &mut Inquiry,
     read: Option<Bytes>,
+    admission: Admission,
 ) -> Result<Box<Arrived>, Error> {
     let content = match read {
         Some(content) => RequestBody::Full(content),
@@ -147,11 +149,13 @@ pub async fn forward(
     };
     let requested = worker.gateway.clock.now();
     let response = if inquiry.class == Class::Unsafe {
-        write(worker, inquiry, outgoing).await?
+        write(worker, inquiry, outgoing, admission).await?
     } else {
         let make = || forward::request(inquiry, Conditions::Client, RequestBody::Empty).ok();
         let make: Option<&Maker<'_>> = if is_empty { Some(&make) } else { None };
-        upstreams.send_made(outgoing, make).await?
+        let response = upstreams.send_made(outgoing, make).await?;
+        drop(admission);
+        response
     };
     let received = worker.gateway.clock.now();
     inquiry.now = received;
@@ -204,6 +208,7 @@ async fn write(
     worker: &Rc<Worker>,
     inquiry: &Inquiry,
     outgoing: Outgoing,
+    admission: Admission,
 ) -> Result<Response<UpstreamBody>, Error> {
     let permit = InvalidationPermit::new(worker, inquiry);
     let upstreams = inquiry.epoch.upstreams.clone();
@@ -214,6 +219,7 @@ async fn write(
             answer = upstreams.send(outgoing) => answer,
             () = sender.closed(), if is_call => return,
         };
+        drop(admission);
         if let Ok(response) = &answer {
             permit.finish(response.status(), response.headers());
         } else {

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::BoxError;
-use super::state::State;
+use super::state::{State, Verdict};
 
 /// A connection's bytes on their way out. hyper has one handle, and whoever polls hyper the other.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ struct Outgoing<T> {
     unflushed: bool,
     /// hyper waits for what waits here.
     refused: bool,
+    /// The last write was not taken whole: hyper goes on in the middle of a frame.
+    midway: bool,
 }
 
 /// The most bytes that wait, and so what a client that takes nothing holds of them. More are sent while hyper is polled.
@@ -44,6 +46,7 @@ impl<T> Batch<T> {
             pending: Vec::new(),
             unflushed: false,
             refused: false,
+            midway: false,
         })))
     }
 
@@ -88,6 +91,10 @@ where
                 // In order, shutting down has sent all; else the connection's own error says more.
                 return Poll::Ready(ended.map_err(Into::into));
             }
+            if outgoing.state.verdict() == Verdict::Calm {
+                outgoing.dismiss();
+                return Poll::Ready(Err("the client reset more streams than it may".into()));
+            }
             ready!(sent)?;
             if !std::mem::take(&mut outgoing.refused) {
                 return Poll::Pending;
@@ -96,7 +103,23 @@ where
     }
 }
 
+/// RFC 9113 §6.8. hyper does not tell which stream was the last, and any may have been acted on.
+const LAST_STREAM: u32 = (1 << 31) - 1;
+const GOAWAY: u8 = 7;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
 impl<T: AsyncWrite + Unpin> Outgoing<T> {
+    /// Says that the connection ends since its client asks for too much (RFC 9113 §7), where a frame may stand. hyper has
+    /// no word for it.
+    fn dismiss(&mut self) {
+        if self.midway {
+            return;
+        }
+        self.pending.extend([0, 0, 8, GOAWAY, 0, 0, 0, 0, 0]);
+        self.pending.extend(LAST_STREAM.to_be_bytes());
+        self.pending.extend(ENHANCE_YOUR_CALM.to_be_bytes());
+    }
+
     /// Sends all that waits.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.pending.is_empty() {
@@ -205,6 +228,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Batch<T> {
         } else {
             outgoing.poll_through(cx, bufs)
         };
+        outgoing.midway = !matches!(written, Poll::Ready(Ok(taken)) if taken == length);
         outgoing.told(written)
     }
 

@@ -222,14 +222,22 @@ async fn serve_http2<S: Service>(
         let (peer, service) = (peer.clone(), service.clone());
         exchange(request, &exchanges, peer, service, &protocols)
     });
-    let batch = Batch::new(io, state.clone());
-    let connection = pin!(builder.serve_connection(TokioIo::new(batch.handle()), exchange));
-    let batched = pin!(Batched::new(connection, batch));
-    match drive(state, batched, |batched| {
-        batched.get_mut().connection().graceful_shutdown();
-    })
-    .await
-    {
+    let mut batch = Batch::new(io, state.clone());
+    let ended = {
+        let handle = TokioIo::new(batch.handle());
+        let connection = pin!(builder.serve_connection(handle, exchange));
+        let batched = pin!(Batched::new(connection, batch.handle()));
+        drive(state, batched, |batched| {
+            batched.get_mut().connection().graceful_shutdown();
+        })
+        .await
+    };
+    if state.verdict() == Verdict::Calm {
+        // Its streams have ended with it. What it was told is not to be overtaken by a reset.
+        state.lingers();
+        let _ = drive(state, pin!(batch.shutdown()), |_| ()).await;
+    }
+    match ended {
         Driven::Ended(ended) => ended,
         Driven::Stopped | Driven::Asleep => Ok(()),
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::ResponseContent;
-use super::state::{State, Stream};
+use super::state::{Outcome, State, Stream};
 use crate::error::ErrorKind;
 
 /// Counts as a request in flight until it is dropped: with the handler's future, or at the end of the response.
@@ -17,6 +17,7 @@ pub(super) struct Exchange {
     state: Rc<State>,
     /// On HTTP/2 only.
     stream: Option<Rc<Stream>>,
+    outcome: Outcome,
 }
 
 impl Exchange {
@@ -24,6 +25,7 @@ impl Exchange {
         Self {
             state: state.clone(),
             stream: state.exchange_begins(),
+            outcome: Outcome::Reset,
         }
     }
 
@@ -42,7 +44,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.state.exchange_ends(self.stream.as_ref());
+        self.state.exchange_ends(self.stream.as_ref(), self.outcome);
     }
 }
 
@@ -55,7 +57,10 @@ pub(super) struct Content<B: ResponseContent> {
 
 impl<B: ResponseContent> Drop for Content<B> {
     fn drop(&mut self) {
-        let Exchange { state, stream } = &self.exchange;
+        if self.body.is_end_stream() {
+            self.exchange.outcome = Outcome::Ended;
+        }
+        let Exchange { state, stream, .. } = &self.exchange;
         if state.is_write_overdue() || stream.as_ref().is_some_and(|stream| stream.is_cut_off()) {
             self.body.cut_off(ErrorKind::ClientWriteTimeout);
         }
@@ -76,8 +81,17 @@ impl<B: ResponseContent> Body for Content<B> {
             // hyper asks for the next frame when the stream's window has room again.
             stream.holds(this.exchange.state(), frame.is_ready());
         }
-        if let Poll::Ready(Some(Err(_))) = &frame {
-            this.exchange.state.content_failed();
+        match &frame {
+            Poll::Ready(Some(Err(_))) => {
+                this.exchange.outcome = Outcome::Failed;
+                this.exchange.state.content_failed();
+            }
+            Poll::Ready(None) => this.exchange.outcome = Outcome::Ended,
+            // Nothing is asked for after them.
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
+                this.exchange.outcome = Outcome::Ended;
+            }
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
         }
         frame
     }

@@ -107,6 +107,7 @@ pub(super) struct Http2Limits {
     stream_window: u32,
     connection_window: u32,
     header_list: u32,
+    resets: u32,
 }
 
 /// Streams that a client may reset before we have looked at them, and streams that we may have had to reset for its
@@ -125,10 +126,12 @@ impl Http2Limits {
             stream_window: config.http2.stream_window,
             connection_window: config.http2.connection_window,
             header_list: u32::try_from(config.max_head).unwrap_or(u32::MAX),
+            resets: config.http2.max_resets,
         }
     }
 
     pub fn builder(&self, state: &Rc<State>) -> http2::Builder<StreamTasks> {
+        state.bears_resets(self.resets);
         let mut builder = http2::Builder::new(StreamTasks(state.clone()));
         builder
             .timer(TokioTimer::new())

@@ -110,7 +110,7 @@ impl Drop for Membership {
 mod tests {
     use super::*;
     use crate::server::beat::Beat;
-    use crate::server::state::Protocol;
+    use crate::server::state::{Outcome, Protocol};
 
     fn connection(beat: &Rc<Beat>) -> Rc<State> {
         let state = State::new(beat.clone());
@@ -146,7 +146,7 @@ mod tests {
             beat.now.set(100 - at as u64);
             state.exchange_begins();
             if at > 0 {
-                state.exchange_ends(None);
+                state.exchange_ends(None, Outcome::Ended);
             }
         }
         beat.now.set(200);

@@ -89,6 +89,8 @@ pub struct Counters {
     pub idle_timeouts: Counter,
     /// For anything, where another protocol is spoken.
     pub tunnel_timeouts: Counter,
+    /// Connections that were closed since their client had reset more streams than it may.
+    pub reset_floods: Counter,
     /// Responses stored.
     pub stored: Counter,
     /// Resources removed by unsafe methods.

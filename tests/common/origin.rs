@@ -394,6 +394,21 @@ impl Conn {
         }
     }
 
+    /// Whether the peer closes or resets the connection within this time; drops what it sends till then.
+    pub fn closes_within(&mut self, patience: Duration) -> bool {
+        let Some(wire) = &mut self.wire else {
+            return true;
+        };
+        let _ = wire.stream.set_read_timeout(Some(patience));
+        loop {
+            match wire.some(usize::MAX) {
+                Ok(_) => {}
+                Err(Broken::Stalled) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+
     /// Waits until the peer closes or resets the connection, dropping what it sends till then. Panics when it does
     /// not in time.
     pub fn await_close(&mut self) {

@@ -63,6 +63,13 @@ impl SharedBody {
         })
     }
 
+    /// Whether anybody reads it, and whether it may still be stored. Wakes the writer's task when a reader leaves.
+    pub fn poll_use(&self, cx: &mut Context<'_>) -> (bool, bool) {
+        let mut state = self.lock();
+        state.writer = Some(cx.waker().clone());
+        (state.has_readers(), state.window().is_none())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,7 +6,7 @@ use super::{Exchange, MAX_ROUNDS, Step};
 use crate::cache::collapse::{Ask, Fill};
 use crate::cache::head::Head;
 use crate::cache::store::{Limits, Role, Sharing};
-use crate::cache::stored::StoredResponse;
+use crate::cache::stored::{Resource, StoredResponse};
 use crate::error::Error;
 use crate::proxy::fill::FillTask;
 use crate::proxy::worker::{Question, Want, holds_what_is_asked};
@@ -81,6 +81,10 @@ impl Exchange {
         let mut task = FillTask::new(&self.worker, &self.inquiry, fill, content)?;
         task.selected = question.selected.clone();
         task.want = question.want;
+        let variants = question.resource.as_ref().map(Resource::variants);
+        let proved = variants.is_some_and(|variants| !variants.is_empty());
+        // Invariant 2: what is fetched with credentials is rarely stored before it has proved shareable.
+        task.promising = !self.alone && (proved || !self.inquiry.credentials.any());
         if task.want != Want::Whole {
             return Ok(task);
         }
@@ -131,11 +135,16 @@ impl Exchange {
             ask,
             sharing,
         );
-        if let Role::Lead(fill) = role {
-            match self.fill_task(&fill, &question) {
-                Ok(task) => self.worker.spawn_behind(task.run()),
-                Err(_) => store.abandon(&fill),
+        let Role::Lead(fill) = role else {
+            return;
+        };
+        match (self.admit(), self.fill_task(&fill, &question)) {
+            (Ok(admission), Ok(task)) => self.worker.spawn_behind(task.admitted(admission).run()),
+            (Err(_full), _) => {
+                counters.background_refused.inc();
+                store.abandon(&fill);
             }
+            (_, Err(_)) => store.abandon(&fill),
         }
     }
 }

@@ -20,12 +20,11 @@ use http::StatusCode;
 impl Exchange {
     /// A place among the requests that wait for the API.
     pub(super) fn admit(&self) -> Result<Admission, Error> {
-        let limit = self.inquiry.epoch.settings.config.server.max_requests;
-        Admission::of(&self.worker, limit)
+        Admission::of(&self.worker, &self.inquiry)
     }
 
     pub(super) async fn lead(&mut self, fill: Arc<Fill>, question: Question) -> Step {
-        let _admission = match self.admit() {
+        let admission = match self.admit() {
             Ok(admission) => admission,
             Err(error) => {
                 let shared = Settled::Failed(error.share());
@@ -40,7 +39,9 @@ impl Exchange {
                 return self.fail(&error, Some(question.reason));
             }
         };
-        let errand = Errand::new(&self.worker, |leader| task.led_by(leader).run());
+        let errand = Errand::new(&self.worker, |leader| {
+            task.admitted(admission).led_by(leader).run()
+        });
         self.learn(errand, &question).await
     }
 

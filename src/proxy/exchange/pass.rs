@@ -24,7 +24,7 @@ impl Exchange {
                 .sign(&mut response, &self.inquiry, CacheStatus::forwarded(reason));
             return Step::Done(Box::new(response));
         }
-        let _admission = match self.admit() {
+        let admission = match self.admit() {
             Ok(admission) => admission,
             Err(error) => return self.fail(&error, Some(reason)),
         };
@@ -39,7 +39,8 @@ impl Exchange {
                 Err(error) => return self.fail(&error, Some(reason)),
             }
         }
-        match pass::forward(&self.worker, &mut self.inquiry, self.query.clone()).await {
+        let read = self.query.clone();
+        match pass::forward(&self.worker, &mut self.inquiry, read, admission).await {
             Ok(arrived) if pass::answers_a_get(&self.inquiry, &arrived) => {
                 Box::pin(self.keep_post(arrived, reason)).await
             }

@@ -8,6 +8,7 @@
 //!                                   └─ coming ───> Streaming ─> commit | abandon
 //! ```
 
+mod attendance;
 mod early;
 mod keep;
 mod pump;
@@ -20,8 +21,11 @@ use http::header::{HeaderValue, RANGE};
 use http::{HeaderMap, StatusCode};
 use smallvec::SmallVec;
 
+use self::attendance::Attendance;
+use super::admission::Admission;
 use super::errand::Messenger;
 use super::forward;
+use super::limit::Client;
 use super::pass::path_group;
 use super::receive::{Inquiry, Target, split_query};
 use super::worker::{Epoch, Want, Worker};
@@ -103,6 +107,12 @@ pub struct FillTask {
     /// Fields of the response that are not stored, for the leader.
     own: HeaderMap,
     leader: Option<Messenger<LeaderNews>>,
+    /// Whose request it was made for.
+    client: Option<Client>,
+    /// Whether the response may be stored, as far as is known before it comes.
+    pub promising: bool,
+    /// Held until the response has come: it waits for the API, whether or not somebody waits for it.
+    admission: Option<Admission>,
 }
 
 /// A response whose head has arrived.
@@ -152,7 +162,16 @@ impl FillTask {
             content_location_is_target: false,
             own: HeaderMap::new(),
             leader: None,
+            client: Client::behind_proxies(inquiry),
+            promising: true,
+            admission: None,
         }))
+    }
+
+    /// Has it hold a place among the requests that wait for the API.
+    pub fn admitted(mut self: Box<Self>, admission: Admission) -> Box<Self> {
+        self.admission = Some(admission);
+        self
     }
 
     /// Has `leader` tell what comes of it.
@@ -161,10 +180,15 @@ impl FillTask {
         self
     }
 
-    /// Runs to the end, whoever leaves.
+    /// Runs to the end, or until nobody needs it.
     pub async fn run(mut self: Box<Self>) {
         let worker = self.worker.clone();
         let _abandonment = Abandonment(&worker, self.fill.clone());
+        let attendance = Attendance::of(&self);
+        attendance.watch(self.fetch()).await;
+    }
+
+    async fn fetch(&mut self) {
         match self.send().await {
             Ok(arrived) if arrived.status == StatusCode::NOT_MODIFIED && self.validates => {
                 if let Some(update) = self.validated(*arrived) {
@@ -182,7 +206,8 @@ impl FillTask {
         let worker = self.worker.clone();
         let _abandonment = Abandonment(&worker, self.fill.clone());
         self.content_location_is_target = true;
-        self.arrived(arrived).await;
+        let attendance = Attendance::of(&self);
+        attendance.watch(self.arrived(arrived)).await;
     }
 
     /// Whether the missing part was asked for, and what came is neither that nor the whole.
@@ -304,6 +329,7 @@ impl FillTask {
     }
 
     fn tell_leader(&mut self, news: LeaderNews) {
+        self.admission = None;
         if let Some(leader) = self.leader.take() {
             leader.tell(news);
         }

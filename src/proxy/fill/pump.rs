@@ -14,7 +14,7 @@ use crate::cache::body::{Window, Writer};
 use crate::cache::head::Head;
 use crate::cache::stored::Content;
 use crate::clock::Now;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::upstream::UpstreamBody;
 
 /// Beside `reader_timeout`, others may wait for a reader of an unstored body for this part of the time that the body has
@@ -32,8 +32,6 @@ pub struct Pump<'a> {
     storing: bool,
     /// Since when the body only passes through.
     passing: Option<Now>,
-    /// Since when nobody reads.
-    orphaned: Option<Now>,
 }
 
 impl<'a> Pump<'a> {
@@ -44,7 +42,6 @@ impl<'a> Pump<'a> {
             trailers,
             storing: true,
             passing: None,
-            orphaned: None,
         }
     }
 
@@ -52,9 +49,6 @@ impl<'a> Pump<'a> {
     pub async fn run(mut self, head: Arc<Head>, mut body: UpstreamBody) {
         while !body.is_end_stream() {
             self.wait_for_room().await;
-            if let Some(why) = self.is_pointless() {
-                return self.fail(why);
-            }
             match body.frame().await {
                 None => break,
                 Some(Err(error)) => return self.fail(error),
@@ -156,18 +150,5 @@ impl<'a> Pump<'a> {
                 self.writer.charge_laggards(now.since(begun.mono), most);
             }
         }
-    }
-
-    /// Whether the rest of the body is of no use to anybody, or has been waited for too long without a reader.
-    fn is_pointless(&mut self) -> Option<Error> {
-        if self.writer.has_readers() {
-            self.orphaned = None;
-            return None;
-        }
-        let now = self.task.worker.gateway.clock.now();
-        let since = self.orphaned.get_or_insert(now).mono;
-        let limit = self.task.epoch.settings.config.cache.fill_timeout;
-        let pointless = !self.storing || now.mono.since(since) > limit;
-        pointless.then(|| Error::downstream(ErrorKind::ClientGone))
     }
 }

@@ -1,12 +1,13 @@
 //! Limits on the rate of requests (RFC 6585 §4), shared by all workers: GCRA, which lets requests come evenly at a rate
 //! and a burst of them after a pause.
 
+mod client;
+mod shares;
 mod table;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +18,8 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, Response};
 use smallvec::SmallVec;
 
+pub use self::client::Client;
+pub use self::shares::{Full, Share, Shares};
 use self::table::Table;
 use super::body::Body;
 use super::receive::{Inquiry, split_query};
@@ -61,9 +64,7 @@ struct Ticks(Clock);
 /// What is counted together.
 #[derive(Hash)]
 enum Key<'a> {
-    V4([u8; 4]),
-    /// The network of 64 bits that one client has for itself (RFC 6177 §2).
-    V6([u8; 8]),
+    Client(Client),
     /// Behind a Unix socket, and nobody says who it is.
     Unknown,
     Field(Vec<&'a [u8]>),
@@ -285,11 +286,7 @@ impl Quotas {
 fn client_key(inquiry: &Inquiry) -> Key<'static> {
     let proxies = &inquiry.epoch.settings.config.server.trusted_proxies;
     match inquiry.peer.client(inquiry.headers(), proxies) {
-        Some(IpAddr::V4(ip)) => Key::V4(ip.octets()),
-        Some(IpAddr::V6(ip)) => {
-            let [a, b, c, d, e, f, g, h, ..] = ip.octets();
-            Key::V6([a, b, c, d, e, f, g, h])
-        }
+        Some(address) => Key::Client(address.into()),
         None => Key::Unknown,
     }
 }

@@ -15,8 +15,11 @@ use crate::proxy::Tunnel;
 use crate::turn;
 
 mod oversight;
+mod resets;
 
 pub(super) use self::oversight::Orders;
+pub(super) use self::resets::Outcome;
+use self::resets::Resets;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Protocol {
@@ -33,6 +36,8 @@ pub(in crate::server) enum Verdict {
     Overdue(Overdue),
     /// It is idle or about to end, and its place is needed.
     Evicted,
+    /// Its client has reset more streams than it may.
+    Calm,
     /// The drain deadline has passed.
     Cut,
 }
@@ -100,6 +105,8 @@ pub(in crate::server) struct State {
     /// What the connection is to be joined with when its last response is out.
     tunnel: RefCell<Option<Box<Tunnel>>>,
     streams: RefCell<Vec<Rc<Stream>>>,
+    /// On HTTP/2 only.
+    resets: Cell<Option<Resets>>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -134,6 +141,7 @@ impl State {
             ending: Cell::new(Ending::Staged),
             tunnel: RefCell::default(),
             streams: RefCell::default(),
+            resets: Cell::new(None),
             waker: RefCell::default(),
         }
     }
@@ -345,10 +353,26 @@ impl State {
         None
     }
 
-    pub fn exchange_ends(&self, stream: Option<&Rc<Stream>>) {
+    /// Its client may reset so many streams at once.
+    pub fn bears_resets(&self, most: u32) {
+        self.resets.set(Some(Resets::new(most, self.now())));
+    }
+
+    fn count_outcome(&self, outcome: Outcome) {
+        if let Some(mut resets) = self.resets.get() {
+            let within_bounds = resets.count(outcome, self.now());
+            self.resets.set(Some(resets));
+            if !within_bounds && self.decide(Verdict::Calm) {
+                self.beat.counters.reset_floods.inc();
+            }
+        }
+    }
+
+    pub fn exchange_ends(&self, stream: Option<&Rc<Stream>>, outcome: Outcome) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         self.beat.counters.in_flight.sub(1);
         if let Some(stream) = stream {
+            self.count_outcome(outcome);
             self.streams
                 .borrow_mut()
                 .retain(|other| !Rc::ptr_eq(other, stream));

@@ -120,7 +120,7 @@ impl State {
             }
             Verdict::Overdue(Overdue::Tunnel) => return Orders::Stop,
             Verdict::Overdue(Overdue::Idle) | Verdict::Evicted => return Orders::WindDown,
-            Verdict::Overdue(_) | Verdict::Carry => {}
+            Verdict::Overdue(_) | Verdict::Calm | Verdict::Carry => {}
         }
         match self.phase.get() {
             // A request that is under way is still answered.
