@@ -16,6 +16,7 @@
     reason = "each file of tests uses its own part of the harness"
 )]
 
+pub mod bench;
 mod client;
 mod gate;
 mod gateway;

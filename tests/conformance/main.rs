@@ -9,7 +9,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod bench;
 mod conditions;
 mod expectations;
 mod family;
@@ -41,13 +40,8 @@ mod wire;
 
 use std::time::Duration;
 
-use common::{Gateway, Origin, Reply, reply};
-
-fn with(answer: Reply, lines: &[(&str, &str)]) -> Reply {
-    lines
-        .iter()
-        .fold(answer, |answer, (name, value)| answer.field(name, value))
-}
+use common::bench::{self, with};
+use common::{Gateway, Origin, reply};
 
 /// A gateway whose clock stands still, before an origin that always answers 200 with these fields.
 fn before(lines: &[(&str, &str)]) -> (Origin, Gateway) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bookend::semantics::time::Timestamp;
 
-use super::common::{Answer, Gateway, Origin, Reply, Request, Setup, get, reply, request};
+use super::{Answer, Gateway, Origin, Reply, Request, Setup, get, reply, request};
 
 /// When the gateway's clock begins: Tue, 14 Nov 2023 22:13:20 GMT.
 pub const START: u64 = 1_700_000_000;
@@ -27,7 +27,14 @@ pub fn at(secs: i64) -> String {
 
 /// A 200 with these fields.
 pub fn ok(lines: Lines<'_>) -> Reply {
-    super::with(reply(200), lines).body("1984")
+    with(reply(200), lines).body("1984")
+}
+
+/// The reply with these fields too.
+pub fn with(answer: Reply, lines: Lines<'_>) -> Reply {
+    lines
+        .iter()
+        .fold(answer, |answer, (name, value)| answer.field(name, value))
 }
 
 pub struct Bench {
