@@ -97,6 +97,8 @@ pub enum News {
     Stored(Arc<StoredResponse>),
     /// The response is not for sharing.
     Unshared,
+    /// The answer was about the leader's own request.
+    Particular,
     /// The fill ended without any result.
     Abandoned,
     /// The upstream answered a validation with this server error.
@@ -272,6 +274,7 @@ impl Follower {
             },
             Stage::Settled(Settled::Stored(stored)) => News::Stored(stored.clone()),
             Stage::Settled(Settled::Unshared) => News::Unshared,
+            Stage::Settled(Settled::Particular) => News::Particular,
             Stage::Settled(Settled::Abandoned) => News::Abandoned,
             Stage::Settled(Settled::ServerError(status)) => News::ServerError(*status),
             Stage::Settled(Settled::Failed(error)) => News::Failed(error.share()),

@@ -20,7 +20,8 @@ use super::key::{Key, KeyRef, Keyer, Prehashed};
 use super::search::{SearchRules, base_of};
 use super::stored::{Marker, NotCommitted, Resource, Settled, Several, StoredResponse};
 use super::sync::{Mutex, MutexGuard};
-use crate::clock::Monotonic;
+use crate::clock::{Monotonic, Now};
+use crate::semantics::freshness::MustValidate;
 use crate::semantics::policy::VaryPolicy;
 
 /// One where loom tries every order: which keys share a shard must not be a matter of chance there.
@@ -261,21 +262,54 @@ impl Store {
         self.put(key, next);
     }
 
-    /// Notes that responses like the fill's cannot be shared, and ends the fill.
-    pub fn mark(&self, fill: &Arc<Fill>, marker: Marker, vary: &VaryPolicy) {
+    /// Notes at `now` that responses like the fill's cannot be shared, removes what it supersedes, and ends the fill.
+    pub fn mark(&self, fill: &Arc<Fill>, marker: Marker, now: Monotonic, vary: &VaryPolicy) {
         let mut shard = self.shard(fill.key.hash());
         self.end(&mut shard, fill);
         if fill.is_doomed() {
             return;
         }
+        let current = self.resources.get(&fill.key.as_ref());
+        if current.is_some_and(|current| marker.is_known(&current, &fill.ask, now, vary)) {
+            return;
+        }
         let mut next = self.copy(&fill.key);
-        // What was stored for the same request has been superseded by a response that may not be stored.
         next.variants
             .retain(|old| !selects(&old.head, &fill.ask, vary));
         next.markers.retain(|old| !marks(old, &fill.ask, vary));
         next.markers.truncate(MAX_MARKERS - 1);
         next.markers.insert(0, marker);
         self.put(&fill.key, next);
+    }
+
+    /// Ends the fill, and has what its request selects and is stale at `now` validated before it is used again.
+    pub fn end_staleness(&self, fill: &Arc<Fill>, now: Now, vary: &VaryPolicy) {
+        let mut shard = self.shard(fill.key.hash());
+        self.end(&mut shard, fill);
+        if fill.is_doomed() {
+            return;
+        }
+        let Some(current) = self.resources.get(&fill.key.as_ref()) else {
+            return;
+        };
+        let is_stale = |old: &&Arc<StoredResponse>| {
+            let freshness = &old.head.freshness;
+            freshness.must_validate != Some(MustValidate::NoCache)
+                && !freshness.is_fresh(old.head.resident(now))
+                && selects(&old.head, &fill.ask, vary)
+        };
+        let stale = current.variants().iter().filter(is_stale);
+        let updates: Vec<_> = stale.map(|old| (old.clone(), self.expired(old))).collect();
+        if !updates.is_empty() {
+            self.replace(&fill.key, &updates);
+        }
+    }
+
+    /// The same response, to be served only after validation.
+    pub fn expired(&self, stored: &Arc<StoredResponse>) -> Arc<StoredResponse> {
+        let (head, content) = (stored.head.expired(), stored.content());
+        let token = self.token(StoredResponse::cost(&head, &content));
+        Arc::new(StoredResponse::new(head, content, token))
     }
 
     /// Ends a fill without a result for the store.
@@ -470,6 +504,17 @@ pub fn selects(head: &Head, ask: &Ask, vary: &VaryPolicy) -> bool {
 
 fn marks(marker: &Marker, ask: &Ask, vary: &VaryPolicy) -> bool {
     marker.digest == ask.digest && marker.variant.matches(&ask.headers, vary)
+}
+
+impl Marker {
+    /// Whether the resource has a marker like this one for the request already, which will last for more than half of its
+    /// time, and no stored response: then nothing is to be written.
+    fn is_known(&self, resource: &Resource, ask: &Ask, now: Monotonic, vary: &VaryPolicy) -> bool {
+        let half = self.until.since(now) / 2;
+        let lasts = |old: &&Marker| old.why == self.why && self.until.since(old.until) < half;
+        let mut alike = resource.markers().iter().filter(lasts);
+        resource.variants().is_empty() && alike.any(|old| marks(old, ask, vary))
+    }
 }
 
 impl Resource {

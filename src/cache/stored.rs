@@ -335,6 +335,8 @@ pub enum Settled {
     Stored(Arc<StoredResponse>),
     /// Its response is for the one who asked; go upstream yourselves, without waiting for another.
     Unshared,
+    /// Its response was about the request of the one who asked: others may well get a better one.
+    Particular,
     /// Nobody brought it to an end: somebody else may try.
     Abandoned,
     /// The upstream answered a validation with this server error.

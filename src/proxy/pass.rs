@@ -284,7 +284,11 @@ fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
                     let freshness = arrived.believed(update.freshness);
                     head.freshened(headers, freshness, receipt, inquiry.now.mono)
                 }
-                Err(Storability::Refuse(why)) if why.is_in_response() => head.expired(),
+                Err(Storability::Refuse(why))
+                    if why.is_in_response() && !inquiry.credentials.any() =>
+                {
+                    head.expired()
+                }
                 // This client's answer says nothing to others.
                 Err(_) => return,
             }

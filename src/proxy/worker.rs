@@ -81,6 +81,8 @@ pub(super) struct Question {
     pub selected: Option<Arc<StoredResponse>>,
     /// The cache cannot be of use: forward the request as it is.
     pub pass: bool,
+    /// A hit-for-miss marker stands for it: it waits for nobody and nobody waits for it, but what comes may be stored.
+    pub marked: bool,
     /// What is known of the response that a fill would bring.
     pub expected: Option<Detail>,
     pub want: Want,
@@ -326,10 +328,11 @@ impl Worker {
             reason,
             why,
             // A HEAD that the store cannot answer is the origin's to answer; a request that must not be stored is
-            // nobody's to share.
-            pass: (marker.is_some() && want == Want::Whole)
+            // nobody's to share; and where little hope is to store anything, the client's own conditions are of more use.
+            pass: (marker.is_some() && want == Want::Whole && inquiry.facts.any(Facts::SELECTIVE))
                 || inquiry.class == Class::Head
                 || inquiry.directives.no_store,
+            marked: marker.is_some(),
             expected: marker.map(detail_of),
             want,
             resource,
@@ -428,6 +431,7 @@ impl Question {
             resource,
             selected: None,
             pass: true,
+            marked: false,
             expected: None,
             want: Want::Whole,
         }

@@ -29,6 +29,7 @@ pub mod reuse;
 pub mod storability;
 mod targeted;
 pub mod time;
+pub mod unstored;
 pub mod upgrade;
 pub mod validation;
 pub mod vary;

@@ -1,1 +1,3 @@
-//! Which responses are stored, and what they do to those that are stored already.
+//! What is stored, what is not, and what an answer says of what is stored already.
+
+mod errors;

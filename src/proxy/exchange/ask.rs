@@ -24,7 +24,7 @@ impl Exchange {
             .as_ref()
             .is_some_and(|resource| !resource.variants().is_empty());
         // Invariant 2: who sends credentials shares only what has proved shareable.
-        let may_share = !alone && (proved || !self.inquiry.credentials.any());
+        let may_share = !alone && !question.marked && (proved || !self.inquiry.credentials.any());
         let must_ask = question.reason == ForwardReason::Request
             || question
                 .selected
@@ -124,6 +124,7 @@ impl Exchange {
             resource,
             selected: Some(stored.clone()),
             pass: false,
+            marked: false,
             expected: None,
             want: Want::Whole,
         };

@@ -49,6 +49,8 @@ impl Exchange {
             News::Stored(stored) => self.go_on(!selects(&stored.head, &self.inquiry)),
             News::Abandoned => self.go_on(true),
             News::Unshared => self.go_on(false),
+            // Once: where each answer is of that kind, waiting in line would take as long as there are requests.
+            News::Particular => self.go_on(self.rounds < 2),
             News::ServerError(status) => match self.stand_in(Failure::Status(status), &question) {
                 Some(step) => step,
                 None => self.go_on(false),

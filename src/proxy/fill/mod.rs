@@ -41,6 +41,7 @@ use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::groups;
 use crate::semantics::preconditions::is_conditional;
 use crate::semantics::storability::{Credentials, NoStoreReason, StoreInput};
+use crate::semantics::unstored::{Effect, is_about_the_request};
 use crate::semantics::validation::{self, Candidate, Validators};
 use crate::semantics::vary::{VariantKey, Vary};
 use crate::upstream::{Outgoing, RequestBody, UpstreamBody};
@@ -349,33 +350,43 @@ impl FillTask {
         }
     }
 
-    /// The response is for the leader alone; others like it do not stand in line for a while.
+    /// The response is for the leader alone. What it says of what is stored, and to those who wait, depends on what it is.
     fn hand_over(&mut self, arrived: Box<Arrived>, why: NotShared) {
-        let store = &self.worker.gateway.store;
         match why {
             NotShared::ServerError => {
-                store.settle(&self.fill, Settled::ServerError(arrived.status))
+                let store = &self.worker.gateway.store;
+                store.settle(&self.fill, Settled::ServerError(arrived.status));
             }
-            NotShared::Cause(cause) if self.is_lasting(cause, arrived.status) => {
-                store.mark(
-                    &self.fill,
-                    self.marker(&arrived, cause),
-                    &self.route.cache.vary,
-                );
-                self.fill.settle(Settled::Unshared);
-            }
-            NotShared::Cause(_) => store.settle(&self.fill, Settled::Unshared),
+            NotShared::Cause(cause) => self.not_stored(&arrived, arrived.status, cause),
         }
         self.tell_leader(LeaderNews::Unshared { arrived, why });
     }
 
-    /// Whether the next response to such a request will hardly be another.
-    fn is_lasting(&self, cause: Unshared, status: StatusCode) -> bool {
-        let in_response = match cause {
-            Unshared::Rule(reason) => reason.is_in_response(),
-            Unshared::TooLarge | Unshared::UnverifiedEnd => true,
+    /// An answer came that may not be stored, with this status, or for a stored response with this status.
+    fn not_stored(&self, arrived: &Arrived, status: StatusCode, cause: Unshared) {
+        let (store, vary) = (&self.worker.gateway.store, &self.route.cache.vary);
+        let credentialed = self.credentials.any();
+        let effect = match cause {
+            _ if self.want != Want::Whole => Effect::None,
+            Unshared::Rule(reason) => Effect::of_refused(reason, status, credentialed),
+            // It may be shared, so far as the rules go.
+            Unshared::TooLarge | Unshared::UnverifiedEnd => Effect::of(status),
         };
-        in_response && !is_server_error(status) && self.want == Want::Whole
+        match effect {
+            Effect::Supersede => {
+                let marker = self.marker(arrived, cause);
+                store.mark(&self.fill, marker, arrived.received.mono, vary);
+            }
+            Effect::EndStaleness => store.end_staleness(&self.fill, arrived.received, vary),
+            Effect::None => store.abandon(&self.fill),
+        }
+        self.fill.settle(
+            if is_about_the_request(status) || (credentialed && effect == Effect::None) {
+                Settled::Particular
+            } else {
+                Settled::Unshared
+            },
+        );
     }
 
     fn marker(&self, arrived: &Arrived, why: Unshared) -> Marker {

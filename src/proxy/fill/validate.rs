@@ -10,7 +10,7 @@ use crate::cache::stored::{Settled, StoredResponse, Unshared};
 use crate::config::EtagMode;
 use crate::proxy::update::{Asked, Update, withheld};
 use crate::semantics::no_vary_search::SearchVariance;
-use crate::semantics::storability::{NoStoreReason, Storability};
+use crate::semantics::storability::Storability;
 use crate::semantics::validation::{self, Validators};
 
 impl FillTask {
@@ -41,13 +41,13 @@ impl FillTask {
         );
         let stored = self.freshened(&chosen, update, &arrived, true);
         match refused {
-            Some(why) => self.leave_alone(why, &arrived),
-            None => self.take_over(&chosen, &stored, &named, &arrived),
-        }
-        if refused.is_some() {
-            self.fill.settle(Settled::Unshared);
-        } else {
-            self.fill.settle(Settled::Stored(stored.clone()));
+            // Where that is the updated response's own doing, what was stored leaves; where it is this request's (its
+            // credentials, its no-store), what is stored stays as it is.
+            Some(why) => self.not_stored(&arrived, chosen.head.status, Unshared::Rule(why)),
+            None => {
+                self.take_over(&chosen, &stored, &named, &arrived);
+                self.fill.settle(Settled::Stored(stored.clone()));
+            }
         }
         let committed = refused.is_none();
         self.tell_leader(LeaderNews::Validated {
@@ -56,18 +56,6 @@ impl FillTask {
             own,
         });
         None
-    }
-
-    /// The updated response may not be stored. Where that is its own doing, what was stored leaves; where it is this
-    /// request's (its credentials, its no-store), what is stored stays as it is.
-    fn leave_alone(&self, why: NoStoreReason, arrived: &Arrived) {
-        let store = &self.worker.gateway.store;
-        if why.is_in_response() {
-            let marker = self.marker(arrived, Unshared::Rule(why));
-            store.mark(&self.fill, marker, &self.route.cache.vary);
-        } else {
-            store.abandon(&self.fill);
-        }
     }
 
     /// Puts freshened responses in the place of the old ones.

@@ -1,0 +1,95 @@
+//! What an answer that may not be stored says of what is stored for its request, and of the answers to come.
+
+use http::StatusCode;
+
+use super::storability::NoStoreReason;
+
+/// What such an answer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: it is about one request, one client or a failing server.
+    None,
+    /// What is stored and stale is validated before it is used again; what is fresh stays as it is.
+    EndStaleness,
+    /// A new representation: what is stored is outdated, and the next answer will hardly be storable either.
+    Supersede,
+}
+
+impl Effect {
+    /// Of an answer with this status that was refused for `reason`; `credentialed`: its request carried credentials.
+    pub fn of_refused(reason: NoStoreReason, status: StatusCode, credentialed: bool) -> Self {
+        if credentialed || !reason.is_in_response() {
+            return Self::None;
+        }
+        Self::of(status)
+    }
+
+    /// Of an answer with this status that was refused for what it is, whoever asked.
+    pub fn of(status: StatusCode) -> Self {
+        if is_about_the_request(status) {
+            return Self::None;
+        }
+        match status.as_u16() {
+            // RFC 9111 §4.3.3: a full response says that what is stored is not suitable any more.
+            200..=299 => Self::Supersede,
+            // The resource is elsewhere, gone or closed to the public. What is fresh may be used all the same
+            // (RFC 9111 §4.2); what is stale may not stand in for such an answer (RFC 5861 §4: only for errors of a server).
+            300..=499 => Self::EndStaleness,
+            // RFC 9111 §4.3.3: as if the server had not answered.
+            _ => Self::None,
+        }
+    }
+}
+
+/// Whether the status answers what this one request is like (its fields, its size, how many there were before) rather than what
+/// the resource is like, so that another request for the same resource may well get another answer.
+pub fn is_about_the_request(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        400 | 402 | 406..=409 | 411..=418 | 421..=426 | 428 | 429 | 431
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_new_representation_supersedes_what_is_fresh() {
+        use Effect::{EndStaleness, None, Supersede};
+        for (statuses, expected) in [
+            (&[200, 201, 203, 204, 206, 226, 299][..], Supersede),
+            (&[300, 301, 302, 303, 307, 308, 399], EndStaleness),
+            (&[401, 403, 404, 405, 410, 451, 499], EndStaleness),
+            (&[400, 402, 406, 407, 408, 409, 411, 412, 413, 414], None),
+            (&[415, 416, 417, 418, 421, 422, 423, 424, 425, 426], None),
+            (&[428, 429, 431], None),
+            (&[500, 501, 502, 503, 504, 505, 507, 508, 511, 599], None),
+        ] {
+            for status in statuses {
+                let found = Effect::of(StatusCode::from_u16(*status).unwrap());
+                assert_eq!(found, expected, "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_one_client_asked_for_or_may_see_says_nothing_to_others() {
+        let ok = StatusCode::OK;
+        for (reason, credentialed, expected) in [
+            (NoStoreReason::NoStore, false, Effect::Supersede),
+            (NoStoreReason::Private, false, Effect::Supersede),
+            (NoStoreReason::SetCookie, false, Effect::Supersede),
+            (NoStoreReason::NoStore, true, Effect::None),
+            (NoStoreReason::Private, true, Effect::None),
+            (NoStoreReason::SetCookie, true, Effect::None),
+            (NoStoreReason::VaryAny, true, Effect::None),
+            (NoStoreReason::RequestNoStore, false, Effect::None),
+            (NoStoreReason::Credentials, true, Effect::None),
+            (NoStoreReason::Precondition, false, Effect::None),
+        ] {
+            let found = Effect::of_refused(reason, ok, credentialed);
+            assert_eq!(found, expected, "{reason} {credentialed}");
+        }
+    }
+}
