@@ -156,14 +156,14 @@ fn join_cookies(fields: &mut HeaderMap) {
     }
 }
 
-/// Host as the client sent it; from the target where it came in another place (HTTP/2, absolute form, a trusted
-/// proxy's X-Forwarded-Host).
+/// The host of the key, in the key's normal form (RFC 9110 §4.2.3), wherever and however the client wrote it: what an
+/// API makes of `GOOD.example:80` would answer clients that wrote `good.example`.
 fn set_host(fields: &mut HeaderMap, inquiry: &Inquiry) {
     let authority = inquiry.target.authority();
-    let kept = inquiry.parts.uri.authority().is_none()
-        && fields.contains_key(HOST)
-        && !(inquiry.peer.trusted && fields.contains_key(X_FORWARDED_HOST));
-    if !kept && let Ok(value) = HeaderValue::from_str(authority) {
+    let is_normal = |host: &HeaderValue| host.as_bytes() == authority.as_bytes();
+    if !fields.get(HOST).is_some_and(is_normal)
+        && let Ok(value) = HeaderValue::from_str(authority)
+    {
         fields.insert(HOST, value);
     }
 }

@@ -20,6 +20,7 @@ pub mod bench;
 mod client;
 mod gate;
 mod gateway;
+pub mod http2;
 mod message;
 mod origin;
 

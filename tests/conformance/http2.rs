@@ -1,36 +1,15 @@
 //! The same gateway over HTTP/2 (RFC 9113): one key, one store, fields as its rules have them.
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::bench::ok;
+use super::common::http2::send;
 use super::common::{Gateway, Origin, get, reply};
 use super::with;
 
 const FRESH: (&str, &str) = ("Cache-Control", "max-age=60");
-
-/// One request on a connection of its own, and its whole answer.
-fn send(gateway: &Gateway, request: Request<Full<Bytes>>) -> hyper::Result<Response<Bytes>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let addr = gateway.addr();
-    runtime.block_on(async {
-        let stream = tokio::net::TcpStream::connect(addr)
-            .await
-            .expect("a connection");
-        let io = TokioIo::new(stream);
-        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
-        tokio::spawn(connection);
-        let (head, body) = sender.send_request(request).await?.into_parts();
-        let body = body.collect().await?.to_bytes();
-        Ok(Response::from_parts(head, body))
-    })
-}
 
 fn asking(method: &str, target: &str, lines: &[(&str, &str)]) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::default());

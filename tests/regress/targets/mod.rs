@@ -1,1 +1,3 @@
 //! Request targets, Host, and the URIs in responses.
+
+mod hosts;

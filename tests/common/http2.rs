@@ -1,0 +1,29 @@
+//! A client that speaks HTTP/2 without TLS, by prior knowledge (RFC 9113 §3.3).
+
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use super::Gateway;
+
+/// One request on a connection of its own, and its whole answer.
+pub fn send(gateway: &Gateway, request: Request<Full<Bytes>>) -> hyper::Result<Response<Bytes>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let addr = gateway.addr();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(addr)
+            .await
+            .expect("a connection");
+        let io = TokioIo::new(stream);
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+        tokio::spawn(connection);
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Response::from_parts(head, body))
+    })
+}
