@@ -25,6 +25,7 @@ pub mod preconditions;
 pub mod query;
 pub mod range;
 pub mod rate_limit;
+pub mod reference;
 pub mod reuse;
 pub mod storability;
 mod targeted;
