@@ -8,7 +8,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::invalidates::template;
@@ -17,6 +16,7 @@ use super::rate_limit::RateLimit;
 use super::route::{Draft, RoutePolicy, read_pattern};
 use super::value::{list, or_off, size, timeout};
 use super::walk::Section;
+use crate::semantics::percent;
 
 /// All routes.
 #[derive(Clone)]
@@ -189,19 +189,17 @@ fn is_plain(path: &str) -> bool {
     true
 }
 
-/// The normal form of RFC 3986 §6.2.2.1 and §6.2.2.2: unreserved characters decoded, all other octets that are or
-/// must be percent-encoded in upper case.
+/// The path with all unreserved characters decoded (RFC 3986 §6.2.2.2), also beside a percent sign that encodes nothing.
 fn strict_reading(path: &str) -> Cow<'_, str> {
-    if path.bytes().all(|byte| byte != b'%' && byte.is_ascii()) {
-        return Cow::Borrowed(path);
+    match percent::is_plain(path) {
+        true => Cow::Borrowed(path),
+        false => Cow::Owned(percent::decode(path, percent::is_unreserved)),
     }
-    let unreserved = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~".contains(&octet);
-    Cow::Owned(decode(path, unreserved))
 }
 
 /// The path as the most forgiving API would read it.
 fn lenient_reading(path: &str) -> String {
-    let decoded = decode(path, |octet| octet.is_ascii()).replace('\\', "/");
+    let decoded = percent::decode(path, |octet| octet.is_ascii()).replace('\\', "/");
     let mut segments: Vec<&str> = Vec::new();
     let mut is_directory = true;
     for segment in decoded.split('/') {
@@ -221,35 +219,6 @@ fn lenient_reading(path: &str) -> String {
         ""
     };
     format!("/{}{end}", segments.join("/"))
-}
-
-/// Decodes the percent-encoded octets for which `wanted` holds and writes the others in upper case; octets beyond
-/// ASCII are encoded.
-fn decode(path: &str, wanted: impl Fn(u8) -> bool) -> String {
-    let mut decoded = String::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let [byte, after @ ..] = rest {
-        let (octet, after, encoded) = match (byte, after) {
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, after, true),
-                _ => (*byte, &rest[1..], false),
-            },
-            _ => (*byte, after, false),
-        };
-        match octet.is_ascii() && (!encoded || wanted(octet)) {
-            true => decoded.push(char::from(octet)),
-            // Writing to a string cannot fail.
-            false => drop(write!(decoded, "%{octet:02X}")),
-        }
-        rest = after;
-    }
-    decoded
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

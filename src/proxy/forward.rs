@@ -2,8 +2,8 @@
 //! fields that tell the API who its client is.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, DATE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
-    LOCATION, TE, TRAILER, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, DATE, EXPECT, FORWARDED, HOST,
+    HeaderName, HeaderValue, LOCATION, REFRESH, TE, TRAILER, UPGRADE, VIA,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri, Version};
@@ -16,6 +16,7 @@ use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::hop_by_hop;
 use crate::semantics::list;
+use crate::semantics::reference::{self, ClientView};
 use crate::semantics::time::Timestamp;
 use crate::semantics::upgrade;
 use crate::semantics::validation::strip_conditionals;
@@ -219,41 +220,44 @@ pub fn response_fields(
     {
         fields.insert(DATE, date);
     }
-    if settings.config.upstream.host == HostPolicy::Upstream {
-        for name in [LOCATION, http::header::CONTENT_LOCATION] {
-            rewrite_target(fields, &name, server, target);
+    let has_target = || TARGET_FIELDS.iter().any(|name| fields.contains_key(name));
+    if settings.config.upstream.host == HostPolicy::Upstream && has_target() {
+        let view = ClientView {
+            target: &target.to_uri(),
+            base_path: server.base_path(),
+            servers: &settings.api_servers,
+        };
+        for (name, value) in fields.iter_mut() {
+            if TARGET_FIELDS.contains(name) {
+                rewrite_target(name, value, &view);
+            }
         }
     }
 }
 
-/// An absolute target of the server that answered becomes one of ours; its base path is taken off any.
-fn rewrite_target(fields: &mut HeaderMap, name: &HeaderName, server: &Server, target: &Target) {
-    let Some(value) = fields.get(name).and_then(|value| value.to_str().ok()) else {
+/// The fields in which a URI of the API's becomes one of ours. Link, like links in content, is for the API to get right.
+const TARGET_FIELDS: [HeaderName; 3] = [LOCATION, CONTENT_LOCATION, REFRESH];
+
+fn rewrite_target(name: &HeaderName, value: &mut HeaderValue, view: &ClientView<'_>) {
+    // Octets beyond ASCII are each a character of its own, and become octets again below.
+    let text: String = value.as_bytes().iter().copied().map(char::from).collect();
+    let within = match *name == REFRESH {
+        true => reference::in_refresh(&text),
+        false => Some(0..text.len()),
+    };
+    let Some(within) = within else {
         return;
     };
-    let origin = format!("{}://{}", server.scheme(), server.authority());
-    let (absolute, path) = match strip_prefix_ignoring_case(value, &origin) {
-        Some("") => (true, "/"),
-        Some(rest) if rest.starts_with(['/', '?']) => (true, rest),
-        Some(_) => return,
-        None => (false, value),
+    let Some(rewritten) = view.of(&text[within.clone()]) else {
+        return;
     };
-    let path = match path.strip_prefix(server.base_path()) {
-        Some(rest) if rest.starts_with('/') => rest,
-        Some("") => "/",
-        _ if absolute => path,
-        _ => return,
-    };
-    let origin = if absolute { target.origin() } else { "" };
-    if let Ok(rewritten) = HeaderValue::from_str(&format!("{origin}{path}")) {
-        fields.insert(name.clone(), rewritten);
+    let text = [&text[..within.start], &rewritten, &text[within.end..]].concat();
+    let octets: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
+    if let Ok(octets) = octets
+        && let Ok(rewritten) = HeaderValue::try_from(octets)
+    {
+        *value = rewritten;
     }
-}
-
-fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
-    let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix)
-        .then(|| &text[prefix.len()..])
 }
 
 /// Adds our member to a response's Via.

@@ -1,5 +1,6 @@
 //! What all workers share: the store, the settings in force, the clock and the counters.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +11,11 @@ use http::{HeaderValue, Version};
 use super::limit::{Limits, Shares};
 use crate::cache::store::Store;
 use crate::clock::Clock;
-use crate::config::{Config, Protocol};
+use crate::config::{Config, Protocol, ServerUrl};
 use crate::error::Error;
-use crate::semantics::authority::Scheme;
+use crate::semantics::authority::{Scheme, normal_authority};
 use crate::semantics::cache_status::InstanceName;
+use crate::semantics::reference::ApiServer;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::counters::Metrics;
 use crate::upstream::UpstreamShared;
@@ -43,8 +45,8 @@ pub struct Settings {
     pub config: Config,
     pub upstream: Arc<UpstreamShared>,
     pub identity: Identity,
-    /// The upstream's own origins: a Location that names one of them means this gateway.
-    pub upstream_origins: Vec<(Scheme, String)>,
+    /// The API's servers: a Location that names one of them means this gateway.
+    pub api_servers: Vec<ApiServer>,
     /// `None` where the rate of requests has no limit.
     pub limits: Option<Limits>,
 }
@@ -143,17 +145,23 @@ impl Settings {
     ) -> Result<Self, Error> {
         let upstream = UpstreamShared::new(&config.upstream)?;
         let identity = Identity::new(config.server.name(), process, config.upstream.protocol);
-        let origins = config.upstream.servers.iter().map(|server| {
-            let scheme = if server.endpoint.is_tls() {
-                Scheme::Https
-            } else {
-                Scheme::Http
+        let server = |server: &ServerUrl| {
+            let scheme = match server.endpoint.is_tls() {
+                true => Scheme::Https,
+                false => Scheme::Http,
             };
-            (scheme, server.endpoint.authority().to_ascii_lowercase())
-        });
+            let authority = server.endpoint.authority();
+            let normal = normal_authority(&authority, scheme);
+            ApiServer {
+                scheme,
+                authority: normal.unwrap_or(Cow::Borrowed(&authority)).into(),
+                base_path: server.base_path.as_str().into(),
+            }
+        };
+        let api_servers = config.upstream.servers.iter().map(server).collect();
         Ok(Self {
             version,
-            upstream_origins: origins.collect(),
+            api_servers,
             config,
             upstream,
             identity,

@@ -25,12 +25,13 @@ use super::worker::{Epoch, Worker, select};
 use crate::cache::stored::StoredResponse;
 use crate::config::{EtagMode, RoutePolicy};
 use crate::error::Error;
-use crate::semantics::authority::{Scheme, TargetUri};
+use crate::semantics::authority::TargetUri;
 use crate::semantics::groups;
 use crate::semantics::invalidation::{is_non_error, related};
+use crate::semantics::reference::ClientView;
 use crate::semantics::storability::Storability;
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
-use crate::upstream::{Maker, Outgoing, RequestBody, UpstreamBody};
+use crate::upstream::{Maker, Outgoing, RequestBody, Server, UpstreamBody};
 
 /// Owed from the moment a write is sent. Dropped without a word, the outcome is unknown and the target is invalidated.
 struct InvalidationPermit {
@@ -58,20 +59,18 @@ impl InvalidationPermit {
     }
 
     /// The write was answered (RFC 9111 §4.4): an error invalidates nothing.
-    fn finish(mut self, status: StatusCode, fields: &HeaderMap) {
+    fn finish(mut self, status: StatusCode, fields: &HeaderMap, server: &Server) {
         self.settled = true;
         if !is_non_error(status) {
             return;
         }
         self.invalidate(self.target.as_str());
-        let also: Vec<(Scheme, &str)> = self
-            .epoch
-            .settings
-            .upstream_origins
-            .iter()
-            .map(|(scheme, authority)| (*scheme, authority.as_str()))
-            .collect();
-        for uri in related(&self.target.to_uri(), fields, &also) {
+        let view = ClientView {
+            target: &self.target.to_uri(),
+            base_path: server.base_path(),
+            servers: &self.epoch.settings.api_servers,
+        };
+        for uri in related(fields, &view) {
             self.invalidate(&key_text(&uri));
         }
         self.invalidate_listed();
@@ -221,7 +220,8 @@ async fn write(
         };
         drop(admission);
         if let Ok(response) = &answer {
-            permit.finish(response.status(), response.headers());
+            let server = response.body().server();
+            permit.finish(response.status(), response.headers(), server);
         } else {
             drop(permit);
         }

@@ -6,6 +6,8 @@ use std::net::Ipv6Addr;
 
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 
+use super::percent::is_unreserved;
+
 /// The scheme by which the client reached the gateway, or the one that a trusted proxy before it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
@@ -332,10 +334,6 @@ fn is_host(host: &str) -> bool {
         }
     }
     true
-}
-
-const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 const fn is_sub_delim(byte: u8) -> bool {

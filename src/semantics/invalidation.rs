@@ -3,9 +3,9 @@
 use http::{HeaderMap, Method, StatusCode, header};
 use smallvec::SmallVec;
 
-use super::authority::{Scheme, TargetUri};
+use super::authority::TargetUri;
 use super::list;
-use super::reference::resolve;
+use super::reference::{ClientView, resolve};
 
 /// Whether the method is safe (RFC 9110 §9.2.1, and the registry of methods); an unknown one is not.
 pub fn is_safe(method: &Method) -> bool {
@@ -21,21 +21,22 @@ pub fn is_non_error(status: StatusCode) -> bool {
     status.is_success() || status.is_redirection()
 }
 
-/// Other URIs that a successful write to `target` makes invalid: those in Location and Content-Location, where their
-/// origin is the target's. `also` are origins, in normal form, that are the target's under another name (the upstream
-/// servers' own, which an API that is not told of the gateway puts into its links); URIs there come back as the
-/// target's.
-pub fn related(
-    target: &TargetUri,
-    response: &HeaderMap,
-    also: &[(Scheme, &str)],
-) -> SmallVec<[TargetUri; 2]> {
+/// Other URIs that a successful write makes invalid: those in Location and Content-Location, where their origin is the
+/// target's. Each is read as the client reads it, and as the API may have meant it: a URI of one of its servers, or
+/// below its base path, is one of ours.
+pub fn related(response: &HeaderMap, view: &ClientView<'_>) -> SmallVec<[TargetUri; 2]> {
+    let target = view.target;
     let mut found: SmallVec<[TargetUri; 2]> = SmallVec::new();
     for name in [&header::LOCATION, &header::CONTENT_LOCATION] {
         for value in response.get_all(name) {
-            let reference = std::str::from_utf8(list::trim(value.as_bytes())).ok();
-            let uri = reference.and_then(|reference| resolve(target, reference, also));
-            found.extend(uri.filter(|uri| uri != target && !found.contains(uri)));
+            let Ok(reference) = std::str::from_utf8(list::trim(value.as_bytes())) else {
+                continue;
+            };
+            let meant = view.of(reference);
+            for reference in [Some(reference), meant.as_deref()].into_iter().flatten() {
+                let uri = resolve(target, reference);
+                found.extend(uri.filter(|uri| uri != target && !found.contains(uri)));
+            }
         }
     }
     found
@@ -49,13 +50,15 @@ pub fn content_location_is_target(target: &TargetUri, response: &HeaderMap) -> b
         return false;
     };
     let reference = std::str::from_utf8(list::trim(value.as_bytes())).ok();
-    let uri = reference.and_then(|reference| resolve(target, reference, &[]));
+    let uri = reference.and_then(|reference| resolve(target, reference));
     uri.as_ref() == Some(target)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::semantics::authority::Scheme;
+    use crate::semantics::reference::ApiServer;
 
     fn target(path_and_query: &str) -> TargetUri {
         TargetUri {
@@ -108,8 +111,12 @@ mod tests {
     #[test]
     fn location_and_content_location_are_related() {
         type Lines = &'static [(&'static str, &'static str)];
-        let upstream = [(Scheme::Http, "127.0.0.1:5000")];
-        let cases: [(Lines, &[&str]); 8] = [
+        let servers = ["127.0.0.1:5000", "127.0.0.1:6000"].map(|authority| ApiServer {
+            scheme: Scheme::Http,
+            authority: authority.into(),
+            base_path: "/v1".into(),
+        });
+        let cases: [(Lines, &[&str]); 13] = [
             (&[], &[]),
             (&[("location", "/books/7")], &["/books/7"]),
             (&[("content-location", "books/7")], &["/books/7"]),
@@ -124,13 +131,30 @@ mod tests {
                 &["/books/7"],
             ),
             (&[("location", "http://127.0.0.1:5001/books/7")], &[]),
+            // Below the base path, the URI is that of the API; as it stands, the client could ask for it, too.
+            (&[("location", "/v1/books/7")], &["/v1/books/7", "/books/7"]),
+            (
+                &[("content-location", "http://127.0.0.1:6000/v1/books/7#a")],
+                &["/books/7"],
+            ),
+            (&[("location", "//127.0.0.1:5000/v1?a")], &["/?a"]),
+            (&[("location", "/v1/books")], &["/v1/books"]),
+            (
+                &[("location", "http://api.example:8080/v1/a")],
+                &["/v1/a", "/a"],
+            ),
         ];
         for (lines, expected) in cases {
             let mut response = HeaderMap::new();
             for (name, value) in lines {
                 response.append(*name, value.parse().unwrap());
             }
-            let found = related(&target("/books"), &response, &upstream);
+            let view = ClientView {
+                target: &target("/books"),
+                base_path: "/v1",
+                servers: &servers,
+            };
+            let found = related(&response, &view);
             let expected: Vec<_> = expected.iter().map(|path| target(path)).collect();
             assert_eq!(found.as_slice(), expected, "{lines:?}");
         }

@@ -20,6 +20,7 @@ pub(crate) mod list;
 pub mod multipart;
 pub mod no_vary_search;
 pub mod partial;
+pub mod percent;
 pub mod policy;
 pub mod preconditions;
 pub mod query;

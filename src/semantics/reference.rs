@@ -1,12 +1,199 @@
 //! URI references in messages, resolved against the target URI (RFC 3986 §5).
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::authority::{Scheme, TargetUri, normal_authority};
+use super::percent;
 
-/// Resolves a URI reference against the target (RFC 3986 §5.2); `None` when it is not valid, or of another origin.
-pub fn resolve(target: &TargetUri, reference: &str, also: &[(Scheme, &str)]) -> Option<TargetUri> {
-    if !reference.bytes().all(|byte| matches!(byte, 0x21..=0x7e)) {
+/// A server of the API, as references in its responses may name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiServer {
+    pub scheme: Scheme,
+    /// In normal form.
+    pub authority: Box<str>,
+    /// What stands before the path of each request to it: empty, or `/…` without a slash at its end.
+    pub base_path: Box<str>,
+}
+
+/// Where the references of a response are seen from: a client that sent its request for `target` to us.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientView<'a> {
+    pub target: &'a TargetUri,
+    /// That of the server that answered.
+    pub base_path: &'a str,
+    /// All servers of the API.
+    pub servers: &'a [ApiServer],
+}
+
+impl ClientView<'_> {
+    /// What the reference is to the client: a URI of one of the API's servers becomes one of ours, and the base path is
+    /// taken off. `None` where it stays as it is.
+    pub fn of(&self, reference: &str) -> Option<String> {
+        let (uri, fragment) = match reference.find('#') {
+            Some(at) => reference.split_at(at),
+            None => (reference, ""),
+        };
+        let (scheme, rest) = split_scheme(uri);
+        match (scheme, rest.strip_prefix("//")) {
+            (None, None) => self.of_path(rest, fragment),
+            // A scheme without an authority names no server.
+            (Some(_), None) => None,
+            (None, Some(rest)) => self.of_authority(None, rest, fragment),
+            (Some(scheme), Some(rest)) => {
+                self.of_authority(Some(Scheme::parse(scheme)?), rest, fragment)
+            }
+        }
+    }
+
+    /// `rest` is an authority, a path and a query.
+    fn of_authority(&self, scheme: Option<Scheme>, rest: &str, fragment: &str) -> Option<String> {
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(end);
+        // User information would be the API's own.
+        let authority = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        let names = |known: &str, of: Scheme| {
+            let normal = |scheme| normal_authority(authority, scheme);
+            // An API that is told of another scheme in X-Forwarded-Proto writes that one before its own address.
+            [Some(of), scheme]
+                .into_iter()
+                .flatten()
+                .any(|scheme| normal(scheme).is_ok_and(|normal| normal == known))
+        };
+        let (path, query) = split_query(rest);
+        let path = without_dots(path);
+        let servers = self
+            .servers
+            .iter()
+            .filter(|server| names(&server.authority, server.scheme));
+        let left = servers.map(|server| {
+            let to_https = scheme == Some(Scheme::Https) && server.scheme == Scheme::Http;
+            let scheme = if to_https {
+                Scheme::Https
+            } else {
+                self.target.scheme
+            };
+            (scheme, below(&path, &server.base_path).unwrap_or(&path))
+        });
+        // Of several servers at one address, the longest base path is meant.
+        let left = left.min_by_key(|(_, left)| left.len());
+        // What an API that believes X-Forwarded-Host calls itself.
+        let ours = || {
+            let scheme = scheme.unwrap_or(self.target.scheme);
+            let is_ours =
+                !authority.is_empty() && names(&self.target.authority, self.target.scheme);
+            let left = below(&path, self.base_path).filter(|left| left.len() < path.len())?;
+            is_ours.then_some((scheme, left))
+        };
+        let (scheme, left) = left.or_else(ours)?;
+        Some(self.absolute(scheme, left, query) + fragment)
+    }
+
+    /// `rest` is a path and a query, or less.
+    fn of_path(&self, rest: &str, fragment: &str) -> Option<String> {
+        if self.base_path.is_empty() {
+            return None;
+        }
+        let (path, query) = split_query(rest);
+        let from_root = path.starts_with('/');
+        let path = if from_root {
+            without_dots(path)
+        } else if path.split('/').any(|segment| segment == "..") {
+            // It may lead out of the base path, and back.
+            let request = format!("{}{}", self.base_path, self.target.path_and_query);
+            Cow::Owned(relative(&request, path))
+        } else {
+            return None;
+        };
+        let left = below(&path, self.base_path)?;
+        if !from_root && relative(&self.target.path_and_query, rest) == format!("{left}{query}") {
+            return None;
+        }
+        let is_path =
+            !left[left.len().min(1)..].starts_with(|c| matches!(c, '/' | '\\' | '\0'..=' '));
+        // Behind its first slash, a second would begin a host; a backslash is one to browsers, and tabs are nothing.
+        let left = match is_path {
+            true if left.is_empty() => format!("/{query}"),
+            true => format!("{left}{query}"),
+            false => self.absolute(self.target.scheme, left, query),
+        };
+        Some(left + fragment)
+    }
+
+    /// A URI of ours.
+    fn absolute(&self, scheme: Scheme, path: &str, query: &str) -> String {
+        let slash = if path.is_empty() { "/" } else { "" };
+        match &*self.target.authority {
+            // An HTTP/1.0 client has not said what it calls us: a path without an authority must not begin with two
+            // slashes (RFC 3986 §4.2).
+            "" => format!("/.{slash}{path}{query}"),
+            authority => format!("{}://{authority}{slash}{path}{query}", scheme.as_str()),
+        }
+    }
+}
+
+/// A reference's path, and its query with the question mark.
+fn split_query(reference: &str) -> (&str, &str) {
+    reference.split_at(reference.find('?').unwrap_or(reference.len()))
+}
+
+/// A path from the root without dot segments.
+fn without_dots(path: &str) -> Cow<'_, str> {
+    match path.contains("/.") {
+        true => Cow::Owned(normal_path("", path)),
+        false => Cow::Borrowed(path),
+    }
+}
+
+/// What is left of `path` below `base`, in whichever equivalent spelling: nothing, or a path from the slash on.
+fn below<'p>(path: &'p str, base: &str) -> Option<&'p str> {
+    let mut rest = path;
+    for segment in base.split('/').skip(1) {
+        rest = rest.strip_prefix('/')?;
+        let (given, after) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if percent::normal(given) != percent::normal(segment) {
+            return None;
+        }
+        rest = after;
+    }
+    Some(rest)
+}
+
+/// Where in a Refresh field its URI stands, as browsers read it: `5; url=/a`, in quotes or not.
+pub fn in_refresh(value: &str) -> Option<Range<usize>> {
+    let rest = value.trim_start();
+    let after_time = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    if after_time.len() == rest.len() {
+        return None;
+    }
+    let rest = after_time
+        .trim_start()
+        .strip_prefix([';', ','])?
+        .trim_start();
+    let named = rest
+        .split_at_checked(3)
+        .filter(|(name, _)| name.eq_ignore_ascii_case("url"))
+        .and_then(|(_, rest)| rest.trim_start().strip_prefix('='));
+    let rest = named.map_or(rest, str::trim_start);
+    let uri = match rest.strip_prefix(['\'', '"']) {
+        Some(quoted) => quoted.split(['\'', '"']).next()?,
+        None => rest.trim_end(),
+    };
+    // What is left is a part of the value.
+    let start = uri.as_ptr() as usize - value.as_ptr() as usize;
+    Some(start..start + uri.len())
+}
+
+/// Resolves a URI reference against the target (RFC 3986 §5.2), in normal form; `None` when it is not valid, or of another
+/// origin.
+pub fn resolve(target: &TargetUri, reference: &str) -> Option<TargetUri> {
+    // What lies beyond ASCII is sent percent-encoded by whoever follows the reference.
+    if reference
+        .bytes()
+        .any(|byte| matches!(byte, 0..=0x20 | 0x7f))
+    {
         return None;
     }
     // §7.1: the fragment is no part of the target URI.
@@ -20,7 +207,7 @@ pub fn resolve(target: &TargetUri, reference: &str, also: &[(Scheme, &str)]) -> 
         Some(rest) => {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             let (authority, rest) = rest.split_at(end);
-            same_origin(target, scheme, authority, also)?;
+            same_origin(target, scheme, authority)?;
             normal_path("", rest)
         }
         // A scheme without an authority names no origin.
@@ -30,7 +217,7 @@ pub fn resolve(target: &TargetUri, reference: &str, also: &[(Scheme, &str)]) -> 
     Some(TargetUri {
         scheme: target.scheme,
         authority: target.authority.clone(),
-        path_and_query: path_and_query.into(),
+        path_and_query: percent::normal(&path_and_query).into(),
     })
 }
 
@@ -44,16 +231,9 @@ fn split_scheme(reference: &str) -> (Option<&str>, &str) {
     }
 }
 
-fn same_origin(
-    target: &TargetUri,
-    scheme: Scheme,
-    authority: &str,
-    also: &[(Scheme, &str)],
-) -> Option<()> {
+fn same_origin(target: &TargetUri, scheme: Scheme, authority: &str) -> Option<()> {
     let authority = normal_authority(authority, scheme).ok()?;
-    let is = |s: Scheme, a: &str| s == scheme && a == authority;
-    let same = !authority.is_empty()
-        && (is(target.scheme, &target.authority) || also.iter().any(|&(s, a)| is(s, a)));
+    let same = !authority.is_empty() && scheme == target.scheme && authority == *target.authority;
     same.then_some(())
 }
 
@@ -73,10 +253,7 @@ fn relative(base: &str, reference: &str) -> String {
 
 /// The path `directory` + `reference` without dot segments (RFC 3986 §5.2.4), and the reference's query.
 fn normal_path(directory: &str, reference: &str) -> String {
-    let (path, query) = match reference.find('?') {
-        Some(at) => reference.split_at(at),
-        None => (reference, ""),
-    };
+    let (path, query) = split_query(reference);
     let path: Cow<'_, str> = match directory {
         "" => Cow::Borrowed(path),
         directory => Cow::Owned(format!("{directory}{path}")),
@@ -153,8 +330,10 @@ mod tests {
             ("http://API.example:8080", "/"),
             ("http://api.example:8080?y", "/?y"),
             ("HTTP://api.example:8080/g//h", "/g//h"),
+            ("caf\u{e9}", "/b/c/caf%C3%A9"),
+            ("/%67%2f%c3%a9?%7e", "/g%2F%C3%A9?~"),
         ] {
-            let found = resolve(&base, reference, &[]);
+            let found = resolve(&base, reference);
             assert_eq!(found, Some(target(expected)), "{reference}");
         }
     }
@@ -175,9 +354,8 @@ mod tests {
             "ftp://api.example:8080/x",
             "http://[::1/x",
             "a b",
-            "caf\u{e9}",
         ] {
-            assert_eq!(resolve(&base, reference, &[]), None, "{reference}");
+            assert_eq!(resolve(&base, reference), None, "{reference}");
         }
     }
 
@@ -187,7 +365,7 @@ mod tests {
         #[test]
         fn whatever_the_reference_the_origin_stays(reference in "[a-z:/?#.@]{0,16}") {
             let base = target("/a/b?c");
-            if let Some(found) = resolve(&base, &reference, &[]) {
+            if let Some(found) = resolve(&base, &reference) {
                 prop_assert_eq!(found.scheme, base.scheme);
                 prop_assert_eq!(found.authority, base.authority);
                 prop_assert!(found.path_and_query.starts_with('/'));

@@ -1,0 +1,140 @@
+//! Percent-encoding (RFC 3986 §2.1), and which spellings of a URI it makes equivalent (§6.2.2).
+
+use std::borrow::Cow;
+
+/// The normal form of a path, a query or both: unreserved characters are decoded (RFC 3986 §6.2.2.2), all other octets
+/// that are percent-encoded, or beyond ASCII and so have to be, are encoded in upper case (§6.2.2.1).
+///
+/// What has a percent sign without two digits is no URI, and is equivalent to itself alone: what is decoded after such a
+/// sign could become its digits, and make `%%41B` the same as `%AB`.
+pub fn normal(text: &str) -> Cow<'_, str> {
+    match is_plain(text) || !is_well_formed(text) {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(decode(text, is_unreserved)),
+    }
+}
+
+/// Appends the normal form of `text`.
+pub fn push_normal(text: &str, to: &mut String) {
+    match is_plain(text) || !is_well_formed(text) {
+        true => to.push_str(text),
+        false => push_decoded(text, is_unreserved, to),
+    }
+}
+
+/// Whether a text certainly has its normal form: nothing in it is encoded or has to be.
+pub fn is_plain(text: &str) -> bool {
+    memchr::memchr(b'%', text.as_bytes()).is_none() && text.is_ascii()
+}
+
+/// Whether two digits follow each percent sign (RFC 3986 §2.1).
+fn is_well_formed(text: &str) -> bool {
+    text.split('%').skip(1).all(|after| {
+        let digits = after.as_bytes().get(..2);
+        digits.is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
+/// RFC 3986 §2.3
+pub const fn is_unreserved(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Decodes the percent-encoded octets for which `wanted` holds, as far as they are ASCII, and writes the others in
+/// upper case; octets beyond ASCII are encoded.
+pub fn decode(text: &str, wanted: impl Fn(u8) -> bool) -> String {
+    let mut decoded = String::with_capacity(text.len());
+    push_decoded(text, wanted, &mut decoded);
+    decoded
+}
+
+fn push_decoded(text: &str, wanted: impl Fn(u8) -> bool, to: &mut String) {
+    let mut rest = text.as_bytes();
+    while let [byte, after @ ..] = rest {
+        let (octet, after, encoded) = match (byte, after) {
+            (b'%', [high, low, after @ ..]) => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, after, true),
+                _ => (*byte, &rest[1..], false),
+            },
+            _ => (*byte, after, false),
+        };
+        if octet.is_ascii() && (!encoded || wanted(octet)) {
+            to.push(char::from(octet));
+        } else {
+            to.push('%');
+            to.push(upper_case_digit(octet >> 4));
+            to.push(upper_case_digit(octet & 0xf));
+        }
+        rest = after;
+    }
+}
+
+fn digit(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
+}
+
+fn upper_case_digit(value: u8) -> char {
+    char::from_digit(value.into(), 16).map_or('0', |digit| digit.to_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn equivalent_spellings_have_one_normal_form() {
+        for (given, normal_form) in [
+            ("/books?page=2", "/books?page=2"),
+            ("/caf%C3%A9", "/caf%C3%A9"),
+            ("/caf%c3%a9", "/caf%C3%A9"),
+            ("/café", "/caf%C3%A9"),
+            ("/%7Ea", "/~a"),
+            ("/~a", "/~a"),
+            ("/%62ooks", "/books"),
+            ("/a?b=%41%2d%5F%2E", "/a?b=A-_."),
+            // Reserved characters mean something else when they are encoded (RFC 3986 §2.2).
+            ("/a%2fb", "/a%2Fb"),
+            ("/a?b=1%26c%3d2", "/a?b=1%26c%3D2"),
+            ("/a%20b", "/a%20b"),
+            ("/a+b", "/a+b"),
+            // What is encoded twice is decoded once by whoever decodes.
+            ("/%2541", "/%2541"),
+            ("/%", "/%"),
+            ("/%4", "/%4"),
+            ("/%zz%41", "/%zz%41"),
+            ("/%%41B", "/%%41B"),
+            ("/%4%31", "/%4%31"),
+            ("", ""),
+        ] {
+            assert_eq!(normal(given), normal_form, "{given}");
+            let mut pushed = String::from("x");
+            push_normal(given, &mut pushed);
+            assert_eq!(pushed, format!("x{normal_form}"), "{given}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_normal_form_is_its_own(text in "[/a-c%0-9A-F~é?&=.]{0,24}") {
+            let once = normal(&text).into_owned();
+            prop_assert_eq!(normal(&once), &*once);
+            let mut pushed = String::new();
+            push_normal(&text, &mut pushed);
+            prop_assert_eq!(pushed, once);
+        }
+
+        #[test]
+        fn only_what_decodes_to_the_same_has_the_same_normal_form(
+            a in "[/%0-9A-F~]{0,8}",
+            b in "[/%0-9A-F~]{0,8}",
+        ) {
+            if normal(&a) == normal(&b) && a != b {
+                prop_assert_eq!(decode(&a, |_| true), decode(&b, |_| true));
+                prop_assert!(is_well_formed(&a) && is_well_formed(&b));
+            }
+        }
+    }
+}
