@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, DATE, HOST, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, DATE, HOST, HeaderName, HeaderValue, ORIGIN,
+    WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -15,10 +16,13 @@ use super::answer::{problem, text, with_type};
 use super::page::{self, Page};
 use super::{Desk, metrics, process};
 use crate::clock::Clock;
-use crate::config::Secret;
+use crate::config;
 use crate::error::Error;
+use crate::semantics::authority::TargetView;
 use crate::server::{Peer, Service};
 use crate::telemetry::readiness::Stage;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The most content that a request may have.
 const CONTENT: usize = 256 << 10;
@@ -29,6 +33,8 @@ struct Counter {
     method: Method,
     /// Whether the token is asked for.
     guarded: bool,
+    /// Whether it is for load balancers and the like, which call us by any name.
+    is_health_check: bool,
     answer: fn(&Clerk, &Request<Bytes>) -> Response<Bytes>,
 }
 
@@ -37,30 +43,35 @@ const COUNTERS: [Counter; 5] = [
         path: "/healthz",
         method: Method::GET,
         guarded: false,
+        is_health_check: true,
         answer: |_, _| text(StatusCode::OK, "ok\n"),
     },
     Counter {
         path: "/readyz",
         method: Method::GET,
         guarded: false,
+        is_health_check: true,
         answer: |clerk, _| readyz(&*clerk.desk),
     },
     Counter {
         path: "/metrics",
         method: Method::GET,
         guarded: false,
+        is_health_check: false,
         answer: |clerk, _| clerk.metrics(),
     },
     Counter {
         path: "/purge",
         method: Method::POST,
         guarded: true,
+        is_health_check: false,
         answer: |clerk, request| clerk.desk.purge(request),
     },
     Counter {
         path: "/explain",
         method: Method::GET,
         guarded: true,
+        is_health_check: false,
         answer: |clerk, request| clerk.desk.explain(request),
     },
 ];
@@ -79,13 +90,17 @@ fn readyz(desk: &dyn Desk) -> Response<Bytes> {
 /// Answers at the desk.
 pub(super) struct Clerk {
     desk: Arc<dyn Desk>,
-    token: Option<Secret>,
+    config: config::Admin,
     clock: Clock,
 }
 
 impl Clerk {
-    pub fn new(desk: Arc<dyn Desk>, token: Option<Secret>, clock: Clock) -> Self {
-        Self { desk, token, clock }
+    pub fn new(desk: Arc<dyn Desk>, config: config::Admin, clock: Clock) -> Self {
+        Self {
+            desk,
+            config,
+            clock,
+        }
     }
 
     fn metrics(&self) -> Response<Bytes> {
@@ -96,9 +111,15 @@ impl Clerk {
         with_type(StatusCode::OK, page::MEDIA_TYPE, page.into_text())
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Bytes> {
+    async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Bytes> {
         let path = request.uri().path();
-        let Some(counter) = COUNTERS.iter().find(|counter| counter.path == path) else {
+        let counter = COUNTERS.iter().find(|counter| counter.path == path);
+        if !counter.is_some_and(|counter| counter.is_health_check)
+            && let Err(refusal) = self.check_host(peer, &request)
+        {
+            return *refusal;
+        }
+        let Some(counter) = counter else {
             let paths: Vec<_> = COUNTERS.iter().map(|counter| counter.path).collect();
             let detail = format!("there is nothing here; there is {}", paths.join(", "));
             return problem(StatusCode::NOT_FOUND, &detail);
@@ -140,9 +161,7 @@ impl Clerk {
         if !counter.guarded {
             return Ok(());
         }
-        if let Some(token) = &self.token
-            && !bearer(fields).is_some_and(|candidate| token.matches(candidate))
-        {
+        if self.config.token.is_some() && !self.has_token(fields) {
             let mut refusal = problem(
                 StatusCode::UNAUTHORIZED,
                 "this needs Authorization: Bearer with the admin token",
@@ -151,11 +170,50 @@ impl Clerk {
             fields.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return Err(Box::new(refusal));
         }
-        if is_cross_origin(fields) {
-            let refusal = problem(StatusCode::FORBIDDEN, "this is not for other sites' pages");
+        if is_cross_site(fields) {
+            let refusal = problem(
+                StatusCode::FORBIDDEN,
+                "this comes from a page of another site, and pages may not do it",
+            );
             return Err(Box::new(refusal));
         }
         Ok(())
+    }
+
+    /// Whether a request calls us by a name that we have. A page whose own name has been made to lead to this address
+    /// (DNS rebinding) calls us by that name: it may neither change nor read anything.
+    fn check_host(
+        &self,
+        peer: &Peer,
+        request: &Request<Incoming>,
+    ) -> Result<(), Box<Response<Bytes>>> {
+        // No page can reach a Unix socket, and none knows the token.
+        if peer.addr.is_none() || self.has_token(request.headers()) {
+            return Ok(());
+        }
+        let target = TargetView::from_request(
+            request.method(),
+            request.uri(),
+            request.headers(),
+            peer.scheme,
+            request.version(),
+        );
+        let target =
+            target.map_err(|bad| Box::new(problem(StatusCode::BAD_REQUEST, &bad.to_string())))?;
+        if self.config.is_own_host(&target.authority) {
+            return Ok(());
+        }
+        let detail = format!(
+            "{} is no name of this admin API: ask by its address or localhost, send the token, or add the name to \
+             `hosts` in [admin]",
+            target.authority
+        );
+        Err(Box::new(problem(StatusCode::MISDIRECTED_REQUEST, &detail)))
+    }
+
+    fn has_token(&self, fields: &HeaderMap) -> bool {
+        let token = self.config.token.as_ref();
+        token.is_some_and(|token| bearer(fields).is_some_and(|candidate| token.matches(candidate)))
     }
 
     fn finish(&self, mut response: Response<Bytes>) -> Response<Full<Bytes>> {
@@ -178,8 +236,12 @@ fn bearer(fields: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// Whether a browser sends this for the page of another site: whoever visits one from the gateway's machine must not
-/// purge by that.
-fn is_cross_origin(fields: &HeaderMap) -> bool {
+/// purge by that. Where there is no Origin, Sec-Fetch-Site may tell (W3C Fetch Metadata).
+fn is_cross_site(fields: &HeaderMap) -> bool {
+    let site = fields.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
+    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
+        return true;
+    }
     let Some(origin) = fields.get(ORIGIN) else {
         return false;
     };
@@ -197,10 +259,10 @@ impl Service for Clerk {
 
     async fn handle(
         self: &Rc<Self>,
-        _peer: &Rc<Peer>,
+        peer: &Rc<Peer>,
         request: Request<Incoming>,
     ) -> Response<Full<Bytes>> {
-        let response = self.answer(request).await;
+        let response = self.answer(peer, request).await;
         self.finish(response)
     }
 

@@ -7,6 +7,7 @@ mod desk;
 mod metrics;
 mod page;
 mod process;
+
 mod query;
 
 use std::rc::Rc;
@@ -92,8 +93,8 @@ impl Admin {
             .name("admin".to_owned())
             .spawn(move || {
                 let make = {
-                    let (token, clock) = (self.config.token, clock.clone());
-                    move |_| Rc::new(Clerk::new(desk.clone(), token.clone(), clock.clone()))
+                    let (config, clock) = (self.config, clock.clone());
+                    move |_| Rc::new(Clerk::new(desk.clone(), config.clone(), clock.clone()))
                 };
                 // One that is dropped says so as well.
                 let stopped = async { stopped.await.unwrap_or(()) };

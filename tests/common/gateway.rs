@@ -26,6 +26,7 @@ pub struct Setup {
     server: String,
     upstream: String,
     cache: String,
+    admin: String,
     log: String,
     more: String,
     manual: Option<Timestamp>,
@@ -67,6 +68,12 @@ impl Setup {
         self
     }
 
+    /// Lines for `[admin]`.
+    pub fn admin(mut self, lines: &str) -> Self {
+        self.admin += &format!("{lines}\n");
+        self
+    }
+
     /// Its access log, a JSON object a line, goes to this file.
     pub fn access_log(mut self, file: &Path) -> Self {
         self.log = format!("access = \"json\"\naccess_file = {file:?}");
@@ -105,12 +112,13 @@ impl Setup {
             .collect();
         let toml = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nworkers = {}\n{}\n[upstream]\nservers = [{}]\n{}\n\
-             [cache]\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\n{}\n{}",
+             [cache]\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n{}\n[log]\n{}\n{}",
             self.workers,
             self.server,
             servers.join(", "),
             self.upstream,
             self.cache,
+            self.admin,
             self.log,
             self.more
         );
@@ -139,6 +147,7 @@ impl Gateway {
             server: String::new(),
             upstream: String::new(),
             cache: String::new(),
+            admin: String::new(),
             log: "access = \"off\"".to_owned(),
             more: String::new(),
             manual: None,

@@ -1,5 +1,7 @@
 //! A client that speaks HTTP/2 without TLS, by prior knowledge (RFC 9113 §3.3).
 
+use std::net::SocketAddr;
+
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
@@ -10,11 +12,15 @@ use super::Gateway;
 
 /// One request on a connection of its own, and its whole answer.
 pub fn send(gateway: &Gateway, request: Request<Full<Bytes>>) -> hyper::Result<Response<Bytes>> {
+    send_to(gateway.addr(), request)
+}
+
+/// The same to any address.
+pub fn send_to(addr: SocketAddr, request: Request<Full<Bytes>>) -> hyper::Result<Response<Bytes>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
-    let addr = gateway.addr();
     runtime.block_on(async {
         let stream = tokio::net::TcpStream::connect(addr)
             .await

@@ -50,6 +50,7 @@ fn open(token: Option<&str>) -> Opened {
     let admin = Admin::bind(&Config {
         listen: ListenAddr::Tcp(([127, 0, 0, 1], 0).into()),
         token: token.map(Secret::new),
+        ..Config::default()
     })
     .unwrap();
     let (readiness, metrics) = (Readiness::default(), Metrics::new(3));
