@@ -2,6 +2,7 @@
 //! what it stands for in the route's own pattern.
 
 use super::walk::Value;
+use crate::semantics::percent;
 
 /// A path with parameters of the route's pattern in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ enum Piece {
 }
 
 impl Template {
-    /// The path for a request to `path`, which matches `pattern`; `None` when it does not.
+    /// The path for a request to `path`, in normal form, which matches `pattern`; `None` when it does not.
     pub fn for_request(&self, pattern: &str, path: &str) -> Option<String> {
         let mut filled = String::new();
         for piece in &self.pieces {
@@ -92,9 +93,10 @@ fn parameter<'a>(pattern: &str, path: &'a str, name: &str) -> Option<&'a str> {
         }
         let (value, left) = rest.split_once('/').unwrap_or((rest, ""));
         if own == name {
+            // As the path is written, whichever way the pattern is.
             return value
-                .strip_prefix(before)?
-                .strip_suffix(after.trim_end_matches('/'));
+                .strip_prefix(&*percent::normal(before))?
+                .strip_suffix(&*percent::normal(after.trim_end_matches('/')));
         }
         rest = left;
     }

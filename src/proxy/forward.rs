@@ -49,10 +49,10 @@ pub fn request(
     conditions: Conditions,
     body: RequestBody,
 ) -> Result<http::Request<RequestBody>, Error> {
-    let forwarded = inquiry.target.path_and_query();
+    let forwarded = inquiry.path_and_query();
     let target = match inquiry.parts.uri.path_and_query() {
-        Some(given) if given.as_str() == forwarded => given.clone(),
-        _ => PathAndQuery::try_from(forwarded)
+        Some(given) if *given.as_str() == *forwarded => given.clone(),
+        _ => PathAndQuery::try_from(&*forwarded)
             .map_err(|error| Error::downstream(ErrorKind::BadRequest).because(error))?,
     };
     let mut request = http::Request::new(body);

@@ -49,7 +49,7 @@ pub fn follow(
         began: inquiry.began,
         peer: inquiry.peer.clone(),
         method: inquiry.method().clone(),
-        target: inquiry.target.path_and_query().into(),
+        target: inquiry.path_and_query().into(),
         host: field(HOST),
         version: inquiry.parts.version,
         status: response.status(),

@@ -27,7 +27,8 @@ use crate::config::{EtagMode, RoutePolicy};
 use crate::error::Error;
 use crate::semantics::authority::TargetUri;
 use crate::semantics::groups;
-use crate::semantics::invalidation::{is_non_error, related};
+use crate::semantics::invalidation::{content_location_is_target, is_non_error, related};
+use crate::semantics::percent;
 use crate::semantics::reference::ClientView;
 use crate::semantics::storability::Storability;
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
@@ -91,6 +92,7 @@ impl InvalidationPermit {
             let Some(path) = template.for_request(&self.route.pattern, path) else {
                 continue;
             };
+            let path = percent::normal(&path);
             let origin = self.target.origin();
             self.invalidate(&format!("{origin}{path}"));
             let store = &self.worker.gateway.store;
@@ -188,17 +190,10 @@ pub async fn forward(
 
 /// Whether the answer to a POST says that it is what a GET of the target would bring (RFC 9110 §9.3.3).
 pub fn answers_a_get(inquiry: &Inquiry, arrived: &Arrived) -> bool {
-    let names_target = |location: &HeaderValue| {
-        let location = location.as_bytes();
-        location == inquiry.target.path_and_query().as_bytes()
-            || location == inquiry.target.as_str().as_bytes()
-    };
     *inquiry.method() == Method::POST
         && arrived.status.is_success()
-        && arrived
-            .headers
-            .get(CONTENT_LOCATION)
-            .is_some_and(names_target)
+        && arrived.headers.contains_key(CONTENT_LOCATION)
+        && content_location_is_target(&inquiry.target.to_uri(), &arrived.headers)
 }
 
 /// Sends a write from a task of its own: it is carried to its end, and its invalidation with it, when the client
@@ -347,7 +342,7 @@ fn trace(inquiry: &Inquiry) -> Vec<u8> {
     let mut text = format!(
         "{} {} HTTP/1.1\r\n",
         inquiry.method(),
-        inquiry.target.path_and_query()
+        inquiry.path_and_query()
     )
     .into_bytes();
     for (name, value) in inquiry

@@ -32,6 +32,7 @@ use crate::semantics::endless::is_endless;
 use crate::semantics::hop_by_hop;
 use crate::semantics::invalidation::is_safe;
 use crate::semantics::list::members;
+use crate::semantics::percent;
 use crate::semantics::query::is_query;
 use crate::semantics::storability::Credentials;
 use crate::semantics::upgrade;
@@ -128,7 +129,7 @@ pub struct Inquiry {
     /// As the route honours them.
     pub directives: RequestDirectives,
     pub credentials: Credentials,
-    /// The target URI as the client knows it, and as the store's keys are written.
+    /// The target URI in its normal form, as the store's keys are written; what the client sent is in `parts`.
     pub target: Target,
     /// The target under which it is stored, where that is another (No-Vary-Search).
     canonical: Option<String>,
@@ -146,7 +147,7 @@ pub struct Inquiry {
     pub quotas: Option<Box<Quotas>>,
 }
 
-/// A target URI in one piece.
+/// A target URI in one piece, in normal form (RFC 3986 §6.2.2).
 #[derive(Clone, Debug, Default)]
 pub struct Target {
     text: String,
@@ -167,7 +168,7 @@ impl Target {
         text.push_str("://");
         text.push_str(authority);
         let path = text.len();
-        text.push_str(&view.path_and_query);
+        percent::push_normal(&view.path_and_query, &mut text);
         Self {
             text,
             scheme: Some(view.scheme),
@@ -182,7 +183,7 @@ impl Target {
     /// Another target of the same origin.
     fn with(mut self, path_and_query: &str) -> Self {
         self.text.truncate(self.path);
-        self.text.push_str(path_and_query);
+        percent::push_normal(path_and_query, &mut self.text);
         self
     }
 
@@ -368,6 +369,12 @@ impl Inquiry {
 
     pub fn method(&self) -> &Method {
         &self.parts.method
+    }
+
+    /// Path and query in the client's own octets, which are what goes upstream.
+    pub fn path_and_query(&self) -> Cow<'_, str> {
+        path_and_query(&self.parts.method, &self.parts.uri)
+            .unwrap_or_else(|_| Cow::Borrowed(self.target.path_and_query()))
     }
 
     /// How long the exchange may last.
