@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::Desk;
 use super::answer::{json as document, problem};
 use super::page::{Kind, Page};
-use super::{Desk, query};
+use super::purge::{explained, purges};
 use crate::proxy::{Gateway, Memory, ServerState};
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::{Readiness, Stage};
@@ -19,9 +20,6 @@ pub struct GatewayDesk {
     gateway: Arc<Gateway>,
     readiness: Readiness,
 }
-
-const PURGE_USAGE: &str = "say what: POST /purge?url=/books/123, ?url=http://host/books/123, ?prefix=/books, \
-     ?group=NAME or ?all=true; or the same as a JSON object";
 
 impl GatewayDesk {
     pub fn new(gateway: Arc<Gateway>, readiness: Readiness) -> Self {
@@ -48,38 +46,19 @@ impl Desk for GatewayDesk {
     }
 
     fn purge(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        let wishes = match wishes(request) {
-            Ok(wishes) if !wishes.is_empty() => wishes,
-            Ok(_) => return problem(StatusCode::BAD_REQUEST, PURGE_USAGE),
+        let purges = match purges(request) {
+            Ok(purges) => purges,
             Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
         };
-        let mut purged = 0;
-        for (what, value) in &wishes {
-            match self.gateway.purge(what, value) {
-                Some(count) => purged += count,
-                None => {
-                    return problem(
-                        StatusCode::BAD_REQUEST,
-                        &format!("cannot purge by {what}={value}; {PURGE_USAGE}"),
-                    );
-                }
-            }
-        }
-        tracing::info!(purged, ?wishes, "purged");
+        let purged: usize = purges.iter().map(|purge| self.gateway.purge(purge)).sum();
+        tracing::info!(purged, ?purges, "purged");
         document(StatusCode::OK, &json!({ "purged": purged }))
     }
 
     fn explain(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        let url =
-            query::pairs(request.uri().query().unwrap_or_default()).find(|(name, _)| name == "url");
-        match url {
-            Some((_, url)) if !url.is_empty() => {
-                document(StatusCode::OK, &self.gateway.explain(&url))
-            }
-            _ => problem(
-                StatusCode::BAD_REQUEST,
-                "say which: GET /explain?url=/books/123 or ?url=http://host/books/123",
-            ),
+        match explained(request) {
+            Ok((url, selector)) => document(StatusCode::OK, &self.gateway.explain(&url, &selector)),
+            Err(why) => problem(StatusCode::BAD_REQUEST, &why),
         }
     }
 }
@@ -126,30 +105,4 @@ fn write_servers(page: &mut Page, servers: &[ServerState]) {
     gauge("bookend_upstream_load", help, |server| server.load);
     let help = "Requests that wait for a connection to the server.";
     gauge("bookend_upstream_waiting", help, |server| server.waiting);
-}
-
-/// What is to be purged, from the query or from a JSON object of strings.
-fn wishes(request: &Request<Bytes>) -> Result<Vec<(String, String)>, String> {
-    let mut wishes: Vec<_> = query::pairs(request.uri().query().unwrap_or_default()).collect();
-    if request.body().is_empty() {
-        return Ok(wishes);
-    }
-    let content: serde_json::Map<String, Value> = serde_json::from_slice(request.body())
-        .map_err(|error| format!("the content is no JSON object: {error}"))?;
-    for (what, value) in content {
-        match value {
-            Value::String(value) => wishes.push((what, value)),
-            Value::Bool(value) => wishes.push((what, value.to_string())),
-            Value::Array(values) => {
-                for value in values {
-                    let value = value
-                        .as_str()
-                        .ok_or_else(|| format!("{what} has a member that is no string"))?;
-                    wishes.push((what.clone(), value.to_owned()));
-                }
-            }
-            _ => return Err(format!("{what} is neither a string nor a list of strings")),
-        }
-    }
-    Ok(wishes)
 }

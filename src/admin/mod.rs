@@ -7,6 +7,7 @@ mod desk;
 mod metrics;
 mod page;
 mod process;
+mod purge;
 
 mod query;
 

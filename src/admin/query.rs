@@ -1,23 +1,39 @@
-//! The query of a request to the desk, as forms write it.
+//! The query of a request to the admin API, as forms write it.
 
-/// Name and value of each parameter, decoded.
-pub(super) fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
+/// A parameter, decoded.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Parameter {
+    pub name: String,
+    pub value: String,
+    /// Whether the value has a question mark as it is: a URL that was not encoded, of which an ampersand would have been
+    /// taken for the end.
+    pub is_raw_url: bool,
+}
+
+/// The parameters of a query. In a URL a plus sign is itself, since there are no spaces that it could stand for.
+pub(super) fn parameters(query: &str) -> impl Iterator<Item = Parameter> {
     query
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name), decode(value))
+            let name = decode(name, true);
+            let is_url = matches!(&*name, "url" | "prefix");
+            Parameter {
+                value: decode(value, !is_url),
+                is_raw_url: is_url && value.contains('?'),
+                name,
+            }
         })
 }
 
-fn decode(text: &str) -> String {
+fn decode(text: &str, plus_is_space: bool) -> String {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
         rest = tail;
         match (first, tail) {
-            (b'+', _) => octets.push(b' '),
+            (b'+', _) if plus_is_space => octets.push(b' '),
             (b'%', [high, low, tail @ ..]) => match (hex(*high), hex(*low)) {
                 (Some(high), Some(low)) => {
                     octets.push(high * 16 + low);
@@ -43,15 +59,28 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded() {
-        let read = |query| pairs(query).collect::<Vec<_>>();
-        assert_eq!(
-            read("url=%2Fbooks%3Fa%3Db&all"),
-            [("url", "/books?a=b"), ("all", "")].map(|(a, b)| (a.into(), b.into()))
-        );
-        assert_eq!(
-            read("a=1+2&&b=%zz%"),
-            [("a", "1 2"), ("b", "%zz%")].map(|(a, b)| (a.into(), b.into()))
-        );
-        assert!(read("").is_empty());
+        let read = |query| -> Vec<_> {
+            parameters(query)
+                .map(|parameter| (parameter.name, parameter.value, parameter.is_raw_url))
+                .collect()
+        };
+        for (query, expected) in [
+            (
+                "url=%2Fbooks%3Fa%3Db&all",
+                &[("url", "/books?a=b", false), ("all", "", false)][..],
+            ),
+            ("url=/a?b=1+2", &[("url", "/a?b=1+2", true)]),
+            (
+                "group=1+2&&b=%zz%",
+                &[("group", "1 2", false), ("b", "%zz%", false)],
+            ),
+            ("", &[]),
+        ] {
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|&(name, value, raw)| (name.to_owned(), value.to_owned(), raw))
+                .collect();
+            assert_eq!(read(query), expected, "{query}");
+        }
     }
 }

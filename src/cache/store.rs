@@ -23,6 +23,7 @@ use super::sync::{Mutex, MutexGuard};
 use crate::clock::{Monotonic, Now};
 use crate::semantics::freshness::MustValidate;
 use crate::semantics::policy::VaryPolicy;
+use crate::semantics::selector::Selector;
 
 /// One where loom tries every order: which keys share a shard must not be a matter of chance there.
 const SHARDS: usize = if cfg!(bookend_loom) { 1 } else { 256 };
@@ -352,14 +353,15 @@ impl Store {
         }
     }
 
-    /// Removes all that is stored for `key`; fills in flight for it are neither stored nor joined any more. Returns
-    /// whether anything was stored.
+    /// Removes all that is stored for `key`, markers too; fills in flight for it are neither stored nor joined any more.
+    /// Returns whether any response was stored.
     pub fn invalidate(&self, key: KeyRef<'_>) -> bool {
         let mut shard = self.shard(key.hash());
         if let Some(fills) = shard.fills.remove(&key) {
             fills.iter().for_each(|fill| fill.doom());
         }
-        self.resources.remove(&key).is_some()
+        let removed = self.resources.remove(&key);
+        removed.is_some_and(|resource| !resource.variants().is_empty())
     }
 
     /// Removes all stored responses of a cache group of one origin (RFC 9875), `origin` being `scheme://authority`.
@@ -392,9 +394,21 @@ impl Store {
             .count()
     }
 
-    /// Removes every resource whose target URI begins with `prefix`; the empty prefix removes all. Returns how many.
-    pub fn invalidate_prefix(&self, prefix: &str) -> usize {
-        self.invalidate_where(|key| key.starts_with(prefix))
+    /// Removes the resources that an operator names. Returns how many.
+    pub fn invalidate_selected(&self, selector: &Selector) -> usize {
+        match selector {
+            Selector::Target(target) => self.invalidate_target(target).into(),
+            _ => self.invalidate_where(|key| self.is_selected(selector, key)),
+        }
+    }
+
+    /// Whether requests for what `selector` names find what is stored for `key`, or fills in flight for it.
+    pub fn is_selected(&self, selector: &Selector, key: &str) -> bool {
+        let is_same = |target: String| {
+            base_of(&target) == base_of(key) && self.canonical(&target) == self.canonical(key)
+        };
+        selector.covers(key)
+            || (self.search.applies_to(key) && selector.target_beside(key).is_some_and(is_same))
     }
 
     /// Removes the resources whose target URI is `covered`; each is looked at. Returns how many.
@@ -417,12 +431,21 @@ impl Store {
         self.invalidate_members(group, |_| true)
     }
 
-    /// At most `most` of the resources whose target URI is `wanted`; each is looked at.
-    pub fn find(&self, wanted: impl Fn(&str) -> bool, most: usize) -> Vec<(Key, Resource)> {
+    /// At most `most` of the resources that an operator names; each is looked at, unless they are one at most.
+    pub fn find(&self, selector: &Selector, most: usize) -> Vec<(Key, Resource)> {
+        if let Selector::Target(target) = selector {
+            let target = self.canonical(target);
+            let key = self.key(&target);
+            let found = self.look_up(key);
+            return found
+                .map(|resource| (key.to_key(), resource))
+                .into_iter()
+                .collect();
+        }
         let found = self
             .resources
             .iter()
-            .filter(|(key, _)| wanted(key.as_str()));
+            .filter(|(key, _)| self.is_selected(selector, key.as_str()));
         found
             .map(|(key, resource)| (Key::clone(&key), resource))
             .take(most)

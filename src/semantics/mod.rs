@@ -28,6 +28,7 @@ pub mod range;
 pub mod rate_limit;
 pub mod reference;
 pub mod reuse;
+pub mod selector;
 pub mod storability;
 mod targeted;
 pub mod time;

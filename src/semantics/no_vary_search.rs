@@ -78,6 +78,27 @@ impl SearchVariance {
         canonical
     }
 
+    /// Which parameters matter, in words.
+    pub fn describe(&self) -> String {
+        let (which, names) = match &self.params {
+            Params::AllBut(names) if names.is_empty() => ("all parameters", &names[..]),
+            Params::AllBut(names) => ("all parameters but ", &names[..]),
+            Params::Only(names) if names.is_empty() => ("no parameter", &names[..]),
+            Params::Only(names) => ("the parameters ", &names[..]),
+        };
+        let verb = if which == "no parameter" {
+            "matters"
+        } else {
+            "matter"
+        };
+        let order = if self.order_matters {
+            ""
+        } else {
+            ", in any order"
+        };
+        format!("{which}{} {verb}{order}", names.join(", "))
+    }
+
     /// Whether two queries are "equivalent modulo variation config".
     pub fn equivalent(&self, a: Option<&str>, b: Option<&str>) -> bool {
         a == b || self.canonical_query(a) == self.canonical_query(b)

@@ -125,6 +125,7 @@ impl UpstreamShared {
     pub fn is_available(&self, now: Monotonic) -> bool {
         self.servers
             .iter()
+            .filter(|server| !server.is_cut_off())
             .any(|server| matches!(server.fitness(now), Fitness::Fit(_) | Fitness::Resting))
     }
 

@@ -1,5 +1,8 @@
 //! Request targets, Host, and the URIs in responses.
 
+mod admin;
 mod base_path;
 mod hosts;
 mod locations;
+mod operator;
+mod spelling;

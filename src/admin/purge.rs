@@ -1,0 +1,108 @@
+//! What a request to `/purge` or `/explain` names, read as a whole before anything is done.
+
+use bytes::Bytes;
+use http::Request;
+use serde_json::Value;
+
+use super::query::{Parameter, parameters};
+use crate::proxy::Purge;
+use crate::semantics::selector::Selector;
+
+const PURGE_USAGE: &str = "say what: POST /purge?url=/books/123, ?url=http://host/books/123, ?prefix=/books, \
+     ?group=NAME or ?all=true; or the same as a JSON object";
+
+const EXPLAIN_USAGE: &str = "say which: GET /explain?url=/books/123 or ?url=http://host/books/123";
+
+/// All that is to be purged, from the query and from a JSON object of strings and lists of strings.
+pub(super) fn purges(request: &Request<Bytes>) -> Result<Vec<Purge>, String> {
+    let mut named = from_query(request, &["url", "prefix", "group", "all"], PURGE_USAGE)?;
+    if !request.body().is_empty() {
+        named.extend(from_content(request.body())?);
+    }
+    if named.is_empty() {
+        return Err(PURGE_USAGE.to_owned());
+    }
+    named.iter().map(purge).collect()
+}
+
+/// The URL that is to be explained, and what it names.
+pub(super) fn explained(request: &Request<Bytes>) -> Result<(String, Selector), String> {
+    let mut named = from_query(request, &["url"], EXPLAIN_USAGE)?;
+    let Some((_, url)) = named.pop() else {
+        return Err(EXPLAIN_USAGE.to_owned());
+    };
+    if !named.is_empty() {
+        return Err(format!("`url` is there more than once; {EXPLAIN_USAGE}"));
+    }
+    let selector = Selector::url(&url).map_err(|fault| format!("url={url} {fault}"))?;
+    Ok((url, selector))
+}
+
+/// The parameters of the query; fails when one is not among `known`.
+fn from_query(
+    request: &Request<Bytes>,
+    known: &[&str],
+    usage: &str,
+) -> Result<Vec<(String, String)>, String> {
+    let mut named = Vec::new();
+    let mut raw: Option<Parameter> = None;
+    for parameter in parameters(request.uri().query().unwrap_or_default()) {
+        let Parameter { name, value, .. } = &parameter;
+        if let Some(raw) = &raw {
+            return Err(format!(
+                "{}={} is followed by &{name}: within a URL, write & as %26 (and ? as %3F, where another parameter follows)",
+                raw.name, raw.value
+            ));
+        }
+        if !known.contains(&name.as_str()) {
+            return Err(format!("unknown parameter `{name}`; {usage}"));
+        }
+        named.push((name.clone(), value.clone()));
+        raw = Some(parameter).filter(|parameter| parameter.is_raw_url);
+    }
+    Ok(named)
+}
+
+fn from_content(content: &[u8]) -> Result<Vec<(String, String)>, String> {
+    let content: serde_json::Map<String, Value> = serde_json::from_slice(content)
+        .map_err(|error| format!("the content is no JSON object: {error}"))?;
+    let mut named = Vec::new();
+    for (what, value) in content {
+        match value {
+            Value::String(value) => named.push((what, value)),
+            Value::Bool(value) => named.push((what, value.to_string())),
+            Value::Array(values) => {
+                for value in values {
+                    let value = value
+                        .as_str()
+                        .ok_or_else(|| format!("`{what}` has a member that is no string"))?;
+                    named.push((what.clone(), value.to_owned()));
+                }
+            }
+            _ => {
+                return Err(format!(
+                    "`{what}` is neither a string nor a list of strings"
+                ));
+            }
+        }
+    }
+    Ok(named)
+}
+
+fn purge((what, value): &(String, String)) -> Result<Purge, String> {
+    let fault = |fault: String| format!("{what}={value} {fault}");
+    match what.as_str() {
+        "url" => Selector::url(value).map(Purge::Named).map_err(fault),
+        "prefix" => Selector::prefix(value).map(Purge::Named).map_err(fault),
+        // RFC 9875 §2: a String, which is of visible ASCII and spaces.
+        "group" if !value.is_empty() && value.bytes().all(|octet| matches!(octet, b' '..=b'~')) => {
+            Ok(Purge::Group(value.clone()))
+        }
+        "group" => Err(fault(
+            "is no name of a cache group, as Cache-Groups has it".to_owned(),
+        )),
+        "all" if value == "true" => Ok(Purge::All),
+        "all" => Err(fault("is not all=true, which purges everything".to_owned())),
+        _ => Err(format!("unknown parameter `{what}`; {PURGE_USAGE}")),
+    }
+}

@@ -1,0 +1,119 @@
+//! What the operator is told about a URL: its route, what is stored, what is in flight, and what requests for it get.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::gateway::Gateway;
+use super::receive::split_query;
+use crate::cache::key::Key;
+use crate::cache::stored::{Marker, Resource, StoredResponse};
+use crate::clock::Now;
+use crate::config::RoutePolicy;
+use crate::semantics::no_vary_search::SearchVariance;
+use crate::semantics::selector::Selector;
+use crate::semantics::vary::VariantKey;
+
+/// Targets that one explanation lists at most.
+const MAX_EXPLAINED: usize = 100;
+
+impl Gateway {
+    /// What is known of the URL that `selector` was read from.
+    pub fn explain(&self, url: &str, selector: &Selector) -> Value {
+        let now = self.clock.now();
+        let found = self.store.find(selector, MAX_EXPLAINED);
+        let settings = self.settings();
+        let (path, _) = split_query(selector.path());
+        let route = settings.config.route(path);
+        let [strict, lenient] = settings.config.routes.readings(path);
+        let mut explained = json!({
+            "url": url,
+            "route": name(strict),
+            "bypass": route.bypass,
+            "stored": found.iter().map(|(key, resource)| describe(key, resource, now)).collect::<Vec<_>>(),
+            "fills": self.store.fills_for(|key| self.store.is_selected(selector, key)),
+            "credentials": credentials(route),
+        });
+        if !Arc::ptr_eq(strict, lenient) {
+            explained["ambiguous"] = json!({
+                "routes": [name(strict), name(lenient)],
+                "why": "APIs that decode %2F, join //, resolve .. or drop ;… read this path as that of another route, \
+                        so the cache stays out of it",
+            });
+        }
+        explained
+    }
+}
+
+fn name(route: &RoutePolicy) -> &str {
+    match route.pattern.as_str() {
+        "" => "(default)",
+        pattern => pattern,
+    }
+}
+
+/// What requests with credentials get here, and by which fields they are known.
+fn credentials(route: &RoutePolicy) -> Value {
+    let policy = &route.cache;
+    let own = ["authorization", "cookie"];
+    let listed = policy.credential_fields.iter().map(|name| name.as_str());
+    let why = match policy.ignore.credentials {
+        true => {
+            "the route ignores credentials: responses to requests with these fields are stored, and answer everybody"
+        }
+        false => {
+            "a request with one of these fields is answered from what is stored, but what it fetches is stored only if \
+             the response says public, must-revalidate or s-maxage (RFC 9111, section 3.5)"
+        }
+    };
+    json!({
+        "fields": own.into_iter().chain(listed).collect::<Vec<_>>(),
+        "ignored": policy.ignore.credentials,
+        "why": why,
+    })
+}
+
+fn describe(key: &Key, resource: &Resource, now: Now) -> Value {
+    json!({
+        "key": key.as_str(),
+        "bytes": resource.weight(key.as_str().len()),
+        "no_vary_search": resource.variants().first().and_then(|stored| stored.head.search()).map(SearchVariance::describe),
+        "variants": resource.variants().iter().map(|stored| describe_variant(stored, now)).collect::<Vec<_>>(),
+        "markers": resource.markers().iter().map(|marker| describe_marker(marker, now)).collect::<Vec<_>>(),
+    })
+}
+
+fn describe_variant(stored: &StoredResponse, now: Now) -> Value {
+    let head = &stored.head;
+    let resident = head.resident(now);
+    let fields: Vec<_> = head
+        .fields
+        .to_map()
+        .iter()
+        .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
+        .collect();
+    json!({
+        "status": head.status.as_u16(),
+        "fresh": head.freshness.is_fresh(resident),
+        "age": head.freshness.age(resident).as_secs(),
+        "ttl": head.freshness.ttl(resident),
+        "lifetime": head.freshness.lifetime.as_secs(),
+        "lifetime_from": format!("{:?}", head.freshness.source),
+        "must_validate": head.freshness.must_validate.map(|why| format!("{why:?}")),
+        "selected_by": head.variant().map(VariantKey::describe).unwrap_or_default(),
+        "groups": head.groups(),
+        "fetched_with_credentials": head.credentialed,
+        "query": head.digest().is_some(),
+        "content_bytes": stored.content_len(),
+        "complete": stored.parts().is_none(),
+        "fields": fields,
+    })
+}
+
+fn describe_marker(marker: &Marker, now: Now) -> Value {
+    json!({
+        "why": format!("{:?}", marker.why),
+        "for_seconds": marker.until.since(now.mono).as_secs(),
+        "selected_by": marker.variant.describe().into_iter().collect::<Vec<_>>(),
+    })
+}

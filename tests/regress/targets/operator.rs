@@ -1,0 +1,302 @@
+//! Purge and explain: a URL is read as a request's target is, everything is read before anything is done, and the answer
+//! says what is wrong and what to write. And what /readyz and /metrics tell.
+
+use crate::common::{
+    Answer, Client, Gateway, Origin, Setup, await_that, get, post, reply, request,
+};
+
+fn setup() -> (Origin, Setup) {
+    let origin = Origin::start(|request, conn| {
+        let control = match request.target.contains("private") {
+            true => "no-store",
+            false => "max-age=600",
+        };
+        conn.reply(request, &reply(200).field("Cache-Control", control));
+    });
+    let setup = Gateway::before(&origin);
+    (origin, setup)
+}
+
+fn read(gateway: &Gateway, host: &str, target: &str) -> Answer {
+    gateway.send(&get(target).field("Host", host)).expect(200)
+}
+
+/// Whether it is stored; where it was not, it is now.
+fn is_stored(gateway: &Gateway, host: &str, target: &str) -> bool {
+    read(gateway, host, target).is_hit()
+}
+
+fn purge(gateway: &Gateway, query: &str) -> Answer {
+    Client::to(gateway.admin_addr()).send(&request("POST", &format!("/purge?{query}")))
+}
+
+fn purged(answer: Answer) -> u64 {
+    let text = answer.expect(200).text();
+    let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    document["purged"].as_u64().expect("a number")
+}
+
+fn explain(gateway: &Gateway, query: &str) -> serde_json::Value {
+    let answer = Client::to(gateway.admin_addr()).get(&format!("/explain?{query}"));
+    serde_json::from_str(&answer.expect(200).text()).expect("JSON")
+}
+
+#[test]
+fn a_url_is_read_as_a_request_would_be() {
+    let (_origin, setup) = setup();
+    let gateway = setup.start();
+    for (target, url) in [
+        ("/shop", "http://other.test/shop"),
+        ("/shop", "http://OTHER.test/shop"),
+        ("/shop", "http://other.test:80/shop"),
+        ("/shop", "HTTP://Other.Test:080/shop"),
+        ("/shop", "http://other.test/shop%23here"),
+        ("/shop", "http%3A%2F%2Fother.test%2Fshop"),
+        ("/shop", "/shop"),
+        ("/shop", "/shop%23here"),
+        ("/", "http://other.test"),
+        ("/?a", "http://other.test?a"),
+        ("/shop?a=1&b=2", "http://other.test/shop%3Fa=1%26b=2"),
+        ("/shop?a=1", "/shop?a=1"),
+        ("/shop?a+b", "/shop?a+b"),
+        ("//shop", "//shop"),
+    ] {
+        read(&gateway, "other.test", target);
+        let explained = explain(&gateway, &format!("url={url}"));
+        let stored = explained["stored"].as_array().expect("a list");
+        assert_eq!(stored.len(), 1, "{url}: {explained:#}");
+        assert_eq!(purged(purge(&gateway, &format!("url={url}"))), 1, "{url}");
+        assert!(!is_stored(&gateway, "other.test", target), "{url}");
+        purge(&gateway, "all=true").expect(200);
+    }
+}
+
+#[test]
+fn a_prefix_ends_with_a_segment_and_an_authority_is_whole() {
+    let (_origin, setup) = setup();
+    let gateway = setup.start();
+    let all = [
+        ("h.test", "/"),
+        ("h.test", "/books"),
+        ("h.test", "/books?a"),
+        ("h.test", "/books/1"),
+        ("h.test", "/bookshop"),
+        ("h.test.evil", "/books"),
+        ("h.test:8080", "/books"),
+        ("xh.test", "/books/1"),
+    ];
+    for (prefix, gone) in [
+        ("http://h.test", &[0, 1, 2, 3, 4][..]),
+        ("http://h.test/", &[0, 1, 2, 3, 4]),
+        ("HTTP://H.test:80", &[0, 1, 2, 3, 4]),
+        ("http://h.test:8080", &[6]),
+        ("http://h.test/books", &[1, 2, 3]),
+        ("http://h.test/books/", &[3]),
+        ("http://h.test/book", &[]),
+        ("http://h.tes", &[]),
+        ("http://h", &[]),
+        ("/books", &[1, 2, 3, 5, 6, 7]),
+        ("/books/", &[3, 7]),
+        ("/book", &[]),
+        ("/%62ooks/1", &[3, 7]),
+        ("/", &[0, 1, 2, 3, 4, 5, 6, 7]),
+    ] {
+        for (host, target) in all {
+            read(&gateway, host, target);
+        }
+        let count = purged(purge(&gateway, &format!("prefix={prefix}")));
+        assert_eq!(count, gone.len() as u64, "{prefix}");
+        for (n, (host, target)) in all.into_iter().enumerate() {
+            let stored = is_stored(&gateway, host, target);
+            assert_eq!(stored, !gone.contains(&n), "{prefix}: {host}{target}");
+        }
+    }
+}
+
+/// What cannot be meant so, and what the answer says.
+#[test]
+fn what_names_nothing_is_refused_before_anything_is_purged() {
+    let (_origin, setup) = setup();
+    let gateway = setup.start();
+    read(&gateway, "h.test", "/books");
+    for (query, cure) in [
+        ("", "url=/books/123"),
+        ("url=", "/books/123"),
+        ("url=shop", "/books/123"),
+        ("url=h.test/books", "http://host"),
+        ("url=http://", "http://host"),
+        ("url=ftp://h.test/", "http nor https"),
+        ("url=http://me@h.test/", "http://host"),
+        ("prefix=", "/books"),
+        ("prefix=books", "/books"),
+        ("prefix=http://", "http://host"),
+        ("prefix=/books?a", "all queries"),
+        ("group=", "Cache-Groups"),
+        ("all=false", "all=true"),
+        ("all", "all=true"),
+        ("nope=1", "`nope`"),
+        ("URL=/books", "`URL`"),
+        ("dryrun", "`dryrun`"),
+        // Each of these has something that could be done.
+        ("url=/books&nope=1", "`nope`"),
+        ("all=true&url=shop", "/books/123"),
+        ("all=true&all=no", "all=true"),
+        ("url=/books&prefix=", "/books"),
+        // A URL that was not encoded.
+        ("url=/books?a=1&b=2", "%26"),
+        ("url=/books?a=1&group=2", "%26"),
+        ("url=http://h.test/books?a=1&all=true", "%26"),
+    ] {
+        let answer = purge(&gateway, query);
+        assert_eq!(answer.status, 400, "{query}: {answer:#?}");
+        assert_eq!(
+            answer.field("content-type"),
+            Some("application/problem+json")
+        );
+        let text = answer.text();
+        assert!(text.contains(cure), "{query}: {text}");
+        assert!(is_stored(&gateway, "h.test", "/books"), "{query}");
+    }
+    for content in [
+        "{\"all\": true, \"prefix\": 5}",
+        "{\"all\": true, \"nope\": \"x\"}",
+        "{\"url\": [\"/books\", 5]}",
+        "{\"url\": [\"/books\", \"books\"]}",
+        "{\"all\": true, \"group\": null}",
+        "[\"/books\"]",
+        "{\"all\": true",
+    ] {
+        let mut admin = Client::to(gateway.admin_addr());
+        let answer = admin.send(&post("/purge", content));
+        assert_eq!(answer.status, 400, "{content}: {answer:#?}");
+        assert!(is_stored(&gateway, "h.test", "/books"), "{content}");
+    }
+    for (query, cure) in [
+        ("", "url=/books/123"),
+        ("url=", "/books/123"),
+        ("url=shop", "/books/123"),
+        ("url=/books?a=1&b=2", "%26"),
+        ("url=/books&credentials=1", "`credentials`"),
+        ("url=/books&url=/a", "more than once"),
+    ] {
+        let answer = Client::to(gateway.admin_addr()).get(&format!("/explain?{query}"));
+        assert_eq!(answer.status, 400, "{query}: {answer:#?}");
+        assert!(answer.text().contains(cure), "{query}: {}", answer.text());
+    }
+}
+
+#[test]
+fn a_purge_counts_resources_and_not_what_is_known_to_be_uncacheable() {
+    let (_origin, setup) = setup();
+    let gateway = setup.start();
+    for query in ["url=/private", "prefix=/private", "all=true"] {
+        read(&gateway, "h.test", "/private");
+        assert_eq!(purged(purge(&gateway, query)), 0, "{query}");
+        read(&gateway, "h.test", "/private");
+        read(&gateway, "h.test", "/private/books");
+        read(&gateway, "h.test", "/books");
+        assert_eq!(purged(purge(&gateway, "all=true")), 1, "{query}");
+    }
+}
+
+#[test]
+fn parameters_that_do_not_matter_are_known_to_the_operator() {
+    let origin = Origin::answering(
+        reply(200)
+            .field("Cache-Control", "max-age=600")
+            .field("No-Vary-Search", "key-order, params=(\"utm\")"),
+    );
+    let gateway = Gateway::before(&origin).start();
+    for url in [
+        "/books?a=1%26b=2",
+        "/books?utm=9%26b=2%26a=1",
+        "http://h.test/books?b=2%26a=1",
+        "http://h.test/books?utm=9%26a=1%26b=2",
+    ] {
+        read(&gateway, "h.test", "/books?utm=1&a=1&b=2");
+        let explained = explain(&gateway, &format!("url={url}"));
+        let stored = &explained["stored"][0];
+        let said = stored["no_vary_search"].as_str().unwrap_or_default();
+        assert!(
+            said.contains("utm") && said.contains("any order"),
+            "{url}: {explained:#}"
+        );
+        assert_eq!(purged(purge(&gateway, &format!("url={url}"))), 1, "{url}");
+        assert!(!is_stored(&gateway, "h.test", "/books?b=2&a=1"), "{url}");
+    }
+    assert_eq!(purged(purge(&gateway, "url=/books?a=2")), 0);
+}
+
+#[test]
+fn explain_knows_credentials_and_ambiguous_paths() {
+    let origin = Origin::answering(reply(200).field("Cache-Control", "public, max-age=600"));
+    let gateway = Gateway::before(&origin)
+        .cache("credential_fields = ['X-API-Key']")
+        .route("/books", "ttl = '5m'")
+        .start();
+    let request = get("/books")
+        .field("Host", "h.test")
+        .field("Authorization", "Basic YTpi");
+    gateway.send(&request).expect(200);
+    let explained = explain(&gateway, "url=/books");
+    let credentials = &explained["credentials"];
+    let fields = serde_json::json!(["authorization", "cookie", "x-api-key"]);
+    assert_eq!(credentials["fields"], fields, "{explained:#}");
+    assert_eq!(credentials["ignored"], false);
+    assert!(
+        credentials["why"]
+            .as_str()
+            .is_some_and(|why| why.contains("public"))
+    );
+    let variant = &explained["stored"][0]["variants"][0];
+    assert_eq!(variant["fetched_with_credentials"], true, "{explained:#}");
+    assert!(explained.get("ambiguous").is_none());
+
+    for url in [
+        "//books",
+        "http://h.test//books",
+        "/x/../books",
+        "/books%253Bx",
+    ] {
+        let explained = explain(&gateway, &format!("url={url}"));
+        assert_eq!(explained["bypass"], true, "{explained:#}");
+        let routes = serde_json::json!(["(default)", "/books"]);
+        assert_eq!(explained["ambiguous"]["routes"], routes, "{explained:#}");
+    }
+}
+
+#[test]
+fn readyz_tells_that_the_circuit_is_open() {
+    let (origin, setup) = setup();
+    let gateway = setup
+        .upstream("circuit = { failures = 1, time = '1h', max_time = '1h' }")
+        .start();
+    let ready = || {
+        Client::to(gateway.admin_addr())
+            .get("/readyz")
+            .expect(200)
+            .text()
+    };
+    read(&gateway, "h.test", "/");
+    assert_eq!(ready(), "ready\n");
+    origin.stop();
+    await_that("an open circuit", || {
+        gateway.get("/private");
+        ready().contains("no upstream server")
+    });
+}
+
+#[test]
+fn the_memory_used_is_no_less_than_what_is_stored() {
+    let (_origin, setup) = setup();
+    let gateway = setup.start();
+    for n in 0..200 {
+        read(&gateway, "h.test", &format!("/{n}/{}", "long".repeat(100)));
+        read(&gateway, "h.test", &format!("/private/{n}"));
+    }
+    let (used, stored) = (
+        gateway.metric("bookend_memory_used_bytes"),
+        gateway.metric("bookend_stored_bytes"),
+    );
+    assert!(used >= stored && stored > 0, "{used} used, {stored} stored");
+}
