@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Version};
+use tokio::sync::watch;
 
 use super::limit::{Limits, Shares};
 use crate::cache::store::Store;
@@ -26,6 +27,8 @@ pub struct Gateway {
     settings: ArcSwap<Settings>,
     /// The version of `settings`: what a worker compares before each request.
     version: AtomicU64,
+    /// Tells idle workers of each new version.
+    pub(super) reloads: watch::Sender<u64>,
     pub(super) clock: Clock,
     pub(super) store: Store,
     pub(super) metrics: Metrics,
@@ -81,10 +84,11 @@ impl Gateway {
                 .because(error)
         })?;
         let limits = Limits::new(&config, &clock, None);
-        let settings = Settings::new(config, 0, process, limits)?;
+        let settings = Settings::new(config, 0, process, limits, None)?;
         Ok(Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
             version: AtomicU64::new(0),
+            reloads: watch::Sender::new(0),
             clock,
             store,
             metrics: Metrics::new(workers),
@@ -104,9 +108,10 @@ impl Gateway {
         let version = self.version.load(Ordering::Relaxed) + 1;
         let before = self.settings();
         let limits = Limits::new(&config, &self.clock, before.limits.as_ref());
-        let settings = Settings::new(config, version, self.process, limits)?;
+        let settings = Settings::new(config, version, self.process, limits, Some(&before))?;
         self.settings.store(Arc::new(settings));
         self.version.store(version, Ordering::Release);
+        self.reloads.send_replace(version);
         Ok(())
     }
 
@@ -142,8 +147,10 @@ impl Settings {
         version: u64,
         process: u64,
         limits: Option<Limits>,
+        before: Option<&Self>,
     ) -> Result<Self, Error> {
-        let upstream = UpstreamShared::new(&config.upstream)?;
+        let before = before.map(|before| &*before.upstream);
+        let upstream = UpstreamShared::renewed(&config.upstream, before)?;
         let identity = Identity::new(config.server.name(), process, config.upstream.protocol);
         let server = |server: &ServerUrl| {
             let scheme = match server.endpoint.is_tls() {

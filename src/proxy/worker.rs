@@ -3,13 +3,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher as _, RandomState};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use http::header::DATE;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::task::spawn_local;
 
 use super::body::Body;
 use super::deliver::Delivery;
@@ -102,9 +103,10 @@ impl Worker {
     /// The worker with this index; to be made within its runtime.
     pub fn new(gateway: Arc<Gateway>, index: usize) -> Rc<Self> {
         let counters = gateway.metrics.workers[index % gateway.metrics.workers.len()].clone();
-        let epoch = Rc::new(Epoch::new(&gateway, &counters));
+        let epoch = Rc::new(Epoch::new(&gateway, &counters, None));
         let access = Rc::new(gateway.access.writer(counters.clone()));
-        Rc::new(Self {
+        let reloads = gateway.reloads.subscribe();
+        let worker = Rc::new(Self {
             gateway,
             counters,
             access,
@@ -114,7 +116,9 @@ impl Worker {
             idle: Notify::new(),
             seeds: RandomState::new(),
             seed: Cell::new(0),
-        })
+        });
+        spawn_local(follow(Rc::downgrade(&worker), reloads));
+        worker
     }
 
     /// Answers one request, whatever happens.
@@ -389,7 +393,8 @@ impl Worker {
     pub(super) fn epoch(&self) -> Rc<Epoch> {
         let mut epoch = self.epoch.borrow_mut();
         if epoch.settings.version != self.gateway.version() {
-            *epoch = Rc::new(Epoch::new(&self.gateway, &self.counters));
+            let renewed = Epoch::new(&self.gateway, &self.counters, Some(&epoch));
+            *epoch = Rc::new(renewed);
         }
         epoch.clone()
     }
@@ -406,13 +411,25 @@ impl Worker {
     }
 }
 
+/// Takes new settings over as soon as they are there, for a worker that has no request then: health checks of new servers
+/// begin, and connections to servers that have left are closed.
+async fn follow(worker: Weak<Worker>, mut reloads: watch::Receiver<u64>) {
+    while reloads.changed().await.is_ok() {
+        let Some(worker) = worker.upgrade() else {
+            return;
+        };
+        worker.epoch();
+    }
+}
+
 impl Epoch {
-    fn new(gateway: &Gateway, counters: &Arc<Counters>) -> Self {
+    fn new(gateway: &Gateway, counters: &Arc<Counters>, before: Option<&Self>) -> Self {
         let settings = gateway.settings();
-        let upstreams = Upstreams::new(
+        let upstreams = Upstreams::renewed(
             settings.upstream.clone(),
             gateway.clock.clone(),
             counters.clone(),
+            before.map(|before| &before.upstreams),
         );
         upstreams.start();
         Self {

@@ -30,6 +30,10 @@ impl Address {
         }
     }
 
+    pub(super) fn set_rules(&self, rules: &Ejection) {
+        self.standing.set_rules(rules);
+    }
+
     pub(super) fn at(&self) -> SocketAddr {
         self.at
     }

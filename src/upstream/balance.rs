@@ -50,7 +50,8 @@ impl Balancer {
         }
     }
 
-    /// A server that is not among those `tried`: a fit one, else one that rests, else an ejected one to be tried;
+    /// A server that is not among those `tried`: a fit one, else one whose health checks have not decided yet, else one that rests, else an
+    /// ejected one to be tried;
     /// `None` when there is nothing left to try. Where most servers are not fit, an ejected one is tried now and then
     /// even so: the few should not carry the load of all for longer than need be. One that is cut off, and whose ejection
     /// is over, is tried by a request at a time before it gets a share.
@@ -62,6 +63,7 @@ impl Balancer {
     ) -> Option<Choice> {
         let mut fit = Numbers::new();
         let mut held_back = Numbers::new();
+        let mut unchecked = Numbers::new();
         let mut resting = Numbers::new();
         let mut ejected = Numbers::new();
         let mut cut_off = Numbers::new();
@@ -76,12 +78,15 @@ impl Balancer {
                 Fitness::Fit(_) => fit.push(server),
                 Fitness::Resting => resting.push(server),
                 Fitness::Ejected => ejected.push(server),
+                Fitness::Unchecked => unchecked.push(server),
                 Fitness::Unwell => {}
             }
         }
         // A retry has been at risk once already.
         let may_try = tried.is_empty();
-        let urgent = fit.len() + held_back.len() + resting.len() == 0;
+        let urgent = [&fit, &held_back, &unchecked, &resting]
+            .iter()
+            .all(|servers| servers.is_empty());
         if !(urgent || fit.len() * 2 < field.len()) {
             ejected.clear();
         }
@@ -91,7 +96,7 @@ impl Balancer {
                 return Some(Choice::Trial(server));
             }
         }
-        [fit, held_back, resting]
+        [fit, held_back, unchecked, resting]
             .iter()
             .find_map(|servers| self.among(field, hash, servers))
             .map(Choice::Server)

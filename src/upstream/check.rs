@@ -1,14 +1,18 @@
 //! Health checks: each server is asked by itself, on a connection of its own, by one worker for all.
 
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
+
 use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::{HeaderValue, Request, StatusCode};
+use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
-use super::UpstreamShared;
 use super::connect::{self, connect};
 use super::connection::Connection;
 use super::http2::{self, Shared};
@@ -16,28 +20,25 @@ use super::request_body::RequestBody;
 use super::server::Server;
 use super::wire::Wire;
 use crate::clock::Clock;
-use crate::config::{Health, Protocol};
+use crate::config::{Health, Protocol, Upstream};
 use crate::error::Error;
 
-/// Starts a task for each server. They end when `shared` is gone.
-pub(super) fn start(shared: &Arc<UpstreamShared>, clock: &Clock) {
-    let Some(path) = &shared.health.path else {
-        return;
-    };
-    for at in 0..shared.servers.len() {
-        let check = Check {
-            path: path.as_str().into(),
-            rules: shared.health.clone(),
-            connect: shared.limits.connect,
-            max_head: shared.limits.max_head,
-            protocol: shared.protocol,
-            http2: shared.http2,
-        };
-        spawn_local(watch(Arc::downgrade(shared), at, check, clock.clone()));
-    }
+/// A server's health checks, shared by all workers.
+#[derive(Debug)]
+pub(super) struct Checks {
+    /// How it is asked; `None` where it is not.
+    check: ArcSwapOption<Check>,
+    /// Whether a worker has a task for them.
+    running: AtomicBool,
+    /// Whether one has ended since the process knows the server.
+    any: AtomicBool,
+    changed: Notify,
+    /// Rung after each check, of this server or another.
+    checked: Arc<Notify>,
 }
 
-struct Check {
+#[derive(Debug, PartialEq)]
+pub(super) struct Check {
     path: Box<str>,
     rules: Health,
     connect: connect::Limits,
@@ -46,13 +47,65 @@ struct Check {
     http2: http2::Limits,
 }
 
-async fn watch(shared: Weak<UpstreamShared>, at: usize, check: Check, clock: Clock) {
+impl Checks {
+    pub(super) fn new(checked: Arc<Notify>) -> Self {
+        Self {
+            check: ArcSwapOption::empty(),
+            running: AtomicBool::new(false),
+            any: AtomicBool::new(false),
+            changed: Notify::new(),
+            checked,
+        }
+    }
+
+    /// From now on, the server is asked like this, or not at all.
+    pub(super) fn set(&self, check: Option<Check>) {
+        if self.check.load().as_deref() != check.as_ref() {
+            self.check.store(check.map(Arc::new));
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Whether any check of the server has ended.
+    pub(super) fn have_found_any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
+    fn found_one(&self) {
+        self.any.store(true, Ordering::Release);
+        self.checked.notify_waiters();
+    }
+}
+
+/// Starts a task that asks `server`, where it is to be asked and no worker has one. The task ends when the server is
+/// gone, or is not to be asked any more.
+pub(super) fn start(server: &Arc<Server>, clock: &Clock) {
+    let checks = server.checks();
+    if checks.check.load().is_some() && !checks.running.swap(true, Ordering::AcqRel) {
+        spawn_local(watch(Arc::downgrade(server), checks.clone(), clock.clone()));
+    }
+}
+
+async fn watch(server: Weak<Server>, checks: Arc<Checks>, clock: Clock) {
     let mut streak = Streak::default();
     loop {
-        let Some(server) = shared.upgrade().map(|shared| shared.servers[at].clone()) else {
+        let mut changed = pin!(checks.changed.notified());
+        changed.as_mut().enable();
+        let Some(check) = checks.check.load_full() else {
+            checks.running.store(false, Ordering::Release);
+            // It may have been turned on again meanwhile.
+            if checks.check.load().is_some() && !checks.running.swap(true, Ordering::AcqRel) {
+                continue;
+            }
             return;
         };
-        let found = tokio::time::timeout(check.rules.timeout, check.ask(&server, &clock)).await;
+        let Some(server) = server.upgrade() else {
+            return;
+        };
+        let found = tokio::select! {
+            found = tokio::time::timeout(check.rules.timeout, check.ask(&server, &clock)) => found,
+            () = changed.as_mut() => continue,
+        };
         let failure = match found {
             Ok(Ok(status)) if status.as_u16() < 400 => None,
             Ok(Ok(status)) => Some(format!("status {}", status.as_u16())),
@@ -62,20 +115,37 @@ async fn watch(shared: Weak<UpstreamShared>, at: usize, check: Check, clock: Clo
         if failure.is_none() {
             server.circuit().heard();
         }
-        if let Some(well) = streak.add(failure.is_none(), &check.rules)
-            && server.standing().checked(clock.now().mono, well)
+        if let Some(healthy) = streak.add(failure.is_none(), &check.rules)
+            && server.standing().checked(clock.now().mono, healthy)
         {
             match failure {
-                None => tracing::info!(server = %server.url(), "well again"),
-                Some(failure) => tracing::warn!(server = %server.url(), failure, "unwell"),
+                None => tracing::info!(server = %server.url(), "healthy again"),
+                Some(failure) => tracing::warn!(server = %server.url(), failure, "unhealthy"),
             }
         }
+        checks.found_one();
         drop(server);
-        tokio::time::sleep(check.rules.interval).await;
+        tokio::select! {
+            () = tokio::time::sleep(check.rules.interval) => {}
+            () = changed => {}
+        }
     }
 }
 
 impl Check {
+    /// `None` where no checks are configured.
+    pub(super) fn of(upstream: &Upstream) -> Option<Self> {
+        let path = upstream.health.path.as_deref()?;
+        Some(Self {
+            path: path.into(),
+            rules: upstream.health.clone(),
+            connect: connect::Limits::of(upstream),
+            max_head: upstream.max_head,
+            protocol: upstream.protocol,
+            http2: http2::Limits::of(upstream),
+        })
+    }
+
     async fn ask(&self, server: &Server, clock: &Clock) -> Result<StatusCode, Error> {
         let request = self.request(server)?;
         let transport = connect(server, self.connect, clock).await?.transport;
@@ -117,17 +187,26 @@ impl Check {
 struct Streak {
     well: bool,
     length: u32,
+    /// The first success is enough for a server that no check has found unhealthy.
+    decided: bool,
 }
 
 impl Streak {
     /// What the latest checks say together, when enough of them say the same.
     fn add(&mut self, well: bool, rules: &Health) -> Option<bool> {
         if self.well != well {
-            *self = Self { well, length: 0 };
+            self.well = well;
+            self.length = 0;
         }
         self.length = self.length.saturating_add(1);
-        let enough = if well { rules.healthy } else { rules.unhealthy };
-        (self.length >= enough).then_some(well)
+        let enough = match well {
+            true if !self.decided => 1,
+            true => rules.healthy,
+            false => rules.unhealthy,
+        };
+        let verdict = (self.length >= enough).then_some(well);
+        self.decided |= verdict.is_some();
+        verdict
     }
 }
 
@@ -146,7 +225,7 @@ mod tests {
         let table = [
             (false, None),
             (false, None),
-            (true, None),
+            (true, Some(true)),
             (false, None),
             (false, None),
             (false, Some(false)),

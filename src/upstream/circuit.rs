@@ -5,8 +5,11 @@
 //! An answer of any status is no silence, nor is a connection that breaks or speaks nonsense: that costs no wait, and may
 //! be the fault of one request.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use super::standing::Moment;
 use crate::clock::Monotonic;
@@ -15,7 +18,8 @@ use crate::error::ErrorKind;
 
 #[derive(Debug)]
 pub(super) struct Circuit {
-    rules: config::Circuit,
+    /// Those of the configuration in force.
+    rules: ArcSwap<config::Circuit>,
     in_a_row: AtomicU32,
     /// Trials in a row that took until a deadline.
     long_trials: AtomicU32,
@@ -51,10 +55,18 @@ impl Silence {
 impl Circuit {
     pub(super) fn new(rules: &config::Circuit) -> Self {
         Self {
-            rules: rules.clone(),
+            rules: ArcSwap::from_pointee(rules.clone()),
             in_a_row: AtomicU32::new(0),
             long_trials: AtomicU32::new(0),
             trial_from: Moment::default(),
+        }
+    }
+
+    /// Puts other rules in force. What is known of the server stays.
+    pub(super) fn set_rules(&self, rules: &config::Circuit) {
+        self.rules.store(Arc::new(rules.clone()));
+        if rules.failures == 0 {
+            self.heard();
         }
     }
 
@@ -84,10 +96,11 @@ impl Circuit {
     /// nothing new.
     pub(super) fn silent(&self, now: Monotonic) -> bool {
         let before = self.in_a_row.fetch_add(1, Ordering::Relaxed);
-        let enough = self.rules.failures > 0 && before.saturating_add(1) >= self.rules.failures;
+        let rules = self.rules.load();
+        let enough = rules.failures > 0 && before.saturating_add(1) >= rules.failures;
         let opens = enough && !self.is_open();
         if opens {
-            self.trial_from.set(now.after(self.rules.time));
+            self.trial_from.set(now.after(rules.time));
         }
         opens
     }
@@ -99,9 +112,9 @@ impl Circuit {
             Silence::Short => self.long_trials.load(Ordering::Relaxed),
         };
         let times = 1_u32.checked_shl(long).unwrap_or(u32::MAX);
-        let pause = self.rules.time.saturating_mul(times);
-        self.trial_from
-            .set(now.after(pause.min(self.rules.max_time)));
+        let rules = self.rules.load();
+        let pause = rules.time.saturating_mul(times);
+        self.trial_from.set(now.after(pause.min(rules.max_time)));
     }
 }
 

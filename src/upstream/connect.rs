@@ -16,17 +16,27 @@ use super::resolve::Resolver;
 use super::server::{Route, Server};
 use super::wire::Transport;
 use crate::clock::Clock;
+use crate::config;
 use crate::error::{Error, ErrorKind};
 
 /// RFC 8305 §5: how long one attempt is alone before the next address is tried beside it.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Deadlines of a new connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     /// For the name's resolution and the socket's connection together.
     pub(super) connect: Duration,
     pub(super) tls: Duration,
+}
+
+impl Limits {
+    pub(super) fn of(upstream: &config::Upstream) -> Self {
+        Self {
+            connect: upstream.connect_timeout,
+            tls: upstream.tls_timeout,
+        }
+    }
 }
 
 /// An open socket, and the address that it leads to; none for a Unix socket.

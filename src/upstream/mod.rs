@@ -19,6 +19,7 @@
 mod address;
 mod balance;
 mod budget;
+mod cap;
 mod check;
 mod circuit;
 mod connect;
@@ -33,6 +34,7 @@ mod interim;
 mod names;
 mod plain;
 mod pool;
+mod reach;
 mod request_body;
 mod request_head;
 mod resolve;
@@ -54,16 +56,17 @@ use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
+use tokio::sync::Notify;
 
 use self::balance::Balancer;
 use self::budget::Budget;
 pub use self::expectation::Expectation;
 pub use self::interim::OnInterim;
 use self::pool::{Limits, Pool};
+use self::reach::Reach;
 pub use self::request_body::{RequestBody, RequestStream, Upload};
 pub use self::response_body::{Framing, UpstreamBody};
 use self::sending::Sending;
@@ -88,25 +91,52 @@ pub struct UpstreamShared {
     balance: config::Balance,
     retries: config::Retries,
     health: config::Health,
-    /// Whether a worker has taken on the health checks.
-    watched: AtomicBool,
+    reach: Reach,
+    /// Rung after each health check of any server.
+    checked: Arc<Notify>,
 }
 
 impl UpstreamShared {
     /// Reads the certificates that the configuration names; fails with a detail for the operator when a file or a name
     /// cannot be used.
     pub fn new(config: &config::Upstream) -> Result<Arc<Self>, Error> {
+        Self::renewed(config, None)
+    }
+
+    /// The same after a reload: a server that was there `before`, and is reached in the same way, stays with all that is
+    /// known of it; limits and rules are those of `config` from now on. Health checks of servers that are not in
+    /// `config` end. Nothing has changed when this fails.
+    pub fn renewed(config: &config::Upstream, before: Option<&Self>) -> Result<Arc<Self>, Error> {
+        let reach = Reach::of(config);
+        let same_way = before.filter(|before| before.reach == reach);
+        let kept = |url: &config::ServerUrl| {
+            let servers = same_way.map_or(&[][..], |before| &before.servers);
+            servers.iter().find(|server| server.url() == url).cloned()
+        };
+        let checked = before.map_or_else(Arc::default, |before| before.checked.clone());
         let tls = config
             .servers
             .iter()
             .any(|url| url.endpoint.is_tls())
             .then(|| tls::client_config(config))
             .transpose()?;
-        let servers = config
+        let server = |url| match kept(url) {
+            Some(server) => Ok(server),
+            None => Server::new(url, config, tls.as_ref(), &checked).map(Arc::new),
+        };
+        let servers: Box<[Arc<Server>]> = config
             .servers
             .iter()
-            .map(|url| Server::new(url, config, tls.as_ref()).map(Arc::new))
+            .map(server)
             .collect::<Result<_, _>>()?;
+        for server in &servers {
+            server.apply(config);
+        }
+        for server in before.iter().flat_map(|before| &before.servers) {
+            if !servers.iter().any(|stays| Arc::ptr_eq(stays, server)) {
+                server.retire();
+            }
+        }
         Ok(Arc::new(Self {
             servers,
             host: config.host,
@@ -117,7 +147,8 @@ impl UpstreamShared {
             balance: config.balance,
             retries: config.retries.clone(),
             health: config.health.clone(),
-            watched: AtomicBool::new(false),
+            reach,
+            checked,
         }))
     }
 
@@ -126,7 +157,13 @@ impl UpstreamShared {
         self.servers
             .iter()
             .filter(|server| !server.is_cut_off())
-            .any(|server| matches!(server.fitness(now), Fitness::Fit(_) | Fitness::Resting))
+            .any(|server| {
+                let fitness = server.fitness(now);
+                matches!(
+                    fitness,
+                    Fitness::Fit(_) | Fitness::Resting | Fitness::Unchecked
+                )
+            })
     }
 
     pub fn servers(&self) -> &[Arc<Server>] {
@@ -171,7 +208,23 @@ struct Worker {
 impl Upstreams {
     /// For one worker; to be used within its `LocalRuntime` only.
     pub fn new(shared: Arc<UpstreamShared>, clock: Clock, counters: Arc<Counters>) -> Self {
+        Self::renewed(shared, clock, counters, None)
+    }
+
+    /// The same after a reload: servers that have stayed keep their connections.
+    pub fn renewed(
+        shared: Arc<UpstreamShared>,
+        clock: Clock,
+        counters: Arc<Counters>,
+        before: Option<&Self>,
+    ) -> Self {
         let pool = |server: &Arc<Server>| {
+            let pools = before.map_or(&[][..], |before| &before.0.pools);
+            let kept = pools.iter().find(|pool| Arc::ptr_eq(pool.server(), server));
+            if let Some(pool) = kept {
+                pool.set_limits(&shared.limits, shared.http2);
+                return pool.clone();
+            }
             Pool::new(
                 server.clone(),
                 shared.limits.clone(),
@@ -196,11 +249,13 @@ impl Upstreams {
         self.0.shared.balance == config::Balance::Hash
     }
 
-    /// Begins the health checks, where they are configured and no other worker has begun them. The first request does
+    /// Begins the health checks of each server, where they are configured and no worker has begun them. The first request does
     /// this too; a worker that calls it when it starts knows its servers before that.
     pub fn start(&self) {
-        if !self.0.started.replace(true) && !self.0.shared.watched.swap(true, Ordering::AcqRel) {
-            check::start(&self.0.shared, &self.0.clock);
+        if !self.0.started.replace(true) {
+            for server in &self.0.shared.servers {
+                check::start(server, &self.0.clock);
+            }
         }
     }
 

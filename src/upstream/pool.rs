@@ -19,10 +19,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::task::spawn_local;
 
 use super::address::Address;
+use super::cap::Cap;
 use super::connect::{self, Connected, connect};
 use super::connection::{Connection, Fate, Unanswered};
 use super::deadline::Deadline;
-use super::http2::{Shared, Stream};
+use super::http2::{self, Shared, Stream};
 use super::incoming::Incoming;
 use super::request_body::{RequestBody, Upload};
 use super::server::{Place, Server};
@@ -49,10 +50,7 @@ pub(super) struct Limits {
 impl Limits {
     pub(super) fn of(upstream: &config::Upstream) -> Self {
         Self {
-            connect: connect::Limits {
-                connect: upstream.connect_timeout,
-                tls: upstream.tls_timeout,
-            },
+            connect: connect::Limits::of(upstream),
             idle_timeout: upstream.idle_timeout,
             body_timeout: upstream.body_timeout,
             queue_timeout: upstream.queue_timeout,
@@ -74,7 +72,7 @@ pub(super) enum Want {
 #[derive(Debug)]
 pub(super) struct Pool {
     server: Arc<Server>,
-    limits: Limits,
+    limits: RefCell<Rc<Limits>>,
     clock: Clock,
     counters: Arc<Counters>,
     /// The oldest first.
@@ -124,7 +122,7 @@ impl Pool {
         server.queue().register(reclaim.clone());
         Rc::new(Self {
             server,
-            limits,
+            limits: RefCell::new(Rc::new(limits)),
             clock,
             counters,
             idle: RefCell::default(),
@@ -155,8 +153,20 @@ impl Pool {
         &self.counters
     }
 
-    pub(super) fn limits(&self) -> &Limits {
-        &self.limits
+    pub(super) fn limits(&self) -> Rc<Limits> {
+        self.limits.borrow().clone()
+    }
+
+    /// Puts other limits in force, for the connections that are there too.
+    pub(super) fn set_limits(&self, limits: &Limits, http2: http2::Limits) {
+        *self.limits.borrow_mut() = Rc::new(limits.clone());
+        self.sharing.set_limits(http2);
+        let mut idle = self.idle.borrow_mut();
+        let surplus = idle.len().saturating_sub(limits.max_idle);
+        idle.drain(..surplus);
+        while self.server.cap().is_exceeded() && !idle.is_empty() {
+            idle.remove(0);
+        }
     }
 
     pub(super) fn sharing(&self) -> &Sharing {
@@ -188,9 +198,9 @@ impl Pool {
 
     /// A new connection, or one that has become free before the cap allowed that.
     async fn open_in_turn(self: &Rc<Self>, want: Want) -> Result<Held, Error> {
-        let slot = match self.server.slots().clone().try_acquire_owned() {
-            Ok(slot) => slot,
-            Err(_taken) => match self.wait(want).await? {
+        let slot = match self.server.cap().try_take() {
+            Some(slot) => slot,
+            None => match self.wait(want).await? {
                 Granted::Connection(connection) => return Ok(Held::Own(connection)),
                 Granted::Slot(slot) => slot,
             },
@@ -201,9 +211,10 @@ impl Pool {
     /// The idle connection that was used last: the least likely to have been closed, and the others grow old.
     fn checkout(&self) -> Option<Connection> {
         let now = self.clock.now().mono;
+        let idle_timeout = self.limits().idle_timeout;
         let mut idle = self.idle.borrow_mut();
         while let Some(mut last) = idle.pop() {
-            if now.since(last.since) >= self.limits.idle_timeout {
+            if now.since(last.since) >= idle_timeout {
                 // Those below are older still.
                 idle.clear();
                 return None;
@@ -220,21 +231,23 @@ impl Pool {
     }
 
     pub(super) async fn open(self: &Rc<Self>, slot: OwnedSemaphorePermit) -> Result<Held, Error> {
-        let open = Open::new(slot, self.open.clone(), self.counters.clone());
+        let cap = self.server.cap().clone();
+        let open = Open::new(slot, cap, self.open.clone(), self.counters.clone());
+        let connect_limits = self.limits().connect;
         let Connected { transport, address } =
-            connect(&self.server, self.limits.connect, &self.clock).await?;
+            connect(&self.server, connect_limits, &self.clock).await?;
         self.counters.upstream_connects.inc();
         let http2 = transport.speaks_http2(self.sharing.protocol());
         self.sharing.refused(!http2);
         let wire = Wire::new(transport, Some(open));
         if !http2 {
-            let mut connection = Connection::new(wire, self.limits.max_head);
+            let mut connection = Connection::new(wire, self.limits().max_head);
             connection.leads_to(address);
             return Ok(Held::Own(connection));
         }
         let freed = self.sharing.freed.clone();
-        let (limits, clock) = (&self.sharing.limits, self.clock.clone());
-        let shared = match Shared::start(wire, address.clone(), limits, freed, clock).await {
+        let (limits, clock) = (self.sharing.limits(), self.clock.clone());
+        let shared = match Shared::start(wire, address.clone(), &limits, freed, clock).await {
             Ok(shared) => shared,
             Err(error) => {
                 if let Some(address) = address {
@@ -251,7 +264,9 @@ impl Pool {
     /// A place in the server's queue; `None` when too many wait already.
     pub(super) fn enter_queue(&self) -> Option<Place<'_>> {
         let starving = self.open.load(Ordering::Relaxed) == 0;
-        self.server.queue().enter(self.limits.max_waiting, starving)
+        self.server
+            .queue()
+            .enter(self.limits().max_waiting, starving)
     }
 
     /// Waits in line. The semaphore keeps the order among all workers; a connection that this worker gets back goes to
@@ -266,10 +281,8 @@ impl Pool {
         tokio::select! {
             biased;
             Ok(connection) = handed => Ok(Granted::Connection(connection)),
-            slot = self.server.slots().clone().acquire_owned() => {
-                slot.map(Granted::Slot).map_err(|error| Error::internal().because(error))
-            }
-            () = tokio::time::sleep(self.limits.queue_timeout) => Err(too_late()),
+            slot = self.server.cap().take() => slot.map(Granted::Slot).ok_or_else(Error::internal),
+            () = tokio::time::sleep(self.limits().queue_timeout) => Err(too_late()),
         }
     }
 
@@ -282,7 +295,7 @@ impl Pool {
 
     fn give_back(self: &Rc<Self>, mut connection: Connection) {
         self.keep_sweeping();
-        if connection.is_astray() {
+        if connection.is_astray() || self.server.cap().is_exceeded() {
             return;
         }
         let queue = self.server.queue();
@@ -297,11 +310,12 @@ impl Pool {
             }
         }
         // Closing it makes room for whoever has waited longest.
-        if queue.waiting() > 0 || self.limits.max_idle == 0 {
+        let max_idle = self.limits().max_idle;
+        if queue.waiting() > 0 || max_idle == 0 {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        if idle.len() >= self.limits.max_idle {
+        if idle.len() >= max_idle {
             idle.remove(0);
         }
         idle.push(Idle {
@@ -318,8 +332,8 @@ impl Pool {
         }
         let pool = Rc::downgrade(self);
         let reclaim = self.reclaim.clone();
-        let period =
-            (self.limits.idle_timeout / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        let period = (self.limits().idle_timeout / 4)
+            .clamp(Duration::from_millis(10), Duration::from_secs(1));
         spawn_local(async move {
             loop {
                 tokio::select! {
@@ -339,14 +353,15 @@ impl Pool {
     fn sweep(&self) -> bool {
         self.server.freshen();
         let now = self.clock.now().mono;
+        let idle_timeout = self.limits().idle_timeout;
         let mut idle = self.idle.borrow_mut();
         idle.retain_mut(|idle| {
             !idle.connection.is_astray()
                 && idle.connection.is_ready()
-                && now.since(idle.since) < self.limits.idle_timeout
+                && now.since(idle.since) < idle_timeout
         });
         let waiting = self.server.queue().waiting();
-        let (closed, shared) = self.sharing.sweep(now, self.limits.idle_timeout, waiting);
+        let (closed, shared) = self.sharing.sweep(now, idle_timeout, waiting);
         let in_the_way = (waiting - closed).min(idle.len());
         idle.drain(..in_the_way);
         shared || !idle.is_empty()
@@ -508,7 +523,7 @@ impl Lease {
     pub(super) fn finish(mut self) {
         let mut connection = match self.held.take() {
             Some(Held::Own(connection)) => connection,
-            Some(Held::Stream(stream)) => return stream.finish(self.pool.limits.body_timeout),
+            Some(Held::Stream(stream)) => return stream.finish(self.pool.limits().body_timeout),
             None => return,
         };
         connection.mark_reused();
@@ -520,7 +535,7 @@ impl Lease {
             // The response overtook the content of its own request.
             let pool = self.pool.clone();
             spawn_local(async move {
-                match connection.settle(pool.limits.body_timeout).await {
+                match connection.settle(pool.limits().body_timeout).await {
                     Ok(()) if connection.rest() => pool.give_back(connection),
                     Ok(()) => {}
                     Err(_stalled_or_closed) => connection.abort(),
@@ -547,7 +562,9 @@ impl Drop for Lease {
 /// Counts a connection from before it is opened until its socket is closed, and holds its part of the cap.
 #[derive(Debug)]
 pub(super) struct Open {
-    _slot: OwnedSemaphorePermit,
+    /// There until it is dropped.
+    slot: Option<OwnedSemaphorePermit>,
+    cap: Arc<Cap>,
     of_worker: Arc<AtomicUsize>,
     counters: Arc<Counters>,
 }
@@ -555,13 +572,15 @@ pub(super) struct Open {
 impl Open {
     fn new(
         slot: OwnedSemaphorePermit,
+        cap: Arc<Cap>,
         of_worker: Arc<AtomicUsize>,
         counters: Arc<Counters>,
     ) -> Self {
         of_worker.fetch_add(1, Ordering::Relaxed);
         counters.upstream_connections.add(1);
         Self {
-            _slot: slot,
+            slot: Some(slot),
+            cap,
             of_worker,
             counters,
         }
@@ -570,6 +589,9 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.cap.give_back(slot);
+        }
         self.of_worker.fetch_sub(1, Ordering::Relaxed);
         self.counters.upstream_connections.sub(1);
     }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
@@ -36,7 +37,7 @@ pub(super) struct Resolver {
     port: u16,
     names: Names,
     /// How an address fares that fails.
-    rules: Ejection,
+    rules: ArcSwap<Ejection>,
     /// Set when `host` is an address itself.
     literal: Option<Arc<Address>>,
     latest: Mutex<Latest>,
@@ -80,7 +81,7 @@ impl Resolver {
             host: host.into(),
             port,
             names,
-            rules: rules.clone(),
+            rules: ArcSwap::from_pointee(rules.clone()),
             literal: host.parse::<IpAddr>().ok().map(|address| {
                 let never = Ejection {
                     failures: 0,
@@ -91,6 +92,19 @@ impl Resolver {
             latest: Mutex::default(),
             turn: AtomicUsize::new(0),
         })
+    }
+
+    /// Puts other rules in force for all addresses; what is known of them stays.
+    pub(super) fn set_rules(&self, rules: &Ejection) {
+        self.rules.store(Arc::new(rules.clone()));
+        for address in self
+            .lock()
+            .answer
+            .iter()
+            .flat_map(|answer| &*answer.addresses)
+        {
+            address.set_rules(rules);
+        }
     }
 
     /// The host as certificates name it: without brackets.
@@ -193,7 +207,7 @@ impl Resolver {
         let before = (latest.answer.as_ref()).map_or(&[][..], |answer| &answer.addresses);
         let known = |at| match before.iter().find(|address| address.at() == at) {
             Some(stays) => stays.clone(),
-            None => Arc::new(Address::new(at, &self.rules)),
+            None => Arc::new(Address::new(at, &self.rules.load())),
         };
         let addresses: Known = (found.addresses.iter())
             .map(|ip| known(SocketAddr::new(*ip, self.port)))

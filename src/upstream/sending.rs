@@ -3,6 +3,7 @@
 //! Nothing that may have been processed is sent twice, unless twice is as good as once (RFC 9110 §9.2.2). What was never
 //! written may always be sent again.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ impl Worker {
         mut sending: Sending<'_>,
     ) -> Result<Response<UpstreamBody>, Error> {
         self.budget.save();
+        self.first_checks().await;
         let mut tried = SmallVec::<[usize; 4]>::new();
         let mut choice = self
             .choose(&sending, &tried)
@@ -80,6 +82,34 @@ impl Worker {
             }
             self.counters.upstream_retries.inc();
         }
+    }
+
+    /// Where no server is known to be healthy yet, waits for the first health check that says so, or until each server has
+    /// been checked once. That takes no longer than one check.
+    async fn first_checks(&self) {
+        if self.shared.health.path.is_none() || self.pools.len() < 2 {
+            return;
+        }
+        let decided = async {
+            loop {
+                let mut checked = pin!(self.shared.checked.notified());
+                checked.as_mut().enable();
+                let now = self.clock.now().mono;
+                let mut fitness = self.shared.servers.iter().map(|server| {
+                    let is_awaited = !server.checks().have_found_any();
+                    (server.fitness(now), is_awaited)
+                });
+                let is_awaited = |&(fitness, awaited)| fitness == Fitness::Unchecked && awaited;
+                let known = |&(fitness, _)| matches!(fitness, Fitness::Fit(_) | Fitness::Resting);
+                let all: SmallVec<[_; 8]> = fitness.by_ref().collect();
+                if all.iter().any(known) || !all.iter().any(is_awaited) {
+                    return;
+                }
+                checked.await;
+            }
+        };
+        // The worker that asks may be about to stop.
+        let _late = tokio::time::timeout(self.shared.health.timeout, decided).await;
     }
 
     fn choose(&self, sending: &Sending<'_>, tried: &[usize]) -> Option<Choice> {

@@ -1,13 +1,15 @@
 //! One server of the API: where it is, and what all workers share about it.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderValue;
 use rustls::ClientConfig;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
+use super::cap::Cap;
+use super::check::{Check, Checks};
 use super::circuit::Circuit;
 use super::names::Names;
 use super::resolve::Resolver;
@@ -24,14 +26,14 @@ pub struct Server {
     authority: HeaderValue,
     authority_text: Box<str>,
     route: Route,
-    /// One permit a connection that may be open, over all workers.
-    slots: Arc<Semaphore>,
-    max_connections: usize,
+    /// Of connections, over all workers.
+    cap: Arc<Cap>,
     queue: Queue,
     standing: Standing,
     circuit: Circuit,
     /// Whether the API has no other server.
-    alone: bool,
+    alone: AtomicBool,
+    checks: Arc<Checks>,
     /// Requests in flight to it, from all workers.
     load: AtomicUsize,
     identity: u64,
@@ -46,11 +48,12 @@ pub(super) enum Route {
 }
 
 impl Server {
-    /// `tls` is there when any server of the upstream speaks TLS.
+    /// `tls` is there when any server of the upstream speaks TLS; `checked` is rung after each of its health checks.
     pub(super) fn new(
         url: &ServerUrl,
         upstream: &Upstream,
         tls: Option<&Arc<ClientConfig>>,
+        checked: &Arc<Notify>,
     ) -> Result<Self, Error> {
         let authority_text = url.endpoint.authority();
         let authority = HeaderValue::from_str(&authority_text).map_err(|error| {
@@ -71,27 +74,53 @@ impl Server {
             (Endpoint::Http { host, port }, _) => Route::Tcp(resolver(host, *port)),
             (Endpoint::Unix(path), _) => Route::Unix(path.as_path().into()),
         };
-        let max_connections = upstream.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        let server = Self {
+            url: url.clone(),
+            authority,
+            authority_text: authority_text.into(),
+            route,
+            cap: Arc::new(Cap::new(upstream.max_connections)),
+            queue: Queue::default(),
+            standing: Standing::new(&upstream.ejection),
+            circuit: Circuit::new(&upstream.circuit),
+            alone: AtomicBool::new(false),
+            checks: Arc::new(Checks::new(checked.clone())),
+            load: AtomicUsize::new(0),
+            identity: fnv1a(url.to_string().as_bytes()),
+        };
+        if upstream.health.path.is_some() {
+            server.standing.awaits_checks();
+        }
+        server.apply(upstream);
+        Ok(server)
+    }
+
+    /// Puts what `upstream` says of limits, ejection, the circuit and health checks in force. What is known of the server
+    /// stays.
+    pub(super) fn apply(&self, upstream: &Upstream) {
         let mut ejection = upstream.ejection.clone();
         let alone = upstream.servers.len() == 1;
         if alone {
             // There is nobody to leave it out for; its circuit is another matter.
             ejection.failures = 0;
         }
-        Ok(Self {
-            url: url.clone(),
-            authority,
-            authority_text: authority_text.into(),
-            route,
-            slots: Arc::new(Semaphore::new(max_connections)),
-            max_connections,
-            queue: Queue::default(),
-            standing: Standing::new(&ejection),
-            circuit: Circuit::new(&upstream.circuit),
-            alone,
-            load: AtomicUsize::new(0),
-            identity: fnv1a(url.to_string().as_bytes()),
-        })
+        self.alone.store(alone, Ordering::Relaxed);
+        self.standing.set_rules(&ejection);
+        self.circuit.set_rules(&upstream.circuit);
+        self.cap.set(upstream.max_connections);
+        if let Route::Tcp(resolver) | Route::Tls(resolver, _) = &self.route {
+            resolver.set_rules(&upstream.ejection);
+        }
+        let check = Check::of(upstream);
+        if check.is_none() {
+            self.standing.forget_checks();
+        }
+        self.checks.set(check);
+    }
+
+    /// The configuration in force is without it: its health checks end.
+    pub(super) fn retire(&self) {
+        self.checks.set(None);
     }
 
     /// `http` or `https`.
@@ -120,13 +149,18 @@ impl Server {
 
     /// Whether requests go to this server at the moment.
     pub fn fitness(&self, now: Monotonic) -> Fitness {
-        self.standing.fitness(now)
+        match self.standing.fitness(now) {
+            // There is nobody to be asked in its place.
+            Fitness::Unchecked if self.alone.load(Ordering::Relaxed) => Fitness::Fit(1.0),
+            fitness => fitness,
+        }
     }
 
     /// Whether only trials go to it: it has been silent too often in a row. Of several servers that concerns those only
     /// that have been ejected: when to leave one out for the others is for the rules of ejection to say.
     pub fn is_cut_off(&self) -> bool {
-        self.circuit.is_open() && (self.alone || self.standing.has_been_ejected())
+        self.circuit.is_open()
+            && (self.alone.load(Ordering::Relaxed) || self.standing.has_been_ejected())
     }
 
     /// Requests in flight to this server, from all workers; those that wait for a connection count.
@@ -136,7 +170,7 @@ impl Server {
 
     /// Connections to this server that are open or being opened, from all workers.
     pub fn connections(&self) -> usize {
-        self.max_connections - self.slots.available_permits()
+        self.cap.taken()
     }
 
     /// Requests that wait for a connection to this server, from all workers.
@@ -180,8 +214,12 @@ impl Server {
         }
     }
 
-    pub(super) fn slots(&self) -> &Arc<Semaphore> {
-        &self.slots
+    pub(super) fn cap(&self) -> &Arc<Cap> {
+        &self.cap
+    }
+
+    pub(super) fn checks(&self) -> &Arc<Checks> {
+        &self.checks
     }
 
     pub(super) fn queue(&self) -> &Queue {

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 
 use super::http2::{self, Shared, Stream};
 use super::pool::{Held, Pool, Want, overfull, too_late};
@@ -16,7 +16,7 @@ use crate::error::Error;
 #[derive(Debug)]
 pub(super) struct Sharing {
     protocol: config::Protocol,
-    pub(super) limits: http2::Limits,
+    limits: Cell<http2::Limits>,
     /// The oldest first.
     connections: RefCell<Vec<Rc<Shared>>>,
     /// Rung when a stream has become free, or a connection is there or is not.
@@ -33,7 +33,7 @@ impl Sharing {
     pub(super) fn new(protocol: config::Protocol, limits: http2::Limits) -> Self {
         Self {
             protocol,
-            limits,
+            limits: Cell::new(limits),
             connections: RefCell::default(),
             freed: Rc::default(),
             opening: Cell::new(false),
@@ -44,6 +44,19 @@ impl Sharing {
 
     pub(super) fn protocol(&self) -> config::Protocol {
         self.protocol
+    }
+
+    pub(super) fn limits(&self) -> http2::Limits {
+        self.limits.get()
+    }
+
+    /// Puts other limits in force; those of a connection's windows stay as they were when it was opened.
+    pub(super) fn set_limits(&self, limits: http2::Limits) {
+        self.limits.set(limits);
+        for connection in &*self.connections.borrow() {
+            connection.set_limit(limits.streams);
+        }
+        self.freed.notify_waiters();
     }
 
     /// Whether requests are to look for a connection to share before they open one of their own.
@@ -126,7 +139,7 @@ impl Pool {
             }
             let slot = match sharing.opening.get() {
                 true => None,
-                false => self.server().slots().clone().try_acquire_owned().ok(),
+                false => self.server().cap().try_take(),
             };
             if let Some(slot) = slot {
                 let opening = Opening::begin(sharing);
@@ -147,9 +160,9 @@ impl Pool {
                         return Err(error.share());
                     }
                 }
-                slot = self.slot(), if place.is_some() => {
+                slot = self.server().cap().take(), if place.is_some() => {
                     let opening = Opening::begin(sharing);
-                    return opening.end(self.open(slot?).await);
+                    return opening.end(self.open(slot.ok_or_else(Error::internal)?).await);
                 }
                 () = deadline => return Err(too_late()),
             }
@@ -159,11 +172,5 @@ impl Pool {
                 return self.own(want).await;
             }
         }
-    }
-
-    async fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let slots = self.server().slots().clone();
-        let slot = slots.acquire_owned().await;
-        slot.map_err(|error| Error::internal().because(error))
     }
 }

@@ -1,8 +1,11 @@
 //! How a server stands: in use, left out after failures in a row, resting at its own wish, or found unwell by checks.
 //! All workers write and read it; nothing here takes a lock.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use crate::clock::Monotonic;
 use crate::config::Ejection;
@@ -45,7 +48,8 @@ impl Moment {
 
 #[derive(Debug)]
 pub(super) struct Standing {
-    rules: Ejection,
+    /// Those of the configuration in force.
+    rules: ArcSwap<Ejection>,
     failures_in_a_row: AtomicU32,
     ejections_in_a_row: AtomicU32,
     /// The end of the latest ejection, passed or not.
@@ -56,6 +60,8 @@ pub(super) struct Standing {
     trial_since: Moment,
     latest_trial: Moment,
     unwell: AtomicBool,
+    /// It has health checks, and none of them has decided yet how it is.
+    unchecked: AtomicBool,
 }
 
 /// Whether a request may go to a server.
@@ -65,6 +71,8 @@ pub enum Fitness {
     Fit(f64),
     /// Only when no other server is fit: this one has asked for a pause.
     Resting,
+    /// Only when no other server is known to be better: its health checks have not decided yet.
+    Unchecked,
     /// Ejected: no, except to try whether it is back.
     Ejected,
     /// Its health checks fail.
@@ -74,7 +82,7 @@ pub enum Fitness {
 impl Standing {
     pub(super) fn new(rules: &Ejection) -> Self {
         Self {
-            rules: rules.clone(),
+            rules: ArcSwap::from_pointee(rules.clone()),
             failures_in_a_row: AtomicU32::new(0),
             ejections_in_a_row: AtomicU32::new(0),
             out_until: Moment::default(),
@@ -82,12 +90,35 @@ impl Standing {
             trial_since: Moment::default(),
             latest_trial: Moment::default(),
             unwell: AtomicBool::new(false),
+            unchecked: AtomicBool::new(false),
         }
+    }
+
+    /// Puts other rules in force. What is known of the server stays.
+    pub(super) fn set_rules(&self, rules: &Ejection) {
+        self.rules.store(Arc::new(rules.clone()));
+        if rules.failures == 0 {
+            self.out_until.clear();
+        }
+    }
+
+    /// Its first health checks are to decide whether requests go to it.
+    pub(super) fn awaits_checks(&self) {
+        self.unchecked.store(true, Ordering::Relaxed);
+    }
+
+    /// It has no health checks any more: what they said is forgotten.
+    pub(super) fn forget_checks(&self) {
+        self.unchecked.store(false, Ordering::Relaxed);
+        self.unwell.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn fitness(&self, now: Monotonic) -> Fitness {
         if self.unwell.load(Ordering::Relaxed) {
             return Fitness::Unwell;
+        }
+        if self.unchecked.load(Ordering::Relaxed) {
+            return Fitness::Unchecked;
         }
         if self.rest_until.is_ahead(now) {
             return Fitness::Resting;
@@ -117,10 +148,11 @@ impl Standing {
     /// The part of its share that a server gets, so long after its return.
     fn share(&self, after: Duration) -> f64 {
         const LEAST: f64 = 0.1;
-        if after >= self.rules.slow_return {
+        let slow_return = self.rules.load().slow_return;
+        if after >= slow_return {
             return 1.0;
         }
-        (after.as_secs_f64() / self.rules.slow_return.as_secs_f64()).max(LEAST)
+        (after.as_secs_f64() / slow_return.as_secs_f64()).max(LEAST)
     }
 
     /// A response's head has come. Ends an ejection: whatever was wrong, the server answers now.
@@ -139,30 +171,27 @@ impl Standing {
     ///
     /// The count goes on over an ejection: the first failure after the return ejects again, for longer.
     pub(super) fn failed(&self, now: Monotonic) -> bool {
+        let rules = self.rules.load();
         let failures = self
             .failures_in_a_row
             .fetch_add(1, Ordering::Relaxed)
             .saturating_add(1);
-        if self.rules.failures == 0
-            || failures < self.rules.failures
-            || self.out_until.is_ahead(now)
-        {
+        if rules.failures == 0 || failures < rules.failures || self.out_until.is_ahead(now) {
             return false;
         }
         let before = self.ejections_in_a_row.fetch_add(1, Ordering::Relaxed);
-        let time = self
-            .rules
+        let time = rules
             .time
             .saturating_mul(1_u32.checked_shl(before).unwrap_or(u32::MAX))
-            .min(self.rules.max_time);
+            .min(rules.max_time);
         self.out_until.set(later(now, time));
         true
     }
 
     /// The server asks to be left alone for `time`; heeded up to the longest ejection.
     pub(super) fn rest(&self, now: Monotonic, time: Duration) {
-        self.rest_until
-            .set(later(now, time.min(self.rules.max_time)));
+        let longest = self.rules.load().max_time;
+        self.rest_until.set(later(now, time.min(longest)));
     }
 
     /// How much of the pause that it has asked for is left.
@@ -180,9 +209,10 @@ impl Standing {
         if !urgent && self.latest_trial.read().is_some_and(too_soon) {
             return false;
         }
+        let time = self.rules.load().time;
         let begun = self
             .trial_since
-            .replace_if(now, |since| now.since(since) >= self.rules.time);
+            .replace_if(now, |since| now.since(since) >= time);
         if begun {
             self.latest_trial.set(now);
         }
@@ -196,6 +226,7 @@ impl Standing {
     /// What the health checks found. Whether that is news.
     pub(super) fn checked(&self, now: Monotonic, well: bool) -> bool {
         let was_unwell = self.unwell.swap(!well, Ordering::Relaxed);
+        self.unchecked.store(false, Ordering::Relaxed);
         if was_unwell && well {
             self.failures_in_a_row.store(0, Ordering::Relaxed);
             self.ejections_in_a_row.store(0, Ordering::Relaxed);

@@ -21,6 +21,7 @@ use super::message::{Request, get};
 use super::origin::Origin;
 
 /// What a gateway is started with: `Gateway::before(&origin).route("/books/{id}", "ttl = '5m'").start()`.
+#[derive(Clone)]
 pub struct Setup {
     upstreams: Vec<String>,
     server: String,
@@ -105,6 +106,19 @@ impl Setup {
 
     #[track_caller]
     pub fn start(self) -> Gateway {
+        let config = self.config();
+        let (clock, manual) = match self.manual {
+            Some(start) => {
+                let (clock, manual) = Clock::manual(start);
+                (clock, Some(manual))
+            }
+            None => (Clock::system(), None),
+        };
+        Gateway::run(config, clock, manual)
+    }
+
+    #[track_caller]
+    fn config(&self) -> Config {
         let servers: Vec<_> = self
             .upstreams
             .iter()
@@ -123,15 +137,7 @@ impl Setup {
             self.more
         );
         let config = Config::parse(&toml, "the test", &|_| None);
-        let config = config.unwrap_or_else(|mistakes| panic!("{toml}\n{mistakes:#?}"));
-        let (clock, manual) = match self.manual {
-            Some(start) => {
-                let (clock, manual) = Clock::manual(start);
-                (clock, Some(manual))
-            }
-            None => (Clock::system(), None),
-        };
-        Gateway::run(config, clock, manual)
+        config.unwrap_or_else(|mistakes| panic!("{toml}\n{mistakes:#?}"))
     }
 }
 
@@ -176,6 +182,12 @@ impl Gateway {
             stop: Some(stop),
             thread: Some(thread),
         }
+    }
+
+    /// Puts another configuration in force, as SIGHUP does.
+    #[track_caller]
+    pub fn reload(&self, setup: &Setup) {
+        self.shared.reload(setup.config()).expect("a reload");
     }
 
     pub fn addr(&self) -> SocketAddr {

@@ -1,1 +1,3 @@
 //! Several servers of one upstream: their health, their queues, their names.
+
+mod reload;

@@ -32,7 +32,7 @@ const SEND_BUFFER: usize = 64 << 10;
 const MAX_WINDOW: u32 = (1 << 31) - 1;
 
 /// What the configuration says about HTTP/2 connections.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     /// Requests on one connection at a time.
     pub(super) streams: usize,
@@ -63,7 +63,7 @@ pub(super) struct Shared {
     sender: SendRequest<Bytes>,
     status: Rc<Status>,
     /// Our own limit of streams.
-    limit: usize,
+    limit: Cell<usize>,
     used: Cell<bool>,
     /// When its last stream ended.
     idle_since: Cell<Monotonic>,
@@ -130,7 +130,7 @@ impl Shared {
             address,
             sender,
             status,
-            limit: limits.streams,
+            limit: Cell::new(limits.streams),
             used: Cell::new(false),
             idle_since: Cell::new(clock.now().mono),
             clock,
@@ -140,9 +140,13 @@ impl Shared {
 
     /// Whether another request may begin on it.
     pub(super) fn has_room(&self) -> bool {
-        self.status.active.get() < self.limit.min(self.status.allowed.get())
+        self.status.active.get() < self.limit.get().min(self.status.allowed.get())
             && !self.status.doubted.get()
             && !self.is_ended()
+    }
+
+    pub(super) fn set_limit(&self, streams: usize) {
+        self.limit.set(streams);
     }
 
     /// A request has waited for its answer in vain: no other begins here before the server has answered a ping.
