@@ -13,6 +13,8 @@ pub(super) trait Field {
     fn fitness(&self, server: usize) -> Fitness;
     /// Requests in flight to it, from all workers.
     fn load(&self, server: usize) -> usize;
+    /// Whether a request to it would find a connection at once, or leave to open one.
+    fn has_room(&self, server: usize) -> bool;
     /// A number of its own, the same in every process.
     fn identity(&self, server: usize) -> u64;
     /// Whether only trials go to it, whatever its fitness; see [`super::circuit`].
@@ -37,7 +39,7 @@ pub(super) struct Balancer {
     random: Cell<u64>,
 }
 
-type Numbers = SmallVec<[usize; 8]>;
+pub(super) type Numbers = SmallVec<[usize; 8]>;
 
 impl Balancer {
     /// `seed` differs from worker to worker, so that they do not all begin with the same server.
@@ -91,15 +93,43 @@ impl Balancer {
             ejected.clear();
         }
         if may_try {
-            let mut outside = cut_off.into_iter().chain(ejected);
+            let outside = cut_off.into_iter().chain(ejected);
+            // A trial that has to wait for a connection tells nothing; without any other server it may.
+            let has_room = |server: &usize| urgent || field.has_room(*server);
+            let mut outside = outside.filter(has_room);
             if let Some(server) = outside.find(|server| field.begin_trial(*server, urgent)) {
                 return Some(Choice::Trial(server));
             }
         }
-        [fit, held_back, unchecked, resting]
-            .iter()
-            .find_map(|servers| self.among(field, hash, servers))
-            .map(Choice::Server)
+        // Nothing is left to choose.
+        if fit.len() + held_back.len() == 1 && unchecked.is_empty() && resting.is_empty() {
+            return fit.into_iter().chain(held_back).next().map(Choice::Server);
+        }
+        let with_room = [&fit, &held_back].into_iter().find_map(|servers| {
+            let free = servers.iter().copied();
+            let free: Numbers = free.filter(|server| field.has_room(*server)).collect();
+            self.among(field, hash, &free)
+        });
+        let whichever = || {
+            [fit, held_back, unchecked, resting]
+                .iter()
+                .find_map(|servers| self.among(field, hash, servers))
+        };
+        with_room.or_else(whichever).map(Choice::Server)
+    }
+
+    /// The servers at which a request waits that was to go to `first`, which has no room: it goes to the one that has
+    /// some first.
+    pub(super) fn to_wait_at(field: &impl Field, first: usize, tried: &[usize]) -> Numbers {
+        let is_as_good = |server: &usize| {
+            matches!(field.fitness(*server), Fitness::Fit(_))
+                && !field.is_cut_off(*server)
+                && !tried.contains(server)
+        };
+        let others = (0..field.len()).filter(|server| *server != first);
+        std::iter::once(first)
+            .chain(others.filter(is_as_good))
+            .collect()
     }
 
     fn among(&self, field: &impl Field, hash: Option<u64>, servers: &[usize]) -> Option<usize> {
@@ -165,6 +195,7 @@ mod tests {
     struct Servers {
         fitness: Vec<Fitness>,
         cut_off: Vec<usize>,
+        full: Vec<usize>,
         load: Vec<usize>,
         trials: RefCell<Vec<(usize, bool)>>,
     }
@@ -178,6 +209,9 @@ mod tests {
         }
         fn load(&self, server: usize) -> usize {
             self.load[server]
+        }
+        fn has_room(&self, server: usize) -> bool {
+            !self.full.contains(&server)
         }
         fn identity(&self, server: usize) -> u64 {
             server as u64
@@ -199,6 +233,7 @@ mod tests {
         Servers {
             fitness: fitness.to_vec(),
             cut_off: Vec::new(),
+            full: Vec::new(),
             load: vec![0; fitness.len()],
             trials: RefCell::default(),
         }
@@ -277,6 +312,57 @@ mod tests {
                 let choice = balancer.choose(&servers(fitness), Some(1), tried);
                 assert_eq!(choice, expected, "{policy:?} {fitness:?} {tried:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_server_without_room_is_not_chosen_while_another_has_some() {
+        let balancers = [Balance::RoundRobin, Balance::LeastRequests, Balance::Hash];
+        for balancer in balancers.map(|policy| Balancer::new(policy, 7)) {
+            let mut servers = servers(&[FIT; 3]);
+            let before: Vec<_> = (0..60)
+                .map(|key| balancer.choose(&servers, Some(key), &[]))
+                .collect();
+            servers.full = vec![1];
+            let counts = counts(&balancer, &servers, 60);
+            assert_eq!(counts[1], 0, "{balancer:?}");
+            assert!(counts[0] > 10 && counts[2] > 10, "{balancer:?} {counts:?}");
+            if balancer.policy == Balance::Hash {
+                let stays = |choice: &Option<Choice>| *choice != Some(Choice::Server(1));
+                for (key, choice) in (0..).zip(before).filter(|(_, choice)| stays(choice)) {
+                    assert_eq!(balancer.choose(&servers, Some(key), &[]), choice);
+                }
+            }
+            servers.full = vec![0, 1, 2];
+            let counts = self::counts(&balancer, &servers, 60);
+            assert_eq!(counts.iter().sum::<u64>(), 60, "it waits");
+            // One that comes back slowly has room for all where the others have none.
+            servers.full = vec![0, 1];
+            servers.fitness[2] = Fitness::Fit(0.0);
+            let counts = self::counts(&balancer, &servers, 60);
+            assert_eq!(counts, [0, 0, 60], "{balancer:?}");
+            // No trial has to wait where another server has room.
+            servers.fitness[0] = Fitness::Ejected;
+            servers.fitness[1] = Fitness::Ejected;
+            assert_eq!(
+                balancer.choose(&servers, Some(1), &[]),
+                Some(Choice::Server(2))
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_waits_at_all_servers_that_are_as_good() {
+        let mut servers = servers(&[FIT, FIT, Fitness::Fit(0.2), FIT, Fitness::Resting]);
+        servers.cut_off = vec![3];
+        for (first, tried, at) in [
+            (0, &[][..], &[0, 1, 2][..]),
+            (1, &[0], &[1, 2]),
+            (4, &[], &[4, 0, 1, 2]),
+            (2, &[0, 1], &[2]),
+        ] {
+            let found = Balancer::to_wait_at(&servers, first, tried);
+            assert_eq!(found.as_slice(), at, "{first} {tried:?}");
         }
     }
 

@@ -102,11 +102,11 @@ struct Waiter {
     hand: oneshot::Sender<Connection>,
 }
 
-/// What ends a wait.
-enum Granted {
-    /// A connection of this worker that has just become free.
-    Connection(Connection),
-    /// Leave to open a new one.
+/// What a request is given to be sent with.
+#[derive(Debug)]
+pub(super) enum Grant {
+    Held(Held),
+    /// Leave to open a connection.
     Slot(OwnedSemaphorePermit),
 }
 
@@ -173,39 +173,51 @@ impl Pool {
         &self.sharing
     }
 
-    /// A connection at once, or else a new one as soon as the cap allows it.
-    ///
-    /// Fails with what [`connect`] fails with, or with [`ErrorKind::ConnectionLimit`].
-    pub(super) async fn acquire(self: &Rc<Self>, want: Want) -> Result<Lease, Error> {
-        let lease = Lease::new(self);
-        let held = match self.sharing.is_on() {
-            true => Box::pin(self.share(want)).await?,
-            false => self.own(want).await?,
-        };
-        Ok(lease.with(held))
-    }
-
-    /// An idle connection, or a new one.
-    pub(super) async fn own(self: &Rc<Self>, want: Want) -> Result<Held, Error> {
-        if want == Want::Any
-            && let Some(connection) = self.checkout()
-        {
-            return Ok(Held::Own(connection));
+    /// A connection, a stream of one, or leave to open one, if any is there at once.
+    pub(super) fn grant(&self, want: Want) -> Option<Grant> {
+        if self.sharing.is_on() {
+            return self.grant_shared(want);
         }
-        // Large, and seldom needed.
-        Box::pin(self.open_in_turn(want)).await
+        let idle = match want {
+            Want::Any => self.checkout(),
+            Want::Fresh => None,
+        };
+        match idle {
+            Some(connection) => Some(Grant::Held(Held::Own(connection))),
+            None => self.server.cap().try_take().map(Grant::Slot),
+        }
     }
 
-    /// A new connection, or one that has become free before the cap allowed that.
-    async fn open_in_turn(self: &Rc<Self>, want: Want) -> Result<Held, Error> {
-        let slot = match self.server.cap().try_take() {
-            Some(slot) => slot,
-            None => match self.wait(want).await? {
-                Granted::Connection(connection) => return Ok(Held::Own(connection)),
-                Granted::Slot(slot) => slot,
-            },
+    /// Whether a request to the server would find a connection at once, or leave to open one, as this worker sees it.
+    pub(super) fn has_room(&self) -> bool {
+        match self.sharing.is_on() {
+            true => self.has_shared_room(),
+            false => !self.idle.borrow().is_empty() || self.server.cap().has_room(),
+        }
+    }
+
+    /// The same as [`Pool::grant`] as soon as the cap allows it, or a connection becomes free.
+    ///
+    /// Fails with [`ErrorKind::ConnectionLimit`] when too many wait, and with what kept another request from opening a
+    /// connection that was to be shared.
+    pub(super) async fn await_grant(&self, want: Want) -> Result<Grant, Error> {
+        match self.sharing.is_on() {
+            true => self.await_shared_grant(want).await,
+            false => self.await_own_grant(want).await,
+        }
+    }
+
+    /// What was granted, its connection opened where that is left to do; `None` where the server takes no request on it
+    /// at the moment.
+    pub(super) async fn redeem(self: &Rc<Self>, grant: Grant) -> Result<Option<Lease>, Error> {
+        let lease = Lease::new(self);
+        let held = match grant {
+            Grant::Held(held) => Some(held),
+            // Large, and seldom needed.
+            Grant::Slot(slot) if self.sharing.is_on() => Box::pin(self.open_to_share(slot)).await?,
+            Grant::Slot(slot) => Box::pin(self.open(slot)).await?,
         };
-        self.open(slot).await
+        Ok(held.map(|held| lease.with(held)))
     }
 
     /// The idle connection that was used last: the least likely to have been closed, and the others grow old.
@@ -230,7 +242,13 @@ impl Pool {
         None
     }
 
-    pub(super) async fn open(self: &Rc<Self>, slot: OwnedSemaphorePermit) -> Result<Held, Error> {
+    /// Opens a connection; `None` where it is one that the server takes no request on at the moment.
+    ///
+    /// Fails with what [`connect`] fails with.
+    pub(super) async fn open(
+        self: &Rc<Self>,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<Option<Held>, Error> {
         let cap = self.server.cap().clone();
         let open = Open::new(slot, cap, self.open.clone(), self.counters.clone());
         let connect_limits = self.limits().connect;
@@ -243,7 +261,7 @@ impl Pool {
         if !http2 {
             let mut connection = Connection::new(wire, self.limits().max_head);
             connection.leads_to(address);
-            return Ok(Held::Own(connection));
+            return Ok(Some(Held::Own(connection)));
         }
         let freed = self.sharing.freed.clone();
         let (limits, clock) = (self.sharing.limits(), self.clock.clone());
@@ -258,7 +276,8 @@ impl Pool {
         };
         self.sharing.add(&shared);
         self.keep_sweeping();
-        Ok(Held::Stream(shared.open_stream()))
+        let stream = shared.has_room().then(|| shared.open_stream());
+        Ok(stream.map(Held::Stream))
     }
 
     /// A place in the server's queue; `None` when too many wait already.
@@ -271,7 +290,10 @@ impl Pool {
 
     /// Waits in line. The semaphore keeps the order among all workers; a connection that this worker gets back goes to
     /// its own line first, since it cannot cross to another worker and a new one costs a handshake.
-    async fn wait(&self, want: Want) -> Result<Granted, Error> {
+    pub(super) async fn await_own_grant(&self, want: Want) -> Result<Grant, Error> {
+        if let Some(grant) = self.grant(want) {
+            return Ok(grant);
+        }
         let _place = self.enter_queue().ok_or_else(overfull)?;
         let (hand, handed) = oneshot::channel();
         let _ticket = match want {
@@ -280,9 +302,8 @@ impl Pool {
         };
         tokio::select! {
             biased;
-            Ok(connection) = handed => Ok(Granted::Connection(connection)),
-            slot = self.server.cap().take() => slot.map(Granted::Slot).ok_or_else(Error::internal),
-            () = tokio::time::sleep(self.limits().queue_timeout) => Err(too_late()),
+            Ok(connection) = handed => Ok(Grant::Held(Held::Own(connection))),
+            slot = self.server.cap().take() => slot.map(Grant::Slot).ok_or_else(Error::internal),
         }
     }
 
@@ -417,7 +438,7 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    fn new(pool: &Rc<Pool>) -> Self {
+    pub(super) fn new(pool: &Rc<Pool>) -> Self {
         pool.server.begin_request();
         Self {
             held: None,

@@ -3,26 +3,27 @@
 //! Nothing that may have been processed is sent twice, unless twice is as good as once (RFC 9110 §9.2.2). What was never
 //! written may always be sent again.
 
+use std::future::{Future as _, poll_fn};
 use std::pin::pin;
-use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use smallvec::SmallVec;
 
-use super::balance::{Choice, Field};
+use super::balance::{Balancer, Choice, Field, Numbers};
 use super::circuit::Silence;
 use super::connection::{Fate, Unanswered};
 use super::incoming::Incoming;
-use super::pool::{Lease, Pool, Want};
+use super::pool::{Grant, Lease, Pool, Want, too_late};
 use super::request_body::{RequestBody, Upload};
 use super::request_head::{Target, frame};
 use super::response_body::UpstreamBody;
 use super::response_head::{Asked, inspect};
 use super::server::Server;
 use super::standing::Fitness;
-use super::{Maker, Outgoing, Worker, deadline};
+use super::{Maker, Outgoing, Worker};
 use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind, Side};
 
@@ -39,6 +40,18 @@ pub(super) struct Sending<'a> {
     hash: Option<u64>,
 }
 
+/// One attempt to send a request.
+struct Attempt {
+    /// To which server.
+    server: usize,
+    /// Whether it goes to another that has room before that one.
+    waits_elsewhere: bool,
+    /// Whether no other attempt can follow.
+    last: bool,
+    /// What the server had answered before it.
+    answers: u64,
+}
+
 impl Worker {
     pub(super) async fn send(
         &self,
@@ -51,15 +64,21 @@ impl Worker {
             .choose(&sending, &tried)
             .ok_or_else(|| self.unavailable())?;
         loop {
-            let (server, trial) = match choice {
+            let (first, trial) = match choice {
                 Choice::Server(server) => (server, None),
                 Choice::Trial(server) => (server, Some(Trial(self.pools[server].server()))),
             };
-            tried.push(server);
-            let last = tried.len() > self.shared.retries.max || tried.len() >= self.pools.len();
-            let pool = &self.pools[server];
-            let answers = pool.answers();
-            let error = match self.attempt_on(pool, &mut sending, last).await {
+            let last = tried.len() >= self.shared.retries.max || tried.len() + 1 >= self.pools.len();
+            let mut attempt = Attempt {
+                server: first,
+                waits_elsewhere: trial.is_none(),
+                last,
+                answers: 0,
+            };
+            let sent = self.attempt(&mut attempt, &mut sending, &tried).await;
+            let pool = &self.pools[attempt.server];
+            tried.push(attempt.server);
+            let error = match sent {
                 Ok(response) => {
                     self.note_answer(pool, &response);
                     return Ok(response);
@@ -68,11 +87,13 @@ impl Worker {
             };
             self.note_failure(pool.server(), &error);
             // What answers others meanwhile is not silent, whatever this request has met with.
-            if pool.answers() == answers {
+            if pool.answers() == attempt.answers {
                 self.note_silence(pool.server(), &error, trial.is_some());
             }
             drop(trial);
             let next = match sending.request {
+                // It has waited for whichever server has room first: another line has nothing better.
+                Some(_) if error.kind() == ErrorKind::ConnectionLimit => None,
                 Some(_) if !last => self.choose(&sending, &tried),
                 _ => None,
             };
@@ -113,11 +134,14 @@ impl Worker {
     }
 
     fn choose(&self, sending: &Sending<'_>, tried: &[usize]) -> Option<Choice> {
-        let servers = Servers {
+        self.balancer.choose(&self.field(), sending.hash, tried)
+    }
+
+    fn field(&self) -> Servers<'_> {
+        Servers {
             worker: self,
             now: self.clock.now().mono,
-        };
-        self.balancer.choose(&servers, sending.hash, tried)
+        }
     }
 
     /// No server can be asked, until the next trial or check of one of them.
@@ -135,13 +159,13 @@ impl Worker {
 
     /// Sends a request to one server: once more on a fresh connection when a pooled one turned out to be dead, or
     /// took no more requests.
-    async fn attempt_on(
+    async fn attempt(
         &self,
-        pool: &Rc<Pool>,
+        attempt: &mut Attempt,
         sending: &mut Sending<'_>,
-        last: bool,
+        tried: &[usize],
     ) -> Result<Response<UpstreamBody>, Error> {
-        sending.aim(pool.server(), self.shared.host)?;
+        sending.aim(self.pools[attempt.server].server(), self.shared.host)?;
         if !sending.idempotent {
             // One turn of the runtime, so that connections whose end has arrived are known to be closed: there is no
             // second chance for this request once it has been written.
@@ -149,20 +173,11 @@ impl Worker {
         }
         let mut want = Want::Any;
         loop {
-            let begun = deadline::timer_now();
-            let mut lease = match pool.acquire(want).await {
-                Ok(lease) => lease,
-                Err(error) => {
-                    // Who has stood in one line to its end is not sent to the end of another.
-                    if begun.elapsed() >= pool.limits().queue_timeout {
-                        sending.request = None;
-                    }
-                    return Err(error);
-                }
-            };
+            let mut lease = self.acquire(attempt, want, sending, tried).await?;
             let may_be_dead = lease.is_reused() && want == Want::Any;
             // On a shared connection, a server may refuse what it has not looked at.
-            let wanted = lease.is_shared() || sending.idempotent && (may_be_dead || !last);
+            let wanted =
+                lease.is_shared() || sending.idempotent && (may_be_dead || !attempt.last);
             let spare = (wanted && sending.make.is_none())
                 .then(|| sending.request.as_ref().and_then(copy))
                 .flatten();
@@ -186,8 +201,75 @@ impl Worker {
             }
             self.counters.upstream_retries.inc();
             want = Want::Fresh;
-            sending.aim(pool.server(), self.shared.host)?;
+            sending.aim(self.pools[attempt.server].server(), self.shared.host)?;
         }
+    }
+
+    /// A connection to the attempt's server, or to another that has room before it.
+    ///
+    /// Fails with [`ErrorKind::ConnectionLimit`] when none has room in time, or too many wait, and with what keeps the
+    /// connection from being opened.
+    async fn acquire(
+        &self,
+        attempt: &mut Attempt,
+        want: Want,
+        sending: &mut Sending<'_>,
+        tried: &[usize],
+    ) -> Result<Lease, Error> {
+        let pool = &self.pools[attempt.server];
+        attempt.answers = pool.answers();
+        if let Some(grant) = pool.grant(want)
+            && let Some(lease) = pool.redeem(grant).await?
+        {
+            return Ok(lease);
+        }
+        // Those that wait count as its load.
+        let _waiting = Lease::new(pool);
+        let wait = Box::pin(self.await_lease(attempt, want, tried));
+        let waited = tokio::time::timeout(pool.limits().queue_timeout, wait).await;
+        let lease = waited.unwrap_or_else(|_elapsed| Err(too_late()))?;
+        sending.aim(lease.pool().server(), self.shared.host)?;
+        Ok(lease)
+    }
+
+    async fn await_lease(
+        &self,
+        attempt: &mut Attempt,
+        want: Want,
+        tried: &[usize],
+    ) -> Result<Lease, Error> {
+        loop {
+            let servers = match attempt.waits_elsewhere {
+                true => Balancer::to_wait_at(&self.field(), attempt.server, tried),
+                false => Numbers::from_elem(attempt.server, 1),
+            };
+            let (server, grant) = self.first_grant(&servers, want).await;
+            let pool = &self.pools[server];
+            attempt.server = server;
+            attempt.answers = pool.answers();
+            if let Some(lease) = pool.redeem(grant?).await? {
+                return Ok(lease);
+            }
+        }
+    }
+
+    /// The first grant of any of `servers`, and whose it is; the last failure when all have failed.
+    async fn first_grant(&self, servers: &[usize], want: Want) -> (usize, Result<Grant, Error>) {
+        let wait = |server: &usize| (*server, Box::pin(self.pools[*server].await_grant(want)));
+        let mut waits: SmallVec<[_; 4]> = servers.iter().map(wait).collect();
+        poll_fn(|cx| {
+            let mut at = 0;
+            while let Some((server, wait)) = waits.get_mut(at) {
+                let server = *server;
+                match wait.as_mut().poll(cx) {
+                    Poll::Ready(Err(_)) if waits.len() > 1 => drop(waits.remove(at)),
+                    Poll::Ready(grant) => return Poll::Ready((server, grant)),
+                    Poll::Pending => at += 1,
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     fn note_answer(&self, pool: &Pool, response: &Response<UpstreamBody>) {
@@ -262,6 +344,10 @@ impl Field for Servers<'_> {
 
     fn load(&self, server: usize) -> usize {
         self.server(server).load()
+    }
+
+    fn has_room(&self, server: usize) -> bool {
+        self.worker.pools[server].has_room()
     }
 
     fn identity(&self, server: usize) -> u64 {

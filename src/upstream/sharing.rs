@@ -4,10 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::http2::{self, Shared, Stream};
-use super::pool::{Held, Pool, Want, overfull, too_late};
+use super::pool::{Grant, Held, Pool, Want, overfull};
 use crate::clock::Monotonic;
 use crate::config;
 use crate::error::Error;
@@ -85,6 +85,24 @@ impl Sharing {
         connections.iter().rev().find(fits).map(Shared::open_stream)
     }
 
+    /// Whether a request would find a stream.
+    fn has_room(&self) -> bool {
+        let connections = self.connections.borrow();
+        connections.iter().any(|connection| connection.has_room())
+    }
+
+    /// Whether the server has said on a connection that it takes no request (RFC 9113 §6.5.2): another connection would
+    /// not help.
+    fn grants_none(&self) -> bool {
+        let connections = self.connections.borrow();
+        let mut open = connections.iter().filter(|open| !open.is_ended());
+        open.any(|connection| connection.grants_none())
+    }
+
+    fn may_open(&self) -> bool {
+        !self.opening.get() && !self.grants_none()
+    }
+
     /// Closes what has ended, what has been idle for too long, and `in_the_way` more of the idle; how many were closed
     /// for that, and whether any are left.
     pub(super) fn sweep(&self, now: Monotonic, idle: Duration, in_the_way: usize) -> (usize, bool) {
@@ -114,7 +132,7 @@ impl<'a> Opening<'a> {
         Self(sharing)
     }
 
-    fn end(self, opened: Result<Held, Error>) -> Result<Held, Error> {
+    fn end(self, opened: Result<Option<Held>, Error>) -> Result<Option<Held>, Error> {
         opened.inspect_err(|error| *self.0.failure.borrow_mut() = Some(error.share()))
     }
 }
@@ -127,50 +145,66 @@ impl Drop for Opening<'_> {
 }
 
 impl Pool {
-    /// A stream of a connection that is there, or else of a new one as soon as the cap allows it; or a connection of
-    /// one's own, where the server turns out not to speak HTTP/2.
-    pub(super) async fn share(self: &Rc<Self>, mut want: Want) -> Result<Held, Error> {
+    /// A stream of a connection that is there, or leave to open one, if either is there at once.
+    pub(super) fn grant_shared(&self, want: Want) -> Option<Grant> {
         let sharing = self.sharing();
-        let mut deadline = None;
+        if let Some(stream) = sharing.join(want, false) {
+            return Some(Grant::Held(Held::Stream(stream)));
+        }
+        if sharing.may_open()
+            && let Some(slot) = self.server().cap().try_take()
+        {
+            return Some(Grant::Slot(slot));
+        }
+        let stream = sharing.join(want, true);
+        stream.map(|stream| Grant::Held(Held::Stream(stream)))
+    }
+
+    /// See [`Pool::has_room`].
+    pub(super) fn has_shared_room(&self) -> bool {
+        let sharing = self.sharing();
+        sharing.has_room() || (!sharing.grants_none() && self.server().cap().has_room())
+    }
+
+    /// See [`Pool::await_grant`].
+    pub(super) async fn await_shared_grant(&self, mut want: Want) -> Result<Grant, Error> {
+        let sharing = self.sharing();
         loop {
             let freed = sharing.freed.notified();
-            if let Some(stream) = sharing.join(want, false) {
-                return Ok(Held::Stream(stream));
+            if let Some(grant) = self.grant_shared(want) {
+                return Ok(grant);
             }
-            let slot = match sharing.opening.get() {
-                true => None,
-                false => self.server().cap().try_take(),
-            };
-            if let Some(slot) = slot {
-                let opening = Opening::begin(sharing);
-                return opening.end(self.open(slot).await);
-            }
-            if let Some(stream) = sharing.join(want, true) {
-                return Ok(Held::Stream(stream));
-            }
-            let deadline = deadline
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limits().queue_timeout)));
-            let place = match sharing.opening.get() {
+            let opening = sharing.opening.get();
+            // Neither waits for the end of a connection.
+            let _place = match opening || sharing.grants_none() {
                 true => None,
                 false => Some(self.enter_queue().ok_or_else(overfull)?),
             };
             tokio::select! {
                 () = freed => {
-                    if place.is_none() && let Some(error) = &*sharing.failure.borrow() {
+                    if opening && let Some(error) = &*sharing.failure.borrow() {
                         return Err(error.share());
                     }
                 }
-                slot = self.server().cap().take(), if place.is_some() => {
-                    let opening = Opening::begin(sharing);
-                    return opening.end(self.open(slot.ok_or_else(Error::internal)?).await);
+                slot = self.server().cap().take(), if sharing.may_open() => {
+                    return slot.map(Grant::Slot).ok_or_else(Error::internal);
                 }
-                () = deadline => return Err(too_late()),
             }
             // What has come meanwhile is fresh enough.
             want = Want::Any;
             if !sharing.is_on() {
-                return self.own(want).await;
+                return self.await_own_grant(want).await;
             }
         }
+    }
+
+    /// Opens a connection that other requests share; one of the request's own, where the server turns out not to speak
+    /// HTTP/2.
+    pub(super) async fn open_to_share(
+        self: &Rc<Self>,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<Option<Held>, Error> {
+        let opening = Opening::begin(self.sharing());
+        opening.end(self.open(slot).await)
     }
 }

@@ -149,6 +149,11 @@ impl Shared {
         self.limit.set(streams);
     }
 
+    /// Whether the server lets no request begin, whatever has ended.
+    pub(super) fn grants_none(&self) -> bool {
+        self.status.allowed.get() == 0
+    }
+
     /// A request has waited for its answer in vain: no other begins here before the server has answered a ping.
     fn doubt(&self) {
         self.status.doubted.set(true);
@@ -216,7 +221,9 @@ async fn drive(
     let ended = poll_fn(|cx| {
         let polled = Pin::new(&mut connection).poll(cx);
         let allowed = connection.max_concurrent_send_streams();
-        status.allowed.set(allowed);
+        if status.allowed.replace(allowed) < allowed {
+            freed.notify_waiters();
+        }
         if allowed > 0 {
             status.settled.set(true);
         }
