@@ -42,4 +42,4 @@ pub use self::ops::{Memory, Purge, ServerState};
 pub use self::peer::Peer;
 pub use self::upgrade::Switch;
 pub use self::worker::Worker;
-pub use crate::upstream::Tunnel;
+pub use crate::upstream::{LatestWaiting, Tunnel};

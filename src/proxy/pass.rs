@@ -32,7 +32,7 @@ use crate::semantics::percent;
 use crate::semantics::reference::ClientView;
 use crate::semantics::storability::Storability;
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
-use crate::upstream::{Maker, Outgoing, RequestBody, Server, UpstreamBody};
+use crate::upstream::{Maker, Outgoing, RequestBody, Server, UpstreamBody, Waiting};
 
 /// Owed from the moment a write is sent. Dropped without a word, the outcome is unknown and the target is invalidated.
 struct InvalidationPermit {
@@ -101,6 +101,11 @@ impl InvalidationPermit {
         }
     }
 
+    /// The write was never sent.
+    fn owes_nothing(mut self) {
+        self.settled = true;
+    }
+
     fn invalidate(&self, target: &str) {
         if self.worker.gateway.store.invalidate_target(target) {
             self.worker.counters.invalidations.inc();
@@ -147,6 +152,7 @@ pub async fn forward(
         hash: upstreams
             .wants_hash()
             .then(|| inquiry.key(&worker.gateway.store).stable_hash()),
+        waiting: inquiry.waiting.clone(),
     };
     let requested = worker.gateway.clock.now();
     let response = if inquiry.class == Class::Unsafe {
@@ -196,8 +202,9 @@ pub fn answers_a_get(inquiry: &Inquiry, arrived: &Arrived) -> bool {
         && content_location_is_target(&inquiry.target.to_uri(), &arrived.headers)
 }
 
-/// Sends a write from a task of its own: it is carried to its end, and its invalidation with it, when the client
-/// leaves before the answer. A gRPC call ends with its client, which is how deadlines travel there.
+/// Sends a write from a task of its own: once it is sent, it is carried to its end, and its invalidation with it, when the
+/// client leaves before the answer. As long as it waits for a connection, it leaves with its client.
+/// A gRPC call ends with its client, which is how deadlines travel there.
 async fn write(
     worker: &Rc<Worker>,
     inquiry: &Inquiry,
@@ -207,23 +214,43 @@ async fn write(
     let permit = InvalidationPermit::new(worker, inquiry);
     let upstreams = inquiry.epoch.upstreams.clone();
     let is_call = is_grpc(inquiry.headers());
+    let waiting = outgoing.waiting.clone().unwrap_or_default();
+    let outgoing = Outgoing {
+        waiting: Some(waiting.clone()),
+        ..outgoing
+    };
     let (mut sender, receiver) = oneshot::channel();
     worker.spawn(async move {
         let answer = tokio::select! {
             answer = upstreams.send(outgoing) => answer,
-            () = sender.closed(), if is_call => return,
+            () = called_off(&mut sender, is_call, &waiting) => {
+                if !waiting.is_sent() {
+                    permit.owes_nothing();
+                }
+                return;
+            }
         };
         drop(admission);
-        if let Ok(response) = &answer {
-            let server = response.body().server();
-            permit.finish(response.status(), response.headers(), server);
-        } else {
-            drop(permit);
+        match &answer {
+            Ok(response) => {
+                let server = response.body().server();
+                permit.finish(response.status(), response.headers(), server);
+            }
+            Err(_) if !waiting.is_sent() => permit.owes_nothing(),
+            Err(_) => drop(permit),
         }
         // A client that is gone needs no answer.
         drop(sender.send(answer));
     });
     receiver.await.unwrap_or_else(|_| Err(Error::internal()))
+}
+
+/// Done when the client has left, and the write ends with that.
+async fn called_off<T>(sender: &mut oneshot::Sender<T>, is_call: bool, waiting: &Waiting) {
+    sender.closed().await;
+    if waiting.is_sent() && !is_call {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// `application/grpc`, with whatever coding of messages after it.

@@ -11,6 +11,7 @@ use super::forward::X_FORWARDED_FOR;
 use super::interim::Interim;
 use super::receive::Target;
 use crate::semantics::authority::Scheme;
+use crate::upstream::LatestWaiting;
 
 /// What is known of a connection's client before its first byte; the same for all its requests.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Peer {
     pub trusted: bool,
     /// What its connection sends before the next response.
     pub interim: Interim,
+    /// How far its latest request has come; on HTTP/1, where it has one at a time, its connection looks at it.
+    pub waiting: LatestWaiting,
     told: RefCell<Option<Remembered>>,
 }
 
@@ -52,6 +55,7 @@ impl Peer {
             scheme,
             trusted: addr.is_none_or(|addr| is_in(addr.ip(), proxies)),
             interim: Interim::default(),
+            waiting: LatestWaiting::default(),
             told: RefCell::default(),
         }
     }

@@ -37,6 +37,7 @@ use crate::semantics::query::is_query;
 use crate::semantics::storability::Credentials;
 use crate::semantics::upgrade;
 use crate::semantics::validation::strip_conditionals;
+use crate::upstream::Waiting;
 
 /// What the cache makes of a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +142,8 @@ pub struct Inquiry {
     pub now: Now,
     /// Where interim responses to it go: not for those that the store answers, nor on HTTP/1.0 and HTTP/2.
     pub hints: Option<Hints>,
+    /// How far it has come on its way to the API; not for those that the store answers.
+    pub waiting: Option<Waiting>,
     /// When the time of the whole exchange is over; set for those that the store does not answer at once.
     pub until: Option<Instant>,
     /// What the response tells of the client's limits.
@@ -295,6 +298,7 @@ impl Inquiry {
             began: now,
             now,
             hints: None,
+            waiting: None,
             until: None,
             quotas: None,
         })
@@ -358,6 +362,7 @@ impl Inquiry {
             began: self.began,
             now: self.now,
             hints: None,
+            waiting: None,
             until: None,
             quotas: None,
         }

@@ -49,6 +49,7 @@ pub(super) async fn serve<S: Service>(
         }
         Protocol::Http1 | Protocol::Unknown => {
             io.send_interim(peer.interim.clone());
+            io.watch_queue(peer.waiting.clone());
             serve_http1(io, &state, &peer, &service, &protocols).await
         }
     };

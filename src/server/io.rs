@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::unconstrained;
 
 use super::state::{Ending, State};
-use crate::proxy::Interim;
+use crate::proxy::{Interim, LatestWaiting};
 use crate::turn;
 
 /// A socket of either family.
@@ -33,6 +33,8 @@ pub(super) struct Io {
     /// Where interim responses come from, and the rest of those that are being written.
     interim: Interim,
     unwritten: Bytes,
+    /// How far the connection's request has come.
+    waiting: LatestWaiting,
     state: Rc<State>,
 }
 
@@ -49,6 +51,7 @@ impl Io {
             sniffed: Bytes::new(),
             interim: Interim::default(),
             unwritten: Bytes::new(),
+            waiting: LatestWaiting::default(),
             state,
         }
     }
@@ -56,6 +59,11 @@ impl Io {
     /// Writes what comes from `interim`, too, whenever hyper has nothing to write.
     pub fn send_interim(&mut self, interim: Interim) {
         self.interim = interim;
+    }
+
+    /// Looks for the client's end, too, while the request waits for a connection to the API.
+    pub fn watch_queue(&mut self, waiting: LatestWaiting) {
+        self.waiting = waiting;
     }
 
     pub fn state(&self) -> &Rc<State> {
@@ -146,6 +154,23 @@ impl Io {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Looks whether the client is still there while its request waits for a connection to the API. Here the end of what it
+    /// sends counts as its leaving: nothing has been sent, and whoever only closed one side (RFC 9112 §9.6) is rarer by
+    /// far than whoever left.
+    fn poll_left(&self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.waiting.is_queued(cx) {
+            return Ok(());
+        }
+        // Wakes the task when more can be read, or the end.
+        let _ = self.socket.poll_read_ready(cx)?;
+        match self.socket.poll_closed(cx)? {
+            Poll::Ready((read_closed, gone)) if read_closed || gone => {
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Looks whether the client is still there while it waits for a response.
@@ -264,6 +289,7 @@ impl AsyncWrite for Io {
         if this.state.takes_probe() {
             this.poll_probe(cx)?;
         }
+        this.poll_left(cx)?;
         this.poll_interim(cx)
     }
 
@@ -328,6 +354,18 @@ impl Socket {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
         }
+    }
+
+    /// Whether anything can be read, the client's end or an error too.
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+        let ready = match self {
+            Self::Tcp(socket) => socket.poll_read_ready(cx),
+            Self::Unix(socket) => socket.poll_read_ready(cx),
+        };
+        Ok(match ready {
+            Poll::Ready(ready) => Poll::Ready(ready?),
+            Poll::Pending => Poll::Pending,
+        })
     }
 
     /// Whether the client has closed its side, and whether it takes nothing any more either. The events say so, no

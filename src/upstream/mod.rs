@@ -49,6 +49,7 @@ mod standing;
 mod tests;
 mod tls;
 mod tunnel;
+mod waiting;
 mod whole;
 mod wire;
 
@@ -74,6 +75,7 @@ pub use self::server::Server;
 use self::sharing::Sharing;
 pub use self::standing::Fitness;
 pub use self::tunnel::Tunnel;
+pub use self::waiting::{LatestWaiting, Waiting};
 use crate::clock::{Clock, Monotonic};
 use crate::config::{self, HostPolicy};
 use crate::error::{Error, Side};
@@ -184,6 +186,9 @@ pub struct Outgoing {
     pub idempotent: bool,
     /// Requests with the same hash go to the same server under consistent hashing.
     pub hash: Option<u64>,
+    /// Where it is told how far the request has come, for those who may call it off by dropping what [`Upstreams::send`]
+    /// returns.
+    pub waiting: Option<Waiting>,
 }
 
 /// Makes a request once more, as it was; `None` when that cannot be done.

@@ -23,7 +23,7 @@ use super::response_body::UpstreamBody;
 use super::response_head::{Asked, inspect};
 use super::server::Server;
 use super::standing::Fitness;
-use super::{Maker, Outgoing, Worker};
+use super::{Maker, Outgoing, Waiting, Worker};
 use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind, Side};
 
@@ -38,6 +38,7 @@ pub(super) struct Sending<'a> {
     upload: Option<Upload>,
     idempotent: bool,
     hash: Option<u64>,
+    waiting: Waiting,
 }
 
 /// One attempt to send a request.
@@ -68,7 +69,8 @@ impl Worker {
                 Choice::Server(server) => (server, None),
                 Choice::Trial(server) => (server, Some(Trial(self.pools[server].server()))),
             };
-            let last = tried.len() >= self.shared.retries.max || tried.len() + 1 >= self.pools.len();
+            let last =
+                tried.len() >= self.shared.retries.max || tried.len() + 1 >= self.pools.len();
             let mut attempt = Attempt {
                 server: first,
                 waits_elsewhere: trial.is_none(),
@@ -176,13 +178,13 @@ impl Worker {
             let mut lease = self.acquire(attempt, want, sending, tried).await?;
             let may_be_dead = lease.is_reused() && want == Want::Any;
             // On a shared connection, a server may refuse what it has not looked at.
-            let wanted =
-                lease.is_shared() || sending.idempotent && (may_be_dead || !attempt.last);
+            let wanted = lease.is_shared() || sending.idempotent && (may_be_dead || !attempt.last);
             let spare = (wanted && sending.make.is_none())
                 .then(|| sending.request.as_ref().and_then(copy))
                 .flatten();
             let request = sending.request.take().ok_or_else(Error::internal)?;
             self.counters.upstream_requests.inc();
+            sending.waiting.sent();
             let timeout = self.shared.response_timeout;
             let unanswered = match lease.exchange(request, timeout).await {
                 Ok(response) => {
@@ -224,10 +226,13 @@ impl Worker {
             return Ok(lease);
         }
         // Those that wait count as its load.
-        let _waiting = Lease::new(pool);
+        let _load = Lease::new(pool);
+        let waiting = sending.waiting.clone();
+        let queued = waiting.queue();
         let wait = Box::pin(self.await_lease(attempt, want, tried));
         let waited = tokio::time::timeout(pool.limits().queue_timeout, wait).await;
         let lease = waited.unwrap_or_else(|_elapsed| Err(too_late()))?;
+        queued.last_look().await;
         sending.aim(lease.pool().server(), self.shared.host)?;
         Ok(lease)
     }
@@ -379,6 +384,7 @@ impl<'a> Sending<'a> {
             mut request,
             idempotent,
             hash,
+            waiting,
         } = outgoing;
         frame(&mut request);
         Self {
@@ -387,6 +393,7 @@ impl<'a> Sending<'a> {
             upload: request.body().upload(),
             idempotent,
             hash,
+            waiting: waiting.unwrap_or_default(),
             make,
             request: Some(request),
         }

@@ -1,67 +1,97 @@
 //! Whether a request has been sent, as those see it who may call it off: the connection of its client, and whoever waits
 //! for what comes of it.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
 use tokio::task::yield_now;
 
 /// One request's way to a connection. Clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Waiting(Rc<Progress>);
+pub struct Waiting(Arc<Progress>);
+
+/// The latest request of a client's connection, if it is on its way to the API. Clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct LatestWaiting(Arc<Latest>);
+
+#[derive(Debug, Default)]
+struct Latest {
+    /// Whether there is one: hits ask no more than that.
+    any: AtomicBool,
+    waiting: Mutex<Option<Waiting>>,
+}
 
 #[derive(Debug, Default)]
 struct Progress {
-    stage: Cell<Stage>,
+    stage: AtomicU8,
     /// Woken when the request begins to wait, and before it is sent after that.
-    watcher: RefCell<Option<Waker>>,
+    watcher: Mutex<Option<Waker>>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
-    #[default]
-    Unsent,
-    /// No connection is free.
-    Queued,
-    /// Handed to a connection, at least once.
-    Sent,
+/// Not handed to a connection.
+const UNSENT: u8 = 0;
+/// Neither, and no connection is free.
+const QUEUED: u8 = 1;
+/// Handed to a connection, at least once.
+const SENT: u8 = 2;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl LatestWaiting {
+    pub fn set(&self, waiting: Option<Waiting>) {
+        self.0.any.store(waiting.is_some(), Ordering::Release);
+        *lock(&self.0.waiting) = waiting;
+    }
+
+    /// Whether a request of the connection waits for a connection to the API. If not, and that may
+    /// still come, wakes the task when it does.
+    pub fn is_queued(&self, cx: &Context<'_>) -> bool {
+        self.0.any.load(Ordering::Acquire)
+            && (lock(&self.0.waiting).as_ref()).is_some_and(|waiting| waiting.is_queued(cx))
+    }
 }
 
 impl Waiting {
     /// Whether any of it may have reached the API.
     pub fn is_sent(&self) -> bool {
-        self.0.stage.get() == Stage::Sent
+        self.stage() == SENT
     }
 
-    /// Whether it waits for a connection. If not, and that may still come, wakes the task when it does.
-    pub fn is_queued(&self, cx: &Context<'_>) -> bool {
-        let stage = self.0.stage.get();
-        if stage != Stage::Sent {
-            let mut watcher = self.0.watcher.borrow_mut();
+    fn is_queued(&self, cx: &Context<'_>) -> bool {
+        let stage = self.stage();
+        if stage != SENT {
+            let mut watcher = lock(&self.0.watcher);
             if !(watcher.as_ref()).is_some_and(|watcher| watcher.will_wake(cx.waker())) {
                 *watcher = Some(cx.waker().clone());
             }
         }
-        stage == Stage::Queued
+        stage == QUEUED
     }
 
     /// Counts as waiting until what this returns is dropped.
     pub(super) fn queue(&self) -> Queued<'_> {
         if !self.is_sent() {
-            self.0.stage.set(Stage::Queued);
+            self.0.stage.store(QUEUED, Ordering::Release);
             self.wake();
         }
         Queued(self)
     }
 
     pub(super) fn sent(&self) {
-        self.0.stage.set(Stage::Sent);
-        self.0.watcher.take();
+        self.0.stage.store(SENT, Ordering::Release);
+        lock(&self.0.watcher).take();
+    }
+
+    fn stage(&self) -> u8 {
+        self.0.stage.load(Ordering::Acquire)
     }
 
     fn wake(&self) {
-        if let Some(watcher) = self.0.watcher.take() {
+        let watcher = lock(&self.0.watcher).take();
+        if let Some(watcher) = watcher {
             watcher.wake();
         }
     }
@@ -79,8 +109,8 @@ impl Queued<'_> {
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
-        if self.0.0.stage.get() == Stage::Queued {
-            self.0.0.stage.set(Stage::Unsent);
+        if self.0.stage() == QUEUED {
+            self.0.0.stage.store(UNSENT, Ordering::Release);
         }
     }
 }

@@ -1,4 +1,5 @@
 //! Several servers of one upstream: their health, their queues, their names.
 
+mod leaving;
 mod reload;
 mod room;

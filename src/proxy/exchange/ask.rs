@@ -140,7 +140,11 @@ impl Exchange {
             return;
         };
         match (self.admit(), self.fill_task(&fill, &question)) {
-            (Ok(admission), Ok(task)) => self.worker.spawn_behind(task.admitted(admission).run()),
+            (Ok(admission), Ok(mut task)) => {
+                // It waits for nobody.
+                task.waiting = None;
+                self.worker.spawn_behind(task.admitted(admission).run());
+            }
             (Err(_full), _) => {
                 counters.background_refused.inc();
                 store.abandon(&fill);

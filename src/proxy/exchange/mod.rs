@@ -22,6 +22,7 @@ use crate::proxy::receive::{Class, Inquiry};
 use crate::proxy::worker::{Question, Verdict, Worker};
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::query::describe;
+use crate::upstream::Waiting;
 
 /// How often a request looks again before it goes upstream alone: others keep changing what it wants.
 const MAX_ROUNDS: u8 = 4;
@@ -90,6 +91,9 @@ impl Exchange {
         if inquiry.parts.version == Version::HTTP_11 {
             inquiry.hints = Some(inquiry.peer.interim.begin());
         }
+        let waiting = Waiting::default();
+        inquiry.peer.waiting.set(Some(waiting.clone()));
+        inquiry.waiting = Some(waiting);
         inquiry.until = inquiry.time_limit().map(|limit| timer_now() + limit);
         Self {
             worker,
@@ -115,6 +119,7 @@ impl Exchange {
                 }
             },
         };
+        self.inquiry.peer.waiting.set(None);
         self.inquiry.bound(&mut response);
         if let Some(quotas) = &self.inquiry.quotas {
             quotas.tell(response.headers_mut());

@@ -18,6 +18,7 @@ use crate::clock::Now;
 use crate::proxy::errand::Audience;
 use crate::proxy::limit::{Client, Share};
 use crate::proxy::worker::{Epoch, Worker};
+use crate::upstream::Waiting;
 
 /// This part of the fills that go on for the store alone may be one client's.
 const CLIENTS: usize = 8;
@@ -31,6 +32,8 @@ pub struct Attendance {
     leader: Option<Audience<LeaderNews>>,
     /// Whether the response may be stored, as far as is known before it comes.
     promising: bool,
+    /// How far its request has come.
+    waiting: Option<Waiting>,
     unattended: Option<Unattended>,
 }
 
@@ -51,6 +54,7 @@ impl Attendance {
             client: task.client,
             leader: task.leader.as_ref().map(|leader| leader.audience()),
             promising: task.promising,
+            waiting: task.waiting.clone(),
             unattended: None,
         }
     }
@@ -72,7 +76,8 @@ impl Attendance {
             Use::Requested if awaited => None,
             // It has the upstream's deadlines.
             Use::Requested if self.leader.is_none() => None,
-            Use::Requested => Some(self.promising),
+            // What has not been sent leaves with the last who asked for it.
+            Use::Requested => Some(self.promising && self.is_sent()),
             Use::Unread { storing } => Some(storing),
             Use::Followed | Use::Settled => None,
         };
@@ -84,6 +89,10 @@ impl Attendance {
             Some(false) => Poll::Ready(()),
             Some(true) => self.poll_unattended(cx),
         }
+    }
+
+    fn is_sent(&self) -> bool {
+        self.waiting.as_ref().is_none_or(Waiting::is_sent)
     }
 
     fn poll_unattended(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -44,7 +44,7 @@ use crate::semantics::storability::{Credentials, NoStoreReason, StoreInput};
 use crate::semantics::unstored::{Effect, is_about_the_request};
 use crate::semantics::validation::{self, Candidate, Validators};
 use crate::semantics::vary::{VariantKey, Vary};
-use crate::upstream::{Outgoing, RequestBody, UpstreamBody};
+use crate::upstream::{Outgoing, RequestBody, UpstreamBody, Waiting};
 
 /// What the one who leads a fill learns.
 pub enum LeaderNews {
@@ -114,6 +114,8 @@ pub struct FillTask {
     pub promising: bool,
     /// Held until the response has come: it waits for the API, whether or not somebody waits for it.
     admission: Option<Admission>,
+    /// How far its request has come; `None` where it goes on whoever leaves.
+    pub waiting: Option<Waiting>,
 }
 
 /// A response whose head has arrived.
@@ -166,6 +168,7 @@ impl FillTask {
             client: Client::behind_proxies(inquiry),
             promising: true,
             admission: None,
+            waiting: inquiry.waiting.clone(),
         }))
     }
 
@@ -254,6 +257,7 @@ impl FillTask {
             hash: upstreams
                 .wants_hash()
                 .then(|| self.fill.key.as_ref().stable_hash()),
+            waiting: self.waiting.clone(),
         };
         let make = || Some(self.request_now().0);
         let response = upstreams.send_made(outgoing, Some(&make)).await?;

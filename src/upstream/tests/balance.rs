@@ -410,6 +410,7 @@ fn a_key_keeps_its_server_and_moves_only_when_that_is_gone() {
                 request: get("/"),
                 idempotent: true,
                 hash: Some(hash),
+                waiting: None,
             };
             read(worker.upstreams.send(outgoing).await?).await
         };

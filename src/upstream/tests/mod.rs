@@ -85,6 +85,7 @@ impl Worker {
                 request,
                 idempotent,
                 hash: None,
+                waiting: None,
             })
             .await
     }

@@ -287,6 +287,7 @@ fn clones_share_their_connections() {
             request: get("/"),
             idempotent: true,
             hash: None,
+            waiting: None,
         };
         let (_, response) = tokio::join!(peer.answer("same"), clone.send(outgoing));
         assert!(response.is_ok());

@@ -10,7 +10,10 @@ fn gated() -> (Origin, Gate) {
     let passed = gate.clone();
     let origin = Origin::start(move |request, conn| {
         passed.pass();
-        conn.reply(request, &reply(200).field("Cache-Control", "no-store").body("late"));
+        conn.reply(
+            request,
+            &reply(200).field("Cache-Control", "no-store").body("late"),
+        );
     });
     (origin, gate)
 }
