@@ -7,9 +7,13 @@
 //! numbers, the lowest seven bits first.
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, HeaderMap, HeaderName,
+    HeaderValue,
+};
 
 use super::known::{NAMES, VALUES};
+use crate::semantics::cors::{self, Cors};
 
 /// The version of the form.
 const VERSION: u8 = 1;
@@ -94,6 +98,17 @@ impl Fields {
         lines.next().is_none().then_some(only.value)
     }
 
+    /// What they tell the pages of other origins.
+    pub fn cors(&self) -> Cors<'_> {
+        Cors {
+            allowed: self.single(&ACCESS_CONTROL_ALLOW_ORIGIN),
+            credentials: self
+                .lines()
+                .any(|line| line.name.is(&ACCESS_CONTROL_ALLOW_CREDENTIALS)),
+            any: self.lines().any(|line| cors::is_field(line.name.octets())),
+        }
+    }
+
     /// Octets kept.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -174,6 +189,13 @@ impl Name<'_> {
         match self {
             Self::Known(known) => known == name,
             Self::Other(other) => name.as_str().as_bytes() == other,
+        }
+    }
+
+    fn octets(&self) -> &[u8] {
+        match self {
+            Self::Known(known) => known.as_str().as_bytes(),
+            Self::Other(other) => other,
         }
     }
 

@@ -13,7 +13,7 @@ use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::policy::{Policy, VaryPolicy};
 use crate::semantics::validation::Validators;
-use crate::semantics::vary::VariantKey;
+use crate::semantics::vary::{VariantKey, Vary};
 
 /// A digest of the content of a QUERY and of the fields that describe it.
 pub type ContentDigest = [u8; 32];
@@ -222,15 +222,25 @@ impl Head {
         draft.packed()
     }
 
-    /// The same head with the fields and the freshness that an update gave it.
+    /// The same head with the fields and the freshness that an update gave it, in answer to this request. What its Vary
+    /// nominates since is selected by what that has.
     pub fn freshened(
         &self,
         mut headers: HeaderMap,
         freshness: Freshness,
         receipt: Receipt,
         received: Monotonic,
+        (request, vary): (&HeaderMap, &VaryPolicy),
     ) -> Self {
         let draft = self.draft();
+        let nominated = VariantKey::of(&Vary::parse(&headers), request, vary);
+        let variant = match nominated.is_any() {
+            true => nominated,
+            false => draft
+                .variant
+                .clone()
+                .also_by(nominated.names(), request, vary),
+        };
         let age = headers.remove(header::AGE);
         // An update without a tag of the origin's leaves the one that the gateway gave it.
         let origin_validators = draft.origin_validators.clone();
@@ -240,6 +250,7 @@ impl Head {
             age,
             receipt,
             received,
+            variant,
             origin_validators,
             ..draft
         }
@@ -310,7 +321,6 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::semantics::vary::Vary;
 
     /// A message in one buffer, and what tells whether the buffer is still kept.
     fn message(lines: &[(http::HeaderName, &'static str)]) -> (HeaderMap, Weak<String>) {

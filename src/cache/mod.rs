@@ -4,6 +4,7 @@
 pub mod body;
 pub mod budget;
 pub mod collapse;
+pub mod cors;
 pub mod fields;
 pub mod head;
 pub mod index;

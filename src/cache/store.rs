@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use super::budget::{Budget, Token};
 use super::collapse::{Ask, Fill, Follower};
+use super::cors::CorsApis;
 use super::head::Head;
 use super::index::GroupIndex;
 use super::key::{Key, KeyRef, Keyer, Prehashed};
@@ -40,6 +41,7 @@ pub struct Store {
     budget: Arc<Budget>,
     groups: Arc<GroupIndex>,
     search: SearchRules,
+    cors: CorsApis,
     max_variants: usize,
 }
 
@@ -106,6 +108,7 @@ impl Store {
             budget: Budget::new(memory),
             groups,
             search: SearchRules::default(),
+            cors: CorsApis::default(),
             max_variants: max_variants.max(1),
         }
     }
@@ -164,7 +167,7 @@ impl Store {
             };
             let shared = fills
                 .iter()
-                .find(|fill| can_share(fill, &ask, known(), &sharing));
+                .find(|fill| self.can_share(fill, &ask, known(), &sharing));
             if let Some(fill) = shared {
                 return Role::Follow(fill.follow());
             }
@@ -176,6 +179,40 @@ impl Store {
             .or_default()
             .push(fill.clone());
         Role::Lead(fill)
+    }
+
+    /// Whether `ask` may wait for `fill`: the same content, and as far as is known the same variant. `known` are the heads
+    /// that have come for the resource.
+    fn can_share<'a>(
+        &self,
+        fill: &Fill,
+        ask: &Ask,
+        mut known: impl Iterator<Item = &'a Head>,
+        sharing: &Sharing<'_>,
+    ) -> bool {
+        let Sharing { vary, limits, .. } = *sharing;
+        if !fill.is_joinable()
+            || fill.ask.digest != ask.digest
+            || fill.is_overdue(limits.now, limits.leader_timeout)
+            || fill.followers() >= limits.max_followers
+        {
+            return false;
+        }
+        if let Some(head) = fill.head() {
+            let (target, digest) = (fill.key.as_str(), ask.digest.as_ref());
+            return self
+                .cors
+                .selects(target, &head, (&ask.headers, digest), vary);
+        }
+        !known.any(|head| {
+            head.variant()
+                .is_some_and(|variant| variant.tells_apart(&ask.headers, &fill.ask.headers, vary))
+        })
+    }
+
+    /// Which APIs do CORS, and what that means for who is answered with what.
+    pub fn cors(&self) -> &CorsApis {
+        &self.cors
     }
 
     /// Stores what a fill brought, in place of every variant that its request selects, and ends the fill.
@@ -216,11 +253,16 @@ impl Store {
             return Err(NotCommitted::Doomed);
         }
         let mut next = self.copy(key);
+        if next.has_unknown_selectors(&stored.head) {
+            return Err(NotCommitted::Overtaken);
+        }
+        let asked = (&fill.ask.headers, fill.ask.digest.as_ref());
         next.variants
-            .retain(|old| !selects(&old.head, &fill.ask, vary));
+            .retain(|old| !self.cors.is_replaced(key.as_str(), &old.head, asked, vary));
         next.markers
             .retain(|marker| !marks(marker, &fill.ask, vary));
         next.variants.insert(0, stored);
+        next.drop_unselectable();
         self.shed_variants(&mut next);
         self.put(key, next);
         Ok(())
@@ -260,6 +302,7 @@ impl Store {
                 *slot = new.clone();
             }
         }
+        next.drop_unselectable();
         self.put(key, next);
     }
 
@@ -275,8 +318,11 @@ impl Store {
             return;
         }
         let mut next = self.copy(&fill.key);
+        // What was stored for the same request has been superseded by a response that may not be stored.
+        let asked = (&fill.ask.headers, fill.ask.digest.as_ref());
+        let key = fill.key.as_str();
         next.variants
-            .retain(|old| !selects(&old.head, &fill.ask, vary));
+            .retain(|old| !self.cors.is_replaced(key, &old.head, asked, vary));
         next.markers.retain(|old| !marks(old, &fill.ask, vary));
         next.markers.truncate(MAX_MARKERS - 1);
         next.markers.insert(0, marker);
@@ -293,11 +339,12 @@ impl Store {
         let Some(current) = self.resources.get(&fill.key.as_ref()) else {
             return;
         };
+        let asked = (&fill.ask.headers, fill.ask.digest.as_ref());
         let is_stale = |old: &&Arc<StoredResponse>| {
             let freshness = &old.head.freshness;
             freshness.must_validate != Some(MustValidate::NoCache)
                 && !freshness.is_fresh(old.head.resident(now))
-                && selects(&old.head, &fill.ask, vary)
+                && self.cors.selects(fill.key.as_str(), &old.head, asked, vary)
         };
         let stale = current.variants().iter().filter(is_stale);
         let updates: Vec<_> = stale.map(|old| (old.clone(), self.expired(old))).collect();
@@ -520,11 +567,6 @@ impl Store {
     }
 }
 
-/// Whether a request like `ask` selects the response with this head.
-pub fn selects(head: &Head, ask: &Ask, vary: &VaryPolicy) -> bool {
-    head.selected_by(&ask.headers, ask.digest.as_ref(), vary)
-}
-
 fn marks(marker: &Marker, ask: &Ask, vary: &VaryPolicy) -> bool {
     marker.digest == ask.digest && marker.variant.matches(&ask.headers, vary)
 }
@@ -555,31 +597,6 @@ impl Resource {
                 && marker.variant.matches(headers, vary)
         })
     }
-}
-
-/// Whether `ask` may wait for `fill`: the same content, and as far as is known the same variant. `known` are the heads
-/// that have come for the resource.
-fn can_share<'a>(
-    fill: &Fill,
-    ask: &Ask,
-    mut known: impl Iterator<Item = &'a Head>,
-    sharing: &Sharing<'_>,
-) -> bool {
-    let Sharing { vary, limits, .. } = *sharing;
-    if !fill.is_joinable()
-        || fill.ask.digest != ask.digest
-        || fill.is_overdue(limits.now, limits.leader_timeout)
-        || fill.followers() >= limits.max_followers
-    {
-        return false;
-    }
-    if let Some(head) = fill.head() {
-        return selects(&head, ask, vary);
-    }
-    !known.any(|head| {
-        head.variant()
-            .is_some_and(|variant| variant.tells_apart(&ask.headers, &fill.ask.headers, vary))
-    })
 }
 
 fn in_origin(key: &str, origin: &str) -> bool {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use http::StatusCode;
+use http::header::{HeaderName, ORIGIN};
 
 use super::body::StoredBody;
 use super::budget::{Token, allocated};
@@ -207,6 +208,8 @@ pub enum Unshared {
 pub enum NotCommitted {
     /// An invalidation or purge came in between.
     Doomed,
+    /// What was stored meanwhile was selected by a field that this was not.
+    Overtaken,
     /// The byte budget is used up.
     OverBudget,
 }
@@ -224,6 +227,32 @@ pub enum Resource {
 pub struct Several {
     pub variants: smallvec::SmallVec<[Arc<StoredResponse>; 2]>,
     pub markers: smallvec::SmallVec<[Marker; 0]>,
+}
+
+impl Several {
+    /// Whether a variant here was selected by a field that this one, to be stored beside it, was not.
+    pub fn has_unknown_selectors(&self, head: &Head) -> bool {
+        self.variants.iter().any(|stored| lacks(head, &stored.head))
+    }
+
+    /// Drops the variants of which it is not known what their request had of a field that the URL was seen to vary on since.
+    pub fn drop_unselectable(&mut self) {
+        if self.variants.len() < 2 {
+            return;
+        }
+        let all = self.variants.clone();
+        self.variants
+            .retain(|stored| !all.iter().any(|other| lacks(&stored.head, &other.head)));
+    }
+}
+
+/// Whether `other` was selected by a field that `head` was not: RFC 9111 §4.1 would let each be selected by its own. Origin
+/// is left to [`super::cors`].
+fn lacks(head: &Head, other: &Head) -> bool {
+    let has = |name: &HeaderName| head.variant().is_some_and(|own| own.has(name));
+    let is_any = head.variant().is_some_and(VariantKey::is_any);
+    let mut names = other.variant().into_iter().flat_map(VariantKey::names);
+    !is_any && names.any(|name| *name != ORIGIN && !has(name))
 }
 
 /// Tells a resource from every other, for as long as this is kept, without keeping it.

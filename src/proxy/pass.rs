@@ -177,6 +177,11 @@ pub async fn forward(
         settings,
         &inquiry.target,
     );
+    worker
+        .gateway
+        .store
+        .cors()
+        .learn(inquiry.target.as_str(), &headers);
     if let Some(protocols) = upgrade {
         headers.insert(UPGRADE, protocols);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -276,7 +281,7 @@ fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
     let Some(resource) = store.look_up(key) else {
         return;
     };
-    let Some(stored) = select(&resource, inquiry) else {
+    let Some(stored) = select(store, &resource, inquiry) else {
         return;
     };
     let length = Some(stored.complete_length());
@@ -304,7 +309,8 @@ fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
                         headers.insert(AGE, age);
                     }
                     let freshness = arrived.believed(update.freshness);
-                    head.freshened(headers, freshness, receipt, inquiry.now.mono)
+                    let asked = (inquiry.headers(), &inquiry.route.cache.vary);
+                    head.freshened(headers, freshness, receipt, inquiry.now.mono, asked)
                 }
                 Err(Storability::Refuse(why))
                     if why.is_in_response() && !inquiry.credentials.any() =>

@@ -89,6 +89,7 @@ impl Facts {
     pub const UPGRADE: Self = Self(1 << 8);
     /// What is for this hop, or frames the request on it.
     pub const THIS_HOP: Self = Self(1 << 9);
+    pub const ORIGIN: Self = Self(1 << 10);
 
     pub fn of(headers: &HeaderMap) -> Self {
         let mut facts = Self::default();
@@ -99,6 +100,7 @@ impl Facts {
                 "if-none-match" | "if-modified-since" => Self::CONDITIONS.0,
                 "if-match" | "if-unmodified-since" => Self::ORIGIN_CONDITIONS.0,
                 "range" => Self::RANGE.0,
+                "origin" => Self::ORIGIN.0,
                 "cdn-loop" => Self::CDN_LOOP.0,
                 "x-forwarded-proto" | "x-forwarded-host" | "forwarded" => Self::FORWARDED.0,
                 "upgrade" => Self::UPGRADE.0 | Self::THIS_HOP.0,

@@ -112,7 +112,7 @@ async fn current(
             read_out(reader).await?;
             Ok(store
                 .look_up(key)
-                .and_then(|resource| select(&resource, asking)))
+                .and_then(|resource| select(store, &resource, asking)))
         }
         LeaderNews::Unshared { .. } => Ok(None),
         LeaderNews::Failed(error) => Err(error),

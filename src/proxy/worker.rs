@@ -20,6 +20,8 @@ use super::peer::Peer;
 use super::ready::ReadyFields;
 use super::receive::{Class, Facts, Inquiry, Target};
 use super::rescue;
+use crate::cache::head::Head;
+use crate::cache::store::Store;
 use crate::cache::stored::{Resource, StoredResponse, Unshared};
 use crate::clock::Now;
 use crate::error::Error;
@@ -214,7 +216,7 @@ impl Worker {
         let mut resource = store.look_up(inquiry.key(store));
         let mut selected = resource
             .as_ref()
-            .and_then(|resource| select(resource, inquiry));
+            .and_then(|resource| select(store, resource, inquiry));
         if let Some(stored) = &selected
             && !stored.head.is_of(inquiry.epoch.settings.version)
         {
@@ -464,14 +466,13 @@ impl Question {
 }
 
 /// The stored response that the request selects (RFC 9111 §4.1).
-pub(super) fn select(resource: &Resource, inquiry: &Inquiry) -> Option<Arc<StoredResponse>> {
-    let vary = &inquiry.route.cache.vary;
+pub(super) fn select(
+    store: &Store,
+    resource: &Resource,
+    inquiry: &Inquiry,
+) -> Option<Arc<StoredResponse>> {
     let headers = inquiry.headers();
-    let matches = |stored: &&Arc<StoredResponse>| {
-        stored
-            .head
-            .selected_by(headers, inquiry.digest.as_ref(), vary)
-    };
+    let matches = |stored: &&Arc<StoredResponse>| selects(store, &stored.head, inquiry);
     if let [only] = resource.variants() {
         return Some(only).filter(matches).cloned();
     }
@@ -486,6 +487,16 @@ pub(super) fn select(resource: &Resource, inquiry: &Inquiry) -> Option<Arc<Store
         .collect();
     let dates = matching.iter().map(|stored| stored.head.freshness.date);
     prefer(headers, fields.iter().zip(dates)).map(|best| matching[best].clone())
+}
+
+/// Whether the request selects the response with this head.
+pub(super) fn selects(store: &Store, head: &Head, inquiry: &Inquiry) -> bool {
+    let (headers, digest) = (inquiry.headers(), inquiry.digest.as_ref());
+    head.selected_by(headers, digest, &inquiry.route.cache.vary)
+        && (!inquiry.facts.any(Facts::ORIGIN)
+            || store
+                .cors()
+                .may_answer(inquiry.target.as_str(), head, headers))
 }
 
 /// Whether a stored response has what the request wants of it: a complete one always does.

@@ -6,6 +6,7 @@ pub mod authority;
 pub mod cache_control;
 pub mod cache_status;
 pub mod content_range;
+pub mod cors;
 mod directive;
 pub mod endless;
 pub mod etag;

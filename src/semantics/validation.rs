@@ -8,6 +8,7 @@ use super::etag::EntityTag;
 use super::hop_by_hop;
 use super::range::ByteRange;
 use super::time::Timestamp;
+use super::vary;
 
 /// The validators of a response, and its Date, which says how strong and how recent they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -329,6 +330,9 @@ const NOT_UPDATED: [HeaderName; 2] = [header::CONTENT_LENGTH, header::CONTENT_RA
 /// The fields of a stored response after an update by a 304, by a response to HEAD, or by a part that is combined with
 /// it (RFC 9111 §3.2): each field of the update replaces all lines of the stored field.
 ///
+/// Vary is the exception: what the update does not name of it stays. Many servers send less of it with a 304 than with
+/// the 200 that it stands for (RFC 9110 §15.4.5 wants the same), and the stored content was selected by all of it.
+///
 /// Age is dropped where the update has none: the age is then counted from this message. What the update's
 /// `no-cache="…"` or `private="…"` name is for the caller to leave out.
 pub fn freshen(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
@@ -344,6 +348,11 @@ pub fn freshen(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
     }
     for (name, value) in &update {
         fields.append(name.clone(), value.clone());
+    }
+    if update.contains_key(header::VARY) {
+        for value in vary::not_nominated(stored, &update) {
+            fields.append(header::VARY, value);
+        }
     }
     fields
 }

@@ -8,7 +8,7 @@ mod weighted;
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use smallvec::SmallVec;
 
 use super::list;
@@ -69,11 +69,23 @@ impl Vary {
     }
 }
 
+/// The members of a stored Vary that the Vary of an update does not name, without regard to case.
+pub fn not_nominated(stored: &HeaderMap, update: &HeaderMap) -> Vec<HeaderValue> {
+    let named: SmallVec<[&[u8]; 4]> = list::members(update, &header::VARY).collect();
+    let is_new = |member: &&[u8]| !named.iter().any(|name| name.eq_ignore_ascii_case(member));
+    let missing = list::members(stored, &header::VARY).filter(is_new);
+    missing
+        .filter_map(|member| HeaderValue::from_bytes(member).ok())
+        .collect()
+}
+
 /// The selecting fields of the request that a response was stored for. Equal when they select the same variant.
 #[derive(Clone, Debug, Default)]
 pub struct VariantKey {
     any: bool,
     fields: Box<[Selecting]>,
+    /// The Origin of that request where it is none of `fields`: see [`super::cors`].
+    fetched_with: Option<Box<[u8]>>,
 }
 
 /// One selecting field; without a value when the request had none.
@@ -105,17 +117,62 @@ impl VariantKey {
         Self {
             any: *vary == Vary::Any,
             fields: names.iter().map(selecting).collect(),
+            fetched_with: None,
         }
     }
 
-    /// Whether every request selects it: it is no variant, but all there is.
+    /// The same, selected by `names` too, as `request` has them.
+    pub fn also_by<'a>(
+        mut self,
+        names: impl Iterator<Item = &'a HeaderName>,
+        request: &HeaderMap,
+        policy: &VaryPolicy,
+    ) -> Self {
+        let mut fields = std::mem::take(&mut self.fields).into_vec();
+        for name in names {
+            if !fields.iter().any(|field| field.name == *name) {
+                fields.push(Selecting {
+                    name: name.clone(),
+                    value: Value::of(name, request, policy),
+                });
+            }
+        }
+        fields.sort_unstable_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
+        self.fields = fields.into();
+        self
+    }
+
+    /// The same, for a response that was fetched with this Origin.
+    pub fn fetched_with(mut self, origin: Option<&[u8]>) -> Self {
+        self.fetched_with = origin
+            .filter(|_| !self.has(&header::ORIGIN))
+            .map(Into::into);
+        self
+    }
+
+    /// The Origin of the request that its response was fetched by, where that is none of the selecting fields.
+    pub fn origin(&self) -> Option<&[u8]> {
+        self.fetched_with.as_deref()
+    }
+
+    /// Whether there is nothing to tell of the request: every other selects it as well.
     pub fn is_whole(&self) -> bool {
-        !self.any && self.fields.is_empty()
+        !self.any && self.fields.is_empty() && self.fetched_with.is_none()
+    }
+
+    /// Whether it is of a response that no request selects without validation.
+    pub fn is_any(&self) -> bool {
+        self.any
+    }
+
+    /// The selecting fields, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &HeaderName> + Clone {
+        self.fields.iter().map(|field| &field.name)
     }
 
     /// Whether the field is one of those that it was selected by.
     pub fn has(&self, name: &HeaderName) -> bool {
-        self.fields.iter().any(|field| field.name == *name)
+        self.names().any(|own| own == name)
     }
 
     /// Whether `request` selects this variant.
@@ -158,7 +215,8 @@ impl VariantKey {
         };
         let field =
             |field: &Selecting| size_of::<Selecting>() + field.value.as_ref().map_or(0, value);
-        self.fields.iter().map(field).sum()
+        let origin = self.fetched_with.as_ref().map_or(0, |origin| origin.len());
+        self.fields.iter().map(field).sum::<usize>() + origin
     }
 }
 

@@ -4,8 +4,7 @@ use super::{Exchange, Step};
 use crate::cache::collapse::{Follower, News};
 use crate::cache::head::Head;
 use crate::proxy::body::Following;
-use crate::proxy::receive::Inquiry;
-use crate::proxy::worker::Question;
+use crate::proxy::worker::{Question, selects};
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::reuse::{Failure, Reuse, Selection, decide};
 
@@ -45,8 +44,8 @@ impl Exchange {
                     .age(stored.head.resident(self.inquiry.now));
                 self.deliver(&stored, Some(age), status)
             }
-            News::Streaming(head, _) => self.go_on(!selects(&head, &self.inquiry)),
-            News::Stored(stored) => self.go_on(!selects(&stored.head, &self.inquiry)),
+            News::Streaming(head, _) => self.go_on(!self.selects(&head)),
+            News::Stored(stored) => self.go_on(!self.selects(&stored.head)),
             News::Abandoned => self.go_on(true),
             News::Unshared => self.go_on(false),
             // Once: where each answer is of that kind, waiting in line would take as long as there are requests.
@@ -72,15 +71,14 @@ impl Exchange {
             freshness: &head.freshness,
             resident: head.resident(self.inquiry.now),
         };
-        selects(head, &self.inquiry)
+        self.selects(head)
             && matches!(
                 decide(selection, &self.inquiry.directives),
                 Reuse::Fresh { .. } | Reuse::Stale { .. } | Reuse::StaleWhileRevalidate { .. }
             )
     }
-}
 
-fn selects(head: &Head, inquiry: &Inquiry) -> bool {
-    let vary = &inquiry.route.cache.vary;
-    head.selected_by(inquiry.headers(), inquiry.digest.as_ref(), vary)
+    fn selects(&self, head: &Head) -> bool {
+        selects(&self.worker.gateway.store, head, &self.inquiry)
+    }
 }

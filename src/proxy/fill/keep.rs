@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{AGE, CONTENT_LENGTH, ETAG};
+use http::header::{AGE, CONTENT_LENGTH, ETAG, HeaderValue, ORIGIN};
 use http::{HeaderMap, StatusCode};
 use http_body::Body as _;
 
@@ -11,16 +11,17 @@ use super::pump::Pump;
 use super::{Arrived, FillTask, LeaderNews, NotShared, is_server_error};
 use crate::cache::body::{SEGMENT, SharedBody, StoredBody};
 use crate::cache::budget::Token;
+use crate::cache::collapse::Fill;
 use crate::cache::head::{Draft, Head};
 use crate::cache::partial::combine;
-use crate::cache::store::selects;
-use crate::cache::stored::{Content, NotCommitted, Settled, StoredResponse, Unshared};
+use crate::cache::stored::{Content, NotCommitted, Resource, Settled, StoredResponse, Unshared};
 use crate::config::EtagMode;
 use crate::error::{Error, ErrorKind};
 use crate::proxy::etag;
 use crate::proxy::update::withheld;
 use crate::proxy::worker::Want;
 use crate::semantics::cache_control::ResponseDirectives;
+use crate::semantics::cors;
 use crate::semantics::freshness::Freshness;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::partial::{Partial, combined_fields, fields_of_whole};
@@ -143,12 +144,16 @@ impl FillTask {
 
     /// The incomplete response that a part with these fields can be combined with.
     fn combinable(&self, part: &HeaderMap) -> Option<Arc<StoredResponse>> {
-        let resource = self.worker.gateway.store.look_up(self.fill.key.as_ref())?;
+        let store = &self.worker.gateway.store;
+        let Fill { key, ask, .. } = &*self.fill;
+        let resource = store.look_up(key.as_ref())?;
         let vary = &self.route.cache.vary;
-        let stored = resource
-            .variants()
-            .iter()
-            .find(|stored| selects(&stored.head, &self.fill.ask, vary))?;
+        let asked = (&ask.headers, ask.digest.as_ref());
+        let stored = resource.variants().iter().find(|stored| {
+            store
+                .cors()
+                .selects(key.as_str(), &stored.head, asked, vary)
+        })?;
         let validators = &stored.head.origin_validators();
         stored
             .parts()?
@@ -197,12 +202,30 @@ impl FillTask {
         validators
     }
 
+    /// What a response to this fill's request is selected by: what its Vary nominates, and what the URL was seen to vary on
+    /// before, while anything of that is stored.
     pub(super) fn variant(&self, response: &HeaderMap) -> VariantKey {
-        VariantKey::of(
-            &Vary::parse(response),
-            &self.fill.ask.headers,
-            &self.route.cache.vary,
-        )
+        let vary = &self.route.cache.vary;
+        let asked = &self.fill.ask.headers;
+        let mut variant = VariantKey::of(&Vary::parse(response), asked, vary);
+        let store = &self.worker.gateway.store;
+        let resource = store.look_up(self.fill.key.as_ref());
+        let known = resource.iter().flat_map(Resource::variants);
+        let known = known.filter_map(|stored| stored.head.variant());
+        if !variant.is_any() {
+            let names = known.clone().flat_map(VariantKey::names);
+            variant = variant.also_by(names, asked, vary);
+        }
+        if cors::allows_all(response) {
+            return variant;
+        }
+        let origin = asked.get(ORIGIN).map(HeaderValue::as_bytes);
+        // Without CORS, who sends no Origin leaves what is known of those who do.
+        let before = known
+            .filter(|_| !store.cors().has(self.fill.key.as_str()))
+            .filter(|known| known.matches(asked, vary));
+        let origin = origin.or_else(|| before.filter_map(VariantKey::origin).next());
+        variant.fetched_with(origin)
     }
 
     /// The whole body came with the head.

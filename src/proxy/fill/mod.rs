@@ -271,6 +271,8 @@ impl FillTask {
             &self.epoch.settings,
             &self.target,
         );
+        let store = &self.worker.gateway.store;
+        store.cors().learn(self.fill.key.as_str(), &headers);
         let wanted = self.validates || ranged || is_conditional(&self.fill.ask.headers);
         if parts.status == StatusCode::NOT_MODIFIED && !wanted {
             return Err(Error::upstream(ErrorKind::ResponseProtocol)

@@ -6,7 +6,7 @@ use http::header::ETAG;
 
 use super::{Arrived, FillTask, LeaderNews, Unusable, candidates};
 use crate::cache::head::Draft;
-use crate::cache::stored::{Settled, StoredResponse, Unshared};
+use crate::cache::stored::{NotCommitted, Settled, StoredResponse, Unshared};
 use crate::config::EtagMode;
 use crate::proxy::update::{Asked, Update, withheld};
 use crate::semantics::no_vary_search::SearchVariance;
@@ -67,9 +67,14 @@ impl FillTask {
         arrived: &Arrived,
     ) {
         let store = &self.worker.gateway.store;
-        let is_asked_for = self.is_asked_for(chosen);
+        // RFC 9111 §4.3.4: updated are those "that could have been chosen for that request". Where it is another variant that
+        // the 304 names, it answers this request too, and stays for others as it is.
+        if !self.is_asked_for(chosen) {
+            let committed = store.commit(&self.fill, stored.clone(), &self.route.cache.vary);
+            return self.overtaken(committed);
+        }
         let freshen = |old: &Arc<StoredResponse>| {
-            if is_asked_for && Arc::ptr_eq(old, chosen) {
+            if Arc::ptr_eq(old, chosen) {
                 return Some((old.clone(), stored.clone()));
             }
             let update = self.updated(old, arrived);
@@ -79,13 +84,10 @@ impl FillTask {
                 .then(|| (old.clone(), self.freshened(old, update, arrived, false)))
         };
         let updates: Vec<_> = named.iter().filter_map(freshen).collect();
-        let outcome = if is_asked_for {
-            store.freshen(&self.fill, &updates)
-        } else {
-            // The 304 says that another variant answers this request too (RFC 9111 §4.3.4).
-            store.update(self.fill.key.as_ref(), &updates);
-            store.commit(&self.fill, stored.clone(), &self.route.cache.vary)
-        };
+        self.overtaken(store.freshen(&self.fill, &updates));
+    }
+
+    fn overtaken(&self, outcome: Result<(), NotCommitted>) {
         if let Err(why) = outcome {
             let key = self.fill.key.as_str();
             tracing::debug!(?why, key, "a validation was overtaken");
@@ -107,9 +109,12 @@ impl FillTask {
 
     /// Whether the request selects the stored response.
     pub(super) fn is_asked_for(&self, stored: &StoredResponse) -> bool {
+        let (store, ask) = (&self.worker.gateway.store, &self.fill.ask);
+        let asked = (&ask.headers, ask.digest.as_ref());
         let vary = &self.route.cache.vary;
-        let variant = stored.head.variant();
-        variant.is_none_or(|variant| variant.matches(&self.fill.ask.headers, vary))
+        store
+            .cors()
+            .selects(self.fill.key.as_str(), &stored.head, asked, vary)
     }
 
     /// `old` as `update` has it, for requests like this one or like the one that it was stored for.

@@ -1,0 +1,142 @@
+//! Which APIs do CORS, as far as they were seen to, and what that means for who is answered with what.
+
+use std::hash::RandomState;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use hashbrown::HashSet;
+use http::HeaderMap;
+use http::header::{COOKIE, ORIGIN};
+
+use super::head::{ContentDigest, Head};
+use crate::semantics::cors::{self, Asking};
+use crate::semantics::policy::VaryPolicy;
+use crate::semantics::vary::VariantKey;
+
+/// Origins that are remembered; with more, all are taken for such that do. Clients choose them, by Host.
+const MAX_APIS: usize = 1_000;
+
+/// Octets of an origin that is remembered; a longer one is taken for one that does.
+const MAX_LENGTH: usize = 300;
+
+/// The origins of target URIs, `scheme://authority`, that were seen to answer with a field of CORS or to vary on Origin.
+#[derive(Debug, Default)]
+pub struct CorsApis {
+    origins: RwLock<HashSet<Box<str>, RandomState>>,
+    /// How many there are, so that nobody takes the lock for none.
+    count: AtomicUsize,
+}
+
+impl CorsApis {
+    /// Whether a request for `target` with these fields and this content selects the response with this head (RFC 9111
+    /// §4.1), and may have it for its Origin.
+    pub fn selects(
+        &self,
+        target: &str,
+        head: &Head,
+        (request, digest): (&HeaderMap, Option<&ContentDigest>),
+        vary: &VaryPolicy,
+    ) -> bool {
+        head.selected_by(request, digest, vary) && self.may_answer(target, head, request)
+    }
+
+    /// Whether a request for `target` with these fields may have the response for its Origin, where it selects it.
+    pub fn may_answer(&self, target: &str, head: &Head, request: &HeaderMap) -> bool {
+        let Some(origin) = request.get(ORIGIN) else {
+            return true;
+        };
+        let variant = head.variant();
+        if variant.is_some_and(|variant| variant.has(&ORIGIN)) {
+            return true;
+        }
+        let asking = Asking {
+            origin: origin.as_bytes(),
+            has_cookie: request.contains_key(COOKIE),
+        };
+        let fetched_with = variant.and_then(VariantKey::origin);
+        let api_does_cors = || self.has(target);
+        cors::may_answer(asking, fetched_with, head.fields.cors(), api_does_cors)
+    }
+
+    /// Whether what comes in answer to this request takes the place of a stored response.
+    pub fn is_replaced(
+        &self,
+        target: &str,
+        old: &Head,
+        (request, digest): (&HeaderMap, Option<&ContentDigest>),
+        vary: &VaryPolicy,
+    ) -> bool {
+        old.selected_by(request, digest, vary)
+            // Without CORS, whoever has asked gets the same.
+            && (!self.has(target) || self.may_answer(target, old, request))
+    }
+
+    /// Takes over what a response for `target` shows of its API.
+    pub fn learn(&self, target: &str, response: &HeaderMap) {
+        let origin = origin_of(target);
+        if !cors::is_done_by(response) || self.has(origin) {
+            return;
+        }
+        let mut origins = self.origins.write().unwrap_or_else(PoisonError::into_inner);
+        if origins.len() < MAX_APIS {
+            origins.insert(origin.into());
+        }
+        self.count.store(origins.len(), Ordering::Release);
+    }
+
+    /// Whether the API of `target` was seen to do CORS.
+    pub fn has(&self, target: &str) -> bool {
+        let origin = origin_of(target);
+        match self.count.load(Ordering::Acquire) {
+            _ if origin.len() > MAX_LENGTH => true,
+            0 => false,
+            MAX_APIS.. => true,
+            _ => {
+                let origins = self.origins.read().unwrap_or_else(PoisonError::into_inner);
+                origins.contains(origin)
+            }
+        }
+    }
+}
+
+/// `scheme://authority` of a target URI.
+fn origin_of(target: &str) -> &str {
+    let authority = target.find("://").map_or(0, |at| at + "://".len());
+    let path = target[authority..].find('/');
+    path.map_or(target, |at| &target[..authority + at])
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn an_api_that_was_seen_to_do_cors_is_known_by_its_origin() {
+        let apis = CorsApis::default();
+        let plain = HeaderMap::new();
+        let does =
+            HeaderMap::from_iter([(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))]);
+        apis.learn("http://a", &plain);
+        assert!(!apis.has("http://a"));
+        apis.learn("http://a", &does);
+        apis.learn("http://a", &plain);
+        assert!(apis.has("http://a") && !apis.has("http://a:1") && !apis.has("https://a"));
+        for target in ["http://a/", "http://a/b//c?d=http://e/", "http://a"] {
+            assert_eq!(origin_of(target), "http://a");
+        }
+    }
+
+    #[test]
+    fn with_more_than_are_remembered_all_are_taken_for_such() {
+        let apis = CorsApis::default();
+        let does =
+            HeaderMap::from_iter([(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))]);
+        for n in 0..MAX_APIS + 2 {
+            apis.learn(&format!("http://{n}"), &does);
+        }
+        assert!(apis.has("http://unknown"));
+        assert_eq!(apis.count.load(Ordering::Relaxed), MAX_APIS);
+    }
+}
