@@ -40,14 +40,20 @@ fn check_tells_each_of_three_mistakes_with_its_place_and_exits_2() {
 #[test]
 fn check_says_in_a_line_that_a_file_is_good_and_exits_0() {
     let folder = folder("config.toml", include_str!("../config.toml"));
-    let output = bookend(folder.path(), &["check"]);
-    assert_eq!(output.status.code(), Some(0));
-    let line = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        line.starts_with("config.toml: ok: 127.0.0.1:8080 in front of http://127.0.0.1:5000"),
-        "{line}"
-    );
-    assert_eq!(line.lines().count(), 1);
+    for arguments in [
+        &["check"][..],
+        &["check", "config.toml"],
+        &["check", "--config", "config.toml"],
+    ] {
+        let output = bookend(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        let line = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            line.starts_with("config.toml: ok: 127.0.0.1:8080 in front of http://127.0.0.1:5000"),
+            "{line}"
+        );
+        assert_eq!(line.lines().count(), 1);
+    }
 }
 
 #[test]

@@ -11,19 +11,23 @@ use crate::config::{Config, Source};
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The file to look through
-    #[arg(long, value_name = "FILE", default_value = "config.toml")]
-    config: PathBuf,
+    #[arg(value_name = "FILE", default_value = "config.toml")]
+    file: PathBuf,
+    /// The same, as `run` has it
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    config: Option<PathBuf>,
 }
 
 /// Says that the file is good, or tells all its mistakes.
 pub fn main(arguments: &Arguments) -> Exit {
+    let file = arguments.config.as_ref().unwrap_or(&arguments.file);
     let source = Source {
-        file: Some(arguments.config.clone()),
+        file: Some(file.clone()),
         ..Source::default()
     };
     match source.load(&environment) {
         Ok(config) => {
-            println!("{}: ok: {}", arguments.config.display(), summary(&config));
+            println!("{}: ok: {}", file.display(), summary(&config));
             Exit::Success
         }
         Err(mistakes) => {

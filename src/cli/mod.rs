@@ -40,7 +40,7 @@ Examples:
   bookend --upstream http://127.0.0.1:5000    a cache on 127.0.0.1:8080 in front of that API
   bookend run --config /etc/bookend.toml      with a configuration file
   bookend demo --tour                         see what it does
-  bookend check --config /etc/bookend.toml    look for mistakes in it, without running
+  bookend check /etc/bookend.toml             look for mistakes in it, without running
 
 Signals:
   SIGTERM, SIGINT  drain: take nothing new, answer what is in flight, then end

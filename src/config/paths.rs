@@ -6,6 +6,12 @@
 //! it, that before a parameter alone, and that before `{*rest}`. So the most specific pattern wins, in whatever order
 //! patterns were added.
 
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher, RandomState};
+
+use equivalent::Equivalent;
+use hashbrown::HashMap;
+
 /// Patterns with a value each.
 #[derive(Clone, Debug)]
 pub struct PathTree<T> {
@@ -16,18 +22,31 @@ pub struct PathTree<T> {
 struct Node<T> {
     /// The value of the pattern that ends here.
     value: Option<T>,
-    /// In order of their text.
-    literals: Vec<(Box<str>, Node<T>)>,
-    /// A parameter with text around it; the one with more text first.
-    affixed: Vec<(Affix, Node<T>)>,
+    literals: BTreeMap<Box<str>, Node<T>>,
+    /// A parameter with text around it, by how long these texts are; the longest in all first.
+    affixed: Vec<(Lengths, HashMap<Affix, Node<T>, RandomState>)>,
     parameter: Option<Box<Node<T>>>,
     rest: Option<T>,
 }
 
+/// How many octets of text come before a parameter and after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lengths {
+    before: usize,
+    after: usize,
+}
+
+/// The text around a parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Affix {
-    before: Box<str>,
-    after: Box<str>,
+    before: Box<[u8]>,
+    after: Box<[u8]>,
+}
+
+/// The same, as a part of a segment.
+struct AffixOf<'s> {
+    before: &'s [u8],
+    after: &'s [u8],
 }
 
 /// Why a pattern cannot be added.
@@ -51,7 +70,7 @@ impl<T> Default for Node<T> {
     fn default() -> Self {
         Self {
             value: None,
-            literals: Vec::new(),
+            literals: BTreeMap::new(),
             affixed: Vec::new(),
             parameter: None,
             rest: None,
@@ -99,32 +118,26 @@ impl<T: Copy> PathTree<T> {
 impl<T: Copy> Node<T> {
     fn child(&mut self, segment: &Segment<'_>) -> &mut Self {
         match *segment {
-            Segment::Literal(text) => {
-                let at = match self
-                    .literals
-                    .binary_search_by(|(known, _)| (**known).cmp(text))
-                {
-                    Ok(at) => at,
-                    Err(at) => {
-                        self.literals.insert(at, (text.into(), Self::default()));
-                        at
-                    }
-                };
-                &mut self.literals[at].1
-            }
+            Segment::Literal(text) => self.literals.entry(text.into()).or_default(),
             Segment::Affixed { before, after } => {
-                let affix = Affix {
-                    before: before.into(),
-                    after: after.into(),
+                let lengths = Lengths {
+                    before: before.len(),
+                    after: after.len(),
                 };
-                let known = self.affixed.iter().position(|(known, _)| *known == affix);
-                let at = known.unwrap_or_else(|| {
-                    let place = |(known, _): &(Affix, _)| known.order() < affix.order();
-                    let at = self.affixed.partition_point(place);
-                    self.affixed.insert(at, (affix, Self::default()));
-                    at
-                });
-                &mut self.affixed[at].1
+                let place = |(known, _): &(Lengths, _)| known.order() < lengths.order();
+                let at = self.affixed.partition_point(place);
+                if self
+                    .affixed
+                    .get(at)
+                    .is_none_or(|(known, _)| *known != lengths)
+                {
+                    self.affixed.insert(at, (lengths, HashMap::default()));
+                }
+                let affix = Affix {
+                    before: before.as_bytes().into(),
+                    after: after.as_bytes().into(),
+                };
+                self.affixed[at].1.entry(affix).or_default()
             }
             // `insert` lets a rest be nothing but the last segment.
             Segment::Parameter | Segment::Rest => self.parameter.get_or_insert_default(),
@@ -132,7 +145,8 @@ impl<T: Copy> Node<T> {
     }
 
     /// `path` is what is left, without the slash before it. Each node is visited at most once, since its depth fixes
-    /// which segment it is compared with: the time is bounded by the number of patterns, whatever the path.
+    /// which segment it is compared with: the time is bounded by the number of patterns, whatever the path. Of siblings
+    /// with text around a parameter, one of each pair of lengths is visited.
     fn find(&self, path: &str) -> Option<T> {
         let (segment, left) = match path.split_once('/') {
             Some((segment, left)) => (segment, Some(left)),
@@ -142,16 +156,13 @@ impl<T: Copy> Node<T> {
             Some(left) => node.find(left),
             None => node.value,
         };
-        let literal = || {
-            let at = self
-                .literals
-                .binary_search_by(|(text, _)| (**text).cmp(segment))
-                .ok()?;
-            descend(&self.literals[at].1)
-        };
+        let literal = || descend(self.literals.get(segment)?);
         let affixed = || {
-            let fitting = self.affixed.iter().filter(|(affix, _)| affix.fits(segment));
-            fitting.map(|(_, node)| node).find_map(descend)
+            let mut fitting = self
+                .affixed
+                .iter()
+                .filter_map(|(lengths, nodes)| nodes.get(&lengths.around(segment)?));
+            fitting.find_map(descend)
         };
         let parameter = || match segment.is_empty() {
             true => None,
@@ -161,17 +172,40 @@ impl<T: Copy> Node<T> {
     }
 }
 
-impl Affix {
-    fn fits(&self, segment: &str) -> bool {
-        segment.len() > self.before.len() + self.after.len()
-            && segment.starts_with(&*self.before)
-            && segment.ends_with(&*self.after)
+impl Lengths {
+    /// What such texts are in `segment`; `None` where it has not an octet more for the parameter.
+    fn around(self, segment: &str) -> Option<AffixOf<'_>> {
+        let octets = segment.as_bytes();
+        let end = octets.len().checked_sub(self.after)?;
+        (self.before < end).then(|| AffixOf {
+            before: &octets[..self.before],
+            after: &octets[end..],
+        })
     }
 
     /// More text first; any order between equals that does not hang on the order of insertion.
-    fn order(&self) -> (std::cmp::Reverse<usize>, &str, &str) {
-        let length = self.before.len() + self.after.len();
-        (std::cmp::Reverse(length), &self.before, &self.after)
+    fn order(self) -> (std::cmp::Reverse<usize>, usize) {
+        (std::cmp::Reverse(self.before + self.after), self.before)
+    }
+}
+
+impl Hash for AffixOf<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.before.hash(hasher);
+        self.after.hash(hasher);
+    }
+}
+
+impl Hash for Affix {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let (before, after) = (&*self.before, &*self.after);
+        AffixOf { before, after }.hash(hasher);
+    }
+}
+
+impl Equivalent<Affix> for AffixOf<'_> {
+    fn equivalent(&self, affix: &Affix) -> bool {
+        *self.before == *affix.before && *self.after == *affix.after
     }
 }
 
@@ -277,6 +311,28 @@ mod tests {
             for (path, pattern) in cases {
                 assert_eq!(tree.find(path), pattern, "{path}");
             }
+        }
+    }
+
+    #[test]
+    fn of_many_siblings_the_one_with_the_most_text_around_its_parameter_wins() {
+        let mut tree = PathTree::default();
+        for n in 0..3000 {
+            assert_eq!(tree.insert(&format!("/v/{{id}}-{n}.json"), n), Ok(()));
+        }
+        // An umlaut ends where a text is cut.
+        assert_eq!(tree.insert("/v/\u{fc}{id}", 5000), Ok(()));
+        for (path, found) in [
+            ("/v/a-7.json", Some(7)),
+            ("/v/a-17.json", Some(17)),
+            ("/v/a-2999.json", Some(2999)),
+            ("/v/a-1-17.json", Some(17)),
+            ("/v/-17.json", None),
+            ("/v/a-3000.json", None),
+            ("/v/\u{fc}b", Some(5000)),
+            ("/v/\u{e4}", None),
+        ] {
+            assert_eq!(tree.find(path), found, "{path}");
         }
     }
 
