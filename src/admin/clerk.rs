@@ -8,6 +8,7 @@ use http::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, DATE, HOST, HeaderName, HeaderValue, ORIGIN,
     WWW_AUTHENTICATE,
 };
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -266,7 +267,12 @@ impl Service for Clerk {
         self.finish(response)
     }
 
-    fn refuse(self: &Rc<Self>, _peer: &Rc<Peer>, error: Error) -> Response<Full<Bytes>> {
+    fn refuse(
+        self: &Rc<Self>,
+        _peer: &Rc<Peer>,
+        error: Error,
+        _parts: Option<&Parts>,
+    ) -> Response<Full<Bytes>> {
         self.finish(problem(error.kind().status(), error.explanation()))
     }
 

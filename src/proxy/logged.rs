@@ -1,18 +1,45 @@
-//! One line in the access log for each response, when its last byte has gone or its client has.
+//! One line in the access log for each request: when the last byte of its response has gone, when its client has left
+//! before, or when it was refused.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::header::{HOST, HeaderValue, REFERER, USER_AGENT};
-use http::{Method, Response, StatusCode, Version};
+use http::request::Parts;
+use http::{HeaderMap, Method, Response, StatusCode, Version};
 
 use super::body::{Body, Trail};
 use super::peer::Peer;
 use super::receive::Inquiry;
-use super::worker::Worker;
+use super::worker::{Epoch, Worker};
 use crate::clock::{Clock, Now};
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::semantics::cache_status::CacheStatus;
-use crate::telemetry::access::{AccessWriter, Record};
+use crate::telemetry::access::{AccessWriter, Record, RequestLine};
+
+/// Octets of a target that a line shows of a request that was refused.
+const MAX_TARGET: usize = 1024;
+
+/// Clients that left before their response had begun, as nginx writes them.
+const CLIENT_LEFT: u16 = 499;
+
+/// What an error response reports, for the line of its request: travels in the response's extensions.
+#[derive(Clone, Debug)]
+pub struct Reported {
+    kind: ErrorKind,
+    detail: Arc<str>,
+}
+
+impl Reported {
+    pub fn of(error: &Error) -> Self {
+        Self {
+            kind: error.kind(),
+            detail: error.to_string().into(),
+        }
+    }
+}
 
 /// What the line will tell; written when it drops.
 #[derive(Debug)]
@@ -21,14 +48,22 @@ struct Line {
     clock: Clock,
     began: Now,
     peer: Rc<Peer>,
-    method: Method,
-    target: Box<str>,
-    host: Option<HeaderValue>,
-    version: Version,
+    client: Option<IpAddr>,
+    request: Option<Head>,
     status: StatusCode,
     bytes: u64,
     cache: Box<[u8]>,
     failure: Option<ErrorKind>,
+    detail: Option<Arc<str>>,
+}
+
+/// What is known of a request's head.
+#[derive(Debug)]
+struct Head {
+    method: Method,
+    target: Box<str>,
+    version: Version,
+    host: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
     referer: Option<HeaderValue>,
 }
@@ -40,26 +75,128 @@ pub fn follow(
     inquiry: &Inquiry,
     status: &CacheStatus,
 ) {
+    let mut line = Line::of(worker, inquiry, response.status());
     let mut cache = Vec::new();
     status.write_to(&inquiry.epoch.settings.identity.name, &mut cache);
-    let field = |name| inquiry.headers().get(name).cloned();
-    let line = Line {
+    line.cache = cache.into();
+    line.reports(response);
+    response.body_mut().set_trail(Box::new(line));
+}
+
+/// Writes the line of a request whose client left before there was a response.
+pub fn client_left(worker: &Worker, inquiry: &Inquiry) {
+    if worker.access.is_on() {
+        let status = StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST);
+        let mut line = Line::of(worker, inquiry, status);
+        line.failure = Some(ErrorKind::ClientGone);
+    }
+}
+
+/// Has the line for the answer to a request that was not understood written at its end. `parts` is what is known of
+/// it.
+pub fn follow_refusal(
+    worker: &Worker,
+    response: &mut Response<Body>,
+    peer: &Rc<Peer>,
+    parts: Option<&Parts>,
+) {
+    if !worker.access.is_on() {
+        return;
+    }
+    let epoch = worker.epoch();
+    let client = parts.and_then(|parts| client_of(peer, &parts.headers, &epoch));
+    let request = parts.map(|parts| {
+        let target = parts.uri.to_string();
+        let end = target.floor_char_boundary(MAX_TARGET);
+        Head::new(&parts.method, &target[..end], parts.version, &parts.headers)
+    });
+    let mut line = Line {
         log: worker.access.clone(),
         clock: worker.gateway.clock.clone(),
-        began: inquiry.began,
-        peer: inquiry.peer.clone(),
-        method: inquiry.method().clone(),
-        target: inquiry.path_and_query().into(),
-        host: field(HOST),
-        version: inquiry.parts.version,
+        began: worker.gateway.clock.now(),
+        peer: peer.clone(),
+        client,
+        request,
         status: response.status(),
         bytes: 0,
-        cache: cache.into(),
-        failure: response.extensions().get().copied(),
-        user_agent: field(USER_AGENT),
-        referer: field(REFERER),
+        cache: Box::default(),
+        failure: None,
+        detail: None,
     };
+    line.reports(response);
     response.body_mut().set_trail(Box::new(line));
+}
+
+impl Head {
+    fn new(method: &Method, target: &str, version: Version, fields: &HeaderMap) -> Self {
+        let field = |name| fields.get(name).cloned();
+        Self {
+            method: method.clone(),
+            target: target.into(),
+            version,
+            host: field(HOST),
+            user_agent: field(USER_AGENT),
+            referer: field(REFERER),
+        }
+    }
+}
+
+impl Line {
+    fn of(worker: &Worker, inquiry: &Inquiry, status: StatusCode) -> Self {
+        let head = Head::new(
+            inquiry.method(),
+            &inquiry.path_and_query(),
+            inquiry.parts.version,
+            inquiry.headers(),
+        );
+        Self {
+            log: worker.access.clone(),
+            clock: worker.gateway.clock.clone(),
+            began: inquiry.began,
+            peer: inquiry.peer.clone(),
+            client: client_of(&inquiry.peer, inquiry.headers(), &inquiry.epoch),
+            request: Some(head),
+            status,
+            bytes: 0,
+            cache: Box::default(),
+            failure: None,
+            detail: None,
+        }
+    }
+
+    fn reports(&mut self, response: &Response<Body>) {
+        if let Some(Reported { kind, detail }) = response.extensions().get() {
+            self.failure = Some(*kind);
+            self.detail = Some(detail.clone());
+        }
+    }
+
+    /// What Cache-Status said, but for what did not come true: a response that broke off is not stored.
+    fn cache(&self) -> Option<Cow<'_, str>> {
+        let said = std::str::from_utf8(&self.cache).ok()?;
+        match self.failure {
+            _ if said.is_empty() => None,
+            None => Some(said.into()),
+            Some(_) => {
+                let kept: Vec<_> = (said.split("; "))
+                    .filter(|parameter| *parameter != "stored")
+                    .collect();
+                Some(kept.join("; ").into())
+            }
+        }
+    }
+}
+
+/// The client that trusted proxies name, where it is not the one at the other end of the connection.
+fn client_of(peer: &Peer, fields: &HeaderMap, epoch: &Epoch) -> Option<IpAddr> {
+    let proxies = &epoch.settings.config.server.trusted_proxies;
+    if proxies.is_empty() {
+        return None;
+    }
+    let client = peer.client(fields, proxies)?;
+    peer.addr
+        .is_none_or(|addr| addr.ip() != client)
+        .then_some(client)
 }
 
 impl Trail for Line {
@@ -75,20 +212,26 @@ impl Trail for Line {
 impl Drop for Line {
     fn drop(&mut self) {
         let now = self.clock.now();
+        let head = self.request.as_ref();
+        let cache = self.cache();
         self.log.log(&Record {
             time: self.began.wall,
             peer: self.peer.addr,
-            method: &self.method,
-            target: &self.target,
-            host: self.host.as_ref().and_then(|host| host.to_str().ok()),
-            version: self.version,
+            client: self.client,
+            request: head.map(|head| RequestLine {
+                method: &head.method,
+                target: &head.target,
+                version: head.version,
+            }),
+            host: head.and_then(|head| head.host.as_ref()?.to_str().ok()),
             status: self.status,
             bytes: self.bytes,
             duration: now.mono.since(self.began.mono),
-            cache: std::str::from_utf8(&self.cache).ok(),
+            cache: cache.as_deref(),
             failure: self.failure,
-            user_agent: self.user_agent.as_ref(),
-            referer: self.referer.as_ref(),
+            detail: self.detail.as_deref(),
+            user_agent: head.and_then(|head| head.user_agent.as_ref()),
+            referer: head.and_then(|head| head.referer.as_ref()),
         });
     }
 }

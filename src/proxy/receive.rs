@@ -236,19 +236,26 @@ impl Target {
     }
 }
 
+/// A request that is refused, and why.
+#[derive(Debug)]
+pub struct Refused {
+    pub error: Error,
+    pub parts: Parts,
+}
+
 impl Inquiry {
     /// Understands a request. `before` is the target of another, or none: its memory is used again, and what is known
     /// of it.
     ///
     /// # Errors
-    /// A downstream [`Error`] for what is malformed, or has passed through here before.
+    /// With a downstream [`Error`] for what is malformed, or has passed through here before.
     pub fn read(
         request: Request<Incoming>,
         peer: &Rc<Peer>,
         epoch: &Rc<Epoch>,
         now: Now,
         before: Target,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, Box<Refused>> {
         let (parts, content) = request.into_parts();
         let mut facts = Facts::of(&parts.headers);
         if !content.is_end_stream() {
@@ -263,11 +270,10 @@ impl Inquiry {
             facts.0 &= !Facts::UPGRADE.0;
         }
         let class = Class::of(&parts.method);
-        refuse_loops(&parts.headers, facts, epoch)?;
-        if facts.any(Facts::THIS_HOP) {
-            refuse_codings(&parts.headers)?;
-        }
-        let target = read_target(&parts, facts, peer, before)?;
+        let target = match read_head(&parts, facts, peer, epoch, before) {
+            Ok(target) => target,
+            Err(error) => return Err(Box::new(Refused { error, parts })),
+        };
         let route = epoch
             .settings
             .config
@@ -414,6 +420,21 @@ impl Inquiry {
         let content = self.class != Class::Query && self.facts.any(Facts::CONTENT);
         self.route.bypass || content || self.facts.any(Facts::UPGRADE)
     }
+}
+
+/// What a request is for, if it is one that may be answered.
+fn read_head(
+    parts: &Parts,
+    facts: Facts,
+    peer: &Peer,
+    epoch: &Epoch,
+    before: Target,
+) -> Result<Target, Error> {
+    refuse_loops(&parts.headers, facts, epoch)?;
+    if facts.any(Facts::THIS_HOP) {
+        refuse_codings(&parts.headers)?;
+    }
+    read_target(parts, facts, peer, before)
 }
 
 /// RFC 8586: a request that carries our own member has been here before.

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::body::Body;
 use super::gateway::Identity;
 use super::limit::whole_seconds;
+use super::logged::Reported;
 use crate::error::{Error, ErrorKind, Side};
 use crate::semantics::time::DeltaSeconds;
 use crate::telemetry::counters::Counters;
@@ -31,8 +32,7 @@ pub fn respond(
         Body::full(problem, counters)
     });
     *response.status_mut() = status;
-    // For the access log.
-    response.extensions_mut().insert(error.kind());
+    response.extensions_mut().insert(Reported::of(error));
     let headers = response.headers_mut();
     headers.insert(
         CONTENT_TYPE,

@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use http::header::DATE;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::{Notify, watch};
@@ -16,6 +17,7 @@ use super::body::Body;
 use super::deliver::Delivery;
 use super::exchange::Exchange;
 use super::gateway::{Gateway, Settings};
+use super::logged;
 use super::peer::Peer;
 use super::ready::ReadyFields;
 use super::receive::{Class, Facts, Inquiry, Target};
@@ -135,9 +137,18 @@ impl Worker {
         }
     }
 
-    /// The response to a request whose head could not be read.
-    pub fn refuse(self: &Rc<Self>, error: &Error) -> Response<Body> {
-        self.rescue(error, &Method::GET)
+    /// The response to a request whose head could not be read, or is larger than it may be: `parts` is what is known of
+    /// it.
+    pub fn refuse(
+        self: &Rc<Self>,
+        peer: &Rc<Peer>,
+        error: &Error,
+        parts: Option<&Parts>,
+    ) -> Response<Body> {
+        let method = parts.map_or(&Method::GET, |parts| &parts.method);
+        let mut response = self.rescue(error, method);
+        logged::follow_refusal(self, &mut response, peer, parts);
+        response
     }
 
     /// Done when no fill or write goes on any more.
@@ -172,11 +183,10 @@ impl Worker {
     ) -> Result<Response<Body>, Box<Exchange>> {
         let now = self.gateway.clock.now();
         let epoch = self.epoch();
-        let method = request.method().clone();
         let mut inquiry = match Inquiry::read(request, peer, &epoch, now, self.latest_target.take())
         {
             Ok(inquiry) => inquiry,
-            Err(error) => return Ok(self.rescue(&error, &method)),
+            Err(refused) => return Ok(self.refuse(peer, &refused.error, Some(&refused.parts))),
         };
         if let Some(limits) = &epoch.settings.limits {
             match limits.count(&inquiry) {

@@ -47,6 +47,11 @@ pub(super) async fn serve<S: Service>(
         Protocol::Http2 => {
             Box::pin(serve_http2(io, &state, peer.clone(), service, protocols)).await
         }
+        Protocol::Http1 | Protocol::Unknown if is_tls(io.sniffed()) => {
+            let error = Error::downstream(ErrorKind::BadRequest)
+                .detail("this is a TLS handshake, and no TLS is spoken on this address");
+            refuse(io, &state, &peer, &service, error).await
+        }
         Protocol::Http1 | Protocol::Unknown => {
             io.send_interim(peer.interim.clone());
             io.watch_queue(peer.waiting.clone());
@@ -56,6 +61,11 @@ pub(super) async fn serve<S: Service>(
     if let Err(error) = blame(&state, ended) {
         tracing::debug!(peer = ?peer.addr, %error, "connection ended");
     }
+}
+
+/// Whether a connection begins as TLS does: with a record of its handshake (RFC 8446 §5.1).
+fn is_tls(first: &[u8]) -> bool {
+    first.starts_with(&[0x16, 0x03])
 }
 
 /// What the connection ended of, its deadline first.
@@ -184,7 +194,18 @@ async fn refuse_if_asked<S: Service>(
     if let Err(cause) = ended {
         error = error.because(cause);
     }
-    let Some(message) = refusal::message(service.refuse(peer, error)).await else {
+    refuse(io, state, peer, service, error).await
+}
+
+/// Answers what is no request that could be read, and closes.
+async fn refuse<S: Service>(
+    mut io: Io,
+    state: &State,
+    peer: &Rc<Peer>,
+    service: &Rc<S>,
+    error: Error,
+) -> Result<(), BoxError> {
+    let Some(message) = refusal::message(service.refuse(peer, error, None)).await else {
         return Ok(());
     };
     state.refuses();
@@ -306,7 +327,10 @@ where
         let (peer, service) = (peer.borrow(), service.borrow());
         let mut response = match excess {
             None => service.handle(peer, request).await,
-            Some(kind) => service.refuse(peer, Error::downstream(kind)),
+            Some(kind) => {
+                let (parts, _content) = request.into_parts();
+                service.refuse(peer, Error::downstream(kind), Some(&parts))
+            }
         };
         let state = exchange.state();
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::ResponseContent;
-use super::state::{Outcome, State, Stream};
+use super::state::{Outcome, State, Stream, Verdict};
 use crate::error::ErrorKind;
 
 /// Counts as a request in flight until it is dropped: with the handler's future, or at the end of the response.
@@ -60,9 +60,15 @@ impl<B: ResponseContent> Drop for Content<B> {
         if self.body.is_end_stream() {
             self.exchange.outcome = Outcome::Ended;
         }
-        let Exchange { state, stream, .. } = &self.exchange;
+        let Exchange {
+            state,
+            stream,
+            outcome,
+        } = &self.exchange;
         if state.is_write_overdue() || stream.as_ref().is_some_and(|stream| stream.is_cut_off()) {
             self.body.cut_off(ErrorKind::ClientWriteTimeout);
+        } else if *outcome == Outcome::Reset && state.verdict() == Verdict::Carry {
+            self.body.cut_off(ErrorKind::ClientGone);
         }
     }
 }

@@ -37,6 +37,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
@@ -80,8 +81,13 @@ pub trait Service: 'static {
     ) -> impl Future<Output = Response<Self::Body>>;
 
     /// The response to a request that never got as far as [`Service::handle`]: a malformed or oversized head, or one
-    /// that did not arrive in time. On HTTP/1 the connection closes after it.
-    fn refuse(self: &Rc<Self>, peer: &Rc<Peer>, error: error::Error) -> Response<Self::Body>;
+    /// that did not arrive in time; `parts` is what is known of it. On HTTP/1 the connection closes after it.
+    fn refuse(
+        self: &Rc<Self>,
+        peer: &Rc<Peer>,
+        error: error::Error,
+        parts: Option<&Parts>,
+    ) -> Response<Self::Body>;
 
     /// Done when nothing runs any more that a connection does not wait for, such as fills and invalidations.
     fn drained(self: &Rc<Self>) -> impl Future<Output = ()>;

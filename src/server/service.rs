@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
@@ -26,8 +27,13 @@ impl Service for Worker {
         Worker::handle(self, peer, request)
     }
 
-    fn refuse(self: &Rc<Self>, _peer: &Rc<Peer>, error: Error) -> Response<Body> {
-        Worker::refuse(self, &error)
+    fn refuse(
+        self: &Rc<Self>,
+        peer: &Rc<Peer>,
+        error: Error,
+        parts: Option<&Parts>,
+    ) -> Response<Body> {
+        Worker::refuse(self, peer, &error, parts)
     }
 
     fn drained(self: &Rc<Self>) -> impl Future<Output = ()> {

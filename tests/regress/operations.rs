@@ -1,1 +1,3 @@
 //! Configuration, logs, metrics, purge and the rest of the operator's side.
+
+mod access_log;

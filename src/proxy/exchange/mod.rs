@@ -17,9 +17,9 @@ use crate::cache::collapse::{Fill, Follower};
 use crate::clock::timer_now;
 use crate::error::{Error, ErrorKind};
 use crate::proxy::body::Body;
-use crate::proxy::content;
 use crate::proxy::receive::{Class, Inquiry};
 use crate::proxy::worker::{Question, Verdict, Worker};
+use crate::proxy::{content, logged};
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::query::describe;
 use crate::upstream::Waiting;
@@ -45,6 +45,8 @@ pub struct Exchange {
     reason: Option<ForwardReason>,
     /// Whether it waited for another's fill.
     collapsed: Option<bool>,
+    /// There is a response.
+    answered: bool,
 }
 
 enum Step {
@@ -66,6 +68,15 @@ impl Step {
             response.headers_mut().extend(own);
         }
         self
+    }
+}
+
+/// Dropped before there is a response, its client has left.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.answered {
+            logged::client_left(&self.worker, &self.inquiry);
+        }
     }
 }
 
@@ -104,6 +115,7 @@ impl Exchange {
             alone: false,
             reason: None,
             collapsed: None,
+            answered: false,
         }
     }
 
@@ -127,6 +139,7 @@ impl Exchange {
         if let Some(hints) = self.inquiry.hints.take() {
             hints.finish().await;
         }
+        self.answered = true;
         *response
     }
 

@@ -6,23 +6,32 @@ use std::time::Duration;
 
 use http::{HeaderValue, Version};
 
-use super::{Record, date, escape};
+use super::{Record, RequestLine, date, escape};
 
 /// Apache's combined format, and at its end the cache's result and the duration in milliseconds; where the exchange has
-/// failed, one more word says how.
+/// failed, one more word says how, and a text in quotation marks what was wrong.
 pub(super) fn combined(line: &mut Vec<u8>, record: &Record<'_>) {
-    match record.peer {
-        Some(peer) => write(line, peer.ip()),
+    match record.client.or(record.peer.map(|peer| peer.ip())) {
+        Some(client) => write(line, client),
         None => line.push(b'-'),
     }
     line.extend_from_slice(b" - - [");
     date::clf(line, record.time);
     line.extend_from_slice(b"] \"");
-    escape::quoted(line, record.method.as_str().as_bytes());
-    line.push(b' ');
-    escape::quoted(line, escape::without_secrets(record.target).as_bytes());
-    line.push(b' ');
-    line.extend_from_slice(version(record.version).as_bytes());
+    match &record.request {
+        Some(RequestLine {
+            method,
+            target,
+            version,
+        }) => {
+            escape::quoted(line, method.as_str().as_bytes());
+            line.push(b' ');
+            escape::quoted(line, escape::without_secrets(target).as_bytes());
+            line.push(b' ');
+            line.extend_from_slice(version_text(*version).as_bytes());
+        }
+        None => line.push(b'-'),
+    }
     line.extend_from_slice(b"\" ");
     write(line, record.status.as_str());
     line.push(b' ');
@@ -40,6 +49,11 @@ pub(super) fn combined(line: &mut Vec<u8>, record: &Record<'_>) {
     if let Some(failure) = record.failure {
         write(line, format_args!(" {failure}"));
     }
+    if let Some(detail) = record.detail {
+        line.extend_from_slice(b" \"");
+        escape::quoted(line, detail.as_bytes());
+        line.push(b'"');
+    }
     line.push(b'\n');
 }
 
@@ -51,16 +65,21 @@ pub(super) fn json(line: &mut Vec<u8>, record: &Record<'_>) {
     if let Some(peer) = record.peer {
         write(line, format_args!(",\"peer\":\"{peer}\""));
     }
+    if let Some(client) = record.client {
+        write(line, format_args!(",\"client\":\"{client}\""));
+    }
     let mut string = |name: &str, text: &[u8]| {
         write(line, format_args!(",\"{name}\":"));
         escape::json(line, text);
     };
-    string("method", record.method.as_str().as_bytes());
     if let Some(host) = record.host {
         string("host", host.as_bytes());
     }
-    string("target", escape::without_secrets(record.target).as_bytes());
-    string("version", version(record.version).as_bytes());
+    if let Some(request) = &record.request {
+        string("method", request.method.as_str().as_bytes());
+        string("target", escape::without_secrets(request.target).as_bytes());
+        string("version", version_text(request.version).as_bytes());
+    }
     if let Some(cache) = record.cache {
         string("cache", cache.as_bytes());
     }
@@ -69,6 +88,9 @@ pub(super) fn json(line: &mut Vec<u8>, record: &Record<'_>) {
     }
     if let Some(user_agent) = record.user_agent {
         string("user_agent", user_agent.as_bytes());
+    }
+    if let Some(detail) = record.detail {
+        string("detail", detail.as_bytes());
     }
     if let Some(failure) = record.failure {
         write(line, format_args!(",\"failure\":\"{failure}\""));
@@ -99,7 +121,7 @@ fn reference(value: &HeaderValue) -> Cow<'_, [u8]> {
     }
 }
 
-fn version(version: Version) -> &'static str {
+fn version_text(version: Version) -> &'static str {
     match version {
         Version::HTTP_09 => "HTTP/0.9",
         Version::HTTP_10 => "HTTP/1.0",
@@ -136,15 +158,19 @@ mod tests {
         Record {
             time: Timestamp::from_millis(1_700_000_000_123),
             peer: "[2001:db8::1]:5000".parse().ok(),
-            method: &Method::GET,
-            target: "/books?token=abc&q=\"x\"",
+            client: None,
+            request: Some(RequestLine {
+                method: &Method::GET,
+                target: "/books?token=abc&q=\"x\"",
+                version: Version::HTTP_11,
+            }),
             host: Some("api.example"),
-            version: Version::HTTP_11,
             status: StatusCode::OK,
             bytes: 1_234,
             duration: Duration::from_micros(12_045),
             cache: Some("bookend; hit; ttl=30"),
             failure: None,
+            detail: None,
             user_agent: Some(user_agent),
             referer: Some(referer),
         }
@@ -196,6 +222,28 @@ mod tests {
         assert!(line(combined, &failed).ends_with("\" 12.045 client_write_timeout\n"));
         let read: serde_json::Value = serde_json::from_str(&line(json, &failed)).unwrap();
         assert_eq!(read["failure"], "client_write_timeout");
+        let explained = Record {
+            failure: Some(ErrorKind::BadRequest),
+            detail: Some("the Host is \"a b\""),
+            ..record(&empty, &empty)
+        };
+        let end = "\" 12.045 bad_request \"the Host is \\\"a b\\\"\"\n";
+        assert!(line(combined, &explained).ends_with(end));
+        let read: serde_json::Value = serde_json::from_str(&line(json, &explained)).unwrap();
+        assert_eq!(read["detail"], "the Host is \"a b\"");
+    }
+
+    #[test]
+    fn the_client_behind_a_proxy_is_the_one_that_is_shown() {
+        let empty = HeaderValue::from_static("");
+        let proxied = Record {
+            client: "192.0.2.7".parse().ok(),
+            ..record(&empty, &empty)
+        };
+        assert!(line(combined, &proxied).starts_with("192.0.2.7 - - ["));
+        let read: serde_json::Value = serde_json::from_str(&line(json, &proxied)).unwrap();
+        assert_eq!(read["client"], "192.0.2.7");
+        assert_eq!(read["peer"], "[2001:db8::1]:5000");
     }
 
     #[test]
@@ -207,13 +255,25 @@ mod tests {
             cache: None,
             user_agent: None,
             referer: None,
-            version: Version::HTTP_2,
+            request: None,
             ..record(&empty, &empty)
         };
         assert!(line(combined, &bare).starts_with("- - - ["));
-        assert!(line(combined, &bare).ends_with("HTTP/2.0\" 200 1234 \"-\" \"-\" \"-\" 12.045\n"));
+        assert!(line(combined, &bare).ends_with("] \"-\" 200 1234 \"-\" \"-\" \"-\" 12.045\n"));
         let read: serde_json::Value = serde_json::from_str(&line(json, &bare)).unwrap();
-        for name in ["peer", "host", "cache", "failure", "user_agent", "referer"] {
+        for name in [
+            "peer",
+            "client",
+            "host",
+            "method",
+            "target",
+            "version",
+            "cache",
+            "failure",
+            "detail",
+            "user_agent",
+            "referer",
+        ] {
             assert_eq!(read.get(name), None, "{name}");
         }
     }

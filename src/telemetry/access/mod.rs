@@ -8,7 +8,7 @@ mod sink;
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,13 +26,13 @@ use crate::semantics::time::Timestamp;
 pub struct Record<'a> {
     /// When the request was received.
     pub time: Timestamp,
-    /// `None` behind a Unix socket.
+    /// Where the connection comes from; `None` behind a Unix socket.
     pub peer: Option<SocketAddr>,
-    pub method: &'a Method,
-    /// Path and query as the client sent them.
-    pub target: &'a str,
+    /// The client, as trusted proxies name it.
+    pub client: Option<IpAddr>,
+    /// `None` where it could not be read.
+    pub request: Option<RequestLine<'a>>,
     pub host: Option<&'a str>,
-    pub version: Version,
     pub status: StatusCode,
     /// Content sent.
     pub bytes: u64,
@@ -42,8 +42,19 @@ pub struct Record<'a> {
     pub cache: Option<&'a str>,
     /// Why the gateway answered with an error of its own, or what broke the response off.
     pub failure: Option<ErrorKind>,
+    /// What exactly was wrong, in words.
+    pub detail: Option<&'a str>,
     pub user_agent: Option<&'a HeaderValue>,
     pub referer: Option<&'a HeaderValue>,
+}
+
+/// The first line of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLine<'a> {
+    pub method: &'a Method,
+    /// Path and query as the client sent them.
+    pub target: &'a str,
+    pub version: Version,
 }
 
 /// The access log, shared by all workers. Dropping its last clone writes what waits.
@@ -129,15 +140,19 @@ mod tests {
         Record {
             time: Timestamp::from_secs(1_700_000_000),
             peer: "192.0.2.1:5000".parse().ok(),
-            method: &Method::GET,
-            target: "/books",
+            client: None,
+            request: Some(RequestLine {
+                method: &Method::GET,
+                target: "/books",
+                version: Version::HTTP_11,
+            }),
             host: None,
-            version: Version::HTTP_11,
             status: StatusCode::OK,
             bytes: 5,
             duration: Duration::ZERO,
             cache: None,
             failure: None,
+            detail: None,
             user_agent: None,
             referer: None,
         }
