@@ -1,5 +1,5 @@
 //! The gateway's own log: `tracing`'s events as lines of text or JSON on standard error, written by a thread of their
-//! own so that a full pipe stops no worker.
+//! own so that a full pipe stops no worker. A peer can cause many events, and few lines: see [`super::throttle`].
 
 use std::fmt;
 use std::io::{IsTerminal, stderr};
@@ -7,9 +7,11 @@ use std::panic;
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use super::throttle::{Reporting, Throttle};
 use crate::config::{self, LogFormat};
 
 /// The environment variable that goes before the configured level.
@@ -18,13 +20,18 @@ pub const VARIABLE: &str = "BOOKEND_LOG";
 /// Lines that may wait to be written; those beyond are lost.
 const LINES: usize = 8 * 1024;
 
+/// What libraries say unless the filter names them: a peer can make them say much, which says little to an operator.
+const LIBRARIES: &str = "error";
+
 /// Sends all events from here on, and panics too, to standard error. `filter` is what [`VARIABLE`] holds, if it is
 /// set. What waits to be written is written when the guard is dropped.
 ///
 /// # Errors
 /// When `filter` or the configured level is no filter, or when events are sent somewhere already.
 pub fn init(config: &config::Log, filter: Option<&str>) -> Result<LogGuard, Error> {
-    let filter = EnvFilter::builder().parse(filter.unwrap_or(&config.level))?;
+    let filter = directives(filter.unwrap_or(&config.level));
+    let filter = EnvFilter::builder().parse(filter)?;
+    let (throttle, reporter) = Throttle::new();
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(LINES)
         .thread_name("log")
@@ -37,11 +44,30 @@ pub fn init(config: &config::Log, filter: Option<&str>) -> Result<LogGuard, Erro
         LogFormat::Text => events
             .with_ansi(stderr().is_terminal())
             .finish()
+            .with(throttle)
             .try_init()?,
-        LogFormat::Json => events.json().flatten_event(true).finish().try_init()?,
+        LogFormat::Json => {
+            let events = events.json().flatten_event(true).finish();
+            events.with(throttle).try_init()?
+        }
     }
     panic::set_hook(Box::new(report_panic));
-    Ok(LogGuard { _guard: guard })
+    Ok(LogGuard {
+        _reporter: reporter.start(),
+        _guard: guard,
+    })
+}
+
+/// `filter` with its levels for all parts taken for those of this program: libraries are named by who wants to hear more
+/// of them (`h2=debug`).
+fn directives(filter: &str) -> String {
+    let is_level = |directive: &str| directive.parse::<LevelFilter>().is_ok();
+    let own = |directive: &str| match directive.trim() {
+        "off" => "off".to_owned(),
+        level if is_level(level) => format!("{LIBRARIES},bookend={level}"),
+        other => other.to_owned(),
+    };
+    filter.split(',').map(own).collect::<Vec<_>>().join(",")
 }
 
 /// A panic costs one request or connection; it must show in the log as what it is, a fault of ours.
@@ -61,6 +87,8 @@ fn report_panic(panic: &panic::PanicHookInfo<'_>) {
 #[derive(Debug)]
 #[must_use = "events are lost once this is dropped"]
 pub struct LogGuard {
+    /// Dropped first: it may have something to write.
+    _reporter: Reporting,
     _guard: WorkerGuard,
 }
 
@@ -105,6 +133,25 @@ impl std::error::Error for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn levels_are_for_this_program_and_libraries_are_named() {
+        for (filter, expected) in [
+            ("info", "error,bookend=info"),
+            ("warn", "error,bookend=warn"),
+            ("off", "off"),
+            ("trace", "error,bookend=trace"),
+            (
+                "info,bookend::upstream=debug",
+                "error,bookend=info,bookend::upstream=debug",
+            ),
+            ("info, h2=warn", "error,bookend=info,h2=warn"),
+            ("hyper=debug", "hyper=debug"),
+        ] {
+            assert_eq!(directives(filter), expected, "{filter}");
+            assert!(EnvFilter::builder().parse(directives(filter)).is_ok());
+        }
+    }
 
     #[test]
     fn what_is_no_filter_is_refused() {

@@ -4,3 +4,4 @@ pub mod access;
 pub mod counters;
 pub mod log;
 pub mod readiness;
+mod throttle;

@@ -1,7 +1,7 @@
 //! A client of HTTP/2 whose every frame a test decides (RFC 9113 §4.1).
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 
@@ -58,7 +58,11 @@ pub struct Client {
 
 impl Client {
     pub fn to(gateway: &Gateway) -> Self {
-        let socket = TcpStream::connect(gateway.addr()).expect("a gateway");
+        Self::at(gateway.addr())
+    }
+
+    pub fn at(addr: SocketAddr) -> Self {
+        let socket = TcpStream::connect(addr).expect("a gateway");
         socket.set_nodelay(true).expect("a socket");
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
         socket.set_write_timeout(Some(PATIENCE)).expect("a socket");

@@ -1,0 +1,95 @@
+//! The program itself, with what it says on standard error.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use super::super::common::{Origin, await_that};
+
+/// A `bookend run` in a process of its own.
+pub struct Program {
+    child: Child,
+    addr: SocketAddr,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Program {
+    /// Before `origin`, with these settings; `limit` is a command of the shell that goes before it, such as
+    /// `ulimit -n 64`.
+    pub fn start(origin: &Origin, limit: &str, server: &str, log: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("config.toml");
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n{server}\n[upstream]\nservers = [\"{}\"]\n\
+             [admin]\nlisten = \"off\"\n[log]\naccess = \"off\"\n{log}\n",
+            origin.url()
+        );
+        std::fs::write(&file, text).expect("a file");
+        let run = format!("{limit}; exec \"$0\" run --config \"$1\"");
+        let mut child = Command::new("sh")
+            .args(["-c", &run, env!("CARGO_BIN_EXE_bookend")])
+            .arg(&file)
+            .env_remove("BOOKEND_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let said = BufReader::new(child.stderr.take().expect("piped"));
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let kept = lines.clone();
+        thread::spawn(move || {
+            for line in said.lines().map_while(Result::ok) {
+                kept.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(line);
+            }
+        });
+        let mut program = Self {
+            child,
+            addr: ([127, 0, 0, 1], 0).into(),
+            lines,
+        };
+        await_that("the program listens", || {
+            let found = program.lines("listening").iter().find_map(|line| {
+                let from = line.find("127.0.0.1:")?;
+                line[from..].split_whitespace().next()?.parse().ok()
+            });
+            program.addr = found.unwrap_or(program.addr);
+            program.addr.port() != 0
+        });
+        program
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The lines that it has said and that have `text` in them.
+    pub fn lines(&self, text: &str) -> Vec<String> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines
+            .iter()
+            .filter(|line| line.contains(text))
+            .cloned()
+            .collect()
+    }
+
+    /// Sends SIGTERM, and waits until it has ended in order.
+    pub fn stop(&mut self) {
+        let pid = self.child.id().to_string();
+        let killed = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(killed.expect("kill").success());
+        assert!(self.child.wait().expect("an end").success());
+    }
+}
+
+impl Drop for Program {
+    /// Whatever the test found, nothing is left running.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
