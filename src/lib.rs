@@ -28,6 +28,7 @@
 //! | [`config`] | what the operator wrote, checked as a whole and turned into plain data |
 //! | [`telemetry`] | counters, the access log, tracing |
 //! | [`clock`], [`error`] | the only place that reads the time; what can go wrong, told once |
+//! | [`descriptors`] | file descriptors, and who makes room when there are none left |
 //! | [`turn`] | how much a task may read before others have their turn |
 //! | [`demo`] | the embedded book API and the tour of `bookend demo` |
 //!
@@ -42,6 +43,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod descriptors;
 pub mod error;
 pub mod huge_pages;
 pub mod instance;

@@ -33,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "clock",
             "config",
+            "descriptors",
             "error",
             "proxy",
             "semantics",
@@ -70,13 +71,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "upstream",
-        &["clock", "config", "error", "semantics", "telemetry", "turn"],
+        &[
+            "clock",
+            "config",
+            "descriptors",
+            "error",
+            "semantics",
+            "telemetry",
+            "turn",
+        ],
     ),
     ("config", &["clock", "error", "semantics"]),
     ("telemetry", &["clock", "config", "error", "semantics"]),
     ("error", &["clock", "semantics"]),
     ("clock", &["semantics"]),
     ("semantics", &[]),
+    ("descriptors", &["clock"]),
     ("turn", &[]),
     ("huge_pages", &[]),
 ];

@@ -64,16 +64,17 @@ impl Registry {
         }
     }
 
-    /// Closes the most dispensable connection: one that is about to end, or else the one that has been idle for
-    /// longest. Does nothing when all are busy.
-    pub fn evict(&self) {
+    /// Closes the most dispensable connections, `count` at most: those that are about to end, then those that have said
+    /// nothing yet, then those that have been idle for longest. Does nothing when all are busy.
+    pub fn evict(&self, count: usize) {
         let states = self.states.borrow();
-        let least = states
-            .iter()
-            .filter_map(|state| Some((state.dispensable()?, state)))
-            .min_by_key(|(value, _)| *value);
-        if let Some((_, state)) = least {
-            state.decide(Verdict::Evicted);
+        let dispensable = |state: &Rc<State>| Some((state.dispensable()?, state.index.get()));
+        let mut least: Vec<_> = states.iter().filter_map(dispensable).collect();
+        if least.len() > count && count > 0 {
+            least.select_nth_unstable(count - 1);
+        }
+        for (_, index) in least.into_iter().take(count) {
+            states[index].decide(Verdict::Evicted);
         }
     }
 
@@ -153,10 +154,40 @@ mod tests {
         states[1].lingers();
         for evicted in [1, 3, 2] {
             assert_eq!(states[evicted].verdict(), Verdict::Carry);
-            registry.evict();
+            registry.evict(1);
             assert_eq!(states[evicted].verdict(), Verdict::Evicted, "{evicted}");
         }
-        registry.evict();
+        registry.evict(1);
         assert_eq!(states[0].verdict(), Verdict::Carry);
+    }
+
+    #[test]
+    fn one_that_says_nothing_leaves_before_one_that_was_of_use() {
+        let beat = Rc::<Beat>::default();
+        let registry = Rc::<Registry>::default();
+        let fresh = Rc::new(State::new(beat.clone()));
+        let begun = Rc::new(State::new(beat.clone()));
+        begun.has_read(1);
+        let idle = connection(&beat);
+        idle.exchange_begins();
+        idle.exchange_ends(None, Outcome::Ended);
+        let all = [&fresh, &idle, &begun];
+        let _members: Vec<_> = all
+            .iter()
+            .map(|state| registry.join(Rc::clone(state)))
+            .collect();
+        // (milliseconds, how many have left)
+        for (now, left) in [(499, 1), (500, 3)] {
+            for state in all {
+                state.decide(Verdict::Carry);
+            }
+            beat.now.set(now);
+            registry.evict(1);
+            let first = if now < 500 { &idle } else { &fresh };
+            assert_eq!(first.verdict(), Verdict::Evicted, "{now}");
+            registry.evict(3);
+            let gone = |state: &&&Rc<State>| state.verdict() == Verdict::Evicted;
+            assert_eq!(all.iter().filter(gone).count(), left, "{now}");
+        }
     }
 }

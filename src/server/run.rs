@@ -14,6 +14,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::worker::{Order, Report, Reporter, Seat, work};
 use super::{Error, Server, Service};
 use crate::clock::Clock;
+use crate::config;
+use crate::descriptors;
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::Stage;
 
@@ -38,6 +40,31 @@ pub(super) fn raise_file_limit() {
         Ok(limit) => tracing::debug!(limit, "open files"),
         Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
     }
+}
+
+/// Descriptors that a worker has for itself, beside its listeners, and the process beside those that are open when it
+/// starts: runtimes, questions for names, files.
+const WORKER: u64 = 4;
+const PROCESS: u64 = 8;
+
+/// Connections from clients that fit into the limit of open files, as many as are configured at most.
+fn max_connections(config: &config::Server, workers: usize) -> usize {
+    let Some(limit) = descriptors::limit() else {
+        return config.max_connections;
+    };
+    let others = descriptors::open() + PROCESS + WORKER * workers as u64;
+    let fit = descriptors::for_clients(limit, others);
+    let configured = config.max_connections;
+    if fit < configured {
+        tracing::warn!(
+            limit,
+            max_connections = fit,
+            configured,
+            "fewer connections from clients than configured: raise the limit of open files (ulimit -n, or LimitNOFILE= \
+             in the unit), or lower max_connections in [server]"
+        );
+    }
+    fit.min(configured)
 }
 
 pub(super) fn run<S, F>(
@@ -68,7 +95,7 @@ where
     let (sets, _files) = listeners.into_parts();
     let make = Arc::new(make);
     let places = Arc::new(Semaphore::new(
-        config.max_connections.min(Semaphore::MAX_PERMITS),
+        max_connections(&config, sets.len()).min(Semaphore::MAX_PERMITS),
     ));
     let pressure = Arc::<AtomicUsize>::default();
 

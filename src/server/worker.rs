@@ -28,6 +28,7 @@ use super::state::State;
 use super::{Peer, Scheme};
 use crate::clock::Clock;
 use crate::config;
+use crate::descriptors;
 use crate::telemetry::counters::Counters;
 
 /// What all workers are told.
@@ -137,6 +138,12 @@ async fn live<S: Service>(
     let mut orders = seat.orders.clone();
     let listeners = std::mem::take(&mut seat.listeners);
     let worker = Rc::new(Worker::new(seat, make));
+    let registry = Rc::downgrade(&worker.registry);
+    descriptors::make_room_by(move || {
+        if let Some(registry) = registry.upgrade() {
+            registry.evict(EVICTED);
+        }
+    });
     let mut acceptors = JoinSet::new();
     for listener in listeners {
         let listener = Acceptor::new(listener)?;
@@ -178,7 +185,10 @@ struct Worker<S> {
 }
 
 /// How long to let the system find descriptors or memory again before the next try to accept.
-const BREATHER: Duration = Duration::from_millis(100);
+const BREATHER: Duration = Duration::from_millis(20);
+
+/// How many connections make room at once: one at a time is too slow for what comes at once.
+const EVICTED: usize = 8;
 
 /// Milliseconds between two complaints about connections that cannot be accepted.
 const COMPLAIN_EVERY: u64 = 5_000;
@@ -227,8 +237,12 @@ impl<S: Service> Worker<S> {
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
-                self.complain(&error);
-                self.registry.evict();
+                if descriptors::is_shortage(&error) {
+                    descriptors::make_room(&error, self.seat.clock.now().mono);
+                } else {
+                    self.complain(&error);
+                    self.registry.evict(EVICTED);
+                }
                 tokio::time::sleep(BREATHER).await;
             }
         }
@@ -244,7 +258,7 @@ impl<S: Service> Worker<S> {
         let _waiting = Waiting::new(&self.seat.pressure, &self.beat);
         let mut permit = pin!(places.acquire_owned());
         loop {
-            self.registry.evict();
+            self.registry.evict(1);
             tokio::select! {
                 // Never closed.
                 permit = &mut permit => return permit.ok(),
@@ -300,6 +314,7 @@ impl<S: Service> Worker<S> {
         let mut ticks = tokio::time::interval(self.deadlines.tick());
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut resynced = self.beat.now.get();
+        let mut short = descriptors::shortages();
         loop {
             ticks.tick().await;
             let now = self.seat.clock.now().mono.as_millis();
@@ -309,10 +324,12 @@ impl<S: Service> Worker<S> {
                 self.seat.clock.resync();
             }
             self.registry.look(&self.deadlines, &self.seat.counters);
-            // Other workers have no other way to ask for a place of ours.
-            if self.seat.pressure.load(Ordering::Relaxed) > 0 {
-                self.registry.evict();
+            // Other workers have no other way to ask for a place of ours, or for a descriptor.
+            let shortages = descriptors::shortages();
+            if self.seat.pressure.load(Ordering::Relaxed) > 0 || shortages != short {
+                self.registry.evict(EVICTED);
             }
+            short = shortages;
         }
     }
 

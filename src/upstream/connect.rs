@@ -17,6 +17,7 @@ use super::server::{Route, Server};
 use super::wire::Transport;
 use crate::clock::Clock;
 use crate::config;
+use crate::descriptors;
 use crate::error::{Error, ErrorKind};
 
 /// RFC 8305 §5: how long one attempt is alone before the next address is tried beside it.
@@ -65,10 +66,12 @@ pub(super) async fn connect(
             let stream = stream.inspect_err(|error| address.failed(clock.now().mono, error))?;
             (Transport::Tls(Box::new(stream)), Some(address))
         }
-        Route::Unix(path) => match timeout(limits.connect, UnixStream::connect(path)).await {
-            Ok(socket) => (Transport::Unix(socket.map_err(connect_failure)?), None),
-            Err(_elapsed) => return Err(Error::upstream(ErrorKind::ConnectionTimeout)),
-        },
+        Route::Unix(path) => {
+            match timeout(limits.connect, open(|| UnixStream::connect(path), clock)).await {
+                Ok(socket) => (Transport::Unix(socket.map_err(connect_failure)?), None),
+                Err(_elapsed) => return Err(Error::upstream(ErrorKind::ConnectionTimeout)),
+            }
+        }
     };
     Ok(Connected { transport, address })
 }
@@ -113,6 +116,12 @@ fn no_address(error: io::Error) -> Error {
 
 fn connect_failure(error: io::Error) -> Error {
     use io::ErrorKind as Io;
+    if descriptors::is_shortage(&error) {
+        // It says nothing of the server.
+        return Error::upstream(ErrorKind::ConnectionLimit)
+            .detail("no file descriptor is left for a connection to the upstream")
+            .because(error);
+    }
     let kind = match error.kind() {
         Io::ConnectionRefused
         | Io::ConnectionReset
@@ -125,6 +134,29 @@ fn connect_failure(error: io::Error) -> Error {
         _ => ErrorKind::ConnectionIo,
     };
     Error::upstream(kind).because(error)
+}
+
+/// How often, and how often at most, a socket is tried for again that found no descriptor.
+const TRY_AGAIN: Duration = Duration::from_millis(20);
+const TRIES: u32 = 25;
+
+/// Opens a socket. Where no descriptor is left, idle clients make room, and it is tried again for half a second.
+async fn open<T, F>(connect: impl Fn() -> F, clock: &Clock) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    let mut tries = 0;
+    loop {
+        let opened = connect().await;
+        match &opened {
+            Err(error) if descriptors::is_shortage(error) && tries < TRIES => {
+                descriptors::make_room(error, clock.now().mono);
+            }
+            _ => return opened,
+        }
+        tries += 1;
+        sleep(TRY_AGAIN).await;
+    }
 }
 
 type Attempt = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
@@ -151,7 +183,9 @@ impl<'a> Race<'a> {
         loop {
             let next = untried.next();
             if let Some(address) = next {
-                let attempt = Box::pin(TcpStream::connect(address.at()));
+                let (at, clock) = (address.at(), self.clock.clone());
+                let attempt =
+                    Box::pin(async move { open(|| TcpStream::connect(at), &clock).await });
                 self.attempts.push((address.clone(), attempt));
             } else if self.attempts.is_empty() {
                 let none = || io::Error::new(io::ErrorKind::NotFound, "no address");
@@ -168,7 +202,9 @@ impl<'a> Race<'a> {
                     return Ok((socket, address));
                 }
                 Err(error) => {
-                    address.failed(self.clock.now().mono, &error);
+                    if !descriptors::is_shortage(&error) {
+                        address.failed(self.clock.now().mono, &error);
+                    }
                     // The first failure is the one of the resolver's first choice.
                     failure = failure.or(Some(error));
                 }

@@ -15,6 +15,19 @@ pub(in crate::server) enum Orders {
     Stop,
 }
 
+/// What a connection is worth that nothing depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::server) enum Worth {
+    Ending,
+    Silent,
+    Idle,
+    Unclear,
+}
+
+/// How long a connection keeps its place against others that wait for one, without its first byte or the end of its
+/// request's head: a client in earnest sends both as soon as it is connected.
+const FIRST_WORDS: u64 = 500;
+
 /// How often a connection with a request in flight is probed for a client that left.
 const PROBE_EVERY: u64 = 1_000;
 
@@ -91,14 +104,18 @@ impl State {
     }
 
     /// How dispensable the connection is, least value first; `None` when something depends on it. One whose last byte
-    /// is sent goes before one that may bring another request.
-    pub fn dispensable(&self) -> Option<(bool, u64)> {
-        let idle = match (self.phase.get(), self.protocol.get()) {
-            (Phase::Lingering, Protocol::Http1) => false,
-            (Phase::Idle, _) => true,
+    /// is sent goes first; one that has not said anything, although it has had time to, before one that may bring another
+    /// request; and one that has not brought a whole head last.
+    pub fn dispensable(&self) -> Option<(Worth, u64)> {
+        let silent = self.now().saturating_sub(self.since.get());
+        let worth = match (self.phase.get(), self.protocol.get()) {
+            (Phase::Lingering, Protocol::Http1) => Worth::Ending,
+            (Phase::Fresh, _) if silent >= FIRST_WORDS => Worth::Silent,
+            (Phase::Idle, _) => Worth::Idle,
+            (Phase::Head, _) if silent >= FIRST_WORDS => Worth::Unclear,
             _ => return None,
         };
-        (self.verdict.get() == Verdict::Carry).then(|| (idle, self.since.get()))
+        (self.verdict.get() == Verdict::Carry).then(|| (worth, self.since.get()))
     }
 
     /// Whether the connection gives up its buffers now; it does so once, and has them again with its next byte.
@@ -119,6 +136,8 @@ impl State {
                 return Orders::Stop;
             }
             Verdict::Overdue(Overdue::Tunnel) => return Orders::Stop,
+            // hyper would wait for the rest of it.
+            Verdict::Evicted if self.phase.get() == Phase::Head => return Orders::Stop,
             Verdict::Overdue(Overdue::Idle) | Verdict::Evicted => return Orders::WindDown,
             Verdict::Overdue(_) | Verdict::Calm | Verdict::Carry => {}
         }
