@@ -56,7 +56,7 @@ pub(super) struct Unanswered {
 /// What may have become of a request that was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// The server says that it has done nothing with it.
+    /// The server has done nothing with it: it says so, or none of it was written.
     Refused,
     /// The connection broke before anything was heard of it: as a pooled one does that its peer has closed meanwhile.
     Silent,
@@ -67,9 +67,10 @@ pub(super) enum Fate {
 impl Fate {
     /// Of a request on a connection that broke.
     pub(super) fn seen(traffic: &Traffic) -> Self {
-        match traffic.is_answered() {
-            true => Self::Answered,
-            false => Self::Silent,
+        match (traffic.is_answered(), traffic.is_begun()) {
+            (true, _) => Self::Answered,
+            (false, true) => Self::Silent,
+            (false, false) => Self::Refused,
         }
     }
 }

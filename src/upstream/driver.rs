@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::{AbortHandle, spawn_local};
 
 use super::request_body::RequestBody;
-use super::wire::Wire;
+use super::wire::{OnBroken, Wire};
 
 type Conversation = http1::Connection<TokioIo<Wire>, RequestBody>;
 
@@ -108,7 +108,8 @@ impl Driver {
         }
         let conversation = self.conversation.borrow_mut().take()?;
         let parts = conversation.into_parts();
-        let wire = parts.io.into_inner();
+        let mut wire = parts.io.into_inner();
+        wire.on_broken(OnBroken::Fail);
         (parts.read_buf.is_empty() && wire.is_flushed()).then_some(wire)
     }
 

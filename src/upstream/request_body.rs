@@ -1,5 +1,5 @@
-//! The content that goes upstream. A streamed body remembers how far it got: one that has begun cannot be sent
-//! again, and the deadline of the response does not run while the content is still on its way.
+//! The content that goes upstream. A streamed body keeps its beginning, so that it can be sent again as long as it is no
+//! longer than that, and the deadline of the response does not run while the content is still on its way.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error as StdError;
@@ -18,6 +18,10 @@ use super::deadline::{self, Deadline};
 use super::expectation::{Expectation, PATIENCE};
 use crate::error::{Error, ErrorKind};
 
+/// So much of a stream is kept to be sent again, in bytes, with what each part of it costs besides.
+const MAX_KEPT: usize = 64 << 10;
+const COST_OF_PART: usize = 64;
+
 type BoxError = Box<dyn StdError + Send + Sync>;
 type BoxBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
 
@@ -27,7 +31,7 @@ pub enum RequestBody {
     Empty,
     /// All of it, in memory: may be sent as often as need be.
     Full(Bytes),
-    /// As it comes from the client: may be sent once.
+    /// As it comes from the client: may be sent again while all that has come is kept.
     Stream(RequestStream),
 }
 
@@ -40,15 +44,12 @@ impl RequestBody {
         }
     }
 
-    /// A second copy for another attempt; `None` when some of the content is gone already.
-    pub(super) fn again(&self) -> Option<Self> {
+    /// Another hold of the same content, for another attempt.
+    pub(super) fn share(&self) -> Self {
         match self {
-            Self::Empty => Some(Self::Empty),
-            Self::Full(content) => Some(Self::Full(content.clone())),
-            Self::Stream(stream) => stream
-                .0
-                .is_untouched()
-                .then(|| Self::Stream(RequestStream(stream.0.clone()))),
+            Self::Empty => Self::Empty,
+            Self::Full(content) => Self::Full(content.clone()),
+            Self::Stream(stream) => Self::Stream(RequestStream(stream.0.clone())),
         }
     }
 
@@ -81,7 +82,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Full(content) => content.is_empty(),
-            Self::Stream(stream) => stream.0.body.borrow().is_end_stream(),
+            Self::Stream(stream) => stream.0.is_end_stream(),
         }
     }
 
@@ -89,7 +90,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(content) => SizeHint::with_exact(content.len() as u64),
-            Self::Stream(stream) => stream.0.body.borrow().size_hint(),
+            Self::Stream(stream) => stream.0.size_hint(),
         }
     }
 }
@@ -108,7 +109,7 @@ impl RequestStream {
         Self(Rc::new(Streaming {
             body: RefCell::new(Box::pin(body.map_err(Into::into))),
             turn: Cell::new(Turn::Unasked),
-            begun: Cell::new(false),
+            replay: RefCell::default(),
             failure: RefCell::new(None),
             watch: RefCell::default(),
             held: RefCell::new(None),
@@ -143,9 +144,15 @@ impl RequestStream {
 pub struct Upload(Rc<Streaming>);
 
 impl Upload {
-    /// Whether nothing has been taken from the stream yet.
-    pub fn is_untouched(&self) -> bool {
-        self.0.is_untouched()
+    /// Goes back to the beginning, for another attempt. Whether all of the content can still be had.
+    pub(super) fn rewind(&self) -> bool {
+        self.0.turn.set(Turn::Unasked);
+        self.0.failure.borrow().is_none() && self.0.replay.borrow_mut().rewind()
+    }
+
+    /// A response came: nothing is sent again.
+    pub(super) fn forget(&self) {
+        self.0.replay.borrow_mut().forget();
     }
 
     /// Why the stream broke off, if it did.
@@ -186,11 +193,69 @@ pub(super) enum Turn {
 struct Streaming {
     body: RefCell<BoxBody>,
     turn: Cell<Turn>,
-    /// Whether a frame was handed over.
-    begun: Cell<bool>,
+    replay: RefCell<Replay>,
     failure: RefCell<Option<Error>>,
     watch: RefCell<Watch>,
     held: RefCell<Option<Hold>>,
+}
+
+/// What has been taken from a stream, for as long as it may be sent again.
+#[derive(Debug, Default)]
+struct Replay {
+    taken: Vec<Bytes>,
+    /// How many of these have been given in this attempt.
+    given: usize,
+    /// What they cost, in bytes.
+    cost: usize,
+    /// Whether something that was taken is not there any more.
+    lost: bool,
+    /// Whether the body has said that nothing more comes.
+    ended: bool,
+}
+
+impl Replay {
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        if self.lost {
+            return;
+        }
+        // Trailers end the content: by then a server has mostly taken what is before them.
+        let cost = frame.data_ref().map(|data| data.len() + COST_OF_PART);
+        match cost.filter(|cost| self.cost + cost <= MAX_KEPT) {
+            Some(cost) => {
+                self.cost += cost;
+                self.taken.extend(frame.data_ref().cloned());
+                self.given = self.taken.len();
+            }
+            None => self.forget(),
+        }
+    }
+
+    fn forget(&mut self) {
+        self.taken = Vec::new();
+        self.given = 0;
+        self.lost = true;
+    }
+
+    fn rewind(&mut self) -> bool {
+        self.given = 0;
+        !self.lost
+    }
+
+    fn next(&self) -> Option<&Bytes> {
+        self.taken.get(self.given)
+    }
+
+    fn give(&mut self) -> Option<Bytes> {
+        let next = self.next().cloned()?;
+        self.given += 1;
+        Some(next)
+    }
+
+    /// What is given before the body is asked again, in bytes.
+    fn left(&self) -> u64 {
+        let left = self.taken.iter().skip(self.given);
+        left.map(|part| part.len() as u64).sum()
+    }
 }
 
 /// How long a stream of content may stall.
@@ -252,15 +317,36 @@ impl Hold {
 }
 
 impl Streaming {
-    // Asking for the first frame makes the client send it (`100 (Continue)`), but takes nothing away.
-    fn is_untouched(&self) -> bool {
-        !self.begun.get() && self.failure.borrow().is_none()
+    fn is_end_stream(&self) -> bool {
+        self.replay.borrow().next().is_none() && self.body.borrow().is_end_stream()
+    }
+
+    /// Of what the body has still to give, and of what is given again before that.
+    fn size_hint(&self) -> SizeHint {
+        let again = self.replay.borrow().left();
+        let left = self.body.borrow().size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(left.lower().saturating_add(again));
+        if let Some(upper) = left.upper() {
+            hint.set_upper(upper.saturating_add(again));
+        }
+        hint
     }
 
     /// What it still waits for.
     fn expectation(&self) -> Option<Expectation> {
         let held = self.held.borrow();
         held.as_ref().map(|hold| hold.expectation.clone())
+    }
+
+    /// The body's next frame; it is not asked again after its end.
+    fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.replay.borrow().ended {
+            return Poll::Ready(None);
+        }
+        let polled = self.body.borrow_mut().as_mut().poll_frame(cx);
+        self.replay.borrow_mut().ended |= matches!(polled, Poll::Ready(None));
+        polled
     }
 
     fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
@@ -273,7 +359,11 @@ impl Streaming {
             }
             *held = None;
         }
-        let polled = self.body.borrow_mut().as_mut().poll_frame(cx);
+        if let Some(again) = self.replay.borrow_mut().give() {
+            self.turn.set(Turn::Upstream(deadline::timer_now()));
+            return Poll::Ready(Some(Ok(Frame::data(again))));
+        }
+        let polled = self.poll_body(cx);
         let polled = match polled {
             Poll::Pending => {
                 let ended = self.watch.borrow_mut().poll(cx);
@@ -292,7 +382,7 @@ impl Streaming {
             let frame = frame?;
             Some(match frame {
                 Ok(frame) => {
-                    self.begun.set(true);
+                    self.replay.borrow_mut().keep(&frame);
                     Ok(frame)
                 }
                 Err(error) => {
@@ -309,7 +399,7 @@ impl fmt::Debug for Streaming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Streaming")
             .field("turn", &self.turn.get())
-            .field("begun", &self.begun.get())
+            .field("replay", &self.replay)
             .finish_non_exhaustive()
     }
 }

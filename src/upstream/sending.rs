@@ -177,10 +177,10 @@ impl Worker {
         loop {
             let mut lease = self.acquire(attempt, want, sending, tried).await?;
             let may_be_dead = lease.is_reused() && want == Want::Any;
-            // On a shared connection, a server may refuse what it has not looked at.
-            let wanted = lease.is_shared() || sending.idempotent && (may_be_dead || !attempt.last);
+            // A server may refuse what it has not looked at on a shared connection, and take nothing on a dead one.
+            let wanted = lease.is_shared() || may_be_dead || sending.idempotent && !attempt.last;
             let spare = (wanted && sending.make.is_none())
-                .then(|| sending.request.as_ref().and_then(copy))
+                .then(|| sending.request.as_ref().map(copy))
                 .flatten();
             let request = sending.request.take().ok_or_else(Error::internal)?;
             self.counters.upstream_requests.inc();
@@ -193,7 +193,8 @@ impl Worker {
                 }
                 Err(unanswered) => unanswered,
             };
-            let refused = unanswered.fate == Fate::Refused && want == Want::Any;
+            let refused =
+                lease.is_shared() && unanswered.fate == Fate::Refused && want == Want::Any;
             let error = sending.judge(unanswered, spare);
             if sending.request.is_none() || !(may_be_dead || refused) {
                 if error.side() == Side::Upstream {
@@ -418,17 +419,18 @@ impl<'a> Sending<'a> {
             unsent,
             fate,
         } = unanswered;
-        let untouched = self.upload.as_ref().is_none_or(Upload::is_untouched);
         let harmless = match fate {
             Fate::Refused => true,
             Fate::Silent => self.idempotent,
             Fate::Answered => false,
         };
         self.request = match unsent {
-            _ if !untouched => None,
             None if harmless => spare.or_else(|| self.made()),
             unsent => unsent,
         };
+        if self.request.is_some() && !self.upload.as_ref().is_none_or(Upload::rewind) {
+            self.request = None;
+        }
         error
     }
 
@@ -453,6 +455,7 @@ impl<'a> Sending<'a> {
         if let Some(upload) = &self.upload {
             // Both directions may go on from here for as long as they like.
             upload.bear_stalls_of(None);
+            upload.forget();
         }
         Ok(response.map(|incoming| match switched {
             Some(switched) => UpstreamBody::switched(incoming, switched, lease),
@@ -461,14 +464,13 @@ impl<'a> Sending<'a> {
     }
 }
 
-/// A second request like this one; `None` when its content cannot be had twice.
-fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let body = request.body().again()?;
-    let mut copy = Request::new(body);
+/// A second request like this one, with the same content.
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(request.body().share());
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
     *copy.extensions_mut() = request.extensions().clone();
-    Some(copy)
+    copy
 }

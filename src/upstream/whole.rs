@@ -18,7 +18,7 @@ use super::driver::Driver;
 use super::fault;
 use super::interim::OnInterim;
 use super::request_body::RequestBody;
-use super::wire::{Traffic, Wire};
+use super::wire::{OnBroken, Traffic, Wire};
 use crate::error::{Error, ErrorKind};
 
 /// Room for content in a connection's read buffer and, as much again, in its write buffer, in bytes.
@@ -33,7 +33,8 @@ pub(super) struct Whole {
 
 impl Whole {
     /// `max_head` bounds the response's status line and fields together, in bytes.
-    pub(super) async fn start(wire: Wire, max_head: usize) -> Result<Self, Error> {
+    pub(super) async fn start(mut wire: Wire, max_head: usize) -> Result<Self, Error> {
+        wire.on_broken(OnBroken::Wait);
         let (sender, connection) = http1::Builder::new()
             // RFC 9112 §5.1: a proxy removes white space between a field's name and its colon.
             .allow_spaces_after_header_name_in_responses(true)

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -45,6 +45,8 @@ pub(super) struct Traffic {
     start: Instant,
     /// Milliseconds from `start` to the latest write.
     written: AtomicU64,
+    /// Whether anything has been written since the latest request began.
+    begun: AtomicBool,
     /// Whether anything has been read since the latest request began.
     answered: AtomicBool,
 }
@@ -54,12 +56,19 @@ impl Traffic {
         Self {
             start: deadline::timer_now(),
             written: AtomicU64::new(0),
+            begun: AtomicBool::new(false),
             answered: AtomicBool::new(false),
         }
     }
 
     pub(super) fn begin_request(&self) {
+        self.begun.store(false, Ordering::Relaxed);
         self.answered.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the socket has taken anything of the latest request.
+    pub(super) fn is_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_answered(&self) -> bool {
@@ -78,6 +87,7 @@ impl Traffic {
     }
 
     fn note_write(&self) {
+        self.begun.store(true, Ordering::Relaxed);
         let millis = deadline::timer_now()
             .saturating_duration_since(self.start)
             .as_millis();
@@ -86,10 +96,39 @@ impl Traffic {
     }
 }
 
+/// What becomes of writes after one has failed. A server may answer a part of a request and close, and what it answered
+/// is still there to be read (RFC 9112 §9.6): a failed write must not end the connection before that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnBroken {
+    /// They fail, too: for a writer that reads on by itself.
+    Fail,
+    /// Once a part of the request is written, they wait until all that came has been read, and fail then.
+    Wait,
+    /// They are discarded until all that came has been read, and fail then: for a writer that reads only while what it
+    /// has to write is taken.
+    Discard,
+}
+
+/// What can be done with a socket.
+#[derive(Debug)]
+enum Condition {
+    Sound,
+    /// Writing has failed, and its error has not been returned yet.
+    Broken(io::Error),
+    /// Nothing can be written any more.
+    Closed,
+}
+
 /// An open socket, counted as long as it lives, whoever holds it.
 #[derive(Debug)]
 pub(super) struct Wire {
     transport: Transport,
+    condition: Condition,
+    on_broken: OnBroken,
+    /// Whether the peer's end, or a reset, has been read.
+    read_ended: bool,
+    /// Who waits for that.
+    waiter: Option<Waker>,
     traffic: Arc<Traffic>,
     /// Rung at the first byte that comes.
     first_read: Option<Arc<Notify>>,
@@ -105,12 +144,20 @@ impl Wire {
     pub(super) fn new(transport: Transport, open: Option<Open>) -> Self {
         Self {
             transport,
+            condition: Condition::Sound,
+            on_broken: OnBroken::Fail,
+            read_ended: false,
+            waiter: None,
             traffic: Arc::new(Traffic::new()),
             first_read: None,
             flushed: true,
             resets: false,
             _open: open,
         }
+    }
+
+    pub(super) fn on_broken(&mut self, on_broken: OnBroken) {
+        self.on_broken = on_broken;
     }
 
     pub(super) fn tell_first_read(&mut self) -> Arc<Notify> {
@@ -147,6 +194,47 @@ impl Wire {
         // Fails only when the peer has reset the connection before us.
         let _ = socket.set_zero_linger();
     }
+
+    /// What a write of `length` bytes comes to that the socket has answered with `written`.
+    fn note_written(
+        &mut self,
+        length: usize,
+        written: io::Result<usize>,
+        cx: &Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Ok(written) => {
+                self.traffic.note_write();
+                self.flushed = false;
+                Poll::Ready(Ok(written))
+            }
+            Err(error) => {
+                self.condition = Condition::Broken(error);
+                self.poll_broken(cx).map_ok(|()| length)
+            }
+        }
+    }
+
+    fn is_broken(&self) -> bool {
+        !matches!(self.condition, Condition::Sound)
+    }
+
+    /// What a write comes to after one has failed.
+    fn poll_broken(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        match self.on_broken {
+            OnBroken::Wait if !self.read_ended && self.traffic.is_begun() => {
+                self.waiter = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            OnBroken::Discard if !self.read_ended => return Poll::Ready(Ok(())),
+            OnBroken::Fail | OnBroken::Wait | OnBroken::Discard => {}
+        }
+        let error = match std::mem::replace(&mut self.condition, Condition::Closed) {
+            Condition::Broken(error) => error,
+            Condition::Sound | Condition::Closed => io::ErrorKind::BrokenPipe.into(),
+        };
+        Poll::Ready(Err(error))
+    }
 }
 
 impl Drop for Wire {
@@ -175,8 +263,16 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(on_transport!(self, socket => Pin::new(socket).poll_read(cx, buf)))?;
+        let room = buf.remaining() > 0;
+        let polled = ready!(on_transport!(self, socket => Pin::new(socket).poll_read(cx, buf)));
         let read = buf.filled().len() - before;
+        if polled.is_err() || read == 0 && room {
+            self.read_ended = true;
+            if let Some(waiter) = self.waiter.take() {
+                waiter.wake();
+            }
+        }
+        polled?;
         turn::take(read, cx);
         if read > 0 {
             self.traffic.note_read();
@@ -194,10 +290,11 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(on_transport!(self, socket => Pin::new(socket).poll_write(cx, buf)))?;
-        self.traffic.note_write();
-        self.flushed = false;
-        Poll::Ready(Ok(written))
+        if self.is_broken() {
+            return self.poll_broken(cx).map_ok(|()| buf.len());
+        }
+        let written = ready!(on_transport!(self, socket => Pin::new(socket).poll_write(cx, buf)));
+        self.note_written(buf.len(), written, cx)
     }
 
     fn poll_write_vectored(
@@ -209,11 +306,13 @@ impl AsyncWrite for Wire {
             // A request's head as a rule, which costs the system less to take by itself.
             return self.poll_write(cx, only);
         }
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        if self.is_broken() {
+            return self.poll_broken(cx).map_ok(|()| length);
+        }
         let written =
-            ready!(on_transport!(self, socket => Pin::new(socket).poll_write_vectored(cx, bufs)))?;
-        self.traffic.note_write();
-        self.flushed = false;
-        Poll::Ready(Ok(written))
+            ready!(on_transport!(self, socket => Pin::new(socket).poll_write_vectored(cx, bufs)));
+        self.note_written(length, written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -225,12 +324,25 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(on_transport!(self, socket => Pin::new(socket).poll_flush(cx)))?;
-        self.flushed = true;
-        Poll::Ready(Ok(()))
+        if self.is_broken() {
+            return self.poll_broken(cx);
+        }
+        match ready!(on_transport!(self, socket => Pin::new(socket).poll_flush(cx))) {
+            Ok(()) => {
+                self.flushed = true;
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => {
+                self.condition = Condition::Broken(error);
+                self.poll_broken(cx)
+            }
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_broken() {
+            return Poll::Ready(Ok(()));
+        }
         on_transport!(self, socket => Pin::new(socket).poll_shutdown(cx))
     }
 }

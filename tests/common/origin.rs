@@ -295,6 +295,14 @@ impl Conn {
         head.is_some_and(|head| head.is_ok())
     }
 
+    /// Waits until an octet can be read, or the end, and reads nothing.
+    pub fn await_octet(&mut self) {
+        if let Some(wire) = &self.wire {
+            let _ = wire.stream.set_read_timeout(Some(PATIENCE));
+            let _ = wire.stream.peek(&mut [0]);
+        }
+    }
+
     /// Reads so many octets of content; fewer when the peer has gone.
     pub fn read_content(&mut self, length: usize) -> String {
         let mut content = Vec::new();

@@ -50,8 +50,8 @@ pub enum Outcome {
     Unverified,
     /// What cannot be sent twice gets this error; all else is sent again and answered well.
     Repeated(u16, &'static str),
-    /// What had content that has passed gets this error; all else is sent again, since nothing was done with it.
-    Refused(u16, &'static str),
+    /// It is sent again and answered well, since nothing was done with it.
+    Refused,
     /// What has content gets this error; all else is answered well.
     Uploading(u16, &'static str),
 }

@@ -11,7 +11,6 @@ const NO_HTTP2: Outcome = Error(
     "http_protocol_error|connection_terminated|connection_refused",
 );
 const REPEATED: Outcome = Repeated(502, "connection_terminated");
-const REFUSED: Outcome = Refused(502, "connection_terminated");
 
 const STATUS: (&str, &str) = (":status", "200");
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
@@ -96,11 +95,11 @@ pub const FAULTS: &[Fault<Server>] = &[
     fault("half-closes", "mid body", Answering(|s| { mid_body(s); half_close(s); }), Aborted),
     fault("half-closes", "after the response", Answering(|s| { whole(s); half_close(s); }), Whole),
 
-    fault("GOAWAY", "that leaves the request out", Once(|s| { s.go_away(0, NO_ERROR); s.await_close(); }), REFUSED),
-    fault("GOAWAY", "that leaves it out for an error", Once(|s| { s.go_away(0, ENHANCE_YOUR_CALM); s.await_close(); }), REFUSED),
-    fault("GOAWAY", "that leaves it out, and a FIN", Once(|s| { s.go_away(0, NO_ERROR); s.conn.close(); }), REFUSED),
+    fault("GOAWAY", "that leaves the request out", Once(|s| { s.go_away(0, NO_ERROR); s.await_close(); }), Refused),
+    fault("GOAWAY", "that leaves it out for an error", Once(|s| { s.go_away(0, ENHANCE_YOUR_CALM); s.await_close(); }), Refused),
+    fault("GOAWAY", "that leaves it out, and a FIN", Once(|s| { s.go_away(0, NO_ERROR); s.conn.close(); }), Refused),
     fault("GOAWAY", "that leaves every request out", Answering(|s| { s.go_away(0, NO_ERROR); s.await_close(); }), GONE),
-    fault("GOAWAY", "that leaves a later one out", Reusing(|s| { s.go_away(s.stream - 2, NO_ERROR); s.await_close(); }), REFUSED),
+    fault("GOAWAY", "that leaves a later one out", Reusing(|s| { s.go_away(s.stream - 2, NO_ERROR); s.await_close(); }), Refused),
     fault("GOAWAY", "that takes it up, and a FIN", Answering(|s| { s.go_away(s.stream, NO_ERROR); s.conn.close(); }), GONE),
     fault("GOAWAY", "that takes it up, and a reset", Answering(|s| { s.go_away(s.stream, NO_ERROR); s.conn.reset(); }), GONE),
     fault("GOAWAY", "of an error that takes it up", Answering(|s| { s.go_away(s.stream, INTERNAL_ERROR); s.conn.close(); }), GONE),
@@ -114,8 +113,8 @@ pub const FAULTS: &[Fault<Server>] = &[
     fault("GOAWAY", "too short", Answering(|s| odd(s, GOAWAY, 0, 0, &[0; 7])), WRONG),
     fault("GOAWAY", "after its response", Overdoing(|s| { s.go_away(s.stream, NO_ERROR); s.await_close(); }), Whole),
 
-    fault("RST_STREAM", "REFUSED_STREAM", Once(|s| s.reset_stream(REFUSED_STREAM)), REFUSED),
-    fault("RST_STREAM", "REFUSED_STREAM, to a later request", Reusing(|s| s.reset_stream(REFUSED_STREAM)), REFUSED),
+    fault("RST_STREAM", "REFUSED_STREAM", Once(|s| s.reset_stream(REFUSED_STREAM)), Refused),
+    fault("RST_STREAM", "REFUSED_STREAM, to a later request", Reusing(|s| s.reset_stream(REFUSED_STREAM)), Refused),
     fault("RST_STREAM", "REFUSED_STREAM, to every request", Answering(|s| s.reset_stream(REFUSED_STREAM)), GONE),
     fault("RST_STREAM", "CANCEL before the head", Answering(|s| s.reset_stream(CANCEL)), GONE),
     fault("RST_STREAM", "INTERNAL_ERROR before the head", Answering(|s| s.reset_stream(INTERNAL_ERROR)), GONE),

@@ -55,7 +55,6 @@ impl Kind {
         self.has_content() || self == Self::BarePost
     }
 
-    /// Content that passes through is not kept to be sent again.
     fn has_content(self) -> bool {
         matches!(self, Self::Put | Self::Post)
     }
@@ -219,15 +218,12 @@ impl<C: Peer> Row<C> {
             Outcome::Superseded => (Sees::Aborted, Stored::Nothing),
             Outcome::Unverified if kind.is_validation() => (Sees::Whole, Stored::Nothing),
             Outcome::Unverified => (Sees::Whole, before),
-            Outcome::Repeated(status, name) if kind.is_write() => error(status, name),
-            Outcome::Refused(status, name) | Outcome::Uploading(status, name)
-                if kind.has_content() =>
-            {
+            // RFC 9110 §9.2.2
+            Outcome::Repeated(status, name) if matches!(kind, Kind::Post | Kind::BarePost) => {
                 error(status, name)
             }
-            Outcome::Repeated(..) | Outcome::Refused(..) | Outcome::Uploading(..) => {
-                (Sees::Whole, new)
-            }
+            Outcome::Uploading(status, name) if kind.has_content() => error(status, name),
+            Outcome::Repeated(..) | Outcome::Refused | Outcome::Uploading(..) => (Sees::Whole, new),
         }
     }
 }

@@ -1,1 +1,4 @@
 //! One exchange with an upstream server: uploads, refusals, resets, fields.
+
+mod early_answers;
+mod sent_again;

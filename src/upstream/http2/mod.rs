@@ -20,7 +20,7 @@ use self::pulse::Pulse;
 pub(super) use self::stream::{Content, Stream};
 use super::address::Address;
 use super::fault;
-use super::wire::Wire;
+use super::wire::{OnBroken, Wire};
 use crate::clock::{Clock, Monotonic};
 use crate::config;
 use crate::error::{Error, ErrorKind};
@@ -97,6 +97,7 @@ impl Shared {
         freed: Rc<Notify>,
         clock: Clock,
     ) -> Result<Rc<Self>, Error> {
+        wire.on_broken(OnBroken::Discard);
         let first_read = wire.tell_first_read();
         let window = u64::from(limits.stream_window) * limits.streams as u64;
         let (sender, connection) = client::Builder::new()

@@ -3,6 +3,7 @@
 
 use super::frames::*;
 use super::*;
+use crate::upstream::tests::uploads::{data, feed};
 
 async fn ask(worker: &Worker, path: &str) -> Result<Bytes, Error> {
     read(worker.get(path).await?).await
@@ -11,6 +12,13 @@ async fn ask(worker: &Worker, path: &str) -> Result<Bytes, Error> {
 fn post() -> Request<RequestBody> {
     let content = Bytes::from_static(b"a book");
     request(Method::POST, "/books", RequestBody::Full(content))
+}
+
+/// The same, with content that is passed on while it comes.
+fn post_stream() -> Request<RequestBody> {
+    let (frames, stream) = feed(None);
+    frames.send(data("a book")).expect("a reader");
+    request(Method::POST, "/books", RequestBody::Stream(stream))
 }
 
 #[test]
@@ -118,24 +126,26 @@ fn another_connection_is_opened_where_one_is_full_and_the_cap_allows_it() {
 #[test]
 fn what_the_server_did_not_take_up_before_it_went_away_is_sent_again_whatever_it_is() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = speaking(&origin, |_| {});
-        let script = async {
-            let mut first = accept(&origin).await;
-            assert_eq!((first.asked().await, first.asked().await), (1, 3));
-            first.go_away(1, NO_ERROR).await;
-            let mut second = accept(&origin).await;
-            assert_eq!(second.asked().await, 1);
-            assert_eq!(second.until(DATA).await.payload, b"a book");
-            second.answer(1, "made").await;
-            // What it has taken up, it answers.
-            first.answer(1, "a").await;
-            first.closed().await;
-            second
-        };
-        let write = async { read(worker.send(post()).await?).await };
-        let (_server, a, made) = tokio::join!(script, ask(&worker, "/a"), write);
-        assert_eq!((&*a.unwrap(), &*made.unwrap()), (&b"a"[..], &b"made"[..]));
+        for post in [post, post_stream] {
+            let origin = Origin::start().await;
+            let worker = speaking(&origin, |_| {});
+            let script = async {
+                let mut first = accept(&origin).await;
+                assert_eq!((first.asked().await, first.asked().await), (1, 3));
+                first.go_away(1, NO_ERROR).await;
+                let mut second = accept(&origin).await;
+                assert_eq!(second.asked().await, 1);
+                assert_eq!(second.until(DATA).await.payload, b"a book");
+                second.answer(1, "made").await;
+                // What it has taken up, it answers.
+                first.answer(1, "a").await;
+                first.closed().await;
+                second
+            };
+            let write = async { read(worker.send(post()).await?).await };
+            let (_server, a, made) = tokio::join!(script, ask(&worker, "/a"), write);
+            assert_eq!((&*a.unwrap(), &*made.unwrap()), (&b"a"[..], &b"made"[..]));
+        }
     });
 }
 
@@ -169,31 +179,34 @@ fn a_connection_that_is_going_away_gets_no_further_request() {
 #[test]
 fn a_refused_stream_is_sent_again_even_a_first_one() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = speaking(&origin, |_| {});
-        let script = async {
-            let mut first = accept(&origin).await;
-            first.asked().await;
-            first.until(DATA).await;
-            first.reset(1, REFUSED_STREAM).await;
-            let mut second = accept(&origin).await;
-            second.asked().await;
-            second.answer(1, "made").await;
-            // No third time: the next one is refused for good.
-            second.asked().await;
-            second.reset(3, REFUSED_STREAM).await;
-            let mut third = accept(&origin).await;
-            third.asked().await;
-            third.reset(1, REFUSED_STREAM).await;
-            (first, second, third)
-        };
-        let asks = async {
-            read(worker.send(post()).await.unwrap()).await.unwrap();
-            kind(worker.send(post()).await)
-        };
-        let (_servers, refused) = tokio::join!(script, asks);
-        assert_eq!(refused, Some(ErrorKind::ConnectionTerminated));
-        assert_eq!(worker.counters.upstream_retries.value(), 2);
+        for post in [post, post_stream] {
+            let origin = Origin::start().await;
+            let worker = speaking(&origin, |_| {});
+            let script = async {
+                let mut first = accept(&origin).await;
+                first.asked().await;
+                first.until(DATA).await;
+                first.reset(1, REFUSED_STREAM).await;
+                let mut second = accept(&origin).await;
+                second.asked().await;
+                assert_eq!(second.until(DATA).await.payload, b"a book");
+                second.answer(1, "made").await;
+                // No third time: the next one is refused for good.
+                second.asked().await;
+                second.reset(3, REFUSED_STREAM).await;
+                let mut third = accept(&origin).await;
+                third.asked().await;
+                third.reset(1, REFUSED_STREAM).await;
+                (first, second, third)
+            };
+            let asks = async {
+                read(worker.send(post()).await.unwrap()).await.unwrap();
+                kind(worker.send(post()).await)
+            };
+            let (_servers, refused) = tokio::join!(script, asks);
+            assert_eq!(refused, Some(ErrorKind::ConnectionTerminated));
+            assert_eq!(worker.counters.upstream_retries.value(), 2);
+        }
     });
 }
 
