@@ -42,6 +42,8 @@ pub struct Upstream {
     pub max_waiting: usize,
     /// Bytes of a response's status line and fields together.
     pub max_head: usize,
+    /// Field lines of a response.
+    pub max_fields: usize,
     /// Certificates (PEM) trusted instead of the public ones.
     pub ca_file: Option<PathBuf>,
     /// The name that certificates must be for; `None` means the host of the server's URL.
@@ -74,6 +76,7 @@ impl Upstream {
             queue_timeout: Duration::from_secs(5),
             max_waiting: 1024,
             max_head: 64 << 10,
+            max_fields: 2048,
             ca_file: None,
             tls_name: None,
             resolver: None,
@@ -110,6 +113,8 @@ impl Upstream {
         );
         // hyper's HTTP/1 buffer cannot be smaller than 8 KiB.
         section.set("max_head", &mut upstream.max_head, size(8 << 10..=16 << 20));
+        // What a map of fields holds, with those that are added on the way.
+        section.set("max_fields", &mut upstream.max_fields, count(8..=16_384));
         section.set("ca_file", &mut upstream.ca_file, |value| {
             Some(Some(ca_file(value)?))
         });

@@ -17,6 +17,7 @@ use super::connect::{self, connect};
 use super::connection::Connection;
 use super::http2::{self, Shared};
 use super::request_body::RequestBody;
+use super::response_head::HeadLimits;
 use super::server::Server;
 use super::wire::Wire;
 use crate::clock::Clock;
@@ -42,7 +43,7 @@ pub(super) struct Check {
     path: Box<str>,
     rules: Health,
     connect: connect::Limits,
-    max_head: usize,
+    head: HeadLimits,
     protocol: Protocol,
     http2: http2::Limits,
 }
@@ -140,7 +141,7 @@ impl Check {
             path: path.into(),
             rules: upstream.health.clone(),
             connect: connect::Limits::of(upstream),
-            max_head: upstream.max_head,
+            head: HeadLimits::of(upstream),
             protocol: upstream.protocol,
             http2: http2::Limits::of(upstream),
         })
@@ -158,7 +159,7 @@ impl Check {
             let answer = stream.exchange(request, server.scheme(), Duration::MAX);
             answer.await.map(|response| response.status())
         } else {
-            let mut connection = Connection::new(wire, self.max_head);
+            let mut connection = Connection::new(wire, self.head);
             let answer = connection.exchange(request, Duration::MAX).await;
             connection.abort();
             answer.map(|response| response.status())

@@ -19,6 +19,7 @@ use super::incoming::Incoming;
 use super::interim::OnInterim;
 use super::plain::{Content, Plain};
 use super::request_body::{RequestBody, Turn, Upload};
+use super::response_head::HeadLimits;
 use super::whole::Whole;
 use super::wire::{Traffic, Wire};
 use crate::error::{Error, ErrorKind};
@@ -27,8 +28,7 @@ use crate::turn;
 #[derive(Debug)]
 pub(super) struct Connection {
     engine: Engine,
-    /// Bounds a response's status line and fields together, in bytes.
-    max_head: usize,
+    head: HeadLimits,
     traffic: Arc<Traffic>,
     deadline: Deadline,
     reused: bool,
@@ -76,12 +76,11 @@ impl Fate {
 }
 
 impl Connection {
-    /// `max_head` bounds a response's status line and fields together, in bytes.
-    pub(super) fn new(wire: Wire, max_head: usize) -> Self {
+    pub(super) fn new(wire: Wire, head: HeadLimits) -> Self {
         Self {
             traffic: wire.traffic(),
-            engine: Engine::Plain(Box::new(Plain::new(wire, max_head))),
-            max_head,
+            engine: Engine::Plain(Box::new(Plain::new(wire, head))),
+            head,
             deadline: Deadline::default(),
             reused: false,
             address: None,
@@ -167,7 +166,7 @@ impl Connection {
             let Some(wire) = whole.rest() else {
                 return whole.is_ready();
             };
-            self.engine = Engine::Plain(Box::new(Plain::new(wire, self.max_head)));
+            self.engine = Engine::Plain(Box::new(Plain::new(wire, self.head)));
         }
         true
     }
@@ -205,7 +204,7 @@ impl Connection {
         if let Engine::Plain(_) = &self.engine
             && let Engine::Plain(plain) = std::mem::replace(&mut self.engine, Engine::None)
         {
-            match Whole::start(plain.into_wire(), self.max_head).await {
+            match Whole::start(plain.into_wire(), self.head).await {
                 Ok(whole) => self.engine = Engine::Whole(Box::new(whole)),
                 Err(error) => return Err(unsent(request, error)),
             }

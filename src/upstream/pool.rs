@@ -26,6 +26,7 @@ use super::deadline::Deadline;
 use super::http2::{self, Shared, Stream};
 use super::incoming::Incoming;
 use super::request_body::{RequestBody, Upload};
+use super::response_head::HeadLimits;
 use super::server::{Place, Server};
 use super::sharing::Sharing;
 use super::wire::Wire;
@@ -43,8 +44,7 @@ pub(super) struct Limits {
     pub(super) queue_timeout: Duration,
     pub(super) max_idle: usize,
     pub(super) max_waiting: usize,
-    /// In bytes.
-    pub(super) max_head: usize,
+    pub(super) head: HeadLimits,
 }
 
 impl Limits {
@@ -56,7 +56,7 @@ impl Limits {
             queue_timeout: upstream.queue_timeout,
             max_idle: upstream.max_idle,
             max_waiting: upstream.max_waiting,
-            max_head: upstream.max_head,
+            head: HeadLimits::of(upstream),
         }
     }
 }
@@ -259,7 +259,7 @@ impl Pool {
         self.sharing.refused(!http2);
         let wire = Wire::new(transport, Some(open));
         if !http2 {
-            let mut connection = Connection::new(wire, self.limits().max_head);
+            let mut connection = Connection::new(wire, self.limits().head);
             connection.leads_to(address);
             return Ok(Some(Held::Own(connection)));
         }

@@ -5,7 +5,36 @@ use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Response, StatusCode, Version};
 
 use super::response_body::Framing;
+use crate::config;
 use crate::error::{Error, ErrorKind};
+
+/// How large the field section of a response may be, and that of its trailers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HeadLimits {
+    /// Of the status line and all fields together.
+    pub(super) bytes: usize,
+    /// Field lines.
+    pub(super) fields: usize,
+}
+
+impl HeadLimits {
+    pub(super) fn of(upstream: &config::Upstream) -> Self {
+        Self {
+            bytes: upstream.max_head,
+            fields: upstream.max_fields,
+        }
+    }
+
+    /// Fails with [`ErrorKind::ResponseHeadTooLarge`] where there are too many field lines.
+    pub(super) fn check_fields(self, fields: usize) -> Result<(), Error> {
+        match fields > self.fields {
+            true => Err(Error::upstream(ErrorKind::ResponseHeadTooLarge).detail(
+                "the upstream's response has more field lines than upstream.max_fields allows",
+            )),
+            false => Ok(()),
+        }
+    }
+}
 
 /// What of a request decides how its response is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,6 +18,7 @@ use super::driver::Driver;
 use super::fault;
 use super::interim::OnInterim;
 use super::request_body::RequestBody;
+use super::response_head::HeadLimits;
 use super::wire::{OnBroken, Traffic, Wire};
 use crate::error::{Error, ErrorKind};
 
@@ -32,15 +33,14 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// `max_head` bounds the response's status line and fields together, in bytes.
-    pub(super) async fn start(mut wire: Wire, max_head: usize) -> Result<Self, Error> {
+    pub(super) async fn start(mut wire: Wire, head: HeadLimits) -> Result<Self, Error> {
         wire.on_broken(OnBroken::Wait);
         let (sender, connection) = http1::Builder::new()
             // RFC 9112 §5.1: a proxy removes white space between a field's name and its colon.
             .allow_spaces_after_header_name_in_responses(true)
-            // The number of fields stays at hyper's 100: another one would cost an allocation a response.
-            .max_header_size(max_head)
-            .max_buf_size(max_head.max(CONTENT_BUFFER))
+            .max_headers(head.fields)
+            .max_header_size(head.bytes)
+            .max_buf_size(head.bytes.max(CONTENT_BUFFER))
             .handshake(TokioIo::new(wire))
             .await
             .map_err(|error| fault::before_head(error, None))?;

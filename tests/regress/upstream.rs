@@ -1,4 +1,5 @@
 //! One exchange with an upstream server: uploads, refusals, resets, fields.
 
 mod early_answers;
+mod many_fields;
 mod sent_again;

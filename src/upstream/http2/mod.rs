@@ -20,6 +20,7 @@ use self::pulse::Pulse;
 pub(super) use self::stream::{Content, Stream};
 use super::address::Address;
 use super::fault;
+use super::response_head::HeadLimits;
 use super::wire::{OnBroken, Wire};
 use crate::clock::{Clock, Monotonic};
 use crate::config;
@@ -38,8 +39,7 @@ pub(super) struct Limits {
     pub(super) streams: usize,
     /// Response content in flight on one stream, in bytes.
     pub(super) stream_window: u32,
-    /// Of a response's fields, in bytes.
-    pub(super) max_head: usize,
+    pub(super) head: HeadLimits,
     /// From the open socket to the server's first frame.
     pub(super) greeting: Duration,
 }
@@ -49,7 +49,7 @@ impl Limits {
         Self {
             streams: upstream.http2.max_concurrent_streams,
             stream_window: upstream.http2.stream_window,
-            max_head: upstream.max_head,
+            head: HeadLimits::of(upstream),
             greeting: upstream.connect_timeout,
         }
     }
@@ -64,6 +64,7 @@ pub(super) struct Shared {
     status: Rc<Status>,
     /// Our own limit of streams.
     limit: Cell<usize>,
+    head: HeadLimits,
     used: Cell<bool>,
     /// When its last stream ended.
     idle_since: Cell<Monotonic>,
@@ -109,7 +110,7 @@ impl Shared {
             .initial_connection_window_size(
                 u32::try_from(window).unwrap_or(MAX_WINDOW).min(MAX_WINDOW),
             )
-            .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX))
+            .max_header_list_size(u32::try_from(limits.head.bytes).unwrap_or(u32::MAX))
             .data_frame_budget(
                 usize::try_from(window)
                     .unwrap_or(usize::MAX)
@@ -132,6 +133,7 @@ impl Shared {
             sender,
             status,
             limit: Cell::new(limits.streams),
+            head: limits.head,
             used: Cell::new(false),
             idle_since: Cell::new(clock.now().mono),
             clock,

@@ -117,7 +117,11 @@ impl Stream {
         )
         .await
         {
-            Some(Ok(Some(response))) => Ok(response.map(Content::new)),
+            Some(Ok(Some(response))) => {
+                let fields = response.headers().len();
+                slot.shared.head.check_fields(fields).map_err(hopeless)?;
+                Ok(response.map(Content::new))
+            }
             Some(Ok(None)) => {
                 let error = Error::upstream(ErrorKind::ResponseProtocol);
                 Err(hopeless(

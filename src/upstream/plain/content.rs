@@ -3,14 +3,17 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
-use httparse::{EMPTY_HEADER, Status};
+use httparse::{EMPTY_HEADER, Header, Status};
 
 use crate::error::{Error, ErrorKind};
 use crate::upstream::response_body::Framing;
+use crate::upstream::response_head::HeadLimits;
 
 /// What the lines of chunk sizes of one content have beyond [`DIGITS`] each, together, in bytes at most.
 const MAX_EXTENSIONS: usize = 16 << 10;
-const MAX_TRAILERS: usize = 100;
+
+/// Trailer fields, which nearly always are no more than that.
+const USUAL_TRAILERS: usize = 16;
 
 /// As many has the largest size; more are zeros before it.
 const DIGITS: usize = 16;
@@ -82,12 +85,8 @@ impl Content {
         }
     }
 
-    /// Takes the next part from `input`. Trailers have `max_trailers` bytes at most.
-    pub(super) fn take(
-        &mut self,
-        input: &mut BytesMut,
-        max_trailers: usize,
-    ) -> Result<Step, Error> {
+    /// Takes the next part from `input`. Trailers may be as large as a head.
+    pub(super) fn take(&mut self, input: &mut BytesMut, limits: HeadLimits) -> Result<Step, Error> {
         let frame = match self {
             Self::Ended => return Ok(Step::End),
             _ if input.is_empty() => return Ok(Step::More),
@@ -100,7 +99,7 @@ impl Content {
                 }
                 Frame::data(data)
             }
-            Self::Chunked(chunked) => match chunked.take(input, max_trailers)? {
+            Self::Chunked(chunked) => match chunked.take(input, limits)? {
                 Step::Frame(frame) if frame.is_trailers() => {
                     *self = Self::Ended;
                     frame
@@ -124,7 +123,7 @@ impl Content {
 }
 
 impl Chunked {
-    fn take(&mut self, input: &mut BytesMut, max_trailers: usize) -> Result<Step, Error> {
+    fn take(&mut self, input: &mut BytesMut, limits: HeadLimits) -> Result<Step, Error> {
         loop {
             match self.next {
                 Next::Data(_) if input.is_empty() => return Ok(Step::More),
@@ -136,7 +135,7 @@ impl Chunked {
                     };
                     return Ok(Step::Frame(Frame::data(data)));
                 }
-                Next::Trailers => return take_trailers(input, max_trailers),
+                Next::Trailers => return take_trailers(input, limits),
                 Next::Size | Next::DataEnd => {
                     if !self.pass_line(input)? {
                         return Ok(Step::More);
@@ -236,36 +235,48 @@ fn check_size_line(rest: &[u8]) -> Result<(), Error> {
 }
 
 /// The trailer section (RFC 9112 §7.1.2), once it is whole.
-fn take_trailers(input: &mut BytesMut, max: usize) -> Result<Step, Error> {
+fn take_trailers(input: &mut BytesMut, limits: HeadLimits) -> Result<Step, Error> {
     if input.starts_with(b"\r\n") {
         input.advance(2);
         return Ok(Step::End);
     }
-    let mut lines = [EMPTY_HEADER; MAX_TRAILERS];
-    let mut fields = HeaderMap::new();
-    let length = match httparse::parse_headers(input, &mut lines) {
-        Ok(Status::Complete((length, lines))) => {
-            for line in lines {
-                let name = HeaderName::from_bytes(line.name.as_bytes());
-                let value = HeaderValue::from_bytes(line.value);
-                let (Ok(name), Ok(value)) = (name, value) else {
-                    return Err(refuse("has a malformed trailer field"));
-                };
-                fields.append(name, value);
-            }
-            length
+    let too_large = || refuse("has trailers beyond the bound for heads");
+    let parsed = match parse_trailers(input, &mut [EMPTY_HEADER; USUAL_TRAILERS]) {
+        Err(httparse::Error::TooManyHeaders) => {
+            parse_trailers(input, &mut vec![EMPTY_HEADER; limits.fields])
         }
-        Ok(Status::Partial) if input.len() >= max => {
-            return Err(refuse("has trailers beyond the bound for heads"));
-        }
-        Ok(Status::Partial) => return Ok(Step::More),
+        parsed => parsed,
+    };
+    let (length, fields) = match parsed {
+        Ok(Some(parsed)) => parsed,
+        Ok(None) if input.len() >= limits.bytes => return Err(too_large()),
+        Ok(None) => return Ok(Step::More),
         Err(error) => return Err(refuse("has malformed trailers").because(error)),
     };
-    if length > max {
-        return Err(refuse("has trailers beyond the bound for heads"));
+    if length > limits.bytes || fields.len() > limits.fields {
+        return Err(too_large());
     }
     input.advance(length);
     Ok(Step::Frame(Frame::trailers(fields)))
+}
+
+/// A whole trailer section and its length; `None` while it is not whole.
+fn parse_trailers<'a>(
+    input: &'a [u8],
+    lines: &mut [Header<'a>],
+) -> Result<Option<(usize, HeaderMap)>, httparse::Error> {
+    let Status::Complete((length, lines)) = httparse::parse_headers(input, lines)? else {
+        return Ok(None);
+    };
+    let mut fields = HeaderMap::new();
+    for line in lines {
+        let name = HeaderName::from_bytes(line.name.as_bytes())
+            .map_err(|_| httparse::Error::HeaderName)?;
+        let value =
+            HeaderValue::from_bytes(line.value).map_err(|_| httparse::Error::HeaderValue)?;
+        fields.append(name, value);
+    }
+    Ok(Some((length, fields)))
 }
 
 /// The first bytes of `input`, `most` if there are so many.
@@ -286,6 +297,11 @@ mod tests {
     use super::*;
 
     const MAX: usize = 1024;
+    const MAX_TRAILERS: usize = 100;
+    const LIMITS: HeadLimits = HeadLimits {
+        bytes: MAX,
+        fields: MAX_TRAILERS,
+    };
 
     /// What becomes of a content.
     #[derive(Debug, Default, PartialEq)]
@@ -304,7 +320,7 @@ mod tests {
         let mut parts = octets.chunks(each);
         loop {
             match content
-                .take(&mut input, MAX)
+                .take(&mut input, LIMITS)
                 .map_err(|error| error.kind())?
             {
                 Step::Frame(frame) => match frame.into_data() {

@@ -10,10 +10,12 @@ use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
 use smallvec::SmallVec;
 
 use crate::error::{Error, ErrorKind};
+use crate::upstream::response_head::HeadLimits;
 
-/// A response has that many fields at most, and nearly always fewer than the first figure.
+/// Nearly every response has no more fields than the first figure, and hardly any more than the second; beyond, room for
+/// them is allocated.
 const USUAL_FIELDS: usize = 24;
-const MAX_FIELDS: usize = 100;
+const MANY_FIELDS: usize = 100;
 
 /// Fields that a response is given on its way: with room for them its map need not grow.
 const OWN_FIELDS: usize = 4;
@@ -50,12 +52,13 @@ pub(super) struct Look {
 impl Look {
     /// Takes a head from `input`; `None` while it is not whole.
     ///
-    /// Fails with [`ErrorKind::ResponseProtocol`], or [`ErrorKind::ResponseHeadTooLarge`] beyond `max` bytes.
+    /// Fails with [`ErrorKind::ResponseProtocol`], or [`ErrorKind::ResponseHeadTooLarge`] beyond `limits`.
     pub(super) fn at(
         &mut self,
         input: &mut BytesMut,
-        max: usize,
+        limits: HeadLimits,
     ) -> Result<Option<Response<()>>, Error> {
+        let max = limits.bytes;
         // An empty line before a head is looked over, as in requests (RFC 9112 §2.2).
         let blank = input
             .iter()
@@ -67,20 +70,18 @@ impl Look {
         let mut lines = SmallVec::new();
         let mut fields = [EMPTY_HEADER; USUAL_FIELDS];
         let parsed = match parse(input, &mut fields, &mut lines) {
-            Err(httparse::Error::TooManyHeaders) => {
-                lines.clear();
-                parse(input, &mut [EMPTY_HEADER; MAX_FIELDS], &mut lines)
-            }
+            Err(httparse::Error::TooManyHeaders) => parse_many(input, limits.fields, &mut lines),
             parsed => parsed,
         };
         let Some((length, status, version)) =
-            parsed.map_err(|error| refuse(error, input.len(), max))?
+            parsed.map_err(|error| refuse(error, input.len(), limits))?
         else {
             self.seen = input.len();
             self.again = input.len() * 2;
             return check_size(input.len(), max).map(|()| None);
         };
         check_size(length, max)?;
+        limits.check_fields(lines.len())?;
         let head = input.split_to(length).freeze();
         let mut fields = HeaderMap::with_capacity(lines.len() + OWN_FIELDS);
         for (name, value) in lines {
@@ -139,6 +140,20 @@ fn parse<'a>(
     Ok(Some((length, status, version)))
 }
 
+/// The same with more fields than usual, `max` at most.
+fn parse_many(
+    input: &[u8],
+    max: usize,
+    lines: &mut SmallVec<[Line; USUAL_FIELDS]>,
+) -> Result<Option<(usize, StatusCode, Version)>, httparse::Error> {
+    match parse(input, &mut [EMPTY_HEADER; MANY_FIELDS], lines) {
+        Err(httparse::Error::TooManyHeaders) if max > MANY_FIELDS => {
+            parse(input, &mut vec![EMPTY_HEADER; max], lines)
+        }
+        parsed => parsed,
+    }
+}
+
 fn check_size(length: usize, max: usize) -> Result<(), Error> {
     if length > max {
         return Err(Error::upstream(ErrorKind::ResponseHeadTooLarge));
@@ -146,12 +161,13 @@ fn check_size(length: usize, max: usize) -> Result<(), Error> {
     Ok(())
 }
 
-fn refuse(error: httparse::Error, length: usize, max: usize) -> Error {
+fn refuse(error: httparse::Error, length: usize, limits: HeadLimits) -> Error {
     match error {
-        httparse::Error::TooManyHeaders => {
-            Error::upstream(ErrorKind::ResponseHeadTooLarge).because(error)
-        }
-        error => check_size(length, max)
+        httparse::Error::TooManyHeaders => match limits.check_fields(usize::MAX) {
+            Err(too_many) => too_many,
+            Ok(()) => protocol(error),
+        },
+        error => check_size(length, limits.bytes)
             .err()
             .unwrap_or_else(|| protocol(error)),
     }
@@ -168,13 +184,18 @@ mod tests {
     use super::*;
 
     const MAX: usize = 4096;
+    const MAX_FIELDS: usize = 300;
+    const LIMITS: HeadLimits = HeadLimits {
+        bytes: MAX,
+        fields: MAX_FIELDS,
+    };
 
     /// The head that `octets` begin with, and what is left of them, fed `each` at a time.
     fn read(octets: &[u8], each: usize) -> Result<Option<(Response<()>, BytesMut)>, ErrorKind> {
         let (mut look, mut input) = (Look::default(), BytesMut::new());
         for part in octets.chunks(each) {
             input.extend_from_slice(part);
-            if let Some(head) = look.at(&mut input, MAX).map_err(|error| error.kind())? {
+            if let Some(head) = look.at(&mut input, LIMITS).map_err(|error| error.kind())? {
                 return Ok(Some((head, input)));
             }
         }
@@ -258,7 +279,15 @@ mod tests {
 
     #[test]
     fn as_many_fields_as_are_allowed_come_through() {
-        for count in [0, 1, USUAL_FIELDS, USUAL_FIELDS + 1, MAX_FIELDS] {
+        for count in [
+            0,
+            1,
+            USUAL_FIELDS,
+            USUAL_FIELDS + 1,
+            MANY_FIELDS,
+            MANY_FIELDS + 1,
+            MAX_FIELDS,
+        ] {
             let octets = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(count));
             let (head, _) = read(octets.as_bytes(), MAX).unwrap().expect("a head");
             assert_eq!(head.headers().len(), count);
@@ -278,7 +307,7 @@ mod tests {
         let (mut look, mut input) = (Look::default(), BytesMut::new());
         let refused = (0..64).find(|_| {
             input.extend_from_slice(b"?");
-            look.at(&mut input, MAX).is_err()
+            look.at(&mut input, LIMITS).is_err()
         });
         assert!(refused.is_some(), "it cannot become a head any more");
     }

@@ -22,6 +22,7 @@ use self::content::Step;
 use self::head::Look;
 use super::fault;
 use super::interim::OnInterim;
+use super::response_head::HeadLimits;
 use super::wire::Wire;
 use crate::error::{Error, ErrorKind};
 
@@ -46,8 +47,7 @@ pub(super) struct Plain {
     /// What has been read and not been taken yet.
     input: BytesMut,
     room: usize,
-    /// In bytes.
-    max_head: usize,
+    limits: HeadLimits,
     look: Look,
     /// Whether the connection may carry another exchange after this one.
     persists: bool,
@@ -56,8 +56,7 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    /// `max_head` bounds a response's status line and fields together, in bytes.
-    pub(super) fn new(wire: Wire, max_head: usize) -> Self {
+    pub(super) fn new(wire: Wire, limits: HeadLimits) -> Self {
         Self {
             wire,
             output: Vec::new(),
@@ -66,7 +65,7 @@ impl Plain {
             deaf: None,
             input: BytesMut::new(),
             room: LEAST_ROOM,
-            max_head,
+            limits,
             look: Look::default(),
             persists: true,
             gathered: true,
@@ -122,7 +121,7 @@ impl Plain {
         }
         loop {
             self.write_on(cx).map_err(fault::before_head_io)?;
-            while let Some(head) = self.look.at(&mut self.input, self.max_head)? {
+            while let Some(head) = self.look.at(&mut self.input, self.limits)? {
                 self.look = Look::default();
                 let status = head.status();
                 self.persists &= persists(&head);
@@ -172,7 +171,7 @@ impl Plain {
             return Poll::Ready(Some(Err(fault::within_body_io(error))));
         }
         loop {
-            match content.take(&mut self.input, self.max_head) {
+            match content.take(&mut self.input, self.limits) {
                 Ok(Step::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Ok(Step::End) => return Poll::Ready(None),
                 Ok(Step::More) => {}

@@ -9,13 +9,23 @@ use super::uploads::{data, feed};
 use super::*;
 use crate::upstream::connection::Connection;
 use crate::upstream::response_body::Framing;
+use crate::upstream::response_head::HeadLimits;
 use crate::upstream::wire::{Transport, Wire};
 
 /// A connection, and its other end.
 fn connected() -> (Connection, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("sockets");
     let wire = Wire::new(Transport::Unix(ours), None);
-    (Connection::new(wire, 64 << 10), theirs)
+    (
+        Connection::new(
+            wire,
+            HeadLimits {
+                bytes: 64 << 10,
+                fields: 100,
+            },
+        ),
+        theirs,
+    )
 }
 
 /// Sends `body`, and reads a response whose content has two bytes.
