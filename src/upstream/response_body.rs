@@ -37,6 +37,8 @@ pub struct UpstreamBody {
     framing: Framing,
     /// Bytes read so far.
     received: u64,
+    /// What is to be read once more, before anything else.
+    unread: Bytes,
     progress: Progress,
     server: Arc<Server>,
 }
@@ -71,6 +73,7 @@ impl UpstreamBody {
         let mut body = Self {
             framing,
             received: 0,
+            unread: Bytes::new(),
             server: lease.pool().server().clone(),
             progress: Progress::Reading(Reading {
                 lease,
@@ -92,6 +95,7 @@ impl UpstreamBody {
             incoming,
             framing: Framing::Empty,
             received: 0,
+            unread: Bytes::new(),
             server: lease.pool().server().clone(),
             progress: Progress::Switched(switched, lease),
         }
@@ -120,6 +124,11 @@ impl UpstreamBody {
     /// Content read so far, in bytes.
     pub fn received(&self) -> u64 {
         self.received
+    }
+
+    /// Puts back all the content that has been read, to be read once more.
+    pub fn unread(&mut self, content: Bytes) {
+        self.unread = content;
     }
 
     /// Whether all content has been read, up to an end that the message itself states. Never for [`Framing::Close`]:
@@ -156,6 +165,9 @@ impl Body for UpstreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
+        if !this.unread.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.unread)))));
+        }
         let Progress::Reading(reading) = &mut this.progress else {
             return Poll::Ready(None);
         };
@@ -189,14 +201,16 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.progress, Progress::Complete | Progress::Switched(..))
+        self.unread.is_empty()
+            && matches!(self.progress, Progress::Complete | Progress::Switched(..))
     }
 
     fn size_hint(&self) -> SizeHint {
+        let again = self.unread.len() as u64;
         match (&self.progress, self.framing) {
-            (Progress::Complete, _) | (_, Framing::Empty) => SizeHint::with_exact(0),
+            (Progress::Complete, _) | (_, Framing::Empty) => SizeHint::with_exact(again),
             (_, Framing::Length(length)) => {
-                SizeHint::with_exact(length.saturating_sub(self.received))
+                SizeHint::with_exact(length.saturating_sub(self.received) + again)
             }
             (_, Framing::Chunked | Framing::Close) => SizeHint::default(),
         }

@@ -3,3 +3,4 @@
 mod early_answers;
 mod many_fields;
 mod sent_again;
+mod wrong_ranges;

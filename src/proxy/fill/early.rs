@@ -70,23 +70,26 @@ pub async fn take_early(body: &mut UpstreamBody, awaited: bool) -> Early {
     early
 }
 
-/// All of a body, to its verified end.
-///
-/// Fails with [`ErrorKind::ResponseProtocol`] as soon as there is more than `most` bytes of it.
-pub async fn collect(body: &mut UpstreamBody, most: u64) -> Result<Bytes, Error> {
+/// All of a body, to its verified end, where it has exactly `length` bytes. `None` where it has not: then nothing of it is
+/// gone but its trailers.
+pub async fn collect(body: &mut UpstreamBody, length: u64) -> Result<Option<Bytes>, Error> {
     let mut content = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else {
             continue;
         };
-        if (content.len() + data.len()) as u64 > most {
-            return Err(Error::upstream(ErrorKind::ResponseProtocol)
-                .detail("the upstream's response has more content than its Content-Range says"));
-        }
         content.extend_from_slice(&data);
+        if content.len() as u64 > length {
+            body.unread(content.freeze());
+            return Ok(None);
+        }
     }
-    if body.end_verified() {
-        return Ok(content.freeze());
+    if !body.end_verified() {
+        return Err(Error::upstream(ErrorKind::ResponseIncomplete));
     }
-    Err(Error::upstream(ErrorKind::ResponseIncomplete))
+    if length > content.len() as u64 {
+        body.unread(content.freeze());
+        return Ok(None);
+    }
+    Ok(Some(content.freeze()))
 }

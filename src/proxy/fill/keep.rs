@@ -8,7 +8,7 @@ use http_body::Body as _;
 
 use super::early::{Early, collect, take_early};
 use super::pump::Pump;
-use super::{Arrived, FillTask, LeaderNews, NotShared, is_server_error};
+use super::{Arrived, FillTask, LeaderNews, NotShared, Unusable, is_server_error};
 use crate::cache::body::{SEGMENT, SharedBody, StoredBody};
 use crate::cache::budget::Token;
 use crate::cache::collapse::Fill;
@@ -121,7 +121,16 @@ impl FillTask {
             return self.hand_over(arrived, NotShared::Cause(Unshared::TooLarge));
         }
         let octets = match collect(&mut arrived.body, range.len()).await {
-            Ok(octets) => octets,
+            Ok(Some(octets)) => octets,
+            // Its Content-Range is wrong, and nothing is combined with it (RFC 9110 §14.4). To who asked for that range it
+            // is the API's answer; it does not stand for what is missing.
+            Ok(None) if matches!(self.want, Want::Missing(_)) => {
+                return Box::pin(self.fetch_anew(Unusable)).await;
+            }
+            Ok(None) => {
+                let why = NoStoreReason::PartialUnit;
+                return self.hand_over(arrived, NotShared::Cause(Unshared::Rule(why)));
+            }
             Err(error) => return self.failed(error),
         };
         arrived.headers = match &stored {
