@@ -20,6 +20,7 @@ mod address;
 mod balance;
 mod budget;
 mod cap;
+mod certificates;
 mod check;
 mod circuit;
 mod connect;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -16,6 +16,8 @@ use crate::config::{Endpoint, Protocol};
 /// An authority of our own, and a certificate that it gave to `name`.
 struct Authority {
     pem: String,
+    /// What its server presents.
+    leaf: String,
     server: Arc<ServerConfig>,
 }
 
@@ -30,20 +32,21 @@ impl Authority {
             .expect("parameters")
             .signed_by(&key, &issuer)
             .expect("a certificate");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut server = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::try_from(key.serialize_der()).expect("a key"),
-            )
-            .expect("a configuration");
-        server.alpn_protocols = vec![b"http/1.1".to_vec()];
         Self {
             pem: issuer.pem(),
-            server: Arc::new(server),
+            leaf: certificate.pem(),
+            server: server_of(certificate.der().clone(), &key),
+        }
+    }
+
+    /// A server's certificate that is its own issuer, as `params` say.
+    fn of_itself(params: CertificateParams) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        Self {
+            pem: certificate.pem(),
+            leaf: certificate.pem(),
+            server: server_of(certificate.der().clone(), &key),
         }
     }
 
@@ -61,6 +64,21 @@ impl Authority {
             .await?;
         Ok(Peer::new(stream))
     }
+}
+
+fn server_of(certificate: CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate],
+            PrivateKeyDer::try_from(key.serialize_der()).expect("a key"),
+        )
+        .expect("a configuration");
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(server)
 }
 
 /// A worker that trusts what `pem` holds.
@@ -174,6 +192,78 @@ fn a_certificate_of_another_name_or_authority_is_not_accepted() {
             let error = response.expect_err("a wrong certificate");
             assert_eq!(error.kind(), ErrorKind::TlsCertificate);
             assert!(error.explanation().contains("not accepted: "), "{error}");
+        }
+    });
+}
+
+/// What a server presents, what the operator has named, and which cure the error tells; `None` where there is no error.
+#[test]
+fn a_certificate_that_is_named_itself_is_accepted_and_others_are_refused_with_a_cure() {
+    let params = |names: &[&str], is_ca: bool| {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("parameters");
+        if is_ca {
+            params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        }
+        params
+    };
+    let expired = |is_ca| {
+        let mut params = params(&["localhost"], is_ca);
+        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+        params
+    };
+    let another = Authority::of_itself(params(&["localhost"], true)).pem;
+    let issued = Authority::for_name("localhost");
+    let issued_elsewhere = Authority::for_name("elsewhere.example");
+    let own = |params| {
+        let authority = Authority::of_itself(params);
+        (authority.leaf.clone(), authority)
+    };
+    let table = [
+        (own(params(&["localhost"], true)), None),
+        (own(params(&["localhost"], false)), None),
+        (own(params(&[], true)), None),
+        ((issued.leaf.clone(), issued), None),
+        (own(params(&["elsewhere.example"], true)), Some("tls_name")),
+        (own(params(&["elsewhere.example"], false)), Some("tls_name")),
+        (
+            (issued_elsewhere.leaf.clone(), issued_elsewhere),
+            Some("tls_name"),
+        ),
+        (own(expired(true)), Some("renew it")),
+        (own(expired(false)), Some("renew it")),
+        (
+            (another.clone(), own(params(&["localhost"], true)).1),
+            Some("upstream.ca_file"),
+        ),
+        (
+            (another.clone(), own(params(&["localhost"], false)).1),
+            Some("upstream.ca_file"),
+        ),
+        (
+            (another, Authority::for_name("localhost")),
+            Some("upstream.ca_file"),
+        ),
+    ];
+    run(async {
+        for (at, ((named, presented), cure)) in table.into_iter().enumerate() {
+            let origin = Origin::start().await;
+            let worker = trusting(&origin, &named, |_| {});
+            let script = async {
+                if let Ok(mut peer) = presented.accept(&origin).await {
+                    peer.answer("ok").await;
+                }
+            };
+            let (_, response) = tokio::join!(script, worker.get("/"));
+            let Some(cure) = cure else {
+                assert!(response.is_ok(), "{at}: {response:?}");
+                continue;
+            };
+            let error = response.expect_err("a certificate that is not accepted");
+            assert_eq!(error.kind(), ErrorKind::TlsCertificate, "{at}");
+            assert!(error.explanation().contains(cure), "{at}: {error}");
+            assert!(!error.to_string().contains("OtherError"), "{at}: {error}");
         }
     });
 }
