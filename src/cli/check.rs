@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, environment, tell};
+use super::{Exit, environment, tell, too_few_files};
 use crate::config::units::show_size;
 use crate::config::{Config, Source};
 
@@ -18,7 +18,7 @@ pub struct Arguments {
     config: Option<PathBuf>,
 }
 
-/// Says that the file is good, or tells all its mistakes.
+/// Says that the file is good, and what in it cannot mean what it seems to; or tells all its mistakes.
 pub fn main(arguments: &Arguments) -> Exit {
     let file = arguments.config.as_ref().unwrap_or(&arguments.file);
     let source = Source {
@@ -27,6 +27,12 @@ pub fn main(arguments: &Arguments) -> Exit {
     };
     match source.load(&environment) {
         Ok(config) => {
+            for warning in &config.warnings {
+                eprintln!("{}", warning.as_warning());
+            }
+            if let Some(warning) = too_few_files(&config) {
+                eprintln!("warning: {warning}");
+            }
             println!("{}: ok: {}", file.display(), summary(&config));
             Exit::Success
         }

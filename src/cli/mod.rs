@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Mistake;
+use crate::config::{Config, Mistake};
 use crate::huge_pages;
 
 /// How the program ends.
@@ -43,8 +43,10 @@ Examples:
   bookend check /etc/bookend.toml             look for mistakes in it, without running
 
 Signals:
-  SIGTERM, SIGINT  drain: take nothing new, answer what is in flight, then end
+  SIGTERM, SIGINT, SIGQUIT
+                   drain: take nothing new, answer what is in flight, then end
   SIGHUP           read the configuration again and reopen the access log
+  SIGUSR1          reopen the access log
 
 Environment:
   BOOKEND_LOG      goes before the configured [log] level
@@ -102,6 +104,18 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 /// What `${NAME}` in a configuration stands for.
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Says so when more connections are allowed than this process may open files; it raises its limit as far as it may.
+fn too_few_files(config: &Config) -> Option<String> {
+    let (_, most) = rlimit::Resource::NOFILE.get().ok()?;
+    let wanted = config.server.max_connections as u64;
+    (wanted > most).then(|| {
+        format!(
+            "[server] max_connections is {wanted}, but this process may open {most} files: raise the limit \
+             (`ulimit -Hn`, LimitNOFILE in systemd), or lower max_connections"
+        )
+    })
 }
 
 /// Tells mistakes on standard error, one a line; people are shown the lines of the file, too.

@@ -1,12 +1,15 @@
-//! `bookend run`: the gateway itself, until SIGTERM or SIGINT; SIGHUP has it read its configuration again.
+//! `bookend run`: the gateway itself, until SIGTERM, SIGINT or SIGQUIT; SIGHUP has it read its configuration again, and
+//! SIGUSR1 reopen its access log.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, environment, signal, tell};
+use super::{Exit, environment, signal, tell, too_few_files};
 use crate::clock::Clock;
-use crate::config::{AdminAddr, Config, ListenAddr, Overrides, ServerUrl, Source};
+use crate::config::{
+    AdminAddr, Config, ListenAddr, NO_FILTER, Overrides, ServerUrl, Source, is_filter,
+};
 use crate::huge_pages;
 use crate::instance::{Error, Instance};
 use crate::proxy::Gateway;
@@ -53,7 +56,11 @@ pub fn main(arguments: &Arguments) -> Exit {
 }
 
 fn serve(source: &Source, config: Config) -> Exit {
-    let filter = environment(log::VARIABLE);
+    let filter = environment(log::VARIABLE).filter(|filter| !filter.is_empty());
+    if let Some(filter) = filter.as_deref().filter(|filter| !is_filter(filter)) {
+        eprintln!("{}: \"{filter}\" {NO_FILTER}", log::VARIABLE);
+        return Exit::Mistake;
+    }
     // Kept to the end: what waits to be written is written when it drops.
     let _guard = match log::init(&config.log, filter.as_deref()) {
         Ok(guard) => guard,
@@ -76,18 +83,32 @@ fn serve_until_end(source: &Source, config: Config) -> Result<Outcome, Error> {
         Some(file) => tracing::info!(file = %file.display(), "configuration read"),
         None => tracing::info!("configuration: the defaults and the command line"),
     }
+    warn(&config);
     if config.cache.uses_huge_pages() {
         huge_pages::allow();
     }
     let instance = Instance::bind(config.clone(), Clock::system())?;
     let gateway = instance.gateway().clone();
-    let reloads = signal::at_each_hangup(move || reload(source, &config, &gateway));
+    let reopen = || {
+        gateway.reopen_log();
+        tracing::info!("access log reopened");
+    };
+    let signals = signal::at_each(|| reload(source, &config, &gateway), reopen);
     instance.run(async {
         tokio::select! {
             () = signal::end() => {}
-            () = reloads => {}
+            () = signals => {}
         }
     })
+}
+
+fn warn(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Some(warning) = too_few_files(config) {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// Puts what `source` says now in force; a configuration with mistakes changes nothing. `started` is what the gateway
@@ -105,6 +126,7 @@ fn reload(source: &Source, started: &Config, gateway: &Gateway) {
             return;
         }
     };
+    warn(&config);
     for what in started.bound_changes(&config) {
         tracing::warn!("{what} has changed, and takes effect when the gateway is started again");
     }

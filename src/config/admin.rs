@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use toml::de::DeValue;
+
 use super::secret::Secret;
 use super::server::{ListenAddr, listen_addr};
 use super::value::{list, or_off};
@@ -77,6 +79,16 @@ fn host(value: Value<'_>) -> Option<String> {
 /// What can stand after `Authorization: Bearer`. Its mistakes never show it.
 fn token(value: Value<'_>) -> Option<Secret> {
     let text = value.text("a string such as \"${BOOKEND_ADMIN_TOKEN}\"")?;
+    // What a variable holds may begin as it likes.
+    if let DeValue::String(written) = value.item()
+        && let Some(name) = written.strip_prefix('$')
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    {
+        return value.refuse(format!(
+            "`token` would be these very letters; for the environment variable write \"${{{name}}}\""
+        ));
+    }
     if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic()) {
         return value.refuse("`token` must be of visible ASCII characters, without spaces");
     }

@@ -1,6 +1,7 @@
 //! `invalidates` of a route: what else is stale once a write to it has succeeded. A path, in which `{id}` stands for
 //! what it stands for in the route's own pattern.
 
+use super::paths::foreign_syntax;
 use super::walk::Value;
 use crate::semantics::percent;
 
@@ -36,6 +37,9 @@ impl Template {
         }
         if text.contains(['?', '#']) {
             return Err("has a query or fragment; all queries of the path are invalidated");
+        }
+        if let Some(fault) = foreign_syntax(text) {
+            return Err(fault);
         }
         let mut pieces = Vec::new();
         let mut rest = text;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -10,6 +11,7 @@ use toml::de::DeTable;
 use super::env::Lookup;
 use super::mistake::{Mistake, Place};
 use super::route::Draft;
+use super::units::show_size;
 use super::walk::{KnownKey, Report, Section};
 use super::{Admin, Cache, Config, ListenAddr, Log, Routes, Server, ServerUrl, Upstream};
 
@@ -120,7 +122,7 @@ fn parse(
         .collect();
 
     let report = Report::new(text, lookup);
-    let config = Section::read_root(&report, &root, |root| {
+    let mut config = Section::read_root(&report, &root, |root| {
         let mut config = read_all(root);
         overrides.apply(&mut config);
         // What seems to be missing may stand where the syntax is broken.
@@ -130,25 +132,33 @@ fn parse(
         config
     });
 
+    let [mistakes, warnings] = report.into_findings();
     // The value on a line with broken syntax is a guess of the parser's: only the syntax is to blame.
     let broken: Vec<usize> = syntax.iter().map(|(place, _)| place.line).collect();
-    let mut found: Vec<_> = report
-        .into_mistakes()
-        .into_iter()
-        .map(|(span, message)| (Place::of(text, span), message))
+    let found = placed(text, mistakes)
         .filter(|(place, _)| !broken.contains(&place.line))
-        .chain(syntax)
-        .collect();
-    if found.is_empty() {
-        return Ok(config);
+        .chain(syntax);
+    let mistakes = in_order(name, found.collect());
+    if !mistakes.is_empty() {
+        return Err(mistakes);
     }
+    config.warnings = in_order(name, placed(text, warnings).collect());
+    Ok(config)
+}
+
+fn placed(text: &str, found: Vec<(Range<usize>, String)>) -> impl Iterator<Item = (Place, String)> {
+    let placed = |(span, message)| (Place::of(text, span), message);
+    found.into_iter().map(placed)
+}
+
+fn in_order(name: Option<&str>, mut found: Vec<(Place, String)>) -> Vec<Mistake> {
     found.sort_by_key(|(place, _)| (place.line, place.column));
     let mistake = |(place, message)| Mistake {
         file: name.map(Into::into),
         place: name.map(|_| place),
         message,
     };
-    Err(found.into_iter().map(mistake).collect())
+    found.into_iter().map(mistake).collect()
 }
 
 impl Overrides {
@@ -187,6 +197,7 @@ fn read_all(root: &mut Section<'_>) -> Config {
         admin,
         log,
         routes,
+        warnings: Vec::new(),
     }
 }
 
@@ -210,6 +221,8 @@ fn check_whole(root: &Section<'_>, config: &Config) {
             format!("{why} ({server})"),
         );
     }
+    check_servers(root, config);
+    warn_of_cache(root, config);
     if let Some(admin) = &config.admin {
         if admin.is_open() {
             root.mistake(
@@ -227,6 +240,56 @@ fn check_whole(root: &Section<'_>, config: &Config) {
                     "{} is where [server] listens; admin needs its own",
                     admin.listen
                 ),
+            );
+        }
+    }
+}
+
+/// Servers that are ourselves, and servers that are there twice.
+fn check_servers(root: &Section<'_>, config: &Config) {
+    let servers = &config.upstream.servers;
+    let place = || root.place("upstream", "servers");
+    let admin = config.admin.iter().map(|admin| &admin.listen);
+    for listen in config.server.listen.iter().chain(admin) {
+        if let Some(server) = servers.iter().find(|server| server.endpoint.is_at(listen)) {
+            root.mistake(
+                place(),
+                format!("{server} is where this gateway listens ({listen}): every request would come back to it; \
+                         write the API's own address"),
+            );
+        }
+    }
+    for (at, server) in servers.iter().enumerate() {
+        if servers[..at].contains(server) {
+            root.warning(
+                place(),
+                format!("{server} is there twice: it gets two shares, and twice the connections"),
+            );
+        }
+    }
+}
+
+fn warn_of_cache(root: &Section<'_>, config: &Config) {
+    let memory = config.cache.memory;
+    for (key, size, what) in [
+        (
+            "window",
+            config.cache.window,
+            "one shared body could take more than all that is stored",
+        ),
+        (
+            "max_stored_body",
+            config.routes.default_route().max_stored_body,
+            "bodies larger than that are not stored",
+        ),
+    ] {
+        if let Some(span) = root.given_in("cache", key)
+            && size > memory
+        {
+            let memory = show_size(memory);
+            root.warning(
+                span,
+                format!("`{key}` is larger than `memory`, which is {memory}: {what}"),
             );
         }
     }

@@ -75,21 +75,43 @@ impl Log {
 
 fn level(value: Value<'_>) -> Option<String> {
     let text = value.text("a level such as \"info\"")?;
-    // The filter takes any word for the name of a part of the program: a misspelt level would turn all off.
-    let bare = |word: &str| !word.contains(['=', '[', ':']) && !LEVELS.contains(&word);
-    match EnvFilter::builder().parse(&text) {
-        Ok(_) if !text.is_empty() && !text.split(',').any(bare) => Some(text.into_owned()),
-        _ => value.refuse_text(
-            "is not a level (error, warn, info, debug, trace, off), nor levels by part, such as \
-             \"info,bookend::upstream=debug\"",
-        ),
+    match is_filter(&text) {
+        true => Some(text.into_owned()),
+        false => value.refuse_text(NO_FILTER),
     }
+}
+
+/// What is wrong with a text that is none: a clause that follows it.
+pub const NO_FILTER: &str = "is not a level (error, warn, info, debug, trace, off), nor levels by part, such as \
+     \"info,bookend::upstream=debug\"";
+
+/// Whether `text` says what is logged.
+pub fn is_filter(text: &str) -> bool {
+    // The filter takes any word for the name of a part of the program: a misspelt level would turn all off.
+    let is_misspelt = |word: &str| {
+        let is_level = LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+        !word.contains(['=', '[', ':']) && !is_level && word != "bookend"
+    };
+    !text.is_empty()
+        && !text.split(',').map(str::trim).any(is_misspelt)
+        && EnvFilter::builder().parse(text).is_ok()
 }
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 fn access_target(value: Value<'_>) -> Option<AccessTarget> {
     let path = path(value)?;
+    let cure = match path.to_str() {
+        Some("stderr") => {
+            Some("\"/dev/stderr\" for standard error, where the gateway's own log goes")
+        }
+        Some("-" | "STDOUT") => Some("\"stdout\" for standard output"),
+        Some("off" | "none") => Some("`access = \"off\"` for no access log"),
+        _ => None,
+    };
+    if let Some(cure) = cure {
+        value.warn_text(format!("is the name of a file here; write {cure}"));
+    }
     Some(match path.as_os_str() == "stdout" {
         true => AccessTarget::Stdout,
         false => AccessTarget::File(path),

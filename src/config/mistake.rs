@@ -37,6 +37,16 @@ impl Mistake {
         }
     }
 
+    /// The same in a line that says that it stops nothing.
+    pub fn as_warning(&self) -> String {
+        let message = format!("warning: {}", self.message);
+        Self {
+            message,
+            ..self.clone()
+        }
+        .to_string()
+    }
+
     /// The mistake as [`fmt::Display`] shows it, and below it the line with a mark under what is meant.
     pub fn annotated(&self) -> String {
         let Some(place) = &self.place else {

@@ -29,7 +29,7 @@ pub use self::cache::{Cache, HugePages};
 pub use self::env::Lookup;
 pub use self::invalidates::Template;
 pub use self::load::{AdminAddr, Overrides, Source};
-pub use self::log::{AccessFormat, AccessTarget, Log, LogFormat};
+pub use self::log::{AccessFormat, AccessTarget, Log, LogFormat, NO_FILTER, is_filter};
 pub use self::mistake::{Mistake, Place};
 pub use self::rate_limit::{CountBy, RateLimit};
 pub use self::route::{EtagMode, RoutePolicy};
@@ -48,6 +48,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     pub log: Log,
     pub routes: Routes,
+    /// What the file says that cannot mean what it seems to.
+    pub warnings: Vec<Mistake>,
 }
 
 impl Config {
@@ -60,6 +62,7 @@ impl Config {
             admin: Some(Admin::default()),
             log: Log::default(),
             routes: Routes::default(),
+            warnings: Vec::new(),
         }
     }
 

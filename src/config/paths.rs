@@ -58,6 +58,30 @@ pub enum Refusal<T> {
     Duplicate(T),
 }
 
+/// What is wrong with a pattern in the syntax of something else, whose letters would stand for themselves here: a clause
+/// that follows the pattern. Those that no path has as they are, and those that say what was meant.
+pub(super) fn foreign_syntax(pattern: &str) -> Option<&'static str> {
+    let is_named = |segment: &str| {
+        let name = segment.strip_prefix(':');
+        name.is_some_and(|name| name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
+    };
+    if pattern.replace("{*", "{").contains('*') {
+        Some(
+            "has a `*`, which stands for itself; write `{id}` for a segment, or `{*rest}` at the end for all that follows",
+        )
+    } else if pattern.contains(['<', '>']) {
+        Some("has angle brackets, which stand for themselves; write `{id}` for a segment")
+    } else if pattern.split('/').any(is_named) {
+        Some(
+            "has a segment that begins with a colon, which stands for itself; write `{id}` for a segment",
+        )
+    } else if pattern.contains(['[', ']', '^', '|', '\\']) || pattern.contains(".+") {
+        Some("is a regular expression, which is not supported; write `{id}` for a segment")
+    } else {
+        None
+    }
+}
+
 impl<T> Default for PathTree<T> {
     fn default() -> Self {
         Self {

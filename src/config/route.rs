@@ -1,5 +1,6 @@
 //! The policy keys, which `[cache]` has for all requests and each `[[route]]` for its own.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use http::{HeaderName, StatusCode};
@@ -124,6 +125,29 @@ impl Draft {
         section.set("debug", debug, flag);
         read_rules(section, cache);
         self
+    }
+
+    /// Warns of what is said of a `ttl` where there is none. `given` is where a key has its value.
+    pub(super) fn warn_without_ttl(
+        &self,
+        section: &Section<'_>,
+        given: impl Fn(&str) -> Option<Range<usize>>,
+    ) {
+        let said = [
+            ("ttl_mode", self.ttl_mode != TtlMode::default()),
+            ("statuses", self.statuses != OperatorTtl::STATUSES),
+        ];
+        for (key, is_said) in said {
+            if let Some(span) = given(key)
+                && is_said
+                && self.ttl.is_none()
+            {
+                section.warning(
+                    span,
+                    format!("`{key}` changes nothing without a `ttl` of yours"),
+                );
+            }
+        }
     }
 
     /// The policy made of it; what a route alone can have is still missing.

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::invalidates::template;
-use super::paths::{PathTree, Refusal};
+use super::paths::{PathTree, Refusal, foreign_syntax};
 use super::rate_limit::RateLimit;
 use super::route::{Draft, RoutePolicy, read_pattern};
 use super::value::{list, or_off, size, timeout};
@@ -99,6 +99,7 @@ impl Routes {
             section.set("min_body_rate", &mut min_body_rate, |value| {
                 or_off(size(1..=u64::MAX))(value).map(Some)
             });
+            draft.warn_without_ttl(section, |key| section.given(key));
             let Some((value, pattern)) = pattern else {
                 return;
             };
@@ -122,6 +123,9 @@ impl Routes {
                 }
             }
         });
+        if listed.iter().all(|route| route.cache.ttl.is_none()) {
+            default.warn_without_ttl(root, |key| root.given_in("cache", key));
+        }
         Self::new(listed, tree, default.clone().finish())
     }
 
@@ -166,6 +170,9 @@ fn insert(tree: &mut PathTree<usize>, pattern: &str, index: usize) -> Result<(),
         return Err(Refusal::Malformed(
             "has a query or fragment; routes match the path alone",
         ));
+    }
+    if let Some(fault) = foreign_syntax(pattern) {
+        return Err(Refusal::Malformed(fault));
     }
     if pattern.contains(|c: char| c.is_ascii_whitespace() || c.is_ascii_control()) {
         return Err(Refusal::Malformed(

@@ -267,7 +267,16 @@ fn network(value: Value<'_>) -> Option<IpNet> {
         .parse()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     match network {
-        Ok(network) => Some(network.trunc()),
+        Ok(network) => {
+            let whole = network.trunc();
+            if whole != network {
+                value.warn_text(format!(
+                    "means {whole}; for that address alone write \"{}\"",
+                    network.addr()
+                ));
+            }
+            Some(whole)
+        }
         Err(_) => value.refuse_text("is not a network, such as \"10.0.0.0/8\" or \"fd00::/8\""),
     }
 }

@@ -1,7 +1,7 @@
 //! `[upstream]`: the API behind the gateway.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use http::Uri;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
+use super::ListenAddr;
 use super::balance::{BALANCES, Balance, Circuit, Ejection, Health, Retries};
 use super::value::{count, one_of, parsed, path, size, some_list, timeout};
 use super::walk::{Section, Value};
@@ -272,6 +273,35 @@ impl Endpoint {
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Https { .. })
     }
+
+    /// Whether connections to it certainly reach what listens there.
+    pub fn is_at(&self, listen: &ListenAddr) -> bool {
+        match (self, listen) {
+            (Self::Unix(path), ListenAddr::Unix(listen)) => path == listen,
+            (Self::Http { host, port } | Self::Https { host, port }, ListenAddr::Tcp(addr)) => {
+                *port == addr.port() && *port != 0 && leads_to(host, addr.ip())
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether connections to `host` certainly reach a listener at the address `listen` of this machine.
+fn leads_to(host: &str, listen: IpAddr) -> bool {
+    let reaches = |host: IpAddr| {
+        let is_taken =
+            host.is_ipv4() == listen.is_ipv4() || listen == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        // Connections to an unspecified address go to this machine's loopback address.
+        let is_here = host.is_loopback() || host.is_unspecified();
+        host == listen
+            || (is_taken && is_here && listen.is_unspecified())
+            || (is_taken && host.is_unspecified() && listen.is_loopback())
+    };
+    if host.eq_ignore_ascii_case("localhost") {
+        return reaches(Ipv4Addr::LOCALHOST.into()) || reaches(Ipv6Addr::LOCALHOST.into());
+    }
+    let host = host.trim_matches(['[', ']']).parse();
+    host.is_ok_and(reaches)
 }
 
 /// `http://host:port/base`, `https://…`, `unix:/path` or `unix:/path:/base`.

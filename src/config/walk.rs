@@ -16,6 +16,7 @@ pub struct Report<'a> {
     source: &'a str,
     lookup: Lookup<'a>,
     mistakes: RefCell<Vec<(Range<usize>, String)>>,
+    warnings: RefCell<Vec<(Range<usize>, String)>>,
     known: RefCell<Vec<KnownKey>>,
 }
 
@@ -33,12 +34,18 @@ impl<'a> Report<'a> {
             source,
             lookup,
             mistakes: RefCell::default(),
+            warnings: RefCell::default(),
             known: RefCell::default(),
         }
     }
 
     pub fn mistake(&self, span: Range<usize>, message: impl Into<String>) {
         self.mistakes.borrow_mut().push((span, message.into()));
+    }
+
+    /// Notes what is accepted, but cannot mean what it seems to.
+    pub fn warning(&self, span: Range<usize>, message: impl Into<String>) {
+        self.warnings.borrow_mut().push((span, message.into()));
     }
 
     pub fn known(&self) -> Vec<KnownKey> {
@@ -52,9 +59,9 @@ impl<'a> Report<'a> {
         !span.is_empty() && self.mistakes.borrow().iter().any(within)
     }
 
-    /// The mistakes, in no order, with the bytes of the source that they are about.
-    pub fn into_mistakes(self) -> Vec<(Range<usize>, String)> {
-        self.mistakes.into_inner()
+    /// The mistakes and the warnings, in no order, with the bytes of the source that they are about.
+    pub fn into_findings(self) -> [Vec<(Range<usize>, String)>; 2] {
+        [self.mistakes.into_inner(), self.warnings.into_inner()]
     }
 }
 
@@ -107,6 +114,15 @@ impl<'a> Section<'a> {
         self.report.mistake(span, message);
     }
 
+    pub fn warning(&self, span: Range<usize>, message: impl Into<String>) {
+        self.report.warning(span, message);
+    }
+
+    /// Where the value of `key` is, if the operator gave one.
+    pub fn given(&self, key: &str) -> Option<Range<usize>> {
+        Some(self.table?.get(key)?.span())
+    }
+
     /// Whether a mistake within `span` has been noted: what follows from it needs no word.
     pub fn is_mistaken(&self, span: &Range<usize>) -> bool {
         self.report.is_mistaken(span)
@@ -120,6 +136,12 @@ impl<'a> Section<'a> {
         };
         let value = section.get_ref().get(key);
         value.map_or(section.span(), Spanned::span)
+    }
+
+    /// Where the value of `key` of the table `section` inside of this one is, if the operator gave one.
+    pub fn given_in(&self, section: &str, key: &str) -> Option<Range<usize>> {
+        let section = self.table?.get(section)?;
+        Some(section.get_ref().get(key)?.span())
     }
 
     /// The value of `key`, if the operator gave one.
@@ -234,12 +256,20 @@ impl<'a> Value<'a> {
 
     /// Notes what is wrong with the value's text, which is shown as it is written: never what a variable holds.
     pub fn refuse_text<T>(self, fault: impl fmt::Display) -> Option<T> {
-        let written = match self.item() {
+        self.refuse(format!("`{}`: \"{}\" {fault}", self.key, self.written()))
+    }
+
+    /// Warns about the value's text, as it is written.
+    pub fn warn_text(self, fault: impl fmt::Display) {
+        let message = format!("`{}`: \"{}\" {fault}", self.key, self.written());
+        self.report.warning(self.span(), message);
+    }
+
+    fn written(self) -> &'a str {
+        match self.item() {
             DeValue::String(text) => text.as_ref(),
             _ => &self.report.source[self.span()],
-        };
-        let message = format!("`{}`: \"{written}\" {fault}", self.key);
-        self.refuse(message)
+        }
     }
 
     /// The text of a string, its environment variables replaced; `None` when it is none, or a variable is missing,

@@ -8,6 +8,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod config;
 mod framing;
 mod http2;
 mod operations;

@@ -46,6 +46,7 @@ pub(super) fn combined(line: &mut Vec<u8>, record: &Record<'_>) {
     quoted(record.cache.map(str::as_bytes));
     line.push(b' ');
     write(line, Millis(record.duration));
+    line.extend_from_slice(b"ms");
     if let Some(failure) = record.failure {
         write(line, format_args!(" {failure}"));
     }
@@ -184,7 +185,7 @@ mod tests {
             line(combined, &record(&agent, &referer)),
             "2001:db8::1 - - [14/Nov/2023:22:13:20 +0000] \
              \"GET /books?token=***&q=\\\"x\\\" HTTP/1.1\" 200 1234 \
-             \"http://a/?password=***\" \"curl \\\"8\\\" \\xe9\" \"bookend; hit; ttl=30\" 12.045\n"
+             \"http://a/?password=***\" \"curl \\\"8\\\" \\xe9\" \"bookend; hit; ttl=30\" 12.045ms\n"
         );
     }
 
@@ -219,7 +220,7 @@ mod tests {
             failure: Some(ErrorKind::ClientWriteTimeout),
             ..record(&empty, &empty)
         };
-        assert!(line(combined, &failed).ends_with("\" 12.045 client_write_timeout\n"));
+        assert!(line(combined, &failed).ends_with("\" 12.045ms client_write_timeout\n"));
         let read: serde_json::Value = serde_json::from_str(&line(json, &failed)).unwrap();
         assert_eq!(read["failure"], "client_write_timeout");
         let explained = Record {
@@ -227,7 +228,7 @@ mod tests {
             detail: Some("the Host is \"a b\""),
             ..record(&empty, &empty)
         };
-        let end = "\" 12.045 bad_request \"the Host is \\\"a b\\\"\"\n";
+        let end = "\" 12.045ms bad_request \"the Host is \\\"a b\\\"\"\n";
         assert!(line(combined, &explained).ends_with(end));
         let read: serde_json::Value = serde_json::from_str(&line(json, &explained)).unwrap();
         assert_eq!(read["detail"], "the Host is \"a b\"");
@@ -259,7 +260,7 @@ mod tests {
             ..record(&empty, &empty)
         };
         assert!(line(combined, &bare).starts_with("- - - ["));
-        assert!(line(combined, &bare).ends_with("] \"-\" 200 1234 \"-\" \"-\" \"-\" 12.045\n"));
+        assert!(line(combined, &bare).ends_with("] \"-\" 200 1234 \"-\" \"-\" \"-\" 12.045ms\n"));
         let read: serde_json::Value = serde_json::from_str(&line(json, &bare)).unwrap();
         for name in [
             "peer",
