@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, environment, signal, tell, too_few_files};
+use super::{Exit, environment, signal, tell};
 use crate::clock::Clock;
 use crate::config::{
     AdminAddr, Config, ListenAddr, NO_FILTER, Overrides, ServerUrl, Source, is_filter,
@@ -104,9 +104,6 @@ fn serve_until_end(source: &Source, config: Config) -> Result<Outcome, Error> {
 
 fn warn(config: &Config) {
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
-    if let Some(warning) = too_few_files(config) {
         tracing::warn!("{warning}");
     }
 }
