@@ -280,6 +280,14 @@ impl Head {
         }
     }
 
+    /// The same head, to be validated before it is served once it is stale (RFC 5861 §3 does not apply any more).
+    pub fn to_be_validated(&self) -> Self {
+        Self {
+            freshness: self.freshness.to_be_validated(),
+            ..self.clone()
+        }
+    }
+
     /// The same head, to be served only after validation.
     pub fn expired(&self) -> Self {
         Self {

@@ -153,24 +153,8 @@ impl Store {
         if current.as_ref().map(Resource::address) != seen.map(Resource::address) {
             return Role::LookAgain;
         }
-        if sharing.follow
-            && let Some(fills) = shard.fills.get(&key)
-        {
-            let coming: SmallVec<[Arc<Head>; 4]> =
-                fills.iter().filter_map(|fill| fill.head()).collect();
-            let stored = current.iter().flat_map(Resource::variants);
-            let known = || {
-                stored
-                    .clone()
-                    .map(|stored| &stored.head)
-                    .chain(coming.iter().map(Arc::as_ref))
-            };
-            let shared = fills
-                .iter()
-                .find(|fill| self.can_share(fill, &ask, known(), &sharing));
-            if let Some(fill) = shared {
-                return Role::Follow(fill.follow());
-            }
+        if let Some(follower) = self.join(&shard, key, current.as_ref(), &ask, &sharing) {
+            return Role::Follow(follower);
         }
         let fill = Fill::new(key.to_key(), ask, sharing.lead, sharing.limits.now);
         shard
@@ -179,6 +163,36 @@ impl Store {
             .or_default()
             .push(fill.clone());
         Role::Lead(fill)
+    }
+
+    /// Joins a fill in flight that `ask` can share, if there is one.
+    pub fn follow(&self, key: KeyRef<'_>, ask: &Ask, sharing: Sharing<'_>) -> Option<Follower> {
+        let shard = self.shard(key.hash());
+        let current = self.resources.get(&key);
+        self.join(&shard, key, current.as_ref(), ask, &sharing)
+    }
+
+    /// Follows the fill for `key` that `ask` can share; `current` is what is stored.
+    fn join(
+        &self,
+        shard: &Shard,
+        key: KeyRef<'_>,
+        current: Option<&Resource>,
+        ask: &Ask,
+        sharing: &Sharing<'_>,
+    ) -> Option<Follower> {
+        let fills = shard.fills.get(&key).filter(|_| sharing.follow)?;
+        let coming: SmallVec<[Arc<Head>; 4]> =
+            fills.iter().filter_map(|fill| fill.head()).collect();
+        let stored = current.into_iter().flat_map(Resource::variants);
+        let known = || {
+            let stored = stored.clone().map(|stored| &stored.head);
+            stored.chain(coming.iter().map(Arc::as_ref))
+        };
+        let shared = fills
+            .iter()
+            .find(|fill| self.can_share(fill, ask, known(), sharing));
+        shared.map(Fill::follow)
     }
 
     /// Whether `ask` may wait for `fill`: the same content, and as far as is known the same variant. `known` are the heads
@@ -257,8 +271,13 @@ impl Store {
             return Err(NotCommitted::Overtaken);
         }
         let asked = (&fill.ask.headers, fill.ask.digest.as_ref());
-        next.variants
-            .retain(|old| !self.cors.is_replaced(key.as_str(), &old.head, asked, vary));
+        let is_replaced =
+            |old: &Arc<StoredResponse>| self.cors.is_replaced(key.as_str(), &old.head, asked, vary);
+        let mut replaced = next.variants.iter().filter(|old| is_replaced(old));
+        if replaced.any(|old| stored.is_part_of(old)) {
+            return Err(NotCommitted::Superseded);
+        }
+        next.variants.retain(|old| !is_replaced(old));
         next.markers
             .retain(|marker| !marks(marker, &fill.ask, vary));
         next.variants.insert(0, stored);

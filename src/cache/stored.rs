@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{HeaderName, ORIGIN};
+use http::header::{CONTENT_ENCODING, HeaderName, ORIGIN};
 
 use super::body::StoredBody;
 use super::budget::{Token, allocated};
@@ -119,6 +119,27 @@ impl StoredResponse {
         }
     }
 
+    /// Whether it is a part of the representation that `whole` is all of, or of the same in another coding.
+    pub fn is_part_of(&self, whole: &Self) -> bool {
+        let coding = |stored: &Self| {
+            stored
+                .head
+                .fields
+                .single(&CONTENT_ENCODING)
+                .map(<[u8]>::to_vec)
+        };
+        let same = || {
+            let (part, whole) = (
+                self.head.origin_validators(),
+                whole.head.origin_validators(),
+            );
+            part.share_strong(&whole)
+        };
+        self.parts().is_some()
+            && whole.parts().is_none()
+            && (coding(self) != coding(whole) || same())
+    }
+
     /// What is kept of an incomplete response; `None` where it is complete.
     pub fn parts(&self) -> Option<&Parts> {
         match &self.kept {
@@ -212,6 +233,8 @@ pub enum NotCommitted {
     Overtaken,
     /// The byte budget is used up.
     OverBudget,
+    /// It is a part of what is stored whole.
+    Superseded,
 }
 
 /// All that is stored for one target URI. Clones share it.

@@ -16,6 +16,7 @@ use crate::cache::body::{Chunk, Reader};
 use crate::cache::collapse::Follower;
 use crate::clock::timer_now;
 use crate::error::{Error, ErrorKind};
+use crate::semantics::range::ByteRange;
 use crate::telemetry::counters::Counters;
 use crate::upstream::UpstreamBody;
 
@@ -67,14 +68,20 @@ struct Pieces {
 #[derive(Debug)]
 struct FillBody {
     reader: Reader,
-    /// Bytes before the range.
-    skip: u64,
-    /// Bytes of the range still to come; `None` to the end, whose place is not known.
-    left: Option<u64>,
+    cut: Cut,
     /// Only the whole has trailers.
     trailers: bool,
     counters: Arc<Counters>,
     _follower: Option<Following>,
+}
+
+/// The octets of a range, cut out of content as that comes.
+#[derive(Debug, Default)]
+struct Cut {
+    /// Bytes before the range.
+    skip: u64,
+    /// Bytes of the range still to come; `None` to the end, whose place is not known.
+    left: Option<u64>,
 }
 
 /// Counts a follower for as long as it waits or reads.
@@ -101,6 +108,8 @@ impl Drop for Following {
 #[derive(Debug)]
 struct Passed {
     body: UpstreamBody,
+    /// Where only a range of it is passed on.
+    cut: Option<Cut>,
     counters: Rc<PassCounters>,
 }
 
@@ -174,8 +183,7 @@ impl Body {
     ) -> Self {
         let body = FillBody {
             reader,
-            skip,
-            left,
+            cut: Cut { skip, left },
             trailers,
             counters,
             _follower: follower,
@@ -189,9 +197,26 @@ impl Body {
 
     /// Content that is passed on as it comes from upstream.
     pub fn upstream(body: UpstreamBody, counters: Arc<Counters>) -> Self {
-        let counters = Rc::new(PassCounters(counters));
+        Self::passed(body, None, counters)
+    }
+
+    /// A range of such content.
+    pub fn upstream_range(body: UpstreamBody, range: ByteRange, counters: Arc<Counters>) -> Self {
+        let cut = Cut {
+            skip: range.first(),
+            left: Some(range.len()),
+        };
+        Self::passed(body, Some(cut), counters)
+    }
+
+    fn passed(body: UpstreamBody, cut: Option<Cut>, counters: Arc<Counters>) -> Self {
+        let passed = Passed {
+            body,
+            cut,
+            counters: Rc::new(PassCounters(counters)),
+        };
         Self {
-            source: Source::Upstream(Box::new(Passed { body, counters })),
+            source: Source::Upstream(Box::new(passed)),
             trail: None,
             expiry: None,
         }
@@ -262,10 +287,16 @@ impl HttpBody for Body {
             Source::Empty => SizeHint::with_exact(0),
             Source::One(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Pieces(pieces) => SizeHint::with_exact(pieces.left),
-            Source::Fill(body) => body
-                .left
-                .map_or_else(SizeHint::default, SizeHint::with_exact),
-            Source::Upstream(passed) => passed.body.size_hint(),
+            Source::Fill(body) => {
+                let left = body.cut.left;
+                left.map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
+            Source::Upstream(passed) => match &passed.cut {
+                Some(Cut {
+                    left: Some(left), ..
+                }) => SizeHint::with_exact(*left),
+                _ => passed.body.size_hint(),
+            },
         }
     }
 }
@@ -278,7 +309,7 @@ impl Source {
             Self::Pieces(pieces) => pieces.rest.is_empty(),
             // The verified end of the fill is still to be seen, even after the last byte.
             Self::Fill(_) => false,
-            Self::Upstream(passed) => passed.body.is_end_stream(),
+            Self::Upstream(passed) => passed.has_ended(),
         }
     }
 
@@ -295,16 +326,37 @@ impl Source {
                 Ok(Frame::data(piece))
             })),
             Self::Fill(body) => body.poll_frame(cx),
-            Self::Upstream(passed) => {
-                let frame = ready!(Pin::new(&mut passed.body).poll_frame(cx));
-                if let Some(Ok(data)) = frame
-                    .as_ref()
-                    .map(|frame| frame.as_ref().map(Frame::data_ref))
-                    && let Some(data) = data
-                {
-                    passed.counters.0.bytes_sent.add(data.len() as u64);
-                }
-                Poll::Ready(frame)
+            Self::Upstream(passed) => passed.poll_frame(cx),
+        }
+    }
+}
+
+impl Passed {
+    fn has_ended(&self) -> bool {
+        self.cut.as_ref().is_some_and(Cut::has_ended) || self.body.is_end_stream()
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        loop {
+            if self.cut.as_ref().is_some_and(Cut::has_ended) {
+                return Poll::Ready(None);
+            }
+            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)?) else {
+                return Poll::Ready(None);
+            };
+            let data = match frame.into_data() {
+                Ok(data) => data,
+                // Only the whole has trailers.
+                Err(_) if self.cut.is_some() => continue,
+                Err(frame) => return Poll::Ready(Some(Ok(frame))),
+            };
+            let data = match &mut self.cut {
+                Some(cut) => cut.take(data),
+                None => Some(data),
+            };
+            if let Some(data) = data {
+                self.counters.0.bytes_sent.add(data.len() as u64);
+                return Poll::Ready(Some(Ok(Frame::data(data))));
             }
         }
     }
@@ -327,7 +379,7 @@ impl Expiry {
 impl FillBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         loop {
-            if !self.trailers && self.left == Some(0) {
+            if !self.trailers && self.cut.has_ended() {
                 return Poll::Ready(None);
             }
             let data = match ready!(self.reader.poll_chunk(cx)) {
@@ -338,15 +390,21 @@ impl FillBody {
                 Some(Ok(Chunk::Trailers(_))) | None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             };
-            if let Some(data) = self.within_range(data) {
+            if let Some(data) = self.cut.take(data) {
                 self.counters.bytes_sent.add(data.len() as u64);
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
         }
     }
+}
 
-    /// What of `data` belongs to the range.
-    fn within_range(&mut self, mut data: Bytes) -> Option<Bytes> {
+impl Cut {
+    fn has_ended(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    /// What of the next `data` belongs to the range.
+    fn take(&mut self, mut data: Bytes) -> Option<Bytes> {
         let skipped = self.skip.min(data.len() as u64);
         self.skip -= skipped;
         let _ = data.split_to(skipped as usize);

@@ -73,11 +73,18 @@ impl Delivery<'_> {
         }
     }
 
-    /// Answers from what is stored of an incomplete response: only what is there is ever asked of it.
+    /// Answers from what is stored of an incomplete response, which is at least the beginning of what is asked.
     fn of_parts(self, head: &Head, parts: &Parts) -> Response<Body> {
+        if self.inquiry.facts.any(Facts::CONDITIONS) {
+            match self.evaluate(head) {
+                Precondition::Proceed => {}
+                Precondition::NotModified => return self.not_modified(head, None),
+                Precondition::Failed => return self.precondition_failed(head),
+            }
+        }
         let length = parts.ranges.complete_length();
         match self.select_range(head, length) {
-            RangeSelection::Single(range) if parts.ranges.contains(range) => {
+            RangeSelection::Single(range) if let Some(range) = parts.ranges.beginning_of(range) => {
                 let octets = parts.slice(range).unwrap_or_default();
                 let body = Body::full(octets, &self.worker.counters);
                 self.partial_content(head, body, range, length)
@@ -108,7 +115,7 @@ impl Delivery<'_> {
         if inquiry.facts.any(Facts::CONDITIONS) {
             match self.evaluate(head) {
                 Precondition::Proceed => {}
-                Precondition::NotModified => return self.not_modified(head, &content),
+                Precondition::NotModified => return self.not_modified(head, content.stored()),
                 Precondition::Failed => return self.precondition_failed(head),
             }
         }
@@ -263,9 +270,9 @@ impl Delivery<'_> {
         )
     }
 
-    fn not_modified(self, head: &Head, content: &Available<'_>) -> Response<Body> {
+    fn not_modified(self, head: &Head, stored: Option<&Arc<StoredResponse>>) -> Response<Body> {
         self.worker.counters.not_modified.inc();
-        self.tell(head, content.stored(), Form::NotModified, Body::empty())
+        self.tell(head, stored, Form::NotModified, Body::empty())
     }
 
     /// Answers 412 with the validators that the representation has now.

@@ -33,6 +33,7 @@ mod rescue;
 mod settle;
 mod update;
 mod upgrade;
+mod want;
 mod worker;
 
 pub use self::body::Body;

@@ -192,6 +192,7 @@ pub async fn forward(
         body,
         requested,
         received,
+        as_asked: true,
     });
     if inquiry.class == Class::Head {
         head_freshens(worker, inquiry, &arrived);

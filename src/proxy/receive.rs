@@ -6,7 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, PRAGMA,
+    TRANSFER_ENCODING,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
@@ -19,6 +22,7 @@ use super::interim::Hints;
 use super::limit::Quotas;
 use super::peer::Peer;
 use super::worker::Epoch;
+use crate::cache::collapse::Ask;
 use crate::cache::head::ContentDigest;
 use crate::cache::key::KeyRef;
 use crate::cache::store::Store;
@@ -346,6 +350,14 @@ impl Inquiry {
         }
     }
 
+    /// What a fill for it would ask, as far as others compare with that.
+    pub fn ask(&self) -> Ask {
+        Ask {
+            headers: self.headers().clone(),
+            digest: self.digest,
+        }
+    }
+
     /// A GET of the same target by the same client, without conditions and content.
     pub fn for_get(&self) -> Self {
         let mut parts = self.parts.clone();
@@ -355,18 +367,54 @@ impl Inquiry {
             parts.headers.remove(name);
         }
         Self {
+            class: Class::Get,
+            credentials: self.credentials,
+            digest: None,
+            ..self.with(parts)
+        }
+    }
+
+    /// A request of the gateway's own that refreshes what this one was given: a GET, or the same QUERY, without what is
+    /// this client's own wish, and without its credentials unless the stored response was fetched with some.
+    pub fn for_refresh(&self, credentialed: bool) -> Self {
+        let mut parts = self.parts.clone();
+        if self.class != Class::Query {
+            parts.method = Method::GET;
+        }
+        strip_conditionals(&mut parts.headers);
+        let policy = &self.route.cache;
+        let credentials = [AUTHORIZATION, COOKIE];
+        let listed = policy.credential_fields.iter();
+        let credentials = credentials.iter().chain(listed);
+        for name in [CACHE_CONTROL, PRAGMA]
+            .iter()
+            .chain(credentials.filter(|_| !credentialed))
+        {
+            parts.headers.remove(name);
+        }
+        Self {
+            class: Class::of(&parts.method),
+            credentials: Credentials::of(&parts.headers, policy),
+            digest: self.digest,
+            ..self.with(parts)
+        }
+    }
+
+    /// Another request of the same client for the same target.
+    fn with(&self, parts: Parts) -> Self {
+        Self {
             peer: self.peer.clone(),
             epoch: self.epoch.clone(),
             route: self.route.clone(),
             facts: Facts::of(&parts.headers),
+            class: self.class,
             parts,
             content: None,
-            class: Class::Get,
             directives: RequestDirectives::default(),
             credentials: self.credentials,
             target: self.target.clone(),
             canonical: self.canonical.clone(),
-            digest: None,
+            digest: self.digest,
             began: self.began,
             now: self.now,
             hints: None,

@@ -12,7 +12,6 @@ use super::fill::{FillTask, LeaderNews};
 use super::receive::Inquiry;
 use super::worker::{Worker, select};
 use crate::cache::body::Reader;
-use crate::cache::collapse::Ask;
 use crate::cache::store::{Limits, Role, Sharing};
 use crate::cache::stored::StoredResponse;
 use crate::config::EtagMode;
@@ -83,11 +82,7 @@ async fn current(
             max_followers: config.max_followers,
         },
     };
-    let ask = Ask {
-        headers: asking.headers().clone(),
-        digest: None,
-    };
-    let Role::Lead(fill) = store.lead_or_follow(key, resource.as_ref(), ask, alone) else {
+    let Role::Lead(fill) = store.lead_or_follow(key, resource.as_ref(), asking.ask(), alone) else {
         return Ok(None);
     };
     let mut task = match FillTask::new(worker, asking, &fill, RequestBody::Empty) {

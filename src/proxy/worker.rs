@@ -22,14 +22,15 @@ use super::peer::Peer;
 use super::ready::ReadyFields;
 use super::receive::{Class, Facts, Inquiry, Target};
 use super::rescue;
+use super::want::{holds_what_is_asked, is_personal, want};
 use crate::cache::head::Head;
 use crate::cache::store::Store;
 use crate::cache::stored::{Resource, StoredResponse, Unshared};
 use crate::clock::Now;
 use crate::error::Error;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
+use crate::semantics::fetch::Want;
 use crate::semantics::preconditions::origin_must_decide;
-use crate::semantics::range::{self, ByteRange, RangeSelection};
 use crate::semantics::reuse::{Reuse, Selection, decide};
 use crate::semantics::time::DeltaSeconds;
 use crate::semantics::vary::prefer;
@@ -77,6 +78,7 @@ pub(super) enum Verdict {
 }
 
 /// What is asked upstream, and what is known for it.
+#[derive(Clone)]
 pub(super) struct Question {
     pub reason: ForwardReason,
     /// Why the selected variant needs validation, where `reason` does not tell it.
@@ -86,21 +88,11 @@ pub(super) struct Question {
     pub selected: Option<Arc<StoredResponse>>,
     /// The cache cannot be of use: forward the request as it is.
     pub pass: bool,
-    /// A hit-for-miss marker stands for it: it waits for nobody and nobody waits for it, but what comes may be stored.
-    pub marked: bool,
-    /// What is known of the response that a fill would bring.
-    pub expected: Option<Detail>,
+    /// Why the latest response to such a request could not be stored.
+    pub marked: Option<Unshared>,
+    /// The request has credentials, and nothing stored says that its response may be shared.
+    pub personal: bool,
     pub want: Want,
-}
-
-/// How much of a representation is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Want {
-    Whole,
-    /// The client's own Range: the whole is known to be too large to be stored.
-    ClientRange,
-    /// What is missing of an incomplete stored response (RFC 9111 §3.3).
-    Missing(ByteRange),
 }
 
 impl Worker {
@@ -327,30 +319,17 @@ impl Worker {
                 inquiry.now.mono,
             )
         });
-        let marker = marker.map(|marker| marker.why);
-        let parts = selected
-            .as_ref()
-            .and_then(|stored| missing_part(stored, inquiry));
-        let want = match marker {
-            _ if let Some(missing) = parts => Want::Missing(missing),
-            Some(Unshared::TooLarge)
-                if inquiry.class == Class::Get && inquiry.facts.any(Facts::RANGE) =>
-            {
-                Want::ClientRange
-            }
-            _ => Want::Whole,
-        };
+        let marked = marker.map(|marker| marker.why);
+        let personal = is_personal(resource.as_ref(), inquiry);
         Verdict::Ask(Question {
             reason,
             why,
             // A HEAD that the store cannot answer is the origin's to answer; a request that must not be stored is
-            // nobody's to share; and where little hope is to store anything, the client's own conditions are of more use.
-            pass: (marker.is_some() && want == Want::Whole && inquiry.facts.any(Facts::SELECTIVE))
-                || inquiry.class == Class::Head
-                || inquiry.directives.no_store,
-            marked: marker.is_some(),
-            expected: marker.map(detail_of),
-            want,
+            // nobody's to share.
+            pass: inquiry.class == Class::Head || inquiry.directives.no_store,
+            marked,
+            personal,
+            want: want(inquiry, selected.as_deref(), personal, marked.is_some()),
             resource,
             selected,
         })
@@ -460,9 +439,17 @@ impl Question {
             resource,
             selected: None,
             pass: true,
-            marked: false,
-            expected: None,
-            want: Want::Whole,
+            marked: None,
+            personal: false,
+            want: Want::AsAsked,
+        }
+    }
+
+    /// The same, with the client's own preconditions and Range.
+    pub fn as_asked(&self) -> Self {
+        Self {
+            want: Want::AsAsked,
+            ..self.clone()
         }
     }
 
@@ -507,46 +494,6 @@ pub(super) fn selects(store: &Store, head: &Head, inquiry: &Inquiry) -> bool {
             || store
                 .cors()
                 .may_answer(inquiry.target.as_str(), head, headers))
-}
-
-/// Whether a stored response has what the request wants of it: a complete one always does.
-pub(super) fn holds_what_is_asked(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
-    match stored.parts() {
-        None => true,
-        Some(parts) => match wanted(stored, inquiry) {
-            RangeSelection::Whole => false,
-            RangeSelection::Single(range) => parts.ranges.contains(range),
-            RangeSelection::Several(ranges) => {
-                ranges.iter().all(|range| parts.ranges.contains(*range))
-            }
-            RangeSelection::Unsatisfiable => true,
-        },
-    }
-}
-
-/// What the request selects of a stored response.
-fn wanted(stored: &StoredResponse, inquiry: &Inquiry) -> RangeSelection {
-    let (head, length) = (&stored.head, stored.complete_length());
-    range::select(
-        inquiry.method(),
-        inquiry.headers(),
-        head.status,
-        &head.validators(),
-        length,
-    )
-}
-
-/// The part that would make an incomplete stored response answer the request; `None` where it is to be asked for whole.
-fn missing_part(stored: &StoredResponse, inquiry: &Inquiry) -> Option<ByteRange> {
-    let parts = stored.parts()?;
-    stored.head.origin_validators().for_if_range()?;
-    let gaps = match wanted(stored, inquiry) {
-        RangeSelection::Single(range) => parts.ranges.missing(range),
-        _ if parts.ranges.complete_length() > inquiry.route.max_stored_body => return None,
-        _ => parts.ranges.missing_of_whole(),
-    };
-    // One request for all of it: what lies between two gaps comes once more.
-    ByteRange::new(gaps.first()?.first(), gaps.last()?.last())
 }
 
 /// A marker's cause, as Cache-Status tells it.

@@ -160,6 +160,15 @@ impl Freshness {
         }
     }
 
+    /// The same response without `stale-while-revalidate`: a refresh brought something that could not take its place.
+    #[must_use]
+    pub const fn to_be_validated(self) -> Self {
+        Self {
+            stale_while_revalidate: DeltaSeconds::ZERO,
+            ..self
+        }
+    }
+
     /// The same response without `immutable`: for one that came over an unauthenticated path, or whose length nothing
     /// confirms (RFC 8246 §3).
     #[must_use]

@@ -10,6 +10,7 @@ pub mod cors;
 mod directive;
 pub mod endless;
 pub mod etag;
+pub mod fetch;
 pub mod freshness;
 pub mod groups;
 pub mod hop_by_hop;

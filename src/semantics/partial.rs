@@ -79,6 +79,20 @@ impl Partial {
         holder.is_some_and(|r| r.first() <= range.first())
     }
 
+    /// What is there of `range` from its first octet on; `None` where that octet is missing.
+    pub fn beginning_of(&self, range: ByteRange) -> Option<ByteRange> {
+        let first = ByteRange::new(range.first(), range.first())?;
+        let holder = self.ranges.iter().find(|r| r.overlaps(first))?;
+        ByteRange::new(range.first(), range.last().min(holder.last()))
+    }
+
+    /// How many octets are there when `range` is added.
+    pub fn octets_with(&self, range: ByteRange) -> u64 {
+        let mut with = self.clone();
+        with.insert(range);
+        with.ranges.iter().map(|range| range.len()).sum()
+    }
+
     /// What is missing of `range`, in order; what lies beyond the complete length is not missing.
     pub fn missing(&self, range: ByteRange) -> Vec<ByteRange> {
         let end = range.end().min(self.complete);
@@ -313,6 +327,12 @@ mod tests {
             let inside = |octet: u64| octet < LENGTH && octets[octet as usize];
             let all = (asked.first()..=asked.last()).all(inside);
             prop_assert_eq!(stored.contains(asked), all);
+            let beginning = (asked.first()..=asked.last()).take_while(|octet| inside(*octet)).count() as u64;
+            prop_assert_eq!(stored.beginning_of(asked).map_or(0, |range| range.len()), beginning);
+            if asked.end() <= LENGTH {
+                let with = (0..LENGTH).filter(|octet| inside(*octet) || asked.overlaps(range(*octet, *octet)));
+                prop_assert_eq!(stored.octets_with(asked), with.count() as u64);
+            }
             let missing = stored.missing(asked);
             for octet in asked.first()..asked.end().min(LENGTH) {
                 let gap = missing.iter().any(|r| r.overlaps(range(octet, octet)));

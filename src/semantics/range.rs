@@ -144,6 +144,19 @@ pub fn requested(request: &HeaderMap) -> Option<RangeSet> {
     (!set.is_empty()).then_some(set)
 }
 
+/// Whether the request's Range applies to a response with this status and these validators, of whatever length.
+pub fn applies(
+    method: &Method,
+    request: &HeaderMap,
+    status: StatusCode,
+    validators: &Validators,
+) -> bool {
+    request.contains_key(header::RANGE)
+        && handles_ranges(method)
+        && status == StatusCode::OK
+        && if_range_holds(request, validators)
+}
+
 /// What the request selects of a response with this status, these validators and this complete length in octets.
 /// Preconditions come before (RFC 9110 §13.2.2), except If-Range.
 pub fn select(
@@ -153,10 +166,7 @@ pub fn select(
     validators: &Validators,
     complete_length: u64,
 ) -> RangeSelection {
-    if !request.contains_key(header::RANGE) || !handles_ranges(method) || status != StatusCode::OK {
-        return RangeSelection::Whole;
-    }
-    if !if_range_holds(request, validators) {
+    if !applies(method, request, status, validators) {
         return RangeSelection::Whole;
     }
     // A representation without octets has no part to send (§14.2).

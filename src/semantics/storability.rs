@@ -246,29 +246,34 @@ fn refused_by_directives(input: &StoreInput<'_>) -> Option<NoStoreReason> {
 }
 
 fn refused_to_be_shared(input: &StoreInput<'_>) -> Option<NoStoreReason> {
+    refused_for_credentials(input).or_else(|| {
+        let set_cookie = sets_cookie(input) && !input.policy.ignore.set_cookie;
+        (set_cookie && !may_share_cookies(input)).then_some(NoStoreReason::SetCookie)
+    })
+}
+
+/// Why a response may not be shared because of the credentials that its request has, if so.
+pub fn refused_for_credentials(input: &StoreInput<'_>) -> Option<NoStoreReason> {
     let StoreInput {
         credentials,
         directives,
         policy,
         ..
     } = input;
-    if !policy.ignore.credentials {
-        // RFC 9111 §3.5
-        if credentials.authorization && !directives.allow_sharing() {
-            return Some(NoStoreReason::Authorization);
-        }
-        // The same for other credentials, but for two things that §3.5 does not know: a targeted field speaks to a shared
-        // cache, and a response that varies on the credentials answers nobody without them.
-        let shared = directives.allow_sharing() || directives.targeted;
-        if (credentials.cookie || credentials.listed)
-            && !shared
-            && !(input.freshness.explicit.is_some() && varies_on_credentials(input))
-        {
-            return Some(NoStoreReason::Credentials);
-        }
+    if policy.ignore.credentials {
+        return None;
     }
-    let set_cookie = sets_cookie(input) && !policy.ignore.set_cookie;
-    (set_cookie && !may_share_cookies(input)).then_some(NoStoreReason::SetCookie)
+    // RFC 9111 §3.5
+    if credentials.authorization && !directives.allow_sharing() {
+        return Some(NoStoreReason::Authorization);
+    }
+    // The same for other credentials, but for two things that §3.5 does not know: a targeted field speaks to a shared
+    // cache, and a response that varies on the credentials answers nobody without them.
+    let shared = directives.allow_sharing() || directives.targeted;
+    let refused = (credentials.cookie || credentials.listed)
+        && !shared
+        && !(input.freshness.explicit.is_some() && varies_on_credentials(input));
+    refused.then_some(NoStoreReason::Credentials)
 }
 
 /// Whether Vary names each of the fields that may carry the request's credentials (Authorization apart).

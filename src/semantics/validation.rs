@@ -121,6 +121,15 @@ pub fn strip_conditionals(request: &mut HeaderMap) {
     hop_by_hop::remove_any(request, &CONDITIONALS);
 }
 
+/// Puts the preconditions and Range of one request into another.
+pub fn copy_conditionals(from: &HeaderMap, to: &mut HeaderMap) {
+    for name in &CONDITIONALS {
+        for value in from.get_all(name) {
+            to.append(name, value.clone());
+        }
+    }
+}
+
 /// A stored response for the target of a request that is being validated.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {

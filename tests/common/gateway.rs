@@ -10,6 +10,7 @@ use bookend::clock::{Clock, ManualClock};
 use bookend::config::{Config, ListenAddr};
 use bookend::instance::{self, Instance};
 use bookend::proxy;
+use bookend::semantics::selector::Selector;
 use bookend::semantics::time::Timestamp;
 use bookend::server::Outcome;
 use bookend::telemetry::counters::Counters;
@@ -264,8 +265,13 @@ impl Gateway {
 
     /// URIs that responses are stored for.
     pub fn stored(&self) -> u64 {
-        self.shared.store().run_pending_tasks();
-        self.shared.store().resource_count()
+        let store = self.shared.store();
+        store.run_pending_tasks();
+        let all = store.find(&Selector::PathPrefix(String::new()), usize::MAX);
+        let stored = all
+            .iter()
+            .filter(|(_, resource)| !resource.variants().is_empty());
+        stored.count() as u64
     }
 
     /// Stops it as a signal would, and tells how it ended.

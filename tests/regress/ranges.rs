@@ -1,1 +1,5 @@
 //! Parts of a representation.
+
+mod file;
+mod parts;
+mod properties;

@@ -15,7 +15,8 @@ use crate::proxy::deliver::Delivery;
 use crate::proxy::fill::Arrived;
 use crate::proxy::receive::Class;
 use crate::proxy::rescue;
-use crate::proxy::worker::holds_what_is_asked;
+use crate::proxy::want::answers;
+use crate::proxy::worker::Question;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::time::DeltaSeconds;
 
@@ -26,10 +27,12 @@ impl Exchange {
         age: Option<DeltaSeconds>,
         status: CacheStatus,
     ) -> Step {
-        if !holds_what_is_asked(stored, &self.inquiry) {
-            // A part came, and another is still missing; or it is not the part that was asked for.
+        if !answers(stored, &self.inquiry) {
+            // Another part came than the one that was asked for.
             return match status.forward {
-                Some(reason) if self.rounds >= MAX_ROUNDS => Step::Pass(reason, status.detail),
+                Some(reason) if self.rounds >= MAX_ROUNDS => {
+                    Step::Pass(Question::pass(reason, None))
+                }
                 _ => Step::LookUp,
             };
         }

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use super::{Exchange, MAX_ROUNDS, Step};
-use crate::cache::collapse::{Ask, Fill};
+use crate::cache::collapse::Fill;
 use crate::cache::head::Head;
 use crate::cache::store::{Limits, Role, Sharing};
-use crate::cache::stored::{Resource, StoredResponse};
+use crate::cache::stored::StoredResponse;
 use crate::error::Error;
 use crate::proxy::fill::FillTask;
-use crate::proxy::worker::{Question, Want, holds_what_is_asked};
+use crate::proxy::receive::{Class, Inquiry};
+use crate::proxy::want::{holds_what_is_asked, is_personal};
+use crate::proxy::worker::Question;
 use crate::semantics::cache_status::ForwardReason;
+use crate::semantics::fetch::Want;
 use crate::semantics::time::DeltaSeconds;
 use crate::upstream::RequestBody;
 
@@ -18,21 +21,12 @@ impl Exchange {
     /// Leads a fill or follows one.
     pub(super) fn ask(&mut self, question: Question) -> Step {
         let store = &self.worker.gateway.store;
-        let alone = self.alone || self.rounds >= MAX_ROUNDS;
-        let proved = question
-            .resource
-            .as_ref()
-            .is_some_and(|resource| !resource.variants().is_empty());
-        // Invariant 2: who sends credentials shares only what has proved shareable.
-        let may_share = !alone && !question.marked && (proved || !self.inquiry.credentials.any());
-        let must_ask = question.reason == ForwardReason::Request
-            || question
-                .selected
-                .as_ref()
-                .is_some_and(|stored| never_fresh(&stored.head));
-        let whole = question.want == Want::Whole;
-        let sharing = self.sharing(may_share && !must_ask && whole, may_share && whole);
-        let ask = self.ask_of();
+        let alone = self.is_alone();
+        // Invariant 2: who sends credentials lets others wait only where a stored response says that what comes is for them
+        // too.
+        let may_lead = !alone && may_share(&question) && !question.personal;
+        let sharing = self.sharing(self.may_follow(&question), may_lead);
+        let ask = self.inquiry.ask();
         match store.lead_or_follow(
             self.inquiry.key(store),
             question.resource.as_ref(),
@@ -42,9 +36,39 @@ impl Exchange {
             Role::Lead(fill) => Step::Lead(fill, question),
             Role::Follow(follower) => Step::Follow(follower, question),
             // Others change it faster than it can be looked at.
-            Role::LookAgain if alone => Step::Pass(question.reason, None),
+            Role::LookAgain if alone => Step::Pass(question),
             Role::LookAgain => Step::LookUp,
         }
+    }
+
+    /// A HEAD is answered by the head that a GET brings, where one is under way already.
+    pub(super) fn join_or_pass(&mut self, question: Question) -> Step {
+        let store = &self.worker.gateway.store;
+        let is_head = self.inquiry.class == Class::Head && !self.inquiry.directives.no_store;
+        let may_follow = is_head && self.may_follow(&question);
+        let sharing = self.sharing(may_follow, false);
+        let key = self.inquiry.key(store);
+        let follower = may_follow.then(|| store.follow(key, &self.inquiry.ask(), sharing));
+        match follower.flatten() {
+            Some(follower) => Step::Follow(follower, question),
+            None => Step::Pass(question),
+        }
+    }
+
+    fn is_alone(&self) -> bool {
+        self.alone || self.rounds >= MAX_ROUNDS
+    }
+
+    /// Whether the request may wait for another's fill. Invariant 2: who sends credentials waits only for what it could get
+    /// from the store as well.
+    fn may_follow(&self, question: &Question) -> bool {
+        let stored = question.resource.as_ref();
+        let stored = stored.is_some_and(|resource| !resource.variants().is_empty());
+        let selected = question.selected.as_ref();
+        let must_ask = question.reason == ForwardReason::Request
+            || selected.is_some_and(|stored| never_fresh(&stored.head));
+        let may_wait = stored || !question.personal;
+        !self.is_alone() && may_share(question) && may_wait && !must_ask
     }
 
     pub(super) fn sharing(&self, follow: bool, lead: bool) -> Sharing<'_> {
@@ -61,30 +85,12 @@ impl Exchange {
         }
     }
 
-    /// What this request would have a fill ask.
-    pub(super) fn ask_of(&self) -> Ask {
-        Ask {
-            headers: self.inquiry.headers().clone(),
-            digest: self.inquiry.digest,
-        }
-    }
-
     pub(super) fn fill_task(
         &self,
         fill: &Arc<Fill>,
         question: &Question,
     ) -> Result<Box<FillTask>, Error> {
-        let content = self
-            .query
-            .clone()
-            .map_or(RequestBody::Empty, RequestBody::Full);
-        let mut task = FillTask::new(&self.worker, &self.inquiry, fill, content)?;
-        task.selected = question.selected.clone();
-        task.want = question.want;
-        let variants = question.resource.as_ref().map(Resource::variants);
-        let proved = variants.is_some_and(|variants| !variants.is_empty());
-        // Invariant 2: what is fetched with credentials is rarely stored before it has proved shareable.
-        task.promising = !self.alone && (proved || !self.inquiry.credentials.any());
+        let mut task = self.task_for(&self.inquiry, fill, question)?;
         if task.want != Want::Whole {
             return Ok(task);
         }
@@ -102,48 +108,62 @@ impl Exchange {
         Ok(task)
     }
 
-    /// Begins a fill that nobody waits for, unless one is going on (RFC 5861 §3).
-    pub(super) fn validate_behind(&self, stored: &Arc<StoredResponse>) {
-        let limit = self
-            .inquiry
-            .epoch
-            .settings
-            .config
-            .cache
-            .max_background_fills;
+    /// A fill's task for `inquiry`, which is this exchange's own or a refresh of what that was given.
+    fn task_for(
+        &self,
+        inquiry: &Inquiry,
+        fill: &Arc<Fill>,
+        question: &Question,
+    ) -> Result<Box<FillTask>, Error> {
+        let content = self
+            .query
+            .clone()
+            .map_or(RequestBody::Empty, RequestBody::Full);
+        let mut task = FillTask::new(&self.worker, inquiry, fill, content)?;
+        task.selected = question.selected.clone();
+        task.want = question.want;
+        task.marked = question.marked;
+        // Invariant 2: what is fetched with credentials is rarely stored before it has proved shareable, nor what proved
+        // not to be stored.
+        task.promising = !self.alone && !question.personal && question.want != Want::AsAsked;
+        Ok(task)
+    }
+
+    /// Begins a refresh of `stale`, which nobody waits for, unless one is going on (RFC 5861 §3).
+    pub(super) fn refresh(&self, stale: &Arc<StoredResponse>) {
+        let settings = &self.inquiry.epoch.settings;
         let counters = &self.worker.counters;
+        let limit = settings.config.cache.max_background_fills;
         if counters.background_fills.value() >= limit as u64 {
             counters.background_refused.inc();
             return;
         }
         let store = &self.worker.gateway.store;
-        let resource = store.look_up(self.inquiry.key(store));
+        let inquiry = self.inquiry.for_refresh(stale.head.credentialed);
+        let resource = store.look_up(inquiry.key(store));
         let question = Question {
             reason: ForwardReason::Stale,
             why: None,
+            personal: is_personal(resource.as_ref(), &inquiry),
             resource,
-            selected: Some(stored.clone()),
+            selected: Some(stale.clone()),
             pass: false,
-            marked: false,
-            expected: None,
+            marked: None,
             want: Want::Whole,
         };
-        let sharing = self.sharing(true, true);
-        let ask = self.ask_of();
         let role = store.lead_or_follow(
-            self.inquiry.key(store),
+            inquiry.key(store),
             question.resource.as_ref(),
-            ask,
-            sharing,
+            inquiry.ask(),
+            self.sharing(true, !question.personal),
         );
         let Role::Lead(fill) = role else {
             return;
         };
-        match (self.admit(), self.fill_task(&fill, &question)) {
-            (Ok(admission), Ok(mut task)) => {
-                // It waits for nobody.
-                task.waiting = None;
-                self.worker.spawn_behind(task.admitted(admission).run());
+        match (self.admit(), self.task_for(&inquiry, &fill, &question)) {
+            (Ok(admission), Ok(task)) => {
+                let task = task.admitted(admission).refreshing(stale);
+                self.worker.spawn_behind(task.run());
             }
             (Err(_full), _) => {
                 counters.background_refused.inc();
@@ -152,6 +172,11 @@ impl Exchange {
             (_, Err(_)) => store.abandon(&fill),
         }
     }
+}
+
+/// Whether what is asked for may be for others too.
+fn may_share(question: &Question) -> bool {
+    question.want == Want::Whole && question.marked.is_none()
 }
 
 /// Whether each use of the response needs a validation of its own.

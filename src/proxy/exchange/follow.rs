@@ -4,6 +4,7 @@ use super::{Exchange, Step};
 use crate::cache::collapse::{Follower, News};
 use crate::cache::head::Head;
 use crate::proxy::body::Following;
+use crate::proxy::want::wants_part_of_unknown_length;
 use crate::proxy::worker::{Question, selects};
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::reuse::{Failure, Reuse, Selection, decide};
@@ -23,6 +24,12 @@ impl Exchange {
             return self.go_on(true);
         };
         match news {
+            News::Streaming(head, _)
+                if self.may_reuse(&head) && wants_part_of_unknown_length(&head, &self.inquiry) =>
+            {
+                self.collapsed = Some(false);
+                Step::Ask(question.as_asked())
+            }
             News::Streaming(head, reader) if self.may_reuse(&head) => {
                 counters.collapsed.inc();
                 let status = CacheStatus {

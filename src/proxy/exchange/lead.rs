@@ -5,14 +5,16 @@ use std::sync::Arc;
 use super::{Exchange, Step};
 use crate::cache::collapse::Fill;
 use crate::cache::head::Head;
-use crate::cache::stored::{Settled, Unshared};
+use crate::cache::stored::Settled;
 use crate::error::{Error, Side};
 use crate::proxy::admission::Admission;
 use crate::proxy::errand::Errand;
-use crate::proxy::fill::{Arrived, LeaderNews, NotShared};
-use crate::proxy::receive::{Class, Facts, Inquiry};
-use crate::proxy::worker::{Question, Want, detail_of};
+use crate::proxy::fill::LeaderNews;
+use crate::proxy::receive::Inquiry;
+use crate::proxy::want::{holds_what_is_asked, wants_part_of_unknown_length};
+use crate::proxy::worker::Question;
 use crate::semantics::cache_status::{CacheStatus, Detail};
+use crate::semantics::fetch::Want;
 use crate::semantics::reuse::{Failure, Reuse, on_error};
 use crate::semantics::time::DeltaSeconds;
 use http::StatusCode;
@@ -58,10 +60,18 @@ impl Exchange {
         let worker = self.worker.clone();
         let mut status = question.status();
         match news {
+            LeaderNews::Streaming { head, .. }
+                if question.want != Want::AsAsked
+                    && wants_part_of_unknown_length(&head, &self.inquiry) =>
+            {
+                // The fill goes on. Whether it will be stored is not known before its end.
+                Step::Ask(question.as_asked())
+            }
             LeaderNews::Streaming { head, reader, own } => {
                 worker.counters.misses.inc();
                 status.forward_status = Some(head.status);
-                status.stored = true;
+                // RFC 9211 §2.5: of unknown length, it may yet prove too large.
+                status.stored = head.content_length().is_some();
                 let age = came_aged(&head, &self.inquiry);
                 self.stream(&head, reader, None, age, status)
                     .with_fields(own)
@@ -93,44 +103,6 @@ impl Exchange {
         }
     }
 
-    pub(super) fn unshared(
-        &mut self,
-        arrived: Box<Arrived>,
-        why: NotShared,
-        question: &Question,
-    ) -> Step {
-        // The client wanted a part of something large: let the origin cut it out.
-        if why == NotShared::Cause(Unshared::TooLarge) && self.inquiry.facts.any(Facts::SELECTIVE) {
-            return self.ask_for_part(arrived, question);
-        }
-        if why == NotShared::ServerError {
-            let failure = Failure::Status(arrived.status);
-            if let Some(step) = self.stand_in(failure, question) {
-                return step;
-            }
-        }
-        self.worker.counters.misses.inc();
-        let detail = match why {
-            NotShared::Cause(cause) => Some(detail_of(cause)),
-            NotShared::ServerError => None,
-        };
-        self.forwarded(arrived, question.reason, detail)
-    }
-
-    /// The client wanted only a part of something too large to be stored: the origin is to cut it out, now that its
-    /// size is known, unless that is what it did.
-    pub(super) fn ask_for_part(&mut self, arrived: Box<Arrived>, question: &Question) -> Step {
-        let range = self.inquiry.class == Class::Get && self.inquiry.facts.any(Facts::RANGE);
-        if question.want != Want::Whole {
-            return self.forwarded(arrived, question.reason, question.expected);
-        }
-        if !range {
-            return Step::Pass(question.reason, Some(detail_of(Unshared::TooLarge)));
-        }
-        drop(arrived);
-        Step::LookUp
-    }
-
     pub(super) fn failed(&mut self, error: &Error, question: &Question) -> Step {
         match self.stand_in(Failure::Disconnected, question) {
             Some(step) => step,
@@ -146,6 +118,9 @@ impl Exchange {
     /// A stale response instead of an error, where that is allowed (RFC 5861 §4, RFC 9111 §4.2.4).
     pub(super) fn stand_in(&mut self, failure: Failure, question: &Question) -> Option<Step> {
         let stored = question.selected.as_ref()?;
+        if !holds_what_is_asked(stored, &self.inquiry) {
+            return None;
+        }
         let resident = stored.head.resident(self.inquiry.now);
         let policy = &self.inquiry.route.cache;
         let reuse = on_error(

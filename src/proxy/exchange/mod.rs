@@ -5,6 +5,7 @@ mod ask;
 mod follow;
 mod lead;
 mod pass;
+mod unshared;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::proxy::body::Body;
 use crate::proxy::receive::{Class, Inquiry};
 use crate::proxy::worker::{Question, Verdict, Worker};
 use crate::proxy::{content, logged};
-use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
+use crate::semantics::cache_status::{CacheStatus, ForwardReason};
 use crate::semantics::query::describe;
 use crate::upstream::Waiting;
 
@@ -57,11 +58,17 @@ enum Step {
     Ask(Question),
     Lead(Arc<Fill>, Question),
     Follow(Follower, Question),
-    Pass(ForwardReason, Option<Detail>),
+    /// Forward the request as it is.
+    Pass(Question),
     Done(Box<Response<Body>>),
 }
 
 impl Step {
+    /// Forward a request for which nothing was looked up.
+    fn passed(reason: ForwardReason) -> Self {
+        Self::Pass(Question::pass(reason, None))
+    }
+
     /// Adds fields that are for this client alone to its response, if that is what comes next.
     fn with_fields(mut self, own: HeaderMap) -> Self {
         if let Self::Done(response) = &mut self {
@@ -84,8 +91,8 @@ impl Exchange {
     /// An exchange from its beginning.
     pub fn new(worker: Rc<Worker>, inquiry: Inquiry) -> Self {
         let first = match inquiry.class {
-            Class::Unsafe | Class::Other => Step::Pass(ForwardReason::Method, None),
-            _ if inquiry.is_bypassed() => Step::Pass(ForwardReason::Bypass, None),
+            Class::Unsafe | Class::Other => Step::passed(ForwardReason::Method),
+            _ if inquiry.is_bypassed() => Step::passed(ForwardReason::Bypass),
             Class::Query => Step::Read,
             Class::Get | Class::Head => Step::LookUp,
         };
@@ -147,8 +154,7 @@ impl Exchange {
         let mut step = std::mem::replace(&mut self.first, Step::LookUp);
         loop {
             self.reason = match &step {
-                Step::Ask(question) => Some(question.reason),
-                Step::Pass(reason, _) => Some(*reason),
+                Step::Ask(question) | Step::Pass(question) => Some(question.reason),
                 _ => self.reason,
             };
             step = match step {
@@ -159,7 +165,7 @@ impl Exchange {
                 Step::Ask(question) => self.ask(question),
                 Step::Lead(fill, question) => self.lead(fill, question).await,
                 Step::Follow(follower, question) => Box::pin(self.follow(follower, question)).await,
-                Step::Pass(reason, detail) => self.pass(reason, detail).await,
+                Step::Pass(question) => self.pass(question).await,
                 Step::Done(response) => return response,
             };
         }
@@ -182,7 +188,7 @@ impl Exchange {
         hasher.update(&content);
         self.query = Some(content);
         if !described {
-            return Step::Pass(ForwardReason::Bypass, None);
+            return Step::passed(ForwardReason::Bypass);
         }
         self.inquiry.digest = Some(*hasher.finalize().as_bytes());
         Step::LookUp
@@ -204,7 +210,7 @@ impl Exchange {
                 validate_behind,
             } => {
                 if validate_behind {
-                    self.validate_behind(&stored);
+                    self.refresh(&stored);
                 }
                 let status = CacheStatus {
                     collapsed: self.collapsed,
@@ -212,9 +218,7 @@ impl Exchange {
                 };
                 self.deliver(&stored, Some(age), status)
             }
-            Verdict::Ask(question) if question.pass => {
-                Step::Pass(question.reason, question.expected.or(question.why))
-            }
+            Verdict::Ask(question) if question.pass => self.join_or_pass(question),
             Verdict::Ask(question) => Step::Ask(question),
             Verdict::Unsatisfiable => self.fail(&Error::downstream(ErrorKind::OnlyIfCached), None),
         }

@@ -5,20 +5,23 @@ use http::{Response, StatusCode};
 use super::{Exchange, Step};
 use crate::cache::head::Head;
 use crate::cache::store::Role;
+use crate::error::Error;
 use crate::proxy::body::Body;
 use crate::proxy::deliver::Delivery;
 use crate::proxy::errand::Errand;
 use crate::proxy::fill::{Arrived, FillTask};
 use crate::proxy::pass;
-use crate::proxy::receive::Facts;
+use crate::proxy::receive::{Class, Facts};
 use crate::proxy::settle::{Settlement, settle};
 use crate::proxy::upgrade::Switch;
-use crate::proxy::worker::Question;
-use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
+use crate::proxy::worker::{Question, detail_of};
+use crate::semantics::cache_status::{CacheStatus, ForwardReason};
+use crate::semantics::reuse::Failure;
 use crate::upstream::RequestBody;
 
 impl Exchange {
-    pub(super) async fn pass(&mut self, reason: ForwardReason, detail: Option<Detail>) -> Step {
+    pub(super) async fn pass(&mut self, question: Question) -> Step {
+        let reason = question.reason;
         if let Some(mut response) = pass::max_forwards(&self.worker, &mut self.inquiry) {
             self.worker
                 .sign(&mut response, &self.inquiry, CacheStatus::forwarded(reason));
@@ -26,7 +29,7 @@ impl Exchange {
         }
         let admission = match self.admit() {
             Ok(admission) => admission,
-            Err(error) => return self.fail(&error, Some(reason)),
+            Err(error) => return self.not_passed(&error, &question),
         };
         self.worker.counters.passes.inc();
         if self.inquiry.facts.any(Facts::ORIGIN_CONDITIONS) {
@@ -47,9 +50,27 @@ impl Exchange {
             Ok(arrived) if arrived.status == StatusCode::SWITCHING_PROTOCOLS => {
                 Box::pin(self.switch(*arrived, reason)).await
             }
-            Ok(arrived) => self.forwarded(arrived, reason, detail),
-            Err(error) => self.fail(&error, Some(reason)),
+            Ok(arrived) => {
+                let failure = Failure::Status(arrived.status);
+                if self.inquiry.class == Class::Head
+                    && !self.inquiry.directives.no_store
+                    && let Some(step) = self.stand_in(failure, &question)
+                {
+                    return step;
+                }
+                let detail = question.marked.map(detail_of).or(question.why);
+                self.forwarded(arrived, reason, detail)
+            }
+            Err(error) => self.not_passed(&error, &question),
         }
+    }
+
+    /// HEAD gets what GET would: a stale response, where one may stand in.
+    fn not_passed(&mut self, error: &Error, question: &Question) -> Step {
+        if self.inquiry.class == Class::Head && !self.inquiry.directives.no_store {
+            return self.failed(error, question);
+        }
+        self.fail(error, Some(question.reason))
     }
 
     /// The connections on both sides speak another protocol from here on.
@@ -86,7 +107,8 @@ impl Exchange {
         let key = self.inquiry.key(store);
         let resource = store.look_up(key);
         let alone = self.sharing(false, false);
-        let Role::Lead(fill) = store.lead_or_follow(key, resource.as_ref(), self.ask_of(), alone)
+        let Role::Lead(fill) =
+            store.lead_or_follow(key, resource.as_ref(), self.inquiry.ask(), alone)
         else {
             return self.forwarded(arrived, reason, None);
         };

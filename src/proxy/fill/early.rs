@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
@@ -11,6 +12,7 @@ use http_body_util::BodyExt as _;
 
 use crate::cache::body::SEGMENT;
 use crate::error::{Error, ErrorKind};
+use crate::proxy::worker::Worker;
 use crate::upstream::UpstreamBody;
 
 /// What of a body was there as soon as its head was.
@@ -68,6 +70,16 @@ pub async fn take_early(body: &mut UpstreamBody, awaited: bool) -> Early {
         }
     }
     early
+}
+
+/// Lets go of a body that nobody wants. A short one is read to its end, so that its connection can be used again.
+pub fn discard(worker: &Rc<Worker>, mut body: UpstreamBody) {
+    let length = body.size_hint().exact();
+    if let Some(length) = length.filter(|length| *length <= SEGMENT as u64) {
+        worker.spawn(async move {
+            let _ = collect(&mut body, length).await;
+        });
+    }
 }
 
 /// All of a body, to its verified end, where it has exactly `length` bytes. `None` where it has not: then nothing of it is

@@ -19,12 +19,13 @@ use crate::config::EtagMode;
 use crate::error::{Error, ErrorKind};
 use crate::proxy::etag;
 use crate::proxy::update::withheld;
-use crate::proxy::worker::Want;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cors;
+use crate::semantics::fetch::Want;
 use crate::semantics::freshness::Freshness;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::partial::{Partial, combined_fields, fields_of_whole};
+use crate::semantics::range::{self, RangeSelection};
 use crate::semantics::storability::{
     Keep, NoStoreReason, Scope, Storability, assess, stored_fields,
 };
@@ -58,6 +59,10 @@ impl FillTask {
         if body.size_hint().lower() > self.route.max_stored_body {
             return Err(NotShared::Cause(Unshared::TooLarge));
         }
+        let known_too_large = self.marked == Some(Unshared::TooLarge);
+        if known_too_large && body.size_hint().exact().is_none() {
+            return Err(NotShared::Cause(Unshared::TooLarge));
+        }
         if body.framing() == Framing::Close {
             return Err(NotShared::Cause(Unshared::UnverifiedEnd));
         }
@@ -87,7 +92,8 @@ impl FillTask {
             return self.failed(error);
         }
         // Trailers are for those who were there: they are not stored.
-        if early.ended && arrived.body.end_verified() && early.trailers.is_none() {
+        let is_small = early.length() <= self.route.max_stored_body;
+        if is_small && early.ended && arrived.body.end_verified() && early.trailers.is_none() {
             return self.complete(head, early);
         }
         Box::pin(self.stream(head, arrived.body, early)).await;
@@ -106,9 +112,9 @@ impl FillTask {
             .as_ref()
             .and_then(|part| part.ranges().first().copied());
         let (Some(part), Some(range), true) = (
-            part,
+            part.filter(|part| self.is_what_is_asked(part, &arrived.headers)),
             range,
-            self.range.is_some() || self.want != Want::Whole,
+            self.has_range() || self.want != Want::Whole,
         ) else {
             return self.hand_over(
                 arrived,
@@ -116,12 +122,15 @@ impl FillTask {
             );
         };
         let stored = self.combinable(&arrived.headers);
-        let held = stored.as_ref().map_or(0, |stored| stored.content_len());
-        if held + range.len() > self.route.max_stored_body {
+        let octets = match stored.as_ref().and_then(|stored| stored.parts()) {
+            Some(parts) => parts.ranges.octets_with(range),
+            None => range.len(),
+        };
+        if octets > self.route.max_stored_body {
             return self.hand_over(arrived, NotShared::Cause(Unshared::TooLarge));
         }
-        let octets = match collect(&mut arrived.body, range.len()).await {
-            Ok(Some(octets)) => octets,
+        let content = match collect(&mut arrived.body, range.len()).await {
+            Ok(Some(content)) => content,
             // Its Content-Range is wrong, and nothing is combined with it (RFC 9110 §14.4). To who asked for that range it
             // is the API's answer; it does not stand for what is missing.
             Ok(None) if matches!(self.want, Want::Missing(_)) => {
@@ -142,13 +151,29 @@ impl FillTask {
         head.content_length = Some(part.complete_length());
         let store = &self.worker.gateway.store;
         let token = store
-            .token(held + range.len())
+            .token(octets)
             .unwrap_or_else(|| Token::empty(store.budget()));
         let before = stored.as_ref().and_then(|stored| stored.parts());
-        match combine(before, part.complete_length(), range, &octets, token) {
+        match combine(before, part.complete_length(), range, &content, token) {
             Some(content) => self.store(head.packed(), content),
             None => self.failed(Error::upstream(ErrorKind::ResponseIncomplete)),
         }
+    }
+
+    /// Whether a part answers the client: one that came for its own Range does so only where it is of that. What is not, is
+    /// the API's answer all the same, and passed on.
+    fn is_what_is_asked(&self, part: &Partial, fields: &HeaderMap) -> bool {
+        if self.want != Want::AsAsked {
+            return true;
+        }
+        let selection = range::select(
+            self.request.method(),
+            &self.fill.ask.headers,
+            StatusCode::OK,
+            &Validators::of(fields),
+            part.complete_length(),
+        );
+        matches!(selection, RangeSelection::Single(range) if part.beginning_of(range).is_some())
     }
 
     /// The incomplete response that a part with these fields can be combined with.
@@ -298,7 +323,7 @@ impl FillTask {
         let (shared, writer) = SharedBody::new(self.worker.gateway.store.budget());
         let reader = shared.reader();
         self.fill.stream(head.clone(), shared);
-        let mut pump = Pump::new(self, writer, early.trailers);
+        let mut pump = Pump::new(self, head.clone(), writer, early.trailers);
         for piece in &early.pieces {
             pump.push(piece);
         }
@@ -310,7 +335,7 @@ impl FillTask {
         }
         match early.failure {
             Some(error) => pump.fail(error),
-            None => pump.run(head, body).await,
+            None => pump.run(body).await,
         }
     }
 }

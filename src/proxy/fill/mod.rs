@@ -14,10 +14,12 @@ mod keep;
 mod pump;
 mod validate;
 
+pub use self::early::discard;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{HeaderValue, RANGE};
+use http::header::RANGE;
 use http::{HeaderMap, StatusCode};
 use smallvec::SmallVec;
 
@@ -28,7 +30,7 @@ use super::forward;
 use super::limit::Client;
 use super::pass::path_group;
 use super::receive::{Inquiry, Target, split_query};
-use super::worker::{Epoch, Want, Worker};
+use super::worker::{Epoch, Worker};
 use crate::cache::body::Reader;
 use crate::cache::collapse::Fill;
 use crate::cache::head::Head;
@@ -37,6 +39,7 @@ use crate::clock::Now;
 use crate::config::RoutePolicy;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
+use crate::semantics::fetch::Want;
 use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::groups;
 use crate::semantics::preconditions::is_conditional;
@@ -101,8 +104,12 @@ pub struct FillTask {
     /// Whether what was sent last has a condition of ours.
     validates: bool,
     pub want: Want,
-    /// The client's Range.
-    range: Option<HeaderValue>,
+    /// Why the latest response to such a request could not be stored.
+    pub marked: Option<Unshared>,
+    /// The stale response that it refreshes, which clients get meanwhile.
+    refreshes: Option<Arc<StoredResponse>>,
+    /// The API gave no answer, or one that says nothing about the representation.
+    failed: bool,
     /// It is a POST's response, and Content-Location names the target (RFC 9110 §9.3.3).
     content_location_is_target: bool,
     /// Fields of the response that are not stored, for the leader.
@@ -126,6 +133,8 @@ pub struct Arrived {
     /// When the request was sent.
     pub requested: Now,
     pub received: Now,
+    /// The client's own preconditions and Range were sent.
+    pub as_asked: bool,
 }
 
 /// Settles a fill that nobody brought to its end: others may try.
@@ -161,7 +170,9 @@ impl FillTask {
             selected: None,
             validates: false,
             want: Want::Whole,
-            range: inquiry.headers().get(RANGE).cloned(),
+            marked: None,
+            refreshes: None,
+            failed: false,
             content_location_is_target: false,
             own: HeaderMap::new(),
             leader: None,
@@ -184,12 +195,25 @@ impl FillTask {
         self
     }
 
+    /// Has it refresh `stale`. Whatever comes has one of three ends: it replaces `stale`, it freshens it, or `stale` is
+    /// not served without validation any more.
+    pub fn refreshing(mut self: Box<Self>, stale: &Arc<StoredResponse>) -> Box<Self> {
+        if !stale.head.origin_validators().is_empty() {
+            self.candidates = vec![stale.clone()];
+        }
+        self.refreshes = Some(stale.clone());
+        // It waits for nobody.
+        self.waiting = None;
+        self
+    }
+
     /// Runs to the end, or until nobody needs it.
     pub async fn run(mut self: Box<Self>) {
         let worker = self.worker.clone();
         let _abandonment = Abandonment(&worker, self.fill.clone());
         let attendance = Attendance::of(&self);
         attendance.watch(self.fetch()).await;
+        self.end_refresh();
     }
 
     async fn fetch(&mut self) {
@@ -199,10 +223,23 @@ impl FillTask {
                     Box::pin(self.fetch_anew(update)).await;
                 }
             }
-            Ok(arrived) if self.is_no_part(&arrived) => Box::pin(self.fetch_anew(Unusable)).await,
+            Ok(arrived) if self.is_useless(&arrived) => Box::pin(self.fetch_anew(Unusable)).await,
             Ok(arrived) => self.arrived(arrived).await,
             Err(error) => self.failed(error),
         }
+    }
+
+    /// What was not replaced nor freshened by a refresh leaves: the API has answered, and something else.
+    fn end_refresh(&mut self) {
+        let Some(stale) = self.refreshes.take().filter(|_| !self.failed) else {
+            return;
+        };
+        let store = &self.worker.gateway.store;
+        let (head, content) = (stale.head.to_be_validated(), stale.content());
+        let token = store.token(StoredResponse::cost(&head, &content));
+        let new = Arc::new(StoredResponse::new(head, content, token));
+        // Only if it still stands.
+        store.update(self.fill.key.as_ref(), &[(stale, new)]);
     }
 
     /// Takes over a response to a request that was not this task's own: a POST's that answers a later GET.
@@ -214,35 +251,43 @@ impl FillTask {
         attendance.watch(self.arrived(arrived)).await;
     }
 
-    /// Whether the missing part was asked for, and what came is neither that nor the whole.
-    fn is_no_part(&self, arrived: &Arrived) -> bool {
+    /// Whether the missing part was asked for, and what came can neither be combined with what is stored nor does it answer
+    /// the client, who asked for something else.
+    fn is_useless(&self, arrived: &Arrived) -> bool {
         let (Want::Missing(_), Some(stored)) = (self.want, &self.selected) else {
             return false;
         };
-        let Some(parts) = stored.parts() else {
-            return false;
-        };
-        let validators = &stored.head.origin_validators();
-        let fits = parts
-            .ranges
-            .combines_with(validators, arrived.status, &arrived.headers)
-            .is_some();
-        !fits
-            && matches!(
-                arrived.status,
-                StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE
-            )
+        match arrived.status {
+            StatusCode::NOT_MODIFIED | StatusCode::RANGE_NOT_SATISFIABLE => true,
+            StatusCode::PARTIAL_CONTENT => !stored.parts().is_some_and(|parts| {
+                let validators = &stored.head.origin_validators();
+                let part = parts
+                    .ranges
+                    .combines_with(validators, arrived.status, &arrived.headers);
+                let fits = |part| parts.ranges.octets_with(part) <= self.route.max_stored_body;
+                part.is_some_and(fits) && self.assess(arrived).is_ok()
+            }),
+            _ => false,
+        }
     }
 
-    /// A 304 that named nothing we have may not be used, nor a part that fits nothing: the request is repeated for the
-    /// whole, without conditions.
+    /// A 304 that named nothing we have may not be used, nor a part that fits nothing: the request is repeated without
+    /// conditions of ours; in the place of a missing part, with the client's own.
     async fn fetch_anew(&mut self, _unusable: Unusable) {
         self.candidates.clear();
-        self.want = Want::Whole;
+        self.want = match self.want {
+            Want::Missing(_) if self.has_range() => Want::AsAsked,
+            _ => Want::Whole,
+        };
         match self.send().await {
             Ok(arrived) => self.arrived(arrived).await,
             Err(error) => self.failed(error),
         }
+    }
+
+    /// Whether the client asks for a part.
+    fn has_range(&self) -> bool {
+        self.fill.ask.headers.contains_key(RANGE)
     }
 
     async fn send(&mut self) -> Result<Box<Arrived>, Error> {
@@ -284,6 +329,7 @@ impl FillTask {
             body,
             requested,
             received,
+            as_asked: self.want == Want::AsAsked,
         }))
     }
 
@@ -298,7 +344,7 @@ impl FillTask {
         *request.uri_mut() = self.request.uri().clone();
         *request.headers_mut() = self.request.headers().clone();
         *request.extensions_mut() = self.request.extensions().clone();
-        let ranged = self.ask_for_part(request.headers_mut());
+        let ranged = self.put_conditions(request.headers_mut());
         let validates = !self.candidates.is_empty()
             && validation::conditional_fields(request.headers_mut(), candidates(&self.known()));
         (request, ranged, validates)
@@ -312,14 +358,14 @@ impl FillTask {
             .collect()
     }
 
-    /// Puts the Range into a request that asks for a part only. Returns whether it does.
-    fn ask_for_part(&self, fields: &mut HeaderMap) -> bool {
-        match (self.want, &self.range, &self.selected) {
-            (Want::ClientRange, Some(range), _) => {
-                fields.insert(RANGE, range.clone());
-                true
+    /// Puts in the client's preconditions and Range, or a Range of our own. Returns whether that is a Range.
+    fn put_conditions(&self, fields: &mut HeaderMap) -> bool {
+        match (self.want, &self.selected) {
+            (Want::AsAsked, _) => {
+                validation::copy_conditionals(&self.fill.ask.headers, fields);
+                fields.contains_key(RANGE)
             }
-            (Want::Missing(part), _, Some(stored)) => {
+            (Want::Missing(part), Some(stored)) => {
                 validation::range_fields(fields, part, &stored.head.origin_validators())
             }
             _ => false,
@@ -327,6 +373,7 @@ impl FillTask {
     }
 
     fn failed(&mut self, error: Error) {
+        self.failed = true;
         let shared = error.share();
         self.worker
             .gateway
@@ -360,6 +407,7 @@ impl FillTask {
     fn hand_over(&mut self, arrived: Box<Arrived>, why: NotShared) {
         match why {
             NotShared::ServerError => {
+                self.failed = true;
                 let store = &self.worker.gateway.store;
                 store.settle(&self.fill, Settled::ServerError(arrived.status));
             }
@@ -373,14 +421,16 @@ impl FillTask {
         let (store, vary) = (&self.worker.gateway.store, &self.route.cache.vary);
         let credentialed = self.credentials.any();
         let effect = match cause {
-            _ if self.want != Want::Whole => Effect::None,
+            // A part says nothing about the whole, nor that it is too large about those that are stored.
+            _ if matches!(self.want, Want::Missing(_)) => Effect::None,
+            Unshared::TooLarge if arrived.status == StatusCode::PARTIAL_CONTENT => Effect::None,
             Unshared::Rule(reason) => Effect::of_refused(reason, status, credentialed),
             // It may be shared, so far as the rules go.
             Unshared::TooLarge | Unshared::UnverifiedEnd => Effect::of(status),
         };
         match effect {
             Effect::Supersede => {
-                let marker = self.marker(arrived, cause);
+                let marker = self.marker(&arrived.headers, arrived.received, cause);
                 store.mark(&self.fill, marker, arrived.received.mono, vary);
             }
             Effect::EndStaleness => store.end_staleness(&self.fill, arrived.received, vary),
@@ -395,8 +445,8 @@ impl FillTask {
         );
     }
 
-    fn marker(&self, arrived: &Arrived, why: Unshared) -> Marker {
-        let vary = match Vary::parse(&arrived.headers) {
+    fn marker(&self, headers: &HeaderMap, received: Now, why: Unshared) -> Marker {
+        let vary = match Vary::parse(headers) {
             // A marker is for all requests where the response is for none.
             Vary::Any => Vary::None,
             vary => vary,
@@ -405,7 +455,7 @@ impl FillTask {
         Marker {
             variant: VariantKey::of(&vary, &self.fill.ask.headers, &self.route.cache.vary),
             digest: self.fill.ask.digest,
-            until: arrived.received.mono.after(ttl),
+            until: received.mono.after(ttl),
             why,
         }
     }
@@ -423,9 +473,7 @@ impl FillTask {
             request: self.directives,
             credentials: self.credentials,
             // An origin may answer what it was not asked: its 416 to a Range is for the one who sent that.
-            preconditioned: self.want == Want::ClientRange
-                || self.range.is_some()
-                || is_conditional(&self.fill.ask.headers),
+            preconditioned: self.has_range() || is_conditional(&self.fill.ask.headers),
             content_location_is_target: self.content_location_is_target,
             status,
             headers,

@@ -6,15 +6,16 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::HeaderMap;
+use http::header::VARY;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
 use super::FillTask;
 use crate::cache::body::{Window, Writer};
 use crate::cache::head::Head;
-use crate::cache::stored::Content;
+use crate::cache::stored::{Content, Unshared};
 use crate::clock::Now;
-use crate::error::Error;
+use crate::error::{Error, Side};
 use crate::upstream::UpstreamBody;
 
 /// Beside `reader_timeout`, others may wait for a reader of an unstored body for this part of the time that the body has
@@ -27,6 +28,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Brings a body from its connection to its readers and into the store.
 pub struct Pump<'a> {
     pub task: &'a mut FillTask,
+    head: Arc<Head>,
     writer: Writer,
     trailers: Option<HeaderMap>,
     storing: bool,
@@ -35,9 +37,15 @@ pub struct Pump<'a> {
 }
 
 impl<'a> Pump<'a> {
-    pub fn new(task: &'a mut FillTask, writer: Writer, trailers: Option<HeaderMap>) -> Self {
+    pub fn new(
+        task: &'a mut FillTask,
+        head: Arc<Head>,
+        writer: Writer,
+        trailers: Option<HeaderMap>,
+    ) -> Self {
         Self {
             task,
+            head,
             writer,
             trailers,
             storing: true,
@@ -46,7 +54,7 @@ impl<'a> Pump<'a> {
     }
 
     /// Carries the rest of the body to its end.
-    pub async fn run(mut self, head: Arc<Head>, mut body: UpstreamBody) {
+    pub async fn run(mut self, mut body: UpstreamBody) {
         while !body.is_end_stream() {
             self.wait_for_room().await;
             match body.frame().await {
@@ -59,24 +67,24 @@ impl<'a> Pump<'a> {
                 },
             }
         }
-        self.finish(head, &body);
+        self.finish(&body);
     }
 
     /// The body broke off: nothing is stored, and its readers see it.
     pub fn fail(self, error: Error) {
+        self.task.failed |= error.side() == Side::Upstream;
         self.task.worker.gateway.store.abandon(&self.task.fill);
         self.writer.fail(error);
     }
 
-    fn finish(mut self, head: Arc<Head>, body: &UpstreamBody) {
+    fn finish(mut self, body: &UpstreamBody) {
         if !body.end_verified() {
             self.stop_storing();
         }
         match self.writer.seal() {
             Some(content) => {
-                let (_, result) = self
-                    .task
-                    .commit(Arc::unwrap_or_clone(head), Content::Complete(content));
+                let head = Arc::unwrap_or_clone(self.head);
+                let (_, result) = self.task.commit(head, Content::Complete(content));
                 if let Err(why) = result {
                     tracing::debug!(
                         ?why,
@@ -112,8 +120,19 @@ impl<'a> Pump<'a> {
         if self.storing
             && self.writer.received() + data.len() as u64 > self.task.route.max_stored_body
         {
+            self.remember_as_too_large();
             self.stop_storing();
         }
+    }
+
+    /// The next request need not try again, nor wait for others.
+    fn remember_as_too_large(&mut self) {
+        let task = &self.task;
+        let vary = self.head.fields.only(&[VARY]);
+        let now = task.worker.gateway.clock.now();
+        let marker = task.marker(&vary, now, Unshared::TooLarge);
+        let store = &task.worker.gateway.store;
+        store.mark(&task.fill, marker, now.mono, &task.route.cache.vary);
     }
 
     /// From here on the body only passes through: nobody may join late, and a window bounds what is kept.

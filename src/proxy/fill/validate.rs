@@ -40,16 +40,19 @@ impl FillTask {
             update.storable.as_ref().unwrap_or(&update.fields),
         );
         let stored = self.freshened(&chosen, update, &arrived, true);
-        match refused {
+        let committed = match refused {
             // Where that is the updated response's own doing, what was stored leaves; where it is this request's (its
             // credentials, its no-store), what is stored stays as it is.
-            Some(why) => self.not_stored(&arrived, chosen.head.status, Unshared::Rule(why)),
-            None => {
-                self.take_over(&chosen, &stored, &named, &arrived);
-                self.fill.settle(Settled::Stored(stored.clone()));
+            Some(why) => {
+                self.not_stored(&arrived, chosen.head.status, Unshared::Rule(why));
+                false
             }
-        }
-        let committed = refused.is_none();
+            None => {
+                let committed = self.take_over(&chosen, &stored, &named, &arrived);
+                self.fill.settle(Settled::Stored(stored.clone()));
+                committed
+            }
+        };
         self.tell_leader(LeaderNews::Validated {
             stored,
             committed,
@@ -58,20 +61,20 @@ impl FillTask {
         None
     }
 
-    /// Puts freshened responses in the place of the old ones.
+    /// Puts freshened responses in the place of the old ones. Returns whether they are stored.
     fn take_over(
         &self,
         chosen: &Arc<StoredResponse>,
         stored: &Arc<StoredResponse>,
         named: &[Arc<StoredResponse>],
         arrived: &Arrived,
-    ) {
+    ) -> bool {
         let store = &self.worker.gateway.store;
         // RFC 9111 §4.3.4: updated are those "that could have been chosen for that request". Where it is another variant that
         // the 304 names, it answers this request too, and stays for others as it is.
         if !self.is_asked_for(chosen) {
             let committed = store.commit(&self.fill, stored.clone(), &self.route.cache.vary);
-            return self.overtaken(committed);
+            return self.is_committed(committed);
         }
         let freshen = |old: &Arc<StoredResponse>| {
             if Arc::ptr_eq(old, chosen) {
@@ -84,14 +87,16 @@ impl FillTask {
                 .then(|| (old.clone(), self.freshened(old, update, arrived, false)))
         };
         let updates: Vec<_> = named.iter().filter_map(freshen).collect();
-        self.overtaken(store.freshen(&self.fill, &updates));
+        self.is_committed(store.freshen(&self.fill, &updates))
     }
 
-    fn overtaken(&self, outcome: Result<(), NotCommitted>) {
-        if let Err(why) = outcome {
+    /// Whether nothing came in between.
+    fn is_committed(&self, outcome: Result<(), NotCommitted>) -> bool {
+        if let Err(why) = &outcome {
             let key = self.fill.key.as_str();
             tracing::debug!(?why, key, "a validation was overtaken");
         }
+        outcome.is_ok()
     }
 
     /// `old` with the fields of the 304.

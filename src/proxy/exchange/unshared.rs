@@ -1,0 +1,147 @@
+//! Responses that are for the one who asked alone.
+
+use http::header::{ACCEPT_RANGES, CONTENT_RANGE};
+use http::{Response, StatusCode};
+use http_body::Body as _;
+
+use super::{Exchange, Step};
+use crate::proxy::body::Body;
+use crate::proxy::fill::{self, Arrived, NotShared};
+use crate::proxy::receive::{Class, Facts};
+use crate::proxy::worker::{Question, detail_of};
+use crate::semantics::cache_status::{CacheStatus, Detail};
+use crate::semantics::content_range::ContentRange;
+use crate::semantics::preconditions::{Precondition, Selected, evaluate, not_modified_fields};
+use crate::semantics::range::{self, ByteRange, RangeSelection};
+use crate::semantics::reuse::Failure;
+use crate::semantics::validation::Validators;
+
+impl Exchange {
+    pub(super) fn unshared(
+        &mut self,
+        arrived: Box<Arrived>,
+        why: NotShared,
+        question: &Question,
+    ) -> Step {
+        if why == NotShared::ServerError
+            && let Some(step) = self.stand_in(Failure::Status(arrived.status), question)
+        {
+            return step;
+        }
+        let counters = &self.worker.counters;
+        if arrived.as_asked {
+            &counters.passes
+        } else {
+            &counters.misses
+        }
+        .inc();
+        let detail = match why {
+            NotShared::Cause(cause) => Some(detail_of(cause)),
+            NotShared::ServerError => None,
+        };
+        let selective = self.inquiry.facts.any(Facts::SELECTIVE);
+        if selective && !arrived.as_asked && self.inquiry.class != Class::Head {
+            return self.select_of(arrived, question, detail);
+        }
+        self.forwarded(arrived, question.reason, detail)
+    }
+
+    /// The client's preconditions and Range were left out for the store's sake, and the response is not for the store. RFC
+    /// 9111 §4.3.2 would leave them to the API, which has not seen them: they are evaluated here, against the current
+    /// representation, which has just come, and with the API's own result (RFC 9110 §13.2.2).
+    fn select_of(
+        &mut self,
+        arrived: Box<Arrived>,
+        question: &Question,
+        detail: Option<Detail>,
+    ) -> Step {
+        let (method, request) = (self.inquiry.method(), self.inquiry.headers());
+        let validators = &Validators::of(&arrived.headers);
+        let selected = Selected {
+            status: arrived.status,
+            validators,
+            received: arrived.received.wall,
+        };
+        if evaluate(method, request, &selected) == Precondition::NotModified {
+            return self.not_modified(arrived, question, detail);
+        }
+        if !range::applies(method, request, arrived.status, validators) {
+            return self.forwarded(arrived, question.reason, detail);
+        }
+        let length = arrived.body.size_hint().exact();
+        let most = self.inquiry.route.max_stored_body;
+        // Who knows no ranges answers with the whole.
+        let knows_ranges = arrived
+            .headers
+            .get(ACCEPT_RANGES)
+            .is_some_and(|unit| unit == "bytes");
+        if !knows_ranges && length.is_some_and(|length| length <= most) {
+            return self.forwarded(arrived, question.reason, detail);
+        }
+        let selection = length.map(|length| {
+            let selection = range::select(method, request, arrived.status, validators, length);
+            (selection, length)
+        });
+        match selection {
+            Some((RangeSelection::Whole, _)) => self.forwarded(arrived, question.reason, detail),
+            Some((RangeSelection::Single(range), length)) if length <= most => {
+                self.part_of(arrived, range, length, question, detail)
+            }
+            // Too much would come only to be thrown away: the API is to cut it out.
+            _ => Step::Ask(question.as_asked()),
+        }
+    }
+
+    fn not_modified(
+        &self,
+        arrived: Box<Arrived>,
+        question: &Question,
+        detail: Option<Detail>,
+    ) -> Step {
+        let status = self.status_of(&arrived, question, detail);
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.headers_mut() = not_modified_fields(&arrived.headers);
+        fill::discard(&self.worker, arrived.body);
+        self.worker.sign(&mut response, &self.inquiry, status);
+        Step::Done(Box::new(response))
+    }
+
+    /// The part that the client asked for, cut out of the whole as that comes.
+    fn part_of(
+        &self,
+        arrived: Box<Arrived>,
+        range: ByteRange,
+        length: u64,
+        question: &Question,
+        detail: Option<Detail>,
+    ) -> Step {
+        let status = self.status_of(&arrived, question, detail);
+        let mut fields = range::partial_fields(&arrived.headers, self.inquiry.headers());
+        let complete = Some(length);
+        fields.insert(
+            CONTENT_RANGE,
+            ContentRange::Satisfied { range, complete }.to_value(),
+        );
+        let counters = self.worker.counters.clone();
+        let mut response = Response::new(Body::upstream_range(arrived.body, range, counters));
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        *response.headers_mut() = fields;
+        self.worker.sign(&mut response, &self.inquiry, status);
+        Step::Done(Box::new(response))
+    }
+
+    fn status_of(
+        &self,
+        arrived: &Arrived,
+        question: &Question,
+        detail: Option<Detail>,
+    ) -> CacheStatus {
+        CacheStatus {
+            forward_status: Some(arrived.status),
+            collapsed: self.collapsed,
+            detail,
+            ..CacheStatus::forwarded(question.reason)
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What a request wants of a stored response, and what is to be fetched where that is not all there.
+
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
+
+use super::receive::{Class, Facts, Inquiry};
+use crate::cache::head::Head;
+use crate::cache::stored::{Resource, StoredResponse};
+use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
+use crate::semantics::fetch::{Incomplete, Situation, Want};
+use crate::semantics::preconditions::{Precondition, Selected, evaluate};
+use crate::semantics::range::{self, RangeSelection};
+use crate::semantics::storability::{StoreInput, refused_for_credentials};
+use crate::semantics::vary::Vary;
+
+/// Whether a stored response has all that the request wants of it: a complete one always does.
+pub(super) fn holds_what_is_asked(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
+    match stored.parts() {
+        None => true,
+        Some(_) if is_not_modified(&stored.head, inquiry) => true,
+        Some(parts) => match wanted(stored, inquiry) {
+            RangeSelection::Whole => false,
+            RangeSelection::Single(range) => parts.ranges.contains(range),
+            RangeSelection::Several(ranges) => {
+                ranges.iter().all(|range| parts.ranges.contains(*range))
+            }
+            RangeSelection::Unsatisfiable => true,
+        },
+    }
+}
+
+/// Whether a response that was fetched for the request answers it: a 206 may be smaller than what was asked for, at its end
+/// (RFC 9110 §15.3.7).
+pub(super) fn answers(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
+    let begins = |range| {
+        let parts = stored.parts();
+        parts.is_some_and(|parts| parts.ranges.beginning_of(range).is_some())
+    };
+    holds_what_is_asked(stored, inquiry)
+        || matches!(wanted(stored, inquiry), RangeSelection::Single(range) if begins(range))
+}
+
+/// What the request selects of a stored response.
+fn wanted(stored: &StoredResponse, inquiry: &Inquiry) -> RangeSelection {
+    let (head, length) = (&stored.head, stored.complete_length());
+    range::select(
+        inquiry.method(),
+        inquiry.headers(),
+        head.status,
+        &head.validators(),
+        length,
+    )
+}
+
+/// Whether the request is for a part of a response whose length is not known before its end.
+pub(super) fn wants_part_of_unknown_length(head: &Head, inquiry: &Inquiry) -> bool {
+    if !inquiry.facts.any(Facts::RANGE) || head.content_length().is_some() {
+        return false;
+    }
+    let (method, request) = (inquiry.method(), inquiry.headers());
+    range::applies(method, request, head.status, &head.validators())
+        && !is_not_modified(head, inquiry)
+}
+
+/// Whether the client has the response already (RFC 9111 §4.3.2): that needs none of its content.
+fn is_not_modified(head: &Head, inquiry: &Inquiry) -> bool {
+    if !inquiry.facts.any(Facts::CONDITIONS) {
+        return false;
+    }
+    let selected = Selected {
+        status: head.status,
+        validators: &head.validators(),
+        received: head.received().wall,
+    };
+    evaluate(inquiry.method(), inquiry.headers(), &selected) == Precondition::NotModified
+}
+
+/// Whether the request has credentials, and nothing that is stored says that its response may be shared.
+pub(super) fn is_personal(resource: Option<&Resource>, inquiry: &Inquiry) -> bool {
+    let policy = &inquiry.route.cache;
+    if !inquiry.credentials.any() || policy.ignore.credentials {
+        return false;
+    }
+    let permits = |head: &Head| {
+        let fields = head.fields.to_map();
+        let input = StoreInput {
+            method: inquiry.method(),
+            request: RequestDirectives::default(),
+            credentials: inquiry.credentials,
+            preconditioned: false,
+            content_location_is_target: false,
+            status: head.status,
+            headers: &fields,
+            directives: &ResponseDirectives::parse(&fields, &policy.targeted_fields),
+            freshness: &head.freshness,
+            policy,
+        };
+        refused_for_credentials(&input).is_none()
+    };
+    let mut variants = resource.into_iter().flat_map(Resource::variants);
+    !variants.any(|stored| permits(&stored.head))
+}
+
+/// Whether the whole may come in a content coding, where its parts come without: many an API codes as it goes, and does not
+/// do so for a request with a Range.
+fn may_come_coded(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
+    let fields = &stored.head.fields.only(&[VARY, CONTENT_ENCODING]);
+    let varies =
+        matches!(Vary::parse(fields), Vary::Fields(names) if names.contains(&ACCEPT_ENCODING));
+    varies
+        && !fields.contains_key(CONTENT_ENCODING)
+        && inquiry.headers().contains_key(ACCEPT_ENCODING)
+}
+
+/// What is to be fetched for a request, which selects `selected`.
+pub(super) fn want(
+    inquiry: &Inquiry,
+    selected: Option<&StoredResponse>,
+    personal: bool,
+    marked: bool,
+) -> Want {
+    let selected = selected.filter(|stored| !is_not_modified(&stored.head, inquiry));
+    let parts = selected.and_then(|stored| Some((stored, stored.parts()?)));
+    let asked = parts.map(|(stored, _)| wanted(stored, inquiry));
+    let incomplete = parts.zip(asked.as_ref()).map(|((stored, parts), asked)| {
+        let combines = stored.head.origin_validators().for_if_range().is_some();
+        let coded = *asked == RangeSelection::Whole && may_come_coded(stored, inquiry);
+        Incomplete {
+            stored: &parts.ranges,
+            asked,
+            combines: combines && !coded,
+        }
+    });
+    let selective = match inquiry.class {
+        Class::Get | Class::Query => inquiry.facts.any(Facts::SELECTIVE),
+        _ => false,
+    };
+    Situation {
+        selective,
+        personal,
+        marked,
+        incomplete,
+        most: inquiry.route.max_stored_body,
+    }
+    .want()
+}

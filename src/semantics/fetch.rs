@@ -1,0 +1,168 @@
+//! What is asked upstream in the place of a client's request: all of a representation, for the store, a part that is
+//! missing in the store, or what the client asks for, with its own preconditions and Range.
+
+use super::partial::Partial;
+use super::range::{ByteRange, RangeSelection};
+
+/// How much of a representation is asked for, and on whose conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// All of it: the client's preconditions and Range are evaluated against what comes (RFC 9111 §4.3.2).
+    Whole,
+    /// What the client asks for: its preconditions and Range are forwarded. What comes may be stored all the same.
+    AsAsked,
+    /// What is missing of an incomplete stored response (RFC 9111 §3.3).
+    Missing(ByteRange),
+}
+
+/// What is known about a request that has to go upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The request has preconditions or a Range.
+    pub selective: bool,
+    /// It has credentials, and nothing stored says that the response to such a request may be shared.
+    pub personal: bool,
+    /// The latest response to such a request could not be stored.
+    pub marked: bool,
+    /// The incomplete stored response that it selects.
+    pub incomplete: Option<Incomplete<'a>>,
+    /// Octets that may be stored of one response.
+    pub most: u64,
+}
+
+/// An incomplete stored response, and what a request wants of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Incomplete<'a> {
+    pub stored: &'a Partial,
+    pub asked: &'a RangeSelection,
+    /// It has a validator by which parts of it can be told (RFC 9111 §3.4).
+    pub combines: bool,
+}
+
+impl Situation<'_> {
+    /// What is to be fetched: what asks the API least, and answers the client as the API itself would.
+    pub fn want(&self) -> Want {
+        let is_incomplete = self.incomplete.is_some();
+        if self.personal && (self.selective || is_incomplete) {
+            // Nothing of it would be kept, and the whole is more than the client wants.
+            return Want::AsAsked;
+        }
+        let Some(incomplete) = &self.incomplete else {
+            return if self.marked {
+                Want::AsAsked
+            } else {
+                Want::Whole
+            };
+        };
+        if incomplete.holds_all() {
+            return Want::Whole;
+        }
+        let is_too_large = incomplete.stored.complete_length() > self.most;
+        match incomplete.missing(self.most) {
+            Some(missing) => Want::Missing(missing),
+            None if self.marked || is_too_large => Want::AsAsked,
+            None => Want::Whole,
+        }
+    }
+}
+
+impl Incomplete<'_> {
+    /// Whether nothing is missing but its validation.
+    fn holds_all(&self) -> bool {
+        match self.asked {
+            RangeSelection::Single(range) => self.stored.contains(*range),
+            RangeSelection::Several(ranges) => {
+                ranges.iter().all(|range| self.stored.contains(*range))
+            }
+            RangeSelection::Unsatisfiable => true,
+            RangeSelection::Whole => false,
+        }
+    }
+
+    /// What is missing, in one part, where no more than `most` octets are then stored: only what can be kept may be asked
+    /// for in the client's place, since the client is answered from what is stored.
+    fn missing(&self, most: u64) -> Option<ByteRange> {
+        let gaps = match self.asked {
+            RangeSelection::Single(range) => self.stored.missing(*range),
+            _ => self.stored.missing_of_whole(),
+        };
+        // One request for all of it: what lies between two gaps comes once more.
+        let missing = ByteRange::new(gaps.first()?.first(), gaps.last()?.last())?;
+        (self.combines && self.stored.octets_with(missing) <= most).then_some(missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(first: u64, last: u64) -> ByteRange {
+        ByteRange::new(first, last).unwrap()
+    }
+
+    #[test]
+    fn the_whole_is_fetched_where_it_may_be_stored_and_else_what_the_client_asks() {
+        // selective, personal, marked
+        let table = [
+            (false, false, false, Want::Whole),
+            (true, false, false, Want::Whole),
+            (false, true, false, Want::Whole),
+            (true, true, false, Want::AsAsked),
+            (false, false, true, Want::AsAsked),
+            (true, false, true, Want::AsAsked),
+            (true, true, true, Want::AsAsked),
+        ];
+        for (selective, personal, marked, want) in table {
+            let situation = Situation {
+                selective,
+                personal,
+                marked,
+                incomplete: None,
+                most: 10,
+            };
+            assert_eq!(situation.want(), want, "{situation:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_can_be_kept_is_asked_for_in_the_client_s_place() {
+        let mut stored = Partial::new(100);
+        assert!(stored.insert(range(10, 19)) && stored.insert(range(30, 39)));
+        let single = |first, last| RangeSelection::Single(range(first, last));
+        let several = RangeSelection::Several(vec![range(0, 1), range(50, 51)]);
+        let held = RangeSelection::Several(vec![range(11, 12), range(31, 32)]);
+        let missing = |first, last| Want::Missing(range(first, last));
+        // What is asked for, octets that may be stored, whether parts combine, whether there is a marker
+        let table = [
+            (single(10, 39), 30, true, false, missing(20, 29)),
+            (single(10, 39), 29, true, false, Want::AsAsked),
+            (single(5, 45), 100, true, true, missing(5, 45)),
+            (single(5, 45), 41, true, true, missing(5, 45)),
+            (single(5, 45), 40, true, true, Want::AsAsked),
+            (single(5, 45), 41, false, true, Want::AsAsked),
+            (single(5, 45), 100, false, false, Want::Whole),
+            (single(11, 12), 10, true, true, Want::Whole),
+            (held, 10, true, true, Want::Whole),
+            (several.clone(), 100, true, false, missing(0, 99)),
+            (several, 99, true, false, Want::AsAsked),
+            (RangeSelection::Whole, 100, true, true, missing(0, 99)),
+            (RangeSelection::Whole, 99, true, false, Want::AsAsked),
+            (RangeSelection::Unsatisfiable, 10, true, false, Want::Whole),
+        ];
+        for (asked, most, combines, marked, want) in table {
+            let situation = |personal| Situation {
+                selective: true,
+                personal,
+                marked,
+                incomplete: Some(Incomplete {
+                    stored: &stored,
+                    asked: &asked,
+                    combines,
+                }),
+                most,
+            };
+            assert_eq!(situation(false).want(), want, "{asked:?} {most} {combines}");
+            assert_eq!(situation(true).want(), Want::AsAsked, "{asked:?}");
+        }
+    }
+}
