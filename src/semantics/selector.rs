@@ -1,7 +1,7 @@
 //! What an operator names by a URL or the beginning of one: read as a request's target is, so that it finds what a request
 //! has stored.
 
-use super::authority::{BadTarget, Scheme, normal_authority};
+use super::authority::{Scheme, normal_authority};
 use super::percent;
 
 /// Target URIs, in the form of the store's keys.
@@ -103,7 +103,7 @@ fn read(text: &str, otherwise: &str) -> Result<(Option<String>, String), String>
         return Ok((None, percent::normal(text).into_owned()));
     }
     let (scheme, rest) = text.split_once("://").ok_or(otherwise)?;
-    let scheme = Scheme::parse(scheme).ok_or_else(|| BadTarget::OtherScheme.to_string())?;
+    let scheme = Scheme::parse(scheme).ok_or("has a scheme that is neither http nor https")?;
     let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let authority = normal_authority(authority, scheme).map_err(|_| otherwise)?;
     if authority.is_empty() {
@@ -152,7 +152,7 @@ mod tests {
             ("http:///shop", "is no URL"),
             ("http://me@other.test/", "is no URL"),
             ("http://other.test:x/", "is no URL"),
-            ("ftp://other.test/", "the request target's scheme"),
+            ("ftp://other.test/", "has a scheme"),
             ("/a b", "has white space"),
             ("/a\n", "has white space"),
         ] {
