@@ -3,6 +3,8 @@
 use std::error::Error as _;
 use std::io;
 
+use h2::Reason;
+
 use super::connection::Fate;
 use super::request_body::Upload;
 use crate::error::{Error, ErrorKind};
@@ -62,12 +64,25 @@ pub(super) fn of_stream(error: h2::Error, upload: Option<&Upload>) -> Error {
         None if error.is_library() => ErrorKind::ResponseProtocol,
         _ => ErrorKind::ConnectionTerminated,
     };
-    Error::upstream(kind).because(error)
+    let failure = Error::upstream(kind);
+    match (error.is_remote(), error.reason()) {
+        (true, Some(Reason::REFUSED_STREAM)) if error.is_reset() => {
+            failure.detail("the upstream refused the request's stream (REFUSED_STREAM)")
+        }
+        (true, Some(reason)) if error.is_reset() => failure.detail(format!(
+            "the upstream reset the request's stream ({reason:?})"
+        )),
+        (true, Some(reason)) if error.is_go_away() => failure.detail(format!(
+            "the upstream ended its connection (GOAWAY, {reason:?})"
+        )),
+        _ => failure,
+    }
+    .because(error)
 }
 
 /// What may have become of a request whose stream ended before the response's head.
 pub(super) fn fate_of_stream(error: &h2::Error) -> Fate {
-    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
     // Only the streams beyond the last that the server has taken up end like this (RFC 9113 §6.8); the others go on,
     // or break with the connection.
     let beyond = error.is_go_away();
