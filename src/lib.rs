@@ -29,6 +29,7 @@
 //! | [`telemetry`] | counters, the access log, tracing |
 //! | [`clock`], [`error`] | the only place that reads the time; what can go wrong, told once |
 //! | [`descriptors`] | file descriptors, and who makes room when there are none left |
+//! | [`guard`] | malformed fields of HTTP/2, kept from ending connections |
 //! | [`turn`] | how much a task may read before others have their turn |
 //! | [`demo`] | the embedded book API and the tour of `bookend demo` |
 //!
@@ -45,6 +46,7 @@ pub mod config;
 pub mod demo;
 pub mod descriptors;
 pub mod error;
+pub mod guard;
 pub mod huge_pages;
 pub mod instance;
 pub mod proxy;

@@ -35,6 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "descriptors",
             "error",
+            "guard",
             "proxy",
             "semantics",
             "telemetry",
@@ -76,6 +77,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "descriptors",
             "error",
+            "guard",
             "semantics",
             "telemetry",
             "turn",
@@ -87,6 +89,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &["semantics"]),
     ("semantics", &[]),
     ("descriptors", &["clock"]),
+    ("guard", &[]),
     ("turn", &[]),
     ("huge_pages", &[]),
 ];

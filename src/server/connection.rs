@@ -28,6 +28,7 @@ use super::state::{Ending, Orders, Protocol, State, Verdict};
 use super::tunnel;
 use super::{BoxError, Service};
 use crate::error::{Error, ErrorKind};
+use crate::guard::Guarded;
 use crate::proxy::Switch;
 
 /// Serves one connection to its end.
@@ -244,7 +245,7 @@ async fn serve_http2<S: Service>(
         let (peer, service) = (peer.clone(), service.clone());
         exchange(request, &exchanges, peer, service, &protocols)
     });
-    let mut batch = Batch::new(io, state.clone());
+    let mut batch = Batch::new(Guarded::from_client(io), state.clone());
     let ended = {
         let handle = TokioIo::new(batch.handle());
         let connection = pin!(builder.serve_connection(handle, exchange));

@@ -25,6 +25,7 @@ use super::wire::{OnBroken, Wire};
 use crate::clock::{Clock, Monotonic};
 use crate::config;
 use crate::error::{Error, ErrorKind};
+use crate::guard::Guarded;
 
 /// Content that waits in one stream's write buffer, in bytes.
 const SEND_BUFFER: usize = 64 << 10;
@@ -118,7 +119,7 @@ impl Shared {
             )
             .max_send_buffer_size(SEND_BUFFER)
             .enable_push(false)
-            .handshake(wire)
+            .handshake(Guarded::from_server(wire))
             .await
             .map_err(|error| fault::of_stream(error, None))?;
         let status = Rc::<Status>::default();
@@ -213,7 +214,7 @@ impl Status {
 
 /// Carries the requests of a connection to its server and the answers back, to its end.
 async fn drive(
-    mut connection: client::Connection<Wire, Bytes>,
+    mut connection: client::Connection<Guarded<Wire>, Bytes>,
     status: Rc<Status>,
     first_read: Arc<Notify>,
     freed: Rc<Notify>,

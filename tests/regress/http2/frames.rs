@@ -94,6 +94,25 @@ impl Client {
         stream
     }
 
+    /// Begins a stream with a field section in these parts; its number.
+    pub fn parts(&mut self, flags: u8, parts: &[&[u8]]) -> u32 {
+        let stream = self.next;
+        self.next += 2;
+        for (at, part) in parts.iter().enumerate() {
+            let (kind, first) = match at {
+                0 => (HEADERS, flags),
+                _ => (CONTINUATION, 0),
+            };
+            let last = if at + 1 == parts.len() {
+                END_HEADERS
+            } else {
+                0
+            };
+            self.frame(kind, first | last, stream, part);
+        }
+        stream
+    }
+
     /// A whole request without content; its stream.
     pub fn request(&mut self, method: &str, path: &str) -> u32 {
         self.head(END_STREAM, &fields(method, path))

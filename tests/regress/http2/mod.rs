@@ -5,4 +5,5 @@ mod descriptors;
 mod floods;
 mod frames;
 mod logs;
+mod malformed;
 mod program;

@@ -1,0 +1,377 @@
+//! A malformed field is an error of its stream (RFC 9113 §8.1.1). h2 ends the connection for it, and all its streams with
+//! it, and has no setting for that: so what it would do so for is put in other words on the way to it.
+
+mod huffman;
+mod section;
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A connection that speaks HTTP/2, with all that its peer sends looked at before h2 reads it.
+#[derive(Debug)]
+pub(crate) struct Guarded<T> {
+    io: T,
+    guard: Guard,
+}
+
+/// Looks at what a peer sends. Nothing but field sections is held back, and those only until they are whole.
+#[derive(Debug)]
+struct Guard {
+    /// Octets of the current frame that are still to be passed on.
+    skip: usize,
+    /// A field section that is not whole yet, and what came behind it.
+    held: Vec<u8>,
+    /// What is to be read next.
+    ready: Vec<u8>,
+}
+
+/// RFC 9113 §4.1.
+const HEAD: usize = 9;
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+const PADDED: u8 = 0x8;
+const PRIORITY: u8 = 0x20;
+
+/// The largest payload of a frame that anybody may send without being asked (RFC 9113 §4.2).
+const MAX_PAYLOAD: usize = 1 << 14;
+
+/// Octets of a field section that are held back, and frames that it may come in: they are looked at again with each read.
+/// What is larger is h2's to refuse.
+const MAX_HELD: usize = 64 << 10;
+const MAX_FRAMES: usize = 16;
+
+/// RFC 9113 §3.4.
+const PREFACE: usize = 24;
+
+enum Step {
+    /// So many octets are as they should be, whether or not they are all here.
+    Pass(usize),
+    /// More is needed to know.
+    Wait,
+    /// These frames take the place of so many octets.
+    Replace(usize, Vec<u8>),
+}
+
+impl<T> Guarded<T> {
+    /// For a connection whose peer is the client: its preface comes first.
+    pub fn from_client(io: T) -> Self {
+        let guard = Guard::behind(PREFACE);
+        Self { io, guard }
+    }
+
+    /// For a connection whose peer is the server.
+    pub fn from_server(io: T) -> Self {
+        let guard = Guard::behind(0);
+        Self { io, guard }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { io, guard } = self.get_mut();
+        loop {
+            if guard.has_ready() {
+                buf.put_slice(&guard.take(buf.remaining()));
+                return Poll::Ready(Ok(()));
+            }
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut *io).poll_read(cx, buf))?;
+            let read = &buf.filled()[before..];
+            if read.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let passed = guard.filter(read);
+            buf.set_filled(before + passed);
+            if passed > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+impl Guard {
+    /// Behind so many octets that are no frames.
+    fn behind(skip: usize) -> Self {
+        Self {
+            skip,
+            held: Vec::new(),
+            ready: Vec::new(),
+        }
+    }
+
+    /// Looks at what has been read. Returns how much of it is to be passed on as it is; the rest is kept.
+    fn filter(&mut self, octets: &[u8]) -> usize {
+        if !self.held.is_empty() || !self.ready.is_empty() {
+            self.held.extend_from_slice(octets);
+            self.release();
+            return 0;
+        }
+        let mut at = 0;
+        loop {
+            let passed = self.skip.min(octets.len() - at);
+            self.skip -= passed;
+            at += passed;
+            if at == octets.len() {
+                return at;
+            }
+            match step(&octets[at..]) {
+                Step::Pass(length) => self.skip = length,
+                Step::Wait | Step::Replace(..) => {
+                    self.held.extend_from_slice(&octets[at..]);
+                    self.release();
+                    return at;
+                }
+            }
+        }
+    }
+
+    /// Takes what is to be read before anything else, `room` octets at most.
+    fn take(&mut self, room: usize) -> Vec<u8> {
+        let rest = self.ready.split_off(self.ready.len().min(room));
+        std::mem::replace(&mut self.ready, rest)
+    }
+
+    fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    fn release(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        let mut rest = &held[..];
+        while !rest.is_empty() {
+            if self.skip == 0 {
+                match step(rest) {
+                    Step::Pass(length) => self.skip = length,
+                    Step::Wait => break,
+                    Step::Replace(length, frames) => {
+                        self.ready.extend(frames);
+                        rest = &rest[length..];
+                    }
+                }
+                continue;
+            }
+            let (passed, others) = rest.split_at(self.skip.min(rest.len()));
+            self.ready.extend_from_slice(passed);
+            self.skip -= passed.len();
+            rest = others;
+        }
+        self.held = rest.to_vec();
+    }
+}
+
+/// What to do with octets that begin with a frame.
+fn step(octets: &[u8]) -> Step {
+    let Some(frame) = Frame::read(octets) else {
+        return Step::Wait;
+    };
+    if frame.kind != HEADERS || frame.length > MAX_PAYLOAD {
+        return Step::Pass(HEAD + frame.length);
+    }
+    let Some(payload) = frame.payload else {
+        return Step::Wait;
+    };
+    let mut whole = HEAD + frame.length;
+    let Some(fragment) = frame.fragment(payload) else {
+        return Step::Pass(whole);
+    };
+    if frame.flags & END_HEADERS != 0 {
+        return match section::mend(fragment) {
+            None => Step::Pass(whole),
+            Some(section) => Step::Replace(whole, frame.written_anew(&section)),
+        };
+    }
+    let mut section = fragment.to_vec();
+    for _ in 1..MAX_FRAMES {
+        let Some(next) = Frame::read(&octets[whole..]) else {
+            return Step::Wait;
+        };
+        let is_part = next.kind == CONTINUATION && next.stream == frame.stream;
+        if !is_part || next.length > MAX_PAYLOAD || whole > MAX_HELD {
+            return Step::Pass(whole);
+        }
+        let Some(payload) = next.payload else {
+            return Step::Wait;
+        };
+        section.extend_from_slice(payload);
+        whole += HEAD + next.length;
+        if next.flags & END_HEADERS != 0 {
+            return match section::mend(&section) {
+                None => Step::Pass(whole),
+                Some(section) => Step::Replace(whole, frame.written_anew(&section)),
+            };
+        }
+    }
+    Step::Pass(whole)
+}
+
+#[derive(Clone, Copy)]
+struct Frame<'a> {
+    length: usize,
+    kind: u8,
+    flags: u8,
+    stream: [u8; 4],
+    /// `None` while it is not whole.
+    payload: Option<&'a [u8]>,
+}
+
+impl<'a> Frame<'a> {
+    fn read(octets: &'a [u8]) -> Option<Self> {
+        let (head, rest) = octets.split_first_chunk::<HEAD>()?;
+        let [a, b, c, kind, flags, stream @ ..] = *head;
+        let length = u32::from_be_bytes([0, a, b, c]) as usize;
+        Some(Self {
+            length,
+            kind,
+            flags,
+            stream,
+            payload: rest.get(..length),
+        })
+    }
+
+    /// The part of a field section in a HEADERS frame (RFC 9113 §6.2); `None` where it is longer than the frame.
+    fn fragment(&self, payload: &'a [u8]) -> Option<&'a [u8]> {
+        let (mut rest, mut padding) = (payload, 0);
+        if self.flags & PADDED != 0 {
+            let (first, others) = rest.split_first()?;
+            (rest, padding) = (others, usize::from(*first));
+        }
+        if self.flags & PRIORITY != 0 {
+            rest = rest.get(5..)?;
+        }
+        rest.get(..rest.len().checked_sub(padding)?)
+    }
+
+    /// Frames like this one with another section.
+    fn written_anew(&self, section: &[u8]) -> Vec<u8> {
+        let mut frames = Vec::with_capacity(HEAD + section.len());
+        let last = section.len().div_ceil(MAX_PAYLOAD).saturating_sub(1);
+        for (at, part) in section.chunks(MAX_PAYLOAD).enumerate() {
+            let (kind, flags) = match at {
+                0 => (HEADERS, self.flags & END_STREAM),
+                _ => (CONTINUATION, 0),
+            };
+            let ends = if at == last { END_HEADERS } else { 0 };
+            frames.extend_from_slice(&(part.len() as u32).to_be_bytes()[1..]);
+            frames.extend([kind, flags | ends]);
+            frames.extend(self.stream);
+            frames.extend_from_slice(part);
+        }
+        frames
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let length = (payload.len() as u32).to_be_bytes();
+        [&length[1..], &[kind, flags, 0, 0, 0, 1], payload].concat()
+    }
+
+    /// What is read behind the guard when `sent` comes in pieces of so many octets.
+    fn read(sent: &[u8], size: usize) -> Vec<u8> {
+        let mut guard = Guard::behind(PREFACE);
+        let mut seen = Vec::new();
+        for piece in sent.chunks(size) {
+            let passed = guard.filter(piece);
+            seen.extend_from_slice(&piece[..passed]);
+            while guard.has_ready() {
+                let some = guard.take(7);
+                seen.extend(some);
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn octets_are_passed_on_as_they_came_however_they_came() {
+        let bad = b"\0\x01A\x01x";
+        let mended = b"\0\x01x\x01x\0\x0aconnection\x01x";
+        // What comes behind the preface, and what is read of it.
+        #[rustfmt::skip]
+        let table: [(Vec<u8>, Vec<u8>); 7] = [
+            (frame(0, 0, b"content"), frame(0, 0, b"content")),
+            (frame(HEADERS, 5, b"\x82\x86\x84"), frame(HEADERS, 5, b"\x82\x86\x84")),
+            (frame(HEADERS, 5, bad), frame(HEADERS, 5, mended)),
+            (frame(HEADERS, 0x2d, &[&[2, 0, 0, 0, 0, 9][..], bad, &[0, 0]].concat()), frame(HEADERS, 5, mended)),
+            (
+                [frame(HEADERS, 1, &bad[..2]), frame(CONTINUATION, 0, &bad[2..4]), frame(CONTINUATION, 4, &bad[4..])].concat(),
+                frame(HEADERS, 5, mended),
+            ),
+            // No part of it: h2 ends the connection.
+            ([frame(HEADERS, 1, bad), frame(0, 0, b"x")].concat(), [frame(HEADERS, 1, bad), frame(0, 0, b"x")].concat()),
+            // Padding longer than the frame.
+            (frame(HEADERS, 0xd, &[9, 0x82]), frame(HEADERS, 0xd, &[9, 0x82])),
+        ];
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let ping = frame(6, 0, &[7; 8]);
+        for (sent, expected) in table {
+            let sent = [&preface[..], &ping, &sent, &ping].concat();
+            let expected = [&preface[..], &ping, &expected, &ping].concat();
+            for size in [1, 2, 3, 10, 1_000] {
+                assert_eq!(
+                    read(&sent, size),
+                    expected,
+                    "{} in {size}",
+                    sent.escape_ascii()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_section_that_does_not_end_is_not_held_for_long() {
+        let line = [&[0, 1, b'a', 0x7f, 0x81, 0x5e][..], &[b'x'; 12_000]].concat();
+        let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        sent.extend(frame(HEADERS, 1, &line));
+        (0..20).for_each(|_| sent.extend(frame(CONTINUATION, 0, &line)));
+        let mut guard = Guard::behind(PREFACE);
+        let mut passed = 0;
+        for piece in sent.chunks(4_096) {
+            passed += guard.filter(piece);
+            passed += guard.take(usize::MAX).len();
+            assert!(guard.held.len() <= MAX_HELD + 2 * MAX_PAYLOAD);
+        }
+        assert!(passed > MAX_HELD);
+    }
+}

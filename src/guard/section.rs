@@ -1,0 +1,345 @@
+//! Field sections (RFC 7541) with fields that no message may have (RFC 9113 §8.2.1).
+
+use std::borrow::Cow;
+
+use super::huffman;
+
+/// `section` with what is malformed in it put in words that h2 takes for a malformed message; `None` where nothing is, or
+/// where h2 has to judge by itself.
+///
+/// h2 refuses a message for a field that is for one hop only, and ends the connection for a name with an upper-case
+/// letter. The state of the compression must stay as the client has it: so every malformed line keeps its size (RFC 7541
+/// §4.1), and a line that is not remembered says what the section is.
+pub(super) fn mend(section: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = section;
+    let mut mended = None;
+    while !rest.is_empty() {
+        let begins = section.len() - rest.len();
+        let line = Line::read(&mut rest)?;
+        let ends = section.len() - rest.len();
+        if line.is_well_formed()? {
+            if let Some(mended) = &mut mended {
+                Vec::extend_from_slice(mended, &section[begins..ends]);
+            }
+            continue;
+        }
+        let mended = mended.get_or_insert_with(|| section[..begins].to_vec());
+        line.write_harmless(mended)?;
+    }
+    let mut mended = mended?;
+    mended.push(0);
+    write_text(&mut mended, b"connection");
+    write_text(&mut mended, b"x");
+    Some(mended)
+}
+
+/// One line of a field section (RFC 7541 §6).
+enum Line<'a> {
+    /// Indexed, or the size of the table: it says nothing new.
+    Known,
+    Literal {
+        /// What it begins with, beside the index: whether it is remembered.
+        flags: u8,
+        /// Bits of the index in the first octet.
+        bits: u32,
+        name: Name<'a>,
+        value: Text<'a>,
+    },
+}
+
+enum Name<'a> {
+    Index(usize),
+    Text(Text<'a>),
+}
+
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    huffman: bool,
+    octets: &'a [u8],
+}
+
+/// What of a value is malformed depends on what it is a value of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Field,
+    /// `:authority`, `:path`, `:scheme`, `:protocol`.
+    Uri,
+    Method,
+    Status,
+}
+
+impl<'a> Line<'a> {
+    fn read(rest: &mut &'a [u8]) -> Option<Self> {
+        let first = *rest.first()?;
+        let (flags, bits) = match first {
+            0x80.. => return integer(rest, 7).map(|_| Self::Known),
+            0x40.. => (0x40, 6),
+            0x20.. => return integer(rest, 5).map(|_| Self::Known),
+            0x10.. => (0x10, 4),
+            _ => (0, 4),
+        };
+        let name = match integer(rest, bits)? {
+            0 => Name::Text(Text::read(rest)?),
+            index => Name::Index(index),
+        };
+        Some(Self::Literal {
+            flags,
+            bits,
+            name,
+            value: Text::read(rest)?,
+        })
+    }
+
+    /// `None` where its code cannot be read.
+    fn is_well_formed(&self) -> Option<bool> {
+        let Self::Literal { name, value, .. } = self else {
+            return Some(true);
+        };
+        let kind = match name {
+            Name::Index(index) => Kind::of_index(*index),
+            Name::Text(name) => match Kind::of_name(&name.decoded()?) {
+                Some(kind) => kind,
+                None => return Some(false),
+            },
+        };
+        if value.huffman
+            && matches!(kind, Kind::Field | Kind::Uri)
+            && huffman::is_plain(value.octets)
+        {
+            return Some(true);
+        }
+        Some(kind.allows(&value.decoded()?))
+    }
+
+    /// Something of the same size that is well-formed; `None` where nothing is.
+    fn write_harmless(&self, section: &mut Vec<u8>) -> Option<()> {
+        let Self::Literal {
+            flags,
+            bits,
+            name,
+            value,
+        } = self
+        else {
+            return None;
+        };
+        let remembered = *flags == 0x40;
+        let length = value.decoded()?.len();
+        let (named, value) = match name {
+            Name::Index(index) => {
+                let value = match (Kind::of_index(*index), length) {
+                    (Kind::Status, 3) => b"200".to_vec(),
+                    (Kind::Status, _) if remembered => return None,
+                    (Kind::Status, _) => b"200".to_vec(),
+                    (Kind::Method, 0) if remembered => return None,
+                    (_, length) => vec![b'x'; length.max(1)],
+                };
+                (Ok(*index), value)
+            }
+            Name::Text(name) => match (name.decoded()?.len(), length) {
+                // Together they are as long.
+                (0, 0) if remembered => return None,
+                (0, length) => (Err(1), vec![b'x'; length.saturating_sub(1)]),
+                (name, length) => (Err(name), vec![b'x'; length]),
+            },
+        };
+        match named {
+            Ok(index) => write_integer(section, *flags, *bits, index),
+            Err(length) => {
+                write_integer(section, *flags, *bits, 0);
+                write_text(section, &vec![b'x'; length]);
+            }
+        }
+        write_text(section, &value);
+        Some(())
+    }
+}
+
+impl<'a> Text<'a> {
+    fn read(rest: &mut &'a [u8]) -> Option<Self> {
+        let huffman = rest.first()? & 0x80 != 0;
+        let length = integer(rest, 7)?;
+        let (octets, after) = rest.split_at_checked(length)?;
+        *rest = after;
+        Some(Self { huffman, octets })
+    }
+
+    fn decoded(self) -> Option<Cow<'a, [u8]>> {
+        match self.huffman {
+            true => huffman::decode(self.octets).map(Into::into),
+            false => Some(self.octets.into()),
+        }
+    }
+}
+
+impl Kind {
+    /// RFC 7541, appendix A. Which names the client has put into the table is not known here: it takes the name of a
+    /// pseudo-field from the table that all have.
+    fn of_index(index: usize) -> Self {
+        match index {
+            1 | 4..=7 => Self::Uri,
+            2 | 3 => Self::Method,
+            8..=14 => Self::Status,
+            _ => Self::Field,
+        }
+    }
+
+    /// `None` for what is no name.
+    fn of_name(name: &[u8]) -> Option<Self> {
+        match name {
+            b":authority" | b":path" | b":scheme" | b":protocol" => Some(Self::Uri),
+            b":method" => Some(Self::Method),
+            b":status" => Some(Self::Status),
+            // RFC 9110 §5.6.2, in lower case.
+            _ => {
+                let allowed = |octet: &u8| is_token(*octet) && !octet.is_ascii_uppercase();
+                (!name.is_empty() && name.iter().all(allowed)).then_some(Self::Field)
+            }
+        }
+    }
+
+    fn allows(self, value: &[u8]) -> bool {
+        match self {
+            Self::Field => value
+                .iter()
+                .all(|octet| matches!(octet, b'\t' | b' '..=b'~' | 0x80..)),
+            // What a URI may have is looked at when it is read.
+            Self::Uri => std::str::from_utf8(value).is_ok(),
+            Self::Method => !value.is_empty() && value.iter().copied().all(is_token),
+            Self::Status => {
+                value.len() == 3 && value[0] != b'0' && value.iter().all(u8::is_ascii_digit)
+            }
+        }
+    }
+}
+
+fn is_token(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
+}
+
+/// RFC 7541 §5.1; `None` where it is not whole, or larger than any that h2 reads.
+fn integer(rest: &mut &[u8], bits: u32) -> Option<usize> {
+    let (first, mut after) = rest.split_first()?;
+    let most = (1 << bits) - 1;
+    let mut value = usize::from(first & most as u8);
+    if value == most {
+        for shift in (0..).step_by(7).take(4) {
+            let (octet, others) = after.split_first()?;
+            after = others;
+            value += usize::from(octet & 0x7f) << shift;
+            if octet & 0x80 == 0 {
+                *rest = after;
+                return Some(value);
+            }
+        }
+        return None;
+    }
+    *rest = after;
+    Some(value)
+}
+
+fn write_integer(section: &mut Vec<u8>, flags: u8, bits: u32, value: usize) {
+    let most = (1 << bits) - 1;
+    if value < most {
+        return section.push(flags | value as u8);
+    }
+    section.push(flags | most as u8);
+    let mut left = value - most;
+    while left >= 0x80 {
+        section.push(left as u8 | 0x80);
+        left >>= 7;
+    }
+    section.push(left as u8);
+}
+
+fn write_text(section: &mut Vec<u8>, text: &[u8]) {
+    write_integer(section, 0, 7, text.len());
+    section.extend_from_slice(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn literal(flags: u8, name: &[u8], value: &[u8]) -> Vec<u8> {
+        let mut line = vec![flags];
+        write_text(&mut line, name);
+        write_text(&mut line, value);
+        line
+    }
+
+    fn named(flags: u8, index: u8, value: &[u8]) -> Vec<u8> {
+        let mut line = vec![flags | index];
+        write_text(&mut line, value);
+        line
+    }
+
+    const MALFORMED: &[u8] = b"\0\x0aconnection\x01x";
+
+    #[test]
+    fn what_is_well_formed_is_left_alone() {
+        for line in [
+            vec![0x82, 0x86, 0x84],
+            vec![0x3f, 0xe1, 0x1f, 0x82],
+            literal(0, b"x-a", b"a\tb \x80"),
+            literal(0x40, b":path", "/caf\u{e9}".as_bytes()),
+            literal(0x10, b"x-a", b""),
+            named(0x40, 1, b"a b"),
+            named(0, 2, b"PURGE"),
+            named(0x40, 8, b"207"),
+            // Cut off, or of no known kind: h2 says what that is.
+            vec![0x40],
+            vec![0, 5, b'A'],
+            vec![0, 0x81, 0xff, 0],
+        ] {
+            assert_eq!(mend(&line), None, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_malformed_line_becomes_one_of_its_size_and_the_section_malformed() {
+        let cases = [
+            (literal(0x40, b"X-a", b"12"), literal(0x40, b"xxx", b"xx")),
+            (literal(0, b"", b""), literal(0, b"x", b"")),
+            (literal(0x40, b"", b"12"), literal(0x40, b"x", b"x")),
+            (
+                literal(0x10, b":other", b"1"),
+                literal(0x10, b"xxxxxx", b"x"),
+            ),
+            (literal(0, b"a b", b"1"), literal(0, b"xxx", b"x")),
+            (literal(0, b"a", b"1\r\n2"), literal(0, b"x", b"xxxx")),
+            (literal(0, b":path", b"/\xff"), literal(0, b"xxxxx", b"xx")),
+            (named(0x40, 4, b"/\xff"), named(0x40, 4, b"xx")),
+            (named(0x40, 2, b"G T"), named(0x40, 2, b"xxx")),
+            (named(0x40, 9, b"2o7"), named(0x40, 9, b"200")),
+            (named(0, 9, b"2070"), named(0, 9, b"200")),
+            (named(0x40, 62, b"1\x002"), named(0x40, 62, b"xxx")),
+            // `A` and NUL in Huffman code.
+            (
+                vec![0x40, 0x81, 0x87, 1, b'1'],
+                literal(0x40, b"x", b"1")
+                    .iter()
+                    .map(|o| if *o == b'1' { b'x' } else { *o })
+                    .collect(),
+            ),
+            (
+                vec![0x40, 1, b'a', 0x82, 0xff, 0xc7],
+                literal(0x40, b"x", b"x"),
+            ),
+        ];
+        for (line, harmless) in cases {
+            let before = [&[0x82][..], &line, &[0x84]].concat();
+            let after = [&[0x82][..], &harmless, &[0x84], MALFORMED].concat();
+            let mended = mend(&before);
+            let text = mended
+                .as_deref()
+                .map(|mended| mended.escape_ascii().to_string());
+            assert_eq!(
+                mended.as_deref(),
+                Some(&after[..]),
+                "{}: {text:?}",
+                line.escape_ascii()
+            );
+            assert_eq!(mend(&after), None, "it is well-formed now");
+        }
+    }
+}
