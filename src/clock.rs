@@ -17,7 +17,8 @@ pub struct Now {
     pub mono: Monotonic,
 }
 
-/// Microseconds since the clock was made; never steps back.
+/// Microseconds since the clock was made; never steps back. They run on while the machine is suspended, except for deadlines
+/// ([`Clock::for_deadlines`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Monotonic(u64);
 
@@ -48,9 +49,14 @@ pub struct Clock(Arc<Source>);
 #[derive(Debug)]
 enum Source {
     System {
-        start: Instant,
-        /// Wall clock minus monotonic count, in microseconds; corrected by [`Clock::resync`].
+        start: Start,
+        /// Wall clock minus count, in microseconds; corrected by [`Clock::resync`].
         offset: AtomicU64,
+    },
+    Deadlines {
+        start: Instant,
+        /// Its dates.
+        calendar: Clock,
     },
     Manual {
         offset: u64,
@@ -58,11 +64,50 @@ enum Source {
     },
 }
 
-impl Clock {
+/// Where a count begins that runs through suspend: a response that was stored before the machine slept for an hour is an
+/// hour older afterwards (RFC 9111 §4.2.3). No step of the wall clock moves it.
+#[derive(Clone, Copy, Debug)]
+struct Start(
+    /// Since the machine was started.
+    #[cfg(target_os = "linux")]
+    Duration,
+    /// Elsewhere, what the system counts in `Instant`.
+    #[cfg(not(target_os = "linux"))]
+    Instant,
+);
+
+impl Start {
+    #[cfg(target_os = "linux")]
+    fn now() -> Self {
+        let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let secs = u64::try_from(uptime.tv_sec).unwrap_or_default();
+        Self(Duration::new(
+            secs,
+            u32::try_from(uptime.tv_nsec).unwrap_or_default(),
+        ))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+
+    #[cfg(not(target_os = "linux"))]
     #[allow(clippy::disallowed_methods, reason = "this is the clock")]
+    fn now() -> Self {
+        Self(Instant::now())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+impl Clock {
     pub fn system() -> Self {
         let clock = Self(Arc::new(Source::System {
-            start: Instant::now(),
+            start: Start::now(),
             offset: AtomicU64::new(0),
         }));
         clock.resync();
@@ -78,13 +123,18 @@ impl Clock {
         (Self(source.clone()), ManualClock(source))
     }
 
-    #[allow(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn now(&self) -> Now {
         let (elapsed, offset) = match &*self.0 {
             Source::System { start, offset } => {
                 (micros(start.elapsed()), offset.load(Ordering::Relaxed))
             }
             Source::Manual { offset, elapsed } => (elapsed.load(Ordering::Acquire), *offset),
+            Source::Deadlines { start, calendar } => {
+                return Now {
+                    wall: calendar.now().wall,
+                    mono: Monotonic(micros(start.elapsed())),
+                };
+            }
         };
         Now {
             wall: Timestamp::from_millis(offset.saturating_add(elapsed) / 1000),
@@ -93,18 +143,25 @@ impl Clock {
     }
 
     /// The clock for deadlines of connections: they run on while a manual clock stands still, and a leap of it is not
-    /// theirs.
+    /// theirs. Nor is the time for which the machine sleeps: nobody could send or take anything then.
+    #[allow(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn for_deadlines(&self) -> Self {
-        match &*self.0 {
-            Source::System { .. } => self.clone(),
+        let calendar = match &*self.0 {
             Source::Manual { .. } => Self::system(),
-        }
+            Source::System { .. } | Source::Deadlines { .. } => self.clone(),
+        };
+        Self(Arc::new(Source::Deadlines {
+            start: Instant::now(),
+            calendar,
+        }))
     }
 
     /// Takes over a correction of the system's wall clock; to be called every second or so.
     #[allow(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn resync(&self) {
-        if let Source::System { start, offset } = &*self.0 {
+        if let Source::Deadlines { calendar, .. } = &*self.0 {
+            calendar.resync();
+        } else if let Source::System { start, offset } = &*self.0 {
             let wall = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default();
@@ -152,6 +209,43 @@ mod tests {
         let after = clock.now();
         assert_eq!(after.wall, Timestamp::from_secs(1_005));
         assert_eq!(after.mono.since(before.mono), Duration::from_secs(5));
+    }
+
+    /// The time since the machine was started and the time it has been awake, as the system counts them.
+    #[cfg(target_os = "linux")]
+    fn counts() -> [u64; 2] {
+        use rustix::time::{ClockId, clock_gettime};
+        [ClockId::Boottime, ClockId::Monotonic].map(|id| {
+            let now = clock_gettime(id);
+            now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000
+        })
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn ages_are_counted_by_what_runs_through_suspend_and_deadlines_are_not() {
+        // No test can put the machine to sleep: as if it had slept for an hour since the clock was made.
+        const HOUR: u64 = 3_600_000_000;
+        let [boot, awake] = counts();
+        let start = Start(Duration::from_micros(boot.saturating_sub(HOUR)));
+        let slept = boot - boot.saturating_sub(HOUR);
+        let source = Source::System {
+            start,
+            offset: AtomicU64::new(0),
+        };
+        let clock = Clock(Arc::new(source));
+        clock.resync();
+        let deadlines = clock.for_deadlines();
+        let (now, since) = (clock.now(), deadlines.now());
+        let passed = counts()[1] - awake;
+        assert!(
+            (slept..=slept + passed + 1).contains(&now.mono.0),
+            "{now:?}"
+        );
+        assert!(since.mono.0 <= passed, "{since:?}");
+        let wall = Clock::system().now().wall;
+        assert!(wall.as_millis().abs_diff(now.wall.as_millis()) < 1_000);
+        assert!(wall.as_millis().abs_diff(since.wall.as_millis()) < 1_000);
     }
 
     #[test]
