@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use http::header::FORWARDED;
 use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
@@ -11,6 +12,7 @@ use super::forward::X_FORWARDED_FOR;
 use super::interim::Interim;
 use super::receive::Target;
 use crate::semantics::authority::Scheme;
+use crate::semantics::forwarded;
 use crate::upstream::LatestWaiting;
 
 /// What is known of a connection's client before its first byte; the same for all its requests.
@@ -60,25 +62,27 @@ impl Peer {
         }
     }
 
-    /// The address of the client that a request of this peer is for: the last one in X-Forwarded-For that is none of
-    /// `proxies`, as far as each is named by one of them. `None` where nobody says it.
+    /// The address of the client that a request of this peer is for: the last one in X-Forwarded-For, or else in Forwarded
+    /// (RFC 7239), that is none of `proxies`, as far as each is named by one of them. `None` where nobody says it.
+    ///
+    /// X-Forwarded-For goes first where both are there: nearly all proxies write it, and most of them pass on a Forwarded
+    /// that the client has made up.
     pub fn client(&self, headers: &HeaderMap, proxies: &[IpNet]) -> Option<IpAddr> {
-        let mut client = self.addr.map(|addr| addr.ip());
-        let mut trusted = self.trusted;
-        let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
-        let members = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
-        for member in members.map(<[u8]>::trim_ascii) {
-            if !trusted {
-                break;
-            }
-            // What cannot be read names nobody: the proxy that sent it stands for its client.
-            let Some(address) = std::str::from_utf8(member).ok().and_then(address) else {
-                break;
-            };
-            client = Some(address);
-            trusted = is_in(address, proxies);
+        let own = self.addr.map(|addr| addr.ip());
+        if !self.trusted {
+            return own;
         }
-        client
+        if headers.contains_key(X_FORWARDED_FOR) {
+            let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
+            let members = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+            let named = members.map(|member| {
+                let member = std::str::from_utf8(member.trim_ascii()).ok();
+                member.and_then(forwarded::address)
+            });
+            return nearest_stranger(named, proxies).or(own);
+        }
+        let lines = headers.get_all(FORWARDED).iter();
+        nearest_stranger(forwarded::named(lines.map(HeaderValue::as_bytes)), proxies).or(own)
     }
 
     /// What the API is told about this client's request for `target`.
@@ -130,14 +134,21 @@ fn forwarded_element(address: Option<IpAddr>, target: &Target) -> String {
     }
 }
 
-/// An address as proxies write it: alone, with a port, or in brackets.
-fn address(text: &str) -> Option<IpAddr> {
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'));
-    let address: Option<IpAddr> = bare.unwrap_or(text).parse().ok();
-    let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
-    Some(address.or_else(with_port)?.to_canonical())
+/// The last of those that trusted proxies name, `named` with the nearest first. What names nobody, or cannot be read,
+/// ends the chain: the proxy that sent it stands for its client.
+fn nearest_stranger(
+    named: impl Iterator<Item = Option<IpAddr>>,
+    proxies: &[IpNet],
+) -> Option<IpAddr> {
+    let mut client = None;
+    for address in named {
+        let Some(address) = address else { break };
+        client = Some(address);
+        if !is_in(address, proxies) {
+            break;
+        }
+    }
+    client
 }
 
 fn is_in(ip: IpAddr, nets: &[IpNet]) -> bool {
@@ -228,6 +239,63 @@ mod tests {
             headers.extend(lines.map(|(name, value)| (Some(name), value)));
             let client = client.map(|client| client.parse().unwrap());
             assert_eq!(peer.client(&headers, &proxies), client, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn forwarded_names_the_client_where_x_forwarded_for_does_not() {
+        let proxies: Vec<IpNet> = ["10.0.0.0/8".parse().unwrap()].into();
+        for (peer, fields, client) in [
+            (
+                "10.0.0.1:5",
+                &[(FORWARDED, "for=198.51.100.1")][..],
+                "198.51.100.1",
+            ),
+            // Only a trusted proxy's word counts.
+            (
+                "192.0.2.1:5",
+                &[(FORWARDED, "for=198.51.100.1")],
+                "192.0.2.1",
+            ),
+            (
+                "10.0.0.1:5",
+                &[
+                    (FORWARDED, "for=203.0.113.9, for=\"198.51.100.1:80\""),
+                    (FORWARDED, "for=10.0.0.2;proto=http"),
+                ],
+                "198.51.100.1",
+            ),
+            (
+                "10.0.0.1:5",
+                &[(FORWARDED, "for=198.51.100.1, for=_hidden, for=10.0.0.3")],
+                "10.0.0.3",
+            ),
+            (
+                "10.0.0.1:5",
+                &[(FORWARDED, "for=198.51.100.1, for=unknown")],
+                "10.0.0.1",
+            ),
+            (
+                "10.0.0.1:5",
+                &[
+                    (FORWARDED, "for=203.0.113.9"),
+                    (X_FORWARDED_FOR, "198.51.100.1"),
+                ],
+                "198.51.100.1",
+            ),
+            (
+                "10.0.0.1:5",
+                &[(FORWARDED, "for=203.0.113.9"), (X_FORWARDED_FOR, "unknown")],
+                "10.0.0.1",
+            ),
+        ] {
+            let peer = Peer::of(peer.parse().ok(), Scheme::Http, &proxies);
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(name, HeaderValue::from_static(value));
+            }
+            let expected = client.parse().ok();
+            assert_eq!(peer.client(&headers, &proxies), expected, "{headers:?}");
         }
     }
 

@@ -11,6 +11,7 @@ mod directive;
 pub mod endless;
 pub mod etag;
 pub mod fetch;
+pub mod forwarded;
 pub mod freshness;
 pub mod groups;
 pub mod hop_by_hop;

@@ -1,16 +1,23 @@
 //! Asking for the addresses of a name, and for how long they are good: the hosts file first, then DNS.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
+use hickory_resolver::Resolver;
 use hickory_resolver::config::{
     ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig,
+    ResolverOpts,
 };
+use hickory_resolver::lookup_ip::LookupIp;
 use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::runtime::{RuntimeProvider, Time, TokioRuntimeProvider, TokioTime};
+use hickory_resolver::system_conf::read_system_conf;
 use tokio::net::lookup_host;
+use tokio::time::timeout;
 
 /// How long the answer is believed that comes without a lifetime.
 const UNSTATED: Duration = Duration::from_secs(30);
@@ -20,9 +27,12 @@ const UNSTATED: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(300);
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// How long a name server is waited for before it, or another, is asked again: within the connect deadline. When none has
-/// answered, they are asked once more and have the time that the system gives them.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a name server is waited for before it is asked again, since question or answer may be lost: slow ones take most
+/// of a second. Its answer to the first question counts as long as any is waited for.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long before the next of several name servers is asked, too.
+const NEXT_SERVER: Duration = Duration::from_millis(250);
 
 /// Whom to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,26 +56,24 @@ impl Names {
         if is_local(host) {
             return system(host).await;
         }
-        let (hasty, patient) = match (self.resolver(PATIENCE), self.resolver(Duration::MAX)) {
-            (Ok(hasty), Ok(patient)) => (hasty, patient),
-            // Without a resolv.conf the system may still know other ways.
+        let resolvers = match self.resolvers() {
+            Ok(resolvers) if !resolvers.is_empty() => resolvers,
+            // Without a name server the system may still know other ways.
             _ if self == Self::System => return system(host).await,
-            (Err(error), _) | (_, Err(error)) => return Err(io::Error::other(error)),
+            Ok(_) => return Err(io::ErrorKind::NotFound.into()),
+            Err(error) => return Err(io::Error::other(error)),
         };
-        let found = match hasty.lookup_ip(host).await {
-            Err(NetError::Timeout) => patient.lookup_ip(host).await,
-            found => found,
-        };
-        let found = found.map_err(failure)?;
+        let found = first_answer(&resolvers, host).await?;
         let records = found.as_lookup().answers();
         let ttl = records.iter().map(|record| u64::from(record.ttl)).min();
         answer(found.iter().collect(), ttl.map(Duration::from_secs))
     }
 
-    /// One for each question: its tasks run on the worker that asks, and what it knows is kept elsewhere.
-    fn resolver(self, patience: Duration) -> Result<TokioResolver, NetError> {
-        let mut builder = match self {
-            Self::System => TokioResolver::builder_tokio()?,
+    /// One for each name server, made for one question: its tasks run on the worker that asks, and what it knows is kept
+    /// elsewhere.
+    fn resolvers(self) -> Result<Vec<Resolver<Patient>>, NetError> {
+        let (config, options) = match self {
+            Self::System => read_system_conf()?,
             Self::At(server) => {
                 let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
                 let connections = connections.map(|mut connection| {
@@ -74,16 +82,118 @@ impl Names {
                 });
                 let server = NameServerConfig::new(server.ip(), true, connections.into());
                 let config = ResolverConfig::from_name_servers(vec![server]);
-                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+                (config, ResolverOpts::default())
             }
         };
-        let options = builder.options_mut();
-        options.use_hosts_file = ResolveHosts::Always;
-        // RFC 8305 §4: IPv6 first; who has no way there learns it at once, or waits for a quarter of a second.
-        options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
-        options.timeout = options.timeout.min(patience);
-        options.cache_size = 1;
-        builder.build()
+        let only = |server: &NameServerConfig| {
+            let (domain, search) = (config.domain().cloned(), config.search().to_vec());
+            let config = ResolverConfig::from_parts(domain, search, vec![server.clone()]);
+            let mut builder = Resolver::builder_with_config(config, Patient::default());
+            *builder.options_mut() = options.clone();
+            let options = builder.options_mut();
+            options.use_hosts_file = ResolveHosts::Always;
+            // RFC 8305 §4: IPv6 first; who has no way there learns it at once, or waits for a quarter of a second.
+            options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
+            options.cache_size = 1;
+            builder.build()
+        };
+        config.name_servers().iter().map(only).collect()
+    }
+}
+
+/// The first answer of any name server: each is asked a little after the one before, or as soon as that has failed. That
+/// a name does not exist is an answer.
+async fn first_answer(resolvers: &[Resolver<Patient>], host: &str) -> io::Result<LookupIp> {
+    let look_up = |resolver: &Resolver<Patient>| {
+        let (resolver, host) = (resolver.clone(), host.to_owned());
+        Box::pin(async move { resolver.lookup_ip(host).await })
+    };
+    let mut waiting = resolvers.iter();
+    let mut asked = Vec::new();
+    let mut failed = io::Error::from(io::ErrorKind::NotFound);
+    loop {
+        if let Some(next) = waiting.next() {
+            asked.push(look_up(next));
+        } else if asked.is_empty() {
+            return Err(failed);
+        }
+        let patience = match waiting.len() {
+            0 => Duration::MAX,
+            _ => NEXT_SERVER,
+        };
+        match timeout(patience, next_of(&mut asked))
+            .await
+            .map(|found| found.map_err(failure))
+        {
+            Ok(Err(error)) if error.kind() != io::ErrorKind::NotFound => failed = error,
+            Ok(found) => return found,
+            Err(_elapsed) => {}
+        }
+    }
+}
+
+/// What the first of `asked` to end brings; at least one.
+async fn next_of<F: Future + Unpin>(asked: &mut Vec<F>) -> F::Output {
+    poll_fn(|cx| {
+        for at in 0..asked.len() {
+            if let Poll::Ready(found) = Pin::new(&mut asked[at]).poll(cx) {
+                drop(asked.swap_remove(at));
+                return Poll::Ready(found);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// What a resolver works with: the runtime, and timers that are in no haste to ask again. It listens to all that it has
+/// asked meanwhile.
+#[derive(Clone, Default)]
+struct Patient(TokioRuntimeProvider);
+
+struct PatientTime;
+
+impl RuntimeProvider for Patient {
+    type Handle = <TokioRuntimeProvider as RuntimeProvider>::Handle;
+    type Timer = PatientTime;
+    type Udp = <TokioRuntimeProvider as RuntimeProvider>::Udp;
+    type Tcp = <TokioRuntimeProvider as RuntimeProvider>::Tcp;
+
+    fn create_handle(&self) -> Self::Handle {
+        self.0.create_handle()
+    }
+
+    fn connect_tcp(
+        &self,
+        server_addr: SocketAddr,
+        bind_addr: Option<SocketAddr>,
+        timeout: Option<Duration>,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Self::Tcp>> + Send>> {
+        self.0.connect_tcp(server_addr, bind_addr, timeout)
+    }
+
+    fn bind_udp(
+        &self,
+        local_addr: SocketAddr,
+        server_addr: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Self::Udp>> + Send>> {
+        self.0.bind_udp(local_addr, server_addr)
+    }
+}
+
+impl Time for PatientTime {
+    fn delay_for<'a>(duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        TokioTime::delay_for(duration.max(ASK_AGAIN))
+    }
+
+    fn timeout<'a, F: Future + Send + 'static>(
+        duration: Duration,
+        future: F,
+    ) -> Pin<Box<dyn Future<Output = io::Result<F::Output>> + Send + 'a>>
+    where
+        F: 'a,
+    {
+        TokioTime::timeout(duration, future)
     }
 }
 

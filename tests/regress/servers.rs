@@ -1,5 +1,7 @@
 //! Several servers of one upstream: their health, their queues, their names.
 
+mod forwarded;
 mod leaving;
+mod names;
 mod reload;
 mod room;
