@@ -35,6 +35,8 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// Connections to one server, over all workers.
     pub max_connections: usize,
+    /// How many of all connections may be taken by exchanges that last, in percent; 100 for no bound.
+    pub max_long_lived: usize,
     /// Connections to one server that a worker keeps for other requests.
     pub max_idle: usize,
     /// How long a request waits for one of `max_connections`.
@@ -73,6 +75,7 @@ impl Upstream {
             body_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(4),
             max_connections: 1024,
+            max_long_lived: 75,
             max_idle: 64,
             queue_timeout: Duration::from_secs(5),
             max_waiting: 1024,
@@ -105,6 +108,8 @@ impl Upstream {
             &mut upstream.max_connections,
             count(1..=1_000_000),
         );
+        let long_lived = &mut upstream.max_long_lived;
+        section.set("max_long_lived", long_lived, count(1..=100));
         section.set("max_idle", &mut upstream.max_idle, count(0..=1_000_000));
         section.set("queue_timeout", &mut upstream.queue_timeout, timeout);
         section.set(

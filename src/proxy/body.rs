@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::limit::Share;
 use crate::cache::body::{Chunk, Reader};
 use crate::cache::collapse::Follower;
 use crate::clock::timer_now;
@@ -111,6 +112,8 @@ struct Passed {
     /// Where only a range of it is passed on.
     cut: Option<Cut>,
     counters: Rc<PassCounters>,
+    /// Its part of what may last.
+    share: Option<Share>,
 }
 
 /// What is counted while content passes through.
@@ -135,6 +138,14 @@ impl Body {
             trail: None,
             expiry: None,
         }
+    }
+
+    /// Counts towards what may last, as long as it does.
+    pub fn holding(mut self, share: Option<Share>) -> Self {
+        if let Source::Upstream(passed) = &mut self.source {
+            passed.share = share;
+        }
+        self
     }
 
     /// Content in pieces.
@@ -214,6 +225,7 @@ impl Body {
             body,
             cut,
             counters: Rc::new(PassCounters(counters)),
+            share: None,
         };
         Self {
             source: Source::Upstream(Box::new(passed)),

@@ -12,7 +12,9 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout};
 
 use super::forward;
+use super::long_lived::Lasting;
 use super::receive::{Facts, Inquiry};
+use super::worker::Worker;
 use crate::clock::timer_now;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::endless::is_endless;
@@ -22,10 +24,11 @@ use crate::upstream::{Expectation, RequestBody, RequestStream};
 ///
 /// # Errors
 /// When it says itself that it is too large.
-pub fn to_pass_on(inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
-    let Some(content) = take(inquiry) else {
+pub fn to_pass_on(worker: &Worker, inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
+    let Some(mut content) = take(inquiry) else {
         return Ok(RequestBody::Empty);
     };
+    content.lasting = Lasting::of(worker, inquiry);
     let config = &inquiry.epoch.settings.config;
     let stream = match config.server.max_body {
         None => RequestStream::new(content),
@@ -80,6 +83,7 @@ fn take(inquiry: &mut Inquiry) -> Option<Paced<hyper::body::Incoming>> {
         body: content,
         pace: rate.map(|rate| Pace::new(rate, server.body_timeout)),
         until: inquiry.until,
+        lasting: None,
         is_stream: inquiry.parts.version == Version::HTTP_2,
     })
 }
@@ -101,6 +105,8 @@ struct Paced<B> {
     pace: Option<Pace>,
     /// The end of the whole exchange's time.
     until: Option<Instant>,
+    /// Where it may take a connection for long.
+    lasting: Option<Lasting>,
     /// Of HTTP/2, where the end is a stream's.
     is_stream: bool,
 }
@@ -118,6 +124,11 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
+        if let Some(lasting) = &mut this.lasting
+            && let Poll::Ready(error) = lasting.poll_over(cx)
+        {
+            return Poll::Ready(Some(Err(error.into())));
+        }
         let polled = Pin::new(&mut this.body).poll_frame(cx);
         if polled.is_pending()
             && let Some(pace) = &mut this.pace
@@ -127,6 +138,7 @@ where
         // Both are looked at when something comes: that nothing does has a deadline of its own.
         let Some(frame) = ready!(polled).transpose().map_err(Into::into)? else {
             // hyper takes a reset with NO_ERROR for an end, which it is for a response only (RFC 9113 §8.1).
+            this.lasting = None;
             let is_cut = this.is_stream && !this.body.is_end_stream();
             let error = || Error::downstream(ErrorKind::ClientGone).into();
             return Poll::Ready(is_cut.then(|| Err(error())));

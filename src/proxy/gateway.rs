@@ -37,6 +37,8 @@ pub struct Gateway {
     pub(super) waiting: Arc<Shares>,
     /// Fills that go on for the store alone, since all who asked have left.
     pub(super) unattended: Arc<Shares>,
+    /// Exchanges that last.
+    pub(super) long_lived: Arc<Shares>,
     /// Tells this process from others of the same name, for the detection of loops.
     process: u64,
 }
@@ -95,6 +97,7 @@ impl Gateway {
             access,
             waiting: Arc::default(),
             unattended: Arc::default(),
+            long_lived: Arc::default(),
             process,
         }))
     }

@@ -24,6 +24,7 @@ mod gateway;
 mod interim;
 mod limit;
 mod logged;
+mod long_lived;
 mod ops;
 mod pass;
 mod peer;

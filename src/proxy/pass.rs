@@ -142,7 +142,7 @@ pub async fn forward(
 ) -> Result<Box<Arrived>, Error> {
     let content = match read {
         Some(content) => RequestBody::Full(content),
-        None => content::to_pass_on(inquiry)?,
+        None => content::to_pass_on(worker, inquiry)?,
     };
     let upstreams = &inquiry.epoch.upstreams;
     let is_empty = matches!(content, RequestBody::Empty);

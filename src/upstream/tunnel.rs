@@ -1,5 +1,6 @@
 //! A connection to the API on which another protocol is spoken now (RFC 9110 §7.8).
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub struct Tunnel {
     /// What came right behind the response.
     early: Bytes,
     _load: Load,
+    /// What whoever asked for it wants to be kept as long.
+    held: Option<Box<dyn fmt::Debug + Send>>,
 }
 
 impl Tunnel {
@@ -40,7 +43,14 @@ impl Tunnel {
             wire: parts.io.into_inner(),
             early: parts.read_buf,
             _load: load,
+            held: None,
         })
+    }
+
+    /// Drops `held` when the tunnel ends.
+    pub fn holding(mut self, held: Option<impl fmt::Debug + Send + 'static>) -> Self {
+        self.held = held.map(|held| Box::new(held) as Box<_>);
+        self
     }
 
     /// Closes it so that the server cannot take what it got for all that there was.

@@ -2,6 +2,7 @@
 
 mod forwarded;
 mod leaving;
+mod long_lived;
 mod names;
 mod reload;
 mod room;

@@ -13,11 +13,13 @@ use crate::error::{Error, ErrorKind};
 use crate::proxy::body::{Body, Following};
 use crate::proxy::deliver::Delivery;
 use crate::proxy::fill::Arrived;
+use crate::proxy::long_lived;
 use crate::proxy::receive::Class;
 use crate::proxy::rescue;
 use crate::proxy::want::answers;
 use crate::proxy::worker::Question;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
+use crate::semantics::endless::is_endless;
 use crate::semantics::time::DeltaSeconds;
 
 impl Exchange {
@@ -69,6 +71,13 @@ impl Exchange {
         detail: Option<Detail>,
     ) -> Step {
         let answered = arrived.status;
+        let share = match is_endless(&arrived.headers) {
+            true => match long_lived::begin(&self.worker, &self.inquiry) {
+                Ok(share) => share,
+                Err(error) => return self.fail(&error, Some(reason)),
+            },
+            false => None,
+        };
         let status = CacheStatus {
             forward_status: Some(answered),
             collapsed: self.collapsed,
@@ -78,7 +87,7 @@ impl Exchange {
         let Arrived {
             mut headers, body, ..
         } = *arrived;
-        let body = Body::upstream(body, self.worker.counters.clone());
+        let body = Body::upstream(body, self.worker.counters.clone()).holding(share);
         let mut response = Response::new(body);
         // The body's own size is its length, except where there is a length without a body.
         if self.inquiry.class != Class::Head && answered != StatusCode::NOT_MODIFIED {

@@ -10,6 +10,8 @@ use crate::proxy::body::Body;
 use crate::proxy::deliver::Delivery;
 use crate::proxy::errand::Errand;
 use crate::proxy::fill::{Arrived, FillTask};
+use crate::proxy::limit::Share;
+use crate::proxy::long_lived;
 use crate::proxy::pass;
 use crate::proxy::receive::{Class, Facts};
 use crate::proxy::settle::{Settlement, settle};
@@ -31,6 +33,13 @@ impl Exchange {
             Ok(admission) => admission,
             Err(error) => return self.not_passed(&error, &question),
         };
+        let tunnel_share = match self.inquiry.facts.any(Facts::UPGRADE) {
+            true => match long_lived::begin(&self.worker, &self.inquiry) {
+                Ok(share) => share,
+                Err(error) => return self.fail(&error, Some(reason)),
+            },
+            false => None,
+        };
         self.worker.counters.passes.inc();
         if self.inquiry.facts.any(Facts::ORIGIN_CONDITIONS) {
             // Large and rare: it would make every exchange as large.
@@ -48,9 +57,10 @@ impl Exchange {
                 Box::pin(self.keep_post(arrived, reason)).await
             }
             Ok(arrived) if arrived.status == StatusCode::SWITCHING_PROTOCOLS => {
-                Box::pin(self.switch(*arrived, reason)).await
+                Box::pin(self.switch(*arrived, tunnel_share, reason)).await
             }
             Ok(arrived) => {
+                drop(tunnel_share);
                 let failure = Failure::Status(arrived.status);
                 if self.inquiry.class == Class::Head
                     && !self.inquiry.directives.no_store
@@ -74,9 +84,9 @@ impl Exchange {
     }
 
     /// The connections on both sides speak another protocol from here on.
-    async fn switch(&self, arrived: Arrived, reason: ForwardReason) -> Step {
+    async fn switch(&self, arrived: Arrived, share: Option<Share>, reason: ForwardReason) -> Step {
         let tunnel = match arrived.body.into_tunnel().await {
-            Ok(tunnel) => tunnel,
+            Ok(tunnel) => tunnel.holding(share),
             Err(error) => return self.fail(&error, Some(reason)),
         };
         let mut response = Response::new(Body::empty());
