@@ -15,6 +15,8 @@ use crate::server::{self, Outcome, Server};
 #[derive(Debug)]
 pub struct Instance {
     gateway: Arc<Gateway>,
+    /// By which connections are late.
+    deadlines: Clock,
     server: Server,
     /// `None` when it is off.
     admin: Option<Admin>,
@@ -24,6 +26,7 @@ impl Instance {
     /// Takes the addresses that `config` names; port 0 means a free one. Fails when an address cannot be taken or the
     /// upstream's certificates cannot be used.
     pub fn bind(config: Config, clock: Clock) -> Result<Self, Error> {
+        let deadlines = clock.for_deadlines();
         let server = Server::bind(&config.server).map_err(Error::Server)?;
         let admin = config
             .admin
@@ -34,9 +37,16 @@ impl Instance {
         let gateway = Gateway::new(config, server.workers(), clock).map_err(Error::Gateway)?;
         Ok(Self {
             gateway,
+            deadlines,
             server,
             admin,
         })
+    }
+
+    /// Has the deadlines of connections pass by `clock`: without this they run on while a manual clock stands still.
+    pub fn with_deadlines_by(mut self, clock: Clock) -> Self {
+        self.deadlines = clock;
+        self
     }
 
     /// The addresses taken, with the real port where port 0 was asked for.
@@ -56,7 +66,7 @@ impl Instance {
     /// Serves until `shutdown` is done and everything in flight has been answered, or the drain deadline has passed.
     /// Blocks the calling thread, which polls `shutdown` in a runtime of its own.
     pub fn run(self, shutdown: impl Future<Output = ()>) -> Result<Outcome, Error> {
-        let clock = self.gateway.clock().for_deadlines();
+        let clock = self.deadlines;
         let desk = GatewayDesk::new(self.gateway.clone(), self.server.readiness());
         let open = self
             .admin

@@ -11,7 +11,6 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
 
 use super::answer::{problem, text, with_type};
 use super::page::{self, Page};
@@ -20,7 +19,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::error::Error;
 use crate::semantics::authority::TargetView;
-use crate::server::{Peer, Service};
+use crate::server::{Peer, RequestContent, Service};
 use crate::telemetry::readiness::Stage;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -112,7 +111,7 @@ impl Clerk {
         with_type(StatusCode::OK, page::MEDIA_TYPE, page.into_text())
     }
 
-    async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Bytes> {
+    async fn answer(&self, peer: &Peer, request: Request<RequestContent>) -> Response<Bytes> {
         let path = request.uri().path();
         let counter = COUNTERS.iter().find(|counter| counter.path == path);
         if !counter.is_some_and(|counter| counter.is_health_check)
@@ -186,7 +185,7 @@ impl Clerk {
     fn check_host(
         &self,
         peer: &Peer,
-        request: &Request<Incoming>,
+        request: &Request<RequestContent>,
     ) -> Result<(), Box<Response<Bytes>>> {
         // No page can reach a Unix socket, and none knows the token.
         if peer.addr.is_none() || self.has_token(request.headers()) {
@@ -261,7 +260,7 @@ impl Service for Clerk {
     async fn handle(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
-        request: Request<Incoming>,
+        request: Request<RequestContent>,
     ) -> Response<Full<Bytes>> {
         let response = self.answer(peer, request).await;
         self.finish(response)

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::forward;
 use super::long_lived::Lasting;
 use super::receive::{Facts, Inquiry};
+use super::request_content::RequestContent;
 use super::worker::Worker;
 use crate::clock::timer_now;
 use crate::error::{Error, ErrorKind};
@@ -72,7 +73,7 @@ pub async fn read(inquiry: &mut Inquiry, limit: usize) -> Result<Bytes, Error> {
     }
 }
 
-fn take(inquiry: &mut Inquiry) -> Option<Paced<hyper::body::Incoming>> {
+fn take(inquiry: &mut Inquiry) -> Option<Paced<RequestContent>> {
     let has_content = inquiry.facts.any(Facts::CONTENT);
     let content = inquiry.content.take().filter(|_| has_content)?;
     let server = &inquiry.epoch.settings.config.server;

@@ -13,7 +13,6 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::body::Body;
@@ -21,6 +20,7 @@ use super::forward::{CDN_LOOP, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use super::interim::Hints;
 use super::limit::Quotas;
 use super::peer::Peer;
+use super::request_content::RequestContent;
 use super::worker::Epoch;
 use crate::cache::collapse::Ask;
 use crate::cache::head::ContentDigest;
@@ -130,7 +130,7 @@ pub struct Inquiry {
     pub route: Arc<RoutePolicy>,
     pub parts: Parts,
     /// Taken by whoever sends it on.
-    pub content: Option<Incoming>,
+    pub content: Option<RequestContent>,
     pub class: Class,
     pub facts: Facts,
     /// As the route honours them.
@@ -254,7 +254,7 @@ impl Inquiry {
     /// # Errors
     /// With a downstream [`Error`] for what is malformed, or has passed through here before.
     pub fn read(
-        request: Request<Incoming>,
+        request: Request<RequestContent>,
         peer: &Rc<Peer>,
         epoch: &Rc<Epoch>,
         now: Now,

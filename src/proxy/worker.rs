@@ -9,7 +9,6 @@ use std::sync::Arc;
 use http::header::DATE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 
@@ -21,6 +20,7 @@ use super::logged;
 use super::peer::Peer;
 use super::ready::ReadyFields;
 use super::receive::{Class, Facts, Inquiry, Target};
+use super::request_content::RequestContent;
 use super::rescue;
 use super::want::{holds_what_is_asked, is_personal, want};
 use crate::cache::head::Head;
@@ -121,7 +121,7 @@ impl Worker {
     pub async fn handle(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
-        request: Request<Incoming>,
+        request: Request<RequestContent>,
     ) -> Response<Body> {
         match self.receive(peer, request) {
             Ok(response) => response,
@@ -171,7 +171,7 @@ impl Worker {
     fn receive(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
-        request: Request<Incoming>,
+        request: Request<RequestContent>,
     ) -> Result<Response<Body>, Box<Exchange>> {
         let now = self.gateway.clock.now();
         let epoch = self.epoch();

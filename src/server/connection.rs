@@ -11,8 +11,8 @@ use std::task::{Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
@@ -26,7 +26,7 @@ use super::protocol::{Protocols, Sniffed, sniff};
 use super::refusal;
 use super::state::{Ending, Orders, Protocol, State, Verdict};
 use super::tunnel;
-use super::{BoxError, Service};
+use super::{BoxError, RequestContent, Service};
 use crate::error::{Error, ErrorKind};
 use crate::guard::Guarded;
 use crate::proxy::Switch;
@@ -291,9 +291,16 @@ where
             if state.orders() == Orders::Stop {
                 return Poll::Ready(Driven::Stopped);
             }
+            let abandoned = state.is_content_abandoned();
             // Before it is told: a request that has just arrived is still answered.
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Driven::Ended(ended));
+            }
+            match state.is_content_abandoned() {
+                // hyper has seen that nobody reads it: it has read the rest, or reads nothing any more.
+                true if abandoned => state.content_ends(),
+                true => continue,
+                false => {}
             }
             if state.falls_asleep() {
                 return Poll::Ready(Driven::Asleep);
@@ -323,7 +330,10 @@ where
     W: Borrow<Rc<S>>,
 {
     let exchange = Exchange::begin(state);
+    let request = request.map(|incoming| content_of(incoming, state));
     let excess = protocols.excess(request.uri(), request.headers());
+    let may_end_by_close =
+        request.version() == Version::HTTP_10 && request.method() != Method::HEAD;
     async move {
         let (peer, service) = (peer.borrow(), service.borrow());
         let mut response = match excess {
@@ -345,8 +355,27 @@ where
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        if may_end_by_close
+            && !response.body().is_end_stream()
+            && response.body().size_hint().exact().is_none()
+        {
+            // Without chunked coding, only the connection's end shows where such content ends (RFC 9112 §6.3). hyper
+            // would announce that a connection goes on after a response of HTTP/1.1.
+            state.response_ends_by_close();
+            *response.version_mut() = Version::HTTP_10;
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok(response.map(|body| exchange.carry(body)))
     }
+}
+
+fn content_of(incoming: Incoming, state: &Rc<State>) -> RequestContent {
+    if state.protocol() == Protocol::Http2 || incoming.is_end_stream() {
+        return RequestContent::new(incoming);
+    }
+    RequestContent::watched(incoming, state.content_begins())
 }
 
 #[cfg(test)]

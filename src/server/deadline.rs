@@ -15,7 +15,7 @@ pub(super) enum Phase {
     Head,
     /// Between two requests.
     Idle,
-    /// At least one request is being answered.
+    /// At least one request is being answered, or the rest of its content is still to come.
     Busy,
     /// The connection speaks another protocol.
     Tunnel,

@@ -290,7 +290,11 @@ impl AsyncWrite for Io {
             this.poll_probe(cx)?;
         }
         this.poll_left(cx)?;
-        this.poll_interim(cx)
+        ready!(this.poll_interim(cx))?;
+        match this.state.closes_our_side() {
+            true => this.poll_half_close(cx),
+            false => Poll::Ready(Ok(())),
+        }
     }
 
     /// Closes in stages (RFC 9112 §9.6): our side first, then the rest once the client has closed or its time is up.
@@ -308,7 +312,7 @@ impl AsyncWrite for Io {
         loop {
             let mut buf = ReadBuf::new(&mut room);
             match ready!(this.socket.poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() => {}
+                Ok(()) if !buf.filled().is_empty() => this.state.has_discarded(buf.filled().len()),
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
             }
         }

@@ -41,7 +41,6 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use hyper::body::Incoming;
 
 pub use self::run::Outcome;
 
@@ -50,7 +49,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::config::ListenAddr;
 use crate::error::{self, ErrorKind};
-pub use crate::proxy::Peer;
+pub use crate::proxy::{Peer, RequestContent};
 pub use crate::semantics::authority::Scheme;
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::Readiness;
@@ -77,7 +76,7 @@ pub trait Service: 'static {
     fn handle(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
-        request: Request<Incoming>,
+        request: Request<RequestContent>,
     ) -> impl Future<Output = Response<Self::Body>>;
 
     /// The response to a request that never got as far as [`Service::handle`]: a malformed or oversized head, or one

@@ -4,9 +4,8 @@ use std::rc::Rc;
 
 use http::request::Parts;
 use http::{Request, Response};
-use hyper::body::Incoming;
 
-use super::{Peer, ResponseContent, Service};
+use super::{Peer, RequestContent, ResponseContent, Service};
 use crate::error::{Error, ErrorKind};
 use crate::proxy::{Body, Worker};
 
@@ -22,7 +21,7 @@ impl Service for Worker {
     fn handle(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
-        request: Request<Incoming>,
+        request: Request<RequestContent>,
     ) -> impl Future<Output = Response<Body>> {
         Worker::handle(self, peer, request)
     }

@@ -218,10 +218,15 @@ impl Connection {
 
     /// Waits until the request's content has been sent, too, after its response has ended.
     ///
-    /// Fails when the connection closes, or when nothing moves for `stall`.
-    pub(super) async fn settle(&mut self, stall: Duration) -> Result<(), ()> {
+    /// Fails when the connection closes, or when the server takes nothing for `stall`.
+    pub(super) async fn settle(
+        &mut self,
+        stall: Duration,
+        upload: Option<&Upload>,
+    ) -> Result<(), ()> {
+        let (traffic, deadline) = (&self.traffic, &mut self.deadline);
         match &mut self.engine {
-            Engine::Whole(whole) => whole.settle(stall, &self.traffic, &mut self.deadline).await,
+            Engine::Whole(whole) => whole.settle(stall, traffic, deadline, upload).await,
             Engine::Plain(_) | Engine::None => Err(()),
         }
     }

@@ -540,8 +540,12 @@ impl Lease {
         matches!(self.held, Some(Held::Stream(_)))
     }
 
-    /// The exchange is complete: the connection may carry another one, unless its peer has closed it.
-    pub(super) fn finish(mut self) {
+    /// The response is complete. Where its request has been sent whole, too, the connection may `keep` for another
+    /// exchange, unless its peer has closed it. A server that answers early and reads on gets the rest of the content.
+    pub(super) fn finish(mut self, upload: Option<Upload>, keep: bool) {
+        if let Some(upload) = &upload {
+            upload.limit_stalls(true);
+        }
         let mut connection = match self.held.take() {
             Some(Held::Own(connection)) => connection,
             Some(Held::Stream(stream)) => return stream.finish(self.pool.limits().body_timeout),
@@ -549,17 +553,16 @@ impl Lease {
         };
         connection.mark_reused();
         if connection.is_ready() {
-            if connection.rest() {
+            if keep && connection.rest() {
                 self.pool.give_back(connection);
             }
         } else if !connection.is_closed() {
-            // The response overtook the content of its own request.
             let pool = self.pool.clone();
             spawn_local(async move {
-                match connection.settle(pool.limits().body_timeout).await {
-                    Ok(()) if connection.rest() => pool.give_back(connection),
-                    Ok(()) => {}
-                    Err(_stalled_or_closed) => connection.abort(),
+                let settled = connection.settle(pool.limits().body_timeout, upload.as_ref());
+                match settled.await {
+                    Ok(()) if keep && connection.rest() => pool.give_back(connection),
+                    Ok(()) | Err(_) => connection.abort(),
                 }
             });
         }

@@ -116,9 +116,10 @@ impl RequestStream {
         }))
     }
 
-    /// Lets it stall for no longer than that: an exchange whose connection knows no such deadline of its own.
+    /// Lets it stall for no longer than that, except while its response is on the way.
     pub fn impatient(self, stall: Duration) -> Self {
-        self.upload().bear_stalls_of(Some(stall));
+        self.0.watch.borrow_mut().patience = Some(stall);
+        self.upload().limit_stalls(true);
         self
     }
 
@@ -164,10 +165,10 @@ impl Upload {
         self.0.turn.get()
     }
 
-    /// How long the client may send nothing while more is asked for; `None` is as long as it likes.
-    pub(super) fn bear_stalls_of(&self, stall: Option<Duration>) {
+    /// Whether there is a limit to how long the client may send nothing while more is asked for.
+    pub(super) fn limit_stalls(&self, limited: bool) {
         let mut watch = self.0.watch.borrow_mut();
-        watch.stall = stall;
+        watch.stall = watch.patience.filter(|_| limited);
         watch.armed = false;
         watch.wake();
     }
@@ -261,6 +262,8 @@ impl Replay {
 /// How long a stream of content may stall.
 #[derive(Default)]
 struct Watch {
+    /// The limit, and the same as long as it holds.
+    patience: Option<Duration>,
     stall: Option<Duration>,
     /// Whether the deadline runs for the content that is waited for now.
     armed: bool,

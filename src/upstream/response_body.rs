@@ -55,11 +55,21 @@ enum Progress {
 #[derive(Debug)]
 struct Reading {
     lease: Lease,
-    /// Whether the connection may carry another exchange after this one.
-    keep: bool,
+    after: After,
     /// Whether the stall deadline runs: only while the upstream is what is waited for.
     armed: bool,
     upload: Option<Upload>,
+}
+
+/// What becomes of a connection when a response has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// It may carry another exchange, once this one's request has been sent whole.
+    Keep,
+    /// It is closed once the request has been sent whole.
+    Finish,
+    /// It is closed at once.
+    Close,
 }
 
 impl UpstreamBody {
@@ -67,7 +77,7 @@ impl UpstreamBody {
         incoming: Incoming,
         framing: Framing,
         lease: Lease,
-        keep: bool,
+        after: After,
         upload: Option<Upload>,
     ) -> Self {
         let mut body = Self {
@@ -77,7 +87,7 @@ impl UpstreamBody {
             server: lease.pool().server().clone(),
             progress: Progress::Reading(Reading {
                 lease,
-                keep,
+                after,
                 armed: false,
                 upload,
             }),
@@ -140,9 +150,10 @@ impl UpstreamBody {
     fn complete(&mut self) {
         if let Progress::Reading(reading) =
             std::mem::replace(&mut self.progress, Progress::Complete)
-            && reading.keep
+            && reading.after != After::Close
         {
-            reading.lease.finish();
+            let keep = reading.after == After::Keep;
+            reading.lease.finish(reading.upload, keep);
         }
     }
 

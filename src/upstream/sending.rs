@@ -19,7 +19,7 @@ use super::incoming::Incoming;
 use super::pool::{Grant, Lease, Pool, Want, too_late};
 use super::request_body::{RequestBody, Upload};
 use super::request_head::{Target, frame};
-use super::response_body::UpstreamBody;
+use super::response_body::{After, UpstreamBody};
 use super::response_head::{Asked, inspect};
 use super::server::Server;
 use super::standing::Fitness;
@@ -448,18 +448,23 @@ impl<'a> Sending<'a> {
         let framing = inspect(&mut response, self.asked)?;
         let switched = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
             .then(|| hyper::upgrade::on(&mut response));
-        // Content that was announced and never sent ends the connection (RFC 9110 §10.1.1).
-        let refused = self.upload.as_ref().is_some_and(Upload::is_refused);
-        // On a connection that has spoken HTTP/1.0, hyper drops the content of a chunked request without a word.
-        let keep = response.version() != Version::HTTP_10 && !refused;
+        let after = if self.upload.as_ref().is_some_and(Upload::is_refused) {
+            // Content that was announced and never sent ends the connection (RFC 9110 §10.1.1).
+            After::Close
+        } else if response.version() == Version::HTTP_10 {
+            // On a connection that has spoken HTTP/1.0, hyper drops the content of the next chunked request without a word.
+            After::Finish
+        } else {
+            After::Keep
+        };
         if let Some(upload) = &self.upload {
             // Both directions may go on from here for as long as they like.
-            upload.bear_stalls_of(None);
+            upload.limit_stalls(false);
             upload.forget();
         }
         Ok(response.map(|incoming| match switched {
             Some(switched) => UpstreamBody::switched(incoming, switched, lease),
-            None => UpstreamBody::new(incoming, framing, lease, keep, self.upload.clone()),
+            None => UpstreamBody::new(incoming, framing, lease, after, self.upload.clone()),
         }))
     }
 }

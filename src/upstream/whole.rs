@@ -17,7 +17,7 @@ use super::deadline::Deadline;
 use super::driver::Driver;
 use super::fault;
 use super::interim::OnInterim;
-use super::request_body::RequestBody;
+use super::request_body::{RequestBody, Upload};
 use super::response_head::HeadLimits;
 use super::wire::{OnBroken, Traffic, Wire};
 use crate::error::{Error, ErrorKind};
@@ -131,6 +131,7 @@ impl Whole {
         stall: Duration,
         traffic: &Traffic,
         deadline: &mut Deadline,
+        upload: Option<&Upload>,
     ) -> Result<(), ()> {
         deadline.arm(stall);
         let Self { sender, driver } = self;
@@ -138,7 +139,7 @@ impl Whole {
             if let Poll::Ready(ready) = driver.poll_until(cx, |cx| sender.poll_ready(cx)) {
                 return Poll::Ready(ready.map_err(|_closed| ()));
             }
-            poll_overdue(deadline, || traffic.last_written(), None, stall, cx).map(Err)
+            poll_overdue(deadline, || traffic.last_written(), upload, stall, cx).map(Err)
         })
         .await
     }

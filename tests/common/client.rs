@@ -261,6 +261,17 @@ impl Client {
         }
     }
 
+    /// Whether the gateway has closed its side by now, and nothing is left to be read.
+    pub fn is_closed(&mut self) -> bool {
+        let socket = SockRef::from(&self.connected().stream);
+        let (peek, dont_wait) = (0x2, 0x40);
+        let mut room = [std::mem::MaybeUninit::uninit()];
+        match socket.recv_with_flags(&mut room, peek | dont_wait) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    }
+
     fn connected(&mut self) -> &mut Wire {
         let (addr, patience) = (self.addr, self.patience);
         let connects = &mut self.connects;

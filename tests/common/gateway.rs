@@ -32,6 +32,7 @@ pub struct Setup {
     log: String,
     more: String,
     manual: Option<Timestamp>,
+    manual_deadlines: bool,
     workers: usize,
 }
 
@@ -41,6 +42,7 @@ pub struct Gateway {
     admin: SocketAddr,
     shared: Arc<proxy::Gateway>,
     manual: Option<ManualClock>,
+    deadlines: Option<ManualClock>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<Outcome, instance::Error>>>,
 }
@@ -105,6 +107,12 @@ impl Setup {
         self
     }
 
+    /// Has the deadlines of clients' connections pass only by [`Gateway::advance_deadlines`].
+    pub fn manual_deadlines(mut self) -> Self {
+        self.manual_deadlines = true;
+        self
+    }
+
     #[track_caller]
     pub fn start(self) -> Gateway {
         let config = self.config();
@@ -115,7 +123,10 @@ impl Setup {
             }
             None => (Clock::system(), None),
         };
-        Gateway::run(config, clock, manual)
+        let deadlines = self
+            .manual_deadlines
+            .then(|| Clock::manual(Timestamp::from_secs(1_000_000)));
+        Gateway::run(config, clock, manual, deadlines)
     }
 
     #[track_caller]
@@ -158,12 +169,22 @@ impl Gateway {
             log: "access = \"off\"".to_owned(),
             more: String::new(),
             manual: None,
+            manual_deadlines: false,
             workers: 2,
         }
     }
 
-    fn run(config: Config, clock: Clock, manual: Option<ManualClock>) -> Self {
+    fn run(
+        config: Config,
+        clock: Clock,
+        manual: Option<ManualClock>,
+        deadlines: Option<(Clock, ManualClock)>,
+    ) -> Self {
         let instance = Instance::bind(config, clock).expect("free ports");
+        let (instance, deadlines) = match deadlines {
+            Some((clock, manual)) => (instance.with_deadlines_by(clock), Some(manual)),
+            None => (instance, None),
+        };
         let addr = tcp(&instance.addrs()[0]);
         let admin = tcp(instance.admin_addr().expect("an admin listener"));
         let shared = instance.gateway().clone();
@@ -180,6 +201,7 @@ impl Gateway {
             admin,
             shared,
             manual,
+            deadlines,
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -223,6 +245,14 @@ impl Gateway {
         self.manual
             .as_ref()
             .expect("a gateway with a manual clock")
+            .advance(by);
+    }
+
+    /// Moves the clock of [`Setup::manual_deadlines`].
+    pub fn advance_deadlines(&self, by: Duration) {
+        let deadlines = self.deadlines.as_ref();
+        deadlines
+            .expect("a gateway with manual deadlines")
             .advance(by);
     }
 

@@ -263,30 +263,41 @@ impl Conn {
     }
 
     fn read_request(&mut self) -> Option<Request> {
+        let mut request = self.request_head()?;
+        request.body = self.content_of(&request)?;
+        Some(request)
+    }
+
+    /// The next request without its content, which is still to be read; `None` when the peer has gone.
+    pub fn request_head(&mut self) -> Option<Request> {
         if !self.keep {
             return None;
         }
-        let wire = self.wire.as_mut()?;
-        let head = wire.head().ok()?;
+        let head = self.wire.as_mut()?.head().ok()?;
         let mut words = head.first_line.split(' ').map(str::to_owned);
-        let mut request = Request {
+        Some(Request {
             method: words.next()?,
             target: words.next()?,
             version: words.next()?,
             fields: head.fields,
             body: Vec::new(),
-        };
+        })
+    }
+
+    /// The content of a request whose head has been read; `None` when it broke off.
+    pub fn content_of(&mut self, request: &Request) -> Option<Vec<u8>> {
+        let wire = self.wire.as_mut()?;
         if request.fields.get("expect") == Some("100-continue") {
             wire.stream
                 .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
                 .ok()?;
         }
         let mut framing = Framing::of(&request.fields, Framing::Done);
-        let mut trailers = Fields::default();
+        let (mut content, mut trailers) = (Vec::new(), Fields::default());
         while let Some(some) = framing.next(wire, &mut trailers).ok()? {
-            request.body.extend_from_slice(&some);
+            content.extend_from_slice(&some);
         }
-        Some(request)
+        Some(content)
     }
 
     /// Reads the head of the next request and nothing of its content; false when the peer has gone.

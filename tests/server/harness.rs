@@ -12,14 +12,13 @@ use std::time::Duration;
 use bookend::clock::Clock;
 use bookend::config::{ListenAddr, Server as Config};
 use bookend::error::Error;
-use bookend::server::{self, Outcome, Peer, ResponseContent, Server, Service};
+use bookend::server::{self, Outcome, Peer, RequestContent, ResponseContent, Server, Service};
 use bookend::telemetry::counters::Metrics;
 use bookend::telemetry::readiness::Readiness;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::sync::{oneshot, watch};
 
 /// No test waits longer than this for anything.
@@ -182,7 +181,7 @@ impl Service for Toy {
     async fn handle(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
-        request: Request<Incoming>,
+        request: Request<RequestContent>,
     ) -> Response<ToyBody> {
         self.0.peers.lock().unwrap().push((**peer).clone());
         let path = request.uri().path().to_owned();

@@ -14,9 +14,11 @@ use super::deadline::{Overdue, Phase};
 use crate::proxy::Tunnel;
 use crate::turn;
 
+mod content;
 mod oversight;
 mod resets;
 
+use self::content::Content;
 pub(super) use self::oversight::Orders;
 pub(super) use self::resets::Outcome;
 use self::resets::Resets;
@@ -95,11 +97,19 @@ pub(in crate::server) struct State {
     /// A write was put off since the task's turn was over, and none has been tried since.
     put_off: Cell<bool>,
     in_flight: Cell<u32>,
+    /// That of an HTTP/1 request; on HTTP/2 a stream's end is the stream's own.
+    content: Cell<Content>,
+    /// Which request that is.
+    message: Cell<u32>,
     /// Some of an HTTP/1 response may still be in hyper's buffer.
     unflushed: Cell<bool>,
+    ends_by_close: Cell<bool>,
     client: Cell<Client>,
     probe: Cell<bool>,
     rest: Cell<Rest>,
+    /// Since when it lingers, and how much it has discarded since.
+    lingering_since: Cell<u64>,
+    discarded: Cell<u64>,
     verdict: Cell<Verdict>,
     ending: Cell<Ending>,
     /// What the connection is to be joined with when its last response is out.
@@ -133,10 +143,15 @@ impl State {
             write_blocked: Cell::new(None),
             put_off: Cell::new(false),
             in_flight: Cell::new(0),
+            content: Cell::new(Content::Ended),
+            message: Cell::new(0),
             unflushed: Cell::new(false),
+            ends_by_close: Cell::new(false),
             client: Cell::new(Client::Open),
             probe: Cell::new(false),
             rest: Cell::new(Rest::Awake),
+            lingering_since: Cell::new(0),
+            discarded: Cell::new(0),
             verdict: Cell::new(Verdict::Carry),
             ending: Cell::new(Ending::Staged),
             tunnel: RefCell::default(),
@@ -191,7 +206,7 @@ impl State {
         }
     }
 
-    /// A read found nothing. While an HTTP/1 request is answered, hyper reads only for its content: with half-closed
+    /// A read found nothing. While an HTTP/1 exchange goes on, hyper reads only for its content: with half-closed
     /// connections allowed it does not look for the client's end in between. Where the task's turn is over, it has not
     /// looked at all.
     pub fn waits_to_read(&self) {
@@ -295,6 +310,7 @@ impl State {
 
     pub fn lingers(&self) {
         if self.phase.get() != Phase::Lingering {
+            self.lingering_since.set(self.now());
             self.enter(Phase::Lingering);
         }
     }
@@ -343,6 +359,7 @@ impl State {
         self.in_flight.set(self.in_flight.get() + 1);
         self.beat.counters.in_flight.add(1);
         self.enter(Phase::Busy);
+        self.message_begins();
         self.awaiting_content.set(None);
         if self.protocol.get() == Protocol::Http2 {
             let stream = Rc::<Stream>::default();
@@ -377,10 +394,7 @@ impl State {
                 .borrow_mut()
                 .retain(|other| !Rc::ptr_eq(other, stream));
         }
-        if self.in_flight.get() == 0 && self.phase.get() == Phase::Busy {
-            self.awaiting_content.set(None);
-            self.enter(Phase::Idle);
-        }
+        self.rests_if_all_has_ended();
     }
 
     /// The response that comes now is the connection's last: `tunnel` goes on after it.

@@ -51,7 +51,8 @@ impl State {
         let lasted = now.saturating_sub(situation.since);
         match (situation.phase, self.protocol.get()) {
             (Phase::Busy, Protocol::Http2) => return self.look_at_streams(deadlines),
-            (Phase::Busy, _) if lasted >= PROBE_EVERY => {
+            // A client that has its whole response waits for nothing.
+            (Phase::Busy, _) if lasted >= PROBE_EVERY && self.in_flight.get() > 0 => {
                 self.since.set(now);
                 self.probe.set(true);
                 self.wake();

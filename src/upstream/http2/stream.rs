@@ -1,8 +1,8 @@
 //! One request's part of an HTTP/2 connection: its content on the way there, and its response on the way back.
 
 use std::cell::Cell;
-use std::future::poll_fn;
-use std::pin::pin;
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,13 +12,13 @@ use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
 
 use super::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::upstream::address::Address;
-use crate::upstream::connection::{Fate, Unanswered, head_within};
+use crate::upstream::connection::{Fate, Unanswered, head_within, poll_overdue};
 use crate::upstream::deadline::{self, Deadline};
 use crate::upstream::fault;
 use crate::upstream::interim::OnInterim;
@@ -32,7 +32,7 @@ pub(in crate::upstream) struct Stream {
     deadline: Deadline,
     upload: Option<Upload>,
     /// Hands the content over; ended by whoever drops the stream.
-    pump: Option<AbortHandle>,
+    pump: Option<JoinHandle<()>>,
     reused: bool,
 }
 
@@ -103,8 +103,7 @@ impl Stream {
         self.slot.written.set(deadline::timer_now());
         if !end {
             self.upload.clone_from(&upload);
-            let pump = spawn_local(pump(body, sending, self.slot.clone()));
-            self.pump = Some(pump.abort_handle());
+            self.pump = Some(spawn_local(pump(body, sending, self.slot.clone())));
         }
         let slot = &self.slot;
         let written = || slot.written.get();
@@ -145,13 +144,32 @@ impl Stream {
         self.slot.shared.doubt();
     }
 
-    /// The response is complete. Where the server had no need of all the request's content, what is left of it may
-    /// stall for `stall` before it is given up.
+    /// The response is complete. What is left of the request's content is still sent, unless the server takes nothing of
+    /// it for `stall`.
     pub(in crate::upstream) fn finish(mut self, stall: Duration) {
-        self.pump = None;
-        if let Some(upload) = self.upload.take() {
-            upload.bear_stalls_of(Some(stall));
-        }
+        let Some(mut pump) = self.pump.take().filter(|pump| !pump.is_finished()) else {
+            return;
+        };
+        let (slot, upload) = (self.slot.clone(), self.upload.take());
+        let mut deadline = std::mem::take(&mut self.deadline);
+        deadline.arm(stall);
+        spawn_local(async move {
+            poll_fn(|cx| {
+                if Pin::new(&mut pump).poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                poll_overdue(
+                    &mut deadline,
+                    || slot.written.get(),
+                    upload.as_ref(),
+                    stall,
+                    cx,
+                )
+            })
+            .await;
+            // The rest of a stream that has no sender any more is reset.
+            pump.abort();
+        });
     }
 }
 

@@ -114,7 +114,7 @@ fn a_connection_changes_hands_when_all_is_written_and_not_before() {
             peer.read_exact(&mut content).await.expect("content");
             assert!(content.iter().all(|octet| *octet == b'x'));
         };
-        let ((), settled) = tokio::join!(rest, connection.settle(HANG));
+        let ((), settled) = tokio::join!(rest, connection.settle(HANG, None));
         settled.expect("an open connection");
         assert!(connection.rest());
         assert!(connection.is_plain());

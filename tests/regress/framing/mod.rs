@@ -1,1 +1,5 @@
 //! Where one HTTP/1 message ends and the next begins, on a client's connection.
+
+mod early;
+mod recorder;
+mod sequence;
