@@ -16,6 +16,7 @@ use bookend::server::{self, Outcome, Peer, RequestContent, ResponseContent, Serv
 use bookend::telemetry::counters::Metrics;
 use bookend::telemetry::readiness::Readiness;
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -220,7 +221,12 @@ impl Service for Toy {
         }
     }
 
-    fn refuse(self: &Rc<Self>, _peer: &Rc<Peer>, error: Error) -> Response<ToyBody> {
+    fn refuse(
+        self: &Rc<Self>,
+        _peer: &Rc<Peer>,
+        error: Error,
+        _parts: Option<&Parts>,
+    ) -> Response<ToyBody> {
         let mut refused = self.0.refused.lock().unwrap();
         refused.push(format!("{:?}", error.kind()));
         refusal(error.kind().status().as_u16(), error.explanation())
