@@ -27,6 +27,9 @@ use super::{Maker, Outgoing, Waiting, Worker};
 use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind, Side};
 
+/// How often a request goes to a server that refuses it (RFC 9113 §6.8, §8.7) and does nothing with it.
+const MAX_REFUSALS: usize = 16;
+
 /// A request, and what stays the same over all attempts to send it.
 pub(super) struct Sending<'a> {
     /// `None` while it is on its way, and when it may not be sent again. It is large, and stays in this place until it
@@ -174,6 +177,7 @@ impl Worker {
             tokio::task::yield_now().await;
         }
         let mut want = Want::Any;
+        let mut refusals = 0;
         loop {
             let mut lease = self.acquire(attempt, want, sending, tried).await?;
             let may_be_dead = lease.is_reused() && want == Want::Any;
@@ -193,8 +197,12 @@ impl Worker {
                 }
                 Err(unanswered) => unanswered,
             };
+            let refused = lease.is_shared() && unanswered.fate == Fate::Refused;
+            refusals += usize::from(refused);
+            // Of all that go over to a fresh connection together, a server that takes few on each may refuse the last ones
+            // again. One that refuses the first of a fresh connection takes none.
             let refused =
-                lease.is_shared() && unanswered.fate == Fate::Refused && want == Want::Any;
+                refused && refusals < MAX_REFUSALS && (want == Want::Any || lease.is_reused());
             let error = sending.judge(unanswered, spare);
             if sending.request.is_none() || !(may_be_dead || refused) {
                 if error.side() == Side::Upstream {

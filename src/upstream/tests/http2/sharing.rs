@@ -149,6 +149,33 @@ fn what_the_server_did_not_take_up_before_it_went_away_is_sent_again_whatever_it
     });
 }
 
+/// As nginx does it with `keepalive_requests`: each connection takes so many requests, and no more.
+#[test]
+fn a_server_that_takes_few_requests_on_a_connection_gets_all_of_them_in_the_end() {
+    run(async {
+        let origin = Origin::start().await;
+        let worker = speaking(&origin, |_| {});
+        let script = async {
+            let mut servers = Vec::new();
+            for left in [4, 3, 2, 1] {
+                let mut server = accept(&origin).await;
+                for at in 0..left {
+                    assert_eq!(server.asked().await, 2 * at + 1);
+                }
+                server.go_away(1, NO_ERROR).await;
+                server.answer(1, "made").await;
+                servers.push(server);
+            }
+            servers
+        };
+        let write = async || read(worker.send(post_stream()).await?).await;
+        let (_servers, a, b, c, d) = tokio::join!(script, write(), write(), write(), write());
+        for made in [a, b, c, d] {
+            assert_eq!(made.unwrap(), "made");
+        }
+    });
+}
+
 #[test]
 fn a_connection_that_is_going_away_gets_no_further_request() {
     run(async {
