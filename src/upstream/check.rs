@@ -22,7 +22,7 @@ use super::server::Server;
 use super::wire::Wire;
 use crate::clock::Clock;
 use crate::config::{Health, Protocol, Upstream};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// A server's health checks, shared by all workers.
 #[derive(Debug)]
@@ -113,8 +113,13 @@ async fn watch(server: Weak<Server>, checks: Arc<Checks>, clock: Clock) {
             Ok(Err(error)) => Some(error.to_string()),
             Err(_elapsed) => Some("no answer in time".to_owned()),
         };
-        if failure.is_none() {
-            server.circuit().heard();
+        match &failure {
+            None => drop(server.circuit().heard()),
+            Some(failure) => server.note_failure(
+                &Error::upstream(ErrorKind::DestinationUnavailable)
+                    .detail("its health check failed")
+                    .because(failure.as_str()),
+            ),
         }
         if let Some(healthy) = streak.add(failure.is_none(), &check.rules)
             && server.standing().checked(clock.now().mono, healthy)

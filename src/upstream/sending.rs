@@ -3,6 +3,7 @@
 //! Nothing that may have been processed is sent twice, unless twice is as good as once (RFC 9110 §9.2.2). What was never
 //! written may always be sent again.
 
+use std::error::Error as _;
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
@@ -159,7 +160,20 @@ impl Worker {
             // What it has said itself is the better guess.
             _ => (server.circuit().wait(now)).max(server.standing().rest_left(now)),
         });
-        Error::upstream(ErrorKind::DestinationUnavailable).lasting(waits.min().unwrap_or_default())
+        let kind = ErrorKind::DestinationUnavailable;
+        let error = Error::upstream(kind).lasting(waits.min().unwrap_or_default());
+        let mut servers = self.shared.servers.iter();
+        match servers.find_map(|server| server.latest_failure()) {
+            None => error,
+            Some(failure) => {
+                let (kind, failed) = (kind.explanation(), failure.explanation());
+                let error = error.detail(format!("{kind}; the latest failure: {failed}"));
+                match failure.source() {
+                    None => error,
+                    Some(cause) => error.because(cause.to_string()),
+                }
+            }
+        }
     }
 
     /// Sends a request to one server: once more on a fresh connection when a pooled one turned out to be dead, or
@@ -302,10 +316,11 @@ impl Worker {
 
     fn note_failure(&self, server: &Server, error: &Error) {
         // A full queue is no sign that the server is unwell, and a client that left is none either.
-        if error.side() == Side::Upstream
-            && error.kind() != ErrorKind::ConnectionLimit
-            && server.standing().failed(self.clock.now().mono)
-        {
+        if error.side() != Side::Upstream || error.kind() == ErrorKind::ConnectionLimit {
+            return;
+        }
+        server.note_failure(error);
+        if server.standing().failed(self.clock.now().mono) {
             tracing::warn!(server = %server.url(), failure = %error, "ejected");
         }
     }
@@ -316,7 +331,7 @@ impl Worker {
         match Silence::of(error.kind()) {
             _ if error.side() != Side::Upstream => {}
             Some(_) if circuit.silent(now) => {
-                tracing::warn!(server = %server.url(), failure = %error, "silent; its circuit is open");
+                tracing::warn!(server = %server.url(), failure = %error, "requests to it fail one after another: it gets none but one at a time that tries it");
             }
             Some(silence) if trial => circuit.trial_failed(now, silence),
             // It is there, and what comes of the next request is known soon.

@@ -31,6 +31,7 @@ pub struct Server {
     queue: Queue,
     standing: Standing,
     circuit: Circuit,
+    latest_failure: Mutex<Option<Error>>,
     /// Whether the API has no other server.
     alone: AtomicBool,
     checks: Arc<Checks>,
@@ -83,6 +84,7 @@ impl Server {
             queue: Queue::default(),
             standing: Standing::new(&upstream.ejection),
             circuit: Circuit::new(&upstream.circuit),
+            latest_failure: Mutex::default(),
             alone: AtomicBool::new(false),
             checks: Arc::new(Checks::new(checked.clone())),
             load: AtomicUsize::new(0),
@@ -188,6 +190,23 @@ impl Server {
 
     pub(super) fn standing(&self) -> &Standing {
         &self.standing
+    }
+
+    pub(super) fn note_failure(&self, error: &Error) {
+        let mut latest = self
+            .latest_failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *latest = Some(error.share());
+    }
+
+    /// What went wrong last with a request or a check, whether or not others have fared better since.
+    pub(super) fn latest_failure(&self) -> Option<Error> {
+        let latest = self
+            .latest_failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        latest.as_ref().map(Error::share)
     }
 
     pub(super) fn circuit(&self) -> &Circuit {
