@@ -29,6 +29,8 @@ pub struct RoutePolicy {
     pub client_ttl: Option<DeltaSeconds>,
     /// Bytes of the largest body that is stored.
     pub max_stored_body: u64,
+    /// Responses whose end only the end of their connection shows are stored, too.
+    pub store_close_delimited: bool,
     /// Cache-Status tells the key and details.
     pub debug: bool,
     /// What else a successful write to this route invalidates, with all queries.
@@ -50,6 +52,7 @@ impl Default for RoutePolicy {
             bypass: false,
             client_ttl: None,
             max_stored_body: 8 << 20,
+            store_close_delimited: false,
             debug: false,
             invalidates: Vec::new(),
             rate_limit: None,
@@ -112,6 +115,7 @@ impl Draft {
             bypass,
             client_ttl,
             max_stored_body,
+            store_close_delimited,
             debug,
             invalidates: _,
             rate_limit: _,
@@ -122,6 +126,7 @@ impl Draft {
         section.set("etag", etag, one_of(&ETAG_MODES));
         section.set("bypass", bypass, flag);
         section.set("max_stored_body", max_stored_body, size(0..=1 << 40));
+        section.set("store_close_delimited", store_close_delimited, flag);
         section.set("debug", debug, flag);
         read_rules(section, cache);
         self

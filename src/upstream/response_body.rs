@@ -147,6 +147,11 @@ impl UpstreamBody {
         matches!(self.progress, Progress::Complete) && self.framing != Framing::Close
     }
 
+    /// Whether all has been read, up to whatever end there was; not where the connection broke.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.progress, Progress::Complete)
+    }
+
     fn complete(&mut self) {
         if let Progress::Reading(reading) =
             std::mem::replace(&mut self.progress, Progress::Complete)

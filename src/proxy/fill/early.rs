@@ -82,7 +82,7 @@ pub fn discard(worker: &Rc<Worker>, mut body: UpstreamBody) {
     }
 }
 
-/// All of a body, to its verified end, where it has exactly `length` bytes. `None` where it has not: then nothing of it is
+/// All of a body, to its end, where it has exactly `length` bytes. `None` where it has not: then nothing of it is
 /// gone but its trailers.
 pub async fn collect(body: &mut UpstreamBody, length: u64) -> Result<Option<Bytes>, Error> {
     let mut content = BytesMut::new();
@@ -96,7 +96,7 @@ pub async fn collect(body: &mut UpstreamBody, length: u64) -> Result<Option<Byte
             return Ok(None);
         }
     }
-    if !body.end_verified() {
+    if !body.has_ended() {
         return Err(Error::upstream(ErrorKind::ResponseIncomplete));
     }
     if length > content.len() as u64 {

@@ -63,7 +63,7 @@ impl FillTask {
         if known_too_large && body.size_hint().exact().is_none() {
             return Err(NotShared::Cause(Unshared::TooLarge));
         }
-        if body.framing() == Framing::Close {
+        if body.framing() == Framing::Close && !self.route.store_close_delimited {
             return Err(NotShared::Cause(Unshared::UnverifiedEnd));
         }
         Ok((keep, directives, freshness))
@@ -93,10 +93,16 @@ impl FillTask {
         }
         // Trailers are for those who were there: they are not stored.
         let is_small = early.length() <= self.route.max_stored_body;
-        if is_small && early.ended && arrived.body.end_verified() && early.trailers.is_none() {
+        if is_small && early.ended && self.has_ended(&arrived.body) && early.trailers.is_none() {
             return self.complete(head, early);
         }
         Box::pin(self.stream(head, arrived.body, early)).await;
+    }
+
+    /// Whether `body` has come to an end that a response may be stored by: one that it states itself, or where the operator
+    /// says so, that of its connection.
+    pub(super) fn has_ended(&self, body: &UpstreamBody) -> bool {
+        body.end_verified() || self.route.store_close_delimited && body.has_ended()
     }
 
     /// Stores a part, with those that are there already.

@@ -78,7 +78,7 @@ impl<'a> Pump<'a> {
     }
 
     fn finish(mut self, body: &UpstreamBody) {
-        if !body.end_verified() {
+        if !self.task.has_ended(body) {
             self.stop_storing();
         }
         match self.writer.seal() {
