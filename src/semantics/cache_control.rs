@@ -52,7 +52,17 @@ impl RequestDirectives {
         }
         for directive in lines.flat_map(|line| directives(line.as_bytes())) {
             let argument = directive.argument;
-            match directive.name().as_bytes() {
+            let name = directive.name();
+            // What permits, or asks for an error, is not read out of a mistake.
+            if directive.misplaced
+                && !matches!(
+                    name.as_bytes(),
+                    b"max-age" | b"min-fresh" | b"no-cache" | b"no-store" | b"no-transform"
+                )
+            {
+                continue;
+            }
+            match name.as_bytes() {
                 b"max-age" => restrict(&mut found.max_age, argument),
                 b"min-fresh" => {
                     let wanted = argument.delta_seconds().unwrap_or(DeltaSeconds::MAX);
@@ -138,6 +148,9 @@ fn restrict(limit: &mut Option<DeltaSeconds>, argument: Argument<'_>) {
 pub struct ResponseDirectives {
     pub max_age: Option<DeltaSeconds>,
     pub s_maxage: Option<DeltaSeconds>,
+    /// The least `max-age` or `s-maxage` behind a wrong separator (`public; max-age=30`): it makes nothing fresh, but what is
+    /// fresh for another reason is so for no longer.
+    pub limit: Option<DeltaSeconds>,
     pub stale_while_revalidate: Option<DeltaSeconds>,
     pub stale_if_error: Option<DeltaSeconds>,
     pub no_cache: Scoped,
@@ -199,10 +212,32 @@ impl ResponseDirectives {
         let mut found = Self::default();
         for line in response.get_all(CACHE_CONTROL) {
             for directive in directives(line.as_bytes()) {
-                found.read(&directive);
+                if directive.misplaced {
+                    found.read_misplaced(&directive);
+                } else {
+                    found.read(&directive);
+                }
             }
         }
         found
+    }
+
+    /// What the origin meant to restrict is restricted, although a mistyped separator makes it no directive of the grammar;
+    /// what it may have meant to permit is not permitted.
+    fn read_misplaced(&mut self, directive: &Directive<'_>) {
+        match directive.name().as_bytes() {
+            b"max-age" => restrict(&mut self.limit, directive.argument),
+            b"s-maxage" => {
+                restrict(&mut self.limit, directive.argument);
+                // RFC 9111 §5.2.2.10
+                self.proxy_revalidate = true;
+            }
+            // Beside no-store it permits.
+            b"must-understand" => {}
+            b"no-cache" | b"private" | b"no-store" | b"no-transform" | b"must-revalidate"
+            | b"proxy-revalidate" => self.read(directive),
+            _ => {}
+        }
     }
 
     fn read(&mut self, directive: &Directive<'_>) {

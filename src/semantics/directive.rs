@@ -9,6 +9,9 @@ use super::time::DeltaSeconds;
 pub(super) struct Directive<'a> {
     name: &'a [u8],
     pub argument: Argument<'a>,
+    /// It stands behind something else than a comma (`public; no-store`), where the grammar has no directive: what
+    /// restricts counts all the same, what permits does not.
+    pub misplaced: bool,
 }
 
 /// What follows a directive's name.
@@ -95,12 +98,15 @@ fn unescaped(raw: &[u8]) -> impl Iterator<Item = u8> {
 pub(super) fn directives(line: &[u8]) -> Directives<'_> {
     Directives {
         rest: line,
+        malformed: Malformed::default(),
         quotes: true,
     }
 }
 
 pub(super) struct Directives<'a> {
     rest: &'a [u8],
+    /// Of the member before it.
+    malformed: Malformed<'a>,
     /// Quotes still count. After one that is never closed they are octets like any other, so that a broken member does
     /// not hide the `no-store` behind it.
     quotes: bool,
@@ -110,12 +116,23 @@ impl<'a> Iterator for Directives<'a> {
     type Item = Directive<'a>;
 
     fn next(&mut self) -> Option<Directive<'a>> {
-        while !self.rest.is_empty() {
-            if let Some(directive) = parse(trim(self.member())) {
+        loop {
+            if let Some(directive) = self.malformed.next() {
                 return Some(directive);
             }
+            if self.rest.is_empty() {
+                return None;
+            }
+            let member = trim(self.member());
+            let Some(directive) = parse(member) else {
+                self.malformed = Malformed::of(member);
+                continue;
+            };
+            if directive.argument == Argument::Malformed {
+                self.malformed = Malformed::of(&member[directive.name.len()..]);
+            }
+            return Some(directive);
         }
-        None
     }
 }
 
@@ -166,7 +183,70 @@ fn parse(member: &[u8]) -> Option<Directive<'_>> {
         [b'=', token @ ..] if is_token(token) => Argument::Token(token),
         _ => Argument::Malformed,
     };
-    (!name.is_empty()).then_some(Directive { name, argument })
+    let misplaced = false;
+    (!name.is_empty()).then_some(Directive {
+        name,
+        argument,
+        misplaced,
+    })
+}
+
+/// What the grammar makes nothing of, and what may hide directives behind separators of another kind.
+#[derive(Default)]
+struct Malformed<'a> {
+    rest: &'a [u8],
+    /// See [`Directives::quotes`].
+    unquoted: bool,
+}
+
+impl<'a> Malformed<'a> {
+    fn of(rest: &'a [u8]) -> Self {
+        Self {
+            rest,
+            unquoted: false,
+        }
+    }
+
+    /// Takes the next directive, whatever separates it from others; what is quoted is skipped.
+    fn next(&mut self) -> Option<Directive<'a>> {
+        let rest = self.rest;
+        let is_token_at = |at: usize| rest.get(at..=at).is_some_and(is_token);
+        let mut start = 0;
+        while start < rest.len() && !is_token_at(start) {
+            start += self.quoted(start).max(1);
+        }
+        let mut end = start;
+        while is_token_at(end) {
+            end += 1;
+        }
+        if rest.get(end) == Some(&b'=') {
+            end += 1;
+            match self.quoted(end) {
+                0 => {
+                    while is_token_at(end) {
+                        end += 1;
+                    }
+                }
+                length => end += length,
+            }
+        }
+        let directive = parse(rest.get(start..end)?);
+        self.rest = rest.get(end..).unwrap_or_default();
+        directive.map(|directive| Directive {
+            misplaced: true,
+            ..directive
+        })
+    }
+
+    /// The length of the quoted string that begins at `at`, with its quotes; 0 where there is none.
+    fn quoted(&mut self, at: usize) -> usize {
+        if self.unquoted || self.rest.get(at) != Some(&b'"') {
+            return 0;
+        }
+        let length = closing_quote(&self.rest[at + 1..]).map(|length| length + 2);
+        self.unquoted = length.is_none();
+        length.unwrap_or(0)
+    }
 }
 
 #[cfg(test)]
@@ -179,6 +259,7 @@ mod tests {
 
     fn shown(line: &[u8]) -> Vec<Shown> {
         directives(line)
+            .filter(|directive| !directive.misplaced)
             .map(|directive| {
                 let (kind, text) = match directive.argument {
                     Argument::None => ("none", &b""[..]),
@@ -232,6 +313,49 @@ mod tests {
                 .map(|&(name, kind, text)| (name.into(), kind, text.into()))
                 .collect();
             assert_eq!(shown(line.as_bytes()), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn directives_behind_other_separators_are_told_apart() {
+        let cases: [(&str, &[&str]); 20] = [
+            ("a, b", &[]),
+            ("a; b", &["b"]),
+            ("a;b=1", &["b=1"]),
+            ("a b\tc", &["b", "c"]),
+            ("a;b, c;d", &["b", "d"]),
+            (";a", &["a"]),
+            ("a: b", &["b"]),
+            ("a|b&c/d", &["d"]),
+            ("\u{a0}a", &["a"]),
+            ("(a)", &["a"]),
+            ("a=1; b", &["1", "b"]),
+            ("a; b=", &["b="]),
+            ("a; b=\"c; d\"", &["b=\"c; d\""]),
+            ("a=\"b; c\"", &[]),
+            ("a=\"b; c\" d", &["d"]),
+            ("a \"b; c\" d", &["d"]),
+            ("\"a; b\"", &[]),
+            ("a; b=\"c; d", &["b=", "c", "d"]),
+            ("a;;; ", &[]),
+            ("a;=b", &["b"]),
+        ];
+        for (line, expected) in cases {
+            let found: Vec<_> = directives(line.as_bytes())
+                .filter(|directive| directive.misplaced)
+                .map(|directive| {
+                    let name = String::from_utf8_lossy(directive.name).into_owned();
+                    match directive.argument {
+                        Argument::None => name,
+                        Argument::Token(text) => name + "=" + &String::from_utf8_lossy(text),
+                        Argument::Quoted(text) => {
+                            name + "=\"" + &String::from_utf8_lossy(text) + "\""
+                        }
+                        Argument::Malformed => name + "=",
+                    }
+                })
+                .collect();
+            assert_eq!(found, expected, "{line}");
         }
     }
 
@@ -339,7 +463,7 @@ mod tests {
                 proptest::sample::select(b"ab=1\"\\, \t;\x80".to_vec()), 0..30),
         ) {
             let expected = model(&line);
-            let found: Vec<_> = directives(&line).collect();
+            let found: Vec<_> = directives(&line).filter(|found| !found.misplaced).collect();
             prop_assert_eq!(found.len(), expected.len());
             for (directive, member) in found.iter().zip(&expected) {
                 prop_assert_eq!(Some(*directive), parse(member));
@@ -360,5 +484,7 @@ mod tests {
     fn a_line_of_quotes_is_read_in_linear_time() {
         let line = br#""\"#.repeat(500_000);
         assert_eq!(directives(&line).count(), 0);
+        let malformed = [b"a ", &line[..], b" no-store"].concat();
+        assert_eq!(directives(&malformed).count(), 2);
     }
 }

@@ -38,18 +38,19 @@ fn directives(members: &Dictionary) -> ResponseDirectives {
         ..ResponseDirectives::default()
     };
     for (name, value) in members {
+        misplaced(&mut found, value);
         let present = !is(value, false);
         match name.as_str() {
             "max-age" => found.max_age = Some(seconds(value)),
             "s-maxage" => found.s_maxage = Some(seconds(value)),
             "stale-while-revalidate" => found.stale_while_revalidate = Some(seconds(value)),
             "stale-if-error" => found.stale_if_error = Some(seconds(value)),
-            "no-cache" => found.no_cache = scoped(value),
-            "private" => found.private = scoped(value),
-            "no-store" => found.no_store = present,
-            "no-transform" => found.no_transform = present,
-            "must-revalidate" => found.must_revalidate = present,
-            "proxy-revalidate" => found.proxy_revalidate = present,
+            "no-cache" if found.no_cache != Scoped::Whole => found.no_cache = scoped(value),
+            "private" if found.private != Scoped::Whole => found.private = scoped(value),
+            "no-store" => found.no_store |= present,
+            "no-transform" => found.no_transform |= present,
+            "must-revalidate" => found.must_revalidate |= present,
+            "proxy-revalidate" => found.proxy_revalidate |= present,
             "must-understand" => found.must_understand = present,
             "public" => found.public = is(value, true),
             "immutable" => found.immutable = present,
@@ -59,17 +60,48 @@ fn directives(members: &Dictionary) -> ResponseDirectives {
     found
 }
 
+/// Directives behind a semicolon are parameters, which mean nothing (§2.1). They were meant to be members, and those that
+/// restrict count as such: never to reuse a response is no violation.
+fn misplaced(found: &mut ResponseDirectives, value: &ListEntry) {
+    let parameters = match value {
+        ListEntry::Item(item) => &item.params,
+        ListEntry::InnerList(list) => &list.params,
+    };
+    for (name, value) in parameters {
+        if *value == BareItem::Boolean(false) {
+            continue;
+        }
+        match name.as_str() {
+            "max-age" | "s-maxage" => {
+                let secs = bare_seconds(value);
+                found.limit = Some(found.limit.map_or(secs, |other| other.min(secs)));
+            }
+            "no-cache" => found.no_cache = Scoped::Whole,
+            "private" => found.private = Scoped::Whole,
+            "no-store" => found.no_store = true,
+            "no-transform" => found.no_transform = true,
+            "must-revalidate" => found.must_revalidate = true,
+            "proxy-revalidate" => found.proxy_revalidate = true,
+            _ => {}
+        }
+    }
+}
+
 fn is(value: &ListEntry, expected: bool) -> bool {
     matches!(value, ListEntry::Item(item) if item.bare_item == BareItem::Boolean(expected))
 }
 
 fn seconds(value: &ListEntry) -> DeltaSeconds {
     match value {
-        ListEntry::Item(item) => match item.bare_item {
-            BareItem::Integer(secs) => u64::try_from(i64::from(secs)).ok(),
-            _ => None,
-        },
-        ListEntry::InnerList(_) => None,
+        ListEntry::Item(item) => bare_seconds(&item.bare_item),
+        ListEntry::InnerList(_) => DeltaSeconds::ZERO,
+    }
+}
+
+fn bare_seconds(value: &BareItem) -> DeltaSeconds {
+    match value {
+        BareItem::Integer(secs) => u64::try_from(i64::from(*secs)).ok(),
+        _ => None,
     }
     .map_or(DeltaSeconds::ZERO, DeltaSeconds::new)
 }

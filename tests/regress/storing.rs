@@ -1,3 +1,7 @@
 //! What is stored, what is not, and what an answer says of what is stored already.
 
+mod cookies;
+mod disconnected;
 mod errors;
+mod mistyped;
+mod statuses;

@@ -232,6 +232,7 @@ fn response_directives_are_read() {
     let expected = ResponseDirectives {
         max_age: Some(secs(1)),
         s_maxage: Some(secs(2)),
+        limit: None,
         stale_while_revalidate: Some(secs(3)),
         stale_if_error: Some(secs(4)),
         no_cache: Scoped::Whole,
