@@ -38,6 +38,7 @@ fn storable(request: &HeaderMap, response: &HeaderMap, status: StatusCode, polic
         request: RequestDirectives::parse(request),
         credentials,
         preconditioned: false,
+        negotiated: false,
         content_location_is_target: false,
         status,
         headers: response,

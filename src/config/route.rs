@@ -11,7 +11,7 @@ use super::rate_limit::RateLimit;
 use super::value::{count, flag, lifetime, list, one_of, or_off, size, some_list};
 use super::walk::{Section, Value};
 use crate::semantics::policy::{
-    Heuristic, HonourRequest, Ignore, OperatorTtl, Policy, TtlMode, VaryPolicy,
+    Heuristic, HonourRequest, Ignore, OperatorTtl, Policy, SetCookie, TtlMode, VaryPolicy,
 };
 use crate::semantics::time::DeltaSeconds;
 
@@ -173,6 +173,7 @@ fn read_rules(section: &mut Section<'_>, rules: &mut Policy) {
         heuristic,
         honour,
         ignore,
+        set_cookie,
         credential_fields,
         stale_while_revalidate,
         stale_if_error,
@@ -185,6 +186,15 @@ fn read_rules(section: &mut Section<'_>, rules: &mut Policy) {
     section.set("stale_if_error", stale_if_error, window());
     section.set("stale_if_disconnected", stale_if_disconnected, window());
     section.set("ignore", ignore, ignored);
+    let mut chosen = None;
+    section.set("set_cookie", &mut chosen, |value| {
+        one_of(&SET_COOKIE)(value).map(Some)
+    });
+    if let Some(chosen) = chosen {
+        // The later key goes before the same in an `ignore`.
+        *set_cookie = chosen;
+        ignore.set_cookie = false;
+    }
     section.set("honour", honour, honoured);
     section.set("credential_fields", credential_fields, list(field_name));
     section.set("targeted_fields", targeted_fields, list(field_name));
@@ -197,6 +207,12 @@ const TTL_MODES: [(&str, TtlMode); 4] = [
     ("cap", TtlMode::Cap),
     ("floor", TtlMode::Floor),
     ("override", TtlMode::Override),
+];
+
+const SET_COOKIE: [(&str, SetCookie); 3] = [
+    ("refuse", SetCookie::Refuse),
+    ("strip", SetCookie::Strip),
+    ("store", SetCookie::Store),
 ];
 
 const ETAG_MODES: [(&str, EtagMode); 3] = [

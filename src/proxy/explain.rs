@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::gateway::Gateway;
 use super::receive::split_query;
 use crate::cache::key::Key;
-use crate::cache::stored::{Marker, Resource, StoredResponse};
+use crate::cache::stored::{Marker, Resource, StoredResponse, Unshared};
 use crate::clock::Now;
 use crate::config::RoutePolicy;
 use crate::semantics::no_vary_search::SearchVariance;
@@ -113,6 +113,13 @@ fn describe_variant(stored: &StoredResponse, now: Now) -> Value {
 fn describe_marker(marker: &Marker, now: Now) -> Value {
     json!({
         "why": format!("{:?}", marker.why),
+        "cure": match marker.why {
+            Unshared::Rule(reason) => reason.cure(),
+            Unshared::TooLarge => "It is larger than max_stored_body.",
+            Unshared::UnverifiedEnd => {
+                "Its end is that of the connection: have the API send Content-Length or chunks."
+            }
+        },
         "for_seconds": marker.until.since(now.mono).as_secs(),
         "selected_by": marker.variant.describe().into_iter().collect::<Vec<_>>(),
     })

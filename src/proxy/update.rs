@@ -1,14 +1,16 @@
 //! A stored response with the fields of a later message about it: a 304 (RFC 9111 §4.3.4) or the answer to a HEAD
 //! (§4.3.5). What was not fit to be stored in the first place does not get into the store this way either.
 
-use http::header::{AGE, CONTENT_RANGE};
+use http::header::{AGE, CONTENT_RANGE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::cache::head::Head;
 use crate::config::RoutePolicy;
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
 use crate::semantics::freshness::{Freshness, Receipt};
-use crate::semantics::storability::{Credentials, Storability, StoreInput, assess, stored_fields};
+use crate::semantics::storability::{
+    Credentials, NoStoreReason, Storability, StoreInput, assess, stored_fields,
+};
 use crate::semantics::validation;
 
 /// Who asked, and what for.
@@ -53,22 +55,37 @@ impl Update {
             policy,
         );
         let age = fields.remove(AGE);
-        let verdict = assess(&StoreInput {
-            method: asked.method,
-            request: asked.directives,
-            credentials: asked.credentials,
-            preconditioned: false,
-            content_location_is_target: false,
-            status: head.status,
-            headers: &fields,
-            directives: &directives,
-            freshness: &freshness,
-            policy,
-        });
-        let storable = match verdict {
-            Storability::Store(keep) => Ok(stored_fields(&fields, &directives, keep)),
-            refused @ Storability::Refuse(_) => Err(refused),
+        let assessed = |fields: &HeaderMap| {
+            let verdict = assess(&StoreInput {
+                method: asked.method,
+                request: asked.directives,
+                credentials: asked.credentials,
+                preconditioned: false,
+                // It was, when it was stored.
+                negotiated: true,
+                content_location_is_target: false,
+                status: head.status,
+                headers: fields,
+                directives: &directives,
+                freshness: &freshness,
+                policy,
+            });
+            match verdict {
+                Storability::Store(keep) => Ok(stored_fields(fields, &directives, keep)),
+                refused @ Storability::Refuse(_) => Err(refused),
+            }
         };
+        let mut storable = assessed(&fields);
+        if storable == Err(Storability::Refuse(NoStoreReason::SetCookie)) {
+            // The cookie is for the one who asked; what is stored needs none.
+            let mut without = fields.clone();
+            without.remove(SET_COOKIE);
+            storable = assessed(&without);
+            if !update.contains_key(SET_COOKIE) {
+                // Another client's, which was stored while the origin allowed it.
+                fields = without;
+            }
+        }
         Self {
             fields,
             age,

@@ -87,6 +87,7 @@ pub(super) fn is_personal(resource: Option<&Resource>, inquiry: &Inquiry) -> boo
             request: RequestDirectives::default(),
             credentials: inquiry.credentials,
             preconditioned: false,
+            negotiated: false,
             content_location_is_target: false,
             status: head.status,
             headers: &fields,

@@ -225,6 +225,13 @@ impl Worker {
             selected = Some(self.reckon_anew(inquiry, stored));
             resource = store.look_up(inquiry.key(store));
         }
+        if inquiry.credentials.any()
+            && selected
+                .as_ref()
+                .is_some_and(|stored| lacks_credentials(stored))
+        {
+            selected = None;
+        }
         if inquiry.facts.any(Facts::ORIGIN_CONDITIONS) && origin_must_decide(inquiry.headers()) {
             return Verdict::Ask(Question::pass(ForwardReason::Request, resource));
         }
@@ -494,6 +501,11 @@ pub(super) fn selects(store: &Store, head: &Head, inquiry: &Inquiry) -> bool {
             || store
                 .cors()
                 .may_answer(inquiry.target.as_str(), head, headers))
+}
+
+/// Whether it refuses a request that had no credentials, which says nothing to one that has some.
+fn lacks_credentials(stored: &StoredResponse) -> bool {
+    !stored.head.credentialed && matches!(stored.head.status.as_u16(), 401 | 403 | 407)
 }
 
 /// A marker's cause, as Cache-Status tells it.

@@ -89,19 +89,29 @@ impl Freshness {
             .or_else(|| {
                 let (status, heuristic) = (status, &policy.heuristic);
                 let allowed = assigned && (directives.public || is_heuristically_cacheable(status));
-                allowed.then(|| heuristic_lifetime(headers, date, receipt, heuristic))?
+                let heuristic = || heuristic_lifetime(headers, date, receipt, heuristic);
+                let Lifetime(lifetime, source) = allowed.then(heuristic)??;
+                let error = status.is_client_error() || status.is_server_error();
+                let most = if error { MAX_ERROR } else { lifetime };
+                Some(Lifetime(lifetime.min(most), source))
             })
             .unwrap_or_default();
+        let limit = directives.limit.unwrap_or(DeltaSeconds::MAX);
+        let own = Lifetime(own.0.min(limit), own.1);
         let Lifetime(lifetime, source) = match &policy.ttl {
             Some(ttl) if ttl.statuses.contains(&status) => {
-                operated(own, explicit.is_some(), ttl, assigned)
+                let operated = operated(own, explicit.is_some(), ttl, assigned);
+                match ttl.mode {
+                    TtlMode::Fallback => Lifetime(operated.0.min(limit), operated.1),
+                    TtlMode::Cap | TtlMode::Floor | TtlMode::Override => operated,
+                }
             }
             _ => own,
         };
         Self {
             lifetime,
             source,
-            explicit: explicit.map(|Lifetime(own, _)| own),
+            explicit: explicit.map(|Lifetime(own, _)| own.min(limit)),
             initial_age: corrected_initial_age(headers, date, receipt),
             date,
             must_validate: MustValidate::of(directives),
@@ -217,6 +227,10 @@ impl LifetimeSource {
         }
     }
 }
+
+/// The longest heuristic lifetime of an error: what is missing today is there tomorrow, and its Last-Modified, if there is any,
+/// is that of a page of the framework's.
+const MAX_ERROR: DeltaSeconds = DeltaSeconds::new(60);
 
 /// A freshness lifetime and where it comes from.
 #[derive(Clone, Copy, Default)]

@@ -15,6 +15,8 @@ pub struct Policy {
     pub honour: HonourRequest,
     /// Rules of the origin that the route overrides by name.
     pub ignore: Ignore,
+    /// What becomes of a response with Set-Cookie, where `ignore` does not say.
+    pub set_cookie: SetCookie,
     /// Request fields that carry credentials, beside Authorization and Cookie.
     pub credential_fields: Vec<HeaderName>,
     /// `stale-while-revalidate` where the origin does not say (RFC 5861 §3).
@@ -116,10 +118,33 @@ pub struct Ignore {
     pub no_store: bool,
     /// The response's `private`.
     pub private: bool,
-    /// `Set-Cookie` in a response that could not be stored with it: it is stored without the field.
+    /// `Set-Cookie`: the same as [`SetCookie::Strip`].
     pub set_cookie: bool,
     /// Request credentials: operator or heuristic freshness makes such a response shared.
     pub credentials: bool,
+}
+
+/// What becomes of a response with Set-Cookie, which RFC 9111 §7.3 leaves to the rest of its fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SetCookie {
+    /// It is stored only where the origin has said that it is for everybody.
+    #[default]
+    Refuse,
+    /// It is stored without the field.
+    Strip,
+    /// It is stored where the origin gives it a lifetime.
+    Store,
+}
+
+impl Policy {
+    /// What becomes of a response with Set-Cookie.
+    pub const fn set_cookie(&self) -> SetCookie {
+        if self.ignore.set_cookie {
+            SetCookie::Strip
+        } else {
+            self.set_cookie
+        }
+    }
 }
 
 /// Reductions of request fields before a variant is keyed (RFC 9111 §4.1).
@@ -139,10 +164,11 @@ impl Default for Policy {
             heuristic: Heuristic::default(),
             honour: HonourRequest::default(),
             ignore: Ignore::default(),
+            set_cookie: SetCookie::default(),
             credential_fields: Vec::new(),
             stale_while_revalidate: None,
             stale_if_error: None,
-            stale_if_disconnected: None,
+            stale_if_disconnected: Some(DeltaSeconds::new(60)),
             targeted_fields: vec![
                 HeaderName::from_static("bookend-cache-control"),
                 HeaderName::from_static("cdn-cache-control"),

@@ -3,14 +3,18 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
-use http::{HeaderMap, Method, StatusCode};
+use http::header::{
+    ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING,
+    CONTENT_TYPE, COOKIE, EXPECT, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
+    ORIGIN, RANGE, SET_COOKIE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::cache_control::{RequestDirectives, ResponseDirectives};
 use super::content_range::ContentRange;
 use super::freshness::{Freshness, LifetimeSource, MustValidate, is_heuristically_cacheable};
 use super::hop_by_hop;
-use super::policy::Policy;
+use super::policy::{Policy, SetCookie};
 use super::time::DeltaSeconds;
 use super::validation::Validators;
 use super::vary::Vary;
@@ -50,6 +54,8 @@ pub struct StoreInput<'a> {
     pub credentials: Credentials,
     /// The client's own preconditions or Range went upstream with the request.
     pub preconditioned: bool,
+    /// See [`names_negotiation`]; matters for 406 only.
+    pub negotiated: bool,
     /// Content-Location names the target URI; matters for POST only.
     pub content_location_is_target: bool,
     pub status: StatusCode,
@@ -98,6 +104,8 @@ pub enum NoStoreReason {
     Status,
     /// A 412 or 416 to the client's own preconditions or Range.
     Precondition,
+    /// An error that answers what the request's own fields asked for, and no Vary tells which.
+    RequestFields,
     /// `must-understand` with a status that we do not.
     NotUnderstood,
     /// A 206 without one range of bytes.
@@ -127,6 +135,7 @@ impl NoStoreReason {
             | Self::RequestNoStore
             | Self::Interim
             | Self::Precondition
+            | Self::RequestFields
             | Self::PartialUnit
             | Self::Authorization
             | Self::Credentials => false,
@@ -150,6 +159,7 @@ impl NoStoreReason {
             Self::Interim => "interim",
             Self::Status => "status",
             Self::Precondition => "precondition",
+            Self::RequestFields => "request-fields",
             Self::NotUnderstood => "not-understood",
             Self::PartialUnit => "partial-unit",
             Self::NoStore => "no-store",
@@ -160,6 +170,46 @@ impl NoStoreReason {
             Self::VaryAny => "vary-any",
             Self::NotCacheable => "not-cacheable",
             Self::NeverReusable => "never-reusable",
+        }
+    }
+
+    /// What to do where the response should be stored, for `explain`.
+    pub const fn cure(self) -> &'static str {
+        match self {
+            Self::Method | Self::Head => "Only responses to GET, QUERY and some POSTs are stored.",
+            Self::Post => {
+                "A response to POST needs a lifetime, and a Content-Location that is its own URL."
+            }
+            Self::RequestNoStore => {
+                "The client asked for it; `honour` without \"no-store\" ignores that."
+            }
+            Self::Interim | Self::Status => "Responses with this status are never stored.",
+            Self::Precondition => "It answers the client's own condition or range.",
+            Self::RequestFields => {
+                "It answers what this client sent: have the API name those request fields in Vary."
+            }
+            Self::NotUnderstood => "The API says must-understand with an unknown status.",
+            Self::PartialUnit => "It is a part whose place in the whole is not known.",
+            Self::NoStore => "The API says no-store; `ignore = [\"no-store\"]` overrules it.",
+            Self::Private => {
+                "The API says private: have it say public where it is for everybody; \
+                 `ignore = [\"private\"]` overrules it."
+            }
+            Self::Authorization | Self::Credentials => {
+                "The request has credentials: have the API say public or s-maxage where the response \
+                 is for everybody."
+            }
+            Self::SetCookie => {
+                "It sets a cookie: have the API say public or s-maxage where everybody may get that \
+                 cookie, or set_cookie = \"strip\" to store the response without it."
+            }
+            Self::VaryAny => "It varies on what cannot be known (Vary: *).",
+            Self::NotCacheable => {
+                "The API gives no lifetime: have it send Cache-Control, or set `ttl`."
+            }
+            Self::NeverReusable => {
+                "It is never fresh and has no ETag or Last-Modified to validate it with."
+            }
         }
     }
 }
@@ -210,11 +260,72 @@ fn refused_by_status(input: &StoreInput<'_>) -> Option<NoStoreReason> {
         206 if input.method != Method::GET || !is_one_range(input.headers) => {
             Some(NoStoreReason::PartialUnit)
         }
+        status if answers_unknown_fields(status, input) => Some(NoStoreReason::RequestFields),
         _ if input.directives.must_understand && !is_understood(input.status) => {
             Some(NoStoreReason::NotUnderstood)
         }
         _ => None,
     }
+}
+
+/// Whether the response is an error that answers fields, or content, of its own request which the key knows nothing of: who
+/// sends others would get another answer. Vary makes it known.
+fn answers_unknown_fields(status: u16, input: &StoreInput<'_>) -> bool {
+    let varies_on = |names: &[HeaderName]| match Vary::parse(input.headers) {
+        Vary::Fields(fields) => names.iter().any(|name| fields.contains(name)),
+        Vary::None | Vary::Any => false,
+    };
+    // What middleware adds for coding, language and CORS says nothing of an error.
+    let varies_on_others = || match Vary::parse(input.headers) {
+        Vary::Fields(fields) => fields.iter().any(|name| !NEGOTIATED.contains(name)),
+        Vary::None | Vary::Any => false,
+    };
+    match status {
+        406 => !input.negotiated || !varies_on(&NEGOTIATED[..4]),
+        412 => !varies_on(&PRECONDITIONS),
+        415 => !varies_on(&[CONTENT_TYPE, CONTENT_ENCODING]),
+        416 => !varies_on(&[RANGE]),
+        417 => !varies_on(&[EXPECT]),
+        // The target URI is the key. It may do for a heuristic's minute (RFC 9110 §15.5.15), but a lifetime that the API
+        // gives to all that it sends is not believed of it.
+        414 => input.freshness.explicit.is_some() && !varies_on_others(),
+        413 | 421 | 422 => !varies_on_others(),
+        _ => false,
+    }
+}
+
+const NEGOTIATED: [HeaderName; 5] = [
+    ACCEPT,
+    ACCEPT_LANGUAGE,
+    ACCEPT_CHARSET,
+    ACCEPT_ENCODING,
+    ORIGIN,
+];
+
+const PRECONDITIONS: [HeaderName; 4] = [
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_UNMODIFIED_SINCE,
+];
+
+/// Whether Vary names each field of the request by which a 406 may have been chosen (RFC 9110 §15.5.7): Accept-Encoding is one
+/// only where it refuses `identity` (§12.5.3).
+pub fn names_negotiation(request: &HeaderMap, response: &HeaderMap) -> bool {
+    let Vary::Fields(fields) = Vary::parse(response) else {
+        return false;
+    };
+    NEGOTIATED[..4].iter().all(|name| {
+        let refuses = |value: &HeaderValue| {
+            let value = value.as_bytes();
+            *name != ACCEPT_ENCODING || value.contains(&b'*') || value.windows(8).any(is_identity)
+        };
+        fields.contains(name) || !request.get_all(name).iter().any(refuses)
+    })
+}
+
+fn is_identity(window: &[u8]) -> bool {
+    window.eq_ignore_ascii_case(b"identity")
 }
 
 /// Whether a 206 holds one range of octets, of a representation of known length.
@@ -247,7 +358,7 @@ fn refused_by_directives(input: &StoreInput<'_>) -> Option<NoStoreReason> {
 
 fn refused_to_be_shared(input: &StoreInput<'_>) -> Option<NoStoreReason> {
     refused_for_credentials(input).or_else(|| {
-        let set_cookie = sets_cookie(input) && !input.policy.ignore.set_cookie;
+        let set_cookie = sets_cookie(input) && input.policy.set_cookie() != SetCookie::Strip;
         (set_cookie && !may_share_cookies(input)).then_some(NoStoreReason::SetCookie)
     })
 }
@@ -297,23 +408,26 @@ fn sets_cookie(input: &StoreInput<'_>) -> bool {
         && !directives.no_cache.fields().contains(&SET_COOKIE)
 }
 
-/// Whether the origin has said clearly enough that others may get the cookie too. RFC 9111 §7.3 leaves it to Cache-Control:
-/// `public`, `s-maxage` or a targeted field say it outright. A lifetime of the origin's says it too, but not where the
-/// response also varies on Cookie: that is how frameworks mark what depends on a session. Nobody has said it where the
-/// lifetime is a heuristic or the operator's, or where each use needs validation.
+/// Whether the origin has said clearly enough that others may get the cookie too. RFC 9111 §7.3 leaves it to Cache-Control;
+/// a session given to a stranger is the worst that a cache can do, so by default `public`, `s-maxage` or a targeted field has
+/// to say it, as for credentials, and of a response that may be reused as it is: where each use needs validation, the cookie is
+/// one client's. [`SetCookie::Store`] takes a lifetime of the origin's for its word too, but not where the response also varies
+/// on Cookie: that is how frameworks mark what depends on a session.
 fn may_share_cookies(input: &StoreInput<'_>) -> bool {
     let StoreInput {
         directives,
         freshness,
+        policy,
         ..
     } = input;
-    if directives.public || directives.s_maxage.is_some() || directives.targeted {
-        return true;
+    if directives.no_cache.is_whole() || freshness.lifetime == DeltaSeconds::ZERO {
+        return false;
     }
-    let reusable = freshness.explicit > Some(DeltaSeconds::ZERO) && !directives.no_cache.is_whole();
+    let shared = directives.public || directives.s_maxage.is_some() || directives.targeted;
     let varies =
-        matches!(Vary::parse(input.headers), Vary::Fields(names) if names.contains(&COOKIE));
-    reusable && !varies
+        || matches!(Vary::parse(input.headers), Vary::Fields(names) if names.contains(&COOKIE));
+    let lasts = freshness.explicit > Some(DeltaSeconds::ZERO);
+    shared || (policy.set_cookie() == SetCookie::Store && lasts && !varies())
 }
 
 fn refused_as_useless(input: &StoreInput<'_>) -> Option<NoStoreReason> {
@@ -350,7 +464,7 @@ fn keep(input: &StoreInput<'_>) -> Keep {
             StatusCode::PARTIAL_CONTENT => Scope::Partial,
             _ => Scope::Whole,
         },
-        without_set_cookie: sets_cookie(input) && !may_share_cookies(input),
+        without_set_cookie: input.policy.set_cookie() == SetCookie::Strip,
     }
 }
 

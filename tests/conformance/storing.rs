@@ -129,11 +129,11 @@ fn responses_to_requests_with_credentials_are_shared_only_at_the_origin_s_word()
 }
 
 #[test]
-fn a_cookie_is_stored_only_with_the_origin_s_own_freshness() {
-    // RFC 9111 §7.3
+fn a_cookie_is_stored_only_where_the_origin_says_that_it_is_for_all() {
+    // RFC 9111 §7.3 permits more, and set_cookie = "store" too.
     for (says, reused) in [
         ("public, max-age=60", true),
-        ("max-age=60", true),
+        ("max-age=60", false),
         ("s-maxage=60", true),
     ] {
         assert_eq!(

@@ -127,7 +127,7 @@ fn if_modified_since_in_the_wild() {
 #[test]
 fn a_304_has_what_caches_need_and_no_more() {
     // RFC 9110 §15.4.5
-    let bench = Bench::new();
+    let bench = Bench::with(|setup| setup.cache("set_cookie = \"store\""));
     let page = bench.answering([ok(&[
         FRESH,
         ("ETag", "\"a\""),

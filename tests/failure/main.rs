@@ -110,6 +110,10 @@ fn while_no_answer_can_be_had_a_stale_response_is_one_for_as_long_as_is_allowed(
         stale.cache_status()
     );
     assert_eq!((stale.text().as_str(), stale.age()), ("1984", Some(20)));
+    // A minute, where nothing else is said.
+    let stale = gateway.get("/loans").expect(200);
+    assert!(stale.says("detail=disconnected"));
+    gateway.advance(Duration::from_secs(60));
     gateway.get("/loans").expect(502);
     gateway.advance(Duration::from_secs(3600));
     gateway.get("/books/123").expect(502);

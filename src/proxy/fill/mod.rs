@@ -43,7 +43,7 @@ use crate::semantics::fetch::Want;
 use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::groups;
 use crate::semantics::preconditions::is_conditional;
-use crate::semantics::storability::{Credentials, NoStoreReason, StoreInput};
+use crate::semantics::storability::{Credentials, NoStoreReason, StoreInput, names_negotiation};
 use crate::semantics::unstored::{Effect, is_about_the_request};
 use crate::semantics::validation::{self, Candidate, Validators};
 use crate::semantics::vary::{VariantKey, Vary};
@@ -474,6 +474,8 @@ impl FillTask {
             credentials: self.credentials,
             // An origin may answer what it was not asked: its 416 to a Range is for the one who sent that.
             preconditioned: self.has_range() || is_conditional(&self.fill.ask.headers),
+            negotiated: status == StatusCode::NOT_ACCEPTABLE
+                && names_negotiation(&self.fill.ask.headers, headers),
             content_location_is_target: self.content_location_is_target,
             status,
             headers,

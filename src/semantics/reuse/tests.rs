@@ -375,7 +375,7 @@ fn failed(
 
 #[test]
 fn stale_if_error_ends_with_its_window() {
-    let policy = Policy::default();
+    let policy = connected();
     let down = Failure::Disconnected;
     let cases = [
         (
@@ -430,7 +430,7 @@ fn no_error_makes_a_response_reusable_that_must_be_validated() {
     let policy = Policy {
         stale_if_error: Some(DeltaSeconds::new(10_000)),
         stale_if_disconnected: Some(DeltaSeconds::new(10_000)),
-        ..Policy::default()
+        ..connected()
     };
     for directive in [
         "no-cache",
@@ -462,7 +462,7 @@ fn no_error_makes_a_response_reusable_that_must_be_validated() {
 
 #[test]
 fn an_error_is_what_rfc_5861_calls_one() {
-    let policy = Policy::default();
+    let policy = connected();
     for status in 200..=599 {
         let failure = Failure::Status(StatusCode::from_u16(status).unwrap());
         let expected = matches!(status, 500 | 502 | 503 | 504);
@@ -477,9 +477,17 @@ fn an_error_is_what_rfc_5861_calls_one() {
     }
 }
 
+/// A policy that allows nothing for a lost upstream.
+fn connected() -> Policy {
+    Policy {
+        stale_if_disconnected: None,
+        ..Policy::default()
+    }
+}
+
 #[test]
 fn a_lost_upstream_lets_a_stale_response_out_only_as_the_route_says() {
-    let mut policy = Policy::default();
+    let mut policy = connected();
     let unavailable = Failure::Status(StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(
         failed(Failure::Disconnected, "max-age=60", 90, "", &policy),
@@ -508,7 +516,7 @@ fn a_lost_upstream_lets_a_stale_response_out_only_as_the_route_says() {
 
 #[test]
 fn a_request_for_validation_gets_the_error_unless_it_says_otherwise() {
-    let policy = Policy::default();
+    let policy = connected();
     let sie = "max-age=600, stale-if-error=1200";
     for (age, asks, expected) in [
         (900, "no-cache", "error"),

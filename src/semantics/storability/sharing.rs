@@ -1,6 +1,6 @@
 //! Credentials and cookies: what one user's request fetched, and what another may get of it.
 
-use super::super::policy::TtlMode;
+use super::super::policy::{SetCookie, TtlMode};
 use super::tests::*;
 use super::*;
 
@@ -143,36 +143,67 @@ fn an_operators_lifetime_never_shares_what_credentials_fetched() {
 
 #[test]
 fn a_response_that_sets_a_cookie_is_stored_only_at_the_origins_word() {
-    let refused = Some(NoStoreReason::SetCookie);
     let modified = "last-modified: Sun, 06 Nov 1994 08:49:37 GMT";
-    let cases: [(&[&str], Option<NoStoreReason>); 14] = [
-        (&["cache-control: max-age=60"], None),
-        (&["expires: Thu, 18 Aug 2050 02:01:18 GMT"], None),
-        (&["cache-control: s-maxage=60", "vary: cookie"], None),
-        (&["cache-control: public", modified], None),
-        (&["cdn-cache-control: max-age=60"], None),
+    // Whether it is stored with "refuse", and with "store".
+    let cases: [(&[&str], bool, bool); 18] = [
+        (&["cache-control: max-age=60"], false, true),
+        (&["expires: Thu, 18 Aug 2050 02:01:18 GMT"], false, true),
+        (&["cache-control: max-age=60, must-revalidate"], false, true),
+        (&["cache-control: s-maxage=60", "vary: cookie"], true, true),
+        (&["cache-control: public", modified], true, true),
+        (&["cdn-cache-control: max-age=60"], true, true),
         (
             &["cache-control: max-age=60", "vary: Accept, Cookie"],
-            refused,
+            false,
+            false,
         ),
-        (&["cache-control: max-age=0", modified], refused),
-        (&["cache-control: max-age=60, no-cache", modified], refused),
-        (&["cache-control: no-cache", modified], refused),
-        (&["expires: 0", modified], refused),
-        (&[modified], refused),
-        (&["etag: \"a\""], refused),
-        (&["cache-control: private=\"set-cookie\"", modified], None),
-        (&["cache-control: no-cache=set-cookie", modified], None),
+        (&["cache-control: max-age=0", modified], false, false),
+        (
+            &["cache-control: max-age=60, no-cache", modified],
+            false,
+            false,
+        ),
+        (
+            &["cache-control: public, max-age=0", modified],
+            false,
+            false,
+        ),
+        (&["cache-control: public, no-cache", modified], false, false),
+        (&["cache-control: s-maxage=0", modified], false, false),
+        (&["cache-control: no-cache", modified], false, false),
+        (&["expires: 0", modified], false, false),
+        (&[modified], false, false),
+        (&["etag: \"a\""], false, false),
+        (
+            &["cache-control: private=\"set-cookie\"", modified],
+            true,
+            true,
+        ),
+        (
+            &["cache-control: no-cache=set-cookie", modified],
+            true,
+            true,
+        ),
     ];
-    for (response, expected) in cases {
+    for (response, by_default, at_its_lifetime) in cases {
         let mut case = Case::response(response);
         case.response.push("set-cookie: a=b".into());
-        assert_eq!(case.refusal(), expected, "{response:?}");
-        case.policy.ignore.set_cookie = true;
-        let Storability::Store(keep) = case.assess() else {
-            panic!("{response:?} is not stored although the route ignores Set-Cookie");
-        };
-        assert_eq!(keep.without_set_cookie, expected.is_some(), "{response:?}");
+        for (mode, stored) in [
+            (SetCookie::Refuse, by_default),
+            (SetCookie::Store, at_its_lifetime),
+        ] {
+            case.policy.set_cookie = mode;
+            let expected = (!stored).then_some(NoStoreReason::SetCookie);
+            assert_eq!(case.refusal(), expected, "{mode:?} {response:?}");
+        }
+        for (mode, ignored) in [(SetCookie::Strip, false), (SetCookie::Refuse, true)] {
+            case.policy.set_cookie = mode;
+            case.policy.ignore.set_cookie = ignored;
+            let Storability::Store(keep) = case.assess() else {
+                panic!("{response:?} is not stored although the route strips Set-Cookie");
+            };
+            assert!(keep.without_set_cookie, "{response:?}");
+        }
     }
 }
 
@@ -190,10 +221,12 @@ fn an_operators_lifetime_does_not_store_cookies() {
         };
         assert_eq!(silent.refusal(), Some(NoStoreReason::SetCookie), "{mode:?}");
         // Where the origin has spoken the operator's lifetime changes nothing about it.
-        let spoken = Case {
+        let mut spoken = Case {
             policy: operator(mode),
             ..Case::response(&["set-cookie: a=b", "cache-control: max-age=3600"])
         };
+        assert_eq!(spoken.refusal(), Some(NoStoreReason::SetCookie), "{mode:?}");
+        spoken.policy.set_cookie = SetCookie::Store;
         assert_eq!(spoken.refusal(), None, "{mode:?}");
     }
 }

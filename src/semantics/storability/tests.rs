@@ -75,6 +75,7 @@ impl Case {
             request: RequestDirectives::parse(&request).honoured(&self.policy.honour),
             credentials,
             preconditioned: self.preconditioned,
+            negotiated: names_negotiation(&request, &headers),
             content_location_is_target: self.content_location_is_target,
             status,
             headers: &headers,
@@ -170,7 +171,11 @@ fn final_statuses_with_explicit_freshness_are_stored_known_or_not() {
             status,
             ..Case::default()
         };
-        let expected = never.contains(&status).then_some(NoStoreReason::Status);
+        let expected = match status {
+            status if never.contains(&status) => Some(NoStoreReason::Status),
+            406 | 412..=417 | 421 | 422 => Some(NoStoreReason::RequestFields),
+            _ => None,
+        };
         assert_eq!(case.refusal(), expected, "{status}");
     }
     for status in [100, 101, 102, 103, 199] {
@@ -414,8 +419,8 @@ fn an_answer_to_the_clients_own_conditions_is_not_stored() {
     for (status, preconditioned, expected) in [
         (412, true, Some(NoStoreReason::Precondition)),
         (416, true, Some(NoStoreReason::Precondition)),
-        (412, false, None),
-        (416, false, None),
+        (412, false, Some(NoStoreReason::RequestFields)),
+        (416, false, Some(NoStoreReason::RequestFields)),
         (200, true, None),
     ] {
         let case = Case {
