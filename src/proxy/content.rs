@@ -19,7 +19,7 @@ use super::worker::Worker;
 use crate::clock::timer_now;
 use crate::error::{Error, ErrorKind};
 use crate::semantics::endless::is_endless;
-use crate::upstream::{Expectation, RequestBody, RequestStream};
+use crate::upstream::{Expectation, RequestBody, RequestStream, client_failure};
 
 /// The content as it comes from the client, to be passed on.
 ///
@@ -95,7 +95,7 @@ fn failure(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
         Err(error) if error.is::<LengthLimitError>() => {
             Error::downstream(ErrorKind::ContentTooLarge).because(error)
         }
-        Err(error) => Error::downstream(ErrorKind::ClientGone).because(error),
+        Err(error) => client_failure(error),
     }
 }
 

@@ -24,7 +24,7 @@ use super::exchange::{Content, Exchange};
 use super::io::Io;
 use super::protocol::{Protocols, Sniffed, sniff};
 use super::refusal;
-use super::state::{Ending, Orders, Protocol, State, Verdict};
+use super::state::{Ending, Followed, Orders, Protocol, State, Verdict};
 use super::tunnel;
 use super::{BoxError, RequestContent, Service};
 use crate::error::{Error, ErrorKind};
@@ -132,6 +132,7 @@ async fn serve_http1<S: Service>(
             Driven::Stopped => return Ok(()),
             Driven::Asleep => {
                 io.unread(&unread);
+                state.follow_anew();
                 drop(unread);
                 if !wakes_up(&mut io).await {
                     return Ok(());
@@ -330,8 +331,13 @@ where
     W: Borrow<Rc<S>>,
 {
     let exchange = Exchange::begin(state);
-    let request = request.map(|incoming| content_of(incoming, state));
-    let excess = protocols.excess(request.uri(), request.headers());
+    let (head, incoming) = request.into_parts();
+    let (content, followed) = content_of(incoming, state);
+    let request = Request::from_parts(head, content);
+    let excess = match followed {
+        Followed::Malformed => Some(ErrorKind::BadRequest),
+        _ => protocols.excess(request.uri(), request.headers()),
+    };
     let may_end_by_close =
         request.version() == Version::HTTP_10 && request.method() != Method::HEAD;
     async move {
@@ -350,7 +356,9 @@ where
             {
                 state.will_tunnel(tunnel);
             }
-        } else if state.protocol() == Protocol::Http1 && state.orders() == Orders::WindDown {
+        } else if state.protocol() == Protocol::Http1
+            && (followed != Followed::Known || state.orders() == Orders::WindDown)
+        {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -371,11 +379,19 @@ where
     }
 }
 
-fn content_of(incoming: Incoming, state: &Rc<State>) -> RequestContent {
-    if state.protocol() == Protocol::Http2 || incoming.is_end_stream() {
-        return RequestContent::new(incoming);
+fn content_of(incoming: Incoming, state: &Rc<State>) -> (RequestContent, Followed) {
+    if state.protocol() == Protocol::Http2 {
+        return (RequestContent::new(incoming), Followed::Known);
     }
-    RequestContent::watched(incoming, state.content_begins())
+    if incoming.is_end_stream() {
+        state.follow_head();
+        return (RequestContent::new(incoming), Followed::Known);
+    }
+    let followed = state.follow_content(incoming.size_hint().exact());
+    (
+        RequestContent::watched(incoming, state.content_begins()),
+        followed,
+    )
 }
 
 #[cfg(test)]

@@ -217,20 +217,21 @@ impl AsyncRead for Io {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let before = buf.filled().len();
         if !this.sniffed.is_empty() {
             this.replay(buf);
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(this.state.follow(&buf.filled()[before..]));
         }
         if this.state.is_read_overdue() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        let before = buf.filled().len();
         let read = this.socket.poll_read(cx, buf);
         match &read {
             Poll::Ready(Ok(())) => {
-                let read = buf.filled().len() - before;
-                turn::take(read, cx);
-                this.state.has_read(read);
+                let octets = &buf.filled()[before..];
+                turn::take(octets.len(), cx);
+                this.state.has_read(octets.len());
+                return Poll::Ready(this.state.follow(octets));
             }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => this.state.waits_to_read(),

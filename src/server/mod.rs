@@ -15,6 +15,7 @@
 
 mod batch;
 mod beat;
+mod chunks;
 mod connection;
 mod deadline;
 mod exchange;

@@ -69,7 +69,7 @@ pub use self::expectation::Expectation;
 pub use self::interim::OnInterim;
 use self::pool::{Limits, Pool};
 use self::reach::Reach;
-pub use self::request_body::{RequestBody, RequestStream, Upload};
+pub use self::request_body::{RequestBody, RequestStream, Upload, client_failure};
 pub use self::response_body::{Framing, UpstreamBody};
 use self::sending::Sending;
 pub use self::server::Server;

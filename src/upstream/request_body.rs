@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -407,9 +408,26 @@ impl fmt::Debug for Streaming {
     }
 }
 
-fn client_failure(error: BoxError) -> Error {
+/// Why a client's content broke off.
+pub fn client_failure(error: BoxError) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => *error,
+        Err(error) if is_malformed(&*error) => Error::downstream(ErrorKind::BadRequest)
+            .detail("the request's content is malformed")
+            .because(error),
         Err(error) => Error::downstream(ErrorKind::ClientGone).because(error),
     }
+}
+
+/// Whether content broke off since it could not be decoded.
+fn is_malformed(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            use io::ErrorKind::{InvalidData, InvalidInput};
+            return matches!(error.kind(), InvalidData | InvalidInput);
+        }
+        cause = error.source();
+    }
+    false
 }

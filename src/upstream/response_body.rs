@@ -72,6 +72,15 @@ pub(super) enum After {
     Close,
 }
 
+impl After {
+    fn without_another(self) -> Self {
+        match self {
+            Self::Keep | Self::Finish => Self::Finish,
+            Self::Close => Self::Close,
+        }
+    }
+}
+
 impl UpstreamBody {
     pub(super) fn new(
         incoming: Incoming,
@@ -196,6 +205,10 @@ impl Body for UpstreamBody {
                     this.received += data.len() as u64;
                     let counters = reading.lease.pool().counters();
                     counters.bytes_received.add(data.len() as u64);
+                }
+                if frame.is_trailers() && matches!(this.incoming, Incoming::Http1(_)) {
+                    // hyper takes a bare LF for the end of a trailer's line: what comes behind may be no response's.
+                    reading.after = reading.after.without_another();
                 }
                 // The connection need not wait until somebody asks for a frame that will not come.
                 if this.incoming.is_end_stream() || frame.is_trailers() {

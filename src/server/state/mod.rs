@@ -15,10 +15,13 @@ use crate::proxy::Tunnel;
 use crate::turn;
 
 mod content;
+mod following;
 mod oversight;
 mod resets;
 
 use self::content::Content;
+pub(super) use self::following::Followed;
+use self::following::Following;
 pub(super) use self::oversight::Orders;
 pub(super) use self::resets::Outcome;
 use self::resets::Resets;
@@ -101,6 +104,9 @@ pub(in crate::server) struct State {
     content: Cell<Content>,
     /// Which request that is.
     message: Cell<u32>,
+    following: RefCell<Following>,
+    /// Whether anything is.
+    follows: Cell<bool>,
     /// Some of an HTTP/1 response may still be in hyper's buffer.
     unflushed: Cell<bool>,
     ends_by_close: Cell<bool>,
@@ -145,6 +151,8 @@ impl State {
             in_flight: Cell::new(0),
             content: Cell::new(Content::Ended),
             message: Cell::new(0),
+            following: RefCell::default(),
+            follows: Cell::new(false),
             unflushed: Cell::new(false),
             ends_by_close: Cell::new(false),
             client: Cell::new(Client::Open),

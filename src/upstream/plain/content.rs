@@ -253,6 +253,11 @@ fn take_trailers(input: &mut BytesMut, limits: HeadLimits) -> Result<Step, Error
         Ok(None) => return Ok(Step::More),
         Err(error) => return Err(refuse("has malformed trailers").because(error)),
     };
+    // httparse takes a bare LF for the end of a line; RFC 9112 §7.1.2 does not.
+    let section = &input[..length];
+    if memchr::memchr_iter(b'\n', section).any(|at| at == 0 || section[at - 1] != b'\r') {
+        return Err(refuse("has trailers whose lines do not end in CRLF"));
+    }
     if length > limits.bytes || fields.len() > limits.fields {
         return Err(too_large());
     }

@@ -1,0 +1,154 @@
+//! Chunked content ends where RFC 9112 §7.1 says, or the request is refused: what comes behind is neither executed nor
+//! swallowed.
+
+use super::recorder::Recorder;
+use crate::common::{End, Gateway, Origin, get, post};
+
+const NEXT: &str = "GET /next HTTP/1.1\r\nHost: a.test\r\n\r\n";
+
+/// Content of which some line does not end in CRLF, up to where it was found.
+#[rustfmt::skip]
+const MALFORMED: &[&str] = &[
+    "0\r\n\n",
+    "0\r\nX: a\n\n",
+    "0\r\nX: a\n\r\n",
+    "0\r\nX: a\r\nY: b\n\r\n",
+    "5\r\nhello\r\n0\r\n\n",
+    "5\r\nhello\r\n0\r\nX: a\n\n",
+    "5\r\nhello\n0\r\n\r\n",
+    "5\nhello\r\n0\r\n\r\n",
+    "5;a=b\nhello\r\n0\r\n\r\n",
+    "0\n\r\n",
+    "0\r\n\r\r\n",
+    "0\r\nX: a\rb\r\n\r\n",
+];
+
+#[test]
+fn a_line_of_chunked_content_that_does_not_end_in_crlf_is_refused() {
+    let recorder = Recorder::start();
+    let gateway = Gateway::before(&recorder.origin).workers(1).start();
+    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        for content in MALFORMED {
+            // The head with all, by itself, and both in two halves.
+            for cut in [0, 1, 2] {
+                let case = format!("{method} {content:?} {cut}");
+                let head = format!(
+                    "{method} /first HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+                );
+                let all = format!("{head}{content}{NEXT}");
+                let cut = [all.len(), head.len(), head.len() - 9][cut];
+                let mut client = gateway.client();
+                client.write(&all[..cut]);
+                client.write(&all[cut..]);
+                let answer = client.answer(method).finish();
+                assert_eq!(answer.status, 400, "{case}: {}", answer.text());
+                assert_eq!(answer.field("connection"), Some("close"), "{case}");
+            }
+        }
+    }
+    assert!(recorder.lines().iter().all(|line| !line.contains("/next")));
+}
+
+#[test]
+fn what_cannot_be_followed_ends_its_connection() {
+    let recorder = Recorder::start();
+    let gateway = Gateway::before(&recorder.origin).workers(1).start();
+    // Behind a head that looks like the whole of a request, in the same octets.
+    let first = "GET /first HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for content in ["0\r\n\r\n", "0\r\n\n", "0\r\nX: a\n\n"] {
+        let mut client = gateway.client();
+        client.write(format!("{first}{content}{NEXT}"));
+        let answer = client.answer("GET").finish();
+        assert_eq!(answer.field("connection"), Some("close"), "{content:?}");
+    }
+    assert!(recorder.lines().iter().all(|line| !line.contains("/next")));
+}
+
+#[test]
+fn chunked_requests_keep_their_connection_and_their_trailers() {
+    let recorder = Recorder::start();
+    let gateway = Gateway::before(&recorder.origin).workers(1).start();
+    let chunked = |content: &str| {
+        format!(
+            "POST /chunked HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n{content}"
+        )
+    };
+    let mut client = gateway.client();
+    for content in [
+        "0\r\n\r\n",
+        "5;a=\"b c\"\r\nhello\r\n0\r\nX: a\r\nY: b\r\n\r\n",
+        "1 ;x\r\n\n\r\n00\r\n\r\n",
+    ] {
+        // Alone, between others, and octet by octet.
+        client.write(chunked(content));
+        assert_eq!(client.answer("POST").finish().status, 200, "{content:?}");
+        client.write(format!(
+            "PUT /length HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\n\r\n\r\n\r\n{}{NEXT}",
+            chunked(content)
+        ));
+        for method in ["PUT", "POST", "GET"] {
+            assert_eq!(client.answer(method).finish().status, 200, "{content:?}");
+        }
+        for octet in chunked(content).bytes() {
+            client.write([octet]);
+        }
+        assert_eq!(client.answer("POST").finish().status, 200, "{content:?}");
+    }
+    assert_eq!(client.connects(), 1);
+}
+
+#[test]
+fn heads_that_frame_content_twice_or_not_at_all_are_refused() {
+    let recorder = Recorder::start();
+    let gateway = Gateway::before(&recorder.origin).workers(1).start();
+    #[rustfmt::skip]
+    let table = [
+        ("HTTP/1.0", "Transfer-Encoding: chunked\r\n"),
+        ("HTTP/1.0", "Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n"),
+        ("HTTP/1.1", "Content-Length: 5\r\nContent-Length: 6\r\n"),
+        ("HTTP/1.1", "Content-Length: 5, 6\r\n"),
+        ("HTTP/1.1", "Content-Length: +5\r\n"),
+        ("HTTP/1.1", "Content-Length: 0x5\r\n"),
+        ("HTTP/1.1", "Content-Length: -5\r\n"),
+        ("HTTP/1.1", "Content-Length: 5 5\r\n"),
+        ("HTTP/1.1", "Content-Length:\r\n"),
+        ("HTTP/1.1", "Transfer-Encoding: chunked, chunked\r\n"),
+        ("HTTP/1.1", "Transfer-Encoding: chunked, identity\r\n"),
+        ("HTTP/1.1", "Transfer-Encoding: xchunked\r\n"),
+    ];
+    for (version, fields) in table {
+        let mut client = gateway.client();
+        client.write(format!(
+            "POST /first {version}\r\nHost: a.test\r\n{fields}\r\n0\r\n\r\n{NEXT}"
+        ));
+        let answer = client.answer("POST").finish();
+        assert!(
+            matches!(answer.status, 400 | 501),
+            "{fields:?}: {}",
+            answer.status
+        );
+        assert_eq!(answer.field("connection"), Some("close"), "{fields:?}");
+    }
+    assert_eq!(recorder.lines(), [""; 0]);
+}
+
+#[test]
+fn a_response_whose_trailers_end_in_a_bare_lf_swallows_no_other() {
+    for content in ["0\r\n\n", "0\r\nX: a\n\n", "0\r\nX: a\n\r\n"] {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n";
+        let octets = format!("{head}{content}HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother");
+        let origin = Origin::start(move |_, conn| {
+            conn.write(&octets);
+        });
+        let gateway = Gateway::before(&origin).workers(1).start();
+        for request in [get("/a"), get("/a"), post("/a", "b"), post("/a", "b")] {
+            let answer = gateway.send(&request);
+            assert_ne!(answer.text(), "other", "{content:?}");
+            assert!(
+                request.method == "POST" || answer.end != End::Complete,
+                "{content:?}"
+            );
+        }
+        assert_eq!(origin.connections(), origin.count(), "{content:?}");
+    }
+}
