@@ -24,10 +24,13 @@ struct Node<T> {
     value: Option<T>,
     literals: BTreeMap<Box<str>, Node<T>>,
     /// A parameter with text around it, by how long these texts are; the longest in all first.
-    affixed: Vec<(Lengths, HashMap<Affix, Node<T>, RandomState>)>,
+    affixed: Vec<(Lengths, Siblings<T>)>,
     parameter: Option<Box<Node<T>>>,
     rest: Option<T>,
 }
+
+/// Nodes by the text around their parameter.
+type Siblings<T> = HashMap<Affix, Node<T>, RandomState>;
 
 /// How many octets of text come before a parameter and after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +158,7 @@ impl<T: Copy> Node<T> {
                     .get(at)
                     .is_none_or(|(known, _)| *known != lengths)
                 {
-                    self.affixed.insert(at, (lengths, HashMap::default()));
+                    self.affixed.insert(at, (lengths, Siblings::default()));
                 }
                 let affix = Affix {
                     before: before.as_bytes().into(),
