@@ -18,25 +18,31 @@ pub(super) struct Admission {
     _share: Share,
 }
 
+/// There is no place.
+pub(super) struct Refused {
+    /// Whether only this client has none.
+    pub full: Full,
+    /// [`ErrorKind::Overloaded`].
+    pub error: Error,
+}
+
 impl Admission {
     /// One more place.
     ///
     /// # Errors
-    /// [`ErrorKind::Overloaded`] when as many wait as may: in the process, on this worker, or for this client.
-    pub(super) fn of(worker: &Rc<Worker>, inquiry: &Inquiry) -> Result<Self, Error> {
+    /// When as many wait as may: in the process, on this worker, or for this client.
+    pub(super) fn of(worker: &Rc<Worker>, inquiry: &Inquiry) -> Result<Self, Refused> {
         let server = &inquiry.epoch.settings.config.server;
         let most = unless_zero(server.max_requests);
         let each = unless_zero(server.max_requests_per_client).min(most - most / OTHERS);
         let here = worker.counters.waiting.value() as usize;
         let full = |full| {
             worker.counters.shed.inc();
-            let error = Error::new(ErrorKind::Overloaded, Side::Internal);
-            match full {
-                Full::All => error,
-                Full::Client => {
-                    error.detail("this client has as many requests under way as it may")
-                }
+            let mut error = Error::new(ErrorKind::Overloaded, Side::Internal);
+            if full == Full::Client {
+                error = error.detail("this client has as many requests under way as it may");
             }
+            Refused { full, error }
         };
         if here >= share(most, worker.gateway.metrics.workers.len()) {
             return Err(full(Full::All));

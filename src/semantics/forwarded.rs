@@ -14,10 +14,11 @@ where
         .map(|element| std::str::from_utf8(element).ok().and_then(client))
 }
 
-/// The parts of `text` between separators that are in no quoted string.
+/// The parts of `text` between separators that are in no quoted string; between all separators where a quoted string does
+/// not end: what a client leaves open must not swallow what proxies have added behind it.
 fn split(text: &[u8], separator: u8) -> Vec<&[u8]> {
     let (mut quoted, mut escaped) = (false, false);
-    text.split(|&byte| {
+    let parts = text.split(|&byte| {
         let ends = byte == separator && !quoted;
         match byte {
             _ if escaped => escaped = false,
@@ -26,8 +27,12 @@ fn split(text: &[u8], separator: u8) -> Vec<&[u8]> {
             _ => {}
         }
         ends
-    })
-    .collect()
+    });
+    let parts = parts.collect();
+    match quoted {
+        true => text.split(|&byte| byte == separator).collect(),
+        false => parts,
+    }
 }
 
 /// §4: `forwarded-pair *( ";" forwarded-pair )`, each parameter once.
@@ -125,6 +130,9 @@ mod tests {
             ("for=_hidden, for=_SEVKISEK", &[None, None]),
             ("for=unknown", &[None]),
             ("for=\"_gazonk\"", &[None]),
+            // What a client leaves open does not swallow what its proxy says behind it.
+            ("for=\"x, for=192.0.2.1", &[Some("192.0.2.1"), None]),
+            ("for=\"x\\, for=\"192.0.2.1\"", &[Some("192.0.2.1"), None]),
             // A quoted string may hold what separates elsewhere.
             (
                 "host=\"a,b;for=192.0.2.9\";for=192.0.2.1",

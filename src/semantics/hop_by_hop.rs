@@ -127,7 +127,10 @@ pub fn remove_any(headers: &mut HeaderMap, names: &[HeaderName]) {
 /// The fields that Connection names and that may be removed at its word. Those that are hop-by-hop by definition are not
 /// among them.
 pub fn nominated(headers: &HeaderMap) -> SmallVec<[HeaderName; 4]> {
+    // The usual options name no field that could be removed, and making a name of them costs memory.
+    let usual: [&[u8]; 3] = [b"keep-alive", b"close", b"upgrade"];
     list::members(headers, &header::CONNECTION)
+        .filter(|option| !usual.iter().any(|usual| option.eq_ignore_ascii_case(usual)))
         .filter_map(|option| HeaderName::from_bytes(option).ok())
         .filter(|name| headers.contains_key(name))
         .filter(|name| !HOP_BY_HOP.contains(name) && !is_end_to_end(name))

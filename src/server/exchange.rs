@@ -57,7 +57,8 @@ pub(super) struct Content<B: ResponseContent> {
 
 impl<B: ResponseContent> Drop for Content<B> {
     fn drop(&mut self) {
-        if self.body.is_end_stream() {
+        // With a length, hyper asks for no more than that.
+        if self.body.is_end_stream() || self.body.size_hint().exact() == Some(0) {
             self.exchange.outcome = Outcome::Ended;
         }
         let Exchange {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -19,8 +20,10 @@ use super::deadline::{self, Deadline};
 use super::expectation::{Expectation, PATIENCE};
 use crate::error::{Error, ErrorKind};
 
-/// So much of a stream is kept to be sent again, in bytes, with what each part of it costs besides.
+/// So much of a stream is kept to be sent again, in bytes, and of all streams of the process; with what each part of it
+/// costs besides.
 const MAX_KEPT: usize = 64 << 10;
+const MAX_KEPT_IN_ALL: usize = 16 << 20;
 const COST_OF_PART: usize = 64;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -215,6 +218,23 @@ struct Replay {
     ended: bool,
 }
 
+/// Takes room for so many bytes more, where there is some.
+fn is_room_for(cost: usize) -> bool {
+    let grown = |kept: usize| Some(kept + cost).filter(|kept| *kept <= MAX_KEPT_IN_ALL);
+    KEPT_IN_ALL
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
+        .is_ok()
+}
+
+/// What all streams keep, in bytes.
+static KEPT_IN_ALL: AtomicUsize = AtomicUsize::new(0);
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
 impl Replay {
     fn keep(&mut self, frame: &Frame<Bytes>) {
         if self.lost {
@@ -222,7 +242,7 @@ impl Replay {
         }
         // Trailers end the content: by then a server has mostly taken what is before them.
         let cost = frame.data_ref().map(|data| data.len() + COST_OF_PART);
-        match cost.filter(|cost| self.cost + cost <= MAX_KEPT) {
+        match cost.filter(|cost| self.cost + cost <= MAX_KEPT && is_room_for(*cost)) {
             Some(cost) => {
                 self.cost += cost;
                 self.taken.extend(frame.data_ref().cloned());
@@ -236,6 +256,7 @@ impl Replay {
         self.taken = Vec::new();
         self.given = 0;
         self.lost = true;
+        KEPT_IN_ALL.fetch_sub(std::mem::take(&mut self.cost), Ordering::Relaxed);
     }
 
     fn rewind(&mut self) -> bool {

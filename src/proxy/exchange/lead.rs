@@ -7,9 +7,10 @@ use crate::cache::collapse::Fill;
 use crate::cache::head::Head;
 use crate::cache::stored::Settled;
 use crate::error::{Error, Side};
-use crate::proxy::admission::Admission;
+use crate::proxy::admission::{Admission, Refused};
 use crate::proxy::errand::Errand;
 use crate::proxy::fill::LeaderNews;
+use crate::proxy::limit::Full;
 use crate::proxy::receive::Inquiry;
 use crate::proxy::want::{holds_what_is_asked, wants_part_of_unknown_length};
 use crate::proxy::worker::Question;
@@ -21,17 +22,21 @@ use http::StatusCode;
 
 impl Exchange {
     /// A place among the requests that wait for the API.
-    pub(super) fn admit(&self) -> Result<Admission, Error> {
+    pub(super) fn admit(&self) -> Result<Admission, Refused> {
         Admission::of(&self.worker, &self.inquiry)
     }
 
     pub(super) async fn lead(&mut self, fill: Arc<Fill>, question: Question) -> Step {
         let admission = match self.admit() {
             Ok(admission) => admission,
-            Err(error) => {
-                let shared = Settled::Failed(error.share());
-                self.worker.gateway.store.settle(&fill, shared);
-                return self.failed(&error, &question);
+            Err(refused) => {
+                let store = &self.worker.gateway.store;
+                match refused.full {
+                    Full::All => store.settle(&fill, Settled::Failed(refused.error.share())),
+                    // Others may have room: one of them leads.
+                    Full::Client => store.abandon(&fill),
+                }
+                return self.failed(&refused.error, &question);
             }
         };
         let task = match self.fill_task(&fill, &question) {
@@ -104,7 +109,12 @@ impl Exchange {
     }
 
     pub(super) fn failed(&mut self, error: &Error, question: &Question) -> Step {
-        match self.stand_in(Failure::Disconnected, question) {
+        let stand_in = match error.side() {
+            // It is the client that this request failed of.
+            Side::Downstream => None,
+            Side::Upstream | Side::Internal => self.stand_in(Failure::Disconnected, question),
+        };
+        match stand_in {
             Some(step) => step,
             None if must_not_be_stale(question) && error.side() == Side::Upstream => {
                 // RFC 9111 §5.2.2.2: 504, whatever kept the origin from answering.

@@ -31,7 +31,7 @@ impl Exchange {
         }
         let admission = match self.admit() {
             Ok(admission) => admission,
-            Err(error) => return self.not_passed(&error, &question),
+            Err(refused) => return self.not_passed(&refused.error, &question),
         };
         let tunnel_share = match self.inquiry.facts.any(Facts::UPGRADE) {
             true => match long_lived::begin(&self.worker, &self.inquiry) {

@@ -59,14 +59,19 @@ impl FillTask {
         if body.size_hint().lower() > self.route.max_stored_body {
             return Err(NotShared::Cause(Unshared::TooLarge));
         }
-        let known_too_large = self.marked == Some(Unshared::TooLarge);
-        if known_too_large && body.size_hint().exact().is_none() {
+        if self.is_too_large_as_marked(arrived) {
             return Err(NotShared::Cause(Unshared::TooLarge));
         }
         if body.framing() == Framing::Close && !self.route.store_close_delimited {
             return Err(NotShared::Cause(Unshared::UnverifiedEnd));
         }
         Ok((keep, directives, freshness))
+    }
+
+    /// Whether it is not known how large it is, and what came before was too large.
+    pub(super) fn is_too_large_as_marked(&self, arrived: &Arrived) -> bool {
+        let unknown = arrived.body.size_hint().exact().is_none();
+        unknown && self.marked == Some(Unshared::TooLarge)
     }
 
     /// Stores what arrived, at once or while it comes.

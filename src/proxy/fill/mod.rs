@@ -417,7 +417,10 @@ impl FillTask {
     }
 
     /// An answer came that may not be stored, with this status, or for a stored response with this status.
-    fn not_stored(&self, arrived: &Arrived, status: StatusCode, cause: Unshared) {
+    fn not_stored(&mut self, arrived: &Arrived, status: StatusCode, cause: Unshared) {
+        // It says nothing of what a refresh would have brought: that is tried again.
+        self.failed |= is_about_the_request(status)
+            || (self.credentials.any() && matches!(status.as_u16(), 401 | 403));
         let (store, vary) = (&self.worker.gateway.store, &self.route.cache.vary);
         let credentialed = self.credentials.any();
         let effect = match cause {
@@ -425,6 +428,8 @@ impl FillTask {
             _ if matches!(self.want, Want::Missing(_)) => Effect::None,
             Unshared::TooLarge if arrived.status == StatusCode::PARTIAL_CONTENT => Effect::None,
             Unshared::Rule(reason) => Effect::of_refused(reason, status, credentialed),
+            // Known by its marker alone, which is not to last for that.
+            Unshared::TooLarge if self.is_too_large_as_marked(arrived) => Effect::None,
             // It may be shared, so far as the rules go.
             Unshared::TooLarge | Unshared::UnverifiedEnd => Effect::of(status),
         };

@@ -129,6 +129,35 @@ fn a_client_that_leaves_is_logged_as_that_and_never_as_served() {
 }
 
 #[test]
+fn a_response_that_comes_in_pieces_and_is_read_to_its_end_has_no_failure() {
+    let gate = Gate::new();
+    let until = gate.clone();
+    let origin = Origin::start(move |_, conn: &mut Conn| {
+        let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 200000\r\n\r\n";
+        conn.write(head);
+        conn.write(vec![b'x'; 100_000]);
+        until.pass();
+        conn.write(vec![b'x'; 100_000]);
+    });
+    let logged = Logged::start(Gateway::before(&origin));
+    let mut client = logged.gateway.client();
+    let mut answer = client.open(&get("/books"));
+    answer.until(1000);
+    gate.open();
+    assert_eq!(answer.finish().expect(200).body.len(), 200_000);
+    let line = logged.line(0);
+    assert_eq!(line.get("failure"), None, "{line}");
+    assert!(
+        line["cache"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("stored"),
+        "{line}"
+    );
+    assert_eq!(line["bytes"], 200_000);
+}
+
+#[test]
 fn a_response_that_broke_off_is_not_said_to_be_stored() {
     let origin = Origin::start(|_, conn: &mut Conn| {
         conn.write(
