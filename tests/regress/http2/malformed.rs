@@ -1,9 +1,10 @@
 //! Requests with malformed fields: each is an error of its stream, and the connection goes on (RFC 9113 §8.1.1).
 
-use super::super::common::{Conn, Gate, Gateway, Origin, await_that, post, reply};
+use super::super::common::{Gate, Gateway, Origin, await_that, post, reply};
+use super::api::http2_api;
 use super::frames::{
-    ACK, Client, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING, PROTOCOL_ERROR,
-    RST_STREAM, SETTINGS, block, fields, frame, integer, string,
+    Client, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PROTOCOL_ERROR, RST_STREAM,
+    block, fields, frame, integer, string,
 };
 
 /// An API that holds `/held` back until the gate opens.
@@ -184,34 +185,6 @@ fn malformed_trailers_and_sections_in_parts_are_errors_of_their_stream_too() {
     let stream = client.parts(END_STREAM, &[first, &rest[..10_000], &rest[10_000..]]);
     expect_refusal(&mut client, stream, "parts");
     client.expect_ok("/books");
-}
-
-/// An API of HTTP/2 whose n-th request is answered as `answer` says, with what it has to write: frames.
-fn http2_api(answer: impl Fn(usize, &[u32]) -> Vec<u8> + Send + Sync + 'static) -> Origin {
-    let serve = move |conn: &mut Conn| {
-        let mut conn = conn.take();
-        if conn.octets(24).is_err() {
-            return;
-        }
-        conn.write(frame(SETTINGS, 0, 0, []));
-        let mut streams = Vec::new();
-        while let Ok(head) = conn.octets(9) {
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let Ok(payload) = conn.octets(length as usize) else {
-                return;
-            };
-            match (head[3], head[4] & ACK) {
-                (SETTINGS, 0) => drop(conn.write(frame(SETTINGS, ACK, 0, []))),
-                (PING, 0) => drop(conn.write(frame(PING, ACK, 0, payload))),
-                (HEADERS, _) => {
-                    streams.push(u32::from_be_bytes([head[5], head[6], head[7], head[8]]));
-                    conn.write(answer(streams.len(), &streams));
-                }
-                _ => {}
-            }
-        }
-    };
-    Origin::greeting(serve, |_, _| unreachable!("the connection has been served"))
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Clients that speak HTTP/2, and what they may cost.
 
 mod abandoned;
+mod api;
 mod descriptors;
 mod floods;
 mod frames;
 mod logs;
 mod malformed;
 mod program;
+mod refused;
