@@ -24,7 +24,7 @@ use super::upgrade;
 use super::worker::{Epoch, Worker, select};
 use crate::cache::stored::StoredResponse;
 use crate::config::{EtagMode, RoutePolicy};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::semantics::authority::TargetUri;
 use crate::semantics::groups;
 use crate::semantics::invalidation::{content_location_is_target, is_non_error, related};
@@ -242,7 +242,10 @@ async fn write(
                 let server = response.body().server();
                 permit.finish(response.status(), response.headers(), server);
             }
-            Err(_) if !waiting.is_sent() => permit.owes_nothing(),
+            // It has waited for a connection in vain.
+            Err(error) if error.kind() == ErrorKind::ConnectionLimit && !waiting.is_sent() => {
+                permit.owes_nothing();
+            }
             Err(_) => drop(permit),
         }
         // A client that is gone needs no answer.

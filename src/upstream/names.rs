@@ -186,13 +186,10 @@ impl Time for PatientTime {
         TokioTime::delay_for(duration.max(ASK_AGAIN))
     }
 
-    fn timeout<'a, F: Future + Send + 'static>(
+    fn timeout<'a, F: Future + Send + 'static + 'a>(
         duration: Duration,
         future: F,
-    ) -> Pin<Box<dyn Future<Output = io::Result<F::Output>> + Send + 'a>>
-    where
-        F: 'a,
-    {
+    ) -> Pin<Box<dyn Future<Output = io::Result<F::Output>> + Send + 'a>> {
         TokioTime::timeout(duration, future)
     }
 }

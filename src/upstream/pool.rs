@@ -276,7 +276,9 @@ impl Pool {
         };
         self.sharing.add(&shared);
         self.keep_sweeping();
-        let stream = shared.has_room().then(|| shared.open_stream());
+        // A request that can go nowhere else is put on it all the same: it has its deadline.
+        let usable = self.server.is_alone() || shared.has_room();
+        let stream = usable.then(|| shared.open_stream());
         Ok(stream.map(Held::Stream))
     }
 

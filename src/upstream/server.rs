@@ -125,6 +125,11 @@ impl Server {
         self.checks.set(None);
     }
 
+    /// Whether the API has no other server.
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone.load(Ordering::Relaxed)
+    }
+
     /// `http` or `https`.
     pub fn scheme(&self) -> &'static str {
         if self.url.endpoint.is_tls() {
@@ -153,7 +158,7 @@ impl Server {
     pub fn fitness(&self, now: Monotonic) -> Fitness {
         match self.standing.fitness(now) {
             // There is nobody to be asked in its place.
-            Fitness::Unchecked if self.alone.load(Ordering::Relaxed) => Fitness::Fit(1.0),
+            Fitness::Unchecked if self.is_alone() => Fitness::Fit(1.0),
             fitness => fitness,
         }
     }
@@ -161,8 +166,7 @@ impl Server {
     /// Whether only trials go to it: it has been silent too often in a row. Of several servers that concerns those only
     /// that have been ejected: when to leave one out for the others is for the rules of ejection to say.
     pub fn is_cut_off(&self) -> bool {
-        self.circuit.is_open()
-            && (self.alone.load(Ordering::Relaxed) || self.standing.has_been_ejected())
+        self.circuit.is_open() && (self.is_alone() || self.standing.has_been_ejected())
     }
 
     /// Requests in flight to this server, from all workers; those that wait for a connection count.

@@ -99,10 +99,6 @@ impl Sharing {
         open.any(|connection| connection.grants_none())
     }
 
-    fn may_open(&self) -> bool {
-        !self.opening.get() && !self.grants_none()
-    }
-
     /// Closes what has ended, what has been idle for too long, and `in_the_way` more of the idle; how many were closed
     /// for that, and whether any are left.
     pub(super) fn sweep(&self, now: Monotonic, idle: Duration, in_the_way: usize) -> (usize, bool) {
@@ -151,7 +147,7 @@ impl Pool {
         if let Some(stream) = sharing.join(want, false) {
             return Some(Grant::Held(Held::Stream(stream)));
         }
-        if sharing.may_open()
+        if self.may_open()
             && let Some(slot) = self.server().cap().try_take()
         {
             return Some(Grant::Slot(slot));
@@ -160,10 +156,19 @@ impl Pool {
         stream.map(|stream| Grant::Held(Held::Stream(stream)))
     }
 
+    /// Whether the server has said that it takes no request for now, and another may take it.
+    fn grants_none(&self) -> bool {
+        !self.server().is_alone() && self.sharing().grants_none()
+    }
+
+    fn may_open(&self) -> bool {
+        !self.sharing().opening.get() && !self.grants_none()
+    }
+
     /// See [`Pool::has_room`].
     pub(super) fn has_shared_room(&self) -> bool {
         let sharing = self.sharing();
-        sharing.has_room() || (!sharing.grants_none() && self.server().cap().has_room())
+        sharing.has_room() || (!self.grants_none() && self.server().cap().has_room())
     }
 
     /// See [`Pool::await_grant`].
@@ -176,7 +181,7 @@ impl Pool {
             }
             let opening = sharing.opening.get();
             // Neither waits for the end of a connection.
-            let _place = match opening || sharing.grants_none() {
+            let _place = match opening || self.grants_none() {
                 true => None,
                 false => Some(self.enter_queue().ok_or_else(overfull)?),
             };
@@ -186,7 +191,7 @@ impl Pool {
                         return Err(error.share());
                     }
                 }
-                slot = self.server().cap().take(), if sharing.may_open() => {
+                slot = self.server().cap().take(), if self.may_open() => {
                     return slot.map(Grant::Slot).ok_or_else(Error::internal);
                 }
             }
