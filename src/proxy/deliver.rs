@@ -186,7 +186,10 @@ impl Delivery<'_> {
             return self.tell(head, stored, Form::Whole, body);
         }
         let mut fields = head.fields.to_map();
-        if let Some(length) = length {
+        // RFC 9110 §8.6: a 204 has no length.
+        if let Some(length) = length
+            && head.status != StatusCode::NO_CONTENT
+        {
             fields.insert(CONTENT_LENGTH, length.into());
         }
         self.finish(head, head.status, fields, body)

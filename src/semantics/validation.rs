@@ -333,8 +333,13 @@ fn tags_differ(a: &Validators, b: &Validators) -> bool {
 }
 
 /// Fields of an update that leave the stored ones as they are (RFC 9111 §3.2): they describe the update's own message,
-/// not the stored content.
-const NOT_UPDATED: [HeaderName; 2] = [header::CONTENT_LENGTH, header::CONTENT_RANGE];
+/// not the stored content. What the stored octets are coded in no later message can change: one that says otherwise is
+/// about another variant, or wrong, as servers are that compress 304s in name.
+const NOT_UPDATED: [HeaderName; 3] = [
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+];
 
 /// The fields of a stored response after an update by a 304, by a response to HEAD, or by a part that is combined with
 /// it (RFC 9111 §3.2): each field of the update replaces all lines of the stored field.

@@ -364,7 +364,7 @@ fn an_update_replaces_fields_whole_and_leaves_the_others() {
         (
             &[("content-encoding", "gzip")],
             &[("content-encoding", "br"), ("content-range", "bytes 0-1/2")],
-            &[("content-encoding", "br")],
+            &[("content-encoding", "gzip")],
         ),
         (
             &[("cache-control", "max-age=1"), ("expires", T1)],

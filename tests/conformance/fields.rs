@@ -159,8 +159,11 @@ fn a_304_updates_every_end_to_end_field() {
         let bench = Bench::new();
         let mut failed = Rows::default();
         let kept = ("X-Kept", "1");
-        let pages: Vec<_> = END_TO_END
+        // What the stored octets are coded in stays.
+        let updated = END_TO_END
             .iter()
+            .filter(|(name, ..)| *name != "Content-Encoding");
+        let pages: Vec<_> = updated
             .map(|(name, old, new)| {
                 let first = [
                     ("Cache-Control", "max-age=10"),

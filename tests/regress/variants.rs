@@ -2,6 +2,7 @@
 
 mod connection;
 mod cors;
+mod octets;
 mod vary;
 
 use crate::common::{Request, request};

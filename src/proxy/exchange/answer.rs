@@ -89,8 +89,9 @@ impl Exchange {
         } = *arrived;
         let body = Body::upstream(body, self.worker.counters.clone()).holding(share);
         let mut response = Response::new(body);
-        // The body's own size is its length, except where there is a length without a body.
-        if self.inquiry.class != Class::Head && answered != StatusCode::NOT_MODIFIED {
+        // The body's own size is its length, except where there is a length without a body; a 204 has none (RFC 9110 §8.6).
+        let bodiless = self.inquiry.class == Class::Head || answered == StatusCode::NOT_MODIFIED;
+        if !bodiless || answered == StatusCode::NO_CONTENT {
             headers.remove(CONTENT_LENGTH);
         }
         *response.status_mut() = answered;
