@@ -12,6 +12,7 @@
 
 mod admission;
 pub mod body;
+mod candidates;
 mod content;
 mod deliver;
 mod errand;

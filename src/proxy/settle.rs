@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::header::IF_MATCH;
 
+use super::candidates::may_be_validated;
 use super::errand::Errand;
 use super::fill::{FillTask, LeaderNews};
 use super::receive::Inquiry;
@@ -94,7 +95,7 @@ async fn current(
     };
     let variants = resource.iter().flat_map(|resource| resource.variants());
     task.candidates = variants
-        .filter(|stored| !stored.head.origin_validators().is_empty())
+        .filter(|stored| may_be_validated(store, stored, asking))
         .cloned()
         .collect();
     let errand = Errand::new(worker, |leader| task.led_by(leader).run());

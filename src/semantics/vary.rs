@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use super::list;
 use super::policy::VaryPolicy;
 
-pub use prefer::prefer;
+pub use prefer::{prefer, suits};
 pub use reduce::{Reduced, reduce};
 
 /// What a response's Vary nominates.
@@ -182,6 +182,17 @@ impl VariantKey {
                 .fields
                 .iter()
                 .all(|field| field.matches(request, policy))
+    }
+
+    /// Whether `request` selects this variant but for fields of which `suits` says that it may have it all the same.
+    pub fn nearly_matches(
+        &self,
+        request: &HeaderMap,
+        policy: &VaryPolicy,
+        suits: impl Fn(&HeaderName) -> bool,
+    ) -> bool {
+        let near = |field: &Selecting| field.matches(request, policy) || suits(&field.name);
+        !self.any && self.fields.iter().all(near)
     }
 
     /// Whether two requests differ in a field that this variant was selected by, so that they are for different

@@ -3,6 +3,7 @@
 mod connection;
 mod cors;
 mod octets;
+mod validators;
 mod vary;
 
 use crate::common::{Request, request};

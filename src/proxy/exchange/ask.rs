@@ -8,6 +8,7 @@ use crate::cache::head::Head;
 use crate::cache::store::{Limits, Role, Sharing};
 use crate::cache::stored::StoredResponse;
 use crate::error::Error;
+use crate::proxy::candidates::may_be_validated;
 use crate::proxy::fill::FillTask;
 use crate::proxy::receive::{Class, Inquiry};
 use crate::proxy::want::{holds_what_is_asked, is_personal};
@@ -99,8 +100,7 @@ impl Exchange {
             .iter()
             .flat_map(|resource| resource.variants().iter());
         task.candidates = variants
-            .filter(|stored| stored.head.digest() == self.inquiry.digest.as_ref())
-            .filter(|stored| !stored.head.origin_validators().is_empty())
+            .filter(|stored| may_be_validated(&self.worker.gateway.store, stored, &self.inquiry))
             // RFC 9111 §4.3.2: a part is validated only for a request that it answers.
             .filter(|stored| holds_what_is_asked(stored, &self.inquiry))
             .cloned()

@@ -34,6 +34,50 @@ pub fn prefer<'a>(
     (0..matching.len()).max_by_key(rank)
 }
 
+/// Whether a stored response that was selected by another value of `field` may be offered to the origin for this request:
+/// by what it tells of itself, the request may have it and asks for nothing else more. Validators are no help in that:
+/// many origins give the same to all codings, or to all languages of a version (RFC 9110 §8.8.1 forbids it for strong
+/// ones), or compare them without what tells them apart.
+pub fn suits(field: &HeaderName, request: &HeaderMap, response: &HeaderMap) -> bool {
+    let about = match *field {
+        header::ACCEPT => header::CONTENT_TYPE,
+        header::ACCEPT_LANGUAGE => header::CONTENT_LANGUAGE,
+        header::ACCEPT_ENCODING => header::CONTENT_ENCODING,
+        _ => return false,
+    };
+    let told = joined(&about, response);
+    let told = told
+        .as_deref()
+        .and_then(|told| std::str::from_utf8(told).ok());
+    let asked = joined(field, request);
+    let members = asked.and_then(|asked| parse(Grammar::of(field)?, &asked));
+    let most = |members: &[Weighted]| members.iter().map(|m| m.weight).max().unwrap_or(0);
+    let is_best = |weight: u16, best: u16| weight > 0 && weight >= best;
+    match (told, members) {
+        (told, Some(members)) if *field == header::ACCEPT_ENCODING => {
+            let weight = |coding| coding_weight(&members, coding);
+            let best = most(&members).max(weight("identity"));
+            is_best(weight(told.unwrap_or("identity")), best)
+        }
+        // Without the field, any coding would do, and none is what is meant (RFC 9110 §12.5.3).
+        (told, None) if *field == header::ACCEPT_ENCODING => {
+            told.is_none_or(|coding| coding.eq_ignore_ascii_case("identity"))
+        }
+        // Nothing is known: the origin says.
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(kind), Some(members)) if *field == header::ACCEPT => {
+            is_best(media_weight(&members, kind), most(&members))
+        }
+        (Some(languages), Some(members)) => {
+            let languages = list::split(languages.as_bytes());
+            let languages = languages.filter_map(|tag| std::str::from_utf8(tag).ok());
+            let weight = languages.map(|tag| language_weight(&members, tag)).max();
+            is_best(weight.unwrap_or(0), most(&members))
+        }
+    }
+}
+
 /// The weighted fields that the stored responses nominate.
 struct Preferences(Vec<(Grammar, HeaderName, Vec<Weighted>)>);
 
