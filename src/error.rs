@@ -2,7 +2,7 @@
 //! Proxy-Status (RFC 9209) follow from it. `proxy::rescue` is the only place that turns an [`Error`] into a response.
 
 use std::error::Error as StdError;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -88,6 +88,80 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 32] = [
+        Self::Dns,
+        Self::ConnectionRefused,
+        Self::ConnectionTimeout,
+        Self::ConnectionTerminated,
+        Self::ConnectionIo,
+        Self::ConnectionLimit,
+        Self::DestinationUnavailable,
+        Self::TlsProtocol,
+        Self::TlsCertificate,
+        Self::TlsTimeout,
+        Self::ResponseTimeout,
+        Self::ResponseBodyTimeout,
+        Self::ResponseProtocol,
+        Self::ResponseHeadTooLarge,
+        Self::ResponseIncomplete,
+        Self::BadRequest,
+        Self::UriTooLong,
+        Self::HeadTooLarge,
+        Self::ContentTooLarge,
+        Self::RequestTimeout,
+        Self::RequestBodyTimeout,
+        Self::ExchangeTimeout,
+        Self::ClientGone,
+        Self::ReaderTooSlow,
+        Self::ClientWriteTimeout,
+        Self::TunnelTimeout,
+        Self::MethodNotAllowed,
+        Self::LoopDetected,
+        Self::Overloaded,
+        Self::RateLimited,
+        Self::OnlyIfCached,
+        Self::Internal,
+    ];
+
+    /// Its name in the access log, in the bodies of errors and in the metrics.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::ConnectionRefused => "connection_refused",
+            Self::ConnectionTimeout => "connection_timeout",
+            Self::ConnectionTerminated => "connection_terminated",
+            Self::ConnectionIo => "connection_io",
+            Self::ConnectionLimit => "connection_limit",
+            Self::DestinationUnavailable => "destination_unavailable",
+            Self::TlsProtocol => "tls_protocol",
+            Self::TlsCertificate => "tls_certificate",
+            Self::TlsTimeout => "tls_timeout",
+            Self::ResponseTimeout => "response_timeout",
+            Self::ResponseBodyTimeout => "response_body_timeout",
+            Self::ResponseProtocol => "response_protocol",
+            Self::ResponseHeadTooLarge => "response_head_too_large",
+            Self::ResponseIncomplete => "response_incomplete",
+            Self::BadRequest => "bad_request",
+            Self::UriTooLong => "uri_too_long",
+            Self::HeadTooLarge => "head_too_large",
+            Self::ContentTooLarge => "content_too_large",
+            Self::RequestTimeout => "request_timeout",
+            Self::RequestBodyTimeout => "request_body_timeout",
+            Self::ExchangeTimeout => "exchange_timeout",
+            Self::ClientGone => "client_gone",
+            Self::ReaderTooSlow => "reader_too_slow",
+            Self::ClientWriteTimeout => "client_write_timeout",
+            Self::TunnelTimeout => "tunnel_timeout",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::LoopDetected => "loop_detected",
+            Self::Overloaded => "overloaded",
+            Self::RateLimited => "rate_limited",
+            Self::OnlyIfCached => "only_if_cached",
+            Self::Internal => "internal",
+        }
+    }
+
     /// The status of the response that reports this kind.
     pub fn status(self) -> StatusCode {
         match self {
@@ -200,16 +274,10 @@ impl ErrorKind {
     }
 }
 
-/// The name that logs have for it: `response_body_timeout`.
+/// The kind's token.
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, letter) in format!("{self:?}").char_indices() {
-            if at > 0 && letter.is_ascii_uppercase() {
-                f.write_char('_')?;
-            }
-            f.write_char(letter.to_ascii_lowercase())?;
-        }
-        Ok(())
+        f.write_str(self.token())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The workers' counters as metrics.
 
 use super::page::{Kind, Page};
+use crate::error::ErrorKind;
 use crate::telemetry::counters::{Counters, Metrics};
 
 type Read = fn(&Counters) -> u64;
@@ -79,6 +80,15 @@ pub(super) fn write(page: &mut Page, metrics: &Metrics) {
     }
     for (name, help, read) in COUNTERS {
         page.single(name, Kind::Counter, help, metrics.sum(read));
+    }
+    let mut errors = page.family(
+        "bookend_errors_total",
+        Kind::Counter,
+        "Requests answered with an error of the gateway's own, by its name in the access log and in the body.",
+    );
+    for kind in ErrorKind::ALL {
+        let count = metrics.sum(|counters| counters.errors_by_kind.of(kind).value());
+        errors.sample(&[("error", kind.token())], count);
     }
     let mut timeouts = page.family(
         "bookend_client_timeouts_total",

@@ -1,12 +1,13 @@
 //! Which APIs do CORS, as far as they were seen to, and what that means for who is answered with what.
 
+use std::collections::VecDeque;
 use std::hash::RandomState;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use hashbrown::HashSet;
 use http::HeaderMap;
-use http::header::{COOKIE, ORIGIN};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, COOKIE, HeaderValue, ORIGIN};
 
 use super::head::{ContentDigest, Head};
 use crate::semantics::cors::{self, Asking};
@@ -16,18 +17,86 @@ use crate::semantics::vary::VariantKey;
 /// Origins that are remembered; with more, all are taken for such that do. Clients choose them, by Host.
 const MAX_APIS: usize = 1_000;
 
+/// Grants that are remembered, over all APIs.
+const MAX_GRANTS: usize = 256;
+
 /// Octets of an origin that is remembered; a longer one is taken for one that does.
 const MAX_LENGTH: usize = 300;
 
 /// The origins of target URIs, `scheme://authority`, that were seen to answer with a field of CORS or to vary on Origin.
 #[derive(Debug, Default)]
 pub struct CorsApis {
+    /// What the APIs granted last, for errors of our own: the latest first.
+    grants: Mutex<VecDeque<Grant>>,
     origins: RwLock<HashSet<Box<str>, RandomState>>,
     /// How many there are, so that nobody takes the lock for none.
     count: AtomicUsize,
 }
 
+/// What one route of an API granted a page.
+#[derive(Debug)]
+struct Grant {
+    /// The API's origin, and the route's pattern.
+    of: (Box<str>, Box<str>),
+    /// The page's.
+    page: Box<[u8]>,
+    fields: HeaderMap,
+}
+
+impl Grant {
+    fn is_of(&self, target: &str, route: &str, page: &[u8]) -> bool {
+        *self.of.0 == *origin_of(target) && *self.of.1 == *route && *self.page == *page
+    }
+
+    fn is_for_all(&self, target: &str, route: &str) -> bool {
+        self.is_of(target, route, b"*")
+    }
+}
+
 impl CorsApis {
+    /// Remembers what a response for `target` grants the page that asked, if it does, or that it does no more.
+    pub fn note_grant(&self, target: &str, route: &str, request: &HeaderMap, response: &HeaderMap) {
+        let Some(page) = request.get(ORIGIN).map(HeaderValue::as_bytes) else {
+            return;
+        };
+        let fields = cors::grant(page, response);
+        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        grants.retain(|grant| !grant.is_of(target, route, page));
+        let short = origin_of(target).len().max(page.len()) <= MAX_LENGTH;
+        if let Some(fields) = fields.filter(|_| short) {
+            let for_all = fields
+                .get(ACCESS_CONTROL_ALLOW_ORIGIN)
+                .is_some_and(|page| page == "*");
+            if for_all {
+                grants.retain(|grant| !grant.is_for_all(target, route));
+            }
+            grants.truncate(MAX_GRANTS - 1);
+            grants.push_front(Grant {
+                of: (origin_of(target).into(), route.into()),
+                page: if for_all { b"*".as_slice() } else { page }.into(),
+                fields: fields
+                    .iter()
+                    .filter_map(|(name, value)| {
+                        Some((
+                            name.clone(),
+                            HeaderValue::from_bytes(value.as_bytes()).ok()?,
+                        ))
+                    })
+                    .collect(),
+            });
+        }
+    }
+
+    /// What was granted last to the page that asks for `target` now.
+    pub fn granted(&self, target: &str, route: &str, request: &HeaderMap) -> Option<HeaderMap> {
+        let page = request.get(ORIGIN)?.as_bytes();
+        let grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_granted =
+            |grant: &&Grant| grant.is_of(target, route, page) || grant.is_for_all(target, route);
+        let grant = grants.iter().find(is_granted);
+        grant.map(|grant| grant.fields.clone())
+    }
+
     /// Whether a request for `target` with these fields and this content selects the response with this head (RFC 9111
     /// §4.1), and may have it for its Origin.
     pub fn selects(
@@ -108,8 +177,6 @@ fn origin_of(target: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue};
-
     use super::*;
 
     #[test]

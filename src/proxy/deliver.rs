@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES,
-    HeaderValue,
+    HeaderValue, ORIGIN,
 };
 use http::{HeaderMap, Response, StatusCode};
 use smallvec::SmallVec;
@@ -20,10 +20,12 @@ use super::worker::Worker;
 use crate::cache::body::{Reader, StoredBody};
 use crate::cache::head::Head;
 use crate::cache::partial::Parts;
-use crate::cache::stored::{Content, StoredResponse};
+use crate::cache::stored::{Content, Resource, StoredResponse};
+use crate::error::ErrorKind;
 use crate::semantics::cache_control::ResponseDirectives;
-use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus};
+use crate::semantics::cache_status::{CACHE_STATUS, CacheResult, CacheStatus};
 use crate::semantics::content_range::ContentRange;
+use crate::semantics::cors;
 use crate::semantics::freshness::LifetimeSource;
 use crate::semantics::multipart::Multipart;
 use crate::semantics::preconditions::{self, Precondition, Selected};
@@ -259,7 +261,8 @@ impl Delivery<'_> {
     }
 
     fn unsatisfiable(self, head: &Head, length: u64) -> Response<Body> {
-        let mut fields = HeaderMap::new();
+        // What lets pages of other origins read it, and caches choose it, is the stored response's.
+        let mut fields = cors::readable_fields(&head.fields.to_map());
         fields.insert(
             CONTENT_RANGE,
             ContentRange::Unsatisfied { complete: length }.to_value(),
@@ -380,6 +383,38 @@ fn sign_fields(fields: &mut HeaderMap, inquiry: &Inquiry, status: &CacheStatus) 
 }
 
 impl Worker {
+    /// Lets the page of another origin read an error of the gateway's, where what is stored for the URL, or else the latest
+    /// answer on its route, says that its API allows that page to read it (Fetch, "CORS check").
+    pub(super) fn grant_reading(&self, response: &mut Response<Body>, inquiry: &Inquiry) {
+        let store = &self.gateway.store;
+        let Some(page) = inquiry.headers().get(ORIGIN) else {
+            return;
+        };
+        let resource = store.look_up(inquiry.key(store));
+        let mut stored = resource.iter().flat_map(Resource::variants);
+        let granted = stored
+            .find_map(|stored| cors::grant(page.as_bytes(), &stored.head.fields.to_map()))
+            .or_else(|| {
+                let (target, route) = (inquiry.target.as_str(), &inquiry.route.pattern);
+                store.cors().granted(target, route, inquiry.headers())
+            });
+        response.headers_mut().extend(granted.unwrap_or_default());
+    }
+
+    fn count(&self, response: &Response<Body>, status: &CacheStatus) {
+        let counters = &self.counters;
+        let counter = match status.result() {
+            Some(CacheResult::Hit) => &counters.hits,
+            Some(CacheResult::Stale) => &counters.stale_hits,
+            // An error of the gateway's own is counted where it is made.
+            _ if response.extensions().get::<ErrorKind>().is_some() => return,
+            Some(CacheResult::Validated) => &counters.validated,
+            Some(CacheResult::Miss) => &counters.misses,
+            Some(CacheResult::Pass) | None => &counters.passes,
+        };
+        counter.inc();
+    }
+
     /// Adds what every response carries: Via, and Cache-Status last.
     pub fn sign(&self, response: &mut Response<Body>, inquiry: &Inquiry, mut status: CacheStatus) {
         if inquiry.route.debug {
@@ -389,7 +424,9 @@ impl Worker {
         self.log(response, inquiry, &status);
     }
 
+    /// Counts the exchange by what its Cache-Status says, and has its line written: each has one of both.
     fn log(&self, response: &mut Response<Body>, inquiry: &Inquiry, status: &CacheStatus) {
+        self.count(response, status);
         if self.access.is_on() {
             logged::follow(self, response, inquiry, status);
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    AGE, ALLOW, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
-    MAX_FORWARDS, UPGRADE,
+    AGE, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderName,
+    HeaderValue, MAX_FORWARDS, UPGRADE,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::sync::oneshot;
@@ -21,16 +21,19 @@ use super::forward::{self, Conditions};
 use super::receive::{Class, Inquiry, Target, split_query};
 use super::update::{Asked, Update};
 use super::upgrade;
-use super::worker::{Epoch, Worker, select};
-use crate::cache::stored::StoredResponse;
+use super::worker::{Epoch, Worker, detail_of, select};
+use crate::cache::stored::{StoredResponse, Unshared};
 use crate::config::{EtagMode, RoutePolicy};
 use crate::error::{Error, ErrorKind};
 use crate::semantics::authority::TargetUri;
+use crate::semantics::cache_control::ResponseDirectives;
+use crate::semantics::cache_status::Detail;
+use crate::semantics::freshness::Freshness;
 use crate::semantics::groups;
 use crate::semantics::invalidation::{content_location_is_target, is_non_error, related};
 use crate::semantics::percent;
 use crate::semantics::reference::ClientView;
-use crate::semantics::storability::Storability;
+use crate::semantics::storability::{Storability, StoreInput, assess};
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
 use crate::upstream::{Maker, Outgoing, RequestBody, Server, UpstreamBody, Waiting};
 
@@ -177,11 +180,9 @@ pub async fn forward(
         settings,
         &inquiry.target,
     );
-    worker
-        .gateway
-        .store
-        .cors()
-        .learn(inquiry.target.as_str(), &headers);
+    let (cors, target) = (worker.gateway.store.cors(), inquiry.target.as_str());
+    cors.learn(target, &headers);
+    cors.note_grant(target, &inquiry.route.pattern, inquiry.headers(), &headers);
     if let Some(protocols) = upgrade {
         headers.insert(UPGRADE, protocols);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -269,6 +270,38 @@ fn is_grpc(fields: &HeaderMap) -> bool {
         said.get(..16)
             .is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
     })
+}
+
+/// Why the response to a GET like this request would not be stored, as far as its fields tell; `None` for requests whose
+/// Cache-Status says why by `fwd`.
+pub fn why_not_stored(inquiry: &Inquiry, arrived: &Arrived) -> Option<Detail> {
+    let is_asked = inquiry.class == Class::Head || inquiry.directives.no_store;
+    if !is_asked || !inquiry.class.is_looked_up() || inquiry.is_bypassed() {
+        return None;
+    }
+    let (status, headers, policy) = (arrived.status, &arrived.headers, &inquiry.route.cache);
+    let directives = ResponseDirectives::parse(headers, &policy.targeted_fields);
+    let credentials = inquiry.credentials;
+    let (receipt, credentialed) = (arrived.receipt(), credentials.any());
+    let freshness = Freshness::reckon(status, headers, &directives, receipt, credentialed, policy);
+    let input = StoreInput {
+        method: &Method::GET,
+        request: inquiry.directives,
+        credentials,
+        preconditioned: false,
+        content_location_is_target: false,
+        status,
+        headers,
+        directives: &directives,
+        freshness: &freshness,
+        policy,
+    };
+    if let Storability::Refuse(why) = assess(&input) {
+        return Some(Detail::NotStored(why));
+    }
+    let length = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>();
+    let is_too_large = length.is_ok_and(|length| length > inquiry.route.max_stored_body);
+    is_too_large.then(|| detail_of(Unshared::TooLarge))
 }
 
 /// What the answer to a HEAD says about the response that is stored for a GET (RFC 9111 §4.3.5).

@@ -24,6 +24,7 @@ pub fn respond(
     counters: &Counters,
 ) -> Response<Body> {
     counters.errors.inc();
+    counters.errors_by_kind.of(error.kind()).inc();
     let status = error.status();
     let problem = problem(error, status);
     let mut response = Response::new(if *method == Method::HEAD {
@@ -61,15 +62,13 @@ pub fn respond(
 }
 
 fn problem(error: &Error, status: StatusCode) -> Bytes {
-    let mut problem = json!({
+    let problem = json!({
         "type": "about:blank",
         "title": status.canonical_reason().unwrap_or("Error"),
         "status": status.as_u16(),
         "detail": error.explanation(),
+        "error": error.kind().token(),
     });
-    if error.side() != Side::Downstream {
-        problem["error"] = error.kind().proxy_status_type().into();
-    }
     let mut text = problem.to_string();
     text.push('\n');
     text.into()

@@ -350,15 +350,6 @@ impl Worker {
         age: Option<DeltaSeconds>,
         status: CacheStatus,
     ) -> Response<Body> {
-        if status.hit {
-            let fresh = status.ttl.is_some_and(|ttl| ttl > 0);
-            if fresh {
-                &self.counters.hits
-            } else {
-                &self.counters.stale_hits
-            }
-            .inc();
-        }
         let delivery = Delivery {
             worker: self,
             inquiry,

@@ -102,6 +102,21 @@ pub struct CacheStatus {
     pub detail: Option<Detail>,
 }
 
+/// What an exchange came to, as the metrics count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheResult {
+    /// Answered from the store while fresh.
+    Hit,
+    /// Answered from the store while stale.
+    Stale,
+    /// Answered from the store after the API had said that it is current.
+    Validated,
+    /// Answered by the API, since nothing suitable was stored.
+    Miss,
+    /// Answered by the API without asking the store.
+    Pass,
+}
+
 /// The instance's name, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceName(Box<[u8]>);
@@ -129,6 +144,28 @@ impl CacheStatus {
             forward: Some(reason),
             ..Self::default()
         }
+    }
+
+    /// What the exchange came to; `None` where the cache had no part in it, as in errors of the gateway's own.
+    pub fn result(&self) -> Option<CacheResult> {
+        use ForwardReason as Reason;
+        let from_store = |ttl: i64| match ttl {
+            1.. => CacheResult::Hit,
+            _ => CacheResult::Stale,
+        };
+        Some(match (self.forward, self.ttl) {
+            (None, _) if !self.hit => return None,
+            (None, ttl) => from_store(ttl.unwrap_or_default()),
+            (Some(Reason::Bypass | Reason::Method), _) => CacheResult::Pass,
+            // It stands in for what the API did not answer.
+            (Some(_), Some(ttl)) => from_store(ttl),
+            // What is not stored cannot be validated: the condition was the client's.
+            (Some(Reason::UriMiss | Reason::Miss), None) => CacheResult::Miss,
+            (Some(_), None) if self.forward_status == Some(StatusCode::NOT_MODIFIED) => {
+                CacheResult::Validated
+            }
+            (Some(_), None) => CacheResult::Miss,
+        })
     }
 
     /// Appends the list member, without a comma before it.

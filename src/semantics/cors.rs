@@ -2,7 +2,7 @@
 //! one ought to be named by `Vary: Origin` (Fetch, "CORS protocol and HTTP caches"); many APIs do so only in some of
 //! their responses, or never.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::list;
 
@@ -42,6 +42,52 @@ pub fn allows_all(response: &HeaderMap) -> bool {
     allowed.next().is_some_and(|origin| origin == "*")
         && allowed.next().is_none()
         && !response.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS)
+}
+
+/// Fields that a response of ours keeps of the one in whose place it stands: those of CORS, Vary, Date, and what names the
+/// representation.
+pub fn readable_fields(response: &HeaderMap) -> HeaderMap {
+    let kept = [
+        header::VARY,
+        header::DATE,
+        header::ETAG,
+        header::STRICT_TRANSPORT_SECURITY,
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderName::from_static("timing-allow-origin"),
+    ];
+    let lines = response.iter();
+    let kept = |name: &HeaderName| is_field(name.as_str().as_bytes()) || kept.contains(name);
+    let mut fields = HeaderMap::new();
+    for (name, value) in lines.filter(|(name, _)| kept(name)) {
+        fields.append(name, value.clone());
+    }
+    fields
+}
+
+/// What an error of the gateway's own tells a page of `origin`, where its API has allowed that origin (or all) in a
+/// response with these fields. `None` where it has not.
+pub fn grant(origin: &[u8], response: &HeaderMap) -> Option<HeaderMap> {
+    let mut allowed = response.get_all(header::ACCESS_CONTROL_ALLOW_ORIGIN).iter();
+    let (Some(only), None) = (allowed.next(), allowed.next()) else {
+        return None;
+    };
+    if only != "*" && only.as_bytes() != origin {
+        return None;
+    }
+    let mut fields = HeaderMap::new();
+    for name in [
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+    ] {
+        for value in response.get_all(&name) {
+            fields.append(name.clone(), value.clone());
+        }
+    }
+    if only != "*" {
+        fields.insert(header::VARY, HeaderValue::from_static("Origin"));
+    }
+    Some(fields)
 }
 
 /// Whether a request with an Origin may be answered with a response whose Vary does not name Origin, as far as that goes.

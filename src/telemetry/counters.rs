@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::error::ErrorKind;
+
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -44,6 +46,22 @@ impl Gauge {
     }
 }
 
+/// A counter for each kind of error.
+#[derive(Debug)]
+pub struct ByKind([Counter; ErrorKind::ALL.len()]);
+
+impl Default for ByKind {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
+impl ByKind {
+    pub fn of(&self, kind: ErrorKind) -> &Counter {
+        &self.0[kind as usize]
+    }
+}
+
 /// What one worker counts.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -59,6 +77,8 @@ pub struct Counters {
     pub passes: Counter,
     /// Requests that the gateway answered with an error of its own.
     pub errors: Counter,
+    /// The same by [`ErrorKind`], by its number.
+    pub errors_by_kind: ByKind,
     /// Requests that were answered by a fill that another request leads.
     pub collapsed: Counter,
     /// Answers 304 given from the store.

@@ -2,7 +2,9 @@
 
 mod connection;
 mod cors;
+mod counting;
 mod octets;
+mod readable;
 mod validators;
 mod vary;
 

@@ -119,6 +119,7 @@ impl Exchange {
             &self.worker.counters,
         );
         self.worker.date(&mut response, self.inquiry.now);
+        self.worker.grant_reading(&mut response, &self.inquiry);
         let status = match reason {
             Some(reason) => CacheStatus {
                 collapsed: self.collapsed,

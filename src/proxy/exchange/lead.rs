@@ -62,7 +62,6 @@ impl Exchange {
     }
 
     pub(super) fn led(&mut self, news: LeaderNews, question: &Question) -> Step {
-        let worker = self.worker.clone();
         let mut status = question.status();
         match news {
             LeaderNews::Streaming { head, .. }
@@ -73,7 +72,6 @@ impl Exchange {
                 Step::Ask(question.as_asked())
             }
             LeaderNews::Streaming { head, reader, own } => {
-                worker.counters.misses.inc();
                 status.forward_status = Some(head.status);
                 // RFC 9211 §2.5: of unknown length, it may yet prove too large.
                 status.stored = head.content_length().is_some();
@@ -86,7 +84,6 @@ impl Exchange {
                 committed,
                 own,
             } => {
-                worker.counters.misses.inc();
                 status.forward_status = Some(stored.head.status);
                 status.stored = committed;
                 let age = came_aged(&stored.head, &self.inquiry);
@@ -97,7 +94,6 @@ impl Exchange {
                 committed,
                 own,
             } => {
-                worker.counters.validated.inc();
                 status.forward_status = Some(StatusCode::NOT_MODIFIED);
                 status.stored = committed;
                 let age = came_aged(&stored.head, &self.inquiry);
@@ -146,11 +142,6 @@ impl Exchange {
             Reuse::Fresh { age, ttl } => (age, ttl, None),
             _ => return None,
         };
-        let counters = &self.worker.counters;
-        match reuse {
-            Reuse::Fresh { .. } => counters.hits.inc(),
-            _ => counters.stale_hits.inc(),
-        }
         let status = CacheStatus {
             ttl: Some(ttl),
             detail,

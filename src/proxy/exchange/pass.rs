@@ -40,7 +40,6 @@ impl Exchange {
             },
             false => None,
         };
-        self.worker.counters.passes.inc();
         if self.inquiry.facts.any(Facts::ORIGIN_CONDITIONS) {
             // Large and rare: it would make every exchange as large.
             match Box::pin(settle(&self.worker, &mut self.inquiry)).await {
@@ -69,6 +68,7 @@ impl Exchange {
                     return step;
                 }
                 let detail = question.marked.map(detail_of).or(question.why);
+                let detail = detail.or_else(|| pass::why_not_stored(&self.inquiry, &arrived));
                 self.forwarded(arrived, reason, detail)
             }
             Err(error) => self.not_passed(&error, &question),

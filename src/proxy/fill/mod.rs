@@ -317,7 +317,11 @@ impl FillTask {
             &self.target,
         );
         let store = &self.worker.gateway.store;
-        store.cors().learn(self.fill.key.as_str(), &headers);
+        let (target, request) = (self.fill.key.as_str(), &self.fill.ask.headers);
+        store.cors().learn(target, &headers);
+        store
+            .cors()
+            .note_grant(target, &self.route.pattern, request, &headers);
         let wanted = self.validates || ranged || is_conditional(&self.fill.ask.headers);
         if parts.status == StatusCode::NOT_MODIFIED && !wanted {
             return Err(Error::upstream(ErrorKind::ResponseProtocol)

@@ -256,6 +256,7 @@ impl Worker {
         let error = &refusal.error;
         let mut response = rescue::respond(error, inquiry.method(), identity, &self.counters);
         self.date(&mut response, inquiry.now);
+        self.grant_reading(&mut response, inquiry);
         let fields = response.headers_mut();
         fields.insert(RETRY_AFTER, refusal.retry_after.as_secs().into());
         refusal.quotas.tell(fields);
