@@ -274,6 +274,16 @@ impl ErrorKind {
     }
 }
 
+// Counters of errors are found by these numbers: none may be left out.
+const _: () = {
+    let mut at = 0;
+    while at < ErrorKind::ALL.len() {
+        assert!(ErrorKind::ALL[at] as usize == at);
+        at += 1;
+    }
+    assert!(ErrorKind::Internal as usize + 1 == at, "the last one");
+};
+
 /// The kind's token.
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
