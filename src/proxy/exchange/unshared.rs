@@ -28,13 +28,6 @@ impl Exchange {
         {
             return step;
         }
-        let counters = &self.worker.counters;
-        if arrived.as_asked {
-            &counters.passes
-        } else {
-            &counters.misses
-        }
-        .inc();
         let detail = match why {
             NotShared::Cause(cause) => Some(detail_of(cause)),
             NotShared::ServerError => None,
