@@ -84,7 +84,7 @@ pub(super) fn write(page: &mut Page, metrics: &Metrics) {
     let mut errors = page.family(
         "bookend_errors_total",
         Kind::Counter,
-        "Requests answered with an error of the gateway's own, by its name in the access log and in the body.",
+        "Requests answered with an error of the gateway's own, or left by their client before, by its name in the access log and in the body.",
     );
     for kind in ErrorKind::ALL {
         let count = metrics.sum(|counters| counters.errors_by_kind.of(kind).value());

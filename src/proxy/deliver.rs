@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use super::body::{Body, Following};
 use super::forward::add_via;
-use super::logged;
+use super::logged::{self, Reported};
 use super::ready::{Form, Telling};
 use super::receive::{Class, Facts, Inquiry};
 use super::worker::Worker;
@@ -21,7 +21,6 @@ use crate::cache::body::{Reader, StoredBody};
 use crate::cache::head::Head;
 use crate::cache::partial::Parts;
 use crate::cache::stored::{Content, Resource, StoredResponse};
-use crate::error::ErrorKind;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cache_status::{CACHE_STATUS, CacheResult, CacheStatus};
 use crate::semantics::content_range::ContentRange;
@@ -407,7 +406,7 @@ impl Worker {
             Some(CacheResult::Hit) => &counters.hits,
             Some(CacheResult::Stale) => &counters.stale_hits,
             // An error of the gateway's own is counted where it is made.
-            _ if response.extensions().get::<ErrorKind>().is_some() => return,
+            _ if response.extensions().get::<Reported>().is_some() => return,
             Some(CacheResult::Validated) => &counters.validated,
             Some(CacheResult::Miss) => &counters.misses,
             Some(CacheResult::Pass) | None => &counters.passes,

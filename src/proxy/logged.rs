@@ -85,6 +85,7 @@ pub fn follow(
 
 /// Writes the line of a request whose client left before there was a response.
 pub fn client_left(worker: &Worker, inquiry: &Inquiry) {
+    worker.counters.count_error(ErrorKind::ClientGone);
     if worker.access.is_on() {
         let status = StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST);
         let mut line = Line::of(worker, inquiry, status);

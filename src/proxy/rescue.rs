@@ -23,8 +23,7 @@ pub fn respond(
     identity: &Identity,
     counters: &Counters,
 ) -> Response<Body> {
-    counters.errors.inc();
-    counters.errors_by_kind.of(error.kind()).inc();
+    counters.count_error(error.kind());
     let status = error.status();
     let problem = problem(error, status);
     let mut response = Response::new(if *method == Method::HEAD {

@@ -145,6 +145,14 @@ pub struct Counters {
     pub tunnels: Gauge,
 }
 
+impl Counters {
+    /// Counts a request that ended in an error of the gateway's, or whose client left before it was answered.
+    pub fn count_error(&self, kind: ErrorKind) {
+        self.errors.inc();
+        self.errors_by_kind.of(kind).inc();
+    }
+}
+
 /// The counters of all workers.
 #[derive(Clone, Debug)]
 pub struct Metrics {
