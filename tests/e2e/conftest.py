@@ -1,8 +1,8 @@
 """Real book APIs, the gateway's real binary before them, and real clients: each a process of its own.
 
-    BOOKEND=target/release/bookend pytest tests/e2e
+    BOOKEND=target/release/bookend BOOKEND_E2E_NODE_MODULES=target/e2e-node/node_modules pytest tests/e2e
 
-The packages of `examples/requirements.txt` are needed.
+What they need of other programs and packages, `.ci/run` installs.
 """
 
 import contextlib
@@ -131,6 +131,7 @@ class Gateway:
 
     def __init__(self, upstream, server="", upstream_keys="", more=""):
         port, admin = free_port(), free_port()
+        self.address = ("127.0.0.1", port)
         self.url, self.admin_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}"
         self.folder = tempfile.TemporaryDirectory(prefix="bookend-e2e-")
         config = pathlib.Path(self.folder.name) / "config.toml"
