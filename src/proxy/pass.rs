@@ -33,7 +33,7 @@ use crate::semantics::groups;
 use crate::semantics::invalidation::{content_location_is_target, is_non_error, related};
 use crate::semantics::percent;
 use crate::semantics::reference::ClientView;
-use crate::semantics::storability::{Storability, StoreInput, assess};
+use crate::semantics::storability::{Storability, StoreInput, assess, names_negotiation};
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
 use crate::upstream::{Maker, Outgoing, RequestBody, Server, UpstreamBody, Waiting};
 
@@ -289,6 +289,8 @@ pub fn why_not_stored(inquiry: &Inquiry, arrived: &Arrived) -> Option<Detail> {
         request: inquiry.directives,
         credentials,
         preconditioned: false,
+        negotiated: status == StatusCode::NOT_ACCEPTABLE
+            && names_negotiation(inquiry.headers(), headers),
         content_location_is_target: false,
         status,
         headers,
