@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES,
-    HeaderValue, ORIGIN,
+    HeaderValue, ORIGIN, TE, TRAILER,
 };
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, Version};
 use smallvec::SmallVec;
 
 use super::body::{Body, Following};
@@ -26,6 +26,7 @@ use crate::semantics::cache_status::{CACHE_STATUS, CacheResult, CacheStatus};
 use crate::semantics::content_range::ContentRange;
 use crate::semantics::cors;
 use crate::semantics::freshness::LifetimeSource;
+use crate::semantics::list::members;
 use crate::semantics::multipart::Multipart;
 use crate::semantics::preconditions::{self, Precondition, Selected};
 use crate::semantics::range::{self, ByteRange, RangeSelection};
@@ -418,6 +419,14 @@ impl Worker {
     pub fn sign(&self, response: &mut Response<Body>, inquiry: &Inquiry, mut status: CacheStatus) {
         if inquiry.route.debug {
             status.key = Some(inquiry.target.as_str().into());
+        }
+        if response.headers().contains_key(TRAILER)
+            && inquiry.parts.version < Version::HTTP_2
+            && !members(inquiry.headers(), &TE)
+                .any(|member| member.eq_ignore_ascii_case(b"trailers"))
+        {
+            // It will get none (RFC 9110 §6.5.1).
+            response.headers_mut().remove(TRAILER);
         }
         sign_fields(response.headers_mut(), inquiry, &status);
         self.log(response, inquiry, &status);

@@ -210,10 +210,10 @@ pub fn response_fields(
     settings: &Settings,
     target: &Target,
 ) {
-    let trailer = fields.get(TRAILER).cloned();
+    let trailers: Vec<_> = fields.get_all(TRAILER).iter().cloned().collect();
     hop_by_hop::strip(fields);
-    if let Some(trailer) = trailer {
-        fields.insert(TRAILER, trailer);
+    for names in trailers {
+        fields.append(TRAILER, names);
     }
     if !fields.contains_key(DATE)
         && let Ok(date) = HeaderValue::from_str(&received.to_http_date())

@@ -169,7 +169,7 @@ pub async fn forward(
     };
     let received = worker.gateway.clock.now();
     inquiry.now = received;
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
     let mut headers = parts.headers;
     let settings = &inquiry.epoch.settings;
     let upgrade = upgrade::for_client(inquiry, parts.status, &headers)?;
@@ -189,6 +189,7 @@ pub async fn forward(
     }
     let arrived = Box::new(Arrived {
         status: parts.status,
+        reason: parts.extensions.remove(),
         headers,
         body,
         requested,

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
+use hyper::ext::ReasonPhrase;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
@@ -362,6 +363,15 @@ where
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if response.status() != StatusCode::OK
+            && response.status().canonical_reason().is_none()
+            && response.extensions().get::<ReasonPhrase>().is_none()
+        {
+            // A phrase may be empty (RFC 9112 §4); hyper would write `<none>`.
+            response
+                .extensions_mut()
+                .insert(ReasonPhrase::from_static(b""));
         }
         if may_end_by_close
             && !response.body().is_end_stream()

@@ -85,7 +85,10 @@ impl Exchange {
             ..CacheStatus::forwarded(reason)
         };
         let Arrived {
-            mut headers, body, ..
+            reason: phrase,
+            mut headers,
+            body,
+            ..
         } = *arrived;
         let body = Body::upstream(body, self.worker.counters.clone()).holding(share);
         let mut response = Response::new(body);
@@ -96,6 +99,9 @@ impl Exchange {
         }
         *response.status_mut() = answered;
         *response.headers_mut() = headers;
+        if let Some(phrase) = phrase {
+            response.extensions_mut().insert(phrase);
+        }
         self.worker.sign(&mut response, &self.inquiry, status);
         Step::Done(Box::new(response))
     }

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use http::header::RANGE;
 use http::{HeaderMap, StatusCode};
+use hyper::ext::ReasonPhrase;
 use smallvec::SmallVec;
 
 use self::attendance::Attendance;
@@ -128,6 +129,8 @@ pub struct FillTask {
 /// A response whose head has arrived.
 pub struct Arrived {
     pub status: StatusCode,
+    /// Where it is not the usual one of its status.
+    pub reason: Option<ReasonPhrase>,
     pub headers: HeaderMap,
     pub body: UpstreamBody,
     /// When the request was sent.
@@ -307,7 +310,7 @@ impl FillTask {
         let make = || Some(self.request_now().0);
         let response = upstreams.send_made(outgoing, Some(&make)).await?;
         let received = clock.now();
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
         let mut headers = parts.headers;
         forward::response_fields(
             &mut headers,
@@ -329,6 +332,7 @@ impl FillTask {
         }
         Ok(Box::new(Arrived {
             status: parts.status,
+            reason: parts.extensions.remove(),
             headers,
             body,
             requested,

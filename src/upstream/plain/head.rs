@@ -7,6 +7,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Version};
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
+use hyper::ext::ReasonPhrase;
 use smallvec::SmallVec;
 
 use crate::error::{Error, ErrorKind};
@@ -73,7 +74,7 @@ impl Look {
             Err(httparse::Error::TooManyHeaders) => parse_many(input, limits.fields, &mut lines),
             parsed => parsed,
         };
-        let Some((length, status, version)) =
+        let Some((length, status, reason, version)) =
             parsed.map_err(|error| refuse(error, input.len(), limits))?
         else {
             self.seen = input.len();
@@ -97,6 +98,9 @@ impl Look {
         *response.status_mut() = status;
         *response.version_mut() = version;
         *response.headers_mut() = fields;
+        if let Some(reason) = reason {
+            response.extensions_mut().insert(reason);
+        }
         Ok(Some(response))
     }
 
@@ -110,12 +114,15 @@ impl Look {
     }
 }
 
-/// Reads a whole head: its length, status and version. `None` while it is not whole.
+/// The length of a head, its status, its reason phrase where that is not the usual one, and its version.
+type StatusLine = (usize, StatusCode, Option<ReasonPhrase>, Version);
+
+/// Reads a whole head. `None` while it is not whole.
 fn parse<'a>(
     input: &'a [u8],
     fields: &mut [Header<'a>],
     lines: &mut SmallVec<[Line; USUAL_FIELDS]>,
-) -> Result<Option<(usize, StatusCode, Version)>, httparse::Error> {
+) -> Result<Option<StatusLine>, httparse::Error> {
     let mut response = httparse::Response::new(fields);
     let mut config = ParserConfig::default();
     // RFC 9112 §5.1: a proxy removes white space between a field's name and its colon.
@@ -137,7 +144,11 @@ fn parse<'a>(
         let start = field.value.as_ptr().addr() - input.as_ptr().addr();
         lines.push((name, start..start + field.value.len()));
     }
-    Ok(Some((length, status, version)))
+    let reason = response
+        .reason
+        .filter(|reason| status.canonical_reason() != Some(reason))
+        .and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok());
+    Ok(Some((length, status, reason, version)))
 }
 
 /// The same with more fields than usual, `max` at most.
@@ -145,7 +156,7 @@ fn parse_many(
     input: &[u8],
     max: usize,
     lines: &mut SmallVec<[Line; USUAL_FIELDS]>,
-) -> Result<Option<(usize, StatusCode, Version)>, httparse::Error> {
+) -> Result<Option<StatusLine>, httparse::Error> {
     match parse(input, &mut [EMPTY_HEADER; MANY_FIELDS], lines) {
         Err(httparse::Error::TooManyHeaders) if max > MANY_FIELDS => {
             parse(input, &mut vec![EMPTY_HEADER; max], lines)

@@ -3,4 +3,5 @@
 mod chunked;
 mod early;
 mod recorder;
+mod responses;
 mod sequence;
