@@ -67,6 +67,8 @@ pub(super) enum Want {
     Any,
     /// One that has not carried a request yet: a pooled one has just proved to be dead.
     Fresh,
+    /// One that the request opens itself, so that it is the first on it: connections that it shared have refused it.
+    Own,
 }
 
 #[derive(Debug)]
@@ -180,7 +182,7 @@ impl Pool {
         }
         let idle = match want {
             Want::Any => self.checkout(),
-            Want::Fresh => None,
+            Want::Fresh | Want::Own => None,
         };
         match idle {
             Some(connection) => Some(Grant::Held(Held::Own(connection))),
@@ -300,7 +302,7 @@ impl Pool {
         let (hand, handed) = oneshot::channel();
         let _ticket = match want {
             Want::Any => Some(self.line_up(hand)),
-            Want::Fresh => None,
+            Want::Fresh | Want::Own => None,
         };
         tokio::select! {
             biased;
@@ -535,6 +537,11 @@ impl Lease {
             Held::Own(connection) => connection.is_reused(),
             Held::Stream(stream) => stream.is_reused(),
         })
+    }
+
+    /// Whether the server has got other requests on the same connection before this one, of whomever.
+    pub(super) fn is_among_others(&self) -> bool {
+        matches!(&self.held, Some(Held::Stream(stream)) if !stream.is_first())
     }
 
     /// Whether other requests may be on the same connection.

@@ -29,7 +29,7 @@ use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind, Side};
 
 /// How often a request goes to a server that refuses it (RFC 9113 §6.8, §8.7) and does nothing with it.
-const MAX_REFUSALS: usize = 16;
+const MAX_REFUSALS: usize = 8;
 
 /// A request, and what stays the same over all attempts to send it.
 pub(super) struct Sending<'a> {
@@ -213,10 +213,11 @@ impl Worker {
             };
             let refused = lease.is_shared() && unanswered.fate == Fate::Refused;
             refusals += usize::from(refused);
-            // Of all that go over to a fresh connection together, a server that takes few on each may refuse the last ones
-            // again. One that refuses the first of a fresh connection takes none.
-            let refused =
-                refused && refusals < MAX_REFUSALS && (want == Want::Any || lease.is_reused());
+            // Of all that go over to a fresh connection together, a server that takes few on each refuses the last ones
+            // again. One that refuses the first of a connection takes none.
+            let refused = refused
+                && refusals < MAX_REFUSALS
+                && (want == Want::Any || lease.is_among_others());
             let error = sending.judge(unanswered, spare);
             if sending.request.is_none() || !(may_be_dead || refused) {
                 if error.side() == Side::Upstream {
@@ -225,7 +226,7 @@ impl Worker {
                 return Err(error);
             }
             self.counters.upstream_retries.inc();
-            want = Want::Fresh;
+            want = if refusals > 1 { Want::Own } else { Want::Fresh };
             sending.aim(self.pools[attempt.server].server(), self.shared.host)?;
         }
     }

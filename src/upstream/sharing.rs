@@ -195,8 +195,10 @@ impl Pool {
                     return slot.map(Grant::Slot).ok_or_else(Error::internal);
                 }
             }
-            // What has come meanwhile is fresh enough.
-            want = Want::Any;
+            // What has come meanwhile is fresh enough, and better than none.
+            if want == Want::Fresh || !self.server().cap().has_room() {
+                want = Want::Any;
+            }
             if !sharing.is_on() {
                 return self.await_own_grant(want).await;
             }

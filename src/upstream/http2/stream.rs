@@ -34,6 +34,8 @@ pub(in crate::upstream) struct Stream {
     /// Hands the content over; ended by whoever drops the stream.
     pump: Option<JoinHandle<()>>,
     reused: bool,
+    /// Whether its request was the first that the server got on the connection.
+    first: bool,
 }
 
 /// A stream's part in what the connection bears, for as long as either direction goes on.
@@ -57,6 +59,7 @@ impl Stream {
             upload: None,
             pump: None,
             reused,
+            first: false,
         }
     }
 
@@ -68,6 +71,11 @@ impl Stream {
     /// Whether the connection has carried a request before this one.
     pub(in crate::upstream) fn is_reused(&self) -> bool {
         self.reused
+    }
+
+    /// Whether the server has got no request on the connection before this one.
+    pub(in crate::upstream) fn is_first(&self) -> bool {
+        self.first
     }
 
     pub(in crate::upstream) fn deadline(&mut self) -> &mut Deadline {
@@ -100,6 +108,8 @@ impl Stream {
             .send_request(head, end)
             .map_err(|error| hopeless(Error::downstream(ErrorKind::BadRequest).because(error)))?;
         drop(sender);
+        // RFC 9113 §5.1.1
+        self.first = answer.stream_id().as_u32() == 1;
         self.slot.written.set(deadline::timer_now());
         if !end {
             self.upload.clone_from(&upload);
