@@ -32,7 +32,10 @@ impl Trusted {
     /// Whether `error` says no more of a certificate than that no other authority vouches for it.
     fn is_for_want_of_issuer(error: &rustls::Error) -> bool {
         match error {
-            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
+            // The signature may be of another issuer that has the name of one that is known.
+            rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            ) => true,
             rustls::Error::InvalidCertificate(CertificateError::Other(other)) => {
                 other.0.to_string() == IS_AUTHORITY
             }

@@ -5,7 +5,10 @@ use super::*;
 /// What the origin sends after the request's head, before it closes.
 async fn answer_and_close(bytes: &str) -> (Result<Response<UpstreamBody>, Error>, Worker) {
     let origin = Origin::start().await;
-    let worker = worker(&origin, |config| config.max_head = 8 << 10);
+    let worker = worker(&origin, |config| {
+        config.max_head = 8 << 10;
+        config.max_fields = 100;
+    });
     let script = async {
         let mut peer = origin.accept().await;
         peer.head().await;
