@@ -469,7 +469,7 @@ fn cache_status_in_each_case() {
     );
     assert_eq!(
         status(stored.send(&head("/none"))),
-        "bookend; fwd=uri-miss; fwd-status=404"
+        "bookend; fwd=uri-miss; fwd-status=404; detail=never-reusable"
     );
 }
 
