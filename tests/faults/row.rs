@@ -299,6 +299,7 @@ fn gateway<C: Peer>(origin: &Origin, fault: &Fault<C>, kind: Kind) -> Gateway {
         .manual_clock();
     match kind {
         Kind::StaleIfError => setup.cache("stale_if_error = \"1h\""),
+        Kind::Validation => setup.cache("stale_if_disconnected = \"off\""),
         _ => setup,
     }
     .start()
