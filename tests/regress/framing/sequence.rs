@@ -292,12 +292,13 @@ fn check(
             .is_none_or(|content| content == exchange.payload());
         prop_assert!(whole || exchange.method == "GET", "{one:?}");
     }
-    // Without early answers there is no reason to close before the last one.
-    if connection
-        .exchanges
-        .iter()
-        .all(|exchange| exchange.early.is_none())
-    {
+    // Without early answers there is no reason to close before the last one, unless the chunked content of a GET came in
+    // the same octets as its head: it cannot be followed.
+    let may_end = |exchange: &Exchange| {
+        let hidden = exchange.method == "GET" && matches!(exchange.content, Content::Chunked(_));
+        exchange.early.is_some() || hidden
+    };
+    if !connection.exchanges.iter().any(may_end) {
         prop_assert_eq!(run.answered, lines.len());
     }
     Ok(())
