@@ -127,8 +127,8 @@ pub fn remove_any(headers: &mut HeaderMap, names: &[HeaderName]) {
 /// The fields that Connection names and that may be removed at its word. Those that are hop-by-hop by definition are not
 /// among them.
 pub fn nominated(headers: &HeaderMap) -> SmallVec<[HeaderName; 4]> {
-    // The usual options name no field that could be removed, and making a name of them costs memory.
-    let usual: [&[u8]; 3] = [b"keep-alive", b"close", b"upgrade"];
+    // The usual options are hop-by-hop anyway, and making a name of them costs memory.
+    let usual: [&[u8]; 2] = [b"keep-alive", b"upgrade"];
     list::members(headers, &header::CONNECTION)
         .filter(|option| !usual.iter().any(|usual| option.eq_ignore_ascii_case(usual)))
         .filter_map(|option| HeaderName::from_bytes(option).ok())

@@ -158,8 +158,10 @@ def explain_status(method, fields, direct, through, whole):
     fair = [
         # Range is for GET alone (RFC 9110 §14.2).
         method == "HEAD" and through.status == 200 and direct.status in (206, 416),
-        # The server has no ranges here, the store has.
-        ranged and through.status == 206 and is_part_of(whole, through),
+        # If-Range has to be looked at (RFC 9110 §13.1.5), and some servers do not.
+        "If-Range" in fields and through.status == 200 and direct.status == 206,
+        # The server has no ranges here, the store has. What is compressed on the way has other octets each time.
+        ranged and through.status == 206 and ("content-encoding" in through.fields or is_part_of(whole, through)),
         ranged and through.status == 416 and through.fields["content-range"] == f"bytes */{len(whole.content)}",
         # The server does not look at the condition, though it gave the tag.
         through.status == 304 and direct.status == 200 and through.fields.get("etag", "-") in fields.get("If-None-Match", ""),
