@@ -182,6 +182,10 @@ def different_field(request_fields, direct, through):
     if theirs.get("vary", set()) <= ours.get("vary", set()):
         ours.pop("vary", None), theirs.pop("vary", None)
     names = ours.keys() | theirs.keys()
+    origin, allowed = request_fields.get("Origin"), ours.get("access-control-allow-origin")
+    if origin and allowed not in (None, "*", origin) and "access-control-allow-origin" not in theirs:
+        # The page may read no more of what names another origin than of what names none (Fetch, "CORS check").
+        names = {name for name in names if not name.startswith("access-control-")}
     if through.status == 416:
         # Whatever a page needs to read it, and more if the server has no such word for it.
         names = {name for name in theirs if name == "vary" or name.startswith("access-control-")}
