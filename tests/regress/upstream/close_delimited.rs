@@ -5,7 +5,7 @@ use crate::common::{Conn, End, Gateway, Origin, get};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Close {
     Fin,
-    HalfClose,
+    OurSideOnly,
     Reset,
 }
 
@@ -13,7 +13,7 @@ impl Close {
     fn play(self, conn: &mut Conn) {
         match self {
             Self::Fin => conn.close(),
-            Self::HalfClose => {
+            Self::OurSideOnly => {
                 conn.half_close();
                 conn.await_close();
             }
@@ -25,7 +25,7 @@ impl Close {
 #[test]
 fn a_close_delimited_response_is_stored_where_the_key_says_so_and_it_ended_in_order() {
     for version in ["HTTP/1.0", "HTTP/1.1"] {
-        for close in [Close::Fin, Close::HalfClose, Close::Reset] {
+        for close in [Close::Fin, Close::OurSideOnly, Close::Reset] {
             for size in [0, 4, 300_000] {
                 for key in [false, true] {
                     let case = format!("{version}, {close:?}, {size}, {key}");
