@@ -483,7 +483,7 @@ fn an_interim_response_does_not_wait_for_the_final_one() {
         gate.open();
         let mut rest = String::new();
         stream.read_to_string(&mut rest).expect("the response");
-        assert!(rest.starts_with("HTTP/1.1 200 OK\r\n"), "{method}: {rest}");
+        assert!(rest.starts_with("HTTP/1.1 200 "), "{method}: {rest}");
     }
 }
 
