@@ -1,5 +1,5 @@
 //! The gateway's own log: `tracing`'s events as lines of text or JSON on standard error, written by a thread of their
-//! own so that a full pipe stops no worker. A peer can cause many events, and few lines: see [`super::throttle`].
+//! own so that a full pipe stops no worker. A peer can cause many events, and few lines: see `telemetry::throttle`.
 
 use std::fmt;
 use std::io::{IsTerminal, stderr};
