@@ -33,7 +33,7 @@
 //! | [`turn`] | how much a task may read before others have their turn |
 //! | [`demo`] | the embedded book API and the tour of `bookend demo` |
 //!
-//! Arrows point down only: `cli -> server, admin -> proxy -> (cache, upstream) -> semantics`; `tests/layering.rs` holds
+//! Arrows point down only: `cli -> server, admin -> proxy -> (cache, upstream) -> semantics`; `tests/layering` holds
 //! them.
 
 #![forbid(unsafe_code)]

@@ -1,6 +1,9 @@
 //! The arrows between the parts of the crate point down only: a part uses what lies below it and nothing else.
 //! Read from the sources: every `crate::part` path, and `super::super::…` that climbs out of a part.
 
+mod sources;
+mod structure;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -263,8 +266,9 @@ fn without_comments_and_strings(source: &str) -> String {
             '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
             '/' if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |end| end + 2),
             '"' => string_length(rest),
-            // A character literal such as '"' must not open a string.
-            '\'' if rest.starts_with("'\"'") => 3,
+            'r' if rest.starts_with("r#\"") => rest.find("\"#").map_or(rest.len(), |end| end + 2),
+            // A character literal such as '"' or '{' must not open anything.
+            '\'' => character_length(rest),
             _ => 0,
         };
         if skipped == 0 {
@@ -273,6 +277,19 @@ fn without_comments_and_strings(source: &str) -> String {
         rest = &rest[skipped.max(c.len_utf8())..];
     }
     code
+}
+
+/// The octets of the character literal that `text` begins with; none where a lifetime begins.
+fn character_length(text: &str) -> usize {
+    let mut chars = text.char_indices().skip(1);
+    match (chars.next(), chars.next()) {
+        (Some((_, '\\')), Some((at, c))) => {
+            let end = text[at + c.len_utf8()..].find('\'');
+            end.map_or(0, |end| at + c.len_utf8() + end + 1)
+        }
+        (Some(_), Some((at, '\''))) => at + 1,
+        _ => 0,
+    }
 }
 
 /// The octets of the string literal that `text` begins with, quotes included.

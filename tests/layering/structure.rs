@@ -1,0 +1,228 @@
+//! The structure of `src/` in numbers: import cycles between files, long files, private functions that are called once.
+//! `cargo test --test layering structure -- --nocapture` prints them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::sources::Sources;
+
+/// Files that still belong to an import cycle. It only gets shorter: what is not in it may not import in a circle.
+#[rustfmt::skip]
+const IN_CYCLES: &[&str] = &[
+    "admin/clerk.rs",
+    "admin/mod.rs",
+    "cache/body/mod.rs",
+    "cache/body/state.rs",
+    "cache/body/stored.rs",
+    "cache/body/writer.rs",
+    "cache/partial.rs",
+    "cache/stored.rs",
+    "cli/check.rs",
+    "cli/demo.rs",
+    "cli/mod.rs",
+    "cli/run.rs",
+    "config/admin.rs",
+    "config/balance.rs",
+    "config/cache.rs",
+    "config/invalidates.rs",
+    "config/load.rs",
+    "config/log.rs",
+    "config/mod.rs",
+    "config/rate_limit.rs",
+    "config/route.rs",
+    "config/routes.rs",
+    "config/server.rs",
+    "config/upstream.rs",
+    "config/value.rs",
+    "config/walk.rs",
+    "demo/tour/mod.rs",
+    "demo/tour/report.rs",
+    "demo/tour/steps.rs",
+    "demo/tour/walks.rs",
+    "proxy/body.rs",
+    "proxy/content.rs",
+    "proxy/deliver.rs",
+    "proxy/exchange/mod.rs",
+    "proxy/fill/attendance.rs",
+    "proxy/fill/mod.rs",
+    "proxy/forward.rs",
+    "proxy/gateway.rs",
+    "proxy/limit/client.rs",
+    "proxy/limit/mod.rs",
+    "proxy/limit/shares.rs",
+    "proxy/logged.rs",
+    "proxy/long_lived.rs",
+    "proxy/pass.rs",
+    "proxy/peer.rs",
+    "proxy/ready.rs",
+    "proxy/receive.rs",
+    "proxy/rescue.rs",
+    "proxy/want.rs",
+    "proxy/worker.rs",
+    "semantics/cache_control.rs",
+    "semantics/cache_status.rs",
+    "semantics/content_range.rs",
+    "semantics/http_date.rs",
+    "semantics/range.rs",
+    "semantics/reuse.rs",
+    "semantics/targeted.rs",
+    "semantics/time.rs",
+    "semantics/validation.rs",
+    "semantics/vary.rs",
+    "semantics/vary/prefer.rs",
+    "server/batch.rs",
+    "server/connection.rs",
+    "server/exchange.rs",
+    "server/io.rs",
+    "server/listen.rs",
+    "server/mod.rs",
+    "server/protocol.rs",
+    "server/registry.rs",
+    "server/run.rs",
+    "server/state/content.rs",
+    "server/state/following.rs",
+    "server/state/mod.rs",
+    "server/state/oversight.rs",
+    "server/state/resets.rs",
+    "server/tunnel.rs",
+    "server/worker.rs",
+    "telemetry/access/format.rs",
+    "telemetry/access/mod.rs",
+    "upstream/check.rs",
+    "upstream/connect.rs",
+    "upstream/connection.rs",
+    "upstream/driver.rs",
+    "upstream/fault.rs",
+    "upstream/http2/mod.rs",
+    "upstream/http2/stream.rs",
+    "upstream/incoming.rs",
+    "upstream/mod.rs",
+    "upstream/plain/content.rs",
+    "upstream/plain/head.rs",
+    "upstream/plain/mod.rs",
+    "upstream/pool.rs",
+    "upstream/request_head.rs",
+    "upstream/response_body.rs",
+    "upstream/response_head.rs",
+    "upstream/sending.rs",
+    "upstream/server.rs",
+    "upstream/sharing.rs",
+    "upstream/tunnel.rs",
+    "upstream/whole.rs",
+    "upstream/wire.rs",
+];
+
+/// Files that still have more lines than [`MAX_LINES`], as many as stand here at most.
+const TOO_LONG: &[(&str, usize)] = &[
+    ("cache/store.rs", 624),
+    ("cache/stored.rs", 487),
+    ("config/upstream.rs", 474),
+    ("proxy/fill/mod.rs", 563),
+    ("proxy/receive.rs", 690),
+    ("proxy/worker.rs", 547),
+    ("semantics/directive.rs", 490),
+    ("semantics/http_date.rs", 456),
+    ("semantics/preconditions.rs", 466),
+    ("semantics/storability.rs", 505),
+    ("server/batch.rs", 548),
+    ("upstream/plain/content.rs", 485),
+    ("upstream/pool.rs", 631),
+    ("upstream/request_body.rs", 454),
+    ("upstream/sending.rs", 505),
+];
+
+const MAX_LINES: usize = 450;
+
+fn all() -> Sources {
+    Sources::below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+}
+
+#[test]
+fn files_do_not_import_each_other_in_a_circle() {
+    let cycles = all().cycles();
+    let found: BTreeSet<_> = cycles.iter().flatten().map(String::as_str).collect();
+    let known: BTreeSet<_> = IN_CYCLES.iter().copied().collect();
+    let more: Vec<_> = found.difference(&known).collect();
+    let less: Vec<_> = known.difference(&found).collect();
+    assert!(more.is_empty(), "in a cycle: {more:#?}\n{cycles:#?}");
+    assert!(
+        less.is_empty(),
+        "in no cycle any more, remove from IN_CYCLES: {less:#?}"
+    );
+}
+
+#[test]
+fn files_are_short() {
+    for (file, lines) in all().longer_than(MAX_LINES) {
+        let limit = TOO_LONG.iter().find(|(long, _)| *long == file);
+        let limit = limit.map_or(MAX_LINES, |(_, limit)| *limit);
+        assert!(lines <= limit, "{file} has {lines} lines; at most {limit}");
+    }
+}
+
+#[test]
+fn structure_in_numbers() {
+    let sources = all();
+    for cycle in sources.cycles() {
+        println!("cycle of {} files: {}", cycle.len(), cycle.join(" "));
+    }
+    for (file, lines) in sources.longer_than(MAX_LINES) {
+        println!("{lines} lines: {file}");
+    }
+    let mut parts = BTreeMap::<String, (usize, usize)>::new();
+    for (file, name, uses) in sources.private_functions() {
+        let part = file.split('/').next().unwrap_or_default();
+        for part in [part, "all"] {
+            let (once, all) = parts.entry(part.to_owned()).or_default();
+            *once += usize::from(uses == 1);
+            *all += 1;
+        }
+        if uses == 1 {
+            println!("called once: {file} {name}");
+        }
+    }
+    for (part, (once, all)) in parts {
+        let share = once * 100 / all;
+        println!("{part}: {once} of {all} private functions are called once ({share} %)");
+    }
+}
+
+#[test]
+fn a_cycle_is_found_through_whatever_names_an_item() {
+    let base = ("lib.rs", "mod a; mod b;");
+    #[rustfmt::skip]
+    let table: [(&str, &str, bool); 10] = [
+        ("use crate::b::Item;", "use crate::a::Other;", true),
+        ("use super::b::{self, Item};", "use super::{a::Other, c};", true),
+        ("use crate::b;\nfn f() { b::call(); }", "fn g() { crate::a::call(); }", true),
+        ("use crate::b;\nfn f() {}", "use crate::a::Other;", false),
+        ("use crate::b::Item;", "fn g() {}", false),
+        ("use crate::b::Item;", "// crate::a::Other", false),
+        ("use crate::b::Item;", "const A: &str = \"crate::a::Other\";", false),
+        ("use crate::b::Item;", "const A: char = '{';\n#[cfg(test)]\nmod tests { use crate::a::Other; }", false),
+        ("pub use crate::b::Item;", "use crate::a::Other;", false),
+        ("pub use crate::b::Item;\nfn f(_: Item) {}", "use crate::a::Other;", true),
+    ];
+    for (a, b, expected) in table {
+        let sources = Sources::of(&[base, ("a.rs", a), ("b.rs", b)]);
+        let found = sources.cycles();
+        assert_eq!(!found.is_empty(), expected, "{a} | {b}: {found:?}");
+    }
+    // A name that a file only passes on leads to where the item is.
+    let passing_on = ("a/mod.rs", "mod inner;\npub use self::inner::Item;");
+    let inner = ("a/inner.rs", "use crate::b::Other;");
+    let sources = Sources::of(&[base, passing_on, inner, ("b.rs", "use crate::a::Item;")]);
+    assert_eq!(sources.cycles(), [["a/inner.rs", "b.rs"]]);
+}
+
+#[test]
+fn functions_that_are_called_once_are_counted() {
+    let code = "fn once() {}\nfn twice() {}\npub fn open() {}\nimpl Display for A { fn fmt() {} }\n\
+                fn never() { once(); twice(); self.twice(); fmt(); }";
+    let sources = Sources::of(&[("lib.rs", code)]);
+    let counts: Vec<_> = (sources.private_functions().into_iter())
+        .map(|(_, name, uses)| (name, uses))
+        .collect();
+    let expected = [("once", 1), ("twice", 2), ("never", 0)];
+    assert_eq!(counts, expected.map(|(name, uses)| (name.to_owned(), uses)));
+}
