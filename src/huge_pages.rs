@@ -2,7 +2,7 @@
 //!
 //! One of them is resident whole for the sake of its first octet, which makes a small gateway twice as large. Where
 //! gigabytes are stored that does not count, and nearly each access to them would have to look for its small page first
-//! (`benches/README.md` has what both were seen to cost).
+//! (`docs/benchmarks.md` has what both were seen to cost).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,5 +1,8 @@
 //! What the README says can be done, can be done.
 
+use std::fs;
+use std::path::Path;
+
 use bookend::config::Config;
 
 const README: &str = include_str!("../README.md");
@@ -49,15 +52,66 @@ fn a_mistake_is_reported_as_the_readme_shows() {
     );
 }
 
+/// All documents for people, by their path from the root.
+const DOCUMENTS: [&str; 4] = [
+    "README.md",
+    "benches/README.md",
+    "docs/benchmarks.md",
+    "docs/rfc9111.md",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn document(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The anchors that GitHub gives to the headings of a document.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text
+        .lines()
+        .filter_map(|line| line.strip_prefix('#'))
+        .map(|rest| rest.trim_start_matches('#').trim());
+    let slug = |heading: &str| {
+        let kept = heading.chars().filter_map(|c| match c {
+            ' ' => Some('-'),
+            '-' | '_' => Some(c),
+            c if c.is_alphanumeric() => Some(c.to_ascii_lowercase()),
+            _ => None,
+        });
+        kept.collect()
+    };
+    headings.map(slug).collect()
+}
+
 #[test]
-fn every_file_that_the_readme_links_to_exists() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let links = README
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split(')').next());
-    for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
-        let file = link.split('#').next().unwrap_or(link);
-        assert!(root.join(file).exists(), "{link}");
+fn every_link_between_the_documents_leads_somewhere() {
+    let mut followed = 0;
+    for path in DOCUMENTS {
+        let text = document(path);
+        let links = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let folder = Path::new(path).parent().expect("a file is in a folder");
+            let file = match file {
+                "" => root().join(path),
+                file => root().join(folder).join(file),
+            };
+            assert!(file.exists(), "{path} links to {link}");
+            if !anchor.is_empty() {
+                let anchors = anchors(&fs::read_to_string(file).expect("a document"));
+                assert!(
+                    anchors.iter().any(|known| known == anchor),
+                    "{path} links to {link}: {anchors:?}"
+                );
+            }
+            followed += 1;
+        }
     }
+    assert!(followed >= 5, "{followed} links");
 }
