@@ -26,6 +26,15 @@ pub struct Ask {
     pub digest: Option<ContentDigest>,
 }
 
+/// What an invalidation does to what it covers. The greater one includes the lesser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invalidation {
+    /// It is validated before it is used again.
+    Soft,
+    /// It is not used again.
+    Hard,
+}
+
 /// One request upstream whose response may be stored, and followed by others.
 #[derive(Debug)]
 pub struct Fill {
@@ -36,8 +45,9 @@ pub struct Fill {
     /// Whether requests of others may wait for it.
     joinable: AtomicBool,
     doomed: AtomicBool,
+    softened: AtomicBool,
     /// Groups that were invalidated since it began.
-    barred: Mutex<Vec<Box<str>>>,
+    barred: Mutex<Vec<(Box<str>, Invalidation)>>,
     progress: Mutex<Progress>,
 }
 
@@ -124,6 +134,7 @@ impl Fill {
             started,
             joinable: AtomicBool::new(joinable),
             doomed: AtomicBool::new(false),
+            softened: AtomicBool::new(false),
             barred: Mutex::default(),
             progress: Mutex::new(progress),
         })
@@ -147,18 +158,32 @@ impl Fill {
         self.doomed.load(Ordering::Acquire)
     }
 
-    /// A group was invalidated: the response must not be stored if it belongs to it, and nobody joins who could get
-    /// it after all.
-    pub fn bar(&self, group: &str) {
+    /// A soft invalidation came: nobody joins any more, and the response is stored to be validated before it is used.
+    pub fn soften(&self) {
         self.joinable.store(false, Ordering::Release);
-        lock(&self.barred).push(group.into());
+        self.softened.store(true, Ordering::Release);
     }
 
-    pub fn is_barred(&self, groups: &[Box<str>]) -> bool {
-        !groups.is_empty()
-            && lock(&self.barred)
-                .iter()
-                .any(|barred| groups.contains(barred))
+    /// A group was invalidated: that counts if the response turns out to belong to it, and nobody joins who could get it
+    /// after all.
+    pub fn bar(&self, group: &str, how: Invalidation) {
+        self.joinable.store(false, Ordering::Release);
+        lock(&self.barred).push((group.into(), how));
+    }
+
+    /// What came since it began, for a response of these groups.
+    pub fn invalidation(&self, groups: &[Box<str>]) -> Option<Invalidation> {
+        if self.is_doomed() {
+            return Some(Invalidation::Hard);
+        }
+        let own = self.softened.load(Ordering::Acquire);
+        let own = own.then_some(Invalidation::Soft);
+        if groups.is_empty() {
+            return own;
+        }
+        let barred = lock(&self.barred);
+        let covering = barred.iter().filter(|(group, _)| groups.contains(group));
+        covering.map(|(_, how)| *how).max().max(own)
     }
 
     /// The head, once it has come.
@@ -378,8 +403,27 @@ mod tests {
     #[test]
     fn a_group_bars_only_its_members() {
         let fill = fill();
-        fill.bar("books");
-        assert!(fill.is_barred(&["other".into(), "books".into()]));
-        assert!(!fill.is_barred(&["other".into()]));
+        fill.bar("books", Invalidation::Hard);
+        fill.bar("authors", Invalidation::Soft);
+        let of = |groups: &[&str]| {
+            let groups: Vec<Box<str>> = groups.iter().map(|group| (*group).into()).collect();
+            fill.invalidation(&groups)
+        };
+        assert_eq!(of(&["other", "books"]), Some(Invalidation::Hard));
+        assert_eq!(of(&["authors", "books"]), Some(Invalidation::Hard));
+        assert_eq!(of(&["authors"]), Some(Invalidation::Soft));
+        assert_eq!((of(&["other"]), of(&[])), (None, None));
+        assert!(!fill.is_joinable());
+    }
+
+    #[test]
+    fn a_hard_invalidation_includes_a_soft_one() {
+        let fill = fill();
+        fill.soften();
+        assert_eq!(fill.invalidation(&[]), Some(Invalidation::Soft));
+        assert!(!fill.is_joinable() && !fill.is_doomed());
+        fill.doom();
+        fill.soften();
+        assert_eq!(fill.invalidation(&[]), Some(Invalidation::Hard));
     }
 }

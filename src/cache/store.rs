@@ -2,6 +2,8 @@
 //! the lock of its shard, where the fills in flight for it are known too; so an invalidation and a commit see each
 //! other, whichever comes first.
 
+mod invalidate;
+
 use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -13,12 +15,12 @@ use moka::policy::EvictionPolicy;
 use smallvec::SmallVec;
 
 use super::budget::{Budget, Token};
-use super::collapse::{Ask, Fill, Follower};
+use super::collapse::{Ask, Fill, Follower, Invalidation};
 use super::cors::CorsApis;
 use super::head::Head;
 use super::index::GroupIndex;
 use super::key::{Key, KeyRef, Keyer, Prehashed};
-use super::search::{SearchRules, base_of};
+use super::search::SearchRules;
 use super::stored::{Marker, NotCommitted, Resource, Settled, Several, StoredResponse};
 use super::sync::{Mutex, MutexGuard};
 use crate::clock::{Monotonic, Now};
@@ -263,9 +265,7 @@ impl Store {
         stored: Arc<StoredResponse>,
         vary: &VaryPolicy,
     ) -> Result<(), NotCommitted> {
-        if fill.is_doomed() || fill.is_barred(stored.head.groups()) {
-            return Err(NotCommitted::Doomed);
-        }
+        let stored = self.as_invalidated(fill, stored)?;
         let mut next = self.copy(key);
         if next.has_unknown_selectors(&stored.head) {
             return Err(NotCommitted::Overtaken);
@@ -298,11 +298,26 @@ impl Store {
     ) -> Result<(), NotCommitted> {
         let mut shard = self.shard(fill.key.hash());
         self.end(&mut shard, fill);
-        if fill.is_doomed() {
-            return Err(NotCommitted::Doomed);
-        }
-        self.replace(&fill.key, updates);
+        let updates = updates.iter().map(|(old, new)| {
+            let new = self.as_invalidated(fill, new.clone())?;
+            Ok((old.clone(), new))
+        });
+        let updates: SmallVec<[_; 2]> = updates.collect::<Result<_, _>>()?;
+        self.replace(&fill.key, &updates);
         Ok(())
+    }
+
+    /// `stored`, which `fill` brought, as the invalidations leave it that came since the fill began.
+    fn as_invalidated(
+        &self,
+        fill: &Fill,
+        stored: Arc<StoredResponse>,
+    ) -> Result<Arc<StoredResponse>, NotCommitted> {
+        match fill.invalidation(stored.head.groups()) {
+            None => Ok(stored),
+            Some(Invalidation::Soft) => Ok(self.expired(&stored)),
+            Some(Invalidation::Hard) => Err(NotCommitted::Doomed),
+        }
     }
 
     /// Replaces stored responses outside of a fill: HEAD freshens (RFC 9111 §4.3.5). Only those that still stand.
@@ -391,110 +406,9 @@ impl Store {
         fill.settle(settled);
     }
 
-    /// Removes all that is stored for a target URI, and for those that its No-Vary-Search makes the same.
-    pub fn invalidate_target(&self, target: &str) -> bool {
-        if self.search.applies_to(target) {
-            let base = base_of(target);
-            self.doom_fills(|key| base_of(key) == base);
-        }
-        self.invalidate(self.key(&self.search.canonical(target)))
-    }
-
     /// The target under which responses for `target` are stored.
     pub fn canonical<'a>(&self, target: &'a str) -> Cow<'a, str> {
         self.search.canonical(target)
-    }
-
-    /// Fills in flight for the keys that are `covered` are neither stored nor joined any more.
-    fn doom_fills(&self, covered: impl Fn(&str) -> bool) {
-        for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.fills.retain(|key, fills| {
-                let covered = covered(key.as_str());
-                if covered {
-                    fills.iter().for_each(|fill| fill.doom());
-                }
-                !covered
-            });
-        }
-    }
-
-    /// Removes all that is stored for `key`, markers too; fills in flight for it are neither stored nor joined any more.
-    /// Returns whether any response was stored.
-    pub fn invalidate(&self, key: KeyRef<'_>) -> bool {
-        let mut shard = self.shard(key.hash());
-        if let Some(fills) = shard.fills.remove(&key) {
-            fills.iter().for_each(|fill| fill.doom());
-        }
-        let removed = self.resources.remove(&key);
-        removed.is_some_and(|resource| !resource.variants().is_empty())
-    }
-
-    /// Removes all stored responses of a cache group of one origin (RFC 9875), `origin` being `scheme://authority`.
-    pub fn invalidate_group(&self, origin: &str, group: &str) -> usize {
-        self.bar_fills(group, |key| in_origin(key, origin));
-        self.invalidate_members(group, |key| in_origin(key, origin))
-    }
-
-    /// Fills in flight for the keys that are `covered` are not stored if they turn out to belong to `group`.
-    fn bar_fills(&self, group: &str, covered: impl Fn(&str) -> bool) {
-        for shard in &self.shards {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            let fills = shard.fills.iter().filter(|(key, _)| covered(key.as_str()));
-            fills
-                .flat_map(|(_, fills)| fills)
-                .for_each(|fill| fill.bar(group));
-        }
-    }
-
-    fn invalidate_members(&self, group: &str, covered: impl Fn(&str) -> bool) -> usize {
-        let stored = |key: &&Key| {
-            let resource = self.resources.get(&key.as_ref());
-            covered(key.as_str()) && resource.is_some_and(|resource| resource.has_group(group))
-        };
-        let members = self.groups.members(group);
-        members
-            .iter()
-            .filter(stored)
-            .filter(|key| self.invalidate(key.as_ref()))
-            .count()
-    }
-
-    /// Removes the resources that an operator names. Returns how many.
-    pub fn invalidate_selected(&self, selector: &Selector) -> usize {
-        match selector {
-            Selector::Target(target) => self.invalidate_target(target).into(),
-            _ => self.invalidate_where(|key| self.is_selected(selector, key)),
-        }
-    }
-
-    /// Whether requests for what `selector` names find what is stored for `key`, or fills in flight for it.
-    pub fn is_selected(&self, selector: &Selector, key: &str) -> bool {
-        let is_same = |target: String| {
-            base_of(&target) == base_of(key) && self.canonical(&target) == self.canonical(key)
-        };
-        selector.covers(key)
-            || (self.search.applies_to(key) && selector.target_beside(key).is_some_and(is_same))
-    }
-
-    /// Removes the resources whose target URI is `covered`; each is looked at. Returns how many.
-    pub fn invalidate_where(&self, covered: impl Fn(&str) -> bool) -> usize {
-        self.doom_fills(&covered);
-        let keys: Vec<Key> = self
-            .resources
-            .iter()
-            .filter(|(key, _)| covered(key.as_str()))
-            .map(|(key, _)| Key::clone(&key))
-            .collect();
-        keys.iter()
-            .filter(|key| self.invalidate(key.as_ref()))
-            .count()
-    }
-
-    /// Removes the members of a cache group, whatever their origin. Returns how many resources.
-    pub fn invalidate_group_everywhere(&self, group: &str) -> usize {
-        self.bar_fills(group, |_| true);
-        self.invalidate_members(group, |_| true)
     }
 
     /// At most `most` of the resources that an operator names; each is looked at, unless they are one at most.
@@ -616,9 +530,4 @@ impl Resource {
                 && marker.variant.matches(headers, vary)
         })
     }
-}
-
-fn in_origin(key: &str, origin: &str) -> bool {
-    key.strip_prefix(origin)
-        .is_some_and(|rest| rest.starts_with('/'))
 }

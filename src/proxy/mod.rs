@@ -23,6 +23,7 @@ mod fill;
 mod forward;
 mod gateway;
 mod interim;
+mod invalidation;
 mod limit;
 mod logged;
 mod long_lived;

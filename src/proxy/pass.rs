@@ -18,118 +18,21 @@ use super::body::Body;
 use super::content;
 use super::fill::Arrived;
 use super::forward::{self, Conditions};
-use super::receive::{Class, Inquiry, Target, split_query};
+use super::invalidation::InvalidationPermit;
+use super::receive::{Class, Inquiry};
 use super::update::{Asked, Update};
 use super::upgrade;
-use super::worker::{Epoch, Worker, detail_of, select};
+use super::worker::{Worker, detail_of, select};
 use crate::cache::stored::{StoredResponse, Unshared};
-use crate::config::{EtagMode, RoutePolicy};
+use crate::config::EtagMode;
 use crate::error::{Error, ErrorKind};
-use crate::semantics::authority::TargetUri;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cache_status::Detail;
 use crate::semantics::freshness::Freshness;
-use crate::semantics::groups;
-use crate::semantics::invalidation::{content_location_is_target, is_non_error, related};
-use crate::semantics::percent;
-use crate::semantics::reference::ClientView;
+use crate::semantics::invalidation::content_location_is_target;
 use crate::semantics::storability::{Storability, StoreInput, assess, names_negotiation};
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
-use crate::upstream::{Maker, Outgoing, RequestBody, Server, UpstreamBody, Waiting};
-
-/// Owed from the moment a write is sent. Dropped without a word, the outcome is unknown and the target is invalidated.
-struct InvalidationPermit {
-    worker: Rc<Worker>,
-    epoch: Rc<Epoch>,
-    route: Arc<RoutePolicy>,
-    target: Target,
-    settled: bool,
-}
-
-/// The group of all queries of a path; no group that a response names begins with a control character.
-pub fn path_group(path: &str) -> String {
-    format!("\0{path}")
-}
-
-impl InvalidationPermit {
-    fn new(worker: &Rc<Worker>, inquiry: &Inquiry) -> Self {
-        Self {
-            worker: worker.clone(),
-            epoch: inquiry.epoch.clone(),
-            route: inquiry.route.clone(),
-            target: inquiry.target.clone(),
-            settled: false,
-        }
-    }
-
-    /// The write was answered (RFC 9111 §4.4): an error invalidates nothing.
-    fn finish(mut self, status: StatusCode, fields: &HeaderMap, server: &Server) {
-        self.settled = true;
-        if !is_non_error(status) {
-            return;
-        }
-        self.invalidate(self.target.as_str());
-        let view = ClientView {
-            target: &self.target.to_uri(),
-            base_path: server.base_path(),
-            servers: &self.epoch.settings.api_servers,
-        };
-        for uri in related(fields, &view) {
-            self.invalidate(&key_text(&uri));
-        }
-        self.invalidate_listed();
-        for group in groups::invalidated(fields) {
-            let count = self
-                .worker
-                .gateway
-                .store
-                .invalidate_group(self.target.origin(), &group);
-            tracing::debug!(%group, count, "a write invalidated a group");
-        }
-    }
-
-    /// What the route says that a write to it changes, with all queries.
-    fn invalidate_listed(&self) {
-        let (path, _) = split_query(self.target.path_and_query());
-        for template in &self.route.invalidates {
-            let Some(path) = template.for_request(&self.route.pattern, path) else {
-                continue;
-            };
-            let path = percent::normal(&path);
-            let origin = self.target.origin();
-            self.invalidate(&format!("{origin}{path}"));
-            let store = &self.worker.gateway.store;
-            let queries = store.invalidate_group(origin, &path_group(&path));
-            self.worker.counters.invalidations.add(queries as u64);
-        }
-    }
-
-    /// The write was never sent.
-    fn owes_nothing(mut self) {
-        self.settled = true;
-    }
-
-    fn invalidate(&self, target: &str) {
-        if self.worker.gateway.store.invalidate_target(target) {
-            self.worker.counters.invalidations.inc();
-        }
-    }
-}
-
-impl Drop for InvalidationPermit {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.invalidate(self.target.as_str());
-            self.invalidate_listed();
-        }
-    }
-}
-
-fn key_text(uri: &TargetUri) -> String {
-    let mut octets = Vec::new();
-    uri.write_key(&mut octets);
-    String::from_utf8(octets).unwrap_or_default()
-}
+use crate::upstream::{Maker, Outgoing, RequestBody, Upload, UpstreamBody, Waiting};
 
 /// Sends the client's request on, as it is, and returns the answer.
 ///
@@ -222,6 +125,7 @@ async fn write(
     let permit = InvalidationPermit::new(worker, inquiry);
     let upstreams = inquiry.epoch.upstreams.clone();
     let is_call = is_grpc(inquiry.headers());
+    let upload = outgoing.request.body().upload();
     let waiting = outgoing.waiting.clone().unwrap_or_default();
     let outgoing = Outgoing {
         waiting: Some(waiting.clone()),
@@ -232,9 +136,8 @@ async fn write(
         let answer = tokio::select! {
             answer = upstreams.send(outgoing) => answer,
             () = called_off(&mut sender, is_call, &waiting) => {
-                if !waiting.is_sent() {
-                    permit.owes_nothing();
-                }
+                let is_whole = upload.as_ref().is_none_or(Upload::is_whole);
+                permit.unanswered(waiting.is_sent(), is_whole);
                 return;
             }
         };
@@ -244,11 +147,12 @@ async fn write(
                 let server = response.body().server();
                 permit.finish(response.status(), response.headers(), server);
             }
-            // It has waited for a connection in vain.
-            Err(error) if error.kind() == ErrorKind::ConnectionLimit && !waiting.is_sent() => {
-                permit.owes_nothing();
+            Err(error) => {
+                // It has waited for a connection in vain.
+                let is_unsent = error.kind() == ErrorKind::ConnectionLimit && !waiting.is_sent();
+                let is_broken_off = upload.as_ref().is_some_and(Upload::was_broken_off);
+                permit.unanswered(!is_unsent, !is_broken_off);
             }
-            Err(_) => drop(permit),
         }
         // A client that is gone needs no answer.
         drop(sender.send(answer));

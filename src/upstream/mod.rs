@@ -36,6 +36,7 @@ mod names;
 mod plain;
 mod pool;
 mod reach;
+mod replay;
 mod request_body;
 mod request_head;
 mod resolve;

@@ -7,7 +7,6 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -18,13 +17,8 @@ use tokio::time::Instant;
 
 use super::deadline::{self, Deadline};
 use super::expectation::{Expectation, PATIENCE};
+use super::replay::Replay;
 use crate::error::{Error, ErrorKind};
-
-/// So much of a stream is kept to be sent again, in bytes, and of all streams of the process; with what each part of it
-/// costs besides.
-const MAX_KEPT: usize = 64 << 10;
-const MAX_KEPT_IN_ALL: usize = 16 << 20;
-const COST_OF_PART: usize = 64;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 type BoxBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
@@ -58,7 +52,7 @@ impl RequestBody {
     }
 
     /// Follows a streamed body on its way; `None` for the others, which go out at once.
-    pub(super) fn upload(&self) -> Option<Upload> {
+    pub fn upload(&self) -> Option<Upload> {
         match self {
             Self::Stream(stream) => Some(Upload(stream.0.clone())),
             Self::Empty | Self::Full(_) => None,
@@ -111,6 +105,8 @@ impl RequestStream {
         B::Error: Into<BoxError>,
     {
         Self(Rc::new(Streaming {
+            states_length: body.size_hint().exact().is_some(),
+            ended: Cell::new(false),
             body: RefCell::new(Box::pin(body.map_err(Into::into))),
             turn: Cell::new(Turn::Unasked),
             replay: RefCell::default(),
@@ -165,6 +161,19 @@ impl Upload {
         self.0.failure.borrow().as_ref().map(Error::share)
     }
 
+    /// Whether the client broke it off before all of it had been taken: no server has had a whole request then.
+    pub fn was_broken_off(&self) -> bool {
+        self.0.failure.borrow().is_some() && !self.is_whole()
+    }
+
+    /// Whether all of it has been taken, by its end or by the length that it stated: that is a whole request to the
+    /// server, whatever the client does after that.
+    pub fn is_whole(&self) -> bool {
+        let Streaming { body, .. } = &*self.0;
+        let is_all = || self.0.states_length && body.borrow().size_hint().exact() == Some(0);
+        self.0.ended.get() || self.0.replay.borrow().ended || is_all()
+    }
+
     pub(super) fn turn(&self) -> Turn {
         self.0.turn.get()
     }
@@ -196,89 +205,16 @@ pub(super) enum Turn {
 }
 
 struct Streaming {
+    /// Whether it said at the beginning how long it is.
+    states_length: bool,
+    /// Whether its end came with the latest frame.
+    ended: Cell<bool>,
     body: RefCell<BoxBody>,
     turn: Cell<Turn>,
     replay: RefCell<Replay>,
     failure: RefCell<Option<Error>>,
     watch: RefCell<Watch>,
     held: RefCell<Option<Hold>>,
-}
-
-/// What has been taken from a stream, for as long as it may be sent again.
-#[derive(Debug, Default)]
-struct Replay {
-    taken: Vec<Bytes>,
-    /// How many of these have been given in this attempt.
-    given: usize,
-    /// What they cost, in bytes.
-    cost: usize,
-    /// Whether something that was taken is not there any more.
-    lost: bool,
-    /// Whether the body has said that nothing more comes.
-    ended: bool,
-}
-
-/// Takes room for so many bytes more, where there is some.
-fn is_room_for(cost: usize) -> bool {
-    let grown = |kept: usize| Some(kept + cost).filter(|kept| *kept <= MAX_KEPT_IN_ALL);
-    KEPT_IN_ALL
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
-        .is_ok()
-}
-
-/// What all streams keep, in bytes.
-static KEPT_IN_ALL: AtomicUsize = AtomicUsize::new(0);
-
-impl Drop for Replay {
-    fn drop(&mut self) {
-        self.forget();
-    }
-}
-
-impl Replay {
-    fn keep(&mut self, frame: &Frame<Bytes>) {
-        if self.lost {
-            return;
-        }
-        // Trailers end the content: by then a server has mostly taken what is before them.
-        let cost = frame.data_ref().map(|data| data.len() + COST_OF_PART);
-        match cost.filter(|cost| self.cost + cost <= MAX_KEPT && is_room_for(*cost)) {
-            Some(cost) => {
-                self.cost += cost;
-                self.taken.extend(frame.data_ref().cloned());
-                self.given = self.taken.len();
-            }
-            None => self.forget(),
-        }
-    }
-
-    fn forget(&mut self) {
-        self.taken = Vec::new();
-        self.given = 0;
-        self.lost = true;
-        KEPT_IN_ALL.fetch_sub(std::mem::take(&mut self.cost), Ordering::Relaxed);
-    }
-
-    fn rewind(&mut self) -> bool {
-        self.given = 0;
-        !self.lost
-    }
-
-    fn next(&self) -> Option<&Bytes> {
-        self.taken.get(self.given)
-    }
-
-    fn give(&mut self) -> Option<Bytes> {
-        let next = self.next().cloned()?;
-        self.given += 1;
-        Some(next)
-    }
-
-    /// What is given before the body is asked again, in bytes.
-    fn left(&self) -> u64 {
-        let left = self.taken.iter().skip(self.given);
-        left.map(|part| part.len() as u64).sum()
-    }
 }
 
 /// How long a stream of content may stall.
@@ -371,6 +307,9 @@ impl Streaming {
         }
         let polled = self.body.borrow_mut().as_mut().poll_frame(cx);
         self.replay.borrow_mut().ended |= matches!(polled, Poll::Ready(None));
+        if let Poll::Ready(Some(Ok(_))) = &polled {
+            self.ended.set(self.body.borrow().is_end_stream());
+        }
         polled
     }
 

@@ -52,7 +52,6 @@ const IN_CYCLES: &[&str] = &[
     "proxy/limit/shares.rs",
     "proxy/logged.rs",
     "proxy/long_lived.rs",
-    "proxy/pass.rs",
     "proxy/peer.rs",
     "proxy/ready.rs",
     "proxy/receive.rs",

@@ -1,5 +1,6 @@
 //! What is stored, what is not, and what an answer says of what is stored already.
 
+mod broken_off;
 mod cookies;
 mod disconnected;
 mod errors;

@@ -15,6 +15,7 @@ mod origin;
 mod paused;
 mod queue;
 mod reuse;
+mod taken;
 mod tls;
 mod uploads;
 

@@ -4,7 +4,7 @@ mod abandoned;
 mod api;
 mod descriptors;
 mod floods;
-mod frames;
+pub mod frames;
 mod logs;
 mod malformed;
 mod program;

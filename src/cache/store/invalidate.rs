@@ -1,0 +1,174 @@
+//! Invalidation, hard and soft: what is stored leaves, or is validated before it is used again; and fills in flight,
+//! which may have been asked for before whatever happened, bring nothing that is used as it is.
+
+use std::sync::{Arc, PoisonError};
+
+use super::{Shard, Store};
+use crate::cache::collapse::{Fill, Invalidation};
+use crate::cache::key::{Key, KeyRef};
+use crate::cache::search::base_of;
+use crate::cache::stored::StoredResponse;
+use crate::semantics::freshness::MustValidate;
+use crate::semantics::selector::Selector;
+
+impl Store {
+    /// Removes all that is stored for a target URI, and for those that its No-Vary-Search makes the same. Returns whether
+    /// any response was stored.
+    pub fn invalidate_target(&self, target: &str) -> bool {
+        self.apply_to_target(target, Invalidation::Hard)
+    }
+
+    /// Has all that is stored for a target URI, and for those that its No-Vary-Search makes the same, validated before it
+    /// is used again. Returns whether any response was stored that need not have been.
+    pub fn soften_target(&self, target: &str) -> bool {
+        self.apply_to_target(target, Invalidation::Soft)
+    }
+
+    fn apply_to_target(&self, target: &str, how: Invalidation) -> bool {
+        if self.search.applies_to(target) {
+            let base = base_of(target);
+            self.apply_to_fills(|key| base_of(key) == base, how);
+        }
+        self.apply(self.key(&self.search.canonical(target)), how)
+    }
+
+    /// Removes all that is stored for `key`, markers too; fills in flight for it are neither stored nor joined any more.
+    /// Returns whether any response was stored.
+    pub fn invalidate(&self, key: KeyRef<'_>) -> bool {
+        self.apply(key, Invalidation::Hard)
+    }
+
+    fn apply(&self, key: KeyRef<'_>, how: Invalidation) -> bool {
+        let mut shard = self.shard(key.hash());
+        match how {
+            Invalidation::Hard => {
+                if let Some(fills) = shard.fills.remove(&key) {
+                    fills.iter().for_each(|fill| fill.doom());
+                }
+                let removed = self.resources.remove(&key);
+                removed.is_some_and(|resource| !resource.variants().is_empty())
+            }
+            Invalidation::Soft => {
+                let fills = shard.fills.get(&key);
+                fills.into_iter().flatten().for_each(|fill| fill.soften());
+                self.soften_stored(key)
+            }
+        }
+    }
+
+    /// Has every response that is stored for `key`, whose shard is locked, validated before its next use.
+    fn soften_stored(&self, key: KeyRef<'_>) -> bool {
+        let Some(current) = self.resources.get(&key) else {
+            return false;
+        };
+        let is_used_as_it_is = |stored: &&Arc<StoredResponse>| {
+            stored.head.freshness.must_validate != Some(MustValidate::NoCache)
+        };
+        let used = current.variants().iter().filter(is_used_as_it_is);
+        let updates: Vec<_> = used.map(|old| (old.clone(), self.expired(old))).collect();
+        if !updates.is_empty() {
+            self.replace(&key.to_key(), &updates);
+        }
+        !updates.is_empty()
+    }
+
+    /// Fills in flight for the keys that are `covered` are joined by nobody any more. Hard: nor are they stored.
+    fn apply_to_fills(&self, covered: impl Fn(&str) -> bool, how: Invalidation) {
+        let is_kept = |key: &Key, fills: &[Arc<Fill>]| {
+            if !covered(key.as_str()) {
+                return true;
+            }
+            match how {
+                Invalidation::Hard => fills.iter().for_each(|fill| fill.doom()),
+                // A hard one that follows has to find them.
+                Invalidation::Soft => fills.iter().for_each(|fill| fill.soften()),
+            }
+            how == Invalidation::Soft
+        };
+        self.each_shard(|shard| shard.fills.retain(|key, fills| is_kept(key, fills)));
+    }
+
+    fn each_shard(&self, mut visit: impl FnMut(&mut Shard)) {
+        for shard in &self.shards {
+            visit(&mut shard.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// Removes all stored responses of a cache group of one origin (RFC 9875), `origin` being `scheme://authority`.
+    /// Returns how many resources had any.
+    pub fn invalidate_group(&self, origin: &str, group: &str) -> usize {
+        self.apply_to_group(group, |key| in_origin(key, origin), Invalidation::Hard)
+    }
+
+    /// Has all stored responses of a cache group of one origin validated before they are used again. Returns how many
+    /// resources had any that need not have been.
+    pub fn soften_group(&self, origin: &str, group: &str) -> usize {
+        self.apply_to_group(group, |key| in_origin(key, origin), Invalidation::Soft)
+    }
+
+    /// Removes the members of a cache group, whatever their origin. Returns how many resources.
+    pub fn invalidate_group_everywhere(&self, group: &str) -> usize {
+        self.apply_to_group(group, |_| true, Invalidation::Hard)
+    }
+
+    fn apply_to_group(
+        &self,
+        group: &str,
+        covered: impl Fn(&str) -> bool,
+        how: Invalidation,
+    ) -> usize {
+        // Those in flight may turn out to belong to it.
+        self.each_shard(|shard| {
+            let fills = shard.fills.iter().filter(|(key, _)| covered(key.as_str()));
+            fills
+                .flat_map(|(_, fills)| fills)
+                .for_each(|fill| fill.bar(group, how));
+        });
+        let stored = |key: &&Key| {
+            let resource = self.resources.get(&key.as_ref());
+            covered(key.as_str()) && resource.is_some_and(|resource| resource.has_group(group))
+        };
+        let members = self.groups.members(group);
+        members
+            .iter()
+            .filter(stored)
+            .filter(|key| self.apply(key.as_ref(), how))
+            .count()
+    }
+
+    /// Removes the resources that an operator names. Returns how many.
+    pub fn invalidate_selected(&self, selector: &Selector) -> usize {
+        match selector {
+            Selector::Target(target) => self.invalidate_target(target).into(),
+            _ => self.invalidate_where(|key| self.is_selected(selector, key)),
+        }
+    }
+
+    /// Whether requests for what `selector` names find what is stored for `key`, or fills in flight for it.
+    pub fn is_selected(&self, selector: &Selector, key: &str) -> bool {
+        let is_same = |target: String| {
+            base_of(&target) == base_of(key) && self.canonical(&target) == self.canonical(key)
+        };
+        selector.covers(key)
+            || (self.search.applies_to(key) && selector.target_beside(key).is_some_and(is_same))
+    }
+
+    /// Removes the resources whose target URI is `covered`; each is looked at. Returns how many.
+    pub fn invalidate_where(&self, covered: impl Fn(&str) -> bool) -> usize {
+        self.apply_to_fills(&covered, Invalidation::Hard);
+        let keys: Vec<Key> = self
+            .resources
+            .iter()
+            .filter(|(key, _)| covered(key.as_str()))
+            .map(|(key, _)| Key::clone(&key))
+            .collect();
+        keys.iter()
+            .filter(|key| self.invalidate(key.as_ref()))
+            .count()
+    }
+}
+
+fn in_origin(key: &str, origin: &str) -> bool {
+    key.strip_prefix(origin)
+        .is_some_and(|rest| rest.starts_with('/'))
+}
