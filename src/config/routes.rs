@@ -16,7 +16,7 @@ use super::rate_limit::RateLimit;
 use super::route::{Draft, RoutePolicy, read_pattern};
 use super::value::{list, or_off, size, timeout};
 use super::walk::Section;
-use crate::semantics::percent;
+use crate::semantics::percent::{self, Octet};
 
 /// All routes.
 #[derive(Clone)]
@@ -53,8 +53,7 @@ impl Routes {
         if self.listed.is_empty() || is_plain(path) {
             return [self.find(path); 2];
         }
-        [&strict_reading(path), &*lenient_reading(path)]
-            .map(|path| self.policy(self.tree.find(path)))
+        [strict_reading(path), lenient_reading(path)].map(|path| self.policy(self.tree.find(&path)))
     }
 
     /// Whether a write to some route invalidates others by their paths.
@@ -179,7 +178,8 @@ fn insert(tree: &mut PathTree<usize>, pattern: &str, index: usize) -> Result<(),
             "has white space, which paths have only as %20",
         ));
     }
-    tree.insert(&strict_reading(pattern), index)
+    let pattern = percent::encoded_pattern(pattern);
+    tree.insert(&unreserved_decoded(&pattern), index)
 }
 
 /// Whether there is one way only to read `path`.
@@ -188,7 +188,8 @@ fn is_plain(path: &str) -> bool {
     let mut before = 0;
     for &byte in bytes {
         match byte {
-            b'%' | b';' | b'\\' | 0x80.. => return false,
+            b'%' | b';' => return false,
+            _ if Octet::of(byte) == Octet::Encoded => return false,
             b'/' | b'.' if before == b'/' => return false,
             _ => before = byte,
         }
@@ -196,8 +197,13 @@ fn is_plain(path: &str) -> bool {
     true
 }
 
+/// The path as strict APIs read it.
+fn strict_reading(path: &str) -> String {
+    unreserved_decoded(&percent::encoded(path)).into_owned()
+}
+
 /// The path with all unreserved characters decoded (RFC 3986 §6.2.2.2), also beside a percent sign that encodes nothing.
-fn strict_reading(path: &str) -> Cow<'_, str> {
+fn unreserved_decoded(path: &str) -> Cow<'_, str> {
     match percent::is_plain(path) {
         true => Cow::Borrowed(path),
         false => Cow::Owned(percent::decode(path, percent::is_unreserved)),
@@ -225,7 +231,7 @@ fn lenient_reading(path: &str) -> String {
     } else {
         ""
     };
-    format!("/{}{end}", segments.join("/"))
+    percent::encoded(&format!("/{}{end}", segments.join("/"))).into_owned()
 }
 
 #[cfg(test)]
@@ -242,7 +248,7 @@ mod tests {
     fn no_spelling_of_a_path_leads_past_its_route() {
         let config = config(
             "[[route]]\nmatch = '/books/{id}'\n[[route]]\nmatch = '/admin/{*rest}'\n\
-             [[route]]\nmatch = '/bücher/~a'\n",
+             [[route]]\nmatch = '/bücher/~a'\n[[route]]\nmatch = '/a\"b/`{id}'\n",
         );
         let book = "/books/{id}";
         // `None` where the readings differ.
@@ -261,6 +267,10 @@ mod tests {
             ("/b%C3%BCcher/~a", Some("/bücher/~a")),
             ("/b%c3%bccher/%7ea", Some("/bücher/~a")),
             ("/bücher/~a", Some("/bücher/~a")),
+            ("/a\"b/`1", Some("/a\"b/`{id}")),
+            ("/a%22b/%601", Some("/a\"b/`{id}")),
+            ("/a%22b/%60%7b%22%7d", Some("/a\"b/`{id}")),
+            ("/books/{\"a\"}", Some(book)),
             ("/films/a%2Fb//c", Some("")),
             ("/films/..", Some("")),
             ("/books%2F1", None),

@@ -48,7 +48,7 @@ pub struct Server {
     pub max_head: usize,
     /// Field lines in a request.
     pub max_fields: usize,
-    /// Bytes of a request's target.
+    /// Bytes of a request's target, as it is sent on.
     pub max_uri: usize,
     /// Bytes of a request's content; `None` means that only the upstream limits it.
     pub max_body: Option<u64>,

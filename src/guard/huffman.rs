@@ -59,6 +59,43 @@ pub(super) fn is_plain(octets: &[u8]) -> bool {
     })
 }
 
+/// Whether all of `octets` is the code of what is short to write and may be in a path; false means that it has to be decoded
+/// to know.
+pub(super) fn is_plain_path(octets: &[u8]) -> bool {
+    const SPACE: u32 = 0x14;
+    const QUOTE: u32 = 0x3f9;
+    let (mut bits, mut count) = (0_u32, 0_u32);
+    let mut rest = octets.iter();
+    loop {
+        while count < 10
+            && let Some(octet) = rest.next()
+        {
+            bits = bits << 8 | u32::from(*octet);
+            count += 8;
+        }
+        // The next ten bits; behind the end there are ones, as the end itself has.
+        let next = match count {
+            10.. => bits >> (count - 10) & 0x3ff,
+            _ => (bits << (10 - count) | 0x3ff >> count) & 0x3ff,
+        };
+        // Codes of one length are next to each other.
+        let length = match next >> 2 {
+            0..0x50 => 5,
+            0x50..0xb8 if next >> 4 == SPACE => return false,
+            0x50..0xb8 => 6,
+            0xb8..0xf8 => 7,
+            0xf8..0xfe => 8,
+            _ if next <= 0x3fc && next != QUOTE => 10,
+            // Longer, or the end.
+            _ => return count < 8,
+        };
+        if length > count {
+            return true;
+        }
+        count -= length;
+    }
+}
+
 /// The string that `octets` are the code of; `None` where they are none.
 pub(super) fn decode(octets: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(octets.len() * 8 / 5);
@@ -140,6 +177,29 @@ mod tests {
             assert_eq!(decode(octets).as_deref(), Some(text.as_bytes()));
             assert_eq!(encode(text.as_bytes()), octets);
             assert!(is_plain(octets));
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_plain_has_nothing_else() {
+        use crate::semantics::percent::Octet;
+        for path in [
+            "/",
+            "/books?page=2&b=(1)!",
+            "/a/b.c;d,e*f:g-h_i",
+            "/ZXjz/zzzz",
+            "",
+        ] {
+            assert!(is_plain_path(&encode(path.as_bytes())), "{path}");
+        }
+        for octet in 0..=255 {
+            for before in [&b""[..], b"/", b"/zz", b"/1984?~", b"/?!()&*,;XZ"] {
+                for after in [&b""[..], b"a", b"?zz"] {
+                    let code = encode(&[before, &[octet], after].concat());
+                    let allowed = Octet::of(octet) == Octet::Allowed;
+                    assert!(allowed || !is_plain_path(&code), "{octet}");
+                }
+            }
         }
     }
 

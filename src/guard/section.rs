@@ -3,34 +3,55 @@
 use std::borrow::Cow;
 
 use super::huffman;
+use crate::semantics::percent::{Octet, encoded_octets};
 
-/// `section` with what is malformed in it put in words that h2 takes for a malformed message; `None` where nothing is, or
-/// where h2 has to judge by itself.
+/// `section` with what is malformed in it put in words that h2 takes for a malformed message, and with what no URI has in
+/// its path percent-encoded; `None` where it stays as it is, or where h2 has to judge by itself.
 ///
 /// h2 refuses a message for a field that is for one hop only, and ends the connection for a name with an upper-case
 /// letter. The state of the compression must stay as the client has it: so every malformed line keeps its size (RFC 7541
-/// §4.1), and a line that is not remembered says what the section is.
+/// §4.1), and a line that is not remembered says what the section is. Only a path that is not remembered is encoded here, as
+/// clients send it that do not encode; of others, h2 takes what `http` does.
 pub(super) fn mend(section: &[u8]) -> Option<Vec<u8>> {
     let mut rest = section;
-    let mut mended = None;
+    let mut mended: Option<Vec<u8>> = None;
+    let mut is_malformed = false;
     while !rest.is_empty() {
         let begins = section.len() - rest.len();
         let line = Line::read(&mut rest)?;
         let ends = section.len() - rest.len();
-        if line.is_well_formed()? {
+        let form = line.form()?;
+        if form == Form::Good {
             if let Some(mended) = &mut mended {
-                Vec::extend_from_slice(mended, &section[begins..ends]);
+                mended.extend_from_slice(&section[begins..ends]);
             }
             continue;
         }
         let mended = mended.get_or_insert_with(|| section[..begins].to_vec());
-        line.write_harmless(mended)?;
+        match form {
+            Form::Encodable => line.write_encoded(mended)?,
+            _ => {
+                is_malformed = true;
+                line.write_harmless(mended)?;
+            }
+        }
     }
     let mut mended = mended?;
-    mended.push(0);
-    write_text(&mut mended, b"connection");
-    write_text(&mut mended, b"x");
+    if is_malformed {
+        mended.push(0);
+        write_text(&mut mended, b"connection");
+        write_text(&mut mended, b"x");
+    }
     Some(mended)
+}
+
+/// What is to be done with a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Good,
+    /// A path with octets that no URI has.
+    Encodable,
+    Malformed,
 }
 
 /// One line of a field section (RFC 7541 §6).
@@ -58,11 +79,15 @@ struct Text<'a> {
     octets: &'a [u8],
 }
 
+/// A literal that begins with this is remembered (RFC 7541 §6.2.1).
+const REMEMBERED: u8 = 0x40;
+
 /// What of a value is malformed depends on what it is a value of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Field,
-    /// `:authority`, `:path`, `:scheme`, `:protocol`.
+    Path,
+    /// `:authority`, `:scheme`, `:protocol`.
     Uri,
     Method,
     Status,
@@ -73,7 +98,7 @@ impl<'a> Line<'a> {
         let first = *rest.first()?;
         let (flags, bits) = match first {
             0x80.. => return integer(rest, 7).map(|_| Self::Known),
-            0x40.. => (0x40, 6),
+            REMEMBERED.. => (REMEMBERED, 6),
             0x20.. => return integer(rest, 5).map(|_| Self::Known),
             0x10.. => (0x10, 4),
             _ => (0, 4),
@@ -91,24 +116,50 @@ impl<'a> Line<'a> {
     }
 
     /// `None` where its code cannot be read.
-    fn is_well_formed(&self) -> Option<bool> {
-        let Self::Literal { name, value, .. } = self else {
-            return Some(true);
+    fn form(&self) -> Option<Form> {
+        let Self::Literal {
+            flags, name, value, ..
+        } = self
+        else {
+            return Some(Form::Good);
         };
         let kind = match name {
-            Name::Index(index) => Kind::of_index(*index),
-            Name::Text(name) => match Kind::of_name(&name.decoded()?) {
-                Some(kind) => kind,
-                None => return Some(false),
-            },
+            Name::Index(index) => Some(Kind::of_index(*index)),
+            Name::Text(name) => Kind::of_name(&name.decoded()?),
         };
-        if value.huffman
-            && matches!(kind, Kind::Field | Kind::Uri)
-            && huffman::is_plain(value.octets)
-        {
-            return Some(true);
+        let is_remembered = *flags == REMEMBERED;
+        Some(match kind {
+            None => Form::Malformed,
+            Some(Kind::Path) if value.huffman && huffman::is_plain_path(value.octets) => Form::Good,
+            Some(Kind::Path) => path_form(&value.decoded()?, is_remembered),
+            Some(Kind::Field | Kind::Uri) if value.huffman && huffman::is_plain(value.octets) => {
+                Form::Good
+            }
+            Some(kind) if kind.allows(&value.decoded()?) => Form::Good,
+            Some(_) => Form::Malformed,
+        })
+    }
+
+    /// A path, with what no URI has encoded. It is not remembered, so that its size is of no account.
+    fn write_encoded(&self, section: &mut Vec<u8>) -> Option<()> {
+        let Self::Literal {
+            flags,
+            bits,
+            name,
+            value,
+        } = self
+        else {
+            return None;
+        };
+        match name {
+            Name::Index(index) => write_integer(section, *flags, *bits, *index),
+            Name::Text(name) => {
+                write_integer(section, *flags, *bits, 0);
+                write_text(section, &name.decoded()?);
+            }
         }
-        Some(kind.allows(&value.decoded()?))
+        write_text(section, &encoded_octets(&value.decoded()?));
+        Some(())
     }
 
     /// Something of the same size that is well-formed; `None` where nothing is.
@@ -122,7 +173,7 @@ impl<'a> Line<'a> {
         else {
             return None;
         };
-        let remembered = *flags == 0x40;
+        let remembered = *flags == REMEMBERED;
         let length = value.decoded()?.len();
         let (named, value) = match name {
             Name::Index(index) => {
@@ -176,7 +227,8 @@ impl Kind {
     /// pseudo-field from the table that all have.
     fn of_index(index: usize) -> Self {
         match index {
-            1 | 4..=7 => Self::Uri,
+            4 | 5 => Self::Path,
+            1 | 6 | 7 => Self::Uri,
             2 | 3 => Self::Method,
             8..=14 => Self::Status,
             _ => Self::Field,
@@ -186,7 +238,8 @@ impl Kind {
     /// `None` for what is no name.
     fn of_name(name: &[u8]) -> Option<Self> {
         match name {
-            b":authority" | b":path" | b":scheme" | b":protocol" => Some(Self::Uri),
+            b":path" => Some(Self::Path),
+            b":authority" | b":scheme" | b":protocol" => Some(Self::Uri),
             b":method" => Some(Self::Method),
             b":status" => Some(Self::Status),
             // RFC 9110 §5.6.2, in lower case.
@@ -203,12 +256,25 @@ impl Kind {
                 .iter()
                 .all(|octet| matches!(octet, b'\t' | b' '..=b'~' | 0x80..)),
             // What a URI may have is looked at when it is read.
-            Self::Uri => std::str::from_utf8(value).is_ok(),
+            Self::Uri | Self::Path => std::str::from_utf8(value).is_ok(),
             Self::Method => !value.is_empty() && value.iter().copied().all(is_token),
             Self::Status => {
                 value.len() == 3 && value[0] != b'0' && value.iter().all(u8::is_ascii_digit)
             }
         }
+    }
+}
+
+fn path_form(path: &[u8], is_remembered: bool) -> Form {
+    let of = |wanted| path.iter().any(|octet| Octet::of(*octet) == wanted);
+    if of(Octet::Refused) {
+        return Form::Malformed;
+    }
+    match of(Octet::Encoded) {
+        false => Form::Good,
+        true if !is_remembered => Form::Encodable,
+        true if Kind::Path.allows(path) => Form::Good,
+        true => Form::Malformed,
     }
 }
 
@@ -282,6 +348,9 @@ mod tests {
             vec![0x3f, 0xe1, 0x1f, 0x82],
             literal(0, b"x-a", b"a\tb \x80"),
             literal(0x40, b":path", "/caf\u{e9}".as_bytes()),
+            named(0x40, 4, b"/{}"),
+            named(0, 4, b"/a?b[]=%7b"),
+            vec![0x04, 0x83, 0x63, 0x1f, 0xcf], // `/a?` in Huffman code.
             literal(0x10, b"x-a", b""),
             named(0x40, 1, b"a b"),
             named(0, 2, b"PURGE"),
@@ -292,6 +361,27 @@ mod tests {
             vec![0, 0x81, 0xff, 0],
         ] {
             assert_eq!(mend(&line), None, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_not_remembered_is_encoded() {
+        for (line, encoded) in [
+            (
+                named(0, 4, b"/?a={\"b\"}"),
+                named(0, 4, b"/?a=%7B%22b%22%7D"),
+            ),
+            (named(0x10, 5, b"/\xff"), named(0x10, 5, b"/%FF")),
+            (
+                literal(0, b":path", b"/<\\>"),
+                literal(0, b":path", b"/%3C%5C%3E"),
+            ),
+            // `/|` in Huffman code.
+            (vec![0x04, 0x83, 0x63, 0xfe, 0x7f], named(0, 4, b"/%7C")),
+        ] {
+            let mended = mend(&[&[0x82][..], &line, &[0x86]].concat());
+            let expected = [&[0x82][..], &encoded, &[0x86]].concat();
+            assert_eq!(mended, Some(expected), "{}", line.escape_ascii());
         }
     }
 
@@ -307,7 +397,12 @@ mod tests {
             ),
             (literal(0, b"a b", b"1"), literal(0, b"xxx", b"x")),
             (literal(0, b"a", b"1\r\n2"), literal(0, b"x", b"xxxx")),
-            (literal(0, b":path", b"/\xff"), literal(0, b"xxxxx", b"xx")),
+            (
+                literal(0x40, b":path", b"/\xff"),
+                literal(0x40, b"xxxxx", b"xx"),
+            ),
+            (literal(0, b":path", b"/ a"), literal(0, b"xxxxx", b"xxx")),
+            (named(0x10, 4, b"/{}#"), named(0x10, 4, b"xxxx")),
             (named(0x40, 4, b"/\xff"), named(0x40, 4, b"xx")),
             (named(0x40, 2, b"G T"), named(0x40, 2, b"xxx")),
             (named(0x40, 9, b"2o7"), named(0x40, 9, b"200")),

@@ -1,20 +1,93 @@
-//! Percent-encoding (RFC 3986 §2.1), and which spellings of a URI it makes equivalent (§6.2.2).
+//! Percent-encoding (RFC 3986 §2.1), which octets need it, and which spellings of a URI it makes equivalent (§6.2.2).
 
 use std::borrow::Cow;
 
-/// The normal form of a path, a query or both: unreserved characters are decoded (RFC 3986 §6.2.2.2), all other octets
-/// that are percent-encoded, or beyond ASCII and so have to be, are encoded in upper case (§6.2.2.1).
+/// What an octet is in a path or a query as somebody sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Octet {
+    /// It stands for itself: unreserved, reserved, or a percent sign (RFC 3986 §2). `[` and `]` are among them, since to
+    /// encode what is reserved can change what a URI means (§2.2).
+    Allowed,
+    /// No URI has it, but clients send it and servers take it: it is passed on percent-encoded, and is equivalent to that.
+    Encoded,
+    /// A control, a space, or `#`: where the URI ends would be open to doubt (RFC 9112 §3.2).
+    Refused,
+}
+
+impl Octet {
+    pub const fn of(octet: u8) -> Self {
+        OCTETS[octet as usize]
+    }
+}
+
+const OCTETS: [Octet; 256] = {
+    let mut octets = [Octet::Encoded; 256];
+    let mut octet = 0;
+    while octet < 0x80 {
+        octets[octet as usize] = match octet {
+            0..=b' ' | 0x7f | b'#' => Octet::Refused,
+            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => Octet::Encoded,
+            _ => Octet::Allowed,
+        };
+        octet += 1;
+    }
+    octets
+};
+
+/// The text with every octet encoded that no URI has.
+pub fn encoded(text: &str) -> Cow<'_, str> {
+    encoded_if(text, |octet| Octet::of(octet) == Octet::Encoded)
+}
+
+/// The path pattern of a route, in which braces are around a parameter, with every other octet encoded that no URI has.
+pub fn encoded_pattern(pattern: &str) -> Cow<'_, str> {
+    encoded_if(pattern, |octet| {
+        Octet::of(octet) == Octet::Encoded && !matches!(octet, b'{' | b'}')
+    })
+}
+
+fn encoded_if(text: &str, wanted: impl Fn(u8) -> bool) -> Cow<'_, str> {
+    if !text.bytes().any(&wanted) {
+        return Cow::Borrowed(text);
+    }
+    let mut encoded = String::with_capacity(text.len() + 16);
+    for octet in text.bytes() {
+        match wanted(octet) {
+            true => push_encoded(octet, &mut encoded),
+            // What is not wanted is ASCII.
+            false => encoded.push(char::from(octet)),
+        }
+    }
+    Cow::Owned(encoded)
+}
+
+/// The same for octets that need not be UTF-8.
+pub fn encoded_octets(octets: &[u8]) -> Vec<u8> {
+    let mut encoded = String::with_capacity(octets.len() + 16);
+    for octet in octets {
+        match Octet::of(*octet) {
+            Octet::Encoded => push_encoded(*octet, &mut encoded),
+            // ASCII.
+            Octet::Allowed | Octet::Refused => encoded.push(char::from(*octet)),
+        }
+    }
+    encoded.into_bytes()
+}
+
+/// The normal form of a path, a query or both: what no URI has is encoded, unreserved characters are decoded (RFC 3986
+/// §6.2.2.2), all other octets that are percent-encoded are so in upper case (§6.2.2.1).
 ///
 /// What has a percent sign without two digits is no URI, and is equivalent to itself alone: what is decoded after such a
 /// sign could become its digits, and make `%%41B` the same as `%AB`.
 pub fn normal(text: &str) -> Cow<'_, str> {
-    match is_plain(text) || !is_well_formed(text) {
-        true => Cow::Borrowed(text),
-        false => Cow::Owned(decode(text, is_unreserved)),
+    let text = encoded(text);
+    match is_plain(&text) || !is_well_formed(&text) {
+        true => text,
+        false => Cow::Owned(decode(&text, is_unreserved)),
     }
 }
 
-/// Appends the normal form of `text`.
+/// Appends the normal form of `text`, which is of a request: what no URI has is encoded already.
 pub fn push_normal(text: &str, to: &mut String) {
     match is_plain(text) || !is_well_formed(text) {
         true => to.push_str(text),
@@ -22,7 +95,7 @@ pub fn push_normal(text: &str, to: &mut String) {
     }
 }
 
-/// Whether a text certainly has its normal form: nothing in it is encoded or has to be.
+/// Whether nothing in a text is encoded, nor above ASCII.
 pub fn is_plain(text: &str) -> bool {
     memchr::memchr(b'%', text.as_bytes()).is_none() && text.is_ascii()
 }
@@ -61,12 +134,16 @@ fn push_decoded(text: &str, wanted: impl Fn(u8) -> bool, to: &mut String) {
         if octet.is_ascii() && (!encoded || wanted(octet)) {
             to.push(char::from(octet));
         } else {
-            to.push('%');
-            to.push(upper_case_digit(octet >> 4));
-            to.push(upper_case_digit(octet & 0xf));
+            push_encoded(octet, to);
         }
         rest = after;
     }
+}
+
+fn push_encoded(octet: u8, to: &mut String) {
+    to.push('%');
+    to.push(upper_case_digit(octet >> 4));
+    to.push(upper_case_digit(octet & 0xf));
 }
 
 fn digit(digit: u8) -> Option<u8> {
@@ -107,22 +184,46 @@ mod tests {
             ("/%zz%41", "/%zz%41"),
             ("/%%41B", "/%%41B"),
             ("/%4%31", "/%4%31"),
+            ("/a?f={\"b\":[1]}", "/a?f=%7B%22b%22:[1]%7D"),
+            (
+                "/a?f=%7b%22b%22%3A%5b1%5d%7d",
+                "/a?f=%7B%22b%22%3A%5B1%5D%7D",
+            ),
+            ("/<a>|\\^`", "/%3Ca%3E%7C%5C%5E%60"),
+            ("/é%{", "/%C3%A9%%7B"),
             ("", ""),
         ] {
             assert_eq!(normal(given), normal_form, "{given}");
             let mut pushed = String::from("x");
-            push_normal(given, &mut pushed);
+            push_normal(&encoded(given), &mut pushed);
             assert_eq!(pushed, format!("x{normal_form}"), "{given}");
         }
     }
 
+    #[test]
+    fn what_no_uri_has_is_encoded_or_refused() {
+        for octet in 0..=u8::MAX {
+            // RFC 3986 §2.2 and §2.3.
+            let is_of_uris = is_unreserved(octet) || b"%:/?[]@!$&'()*+,;=".contains(&octet);
+            let expected = match octet {
+                _ if is_of_uris => Octet::Allowed,
+                0..=b' ' | 0x7f | b'#' => Octet::Refused,
+                _ => Octet::Encoded,
+            };
+            assert_eq!(Octet::of(octet), expected, "{}", octet.escape_ascii());
+        }
+        assert_eq!(encoded_octets(b"/%\xff\"#a"), b"/%%FF%22#a");
+        assert_eq!(encoded("/a-b%20?c[]=1"), "/a-b%20?c[]=1");
+        assert_eq!(encoded_pattern("/{a}|{*b}"), "/{a}%7C{*b}");
+    }
+
     proptest! {
         #[test]
-        fn the_normal_form_is_its_own(text in "[/a-c%0-9A-F~é?&=.]{0,24}") {
+        fn the_normal_form_is_its_own(text in "[/a-c%0-9A-F~é?&=.{|\"]{0,24}") {
             let once = normal(&text).into_owned();
             prop_assert_eq!(normal(&once), &*once);
             let mut pushed = String::new();
-            push_normal(&text, &mut pushed);
+            push_normal(&encoded(&text), &mut pushed);
             prop_assert_eq!(pushed, once);
         }
 

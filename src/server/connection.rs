@@ -49,7 +49,7 @@ pub(super) async fn serve<S: Service>(
         Protocol::Http2 => {
             Box::pin(serve_http2(io, &state, peer.clone(), service, protocols)).await
         }
-        Protocol::Http1 | Protocol::Unknown if is_tls(io.sniffed()) => {
+        Protocol::Http1 | Protocol::Unknown if is_tls(&io.sniffed()) => {
             let error = Error::downstream(ErrorKind::BadRequest)
                 .detail("this is a TLS handshake, and no TLS is spoken on this address");
             refuse(io, &state, &peer, &service, error).await
@@ -95,7 +95,7 @@ async fn choose(io: &mut Io) -> io::Result<Protocol> {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             let grown = ready!(io.poll_sniff(cx))?;
-            match sniff(io.sniffed()) {
+            match sniff(&io.sniffed()) {
                 Sniffed::Http2 => return Poll::Ready(Ok(Protocol::Http2)),
                 Sniffed::Unclear if grown => {}
                 Sniffed::Unclear if io.sniffed().is_empty() => {
@@ -133,7 +133,6 @@ async fn serve_http1<S: Service>(
             Driven::Stopped => return Ok(()),
             Driven::Asleep => {
                 io.unread(&unread);
-                state.follow_anew();
                 drop(unread);
                 if !wakes_up(&mut io).await {
                     return Ok(());
@@ -194,6 +193,11 @@ async fn refuse_if_asked<S: Service>(
         }
     };
     let mut error = Error::downstream(kind);
+    if kind == ErrorKind::BadRequest
+        && let Some(fault) = state.target_fault.take()
+    {
+        error = error.detail(fault.to_string());
+    }
     if let Err(cause) = ended {
         error = error.because(cause);
     }
@@ -332,22 +336,22 @@ where
     W: Borrow<Rc<S>>,
 {
     let exchange = Exchange::begin(state);
-    let (head, incoming) = request.into_parts();
+    let (mut head, incoming) = request.into_parts();
     let (content, followed) = content_of(incoming, state);
-    let request = Request::from_parts(head, content);
-    let excess = match followed {
-        Followed::Malformed => Some(ErrorKind::BadRequest),
-        _ => protocols.excess(request.uri(), request.headers()),
+    let refusal = match followed {
+        Followed::Malformed => Some(Error::downstream(ErrorKind::BadRequest)),
+        _ => protocols.refusal(&mut head, state),
     };
+    let request = Request::from_parts(head, content);
     let may_end_by_close =
         request.version() == Version::HTTP_10 && request.method() != Method::HEAD;
     async move {
         let (peer, service) = (peer.borrow(), service.borrow());
-        let mut response = match excess {
+        let mut response = match refusal {
             None => service.handle(peer, request).await,
-            Some(kind) => {
+            Some(error) => {
                 let (parts, _content) = request.into_parts();
-                service.refuse(peer, Error::downstream(kind), Some(&parts))
+                service.refuse(peer, error, Some(&parts))
             }
         };
         let state = exchange.state();

@@ -28,8 +28,6 @@ pub(super) enum Socket {
 #[derive(Debug)]
 pub(super) struct Io {
     socket: Socket,
-    /// Bytes that were read to find the protocol, and that hyper has not seen yet.
-    sniffed: Bytes,
     /// Where interim responses come from, and the rest of those that are being written.
     interim: Interim,
     unwritten: Bytes,
@@ -48,7 +46,6 @@ impl Io {
     pub fn new(socket: Socket, state: Rc<State>) -> Self {
         Self {
             socket,
-            sniffed: Bytes::new(),
             interim: Interim::default(),
             unwritten: Bytes::new(),
             waiting: LatestWaiting::default(),
@@ -74,38 +71,25 @@ impl Io {
     pub fn poll_sniff(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut room = [0; SNIFF];
         let mut buf = ReadBuf::new(&mut room);
-        buf.put_slice(&self.sniffed);
+        let before = self.sniffed();
+        buf.put_slice(&before);
         ready!(self.socket.poll_read(cx, &mut buf))?;
-        let grown = buf.filled().len() - self.sniffed.len();
+        let grown = buf.filled().len() - before.len();
         self.state.has_read(grown);
         if grown > 0 {
-            self.sniffed = Bytes::copy_from_slice(buf.filled());
+            self.state.hold(Bytes::copy_from_slice(buf.filled()));
         }
         Poll::Ready(Ok(grown > 0))
     }
 
     /// The first bytes, as far as they have come: fewer than [`SNIFF`] while the protocol is unclear.
-    pub fn sniffed(&self) -> &[u8] {
-        &self.sniffed
+    pub fn sniffed(&self) -> Bytes {
+        self.state.held()
     }
 
     /// Gives back bytes that have been read too early.
     pub fn unread(&mut self, bytes: &[u8]) {
-        debug_assert!(
-            self.sniffed.is_empty(),
-            "what was given back before goes first"
-        );
-        // A slice of hyper's buffer would keep all of it.
-        self.sniffed = Bytes::copy_from_slice(bytes);
-    }
-
-    fn replay(&mut self, buf: &mut ReadBuf<'_>) {
-        let n = self.sniffed.len().min(buf.remaining());
-        buf.put_slice(&self.sniffed[..n]);
-        self.sniffed.advance(n);
-        if self.sniffed.is_empty() {
-            self.sniffed = Bytes::new();
-        }
+        self.state.hold_again(bytes);
     }
 
     /// Takes what hyper would answer to a head that it cannot read.
@@ -217,26 +201,33 @@ impl AsyncRead for Io {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buf.filled().len();
-        if !this.sniffed.is_empty() {
-            this.replay(buf);
-            return Poll::Ready(this.state.follow(&buf.filled()[before..]));
-        }
-        if this.state.is_read_overdue() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        let read = this.socket.poll_read(cx, buf);
-        match &read {
-            Poll::Ready(Ok(())) => {
-                let octets = &buf.filled()[before..];
-                turn::take(octets.len(), cx);
-                this.state.has_read(octets.len());
-                return Poll::Ready(this.state.follow(octets));
+        loop {
+            if this.state.read_held(buf)? {
+                return Poll::Ready(Ok(()));
             }
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => this.state.waits_to_read(),
+            if this.state.is_read_overdue() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            let before = buf.filled().len();
+            let read = this.socket.poll_read(cx, buf);
+            match read {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return read,
+                Poll::Pending => {
+                    this.state.waits_to_read();
+                    return read;
+                }
+            }
+            let octets = &buf.filled()[before..];
+            let length = octets.len();
+            turn::take(length, cx);
+            this.state.has_read(length);
+            let admitted = this.state.admit(octets)?;
+            buf.set_filled(before + admitted);
+            if admitted > 0 || length == 0 {
+                return Poll::Ready(Ok(()));
+            }
         }
-        read
     }
 }
 

@@ -24,6 +24,7 @@ mod listen;
 mod protocol;
 mod refusal;
 mod registry;
+mod request_line;
 mod run;
 mod service;
 mod state;

@@ -4,14 +4,16 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::request::Parts;
 use http::{HeaderMap, Uri};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;
 
-use super::state::State;
+use super::request_line::encode_path;
+use super::state::{Protocol, State};
 use crate::config;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 
 /// RFC 9113 §3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -84,8 +86,21 @@ impl Protocols {
 }
 
 impl Protocols {
+    /// Why a request that hyper has read is not for the service. A target of HTTP/2 gets its encoded form.
+    pub fn refusal(&self, head: &mut Parts, state: &State) -> Option<Error> {
+        if let Some(fault) = state.target_fault.take() {
+            return Some(Error::downstream(ErrorKind::BadRequest).detail(fault.to_string()));
+        }
+        let encoded = match state.protocol() {
+            Protocol::Http2 => encode_path(&mut head.uri),
+            _ => Ok(()),
+        };
+        let excess = || self.excess(&head.uri, &head.headers);
+        encoded.err().or_else(excess).map(Error::downstream)
+    }
+
     /// What about a request's head is over our limits and not over hyper's.
-    pub fn excess(&self, uri: &Uri, fields: &HeaderMap) -> Option<ErrorKind> {
+    fn excess(&self, uri: &Uri, fields: &HeaderMap) -> Option<ErrorKind> {
         let target = uri
             .path_and_query()
             .map_or(0, |target| target.as_str().len());

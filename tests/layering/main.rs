@@ -92,7 +92,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &["semantics"]),
     ("semantics", &[]),
     ("descriptors", &["clock"]),
-    ("guard", &[]),
+    ("guard", &["semantics"]),
     ("turn", &[]),
     ("huge_pages", &[]),
 ];

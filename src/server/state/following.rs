@@ -1,26 +1,52 @@
-//! Where the messages on an HTTP/1 connection begin and end, followed beside hyper wherever content may come, for which
-//! hyper is too lax ([`crate::server::chunks`]). A request that is nothing but the head of a GET or HEAD costs no more than a
-//! look at its first octet and its last four.
+//! Where the messages on an HTTP/1 connection begin and end, followed beside hyper: for the targets of requests, which hyper
+//! refuses where others take them ([`crate::server::request_line`]), and for chunked content, which hyper takes where it is
+//! malformed ([`crate::server::chunks`]). hyper is given one head at a time, and says then what is behind it. Heads that come
+//! whole and by themselves, as nearly all do, cost a look and leave no trace.
 
+use std::cell::Cell;
 use std::io;
 
+use bytes::{Buf as _, Bytes};
+use tokio::io::ReadBuf;
+
 use super::{Phase, State};
-use crate::server::chunks::Chunks;
+use crate::semantics::percent::encoded_octets;
+use crate::server::chunks::{Chunks, Malformed};
+use crate::server::request_line::{Fault, Head, Pass, plain_head};
 use crate::server::state::Protocol;
+
+/// What has been read of a connection, and how far it has been followed.
+#[derive(Debug, Default)]
+pub(super) struct Input {
+    following: Following,
+    /// What hyper is to read next.
+    ahead: Bytes,
+    /// What has been read and not been followed.
+    held: Bytes,
+}
 
 /// What is being followed.
 #[derive(Debug, Default)]
-pub(super) enum Following {
-    /// Nothing: the next octet begins a message, or what hyper has is plain.
+enum Following {
+    /// The next octet begins a message, or the content of one whose head hyper has been given as a whole.
     #[default]
     Nothing,
-    /// The octets since the beginning of a message whose head hyper has not read, and whatever has come behind it.
-    Head(Vec<u8>),
+    Head(Head),
+    /// hyper has been given a whole head, with more behind it, and has not said yet what that is.
+    Read,
     /// So many octets of content.
     Length(u64),
     Chunked(Chunks),
-    /// Where messages begin is not known: content came behind a head that looked plain.
+    /// Where messages begin is not known: hyper sees them elsewhere.
     Lost,
+}
+
+/// What hyper may be given of some octets.
+enum Step {
+    AsTheyAre(usize),
+    Encoded(usize),
+    /// Nothing yet.
+    Hold,
 }
 
 /// How a message with content is followed.
@@ -33,148 +59,237 @@ pub(in crate::server) enum Followed {
 }
 
 impl State {
-    /// Octets have been read. Fails where they are no content that hyper may see.
-    pub fn follow(&self, octets: &[u8]) -> io::Result<()> {
-        let plain = matches!(octets, [b'G' | b'H', .., b'\r', b'\n', b'\r', b'\n']);
-        if plain && !self.follows.get() {
-            return Ok(());
+    /// Octets have been read. How many of them hyper may see, as they are; the others are held until it reads again. Fails
+    /// where they are no content that hyper may see.
+    pub fn admit(&self, octets: &[u8]) -> io::Result<usize> {
+        if !self.follows.get() && plain_head(octets) == Some(octets.len()) {
+            return Ok(octets.len());
         }
-        self.follow_on(octets)
+        self.admit_followed(octets)
     }
 
     #[cold]
-    fn follow_on(&self, octets: &[u8]) -> io::Result<()> {
-        if self.protocol.get() != Protocol::Http1
-            || self.phase.get() == Phase::Tunnel
-            || octets.is_empty()
-        {
-            return Ok(());
+    fn admit_followed(&self, octets: &[u8]) -> io::Result<usize> {
+        if !self.is_followed() {
+            return Ok(octets.len());
         }
-        let mut following = self.following.take();
-        let followed = following.go_on(octets);
-        self.keep_following(following);
-        followed.map_err(|_| io::ErrorKind::InvalidData.into())
+        let mut input = self.input.borrow_mut();
+        let admitted = input.admit(octets, &self.target_fault);
+        self.follows.set(input.is_used());
+        admitted
+    }
+
+    /// Reads what is held into `buf`; false where nothing is.
+    pub fn read_held(&self, buf: &mut ReadBuf<'_>) -> io::Result<bool> {
+        if !self.follows.get() {
+            return Ok(false);
+        }
+        let before = buf.filled().len();
+        {
+            let mut input = self.input.borrow_mut();
+            if input.ahead.is_empty() && input.held.is_empty() {
+                return Ok(false);
+            }
+            match self.is_followed() {
+                true => input.give(buf, &self.target_fault)?,
+                false => input.give_all(buf),
+            }
+            self.follows.set(input.is_used());
+        }
+        match buf.filled().len() - before {
+            // hyper has not taken what ends a head for that.
+            0 => Err(io::ErrorKind::InvalidData.into()),
+            given => {
+                self.has_read(given);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Whether messages are followed: not those of HTTP/2, nor what comes after them.
+    fn is_followed(&self) -> bool {
+        self.protocol.get() == Protocol::Http1 && self.phase.get() != Phase::Tunnel
     }
 
     /// hyper has read the head of a request without content.
     pub fn follow_head(&self) {
         if self.follows.get() {
-            let mut following = self.following.take();
-            if let Following::Head(octets) = &following {
-                following = match head_length(octets) {
-                    Some(length) => Following::beginning(&octets[length..]),
-                    None => Following::Lost,
-                };
-            }
-            self.keep_following(following);
+            self.follow_from_head(Following::Nothing);
         }
     }
 
     /// hyper has read the head of a request with content of that length, or else chunked.
     pub fn follow_content(&self, length: Option<u64>) -> Followed {
-        let head = match self.following.take() {
-            Following::Head(octets) => head_length(&octets).map(|length| (octets, length)),
-            _ => None,
-        };
-        let Some((octets, head)) = head else {
-            self.keep_following(Following::Lost);
-            return match length {
-                Some(_) => Followed::Known,
-                None => Followed::Unknown,
-            };
-        };
-        let mut following = match length {
-            Some(length) => Following::Length(length),
-            None => Following::Chunked(Chunks::new()),
-        };
-        let followed = following.go_on(&octets[head..]);
-        self.keep_following(following);
-        match followed {
-            Ok(()) => Followed::Known,
-            Err(_) => Followed::Malformed,
+        if let Some(length) = length {
+            self.follow_from_head(Following::Length(length));
+            return Followed::Known;
+        }
+        let is_malformed = Chunks::new().follow(&self.input.borrow().held).is_err();
+        if is_malformed {
+            self.follow_from_head(Following::Lost);
+            return Followed::Malformed;
+        }
+        match self.follow_from_head(Following::Chunked(Chunks::new())) {
+            true => Followed::Known,
+            false => Followed::Unknown,
         }
     }
 
-    /// The octets that hyper has not taken come again.
-    pub fn follow_anew(&self) {
-        self.keep_following(Following::Nothing);
+    /// What follows the head that hyper has read; false where that is not where it was seen to end.
+    fn follow_from_head(&self, next: Following) -> bool {
+        let mut input = self.input.borrow_mut();
+        let is_behind_head = matches!(input.following, Following::Nothing | Following::Read);
+        input.following = match is_behind_head {
+            true => next,
+            false => Following::Lost,
+        };
+        self.follows.set(input.is_used());
+        is_behind_head
     }
 
-    fn keep_following(&self, following: Following) {
-        self.follows.set(!matches!(following, Following::Nothing));
-        self.following.replace(following);
+    /// What has been read and that hyper has not seen.
+    pub fn held(&self) -> Bytes {
+        self.input.borrow().held.clone()
+    }
+
+    /// Holds all that has been read of a connection until hyper reads.
+    pub fn hold(&self, octets: Bytes) {
+        let mut input = self.input.borrow_mut();
+        input.held = octets;
+        self.follows.set(input.is_used());
+    }
+
+    /// Holds what hyper has read and not taken; it begins a message.
+    pub fn hold_again(&self, octets: &[u8]) {
+        let mut input = self.input.borrow_mut();
+        let held = match input.ahead.is_empty() && input.held.is_empty() {
+            // A slice of hyper's buffer would keep all of it.
+            true => Bytes::copy_from_slice(octets),
+            false => [octets, &input.ahead, &input.held].concat().into(),
+        };
+        *input = Input {
+            held,
+            ..Input::default()
+        };
+        self.follows.set(input.is_used());
+    }
+}
+
+impl Input {
+    fn is_used(&self) -> bool {
+        !matches!(self.following, Following::Nothing)
+            || !self.ahead.is_empty()
+            || !self.held.is_empty()
+    }
+
+    /// How many of `octets` go on as they are; the others are kept.
+    fn admit(&mut self, octets: &[u8], fault: &Cell<Option<Fault>>) -> io::Result<usize> {
+        let mut at = 0;
+        while at < octets.len() {
+            let rest = &octets[at..];
+            let kept = match self.following.step(rest, fault)? {
+                Step::AsTheyAre(passed) => {
+                    at += passed;
+                    continue;
+                }
+                Step::Encoded(passed) => {
+                    self.ahead = encoded_octets(&rest[..passed]).into();
+                    &rest[passed..]
+                }
+                Step::Hold => rest,
+            };
+            self.held = Bytes::copy_from_slice(kept);
+            break;
+        }
+        Ok(at)
+    }
+
+    /// Gives as much as hyper may see, and as there is room for.
+    fn give(&mut self, buf: &mut ReadBuf<'_>, fault: &Cell<Option<Fault>>) -> io::Result<()> {
+        loop {
+            put(&mut self.ahead, buf, usize::MAX);
+            let room = self.held.len().min(buf.remaining());
+            if room == 0 {
+                return Ok(());
+            }
+            match self.following.step(&self.held[..room], fault)? {
+                Step::AsTheyAre(passed) => put(&mut self.held, buf, passed),
+                Step::Encoded(passed) => {
+                    self.ahead = encoded_octets(&self.held.split_to(passed)).into();
+                }
+                Step::Hold => return Ok(()),
+            }
+        }
+    }
+
+    fn give_all(&mut self, buf: &mut ReadBuf<'_>) {
+        put(&mut self.ahead, buf, usize::MAX);
+        put(&mut self.held, buf, usize::MAX);
+    }
+}
+
+/// Moves octets, so many at most.
+fn put(from: &mut Bytes, buf: &mut ReadBuf<'_>, most: usize) {
+    let moved = from.len().min(buf.remaining()).min(most);
+    buf.put_slice(&from[..moved]);
+    from.advance(moved);
+    if from.is_empty() {
+        // What it is a part of is not kept.
+        *from = Bytes::new();
     }
 }
 
 impl Following {
-    /// What follows the end of a message.
-    fn beginning(octets: &[u8]) -> Self {
-        match octets.is_empty() {
-            true => Self::Nothing,
-            false => Self::Head(octets.to_vec()),
-        }
-    }
-
-    fn go_on(&mut self, octets: &[u8]) -> Result<(), crate::server::chunks::Malformed> {
-        let end = match self {
-            Self::Lost => return Ok(()),
-            Self::Nothing => Some(0),
-            Self::Head(seen) => {
-                seen.extend_from_slice(octets);
-                None
-            }
-            Self::Length(left) => {
-                let taken = (*left).min(octets.len() as u64);
-                *left -= taken;
-                // At most what there is of `octets`.
-                (*left == 0).then_some(taken as usize)
-            }
-            Self::Chunked(chunks) => match chunks.follow(octets) {
-                Ok(end) => end,
-                Err(malformed) => {
-                    *self = Self::Lost;
-                    return Err(malformed);
+    fn step(&mut self, octets: &[u8], fault: &Cell<Option<Fault>>) -> io::Result<Step> {
+        let passed = match self {
+            Self::Nothing => match plain_head(octets) {
+                Some(head) => {
+                    *self = Self::Read;
+                    head
+                }
+                None => {
+                    *self = Self::Head(Head::default());
+                    return self.step(octets, fault);
                 }
             },
+            Self::Head(head) => {
+                let pass = head.pass(octets);
+                fault.set(head.fault());
+                match pass {
+                    Pass::AsTheyAre(passed) => passed,
+                    Pass::Encoded(passed) => return Ok(Step::Encoded(passed)),
+                    Pass::End(passed) => {
+                        *self = Self::Read;
+                        passed
+                    }
+                }
+            }
+            Self::Read => return Ok(Step::Hold),
+            Self::Length(left) => {
+                let passed = (*left).min(octets.len() as u64);
+                *left -= passed;
+                if *left == 0 {
+                    *self = Self::Nothing;
+                }
+                // At most what there is of `octets`.
+                passed as usize
+            }
+            Self::Chunked(chunks) => match chunks.follow(octets) {
+                Ok(None) => octets.len(),
+                Ok(Some(end)) => {
+                    *self = Self::Nothing;
+                    end
+                }
+                Err(Malformed) => {
+                    *self = Self::Lost;
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+            },
+            Self::Lost => octets.len(),
         };
-        if let Some(end) = end {
-            *self = Self::beginning(&octets[end..]);
-        }
-        Ok(())
+        Ok(Step::AsTheyAre(passed))
     }
-}
-
-/// The length of the head that `octets` begin with, as hyper reads it: up to an empty line, whichever way lines end.
-fn head_length(octets: &[u8]) -> Option<usize> {
-    let blank = octets
-        .iter()
-        .take_while(|octet| matches!(octet, b'\r' | b'\n'))
-        .count();
-    let lines = memchr::memchr_iter(b'\n', &octets[blank..]);
-    lines
-        .map(|at| blank + at + 1)
-        .find_map(|line| match &octets[line..] {
-            [b'\n', ..] => Some(line + 1),
-            [b'\r', b'\n', ..] => Some(line + 2),
-            _ => None,
-        })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_head_ends_where_hyper_sees_its_end() {
-        for (octets, length) in [
-            ("GET / HTTP/1.1\r\n\r\nrest", Some(18)),
-            ("\r\n\r\nGET / HTTP/1.1\r\n\r\nrest", Some(22)),
-            ("GET / HTTP/1.1\nA: b\n\nrest\r\n\r\n", Some(21)),
-            ("GET / HTTP/1.1\nA: b\r\n\nrest\r\n\r\n", Some(22)),
-            ("GET / HTTP/1.1\nA: b\n\r\nrest\r\n\r\n", Some(22)),
-            ("GET / HTTP/1.1\r\nA: b\r\n", None),
-        ] {
-            assert_eq!(head_length(octets.as_bytes()), length, "{octets:?}");
-        }
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::beat::Beat;
 use super::deadline::{Overdue, Phase};
+use super::request_line::Fault;
 use crate::proxy::Tunnel;
 use crate::turn;
 
@@ -21,7 +22,7 @@ mod resets;
 
 use self::content::Content;
 pub(super) use self::following::Followed;
-use self::following::Following;
+use self::following::Input;
 pub(super) use self::oversight::Orders;
 pub(super) use self::resets::Outcome;
 use self::resets::Resets;
@@ -104,9 +105,11 @@ pub(in crate::server) struct State {
     content: Cell<Content>,
     /// Which request that is.
     message: Cell<u32>,
-    following: RefCell<Following>,
-    /// Whether anything is.
+    input: RefCell<Input>,
+    /// Whether anything of it is held or followed.
     follows: Cell<bool>,
+    /// What is wrong with the latest target, whether or not hyper takes it.
+    pub target_fault: Cell<Option<Fault>>,
     /// Some of an HTTP/1 response may still be in hyper's buffer.
     unflushed: Cell<bool>,
     ends_by_close: Cell<bool>,
@@ -121,7 +124,6 @@ pub(in crate::server) struct State {
     /// What the connection is to be joined with when its last response is out.
     tunnel: RefCell<Option<Box<Tunnel>>>,
     streams: RefCell<Vec<Rc<Stream>>>,
-    /// On HTTP/2 only.
     resets: Cell<Option<Resets>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -151,8 +153,9 @@ impl State {
             in_flight: Cell::new(0),
             content: Cell::new(Content::Ended),
             message: Cell::new(0),
-            following: RefCell::default(),
+            input: RefCell::default(),
             follows: Cell::new(false),
+            target_fault: Cell::new(None),
             unflushed: Cell::new(false),
             ends_by_close: Cell::new(false),
             client: Cell::new(Client::Open),

@@ -50,18 +50,34 @@ fn a_line_of_chunked_content_that_does_not_end_in_crlf_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_followed_ends_its_connection() {
+fn the_chunked_content_of_a_get_is_followed_too() {
     let recorder = Recorder::start();
     let gateway = Gateway::before(&recorder.origin).workers(1).start();
-    // Behind a head that looks like the whole of a request, in the same octets.
+    // Its head looks like the whole of a request; the content comes in the same octets, or in others.
     let first = "GET /first HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n";
-    for content in ["0\r\n\r\n", "0\r\n\n", "0\r\nX: a\n\n"] {
-        let mut client = gateway.client();
-        client.write(format!("{first}{content}{NEXT}"));
-        let answer = client.answer("GET").finish();
-        assert_eq!(answer.field("connection"), Some("close"), "{content:?}");
+    for (content, is_whole) in [
+        ("0\r\n\r\n", true),
+        ("0\r\n\n", false),
+        ("0\r\nX: a\n\n", false),
+    ] {
+        for cut in [0, first.len()] {
+            let before = recorder.lines().len();
+            let mut client = gateway.client();
+            let octets = format!("{first}{content}{NEXT}");
+            client.write(&octets[..cut]);
+            client.write(&octets[cut..]);
+            let answer = client.answer("GET").finish();
+            let closes = answer.field("connection") == Some("close");
+            assert_eq!(closes, !is_whole, "{content:?} {cut}");
+            if is_whole {
+                client.answer("GET").finish().expect(200);
+            }
+            let has_next = recorder.lines()[before..]
+                .iter()
+                .any(|line| line.contains("/next"));
+            assert_eq!(has_next, is_whole, "{content:?} {cut}");
+        }
     }
-    assert!(recorder.lines().iter().all(|line| !line.contains("/next")));
 }
 
 #[test]

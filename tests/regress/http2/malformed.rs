@@ -91,7 +91,8 @@ fn a_malformed_field_ends_its_stream_and_not_the_others() {
         ("an empty method", with(b":method", b"")),
         ("a method with a space", with(b":method", b"GET /other")),
         ("an empty path", with(b":path", b"")),
-        ("a path that is no text", with(b":path", b"/\xff")),
+        ("a path with a space", with(b":path", b"/a b")),
+        ("a path with a fragment", with(b":path", b"/a#b")),
         ("a path with a line end", with(b":path", b"/ HTTP/1.1\r\nx: 1")),
         ("an authority that is no text", with(b":authority", b"\xff")),
         ("a scheme that is no text", with(b":scheme", b"\xff")),
@@ -229,4 +230,51 @@ fn a_malformed_field_of_a_response_ends_its_stream_and_not_the_others() {
         gateway.send(&post("/third", "")).expect(200);
         assert_eq!(api.connections(), 1, "{what}");
     }
+}
+
+/// A GET of `path`, whose line begins with these bits.
+fn get_of(client: &mut Client, flags: u8, path: &[u8]) -> u32 {
+    let mut section = block(&without(b":path"));
+    // RFC 7541, appendix A: `:path` has index 4.
+    section.push(flags | 4);
+    string(&mut section, path);
+    client.block(END_STREAM, section)
+}
+
+#[test]
+fn a_path_with_what_no_uri_has_is_encoded_where_its_line_is_not_remembered() {
+    let gate = Gate::new();
+    gate.open();
+    let origin = api(&gate);
+    let gateway = Gateway::before(&origin).workers(1).start();
+    let mut client = Client::to(&gateway);
+    for (path, encoded) in [
+        (&b"/<a>?\"b\""[..], "/%3Ca%3E?%22b%22"),
+        (b"/caf\xe9`", "/caf%E9%60"),
+        (b"/{a}?b=|", "/%7Ba%7D?b=%7C"),
+    ] {
+        for flags in [0, 0x10] {
+            let stream = get_of(&mut client, flags, path);
+            client.until(|frame| frame.stream == stream && frame.flags & END_STREAM != 0);
+            assert_eq!(origin.last().target, encoded);
+        }
+    }
+    // What `http` takes is encoded, whether or not it is remembered; of the rest, the error is the stream's.
+    let stream = get_of(&mut client, 0x40, "/{\u{e9}}".as_bytes());
+    client.until(|frame| frame.stream == stream && frame.flags & END_STREAM != 0);
+    assert_eq!(origin.last().target, "/%7B%C3%A9%7D");
+    let before = origin.count();
+    for (flags, path) in [
+        (0x40, &b"/<a>"[..]),
+        (0x40, b"/\xff"),
+        (0, b"/a#b"),
+        (0, b"/a b"),
+        (0x10, b"/\x07"),
+        (0x40, b"/a#b"),
+    ] {
+        let stream = get_of(&mut client, flags, path);
+        expect_refusal(&mut client, stream, &path.escape_ascii().to_string());
+    }
+    client.expect_ok("/books");
+    assert_eq!(origin.count(), before + 1);
 }

@@ -214,7 +214,8 @@ fn every_line_of_a_field_is_rewritten() {
 fn an_api_that_adds_a_slash_redirects_to_no_other_host() {
     for base in ["/api/v1", "/api"] {
         let origin = Origin::start(|request, conn| {
-            let target = format!("{}/", request.target);
+            // What it has decoded it writes as it is.
+            let target = format!("{}/", request.target.replace("%5C", "\\"));
             conn.reply(request, &reply(308).field("Location", target));
         });
         let gateway = Gateway::before_all([format!("{}{base}", origin.url())])
@@ -233,7 +234,8 @@ fn an_api_that_adds_a_slash_redirects_to_no_other_host() {
             }
             let location = answer.expect(308).list("location");
             assert_eq!(location, format!("http://shop.example{target}/"), "{base}");
-            assert_eq!(origin.last().target, format!("{base}{target}"));
+            let sent = target.replace('\\', "%5C");
+            assert_eq!(origin.last().target, format!("{base}{sent}"));
         }
     }
 }

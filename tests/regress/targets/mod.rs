@@ -5,4 +5,5 @@ mod base_path;
 mod hosts;
 mod locations;
 mod operator;
+mod raw;
 mod spelling;

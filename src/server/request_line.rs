@@ -1,0 +1,319 @@
+//! The request lines of HTTP/1, found beside hyper. hyper refuses targets that most servers take, so what no URI has is
+//! percent-encoded before hyper sees it (RFC 9112 §3.2), and what stays refused is named.
+
+use std::fmt;
+
+use http::Uri;
+use http::uri::PathAndQuery;
+
+use crate::error::ErrorKind;
+use crate::semantics::percent::{Octet, encoded};
+
+/// How far the head of a request has been looked through.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    place: Place,
+    /// Octets of the target so far, as they came.
+    target: usize,
+    fault: Option<Fault>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// Before the request line: empty lines may be there (RFC 9112 §2.2).
+    #[default]
+    Blank,
+    Method,
+    Target,
+    /// So many octets behind the space after the target.
+    Version(usize),
+    Line,
+    LineStart,
+    /// Behind a CR that begins a line.
+    LineCr,
+}
+
+/// What becomes of the next octets.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// So many go on as they are.
+    AsTheyAre(usize),
+    /// So many go on percent-encoded.
+    Encoded(usize),
+    /// So many go on as they are, and are the rest of the head.
+    End(usize),
+}
+
+/// What is wrong with a request target. Its text is a sentence for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// An octet that is not passed on, and its offset in the target.
+    Octet(u8, usize),
+    /// The line ends behind the target.
+    NoVersion,
+}
+
+const VERSION: &[u8] = b"HTTP/";
+
+impl Head {
+    /// What is wrong with the target, as far as it has been looked at.
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    /// Looks at `octets`, which continue the head.
+    pub fn pass(&mut self, octets: &[u8]) -> Pass {
+        let mut at = 0;
+        while let Some(octet) = octets.get(at) {
+            match self.place {
+                Place::Target => match (Octet::of(*octet), at) {
+                    (Octet::Encoded, 0) => return Pass::Encoded(self.take_encoded(octets)),
+                    (Octet::Encoded, _) => break,
+                    (Octet::Allowed, _) => self.target += 1,
+                    (Octet::Refused, _) => self.refuse(*octet),
+                },
+                Place::Line => {
+                    let Some(end) = memchr::memchr(b'\n', &octets[at..]) else {
+                        return Pass::AsTheyAre(octets.len());
+                    };
+                    self.place = Place::LineStart;
+                    at += end;
+                }
+                Place::LineStart | Place::LineCr if *octet == b'\n' => return Pass::End(at + 1),
+                _ => self.step(*octet),
+            }
+            at += 1;
+        }
+        Pass::AsTheyAre(at)
+    }
+
+    fn take_encoded(&mut self, octets: &[u8]) -> usize {
+        let is_refused = |octet: &u8| Octet::of(*octet) == Octet::Refused;
+        let taken = octets.iter().position(is_refused).unwrap_or(octets.len());
+        self.target += taken;
+        taken
+    }
+
+    /// An octet that ends the target, or that no target may have.
+    fn refuse(&mut self, octet: u8) {
+        match octet {
+            b' ' => self.place = Place::Version(0),
+            b'\r' | b'\n' => {
+                self.fault.get_or_insert(Fault::NoVersion);
+                self.place = Place::Line;
+                self.step(octet);
+            }
+            _ => {
+                self.fault.get_or_insert(Fault::Octet(octet, self.target));
+                self.target += 1;
+            }
+        }
+    }
+
+    fn step(&mut self, octet: u8) {
+        self.place = match (self.place, octet) {
+            (Place::Blank, b'\r' | b'\n') => Place::Blank,
+            (Place::Blank | Place::Method, b' ') => Place::Target,
+            (_, b'\n') => Place::LineStart,
+            (Place::Blank | Place::Method, _) => Place::Method,
+            (Place::Version(seen), octet) if VERSION.get(seen) == Some(&octet) => {
+                Place::Version(seen + 1)
+            }
+            (Place::Version(seen), _) => {
+                if seen < VERSION.len() {
+                    // The space does not end the target, but is one too many.
+                    self.fault.get_or_insert(Fault::Octet(b' ', self.target));
+                }
+                Place::Line
+            }
+            (Place::LineStart, b'\r') => Place::LineCr,
+            _ => Place::Line,
+        };
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Octet(b'#', at) => write!(
+                f,
+                "the request target has a `#` at offset {at}: a fragment is not sent, and the character itself is sent as %23"
+            ),
+            Self::Octet(b' ', at) => write!(
+                f,
+                "the request target has a space at offset {at}: it is sent as %20"
+            ),
+            Self::Octet(octet, at) => write!(
+                f,
+                "the request target has the control character 0x{octet:02X} at offset {at}: it is sent as %{octet:02X}"
+            ),
+            Self::NoVersion => f.write_str("the request line has no HTTP version"),
+        }
+    }
+}
+
+/// The length of the head that `octets` begin with, where all of it is there and its target goes on as it is: what nearly
+/// every request has.
+pub(super) fn plain_head(octets: &[u8]) -> Option<usize> {
+    let method = octets
+        .iter()
+        .position(|octet| !octet.is_ascii_uppercase())?;
+    let target = octets[method..].strip_prefix(b" ")?;
+    let is_end = |octet: &u8| Octet::of(*octet) != Octet::Allowed;
+    let rest = &target[target.iter().position(is_end)?..];
+    let version = rest.strip_prefix(b" ")?;
+    if !version.starts_with(VERSION) {
+        return None;
+    }
+    let before = octets.len() - version.len();
+    // hyper sees the end of a head in an empty line, whichever way lines end.
+    memchr::memchr_iter(b'\n', version).find_map(|at| match &version[at + 1..] {
+        [b'\n', ..] => Some(before + at + 2),
+        [b'\r', b'\n', ..] => Some(before + at + 3),
+        _ => None,
+    })
+}
+
+/// Encodes what no URI has in the target of an HTTP/2 request: `http` takes some of it. Fails where the target becomes
+/// longer than any that there is room for.
+pub(super) fn encode_path(uri: &mut Uri) -> Result<(), ErrorKind> {
+    let Some(path) = uri.path_and_query() else {
+        return Ok(());
+    };
+    let is_allowed = |octet: u8| Octet::of(octet) == Octet::Allowed;
+    if path.as_str().bytes().all(is_allowed) {
+        return Ok(());
+    }
+    let path = encoded(path.as_str()).into_owned();
+    let path = PathAndQuery::try_from(path).map_err(|_| ErrorKind::UriTooLong)?;
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path);
+    *uri = Uri::from_parts(parts).map_err(|_| ErrorKind::UriTooLong)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::semantics::percent::encoded_octets;
+
+    /// What goes on of a head, and how many octets that is of, when it comes in pieces of so many; with its fault.
+    fn passed(octets: &[u8], size: usize) -> (Vec<u8>, Option<usize>, Option<Fault>) {
+        let (mut head, mut seen) = (Head::default(), Vec::new());
+        let mut at = 0;
+        while at < octets.len() {
+            let piece = &octets[at..octets.len().min(at + size)];
+            let (ends, taken) = match head.pass(piece) {
+                Pass::AsTheyAre(n) => (false, n),
+                Pass::End(n) => (true, n),
+                Pass::Encoded(n) => {
+                    seen.extend(encoded_octets(&piece[..n]));
+                    at += n;
+                    continue;
+                }
+            };
+            assert!(taken > 0);
+            seen.extend_from_slice(&piece[..taken]);
+            at += taken;
+            if ends {
+                return (seen, Some(at), head.fault());
+            }
+        }
+        (seen, None, head.fault())
+    }
+
+    #[test]
+    fn a_head_ends_where_hyper_sees_its_end() {
+        for (octets, length) in [
+            ("GET / HTTP/1.1\r\n\r\nrest", Some(18)),
+            ("\r\n\r\nGET / HTTP/1.1\r\n\r\nrest", Some(22)),
+            ("GET / HTTP/1.1\nA: b\n\nrest\r\n\r\n", Some(21)),
+            ("GET / HTTP/1.1\nA: b\r\n\nrest\r\n\r\n", Some(22)),
+            ("GET / HTTP/1.1\nA: b\n\r\nrest\r\n\r\n", Some(22)),
+            ("POST /a HTTP/1.1\r\nA: {\"b\"}\r\n\r\nrest", Some(30)),
+            ("GET / HTTP/1.1\r\nA: b\r\n", None),
+            ("GET / HTTP/1.1\r\nA: b\r\n\r", None),
+            ("GET /", None),
+        ] {
+            for size in [1, 2, 3, 100] {
+                let (seen, end, fault) = passed(octets.as_bytes(), size);
+                assert_eq!((end, fault), (length, None), "{octets:?}");
+                assert_eq!(seen, &octets.as_bytes()[..length.unwrap_or(octets.len())]);
+            }
+            if octets.starts_with(char::is_alphabetic) {
+                assert_eq!(plain_head(octets.as_bytes()), length, "{octets:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_target_is_encoded() {
+        #[rustfmt::skip]
+        let table: [(&[u8], &[u8]); 5] = [
+            (b"GET /?a={\"b\":1} HTTP/1.1\r\nA: {\"}\r\n\r\n", b"GET /?a=%7B%22b%22:1%7D HTTP/1.1\r\nA: {\"}\r\n\r\n"),
+            (b"\r\nGET {} HTTP/1.0\n\n", b"\r\nGET %7B%7D HTTP/1.0\n\n"),
+            (b"GET /\xff%<%3c HTTP/1.1\r\n\r\n", b"GET /%FF%%3C%3c HTTP/1.1\r\n\r\n"),
+            (b"GET http://a{b/|?\\ HTTP/1.1\r\n\r\n", b"GET http://a%7Bb/%7C?%5C HTTP/1.1\r\n\r\n"),
+            (b"G{T /[] HTTP/{.1\r\n{}\r\n\r\n", b"G{T /[] HTTP/{.1\r\n{}\r\n\r\n"),
+        ];
+        for (sent, expected) in table {
+            for size in [1, 2, 3, 100] {
+                let (seen, end, fault) = passed(sent, size);
+                assert_eq!(
+                    seen.escape_ascii().to_string(),
+                    expected.escape_ascii().to_string()
+                );
+                assert_eq!((end, fault), (Some(sent.len()), None));
+            }
+            assert_eq!(plain_head(sent), None);
+        }
+    }
+
+    #[test]
+    fn what_stays_refused_is_named() {
+        for (line, fault) in [
+            ("GET /a#b HTTP/1.1", "has a `#` at offset 2"),
+            ("GET /{}\u{e9}#b HTTP/1.1", "has a `#` at offset 5"),
+            ("GET /a b HTTP/1.1", "has a space at offset 2"),
+            ("GET /a b", "has a space at offset 2"),
+            ("GET  /a HTTP/1.1", "has a space at offset 0"),
+            (
+                "GET /a\x07b# HTTP/1.1",
+                "the control character 0x07 at offset 2",
+            ),
+            (
+                "GET /\x7f HTTP/1.1",
+                "the control character 0x7F at offset 1",
+            ),
+            ("GET /\t HTTP/1.1", "the control character 0x09 at offset 1"),
+            ("GET /a", "no HTTP version"),
+        ] {
+            for end in ["\r\n\r\n", "\n\n"] {
+                let head = format!("{line}{end}");
+                for size in [1, 2, 100] {
+                    let (_, length, found) = passed(head.as_bytes(), size);
+                    let found = found.expect(line).to_string();
+                    assert!(found.contains(fault), "{line:?}: {found}");
+                    assert_eq!(length, Some(head.len()), "{line:?}");
+                }
+                assert_eq!(plain_head(head.as_bytes()), None, "{line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_path_of_a_uri_is_encoded_and_nothing_else() {
+        for (given, expected) in [
+            ("http://a.test/{b}?c=|", "http://a.test/%7Bb%7D?c=%7C"),
+            ("/caf\u{e9}", "/caf%C3%A9"),
+            ("/a?b[]=%7b", "/a?b[]=%7b"),
+            ("*", "*"),
+        ] {
+            let mut uri: Uri = given.parse().unwrap();
+            assert_eq!(encode_path(&mut uri), Ok(()));
+            assert_eq!(uri.to_string(), expected);
+        }
+        let mut uri: Uri = format!("/{}", "{".repeat(30_000)).parse().unwrap();
+        assert_eq!(encode_path(&mut uri), Err(ErrorKind::UriTooLong));
+    }
+}
