@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use smallvec::SmallVec;
 
-use super::standing::Fitness;
+use super::health::state::Fitness;
 use crate::config::Balance;
 
 /// What is asked about a server, whose number is its place in the configuration.
@@ -17,9 +17,9 @@ pub(super) trait Field {
     fn has_room(&self, server: usize) -> bool;
     /// A number of its own, the same in every process.
     fn identity(&self, server: usize) -> u64;
-    /// Whether only trials go to it, whatever its fitness; see [`super::circuit`].
+    /// Whether only trials go to it, whatever its fitness; see [`super::health::circuit`].
     fn is_cut_off(&self, server: usize) -> bool;
-    /// Leave to try a server that is ejected or cut off; see [`super::standing::Standing::begin_trial`].
+    /// Leave to try a server that is ejected or cut off; see [`super::health::state::Standing::begin_trial`].
     fn begin_trial(&self, server: usize, urgent: bool) -> bool;
 }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 
-use super::address::Address;
-use super::resolve::Resolver;
+use super::names::address::Address;
+use super::names::resolve::Resolver;
 use super::server::{Route, Server};
 use super::wire::Transport;
 use crate::clock::Clock;

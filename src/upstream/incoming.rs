@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
 
-use super::fault;
+use super::errors;
+use super::http1::native_engine::Content;
 use super::http2;
-use super::plain::Content;
 use super::request_body::Upload;
 use super::response_body::Framing;
 use crate::error::Error;
@@ -41,10 +41,10 @@ impl Incoming {
             Self::Plain(_) => Poll::Ready(Some(Err(Error::internal()))),
             Self::Http1(incoming) => Pin::new(incoming)
                 .poll_frame(cx)
-                .map_err(|error| fault::within_body(error, upload)),
+                .map_err(|error| errors::within_body(error, upload)),
             Self::Http2(content) => content
                 .poll_frame(cx)
-                .map_err(|error| fault::within_stream(error, upload)),
+                .map_err(|error| errors::within_stream(error, upload)),
         }
     }
 

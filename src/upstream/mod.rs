@@ -16,43 +16,31 @@
 //! addresses, how they stand, and whether only trials go to them (`circuit`). What belongs to one worker ([`Upstreams`]):
 //! the connections themselves, what drives them, and the choice of a server.
 
-mod address;
 mod balance;
 mod budget;
-mod cap;
-mod certificates;
-mod check;
-mod circuit;
 mod connect;
-mod connection;
+mod connection_settings;
 mod deadline;
-mod driver;
+mod errors;
 mod expectation;
-mod fault;
+mod health;
+mod http1;
 mod http2;
 mod incoming;
 mod interim;
 mod names;
-mod plain;
 mod pool;
-mod reach;
-mod replay;
 mod request_body;
 mod request_head;
-mod resolve;
 mod response_body;
 mod response_head;
 mod sending;
 mod server;
-mod session;
-mod sharing;
-mod standing;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod tunnel;
 mod waiting;
-mod whole;
 mod wire;
 
 use std::cell::Cell;
@@ -66,16 +54,16 @@ use tokio::sync::Notify;
 
 use self::balance::Balancer;
 use self::budget::Budget;
+use self::connection_settings::Reach;
 pub use self::expectation::Expectation;
+pub use self::health::state::Fitness;
 pub use self::interim::OnInterim;
+use self::pool::http2_connections::Sharing;
 use self::pool::{Limits, Pool};
-use self::reach::Reach;
 pub use self::request_body::{RequestBody, RequestStream, Upload, client_failure};
 pub use self::response_body::{Framing, UpstreamBody};
 use self::sending::Sending;
 pub use self::server::Server;
-use self::sharing::Sharing;
-pub use self::standing::Fitness;
 pub use self::tunnel::Tunnel;
 pub use self::waiting::{LatestWaiting, Waiting};
 use crate::clock::{Clock, Monotonic};
@@ -261,7 +249,7 @@ impl Upstreams {
     pub fn start(&self) {
         if !self.0.started.replace(true) {
             for server in &self.0.shared.servers {
-                check::start(server, &self.0.clock);
+                health::check::start(server, &self.0.clock);
             }
         }
     }

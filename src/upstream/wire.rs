@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::deadline;
 use super::pool::Open;
-use super::session;
+use super::tls::session;
 use crate::config::Protocol;
 use crate::turn;
 

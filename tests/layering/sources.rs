@@ -307,7 +307,9 @@ fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
 fn paths_after<'a>(code: &'a str, root: &'a str) -> impl Iterator<Item = Vec<String>> + 'a {
     code.match_indices(root).filter_map(move |(at, _)| {
         let before = code[..at].chars().next_back();
-        let begins = !before.is_some_and(|c| is_word(c) || c == ':' || c == '.');
+        let begins = !before.is_some_and(|c| is_word(c) || c == ':' || c == '.')
+            // That only says who may see an item.
+            && !code[..at].ends_with("(in ");
         let rest = &code[at + root.len()..];
         let end = rest
             .find(|c: char| !is_word(c) && c != ':')

@@ -1,6 +1,6 @@
 //! One HTTP/2 connection, which many requests of a worker share: each has a [`Stream`] of it.
 
-mod pulse;
+mod keep_alive;
 mod stream;
 
 use std::cell::{Cell, RefCell};
@@ -16,10 +16,10 @@ use h2::client::{self, SendRequest};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
-use self::pulse::Pulse;
+use self::keep_alive::Pulse;
 pub(super) use self::stream::{Content, Stream};
-use super::address::Address;
-use super::fault;
+use super::errors;
+use super::names::address::Address;
 use super::response_head::HeadLimits;
 use super::wire::{OnBroken, Wire};
 use crate::clock::{Clock, Monotonic};
@@ -121,7 +121,7 @@ impl Shared {
             .enable_push(false)
             .handshake(Guarded::from_server(wire))
             .await
-            .map_err(|error| fault::of_stream(error, None))?;
+            .map_err(|error| errors::of_stream(error, None))?;
         let status = Rc::<Status>::default();
         spawn_local(drive(connection, status.clone(), first_read, freed.clone()));
         match tokio::time::timeout(limits.greeting, status.greeted.notified()).await {

@@ -17,11 +17,11 @@ use tokio::time::Instant;
 
 use super::Shared;
 use crate::error::{Error, ErrorKind};
-use crate::upstream::address::Address;
-use crate::upstream::connection::{Fate, Unanswered, head_within, poll_overdue};
 use crate::upstream::deadline::{self, Deadline};
-use crate::upstream::fault;
+use crate::upstream::errors;
+use crate::upstream::http1::connection::{Fate, Unanswered, head_within, poll_overdue};
 use crate::upstream::interim::OnInterim;
+use crate::upstream::names::address::Address;
 use crate::upstream::request_body::{RequestBody, Upload};
 use crate::upstream::request_head::into_http2;
 
@@ -96,7 +96,7 @@ impl Stream {
             Ok(sender) => sender,
             Err(error) => {
                 return Err(Unanswered {
-                    error: fault::of_stream(error, None),
+                    error: errors::of_stream(error, None),
                     unsent: Some(request),
                     fate: Fate::Refused,
                 });
@@ -139,8 +139,8 @@ impl Stream {
             }
             Some(Err(error)) => Err(Unanswered {
                 unsent: None,
-                fate: fault::fate_of_stream(&error),
-                error: fault::of_stream(error, upload.as_ref()),
+                fate: errors::fate_of_stream(&error),
+                error: errors::of_stream(error, upload.as_ref()),
             }),
             None => {
                 slot.shared.doubt();

@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 
 use super::uploads::{data, feed};
 use super::*;
-use crate::upstream::connection::Connection;
+use crate::upstream::http1::connection::Connection;
 use crate::upstream::response_body::Framing;
 use crate::upstream::response_head::HeadLimits;
 use crate::upstream::wire::{Transport, Wire};

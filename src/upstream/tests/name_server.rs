@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::task::spawn_local;
 
-use super::super::names::Names;
-use super::super::resolve::Resolver;
 use super::config;
 use crate::config::{Ejection, Endpoint, ServerUrl, Upstream};
+use crate::upstream::names::lookup::Names;
+use crate::upstream::names::resolve::Resolver;
 
 /// What the name server says to every question.
 #[derive(Clone)]

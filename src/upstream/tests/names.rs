@@ -6,13 +6,13 @@ use std::rc::Rc;
 
 use tokio::task::spawn_local;
 
-use super::super::address::Address;
-use super::super::names::Names;
-use super::super::resolve::Resolver;
 use super::name_server::{NameServer, Says, ips, named};
 use super::*;
 use crate::clock::Monotonic;
 use crate::config::Ejection;
+use crate::upstream::names::address::Address;
+use crate::upstream::names::lookup::Names;
+use crate::upstream::names::resolve::Resolver;
 
 async fn found(resolver: &Arc<Resolver>) -> Vec<IpAddr> {
     let addresses = resolver.addresses(Monotonic::default()).await;

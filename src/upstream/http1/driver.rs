@@ -14,8 +14,8 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::task::{AbortHandle, spawn_local};
 
-use super::request_body::RequestBody;
-use super::wire::{OnBroken, Wire};
+use crate::upstream::request_body::RequestBody;
+use crate::upstream::wire::{OnBroken, Wire};
 
 type Conversation = http1::Connection<TokioIo<Wire>, RequestBody>;
 
@@ -23,7 +23,7 @@ type Conversation = http1::Connection<TokioIo<Wire>, RequestBody>;
 const ROUNDS: usize = 32;
 
 /// Drives a connection. Dropping it closes the socket, unless a task drives: see [`Driver::abort`].
-pub(super) struct Driver {
+pub(in crate::upstream) struct Driver {
     /// Empty when the connection has ended, or went to a task for good.
     conversation: Rc<RefCell<Option<Conversation>>>,
     relay: Arc<Relay>,
@@ -33,7 +33,7 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(conversation: Conversation) -> Self {
+    pub(in crate::upstream) fn new(conversation: Conversation) -> Self {
         let relay = Arc::new(Relay::default());
         Self {
             conversation: Rc::new(RefCell::new(Some(conversation))),
@@ -44,7 +44,7 @@ impl Driver {
     }
 
     /// Moves the connection as far as it goes, until `wanted`, which waits for something of it, is ready.
-    pub(super) fn poll_until<T>(
+    pub(in crate::upstream) fn poll_until<T>(
         &self,
         cx: &mut Context<'_>,
         mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -75,21 +75,21 @@ impl Driver {
     }
 
     /// Hands the connection to a task: content goes on its way whether or not anybody waits for the response.
-    pub(super) fn work_apart(&mut self) {
+    pub(in crate::upstream) fn work_apart(&mut self) {
         let conversation = self.conversation.clone();
         let task = poll_fn(move |cx| poll_conversation(&conversation, cx));
         self.task = Some(spawn_local(task).abort_handle());
     }
 
     /// Hands the connection to a task for good: it may go over into another protocol.
-    pub(super) fn work_towards_upgrade(&mut self) {
+    pub(in crate::upstream) fn work_towards_upgrade(&mut self) {
         if let Some(conversation) = self.conversation.take() {
             self.task = Some(spawn_local(conversation.with_upgrades()).abort_handle());
         }
     }
 
     /// The exchange is over: nobody is woken any more by what happens on the socket.
-    pub(super) fn rest(&mut self) {
+    pub(in crate::upstream) fn rest(&mut self) {
         if self.conversation.borrow().is_none() {
             return;
         }
@@ -102,7 +102,7 @@ impl Driver {
 
     /// The socket of a conversation at rest; `None` where something of it is still in hyper's buffers, or on its way to
     /// the peer.
-    pub(super) fn dissolve(&mut self) -> Option<Wire> {
+    pub(in crate::upstream) fn dissolve(&mut self) -> Option<Wire> {
         if self.task.is_some() {
             return None;
         }
@@ -114,7 +114,7 @@ impl Driver {
     }
 
     /// Takes note of what has happened on the socket meanwhile: its end above all.
-    pub(super) fn look(&self) {
+    pub(in crate::upstream) fn look(&self) {
         if self.task.is_none() {
             let inner = &mut Context::from_waker(&self.waker);
             self.relay.hush();
@@ -123,12 +123,12 @@ impl Driver {
     }
 
     /// Whether something has happened since the last look.
-    pub(super) fn has_news(&self) -> bool {
+    pub(in crate::upstream) fn has_news(&self) -> bool {
         self.task.is_none() && self.relay.has_rung()
     }
 
     /// Closes the socket, whatever is on its way. Without this, a task would first finish sending the request.
-    pub(super) fn abort(&mut self) {
+    pub(in crate::upstream) fn abort(&mut self) {
         self.conversation.take();
         if let Some(task) = self.task.take() {
             task.abort();

@@ -1,5 +1,7 @@
 //! One server of the API: where it is, and what all workers share about it.
 
+pub(super) mod cap;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,16 +10,16 @@ use http::HeaderValue;
 use rustls::ClientConfig;
 use tokio::sync::Notify;
 
-use super::cap::Cap;
-use super::check::{Check, Checks};
-use super::circuit::Circuit;
-use super::names::Names;
-use super::resolve::Resolver;
-use super::standing::{Fitness, Standing};
-use super::tls::Tls;
 use crate::clock::Monotonic;
 use crate::config::{Endpoint, ServerUrl, Upstream};
 use crate::error::Error;
+use crate::upstream::health::check::{Check, Checks};
+use crate::upstream::health::circuit::Circuit;
+use crate::upstream::health::state::{Fitness, Standing};
+use crate::upstream::names::lookup::Names;
+use crate::upstream::names::resolve::Resolver;
+use crate::upstream::server::cap::Cap;
+use crate::upstream::tls::Tls;
 
 /// A server of the API.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ pub struct Server {
 
 /// How a server is reached.
 #[derive(Debug)]
-pub(super) enum Route {
+pub(in crate::upstream) enum Route {
     Tcp(Arc<Resolver>),
     Tls(Arc<Resolver>, Tls),
     Unix(Box<Path>),
@@ -50,7 +52,7 @@ pub(super) enum Route {
 
 impl Server {
     /// `tls` is there when any server of the upstream speaks TLS; `checked` is rung after each of its health checks.
-    pub(super) fn new(
+    pub(in crate::upstream) fn new(
         url: &ServerUrl,
         upstream: &Upstream,
         tls: Option<&Arc<ClientConfig>>,
@@ -99,7 +101,7 @@ impl Server {
 
     /// Puts what `upstream` says of limits, ejection, the circuit and health checks in force. What is known of the server
     /// stays.
-    pub(super) fn apply(&self, upstream: &Upstream) {
+    pub(in crate::upstream) fn apply(&self, upstream: &Upstream) {
         let mut ejection = upstream.ejection.clone();
         let alone = upstream.servers.len() == 1;
         if alone {
@@ -121,12 +123,12 @@ impl Server {
     }
 
     /// The configuration in force is without it: its health checks end.
-    pub(super) fn retire(&self) {
+    pub(in crate::upstream) fn retire(&self) {
         self.checks.set(None);
     }
 
     /// Whether the API has no other server.
-    pub(super) fn is_alone(&self) -> bool {
+    pub(in crate::upstream) fn is_alone(&self) -> bool {
         self.alone.load(Ordering::Relaxed)
     }
 
@@ -184,19 +186,19 @@ impl Server {
         self.queue.waiting()
     }
 
-    pub(super) fn begin_request(&self) {
+    pub(in crate::upstream) fn begin_request(&self) {
         self.load.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn end_request(&self) {
+    pub(in crate::upstream) fn end_request(&self) {
         self.load.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(super) fn standing(&self) -> &Standing {
+    pub(in crate::upstream) fn standing(&self) -> &Standing {
         &self.standing
     }
 
-    pub(super) fn note_failure(&self, error: &Error) {
+    pub(in crate::upstream) fn note_failure(&self, error: &Error) {
         let mut latest = self
             .latest_failure
             .lock()
@@ -205,7 +207,7 @@ impl Server {
     }
 
     /// What went wrong last with a request or a check, whether or not others have fared better since.
-    pub(super) fn latest_failure(&self) -> Option<Error> {
+    pub(in crate::upstream) fn latest_failure(&self) -> Option<Error> {
         let latest = self
             .latest_failure
             .lock()
@@ -213,39 +215,39 @@ impl Server {
         latest.as_ref().map(Error::share)
     }
 
-    pub(super) fn circuit(&self) -> &Circuit {
+    pub(in crate::upstream) fn circuit(&self) -> &Circuit {
         &self.circuit
     }
 
     /// The same number in every process, for consistent hashing.
-    pub(super) fn identity(&self) -> u64 {
+    pub(in crate::upstream) fn identity(&self) -> u64 {
         self.identity
     }
 
-    pub(super) fn host_value(&self) -> HeaderValue {
+    pub(in crate::upstream) fn host_value(&self) -> HeaderValue {
         self.authority.clone()
     }
 
-    pub(super) fn route(&self) -> &Route {
+    pub(in crate::upstream) fn route(&self) -> &Route {
         &self.route
     }
 
     /// Looks the server's name up again where that is due, without waiting for it.
-    pub(super) fn freshen(&self) {
+    pub(in crate::upstream) fn freshen(&self) {
         if let Route::Tcp(resolver) | Route::Tls(resolver, _) = &self.route {
             resolver.freshen();
         }
     }
 
-    pub(super) fn cap(&self) -> &Arc<Cap> {
+    pub(in crate::upstream) fn cap(&self) -> &Arc<Cap> {
         &self.cap
     }
 
-    pub(super) fn checks(&self) -> &Arc<Checks> {
+    pub(in crate::upstream) fn checks(&self) -> &Arc<Checks> {
         &self.checks
     }
 
-    pub(super) fn queue(&self) -> &Queue {
+    pub(in crate::upstream) fn queue(&self) -> &Queue {
         &self.queue
     }
 }
@@ -259,7 +261,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 /// Who waits for a connection to a server. The order is the semaphore's; here is what the holders of connections must
 /// know to make room.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(in crate::upstream) struct Queue {
     waiting: AtomicUsize,
     /// Those of `waiting` whose worker has no connection at all that could be handed to them.
     starving: AtomicUsize,
@@ -269,7 +271,7 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Takes a place, unless `limit` wait already.
-    pub(super) fn enter(&self, limit: usize, starving: bool) -> Option<Place<'_>> {
+    pub(in crate::upstream) fn enter(&self, limit: usize, starving: bool) -> Option<Place<'_>> {
         self.waiting
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |waiting| {
                 (waiting < limit).then_some(waiting + 1)
@@ -287,22 +289,22 @@ impl Queue {
         })
     }
 
-    pub(super) fn waiting(&self) -> usize {
+    pub(in crate::upstream) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Acquire)
     }
 
-    pub(super) fn starving(&self) -> usize {
+    pub(in crate::upstream) fn starving(&self) -> usize {
         self.starving.load(Ordering::Acquire)
     }
 
-    pub(super) fn register(&self, pool: Arc<Notify>) {
+    pub(in crate::upstream) fn register(&self, pool: Arc<Notify>) {
         self.pools
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(pool);
     }
 
-    pub(super) fn unregister(&self, pool: &Arc<Notify>) {
+    pub(in crate::upstream) fn unregister(&self, pool: &Arc<Notify>) {
         self.pools
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -312,7 +314,7 @@ impl Queue {
 
 /// A place in a server's queue, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place<'a> {
+pub(in crate::upstream) struct Place<'a> {
     queue: &'a Queue,
     starving: bool,
 }

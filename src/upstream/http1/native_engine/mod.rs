@@ -1,6 +1,6 @@
 //! An HTTP/1.1 exchange in which nothing is sent but a head, and the protocol stays: what nearly every request is. It is
 //! read and written within the task that waits for it, in the buffers of its connection; what has more to it is
-//! hyper's ([`super::whole`]).
+//! hyper's ([`crate::upstream::http1::hyper_engine`]).
 
 mod content;
 mod head;
@@ -17,14 +17,14 @@ use http_body::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use tokio::task::yield_now;
 
-pub(super) use self::content::Content;
+pub(in crate::upstream) use self::content::Content;
 use self::content::Step;
 use self::head::Look;
-use super::fault;
-use super::interim::OnInterim;
-use super::response_head::HeadLimits;
-use super::wire::Wire;
 use crate::error::{Error, ErrorKind};
+use crate::upstream::errors;
+use crate::upstream::interim::OnInterim;
+use crate::upstream::response_head::HeadLimits;
+use crate::upstream::wire::Wire;
 
 /// Room for what is read at once, in bytes: at first, and where much comes.
 const LEAST_ROOM: usize = 8 << 10;
@@ -35,7 +35,7 @@ const SCANT_ROOM: usize = 2 << 10;
 
 /// A connection that carries such exchanges, one after another.
 #[derive(Debug)]
-pub(super) struct Plain {
+pub(in crate::upstream) struct Plain {
     wire: Wire,
     /// The request's head, and how much of it is written.
     output: Vec<u8>,
@@ -56,7 +56,7 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    pub(super) fn new(wire: Wire, limits: HeadLimits) -> Self {
+    pub(in crate::upstream) fn new(wire: Wire, limits: HeadLimits) -> Self {
         Self {
             wire,
             output: Vec::new(),
@@ -73,18 +73,18 @@ impl Plain {
     }
 
     /// The socket, to be used in another way. Nothing is on its way on a connection that is ready.
-    pub(super) fn into_wire(self) -> Wire {
+    pub(in crate::upstream) fn into_wire(self) -> Wire {
         self.wire
     }
 
     /// Whether another request may be sent: the last exchange is over, and nothing has come since, no end either.
-    pub(super) fn is_ready(&mut self) -> bool {
+    pub(in crate::upstream) fn is_ready(&mut self) -> bool {
         let written = self.written == self.output.len() && !self.unflushed;
         self.persists && written && self.input.is_empty() && self.wire.is_quiet()
     }
 
     /// Begins an exchange on a connection that is ready.
-    pub(super) fn begin<B>(&mut self, request: &Request<B>) {
+    pub(in crate::upstream) fn begin<B>(&mut self, request: &Request<B>) {
         self.output.clear();
         self.written = 0;
         self.gathered = false;
@@ -94,12 +94,12 @@ impl Plain {
     }
 
     /// Whether nothing of the request has been written.
-    pub(super) fn is_untouched(&self) -> bool {
+    pub(in crate::upstream) fn is_untouched(&self) -> bool {
         self.written == 0
     }
 
     /// The head of the final response. `told` gets those of interim ones before it.
-    pub(super) fn poll_head(
+    pub(in crate::upstream) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         told: Option<&OnInterim>,
@@ -120,7 +120,7 @@ impl Plain {
                 )));
         }
         loop {
-            self.write_on(cx).map_err(fault::before_head_io)?;
+            self.write_on(cx).map_err(errors::before_head_io)?;
             while let Some(head) = self.look.at(&mut self.input, self.limits)? {
                 self.look = Look::default();
                 let status = head.status();
@@ -137,9 +137,9 @@ impl Plain {
             if let Ok(0) | Err(_) = read
                 && let Some(deaf) = self.deaf.take()
             {
-                return Poll::Ready(Err(fault::before_head_io(deaf)));
+                return Poll::Ready(Err(errors::before_head_io(deaf)));
             }
-            if read.map_err(fault::before_head_io)? == 0 {
+            if read.map_err(errors::before_head_io)? == 0 {
                 return Poll::Ready(Err(Error::upstream(ErrorKind::ConnectionTerminated)
                     .detail(
                         "the upstream closed the connection before its response's head was whole",
@@ -149,7 +149,7 @@ impl Plain {
     }
 
     /// The next part of the response's content; `None` after its end.
-    pub(super) fn poll_frame(
+    pub(in crate::upstream) fn poll_frame(
         &mut self,
         content: &mut Content,
         cx: &mut Context<'_>,
@@ -168,7 +168,7 @@ impl Plain {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         // The rest of a large head, where the response has overtaken it.
         if let Err(error) = self.write_on(cx) {
-            return Poll::Ready(Some(Err(fault::within_body_io(error))));
+            return Poll::Ready(Some(Err(errors::within_body_io(error))));
         }
         loop {
             match content.take(&mut self.input, self.limits) {
@@ -183,7 +183,7 @@ impl Plain {
                     return Poll::Ready(content.at_close().map(Err));
                 }
                 Ok(_) => {}
-                Err(error) => return Poll::Ready(Some(Err(fault::within_body_io(error)))),
+                Err(error) => return Poll::Ready(Some(Err(errors::within_body_io(error)))),
             }
         }
     }

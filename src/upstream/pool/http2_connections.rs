@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::http2::{self, Shared, Stream};
-use super::pool::{Grant, Held, Pool, Want, overfull};
 use crate::clock::Monotonic;
 use crate::config;
 use crate::error::Error;
+use crate::upstream::http2::{self, Shared, Stream};
+use crate::upstream::pool::{Grant, Held, Pool, Want, overfull};
 
 /// A worker's HTTP/2 connections to one server.
 #[derive(Debug)]
-pub(super) struct Sharing {
+pub(in crate::upstream) struct Sharing {
     protocol: config::Protocol,
     limits: Cell<http2::Limits>,
     /// The oldest first.
     connections: RefCell<Vec<Rc<Shared>>>,
     /// Rung when a stream has become free, or a connection is there or is not.
-    pub(super) freed: Rc<Notify>,
+    pub(in crate::upstream) freed: Rc<Notify>,
     /// Whether a connection is being opened that others can share.
     opening: Cell<bool>,
     /// Why the last one could not be opened, for those who waited for it.
@@ -30,7 +30,7 @@ pub(super) struct Sharing {
 }
 
 impl Sharing {
-    pub(super) fn new(protocol: config::Protocol, limits: http2::Limits) -> Self {
+    pub(in crate::upstream) fn new(protocol: config::Protocol, limits: http2::Limits) -> Self {
         Self {
             protocol,
             limits: Cell::new(limits),
@@ -42,16 +42,16 @@ impl Sharing {
         }
     }
 
-    pub(super) fn protocol(&self) -> config::Protocol {
+    pub(in crate::upstream) fn protocol(&self) -> config::Protocol {
         self.protocol
     }
 
-    pub(super) fn limits(&self) -> http2::Limits {
+    pub(in crate::upstream) fn limits(&self) -> http2::Limits {
         self.limits.get()
     }
 
     /// Puts other limits in force; those of a connection's windows stay as they were when it was opened.
-    pub(super) fn set_limits(&self, limits: http2::Limits) {
+    pub(in crate::upstream) fn set_limits(&self, limits: http2::Limits) {
         self.limits.set(limits);
         for connection in &*self.connections.borrow() {
             connection.set_limit(limits.streams);
@@ -60,15 +60,15 @@ impl Sharing {
     }
 
     /// Whether requests are to look for a connection to share before they open one of their own.
-    pub(super) fn is_on(&self) -> bool {
+    pub(in crate::upstream) fn is_on(&self) -> bool {
         self.protocol != config::Protocol::Http1 && !self.refused.get()
     }
 
-    pub(super) fn refused(&self, refused: bool) {
+    pub(in crate::upstream) fn refused(&self, refused: bool) {
         self.refused.set(refused);
     }
 
-    pub(super) fn add(&self, connection: &Rc<Shared>) {
+    pub(in crate::upstream) fn add(&self, connection: &Rc<Shared>) {
         self.connections.borrow_mut().push(connection.clone());
     }
 
@@ -101,7 +101,12 @@ impl Sharing {
 
     /// Closes what has ended, what has been idle for too long, and `in_the_way` more of the idle; how many were closed
     /// for that, and whether any are left.
-    pub(super) fn sweep(&self, now: Monotonic, idle: Duration, in_the_way: usize) -> (usize, bool) {
+    pub(in crate::upstream) fn sweep(
+        &self,
+        now: Monotonic,
+        idle: Duration,
+        in_the_way: usize,
+    ) -> (usize, bool) {
         let mut connections = self.connections.borrow_mut();
         let mut closed = 0;
         connections.retain(|connection| match connection.idle_since() {
@@ -142,7 +147,7 @@ impl Drop for Opening<'_> {
 
 impl Pool {
     /// A stream of a connection that is there, or leave to open one, if either is there at once.
-    pub(super) fn grant_shared(&self, want: Want) -> Option<Grant> {
+    pub(in crate::upstream) fn grant_shared(&self, want: Want) -> Option<Grant> {
         let sharing = self.sharing();
         if let Some(stream) = sharing.join(want, false) {
             return Some(Grant::Held(Held::Stream(stream)));
@@ -166,13 +171,16 @@ impl Pool {
     }
 
     /// See [`Pool::has_room`].
-    pub(super) fn has_shared_room(&self) -> bool {
+    pub(in crate::upstream) fn has_shared_room(&self) -> bool {
         let sharing = self.sharing();
         sharing.has_room() || (!self.grants_none() && self.server().cap().has_room())
     }
 
     /// See [`Pool::await_grant`].
-    pub(super) async fn await_shared_grant(&self, mut want: Want) -> Result<Grant, Error> {
+    pub(in crate::upstream) async fn await_shared_grant(
+        &self,
+        mut want: Want,
+    ) -> Result<Grant, Error> {
         let sharing = self.sharing();
         loop {
             let freed = sharing.freed.notified();
@@ -207,7 +215,7 @@ impl Pool {
 
     /// Opens a connection that other requests share; one of the request's own, where the server turns out not to speak
     /// HTTP/2.
-    pub(super) async fn open_to_share(
+    pub(in crate::upstream) async fn open_to_share(
         self: &Rc<Self>,
         slot: OwnedSemaphorePermit,
     ) -> Result<Option<Held>, Error> {

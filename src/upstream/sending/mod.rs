@@ -13,26 +13,26 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use smallvec::SmallVec;
 
-use super::balance::{Balancer, Choice, Field, Numbers};
-use super::circuit::Silence;
-use super::connection::{Fate, Unanswered};
-use super::incoming::Incoming;
-use super::pool::{Grant, Lease, Pool, Want, too_late};
-use super::request_body::{RequestBody, Upload};
-use super::request_head::{Target, frame};
-use super::response_body::{After, UpstreamBody};
-use super::response_head::{Asked, inspect};
-use super::server::Server;
-use super::standing::Fitness;
-use super::{Maker, Outgoing, Waiting, Worker};
 use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind, Side};
+use crate::upstream::balance::{Balancer, Choice, Field, Numbers};
+use crate::upstream::health::circuit::Silence;
+use crate::upstream::health::state::Fitness;
+use crate::upstream::http1::connection::{Fate, Unanswered};
+use crate::upstream::incoming::Incoming;
+use crate::upstream::pool::{Grant, Lease, Pool, Want, too_late};
+use crate::upstream::request_body::{RequestBody, Upload};
+use crate::upstream::request_head::{Target, frame};
+use crate::upstream::response_body::{After, UpstreamBody};
+use crate::upstream::response_head::{Asked, inspect};
+use crate::upstream::server::Server;
+use crate::upstream::{Maker, Outgoing, Waiting, Worker};
 
 /// How often a request goes to a server that refuses it (RFC 9113 §6.8, §8.7) and does nothing with it.
 const MAX_REFUSALS: usize = 8;
 
 /// A request, and what stays the same over all attempts to send it.
-pub(super) struct Sending<'a> {
+pub(in crate::upstream) struct Sending<'a> {
     /// `None` while it is on its way, and when it may not be sent again. It is large, and stays in this place until it
     /// is handed to a connection.
     request: Option<Request<RequestBody>>,
@@ -58,7 +58,7 @@ struct Attempt {
 }
 
 impl Worker {
-    pub(super) async fn send(
+    pub(in crate::upstream) async fn send(
         &self,
         mut sending: Sending<'_>,
     ) -> Result<Response<UpstreamBody>, Error> {
@@ -404,7 +404,7 @@ impl Drop for Trial<'_> {
 }
 
 impl<'a> Sending<'a> {
-    pub(super) fn new(outgoing: Outgoing, make: Option<&'a Maker<'a>>) -> Self {
+    pub(in crate::upstream) fn new(outgoing: Outgoing, make: Option<&'a Maker<'a>>) -> Self {
         let Outgoing {
             mut request,
             idempotent,

@@ -1,5 +1,5 @@
 //! An HTTP/1.1 exchange with all that may be to it: content to send, with trailers and expectations, and a change of the
-//! protocol. hyper reads and writes it; what drives its socket is [`super::driver`].
+//! protocol. hyper reads and writes it; what drives its socket is [`crate::upstream::http1::driver`].
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
@@ -12,28 +12,31 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
-use super::connection::{Fate, Unanswered, head_within, poll_overdue};
-use super::deadline::Deadline;
-use super::driver::Driver;
-use super::fault;
-use super::interim::OnInterim;
-use super::request_body::{RequestBody, Upload};
-use super::response_head::HeadLimits;
-use super::wire::{OnBroken, Traffic, Wire};
 use crate::error::{Error, ErrorKind};
+use crate::upstream::deadline::Deadline;
+use crate::upstream::errors;
+use crate::upstream::http1::connection::{Fate, Unanswered, head_within, poll_overdue};
+use crate::upstream::http1::driver::Driver;
+use crate::upstream::interim::OnInterim;
+use crate::upstream::request_body::{RequestBody, Upload};
+use crate::upstream::response_head::HeadLimits;
+use crate::upstream::wire::{OnBroken, Traffic, Wire};
 
 /// Room for content in a connection's read buffer and, as much again, in its write buffer, in bytes.
 const CONTENT_BUFFER: usize = 64 << 10;
 
 /// A connection that carries such exchanges.
 #[derive(Debug)]
-pub(super) struct Whole {
+pub(in crate::upstream) struct Whole {
     sender: http1::SendRequest<RequestBody>,
     driver: Driver,
 }
 
 impl Whole {
-    pub(super) async fn start(mut wire: Wire, head: HeadLimits) -> Result<Self, Error> {
+    pub(in crate::upstream) async fn start(
+        mut wire: Wire,
+        head: HeadLimits,
+    ) -> Result<Self, Error> {
         wire.on_broken(OnBroken::Wait);
         let (sender, connection) = http1::Builder::new()
             // RFC 9112 §5.1: a proxy removes white space between a field's name and its colon.
@@ -43,7 +46,7 @@ impl Whole {
             .max_buf_size(head.bytes.max(CONTENT_BUFFER))
             .handshake(TokioIo::new(wire))
             .await
-            .map_err(|error| fault::before_head(error, None))?;
+            .map_err(|error| errors::before_head(error, None))?;
         Ok(Self {
             sender,
             driver: Driver::new(connection),
@@ -51,24 +54,24 @@ impl Whole {
     }
 
     /// Whether another request may be sent at once.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(in crate::upstream) fn is_ready(&self) -> bool {
         if self.driver.has_news() {
             self.driver.look();
         }
         self.sender.is_ready()
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(in crate::upstream) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
     /// Closes the socket, whatever is on its way.
-    pub(super) fn abort(&mut self) {
+    pub(in crate::upstream) fn abort(&mut self) {
         self.driver.abort();
     }
 
     /// Moves what is on its way until `wanted`, which waits for a part of it, is ready.
-    pub(super) fn poll_until<T>(
+    pub(in crate::upstream) fn poll_until<T>(
         &self,
         cx: &mut Context<'_>,
         wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -78,7 +81,7 @@ impl Whole {
 
     /// The exchange is over, and nobody waits for anything of the connection. Gives the socket back, where nothing is
     /// left on its way in either direction.
-    pub(super) fn rest(&mut self) -> Option<Wire> {
+    pub(in crate::upstream) fn rest(&mut self) -> Option<Wire> {
         self.driver.rest();
         if !self.sender.is_ready() {
             return None;
@@ -86,8 +89,8 @@ impl Whole {
         self.driver.dissolve()
     }
 
-    /// As [`super::connection::Connection::exchange`].
-    pub(super) async fn exchange(
+    /// As [`crate::upstream::http1::connection::Connection::exchange`].
+    pub(in crate::upstream) async fn exchange(
         &mut self,
         mut request: Request<RequestBody>,
         timeout: Duration,
@@ -115,7 +118,7 @@ impl Whole {
             Some(Err(mut failed)) => Err(Unanswered {
                 unsent: failed.take_message(),
                 fate: Fate::seen(traffic),
-                error: fault::before_head(failed.into_error(), upload.as_ref()),
+                error: errors::before_head(failed.into_error(), upload.as_ref()),
             }),
             None => Err(Unanswered {
                 error: Error::upstream(ErrorKind::ResponseTimeout),
@@ -125,8 +128,8 @@ impl Whole {
         }
     }
 
-    /// As [`super::connection::Connection::settle`].
-    pub(super) async fn settle(
+    /// As [`crate::upstream::http1::connection::Connection::settle`].
+    pub(in crate::upstream) async fn settle(
         &mut self,
         stall: Duration,
         traffic: &Traffic,

@@ -5,13 +5,13 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::standing::Standing;
 use crate::clock::Monotonic;
 use crate::config::Ejection;
+use crate::upstream::health::state::Standing;
 
 /// Shared by all workers, and by the connections to it.
 #[derive(Debug)]
-pub(super) struct Address {
+pub(in crate::upstream) struct Address {
     at: SocketAddr,
     standing: Standing,
     /// Whether no other address of its name stood better when one was last looked for.
@@ -21,7 +21,7 @@ pub(super) struct Address {
 }
 
 impl Address {
-    pub(super) fn new(at: SocketAddr, rules: &Ejection) -> Self {
+    pub(in crate::upstream) fn new(at: SocketAddr, rules: &Ejection) -> Self {
         Self {
             at,
             standing: Standing::new(rules),
@@ -30,47 +30,47 @@ impl Address {
         }
     }
 
-    pub(super) fn set_rules(&self, rules: &Ejection) {
+    pub(in crate::upstream) fn set_rules(&self, rules: &Ejection) {
         self.standing.set_rules(rules);
     }
 
-    pub(super) fn at(&self) -> SocketAddr {
+    pub(in crate::upstream) fn at(&self) -> SocketAddr {
         self.at
     }
 
     /// Whether it has failed lately.
-    pub(super) fn is_ejected(&self, now: Monotonic) -> bool {
+    pub(in crate::upstream) fn is_ejected(&self, now: Monotonic) -> bool {
         self.standing.is_ejected(|| now)
     }
 
     /// Whether others are to be used in its place; `now` is asked for only where that matters.
-    pub(super) fn is_out(&self, now: impl FnOnce() -> Monotonic) -> bool {
+    pub(in crate::upstream) fn is_out(&self, now: impl FnOnce() -> Monotonic) -> bool {
         self.standing.is_ejected(now) && !self.needed.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_needed(&self, needed: bool) {
+    pub(in crate::upstream) fn set_needed(&self, needed: bool) {
         self.needed.store(needed, Ordering::Relaxed);
     }
 
     /// Its name no longer leads there.
-    pub(super) fn leave(&self) {
+    pub(in crate::upstream) fn leave(&self) {
         self.left.store(true, Ordering::Relaxed);
     }
 
     /// Whether its name no longer leads there: connections to it take no more requests.
-    pub(super) fn has_left(&self) -> bool {
+    pub(in crate::upstream) fn has_left(&self) -> bool {
         self.left.load(Ordering::Relaxed)
     }
 
     /// A response's head has come from there.
-    pub(super) fn succeeded(&self, now: impl FnOnce() -> Monotonic) {
+    pub(in crate::upstream) fn succeeded(&self, now: impl FnOnce() -> Monotonic) {
         if self.standing.has_failed() {
             self.standing.succeeded(now());
         }
     }
 
     /// No connection, or no response.
-    pub(super) fn failed(&self, now: Monotonic, why: impl Display) {
+    pub(in crate::upstream) fn failed(&self, now: Monotonic, why: impl Display) {
         if self.standing.failed(now) {
             tracing::warn!(address = %self.at, failure = %why, "left out for others of its name");
         }

@@ -15,11 +15,11 @@ use tokio::sync::watch;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
-use super::address::Address;
-use super::deadline;
-use super::names::{Found, Names};
 use crate::clock::Monotonic;
 use crate::config::Ejection;
+use crate::upstream::deadline;
+use crate::upstream::names::address::Address;
+use crate::upstream::names::lookup::{Found, Names};
 
 /// How long after a failure an outdated answer is used before it is asked for again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// The addresses of one server, shared by all workers.
 #[derive(Debug)]
-pub(super) struct Resolver {
+pub(in crate::upstream) struct Resolver {
     host: Box<str>,
     port: u16,
     names: Names,
@@ -64,15 +64,20 @@ type Asking = watch::Receiver<Option<Result<Known, Arc<io::Error>>>>;
 
 /// In the order in which they should be tried; at least one in all.
 #[derive(Debug)]
-pub(super) struct Addresses {
-    pub(super) in_use: Vec<Arc<Address>>,
+pub(in crate::upstream) struct Addresses {
+    pub(in crate::upstream) in_use: Vec<Arc<Address>>,
     /// Those that have failed lately: for when no other can be reached.
-    pub(super) left_out: Vec<Arc<Address>>,
+    pub(in crate::upstream) left_out: Vec<Arc<Address>>,
 }
 
 impl Resolver {
     /// `host` may be a name or an address, an IPv6 address with or without its brackets.
-    pub(super) fn new(host: &str, port: u16, names: Names, rules: &Ejection) -> Arc<Self> {
+    pub(in crate::upstream) fn new(
+        host: &str,
+        port: u16,
+        names: Names,
+        rules: &Ejection,
+    ) -> Arc<Self> {
         let host = host
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'))
@@ -95,7 +100,7 @@ impl Resolver {
     }
 
     /// Puts other rules in force for all addresses; what is known of them stays.
-    pub(super) fn set_rules(&self, rules: &Ejection) {
+    pub(in crate::upstream) fn set_rules(&self, rules: &Ejection) {
         self.rules.store(Arc::new(rules.clone()));
         for address in self
             .lock()
@@ -108,12 +113,15 @@ impl Resolver {
     }
 
     /// The host as certificates name it: without brackets.
-    pub(super) fn host(&self) -> &str {
+    pub(in crate::upstream) fn host(&self) -> &str {
         &self.host
     }
 
     /// All addresses of the server, as they stand `now`.
-    pub(super) async fn addresses(self: &Arc<Self>, now: Monotonic) -> io::Result<Addresses> {
+    pub(in crate::upstream) async fn addresses(
+        self: &Arc<Self>,
+        now: Monotonic,
+    ) -> io::Result<Addresses> {
         if let Some(address) = &self.literal {
             return Ok(Addresses {
                 in_use: vec![address.clone()],
@@ -157,14 +165,14 @@ impl Resolver {
     }
 
     /// To be called when no address answered: the next connection asks again.
-    pub(super) fn doubt(&self) {
+    pub(in crate::upstream) fn doubt(&self) {
         if let Some(answer) = &mut self.lock().answer {
             answer.believed_until = deadline::timer_now();
         }
     }
 
     /// Asks again if that is due, for who goes on with the connections that he has.
-    pub(super) fn freshen(self: &Arc<Self>) {
+    pub(in crate::upstream) fn freshen(self: &Arc<Self>) {
         if self.literal.is_none() {
             self.known();
         }
@@ -225,13 +233,13 @@ impl Resolver {
     }
 
     #[cfg(test)]
-    pub(super) fn is_asking(&self) -> bool {
+    pub(in crate::upstream) fn is_asking(&self) -> bool {
         self.lock().asking.is_some()
     }
 
     /// Waits until the answer's time is over.
     #[cfg(test)]
-    pub(super) async fn outdated(&self) {
+    pub(in crate::upstream) async fn outdated(&self) {
         let until = self
             .lock()
             .answer

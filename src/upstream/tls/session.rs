@@ -11,7 +11,7 @@ const READS: usize = 16;
 
 /// Whether no data have come that have not been read, no end either; what belongs to TLS alone is taken in. A server
 /// that sends more of that than anybody needs is not quiet: to read all of it would hold up everybody else.
-pub(super) fn is_quiet(stream: &mut TlsStream<TcpStream>) -> bool {
+pub(in crate::upstream) fn is_quiet(stream: &mut TlsStream<TcpStream>) -> bool {
     let (socket, session) = stream.get_mut();
     for _ in 0..READS {
         match session.process_new_packets() {
@@ -28,7 +28,7 @@ pub(super) fn is_quiet(stream: &mut TlsStream<TcpStream>) -> bool {
 }
 
 /// Tells the peer that nothing more comes (RFC 9112 §9.8), if its socket takes that at once.
-pub(super) fn tell_end(stream: &mut TlsStream<TcpStream>) {
+pub(in crate::upstream) fn tell_end(stream: &mut TlsStream<TcpStream>) {
     let (socket, session) = stream.get_mut();
     session.send_close_notify();
     while session.wants_write() {

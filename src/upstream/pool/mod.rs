@@ -1,8 +1,10 @@
 //! One worker's connections to one server: the idle ones, latest first; who waits for one; and the cap that all workers
-//! share. What several requests use at a time is in [`super::sharing`].
+//! share. What several requests use at a time is in [`crate::upstream::pool::http2_connections`].
 //!
 //! A connection, or a stream of one, leaves the pool as a [`Lease`]. Finished, it comes back; dropped, it is closed: after a broken exchange
 //! nobody knows what the next bytes on it would mean.
+
+pub(super) mod http2_connections;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -18,37 +20,37 @@ use http_body::Frame;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::task::spawn_local;
 
-use super::address::Address;
-use super::cap::Cap;
-use super::connect::{self, Connected, connect};
-use super::connection::{Connection, Fate, Unanswered};
-use super::deadline::Deadline;
-use super::http2::{self, Shared, Stream};
-use super::incoming::Incoming;
-use super::request_body::{RequestBody, Upload};
-use super::response_head::HeadLimits;
-use super::server::{Place, Server};
-use super::sharing::Sharing;
-use super::wire::Wire;
 use crate::clock::{Clock, Monotonic};
 use crate::config;
 use crate::error::{Error, ErrorKind};
 use crate::telemetry::counters::Counters;
+use crate::upstream::connect::{self, Connected, connect};
+use crate::upstream::deadline::Deadline;
+use crate::upstream::http1::connection::{Connection, Fate, Unanswered};
+use crate::upstream::http2::{self, Shared, Stream};
+use crate::upstream::incoming::Incoming;
+use crate::upstream::names::address::Address;
+use crate::upstream::pool::http2_connections::Sharing;
+use crate::upstream::request_body::{RequestBody, Upload};
+use crate::upstream::response_head::HeadLimits;
+use crate::upstream::server::cap::Cap;
+use crate::upstream::server::{Place, Server};
+use crate::upstream::wire::Wire;
 
 /// What the configuration says about connections.
 #[derive(Clone, Debug)]
-pub(super) struct Limits {
-    pub(super) connect: connect::Limits,
-    pub(super) idle_timeout: Duration,
-    pub(super) body_timeout: Duration,
-    pub(super) queue_timeout: Duration,
-    pub(super) max_idle: usize,
-    pub(super) max_waiting: usize,
-    pub(super) head: HeadLimits,
+pub(in crate::upstream) struct Limits {
+    pub(in crate::upstream) connect: connect::Limits,
+    pub(in crate::upstream) idle_timeout: Duration,
+    pub(in crate::upstream) body_timeout: Duration,
+    pub(in crate::upstream) queue_timeout: Duration,
+    pub(in crate::upstream) max_idle: usize,
+    pub(in crate::upstream) max_waiting: usize,
+    pub(in crate::upstream) head: HeadLimits,
 }
 
 impl Limits {
-    pub(super) fn of(upstream: &config::Upstream) -> Self {
+    pub(in crate::upstream) fn of(upstream: &config::Upstream) -> Self {
         Self {
             connect: connect::Limits::of(upstream),
             idle_timeout: upstream.idle_timeout,
@@ -63,7 +65,7 @@ impl Limits {
 
 /// Which connection will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Want {
+pub(in crate::upstream) enum Want {
     Any,
     /// One that has not carried a request yet: a pooled one has just proved to be dead.
     Fresh,
@@ -72,7 +74,7 @@ pub(super) enum Want {
 }
 
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(in crate::upstream) struct Pool {
     server: Arc<Server>,
     limits: RefCell<Rc<Limits>>,
     clock: Clock,
@@ -106,14 +108,14 @@ struct Waiter {
 
 /// What a request is given to be sent with.
 #[derive(Debug)]
-pub(super) enum Grant {
+pub(in crate::upstream) enum Grant {
     Held(Held),
     /// Leave to open a connection.
     Slot(OwnedSemaphorePermit),
 }
 
 impl Pool {
-    pub(super) fn new(
+    pub(in crate::upstream) fn new(
         server: Arc<Server>,
         limits: Limits,
         sharing: Sharing,
@@ -138,29 +140,29 @@ impl Pool {
         })
     }
 
-    pub(super) fn server(&self) -> &Arc<Server> {
+    pub(in crate::upstream) fn server(&self) -> &Arc<Server> {
         &self.server
     }
 
     /// How many answers this worker has had from the server.
-    pub(super) fn answers(&self) -> u64 {
+    pub(in crate::upstream) fn answers(&self) -> u64 {
         self.answers.get()
     }
 
-    pub(super) fn count_answer(&self) {
+    pub(in crate::upstream) fn count_answer(&self) {
         self.answers.set(self.answers.get().wrapping_add(1));
     }
 
-    pub(super) fn counters(&self) -> &Arc<Counters> {
+    pub(in crate::upstream) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
-    pub(super) fn limits(&self) -> Rc<Limits> {
+    pub(in crate::upstream) fn limits(&self) -> Rc<Limits> {
         self.limits.borrow().clone()
     }
 
     /// Puts other limits in force, for the connections that are there too.
-    pub(super) fn set_limits(&self, limits: &Limits, http2: http2::Limits) {
+    pub(in crate::upstream) fn set_limits(&self, limits: &Limits, http2: http2::Limits) {
         *self.limits.borrow_mut() = Rc::new(limits.clone());
         self.sharing.set_limits(http2);
         let mut idle = self.idle.borrow_mut();
@@ -171,12 +173,12 @@ impl Pool {
         }
     }
 
-    pub(super) fn sharing(&self) -> &Sharing {
+    pub(in crate::upstream) fn sharing(&self) -> &Sharing {
         &self.sharing
     }
 
     /// A connection, a stream of one, or leave to open one, if any is there at once.
-    pub(super) fn grant(&self, want: Want) -> Option<Grant> {
+    pub(in crate::upstream) fn grant(&self, want: Want) -> Option<Grant> {
         if self.sharing.is_on() {
             return self.grant_shared(want);
         }
@@ -191,7 +193,7 @@ impl Pool {
     }
 
     /// Whether a request to the server would find a connection at once, or leave to open one, as this worker sees it.
-    pub(super) fn has_room(&self) -> bool {
+    pub(in crate::upstream) fn has_room(&self) -> bool {
         match self.sharing.is_on() {
             true => self.has_shared_room(),
             false => !self.idle.borrow().is_empty() || self.server.cap().has_room(),
@@ -202,7 +204,7 @@ impl Pool {
     ///
     /// Fails with [`ErrorKind::ConnectionLimit`] when too many wait, and with what kept another request from opening a
     /// connection that was to be shared.
-    pub(super) async fn await_grant(&self, want: Want) -> Result<Grant, Error> {
+    pub(in crate::upstream) async fn await_grant(&self, want: Want) -> Result<Grant, Error> {
         match self.sharing.is_on() {
             true => self.await_shared_grant(want).await,
             false => self.await_own_grant(want).await,
@@ -211,7 +213,10 @@ impl Pool {
 
     /// What was granted, its connection opened where that is left to do; `None` where the server takes no request on it
     /// at the moment.
-    pub(super) async fn redeem(self: &Rc<Self>, grant: Grant) -> Result<Option<Lease>, Error> {
+    pub(in crate::upstream) async fn redeem(
+        self: &Rc<Self>,
+        grant: Grant,
+    ) -> Result<Option<Lease>, Error> {
         let lease = Lease::new(self);
         let held = match grant {
             Grant::Held(held) => Some(held),
@@ -247,7 +252,7 @@ impl Pool {
     /// Opens a connection; `None` where it is one that the server takes no request on at the moment.
     ///
     /// Fails with what [`connect`] fails with.
-    pub(super) async fn open(
+    pub(in crate::upstream) async fn open(
         self: &Rc<Self>,
         slot: OwnedSemaphorePermit,
     ) -> Result<Option<Held>, Error> {
@@ -285,7 +290,7 @@ impl Pool {
     }
 
     /// A place in the server's queue; `None` when too many wait already.
-    pub(super) fn enter_queue(&self) -> Option<Place<'_>> {
+    pub(in crate::upstream) fn enter_queue(&self) -> Option<Place<'_>> {
         let starving = self.open.load(Ordering::Relaxed) == 0;
         self.server
             .queue()
@@ -294,7 +299,7 @@ impl Pool {
 
     /// Waits in line. The semaphore keeps the order among all workers; a connection that this worker gets back goes to
     /// its own line first, since it cannot cross to another worker and a new one costs a handshake.
-    pub(super) async fn await_own_grant(&self, want: Want) -> Result<Grant, Error> {
+    pub(in crate::upstream) async fn await_own_grant(&self, want: Want) -> Result<Grant, Error> {
         if let Some(grant) = self.grant(want) {
             return Ok(grant);
         }
@@ -393,12 +398,12 @@ impl Pool {
     }
 }
 
-pub(super) fn overfull() -> Error {
+pub(in crate::upstream) fn overfull() -> Error {
     Error::upstream(ErrorKind::ConnectionLimit)
         .detail("all connections to the upstream are in use, and too many wait for one")
 }
 
-pub(super) fn too_late() -> Error {
+pub(in crate::upstream) fn too_late() -> Error {
     Error::upstream(ErrorKind::ConnectionLimit)
         .detail("no connection to the upstream became free in time")
 }
@@ -426,7 +431,7 @@ impl Drop for Ticket<'_> {
 
 /// What an exchange has of a connection.
 #[derive(Debug)]
-pub(super) enum Held {
+pub(in crate::upstream) enum Held {
     /// All of it.
     Own(Connection),
     Stream(Stream),
@@ -435,14 +440,14 @@ pub(super) enum Held {
 /// A connection, or a stream of one, that belongs to one exchange, which counts as the server's load as long as this
 /// lives.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(in crate::upstream) struct Lease {
     /// Not there yet, or gone again once the exchange is finished.
     held: Option<Held>,
     pool: Rc<Pool>,
 }
 
 impl Lease {
-    pub(super) fn new(pool: &Rc<Pool>) -> Self {
+    pub(in crate::upstream) fn new(pool: &Rc<Pool>) -> Self {
         pool.server.begin_request();
         Self {
             held: None,
@@ -455,12 +460,12 @@ impl Lease {
         self
     }
 
-    pub(super) fn pool(&self) -> &Pool {
+    pub(in crate::upstream) fn pool(&self) -> &Pool {
         &self.pool
     }
 
     /// The next part of the response's content; `None` after its end.
-    pub(super) fn poll_frame(
+    pub(in crate::upstream) fn poll_frame(
         &mut self,
         incoming: &mut Incoming,
         upload: Option<&Upload>,
@@ -474,7 +479,7 @@ impl Lease {
     }
 
     /// Sends `request` and waits for its response's head; see [`Connection::exchange`].
-    pub(super) async fn exchange(
+    pub(in crate::upstream) async fn exchange(
         &mut self,
         request: Request<RequestBody>,
         timeout: Duration,
@@ -496,21 +501,21 @@ impl Lease {
     }
 
     /// The response has stalled. What other requests are to share has to show that it is still there.
-    pub(super) fn doubt(&self) {
+    pub(in crate::upstream) fn doubt(&self) {
         if let Some(Held::Stream(stream)) = &self.held {
             stream.doubt();
         }
     }
 
     /// A response's head has come, from the address that the connection leads to.
-    pub(super) fn has_answered(&self) {
+    pub(in crate::upstream) fn has_answered(&self) {
         if let Some(address) = self.address() {
             address.succeeded(|| self.pool.clock.now().mono);
         }
     }
 
     /// None came, and that is the upstream's fault.
-    pub(super) fn has_failed(&self, error: &Error) {
+    pub(in crate::upstream) fn has_failed(&self, error: &Error) {
         if let Some(address) = self.address() {
             address.failed(self.pool.clock.now().mono, error);
         }
@@ -524,7 +529,7 @@ impl Lease {
     }
 
     /// The exchange's timer; `None` only after the lease has ended.
-    pub(super) fn deadline(&mut self) -> Option<&mut Deadline> {
+    pub(in crate::upstream) fn deadline(&mut self) -> Option<&mut Deadline> {
         self.held.as_mut().map(|held| match held {
             Held::Own(connection) => connection.deadline(),
             Held::Stream(stream) => stream.deadline(),
@@ -532,7 +537,7 @@ impl Lease {
     }
 
     /// Whether the connection has carried a request before this exchange.
-    pub(super) fn is_reused(&self) -> bool {
+    pub(in crate::upstream) fn is_reused(&self) -> bool {
         self.held.as_ref().is_some_and(|held| match held {
             Held::Own(connection) => connection.is_reused(),
             Held::Stream(stream) => stream.is_reused(),
@@ -540,18 +545,18 @@ impl Lease {
     }
 
     /// Whether the server has got other requests on the same connection before this one, of whomever.
-    pub(super) fn is_among_others(&self) -> bool {
+    pub(in crate::upstream) fn is_among_others(&self) -> bool {
         matches!(&self.held, Some(Held::Stream(stream)) if !stream.is_first())
     }
 
     /// Whether other requests may be on the same connection.
-    pub(super) fn is_shared(&self) -> bool {
+    pub(in crate::upstream) fn is_shared(&self) -> bool {
         matches!(self.held, Some(Held::Stream(_)))
     }
 
     /// The response is complete. Where its request has been sent whole, too, the connection may `keep` for another
     /// exchange, unless its peer has closed it. A server that answers early and reads on gets the rest of the content.
-    pub(super) fn finish(mut self, upload: Option<Upload>, keep: bool) {
+    pub(in crate::upstream) fn finish(mut self, upload: Option<Upload>, keep: bool) {
         if let Some(upload) = &upload {
             upload.limit_stalls(true);
         }
@@ -578,7 +583,7 @@ impl Lease {
     }
 
     /// The exchange went over into another protocol: whoever holds its socket now closes it.
-    pub(super) fn release(mut self) {
+    pub(in crate::upstream) fn release(mut self) {
         self.held = None;
     }
 }
@@ -594,7 +599,7 @@ impl Drop for Lease {
 
 /// Counts a connection from before it is opened until its socket is closed, and holds its part of the cap.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(in crate::upstream) struct Open {
     /// There until it is dropped.
     slot: Option<OwnedSemaphorePermit>,
     cap: Arc<Cap>,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 #[derive(Debug)]
-pub(super) struct Cap {
+pub(in crate::upstream) struct Cap {
     /// In order of arrival, over all workers.
     permits: Arc<Semaphore>,
     limit: Mutex<usize>,
@@ -16,7 +16,7 @@ pub(super) struct Cap {
 }
 
 impl Cap {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(in crate::upstream) fn new(limit: usize) -> Self {
         let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             permits: Arc::new(Semaphore::new(limit)),
@@ -26,7 +26,7 @@ impl Cap {
     }
 
     /// Changes the cap. Connections that are open beyond it stay open; none is opened until they are fewer.
-    pub(super) fn set(&self, limit: usize) {
+    pub(in crate::upstream) fn set(&self, limit: usize) {
         let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
         let mut before = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
         if limit < *before {
@@ -42,34 +42,34 @@ impl Cap {
     }
 
     /// A permit, where one is free and nobody waits for it.
-    pub(super) fn try_take(&self) -> Option<OwnedSemaphorePermit> {
+    pub(in crate::upstream) fn try_take(&self) -> Option<OwnedSemaphorePermit> {
         self.permits.clone().try_acquire_owned().ok()
     }
 
     /// A permit, as soon as one is free; `None` never.
-    pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
+    pub(in crate::upstream) async fn take(&self) -> Option<OwnedSemaphorePermit> {
         self.permits.clone().acquire_owned().await.ok()
     }
 
     /// Whether a permit is free that nobody waits for.
-    pub(super) fn has_room(&self) -> bool {
+    pub(in crate::upstream) fn has_room(&self) -> bool {
         self.permits.available_permits() > 0
     }
 
     /// A connection has ended.
-    pub(super) fn give_back(&self, permit: OwnedSemaphorePermit) {
+    pub(in crate::upstream) fn give_back(&self, permit: OwnedSemaphorePermit) {
         if self.pay_surplus() {
             permit.forget();
         }
     }
 
     /// Whether more connections are open than may be.
-    pub(super) fn is_exceeded(&self) -> bool {
+    pub(in crate::upstream) fn is_exceeded(&self) -> bool {
         self.surplus.load(Ordering::Acquire) > 0
     }
 
     /// Connections that are open or being opened.
-    pub(super) fn taken(&self) -> usize {
+    pub(in crate::upstream) fn taken(&self) -> usize {
         let limit = *self.limit.lock().unwrap_or_else(PoisonError::into_inner);
         (limit + self.surplus.load(Ordering::Acquire))
             .saturating_sub(self.permits.available_permits())

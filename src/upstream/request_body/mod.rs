@@ -1,6 +1,8 @@
 //! The content that goes upstream. A streamed body keeps its beginning, so that it can be sent again as long as it is no
 //! longer than that, and the deadline of the response does not run while the content is still on its way.
 
+mod replay;
+
 use std::cell::{Cell, RefCell};
 use std::error::Error as StdError;
 use std::fmt;
@@ -15,10 +17,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
-use super::deadline::{self, Deadline};
-use super::expectation::{Expectation, PATIENCE};
-use super::replay::Replay;
+use self::replay::Replay;
 use crate::error::{Error, ErrorKind};
+use crate::upstream::deadline::{self, Deadline};
+use crate::upstream::expectation::{Expectation, PATIENCE};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 type BoxBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
@@ -43,7 +45,7 @@ impl RequestBody {
     }
 
     /// Another hold of the same content, for another attempt.
-    pub(super) fn share(&self) -> Self {
+    pub(in crate::upstream) fn share(&self) -> Self {
         match self {
             Self::Empty => Self::Empty,
             Self::Full(content) => Self::Full(content.clone()),
@@ -146,18 +148,18 @@ pub struct Upload(Rc<Streaming>);
 
 impl Upload {
     /// Goes back to the beginning, for another attempt. Whether all of the content can still be had.
-    pub(super) fn rewind(&self) -> bool {
+    pub(in crate::upstream) fn rewind(&self) -> bool {
         self.0.turn.set(Turn::Unasked);
         self.0.failure.borrow().is_none() && self.0.replay.borrow_mut().rewind()
     }
 
     /// A response came: nothing is sent again.
-    pub(super) fn forget(&self) {
+    pub(in crate::upstream) fn forget(&self) {
         self.0.replay.borrow_mut().forget();
     }
 
     /// Why the stream broke off, if it did.
-    pub(super) fn failure(&self) -> Option<Error> {
+    pub(in crate::upstream) fn failure(&self) -> Option<Error> {
         self.0.failure.borrow().as_ref().map(Error::share)
     }
 
@@ -174,12 +176,12 @@ impl Upload {
         self.0.ended.get() || self.0.replay.borrow().ended || is_all()
     }
 
-    pub(super) fn turn(&self) -> Turn {
+    pub(in crate::upstream) fn turn(&self) -> Turn {
         self.0.turn.get()
     }
 
     /// Whether there is a limit to how long the client may send nothing while more is asked for.
-    pub(super) fn limit_stalls(&self, limited: bool) {
+    pub(in crate::upstream) fn limit_stalls(&self, limited: bool) {
         let mut watch = self.0.watch.borrow_mut();
         watch.stall = watch.patience.filter(|_| limited);
         watch.armed = false;
@@ -187,7 +189,7 @@ impl Upload {
     }
 
     /// A final response came. Whether it came instead of a word that the content is wanted: it is never sent then.
-    pub(super) fn is_refused(&self) -> bool {
+    pub(in crate::upstream) fn is_refused(&self) -> bool {
         let expectation = self.0.expectation();
         expectation.is_some_and(|expectation| expectation.end())
     }
@@ -195,7 +197,7 @@ impl Upload {
 
 /// Whose move it is while content is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(in crate::upstream) enum Turn {
     /// The upstream has not asked for content yet.
     Unasked,
     /// The upstream would take more; the client has to send it.

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::standing::Moment;
 use crate::clock::Monotonic;
 use crate::config;
 use crate::error::ErrorKind;
+use crate::upstream::health::state::Moment;
 
 #[derive(Debug)]
-pub(super) struct Circuit {
+pub(in crate::upstream) struct Circuit {
     /// Those of the configuration in force.
     rules: ArcSwap<config::Circuit>,
     in_a_row: AtomicU32,
@@ -29,7 +29,7 @@ pub(super) struct Circuit {
 
 /// How a server was silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Silence {
+pub(in crate::upstream) enum Silence {
     /// Whoever asked knew so at once.
     Short,
     /// Until a deadline.
@@ -38,7 +38,7 @@ pub(super) enum Silence {
 
 impl Silence {
     /// `None` for a failure that is no silence.
-    pub(super) fn of(failure: ErrorKind) -> Option<Self> {
+    pub(in crate::upstream) fn of(failure: ErrorKind) -> Option<Self> {
         match failure {
             ErrorKind::Dns
             | ErrorKind::ConnectionRefused
@@ -53,7 +53,7 @@ impl Silence {
 }
 
 impl Circuit {
-    pub(super) fn new(rules: &config::Circuit) -> Self {
+    pub(in crate::upstream) fn new(rules: &config::Circuit) -> Self {
         Self {
             rules: ArcSwap::from_pointee(rules.clone()),
             in_a_row: AtomicU32::new(0),
@@ -63,25 +63,25 @@ impl Circuit {
     }
 
     /// Puts other rules in force. What is known of the server stays.
-    pub(super) fn set_rules(&self, rules: &config::Circuit) {
+    pub(in crate::upstream) fn set_rules(&self, rules: &config::Circuit) {
         self.rules.store(Arc::new(rules.clone()));
         if rules.failures == 0 {
             self.heard();
         }
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    pub(in crate::upstream) fn is_open(&self) -> bool {
         self.trial_from.read().is_some()
     }
 
     /// Until the next trial may begin; zero where it may now.
-    pub(super) fn wait(&self, now: Monotonic) -> Duration {
+    pub(in crate::upstream) fn wait(&self, now: Monotonic) -> Duration {
         let from = self.trial_from.read();
         from.map_or(Duration::ZERO, |from| from.since(now))
     }
 
     /// Closes the circuit; whether it was open.
-    pub(super) fn heard(&self) -> bool {
+    pub(in crate::upstream) fn heard(&self) -> bool {
         // Read before written: all workers come by here with each response.
         let was_open = self.is_open();
         if was_open || self.in_a_row.load(Ordering::Relaxed) != 0 {
@@ -94,7 +94,7 @@ impl Circuit {
 
     /// A request met with silence. Whether that opens the circuit. Those that were on their way when it opened say
     /// nothing new.
-    pub(super) fn silent(&self, now: Monotonic) -> bool {
+    pub(in crate::upstream) fn silent(&self, now: Monotonic) -> bool {
         let before = self.in_a_row.fetch_add(1, Ordering::Relaxed);
         let rules = self.rules.load();
         let enough = rules.failures > 0 && before.saturating_add(1) >= rules.failures;
@@ -106,7 +106,7 @@ impl Circuit {
     }
 
     /// A trial met with silence: if that was a long one, twice as much time goes by before the next.
-    pub(super) fn trial_failed(&self, now: Monotonic, silence: Silence) {
+    pub(in crate::upstream) fn trial_failed(&self, now: Monotonic, silence: Silence) {
         let long = match silence {
             Silence::Long => self.long_trials.fetch_add(1, Ordering::Relaxed) + 1,
             Silence::Short => self.long_trials.load(Ordering::Relaxed),

@@ -1,5 +1,8 @@
 //! TLS to the API: which certificates are trusted, for which name.
 
+mod certificates;
+pub(super) mod session;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,12 +15,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::certificates::{self, Trusted};
+use self::certificates::Trusted;
 use crate::config;
 use crate::error::{Error, ErrorKind};
 
 /// Makes the one client configuration that all TLS servers of an upstream share: sessions are resumed across workers.
-pub(super) fn client_config(config: &config::Upstream) -> Result<Arc<ClientConfig>, Error> {
+pub(in crate::upstream) fn client_config(
+    config: &config::Upstream,
+) -> Result<Arc<ClientConfig>, Error> {
     // The provider is named, so that no other crate's choice of features can make it ambiguous.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -70,13 +75,13 @@ fn named_in(file: &Path) -> Result<(Vec<CertificateDer<'static>>, RootCertStore)
 }
 
 /// One server's TLS: the shared configuration, and the name that its certificate must be for.
-pub(super) struct Tls {
+pub(in crate::upstream) struct Tls {
     connector: TlsConnector,
     name: ServerName<'static>,
 }
 
 impl Tls {
-    pub(super) fn new(config: Arc<ClientConfig>, name: &str) -> Result<Self, Error> {
+    pub(in crate::upstream) fn new(config: Arc<ClientConfig>, name: &str) -> Result<Self, Error> {
         let name = ServerName::try_from(name.to_owned()).map_err(|error| {
             Error::internal()
                 .detail(format!("{name:?} is no name that a certificate can be for"))
@@ -88,7 +93,10 @@ impl Tls {
         })
     }
 
-    pub(super) async fn handshake(&self, socket: TcpStream) -> Result<TlsStream<TcpStream>, Error> {
+    pub(in crate::upstream) async fn handshake(
+        &self,
+        socket: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, Error> {
         self.connector
             .connect(self.name.clone(), socket)
             .await

@@ -13,20 +13,20 @@ use http::{Request, Response};
 use http_body::Frame;
 use tokio::time::Instant;
 
-use super::address::Address;
-use super::deadline::{self, Deadline};
-use super::incoming::Incoming;
-use super::interim::OnInterim;
-use super::plain::{Content, Plain};
-use super::request_body::{RequestBody, Turn, Upload};
-use super::response_head::HeadLimits;
-use super::whole::Whole;
-use super::wire::{Traffic, Wire};
 use crate::error::{Error, ErrorKind};
 use crate::turn;
+use crate::upstream::deadline::{self, Deadline};
+use crate::upstream::http1::hyper_engine::Whole;
+use crate::upstream::http1::native_engine::{Content, Plain};
+use crate::upstream::incoming::Incoming;
+use crate::upstream::interim::OnInterim;
+use crate::upstream::names::address::Address;
+use crate::upstream::request_body::{RequestBody, Turn, Upload};
+use crate::upstream::response_head::HeadLimits;
+use crate::upstream::wire::{Traffic, Wire};
 
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(in crate::upstream) struct Connection {
     engine: Engine,
     head: HeadLimits,
     traffic: Arc<Traffic>,
@@ -46,16 +46,16 @@ enum Engine {
 
 /// Why no response came, and what may be done about it.
 #[derive(Debug)]
-pub(super) struct Unanswered {
-    pub(super) error: Error,
+pub(in crate::upstream) struct Unanswered {
+    pub(in crate::upstream) error: Error,
     /// The request itself, when none of it has been written.
-    pub(super) unsent: Option<Request<RequestBody>>,
-    pub(super) fate: Fate,
+    pub(in crate::upstream) unsent: Option<Request<RequestBody>>,
+    pub(in crate::upstream) fate: Fate,
 }
 
 /// What may have become of a request that was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(in crate::upstream) enum Fate {
     /// The server has done nothing with it: it says so, or none of it was written.
     Refused,
     /// The connection broke before anything was heard of it: as a pooled one does that its peer has closed meanwhile.
@@ -66,7 +66,7 @@ pub(super) enum Fate {
 
 impl Fate {
     /// Of a request on a connection that broke.
-    pub(super) fn seen(traffic: &Traffic) -> Self {
+    pub(in crate::upstream) fn seen(traffic: &Traffic) -> Self {
         match (traffic.is_answered(), traffic.is_begun()) {
             (true, _) => Self::Answered,
             (false, true) => Self::Silent,
@@ -76,7 +76,7 @@ impl Fate {
 }
 
 impl Connection {
-    pub(super) fn new(wire: Wire, head: HeadLimits) -> Self {
+    pub(in crate::upstream) fn new(wire: Wire, head: HeadLimits) -> Self {
         Self {
             traffic: wire.traffic(),
             engine: Engine::Plain(Box::new(Plain::new(wire, head))),
@@ -87,22 +87,22 @@ impl Connection {
         }
     }
 
-    pub(super) fn leads_to(&mut self, address: Option<Arc<Address>>) {
+    pub(in crate::upstream) fn leads_to(&mut self, address: Option<Arc<Address>>) {
         self.address = address;
     }
 
     /// The address that it leads to; none for a Unix socket.
-    pub(super) fn address(&self) -> Option<&Address> {
+    pub(in crate::upstream) fn address(&self) -> Option<&Address> {
         self.address.as_deref()
     }
 
     /// Whether its server's name leads elsewhere by now.
-    pub(super) fn is_astray(&self) -> bool {
+    pub(in crate::upstream) fn is_astray(&self) -> bool {
         self.address().is_some_and(Address::has_left)
     }
 
     /// Whether another request may be sent at once.
-    pub(super) fn is_ready(&mut self) -> bool {
+    pub(in crate::upstream) fn is_ready(&mut self) -> bool {
         match &mut self.engine {
             Engine::Plain(plain) => plain.is_ready(),
             Engine::Whole(whole) => whole.is_ready(),
@@ -111,7 +111,7 @@ impl Connection {
     }
 
     /// Whether there is no use in waiting for it to be ready.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(in crate::upstream) fn is_closed(&self) -> bool {
         match &self.engine {
             // Its exchange is over, or it never will be.
             Engine::Plain(_) | Engine::None => true,
@@ -120,31 +120,31 @@ impl Connection {
     }
 
     #[cfg(test)]
-    pub(super) fn is_plain(&self) -> bool {
+    pub(in crate::upstream) fn is_plain(&self) -> bool {
         matches!(self.engine, Engine::Plain(_))
     }
 
-    pub(super) fn is_reused(&self) -> bool {
+    pub(in crate::upstream) fn is_reused(&self) -> bool {
         self.reused
     }
 
-    pub(super) fn mark_reused(&mut self) {
+    pub(in crate::upstream) fn mark_reused(&mut self) {
         self.reused = true;
     }
 
-    pub(super) fn deadline(&mut self) -> &mut Deadline {
+    pub(in crate::upstream) fn deadline(&mut self) -> &mut Deadline {
         &mut self.deadline
     }
 
     /// Closes the socket, whatever is on its way.
-    pub(super) fn abort(mut self) {
+    pub(in crate::upstream) fn abort(mut self) {
         if let Engine::Whole(whole) = &mut self.engine {
             whole.abort();
         }
     }
 
     /// The next part of a response's content; `None` after its end.
-    pub(super) fn poll_frame(
+    pub(in crate::upstream) fn poll_frame(
         &mut self,
         incoming: &mut Incoming,
         upload: Option<&Upload>,
@@ -161,7 +161,7 @@ impl Connection {
 
     /// The exchange is over, and nobody waits for anything of the connection. Whether another request may still be sent.
     #[must_use]
-    pub(super) fn rest(&mut self) -> bool {
+    pub(in crate::upstream) fn rest(&mut self) -> bool {
         if let Engine::Whole(whole) = &mut self.engine {
             let Some(wire) = whole.rest() else {
                 return whole.is_ready();
@@ -173,7 +173,7 @@ impl Connection {
 
     /// Sends `request` and waits for a response's head, at most `timeout` from when the upstream had all that there
     /// was to send. Interim responses do not prolong that.
-    pub(super) async fn exchange(
+    pub(in crate::upstream) async fn exchange(
         &mut self,
         request: Request<RequestBody>,
         timeout: Duration,
@@ -219,7 +219,7 @@ impl Connection {
     /// Waits until the request's content has been sent, too, after its response has ended.
     ///
     /// Fails when the connection closes, or when the server takes nothing for `stall`.
-    pub(super) async fn settle(
+    pub(in crate::upstream) async fn settle(
         &mut self,
         stall: Duration,
         upload: Option<&Upload>,
@@ -261,7 +261,7 @@ async fn exchange_plainly(
 /// Waits for a response's head, at most `timeout` from when the upstream's turn began; `None` when that has passed.
 ///
 /// `written` tells when the latest part of the request was handed to the upstream.
-pub(super) async fn head_within<F: Future>(
+pub(in crate::upstream) async fn head_within<F: Future>(
     timeout: Duration,
     sending: F,
     deadline: &mut Deadline,
@@ -284,7 +284,7 @@ pub(super) async fn head_within<F: Future>(
 
 /// Ready when `timeout` has passed since the upstream's turn began. The timer runs ahead of that: what moved while it
 /// ran is reckoned with when it rings.
-pub(super) fn poll_overdue(
+pub(in crate::upstream) fn poll_overdue(
     deadline: &mut Deadline,
     written: impl Fn() -> Instant,
     upload: Option<&Upload>,

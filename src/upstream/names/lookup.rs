@@ -36,7 +36,7 @@ const NEXT_SERVER: Duration = Duration::from_millis(250);
 
 /// Whom to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Names {
+pub(in crate::upstream) enum Names {
     /// The name servers of the system (resolv.conf), read each time: they may have changed.
     System,
     /// This one alone, by UDP, or by TCP where an answer is too long.
@@ -45,14 +45,14 @@ pub(super) enum Names {
 
 /// An answer: at least one address, the resolver's first choice first.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) addresses: Vec<IpAddr>,
-    pub(super) lifetime: Duration,
+pub(in crate::upstream) struct Found {
+    pub(in crate::upstream) addresses: Vec<IpAddr>,
+    pub(in crate::upstream) lifetime: Duration,
 }
 
 impl Names {
     /// Fails with [`io::ErrorKind::NotFound`] when the name does not exist, or has no address.
-    pub(super) async fn look_up(self, host: &str) -> io::Result<Found> {
+    pub(in crate::upstream) async fn look_up(self, host: &str) -> io::Result<Found> {
         if is_local(host) {
             return system(host).await;
         }

@@ -13,20 +13,20 @@ use http::{HeaderValue, Request, StatusCode};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
-use super::connect::{self, connect};
-use super::connection::Connection;
-use super::http2::{self, Shared};
-use super::request_body::RequestBody;
-use super::response_head::HeadLimits;
-use super::server::Server;
-use super::wire::Wire;
 use crate::clock::Clock;
 use crate::config::{Health, Protocol, Upstream};
 use crate::error::{Error, ErrorKind};
+use crate::upstream::connect::{self, connect};
+use crate::upstream::http1::connection::Connection;
+use crate::upstream::http2::{self, Shared};
+use crate::upstream::request_body::RequestBody;
+use crate::upstream::response_head::HeadLimits;
+use crate::upstream::server::Server;
+use crate::upstream::wire::Wire;
 
 /// A server's health checks, shared by all workers.
 #[derive(Debug)]
-pub(super) struct Checks {
+pub(in crate::upstream) struct Checks {
     /// How it is asked; `None` where it is not.
     check: ArcSwapOption<Check>,
     /// Whether a worker has a task for them.
@@ -39,7 +39,7 @@ pub(super) struct Checks {
 }
 
 #[derive(Debug, PartialEq)]
-pub(super) struct Check {
+pub(in crate::upstream) struct Check {
     path: Box<str>,
     rules: Health,
     connect: connect::Limits,
@@ -49,7 +49,7 @@ pub(super) struct Check {
 }
 
 impl Checks {
-    pub(super) fn new(checked: Arc<Notify>) -> Self {
+    pub(in crate::upstream) fn new(checked: Arc<Notify>) -> Self {
         Self {
             check: ArcSwapOption::empty(),
             running: AtomicBool::new(false),
@@ -60,7 +60,7 @@ impl Checks {
     }
 
     /// From now on, the server is asked like this, or not at all.
-    pub(super) fn set(&self, check: Option<Check>) {
+    pub(in crate::upstream) fn set(&self, check: Option<Check>) {
         if self.check.load().as_deref() != check.as_ref() {
             self.check.store(check.map(Arc::new));
             self.changed.notify_waiters();
@@ -68,7 +68,7 @@ impl Checks {
     }
 
     /// Whether any check of the server has ended.
-    pub(super) fn have_found_any(&self) -> bool {
+    pub(in crate::upstream) fn have_found_any(&self) -> bool {
         self.any.load(Ordering::Acquire)
     }
 
@@ -80,7 +80,7 @@ impl Checks {
 
 /// Starts a task that asks `server`, where it is to be asked and no worker has one. The task ends when the server is
 /// gone, or is not to be asked any more.
-pub(super) fn start(server: &Arc<Server>, clock: &Clock) {
+pub(in crate::upstream) fn start(server: &Arc<Server>, clock: &Clock) {
     let checks = server.checks();
     if checks.check.load().is_some() && !checks.running.swap(true, Ordering::AcqRel) {
         spawn_local(watch(Arc::downgrade(server), checks.clone(), clock.clone()));
@@ -140,7 +140,7 @@ async fn watch(server: Weak<Server>, checks: Arc<Checks>, clock: Clock) {
 
 impl Check {
     /// `None` where no checks are configured.
-    pub(super) fn of(upstream: &Upstream) -> Option<Self> {
+    pub(in crate::upstream) fn of(upstream: &Upstream) -> Option<Self> {
         let path = upstream.health.path.as_deref()?;
         Some(Self {
             path: path.into(),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::config::{Protocol, Upstream};
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Reach {
+pub(in crate::upstream) struct Reach {
     protocol: Protocol,
     resolver: Option<SocketAddr>,
     tls_name: Option<String>,
@@ -15,7 +15,7 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    pub(super) fn of(upstream: &Upstream) -> Self {
+    pub(in crate::upstream) fn of(upstream: &Upstream) -> Self {
         let ca_file = upstream.ca_file.as_ref();
         Self {
             protocol: upstream.protocol,

@@ -12,18 +12,18 @@ use crate::config::Ejection;
 
 /// A moment, or none. Times are milliseconds of the clock that all workers share, one more than counted: 0 is none.
 #[derive(Debug, Default)]
-pub(super) struct Moment(AtomicU64);
+pub(in crate::upstream) struct Moment(AtomicU64);
 
 impl Moment {
-    pub(super) fn set(&self, at: Monotonic) {
+    pub(in crate::upstream) fn set(&self, at: Monotonic) {
         self.0.store(at.as_millis() + 1, Ordering::Release);
     }
 
-    pub(super) fn clear(&self) {
+    pub(in crate::upstream) fn clear(&self) {
         self.0.store(0, Ordering::Release);
     }
 
-    pub(super) fn read(&self) -> Option<Monotonic> {
+    pub(in crate::upstream) fn read(&self) -> Option<Monotonic> {
         let stored = self.0.load(Ordering::Acquire);
         stored.checked_sub(1).map(Monotonic::from_millis)
     }
@@ -47,7 +47,7 @@ impl Moment {
 }
 
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(in crate::upstream) struct Standing {
     /// Those of the configuration in force.
     rules: ArcSwap<Ejection>,
     failures_in_a_row: AtomicU32,
@@ -80,7 +80,7 @@ pub enum Fitness {
 }
 
 impl Standing {
-    pub(super) fn new(rules: &Ejection) -> Self {
+    pub(in crate::upstream) fn new(rules: &Ejection) -> Self {
         Self {
             rules: ArcSwap::from_pointee(rules.clone()),
             failures_in_a_row: AtomicU32::new(0),
@@ -95,7 +95,7 @@ impl Standing {
     }
 
     /// Puts other rules in force. What is known of the server stays.
-    pub(super) fn set_rules(&self, rules: &Ejection) {
+    pub(in crate::upstream) fn set_rules(&self, rules: &Ejection) {
         self.rules.store(Arc::new(rules.clone()));
         if rules.failures == 0 {
             self.out_until.clear();
@@ -103,17 +103,17 @@ impl Standing {
     }
 
     /// Its first health checks are to decide whether requests go to it.
-    pub(super) fn awaits_checks(&self) {
+    pub(in crate::upstream) fn awaits_checks(&self) {
         self.unchecked.store(true, Ordering::Relaxed);
     }
 
     /// It has no health checks any more: what they said is forgotten.
-    pub(super) fn forget_checks(&self) {
+    pub(in crate::upstream) fn forget_checks(&self) {
         self.unchecked.store(false, Ordering::Relaxed);
         self.unwell.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn fitness(&self, now: Monotonic) -> Fitness {
+    pub(in crate::upstream) fn fitness(&self, now: Monotonic) -> Fitness {
         if self.unwell.load(Ordering::Relaxed) {
             return Fitness::Unwell;
         }
@@ -131,17 +131,17 @@ impl Standing {
     }
 
     /// The same for who asks nothing else; `now` is asked for only where that matters.
-    pub(super) fn is_ejected(&self, now: impl FnOnce() -> Monotonic) -> bool {
+    pub(in crate::upstream) fn is_ejected(&self, now: impl FnOnce() -> Monotonic) -> bool {
         self.out_until.read().is_some_and(|until| now() < until)
     }
 
     /// Whether it has been ejected and has not answered since.
-    pub(super) fn has_been_ejected(&self) -> bool {
+    pub(in crate::upstream) fn has_been_ejected(&self) -> bool {
         self.ejections_in_a_row.load(Ordering::Relaxed) != 0
     }
 
     /// Whether the latest thing that was heard of it is a failure.
-    pub(super) fn has_failed(&self) -> bool {
+    pub(in crate::upstream) fn has_failed(&self) -> bool {
         self.failures_in_a_row.load(Ordering::Relaxed) != 0
     }
 
@@ -156,7 +156,7 @@ impl Standing {
     }
 
     /// A response's head has come. Ends an ejection: whatever was wrong, the server answers now.
-    pub(super) fn succeeded(&self, now: Monotonic) {
+    pub(in crate::upstream) fn succeeded(&self, now: Monotonic) {
         // Read before written: all workers come by here with each response.
         if self.has_failed() {
             self.failures_in_a_row.store(0, Ordering::Relaxed);
@@ -170,7 +170,7 @@ impl Standing {
     /// No response came, and the server is why. Whether that ejects it.
     ///
     /// The count goes on over an ejection: the first failure after the return ejects again, for longer.
-    pub(super) fn failed(&self, now: Monotonic) -> bool {
+    pub(in crate::upstream) fn failed(&self, now: Monotonic) -> bool {
         let rules = self.rules.load();
         let failures = self
             .failures_in_a_row
@@ -189,13 +189,13 @@ impl Standing {
     }
 
     /// The server asks to be left alone for `time`; heeded up to the longest ejection.
-    pub(super) fn rest(&self, now: Monotonic, time: Duration) {
+    pub(in crate::upstream) fn rest(&self, now: Monotonic, time: Duration) {
         let longest = self.rules.load().max_time;
         self.rest_until.set(later(now, time.min(longest)));
     }
 
     /// How much of the pause that it has asked for is left.
-    pub(super) fn rest_left(&self, now: Monotonic) -> Duration {
+    pub(in crate::upstream) fn rest_left(&self, now: Monotonic) -> Duration {
         let until = self.rest_until.read();
         until.map_or(Duration::ZERO, |until| until.since(now))
     }
@@ -203,7 +203,7 @@ impl Standing {
     /// Leave for one request to try an ejected server: one at a time, so that a server that hangs holds up one client
     /// only; but another one after a while, in case the first waits for something slow. Where the request could go
     /// elsewhere, the server is not so `urgent`, and a second must pass between trials.
-    pub(super) fn begin_trial(&self, now: Monotonic, urgent: bool) -> bool {
+    pub(in crate::upstream) fn begin_trial(&self, now: Monotonic, urgent: bool) -> bool {
         const PAUSE: Duration = Duration::from_secs(1);
         let too_soon = |latest| now.since(latest) < PAUSE;
         if !urgent && self.latest_trial.read().is_some_and(too_soon) {
@@ -219,12 +219,12 @@ impl Standing {
         begun
     }
 
-    pub(super) fn end_trial(&self) {
+    pub(in crate::upstream) fn end_trial(&self) {
         self.trial_since.clear();
     }
 
     /// What the health checks found. Whether that is news.
-    pub(super) fn checked(&self, now: Monotonic, well: bool) -> bool {
+    pub(in crate::upstream) fn checked(&self, now: Monotonic, well: bool) -> bool {
         let was_unwell = self.unwell.swap(!well, Ordering::Relaxed);
         self.unchecked.store(false, Ordering::Relaxed);
         if was_unwell && well {

@@ -5,12 +5,12 @@ use std::io;
 
 use h2::Reason;
 
-use super::connection::Fate;
-use super::request_body::Upload;
 use crate::error::{Error, ErrorKind};
+use crate::upstream::http1::connection::Fate;
+use crate::upstream::request_body::Upload;
 
 /// A failure before the response's head was read whole.
-pub(super) fn before_head(error: hyper::Error, upload: Option<&Upload>) -> Error {
+pub(in crate::upstream) fn before_head(error: hyper::Error, upload: Option<&Upload>) -> Error {
     if let Some(client) = upload.and_then(Upload::failure) {
         return client;
     }
@@ -36,7 +36,7 @@ pub(super) fn before_head(error: hyper::Error, upload: Option<&Upload>) -> Error
 }
 
 /// A failure of the socket before the response's head was read whole.
-pub(super) fn before_head_io(error: io::Error) -> Error {
+pub(in crate::upstream) fn before_head_io(error: io::Error) -> Error {
     let kind = match error.kind() {
         kind if is_broken_off(kind) => ErrorKind::ConnectionTerminated,
         _ => ErrorKind::ConnectionIo,
@@ -45,7 +45,7 @@ pub(super) fn before_head_io(error: io::Error) -> Error {
 }
 
 /// A failure of the socket while the response's content was read.
-pub(super) fn within_body_io(error: io::Error) -> Error {
+pub(in crate::upstream) fn within_body_io(error: io::Error) -> Error {
     let kind = match error.kind() {
         kind if is_broken_off(kind) => ErrorKind::ResponseIncomplete,
         _ => ErrorKind::ConnectionIo,
@@ -54,7 +54,7 @@ pub(super) fn within_body_io(error: io::Error) -> Error {
 }
 
 /// A failure of a stream before the response's head.
-pub(super) fn of_stream(error: h2::Error, upload: Option<&Upload>) -> Error {
+pub(in crate::upstream) fn of_stream(error: h2::Error, upload: Option<&Upload>) -> Error {
     if let Some(client) = upload.and_then(Upload::failure) {
         return client;
     }
@@ -81,7 +81,7 @@ pub(super) fn of_stream(error: h2::Error, upload: Option<&Upload>) -> Error {
 }
 
 /// What may have become of a request whose stream ended before the response's head.
-pub(super) fn fate_of_stream(error: &h2::Error) -> Fate {
+pub(in crate::upstream) fn fate_of_stream(error: &h2::Error) -> Fate {
     let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
     // Only the streams beyond the last that the server has taken up end like this (RFC 9113 §6.8); the others go on,
     // or break with the connection.
@@ -96,7 +96,7 @@ pub(super) fn fate_of_stream(error: &h2::Error) -> Fate {
 }
 
 /// A failure of a stream while the response's content was read.
-pub(super) fn within_stream(error: h2::Error, upload: Option<&Upload>) -> Error {
+pub(in crate::upstream) fn within_stream(error: h2::Error, upload: Option<&Upload>) -> Error {
     if let Some(client) = upload.and_then(Upload::failure) {
         return client;
     }
@@ -109,7 +109,7 @@ pub(super) fn within_stream(error: h2::Error, upload: Option<&Upload>) -> Error 
 }
 
 /// A failure while the response's content was read.
-pub(super) fn within_body(error: hyper::Error, upload: Option<&Upload>) -> Error {
+pub(in crate::upstream) fn within_body(error: hyper::Error, upload: Option<&Upload>) -> Error {
     if let Some(client) = upload.and_then(Upload::failure) {
         return client;
     }

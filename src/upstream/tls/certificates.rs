@@ -16,13 +16,13 @@ const IS_AUTHORITY: &str = "CaUsedAsEndEntity";
 /// Accepts what one of the named authorities has issued, and a server's own certificate that is named itself (pinned),
 /// as one that it has issued to itself.
 #[derive(Debug)]
-pub(super) struct Trusted {
+pub(in crate::upstream) struct Trusted {
     named: Vec<CertificateDer<'static>>,
     authorities: Arc<WebPkiServerVerifier>,
 }
 
 impl Trusted {
-    pub(super) fn new(
+    pub(in crate::upstream) fn new(
         named: Vec<CertificateDer<'static>>,
         authorities: Arc<WebPkiServerVerifier>,
     ) -> Self {
@@ -104,7 +104,7 @@ impl ServerCertVerifier for Trusted {
 }
 
 /// What is wrong with a certificate, and what to do about it.
-pub(super) fn fault_of(error: &CertificateError) -> &'static str {
+pub(in crate::upstream) fn fault_of(error: &CertificateError) -> &'static str {
     use CertificateError as E;
     match error {
         E::UnknownIssuer => {
@@ -135,7 +135,7 @@ pub(super) fn fault_of(error: &CertificateError) -> &'static str {
 }
 
 /// What is wrong with a handshake, and what to do about it; `None` where nothing is known but the library's words.
-pub(super) fn fault_of_handshake(error: &rustls::Error) -> Option<&'static str> {
+pub(in crate::upstream) fn fault_of_handshake(error: &rustls::Error) -> Option<&'static str> {
     use rustls::Error as E;
     Some(match error {
         E::InvalidMessage(_) => {
