@@ -41,10 +41,10 @@ pub fn to_pass_on(worker: &Worker, inquiry: &mut Inquiry) -> Result<RequestBody,
             RequestStream::new(Limited::new(content, limit).map_err(failure))
         }
     };
-    let stream = stream.impatient(config.server.body_timeout);
+    let stream = stream.with_stall_timeout(config.server.body_timeout);
     Ok(RequestBody::Stream(
         match forward::waits_to_continue(inquiry) {
-            true => stream.held(Expectation::default()),
+            true => stream.expecting_continue(Expectation::default()),
             false => stream,
         },
     ))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::gateway::Gateway;
 use crate::semantics::selector::Selector;
-use crate::upstream::{Fitness, Server};
+use crate::upstream::{Availability, Server};
 
 /// What a purge removes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,8 @@ impl Gateway {
         let now = self.clock.now().mono;
         let state = |server: &Arc<Server>| ServerState {
             url: server.url().to_string(),
-            fit: matches!(server.fitness(now), Fitness::Fit(_)) && !server.is_cut_off(),
+            fit: matches!(server.availability(now), Availability::Available(_))
+                && !server.takes_only_trials(),
             load: server.load(),
             connections: server.connections(),
             waiting: server.waiting(),

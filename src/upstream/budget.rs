@@ -1,24 +1,24 @@
-//! How many retries a worker may make: a part of its requests, and a few a second in any case. When a server is down,
-//! that is enough to hide it; when all are overloaded, retries do not double the load.
+//! The retry budget of a worker: a percentage of its requests, and a few a second in any case. When a server is down, that
+//! is enough to hide it; when all are overloaded, retries do not double the load.
 
 use std::cell::Cell;
 
 use crate::clock::Monotonic;
 use crate::config::Retries;
 
-/// One retry, in the parts that are saved up for it.
+/// One retry, in the units of the budget.
 const RETRY: u64 = 1_000;
 
-/// For how many seconds unused retries are saved.
+/// For how many seconds unused retries are kept.
 const SECONDS: u64 = 10;
 
 #[derive(Debug)]
 pub(super) struct Budget {
-    /// Saved with each request, in thousandths of a retry.
+    /// Added with each request, in thousandths of a retry.
     by_request: u64,
-    /// Saved with each second, in thousandths of a retry.
+    /// Added with each second, in thousandths of a retry.
     by_second: u64,
-    saved: Cell<u64>,
+    balance: Cell<u64>,
     latest: Cell<Monotonic>,
 }
 
@@ -28,36 +28,36 @@ impl Budget {
         Self {
             by_request: u64::from(rules.budget) * RETRY / 100,
             by_second,
-            saved: Cell::new(by_second),
+            balance: Cell::new(by_second),
             latest: Cell::new(now),
         }
     }
 
     /// A request was made that is no retry.
-    pub(super) fn save(&self) {
-        self.put(self.by_request);
+    pub(super) fn add_request(&self) {
+        self.add(self.by_request);
     }
 
-    /// Leave for one retry.
+    /// Takes one retry from the budget; whether there was one.
     pub(super) fn spend(&self, now: Monotonic) -> bool {
         let passed = now.since(self.latest.replace(now)).as_millis();
         let passed = u64::try_from(passed).unwrap_or(u64::MAX);
-        self.put(passed.saturating_mul(self.by_second) / 1_000);
-        match self.saved.get().checked_sub(RETRY) {
+        self.add(passed.saturating_mul(self.by_second) / 1_000);
+        match self.balance.get().checked_sub(RETRY) {
             Some(left) => {
-                self.saved.set(left);
+                self.balance.set(left);
                 true
             }
             None => false,
         }
     }
 
-    fn put(&self, parts: u64) {
-        // What a fast worker saves by its requests in that time is not known beforehand: as much again as by seconds,
+    fn add(&self, parts: u64) {
+        // How much a fast worker adds by its requests in that time is not known beforehand: as much again as by seconds,
         // and a hundred retries at least.
         let most = (2 * SECONDS * self.by_second).max(100 * RETRY);
-        self.saved
-            .set(self.saved.get().saturating_add(parts).min(most));
+        self.balance
+            .set(self.balance.get().saturating_add(parts).min(most));
     }
 }
 
@@ -80,9 +80,9 @@ mod tests {
         let budget = Budget::new(&rules, at(0));
         assert_eq!(spent(&budget, at(0)), 10, "a second's worth at the start");
         assert_eq!(spent(&budget, at(300)), 3);
-        (0..50).for_each(|_| budget.save());
+        (0..50).for_each(|_| budget.add_request());
         assert_eq!(spent(&budget, at(300)), 10, "20 % of 50");
-        assert_eq!(spent(&budget, at(3_600_000)), 200, "saved for a while only");
+        assert_eq!(spent(&budget, at(3_600_000)), 200, "kept for a while only");
     }
 
     #[test]
@@ -93,7 +93,7 @@ mod tests {
             min_per_second: 0,
         };
         let budget = Budget::new(&rules, Monotonic::default());
-        (0..1_000).for_each(|_| budget.save());
+        (0..1_000).for_each(|_| budget.add_request());
         assert_eq!(spent(&budget, Monotonic::from_millis(60_000)), 0);
     }
 }

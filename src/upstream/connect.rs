@@ -11,69 +11,52 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 
+use super::limits::ConnectLimits;
 use super::names::address::Address;
 use super::names::resolve::Resolver;
-use super::server::{Route, Server};
-use super::wire::Transport;
+use super::server::{Server, Transport};
+use super::wire::Socket;
 use crate::clock::Clock;
-use crate::config;
 use crate::descriptors;
 use crate::error::{Error, ErrorKind};
 
 /// RFC 8305 §5: how long one attempt is alone before the next address is tried beside it.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Deadlines of a new connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limits {
-    /// For the name's resolution and the socket's connection together.
-    pub(super) connect: Duration,
-    pub(super) tls: Duration,
-}
-
-impl Limits {
-    pub(super) fn of(upstream: &config::Upstream) -> Self {
-        Self {
-            connect: upstream.connect_timeout,
-            tls: upstream.tls_timeout,
-        }
-    }
-}
-
 /// An open socket, and the address that it leads to; none for a Unix socket.
 pub(super) struct Connected {
-    pub(super) transport: Transport,
+    pub(super) socket: Socket,
     pub(super) address: Option<Arc<Address>>,
 }
 
 /// Opens a socket to `server`, ready for HTTP.
 pub(super) async fn connect(
     server: &Server,
-    limits: Limits,
+    limits: ConnectLimits,
     clock: &Clock,
 ) -> Result<Connected, Error> {
-    let (transport, address) = match server.route() {
-        Route::Tcp(resolver) => {
+    let (socket, address) = match server.transport() {
+        Transport::Tcp(resolver) => {
             let (socket, address) = tcp(resolver, limits.connect, clock).await?;
-            (Transport::Tcp(socket), Some(address))
+            (Socket::Tcp(socket), Some(address))
         }
-        Route::Tls(resolver, tls) => {
+        Transport::Tls(resolver, tls) => {
             let (socket, address) = tcp(resolver, limits.connect, clock).await?;
             let stream = match timeout(limits.tls, tls.handshake(socket)).await {
                 Ok(stream) => stream,
                 Err(_elapsed) => Err(Error::upstream(ErrorKind::TlsTimeout)),
             };
             let stream = stream.inspect_err(|error| address.failed(clock.now().mono, error))?;
-            (Transport::Tls(Box::new(stream)), Some(address))
+            (Socket::Tls(Box::new(stream)), Some(address))
         }
-        Route::Unix(path) => {
+        Transport::Unix(path) => {
             match timeout(limits.connect, open(|| UnixStream::connect(path), clock)).await {
-                Ok(socket) => (Transport::Unix(socket.map_err(connect_failure)?), None),
+                Ok(socket) => (Socket::Unix(socket.map_err(connect_failure)?), None),
                 Err(_elapsed) => return Err(Error::upstream(ErrorKind::ConnectionTimeout)),
             }
         }
     };
-    Ok(Connected { transport, address })
+    Ok(Connected { socket, address })
 }
 
 async fn tcp(
@@ -86,21 +69,21 @@ async fn tcp(
         let now = clock.now().mono;
         let addresses = resolver.addresses(now).await.map_err(no_address)?;
         let mut won = race.run(&addresses.in_use).await;
-        if won.is_err() && !addresses.left_out.is_empty() {
-            won = race.run(&addresses.left_out).await;
+        if won.is_err() && !addresses.ejected.is_empty() {
+            won = race.run(&addresses.ejected).await;
         }
         let (socket, address) = won.map_err(connect_failure)?;
-        // A request is written whole: waiting for more to send would only delay it.
+        // A request's head is written at once: waiting for more to send would only delay it.
         socket.set_nodelay(true).map_err(connect_failure)?;
         Ok((socket, address))
     })
     .await;
     let connected = connected.unwrap_or_else(|_elapsed| {
-        race.blame(usize::MAX);
+        race.give_up(usize::MAX);
         Err(Error::upstream(ErrorKind::ConnectionTimeout))
     });
     if connected.is_err() {
-        resolver.doubt();
+        resolver.expire();
     }
     connected
 }
@@ -117,7 +100,7 @@ fn no_address(error: io::Error) -> Error {
 fn connect_failure(error: io::Error) -> Error {
     use io::ErrorKind as Io;
     if descriptors::is_shortage(&error) {
-        // It says nothing of the server.
+        // That is no failure of the server.
         return Error::upstream(ErrorKind::ConnectionLimit)
             .detail("no file descriptor is left for a connection to the upstream")
             .because(error);
@@ -136,11 +119,11 @@ fn connect_failure(error: io::Error) -> Error {
     Error::upstream(kind).because(error)
 }
 
-/// How often, and how often at most, a socket is tried for again that found no descriptor.
+/// How long after, and how often at most, opening a socket is tried again when there was no descriptor left.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 const TRIES: u32 = 25;
 
-/// Opens a socket. Where no descriptor is left, idle clients make room, and it is tried again for half a second.
+/// Opens a socket. Where no descriptor is left, idle client connections are closed, and it is tried again for half a second.
 async fn open<T, F>(connect: impl Fn() -> F, clock: &Clock) -> io::Result<T>
 where
     F: Future<Output = io::Result<T>>,
@@ -176,7 +159,7 @@ impl<'a> Race<'a> {
     }
 
     /// Connects to the first of `addresses` that accepts: the next one is tried when the one before has failed, or has
-    /// not answered for [`ATTEMPT_DELAY`]. Who is overtaken by a later one has failed, too.
+    /// not answered for [`ATTEMPT_DELAY`]. An address that a later one overtakes has failed, too.
     async fn run(&mut self, addresses: &[Arc<Address>]) -> io::Result<(TcpStream, Arc<Address>)> {
         let mut untried = addresses.iter();
         let mut failure = None;
@@ -191,14 +174,14 @@ impl<'a> Race<'a> {
                 let none = || io::Error::new(io::ErrorKind::NotFound, "no address");
                 return Err(failure.unwrap_or_else(none));
             }
-            let patience = (untried.len() > 0).then_some(ATTEMPT_DELAY);
-            let Some((at, ended)) = self.first(patience).await else {
+            let delay = (untried.len() > 0).then_some(ATTEMPT_DELAY);
+            let Some((at, ended)) = self.first(delay).await else {
                 continue;
             };
             let (address, _) = self.attempts.remove(at);
             match ended {
                 Ok(socket) => {
-                    self.blame(at);
+                    self.give_up(at);
                     return Ok((socket, address));
                 }
                 Err(error) => {
@@ -212,28 +195,25 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// The first attempt to end; `None` when `patience` ends before.
-    async fn first(
-        &mut self,
-        patience: Option<Duration>,
-    ) -> Option<(usize, io::Result<TcpStream>)> {
-        let mut delay = pin!(sleep(patience.unwrap_or_default()));
+    /// The first attempt to end; `None` when none has ended after `delay`.
+    async fn first(&mut self, delay: Option<Duration>) -> Option<(usize, io::Result<TcpStream>)> {
+        let mut timer = pin!(sleep(delay.unwrap_or_default()));
         std::future::poll_fn(|cx| {
             for (at, (_, attempt)) in self.attempts.iter_mut().enumerate() {
                 if let Poll::Ready(ended) = attempt.as_mut().poll(cx) {
                     return Poll::Ready(Some((at, ended)));
                 }
             }
-            match patience {
-                Some(_) => delay.as_mut().poll(cx).map(|()| None),
+            match delay {
+                Some(_) => timer.as_mut().poll(cx).map(|()| None),
                 None => Poll::Pending,
             }
         })
         .await
     }
 
-    /// Gives all attempts up: the earliest `late` of them had their time.
-    fn blame(&mut self, late: usize) {
+    /// Gives up all attempts. The earliest `late` of them have failed: they had their time.
+    fn give_up(&mut self, late: usize) {
         let now = self.clock.now().mono;
         for (address, _) in self.attempts.drain(..).take(late) {
             address.failed(now, "it did not answer in time");

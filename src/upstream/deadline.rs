@@ -1,5 +1,5 @@
-//! Deadlines of one exchange. A connection owns one timer and takes it along: arming it again for the next wait
-//! neither allocates nor, most of the time, touches the timer wheel.
+//! The timer of a connection's exchanges. Arming it again for the next wait neither allocates nor, most of the time,
+//! touches the timer wheel.
 
 use std::future::Future as _;
 use std::pin::{Pin, pin};
@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep};
 
 pub(super) use crate::clock::timer_now;
 
-/// A timer that is made at its first use and armed as often as need be.
+/// A timer that is made at its first use and armed any number of times.
 #[derive(Debug, Default)]
 pub(super) struct Deadline {
     sleep: Option<Pin<Box<Sleep>>>,
@@ -32,7 +32,7 @@ impl Deadline {
     /// Ready when the deadline has passed; never before it is armed.
     pub(super) fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.sleep {
-            // A peer that sends without end uses up the turn of the task that reads it: the time passes all the same.
+            // A peer that sends without end uses up the budget of the task that reads it: the deadline holds all the same.
             Some(sleep) => pin!(unconstrained(sleep.as_mut())).poll(cx),
             None => Poll::Pending,
         }

@@ -1,12 +1,12 @@
-//! What hyper and the operating system say went wrong, in the gateway's own words.
+//! Maps errors of hyper, h2 and sockets to the gateway's own.
 
 use std::error::Error as _;
 use std::io;
 
 use h2::Reason;
 
+use super::outcome::Resend;
 use crate::error::{Error, ErrorKind};
-use crate::upstream::http1::connection::Fate;
 use crate::upstream::request_body::Upload;
 
 /// A failure before the response's head was read whole.
@@ -26,7 +26,7 @@ pub(in crate::upstream) fn before_head(error: hyper::Error, upload: Option<&Uplo
         ErrorKind::ConnectionTerminated
     } else {
         match cause(&error).map(io::Error::kind) {
-            Some(kind) if is_broken_off(kind) => ErrorKind::ConnectionTerminated,
+            Some(kind) if is_disconnect(kind) => ErrorKind::ConnectionTerminated,
             // hyper lost the task that drove the connection: it was closed under the request.
             None if error.is_user() => ErrorKind::ConnectionTerminated,
             _ => ErrorKind::ConnectionIo,
@@ -38,7 +38,7 @@ pub(in crate::upstream) fn before_head(error: hyper::Error, upload: Option<&Uplo
 /// A failure of the socket before the response's head was read whole.
 pub(in crate::upstream) fn before_head_io(error: io::Error) -> Error {
     let kind = match error.kind() {
-        kind if is_broken_off(kind) => ErrorKind::ConnectionTerminated,
+        kind if is_disconnect(kind) => ErrorKind::ConnectionTerminated,
         _ => ErrorKind::ConnectionIo,
     };
     Error::upstream(kind).because(error)
@@ -47,7 +47,7 @@ pub(in crate::upstream) fn before_head_io(error: io::Error) -> Error {
 /// A failure of the socket while the response's content was read.
 pub(in crate::upstream) fn within_body_io(error: io::Error) -> Error {
     let kind = match error.kind() {
-        kind if is_broken_off(kind) => ErrorKind::ResponseIncomplete,
+        kind if is_disconnect(kind) => ErrorKind::ResponseIncomplete,
         _ => ErrorKind::ConnectionIo,
     };
     Error::upstream(kind).because(error)
@@ -59,8 +59,8 @@ pub(in crate::upstream) fn of_stream(error: h2::Error, upload: Option<&Upload>) 
         return client;
     }
     let kind = match error.get_io().map(io::Error::kind) {
-        Some(kind) if !is_broken_off(kind) => ErrorKind::ConnectionIo,
-        // What is wrong with what the server sent is found by the library; the server itself only breaks off.
+        Some(kind) if !is_disconnect(kind) => ErrorKind::ConnectionIo,
+        // Errors in what the server sent are the library's; the server itself only resets or ends.
         None if error.is_library() => ErrorKind::ResponseProtocol,
         _ => ErrorKind::ConnectionTerminated,
     };
@@ -80,18 +80,18 @@ pub(in crate::upstream) fn of_stream(error: h2::Error, upload: Option<&Upload>) 
     .because(error)
 }
 
-/// What may have become of a request whose stream ended before the response's head.
-pub(in crate::upstream) fn fate_of_stream(error: &h2::Error) -> Fate {
+/// Whether a request may be sent again whose stream ended before the response's head.
+pub(in crate::upstream) fn resend_after_stream_error(error: &h2::Error) -> Resend {
     let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
     // Only the streams beyond the last that the server has taken up end like this (RFC 9113 §6.8); the others go on,
     // or break with the connection.
-    let beyond = error.is_go_away();
-    if error.is_remote() && (refused || beyond) {
-        Fate::Refused
+    let unprocessed = error.is_go_away();
+    if error.is_remote() && (refused || unprocessed) {
+        Resend::Always
     } else if error.is_io() {
-        Fate::Silent
+        Resend::IfIdempotent
     } else {
-        Fate::Answered
+        Resend::Never
     }
 }
 
@@ -101,7 +101,7 @@ pub(in crate::upstream) fn within_stream(error: h2::Error, upload: Option<&Uploa
         return client;
     }
     let kind = match error.get_io().map(io::Error::kind) {
-        Some(kind) if !is_broken_off(kind) => ErrorKind::ConnectionIo,
+        Some(kind) if !is_disconnect(kind) => ErrorKind::ConnectionIo,
         None if error.is_library() => ErrorKind::ResponseProtocol,
         _ => ErrorKind::ResponseIncomplete,
     };
@@ -117,13 +117,13 @@ pub(in crate::upstream) fn within_body(error: hyper::Error, upload: Option<&Uplo
         Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
             ErrorKind::ResponseProtocol
         }
-        Some(kind) if !is_broken_off(kind) => ErrorKind::ConnectionIo,
+        Some(kind) if !is_disconnect(kind) => ErrorKind::ConnectionIo,
         _ => ErrorKind::ResponseIncomplete,
     };
     Error::upstream(kind).because(error)
 }
 
-fn is_broken_off(kind: io::ErrorKind) -> bool {
+fn is_disconnect(kind: io::ErrorKind) -> bool {
     matches!(
         kind,
         io::ErrorKind::ConnectionReset

@@ -1,27 +1,26 @@
-//! Content that its client holds back until it is asked for (RFC 9110 §10.1.1): the API is asked for the client, and the
-//! client is told what the API says.
+//! Requests with `Expect: 100-continue` (RFC 9110 §10.1.1): the expectation goes to the API, and its answer to the client.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// How long an API is waited for that says nothing: many know of no expectations (§10.1.1 asks for a limit).
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// How long to wait for an API that does not answer: many ignore expectations (§10.1.1 asks for a limit).
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// Whether the content is asked for. Clones are one.
+/// Whether the API wants the content. Clones share one state.
 #[derive(Clone, Debug, Default)]
-pub struct Expectation(Arc<Mutex<Held>>);
+pub struct Expectation(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
-struct Held {
-    said: Said,
+struct State {
+    answer: Answer,
     reader: Option<Waker>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Said {
+enum Answer {
     #[default]
-    Nothing,
+    None,
     Continue,
     /// A final response came first.
     Final,
@@ -30,35 +29,35 @@ enum Said {
 impl Expectation {
     /// A `100 (Continue)` came from upstream.
     pub fn meet(&self) {
-        let mut held = self.held();
-        if held.said == Said::Nothing {
-            held.said = Said::Continue;
+        let mut state = self.lock();
+        if state.answer == Answer::None {
+            state.answer = Answer::Continue;
         }
-        if let Some(reader) = held.reader.take() {
+        if let Some(reader) = state.reader.take() {
             reader.wake();
         }
     }
 
-    /// A final response came. Whether it left the content unasked for, which is then never sent.
+    /// A final response came. Returns whether it came instead of a 100 (Continue): the content is then never sent.
     pub(super) fn end(&self) -> bool {
-        let mut held = self.held();
-        if held.said == Said::Nothing {
-            held.said = Said::Final;
+        let mut state = self.lock();
+        if state.answer == Answer::None {
+            state.answer = Answer::Final;
         }
-        held.said == Said::Final
+        state.answer == Answer::Final
     }
 
-    /// Ready when the content is asked for; never after a final response came instead.
+    /// Ready when the content is wanted; never after a final response came instead.
     pub(super) fn poll_met(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut held = self.held();
-        if held.said == Said::Continue {
+        let mut state = self.lock();
+        if state.answer == Answer::Continue {
             return Poll::Ready(());
         }
-        held.reader = Some(cx.waker().clone());
+        state.reader = Some(cx.waker().clone());
         Poll::Pending
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

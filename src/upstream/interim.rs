@@ -1,30 +1,30 @@
-//! Who is told of the interim responses (RFC 9110 §15.2) to a request, whatever protocol they come in.
+//! The callback for interim responses (RFC 9110 §15.2) to a request, in any version of HTTP.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, Request, StatusCode};
 
-type Told = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
+type Callback = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
 
-/// Travels in the extensions of the request, and of each copy that is sent.
+/// An extension of the request, and of each copy that is sent.
 #[derive(Clone)]
-pub struct OnInterim(Arc<Told>);
+pub struct OnInterim(Arc<Callback>);
 
 impl OnInterim {
-    /// Has `told` called with each interim response to `request`, 100 (Continue) among them, in the order in which
+    /// Has `callback` called with each interim response to `request`, 100 (Continue) among them, in the order in which
     /// they come, and never after the final one.
     pub fn put<B>(
         request: &mut Request<B>,
-        told: impl Fn(StatusCode, &HeaderMap) + Send + Sync + 'static,
+        callback: impl Fn(StatusCode, &HeaderMap) + Send + Sync + 'static,
     ) {
-        request.extensions_mut().insert(Self(Arc::new(told)));
+        request.extensions_mut().insert(Self(Arc::new(callback)));
     }
 
     pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
         request.extensions().get().cloned()
     }
 
-    pub(super) fn tell(&self, status: StatusCode, fields: &HeaderMap) {
+    pub(super) fn call(&self, status: StatusCode, fields: &HeaderMap) {
         (self.0)(status, fields);
     }
 }

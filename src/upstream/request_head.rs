@@ -1,4 +1,4 @@
-//! What a request is told about the server it goes to: the base path, Host, and the framing of its content.
+//! Sets what depends on the server in a request's head: the base path, Host, and the framing of its content.
 
 use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
@@ -11,7 +11,7 @@ use super::server::Server;
 use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind};
 
-/// A request's target as it was given, so that it can be aimed at one server after another.
+/// A request's target as it was given, so that it can be sent to one server after another.
 #[derive(Debug)]
 pub(super) struct Target {
     uri: Uri,
@@ -27,7 +27,7 @@ impl Target {
     }
 
     /// Sets what depends on the server.
-    pub(super) fn aim(
+    pub(super) fn set_server(
         &self,
         request: &mut Request<RequestBody>,
         server: &Server,
@@ -65,7 +65,7 @@ fn join(base: &str, target: &Uri) -> Result<Uri, Error> {
         .map_err(|error| Error::downstream(ErrorKind::UriTooLong).because(error))
 }
 
-/// The head of a request that has been aimed at a server, in the form that it has in HTTP/2: the host is part of the
+/// The head of a request whose server is set, in the form that it has in HTTP/2: the host is part of the
 /// target, and nothing is said about the connection (RFC 9113 §8.2.2, §8.3.1).
 pub(super) fn into_http2(
     request: Request<RequestBody>,
@@ -89,10 +89,9 @@ pub(super) fn into_http2(
     Ok((Request::from_parts(head, ()), body))
 }
 
-/// Sets the fields that frame the content, from the content itself: what the client said about it may be about a
-/// connection of its own.
+/// Sets the framing fields from the content itself: those of the client were for the client's connection.
 pub(super) fn frame(request: &mut Request<RequestBody>) {
-    // Whatever version the client speaks, this hop is ours.
+    // The client's version is for the client's connection.
     *request.version_mut() = Version::HTTP_11;
     let length = match request.body() {
         body if body.is_end_stream() => Some(0),
@@ -106,7 +105,7 @@ pub(super) fn frame(request: &mut Request<RequestBody>) {
     fields.remove(CONTENT_LENGTH);
     fields.remove(TRANSFER_ENCODING);
     match length {
-        // RFC 9110 §8.6: zero is said where content would be expected.
+        // RFC 9110 §8.6: a length of zero is sent where content would be expected.
         Some(0) if !expects_content => {}
         Some(length) => {
             fields.insert(CONTENT_LENGTH, HeaderValue::from(length));

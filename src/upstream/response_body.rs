@@ -1,4 +1,4 @@
-//! The content that comes from upstream, read from its connection as it is asked for.
+//! The content of a response from upstream. It is read from its connection as it is polled.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::upgrade::OnUpgrade;
 
+use super::framing::Framing;
 use super::incoming::Incoming;
 use super::pool::Lease;
 use super::request_body::Upload;
@@ -15,19 +16,6 @@ use super::server::Server;
 use super::tunnel::Tunnel;
 use crate::error::{Error, ErrorKind, Side};
 use crate::turn;
-
-/// How the end of a response's content is known (RFC 9112 §6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// There is no content: HEAD, 204, 304, or a length of zero.
-    Empty,
-    /// Content-Length, in bytes.
-    Length(u64),
-    /// An end that the message states after its content: the last chunk, or END_STREAM in HTTP/2.
-    Chunked,
-    /// Content ends when the connection does: a broken connection and a complete response can look alike.
-    Close,
-}
 
 /// The content of a response. Its connection goes back to the worker's pool when the end has been read, and is closed
 /// when this is dropped before.
@@ -37,7 +25,7 @@ pub struct UpstreamBody {
     framing: Framing,
     /// Bytes read so far.
     received: u64,
-    /// What is to be read once more, before anything else.
+    /// What is to be read again, before anything else.
     unread: Bytes,
     progress: Progress,
     server: Arc<Server>,
@@ -46,7 +34,7 @@ pub struct UpstreamBody {
 #[derive(Debug)]
 enum Progress {
     Reading(Reading),
-    /// There is no content, and another protocol after it.
+    /// There is no content, and the connection has switched protocols.
     Switched(OnUpgrade, Lease),
     Complete,
     Failed,
@@ -56,12 +44,12 @@ enum Progress {
 struct Reading {
     lease: Lease,
     after: After,
-    /// Whether the stall deadline runs: only while the upstream is what is waited for.
+    /// Whether the stall deadline runs: only while the upstream is waited for.
     armed: bool,
     upload: Option<Upload>,
 }
 
-/// What becomes of a connection when a response has ended.
+/// What happens to a connection when a response has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum After {
     /// It may carry another exchange, once this one's request has been sent whole.
@@ -73,7 +61,7 @@ pub(super) enum After {
 }
 
 impl After {
-    fn without_another(self) -> Self {
+    fn closing(self) -> Self {
         match self {
             Self::Keep | Self::Finish => Self::Finish,
             Self::Close => Self::Close,
@@ -108,7 +96,7 @@ impl UpstreamBody {
         body
     }
 
-    /// The content of a response after which the connection speaks another protocol.
+    /// The content of a response with which the connection has switched protocols.
     pub(super) fn switched(incoming: Incoming, switched: OnUpgrade, lease: Lease) -> Self {
         Self {
             incoming,
@@ -123,7 +111,7 @@ impl UpstreamBody {
     /// The connection itself, after a response `101 (Switching Protocols)`.
     ///
     /// # Errors
-    /// An upstream [`Error`] when it broke, or speaks HTTP still.
+    /// An upstream [`Error`] when it broke, or has not switched protocols.
     pub async fn into_tunnel(self) -> Result<Tunnel, Error> {
         match self.progress {
             Progress::Switched(switched, lease) => Tunnel::open(switched, lease).await,
@@ -145,18 +133,18 @@ impl UpstreamBody {
         self.received
     }
 
-    /// Puts back all the content that has been read, to be read once more.
+    /// Puts back all the content that has been read, to be read again.
     pub fn unread(&mut self, content: Bytes) {
         self.unread = content;
     }
 
-    /// Whether all content has been read, up to an end that the message itself states. Never for [`Framing::Close`]:
-    /// there only a clean end of the connection stands for the message's.
+    /// Whether all content has been read, up to an end that the message itself states. Never for [`Framing::Close`]: there
+    /// the only end is the connection's.
     pub fn end_verified(&self) -> bool {
         matches!(self.progress, Progress::Complete) && self.framing != Framing::Close
     }
 
-    /// Whether all has been read, up to whatever end there was; not where the connection broke.
+    /// Whether all content has been read, up to any end; not where the connection broke.
     pub fn has_ended(&self) -> bool {
         matches!(self.progress, Progress::Complete)
     }
@@ -206,11 +194,11 @@ impl Body for UpstreamBody {
                     let counters = reading.lease.pool().counters();
                     counters.bytes_received.add(data.len() as u64);
                 }
-                if frame.is_trailers() && matches!(this.incoming, Incoming::Http1(_)) {
-                    // hyper takes a bare LF for the end of a trailer's line: what comes behind may be no response's.
-                    reading.after = reading.after.without_another();
+                if frame.is_trailers() && matches!(this.incoming, Incoming::Hyper(_)) {
+                    // hyper accepts a bare LF as the end of a trailer's line: what follows may be no response.
+                    reading.after = reading.after.closing();
                 }
-                // The connection need not wait until somebody asks for a frame that will not come.
+                // The connection need not wait for a poll that would only find the end.
                 if this.incoming.is_end_stream() || frame.is_trailers() {
                     this.complete();
                 }
@@ -258,7 +246,7 @@ impl Reading {
             self.armed = true;
         }
         ready!(deadline.poll_passed(cx));
-        self.lease.doubt();
+        self.lease.mark_suspect();
         Poll::Ready(())
     }
 }

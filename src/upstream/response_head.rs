@@ -1,42 +1,12 @@
-//! What a response's head must be like before anybody believes it. hyper has parsed it; here is what hyper lets pass
-//! and a gateway must not (RFC 9112 §6).
+//! What a gateway must check in a response's head beyond what the parsers check (RFC 9112 §6).
 
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Response, StatusCode, Version};
 
-use super::response_body::Framing;
-use crate::config;
+use super::framing::Framing;
 use crate::error::{Error, ErrorKind};
 
-/// How large the field section of a response may be, and that of its trailers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HeadLimits {
-    /// Of the status line and all fields together.
-    pub(super) bytes: usize,
-    /// Field lines.
-    pub(super) fields: usize,
-}
-
-impl HeadLimits {
-    pub(super) fn of(upstream: &config::Upstream) -> Self {
-        Self {
-            bytes: upstream.max_head,
-            fields: upstream.max_fields,
-        }
-    }
-
-    /// Fails with [`ErrorKind::ResponseHeadTooLarge`] where there are too many field lines.
-    pub(super) fn check_fields(self, fields: usize) -> Result<(), Error> {
-        match fields > self.fields {
-            true => Err(Error::upstream(ErrorKind::ResponseHeadTooLarge).detail(
-                "the upstream's response has more field lines than upstream.max_fields allows",
-            )),
-            false => Ok(()),
-        }
-    }
-}
-
-/// What of a request decides how its response is read.
+/// What the framing of a response depends on in its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) head: bool,
@@ -52,7 +22,7 @@ impl Asked {
     }
 }
 
-/// Tells how the content ends, and leaves at most one Content-Length and no Transfer-Encoding behind.
+/// Returns how the content is framed, and leaves at most one Content-Length and no Transfer-Encoding in the head.
 ///
 /// Fails with [`ErrorKind::ResponseProtocol`] where two readers of the same bytes could disagree about their end.
 pub(super) fn inspect<B>(response: &mut Response<B>, asked: Asked) -> Result<Framing, Error> {
@@ -107,8 +77,8 @@ fn decimal(text: &str) -> Option<u64> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
-/// Chunked is the only coding a response may have come in: no other was asked for (RFC 9112 §7.4), and one that nobody
-/// here undoes would be taken for the content itself.
+/// Chunked is the only coding that a response may have: no other was asked for (RFC 9112 §7.4), and one that is not
+/// decoded would be taken for the content itself.
 fn is_chunked(fields: &HeaderMap) -> Result<bool, Error> {
     let mut lines = fields.get_all(TRANSFER_ENCODING).iter();
     match (lines.next(), lines.next()) {

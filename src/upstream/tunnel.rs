@@ -1,4 +1,4 @@
-//! A connection to the API on which another protocol is spoken now (RFC 9110 §7.8).
+//! A connection to the API that has switched to another protocol (RFC 9110 §7.8).
 
 use std::fmt;
 use std::io;
@@ -22,10 +22,10 @@ use crate::telemetry::counters::Counters;
 #[derive(Debug)]
 pub struct Tunnel {
     wire: Wire,
-    /// What came right behind the response.
+    /// What came right after the response.
     early: Bytes,
     _load: Load,
-    /// What whoever asked for it wants to be kept as long.
+    /// Dropped with the tunnel.
     held: Option<Box<dyn fmt::Debug + Send>>,
 }
 
@@ -53,7 +53,7 @@ impl Tunnel {
         self
     }
 
-    /// Closes it so that the server cannot take what it got for all that there was.
+    /// Closes it by a reset, so that the server cannot take what it got for complete.
     pub fn reset(mut self) {
         self.wire.reset_on_close();
     }

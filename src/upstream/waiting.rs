@@ -1,5 +1,5 @@
-//! Whether a request has been sent, as those see it who may call it off: the connection of its client, and whoever waits
-//! for what comes of it.
+//! Whether a request has been sent, for those that may cancel it: its client's connection, and what waits for the
+//! response.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,17 +7,17 @@ use std::task::{Context, Waker};
 
 use tokio::task::yield_now;
 
-/// One request's way to a connection. Clones are one.
+/// How far a request has come on its way to a connection. Clones share one state.
 #[derive(Clone, Debug, Default)]
 pub struct Waiting(Arc<Progress>);
 
-/// The latest request of a client's connection, if it is on its way to the API. Clones are one.
+/// The latest request of a client's connection, if it is on its way to the API. Clones share one state.
 #[derive(Clone, Debug, Default)]
 pub struct LatestWaiting(Arc<Latest>);
 
 #[derive(Debug, Default)]
 struct Latest {
-    /// Whether there is one: hits ask no more than that.
+    /// Whether there is one: a hit reads no more than that.
     any: AtomicBool,
     waiting: Mutex<Option<Waiting>>,
 }
@@ -31,7 +31,7 @@ struct Progress {
 
 /// Not handed to a connection.
 const UNSENT: u8 = 0;
-/// Neither, and no connection is free.
+/// Not handed to a connection, since none is free.
 const QUEUED: u8 = 1;
 /// Handed to a connection, at least once.
 const SENT: u8 = 2;
@@ -46,8 +46,7 @@ impl LatestWaiting {
         *lock(&self.0.waiting) = waiting;
     }
 
-    /// Whether a request of the connection waits for a connection to the API. If not, and that may
-    /// still come, wakes the task when it does.
+    /// Whether the request waits for a connection to the API. If it does not and still may, wakes the task when it does.
     pub fn is_queued(&self, cx: &Context<'_>) -> bool {
         self.0.any.load(Ordering::Acquire)
             && (lock(&self.0.waiting).as_ref()).is_some_and(|waiting| waiting.is_queued(cx))
@@ -100,8 +99,8 @@ impl Waiting {
 pub(super) struct Queued<'a>(&'a Waiting);
 
 impl Queued<'_> {
-    /// The wait is over: once more, whoever watches can see that nobody wants the request any more.
-    pub(super) async fn last_look(&self) {
+    /// The wait is over. The watcher may still cancel the request before it is sent.
+    pub(super) async fn yield_to_watcher(&self) {
         self.0.wake();
         yield_now().await;
     }

@@ -1,5 +1,5 @@
-//! The socket below a connection. It holds what must last exactly as long as the socket is open, and notes what the
-//! deadlines and retries ask: when something was last written, and whether anything came back.
+//! The socket of a connection. It holds what must live exactly as long as the socket is open, and notes what deadlines and
+//! retries depend on: when something was last written, and whether anything was read.
 
 use std::io;
 use std::pin::Pin;
@@ -15,21 +15,22 @@ use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::deadline;
-use super::pool::Open;
+use super::open::OpenConnection;
+use super::outcome::Resend;
 use super::tls::session;
 use crate::config::Protocol;
 use crate::turn;
 
 /// The kinds of sockets that lead to a server.
 #[derive(Debug)]
-pub(super) enum Transport {
+pub(super) enum Socket {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
     Unix(UnixStream),
 }
 
-impl Transport {
-    /// Whether HTTP/2 is spoken on it: as TLS has negotiated it, or else as the configuration says.
+impl Socket {
+    /// Whether HTTP/2 is spoken on it: as negotiated in TLS, or else as the configuration says.
     pub(super) fn speaks_http2(&self, protocol: Protocol) -> bool {
         match (self, protocol) {
             (Self::Tls(stream), Protocol::H2) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
@@ -39,7 +40,7 @@ impl Transport {
     }
 }
 
-/// What has passed over a socket; read by the exchange, written by what drives the connection.
+/// What has passed over a socket. The connection's driver writes it, the exchange reads it.
 #[derive(Debug)]
 pub(super) struct Traffic {
     start: Instant,
@@ -67,12 +68,21 @@ impl Traffic {
     }
 
     /// Whether the socket has taken anything of the latest request.
-    pub(super) fn is_begun(&self) -> bool {
+    fn is_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_answered(&self) -> bool {
+    fn is_answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request may be sent again when its connection has broken now.
+    pub(super) fn resend(&self) -> Resend {
+        match (self.is_answered(), self.is_begun()) {
+            (true, _) => Resend::Never,
+            (false, true) => Resend::IfIdempotent,
+            (false, false) => Resend::Always,
+        }
     }
 
     pub(super) fn last_written(&self) -> Instant {
@@ -96,56 +106,56 @@ impl Traffic {
     }
 }
 
-/// What becomes of writes after one has failed. A server may answer a part of a request and close, and what it answered
-/// is still there to be read (RFC 9112 §9.6): a failed write must not end the connection before that.
+/// What later writes return after one has failed. A server may answer a part of a request and close, and its response
+/// still has to be read (RFC 9112 §9.6): a failed write must not end the connection before that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OnBroken {
-    /// They fail, too: for a writer that reads on by itself.
+pub(super) enum AfterWriteError {
+    /// An error: for an engine that reads on by itself.
     Fail,
-    /// Once a part of the request is written, they wait until all that came has been read, and fail then.
+    /// Once a part of the request is written, they wait until everything that came has been read, and fail then.
     Wait,
-    /// They are discarded until all that came has been read, and fail then: for a writer that reads only while what it
-    /// has to write is taken.
+    /// They are discarded until everything that came has been read, and fail then: for an engine that reads only while its
+    /// writes succeed.
     Discard,
 }
 
-/// What can be done with a socket.
+/// Whether a socket can be written to.
 #[derive(Debug)]
-enum Condition {
-    Sound,
-    /// Writing has failed, and its error has not been returned yet.
-    Broken(io::Error),
+enum WriteState {
+    Open,
+    /// A write has failed, and its error has not been returned yet.
+    Failed(io::Error),
     /// Nothing can be written any more.
     Closed,
 }
 
-/// An open socket, counted as long as it lives, whoever holds it.
+/// An open socket. It is counted as long as it lives.
 #[derive(Debug)]
 pub(super) struct Wire {
-    transport: Transport,
-    condition: Condition,
-    on_broken: OnBroken,
+    socket: Socket,
+    write_state: WriteState,
+    after_write_error: AfterWriteError,
     /// Whether the peer's end, or a reset, has been read.
     read_ended: bool,
-    /// Who waits for that.
+    /// The writer that waits for that.
     waiter: Option<Waker>,
     traffic: Arc<Traffic>,
-    /// Rung at the first byte that comes.
+    /// Notified of the first byte that comes.
     first_read: Option<Arc<Notify>>,
-    /// Whether what was written has been flushed since: whoever writes flushes when nothing is left to be written.
+    /// Whether what was written has been flushed since. An engine flushes when it has nothing left to write.
     flushed: bool,
-    /// Whether closing it is a reset, before which nothing is said.
+    /// Whether it is closed by a reset, without close_notify.
     resets: bool,
     /// `None` for a health check, which neither waits for the cap nor counts in it.
-    _open: Option<Open>,
+    _open: Option<OpenConnection>,
 }
 
 impl Wire {
-    pub(super) fn new(transport: Transport, open: Option<Open>) -> Self {
+    pub(super) fn new(socket: Socket, open: Option<OpenConnection>) -> Self {
         Self {
-            transport,
-            condition: Condition::Sound,
-            on_broken: OnBroken::Fail,
+            socket,
+            write_state: WriteState::Open,
+            after_write_error: AfterWriteError::Fail,
             read_ended: false,
             waiter: None,
             traffic: Arc::new(Traffic::new()),
@@ -156,11 +166,11 @@ impl Wire {
         }
     }
 
-    pub(super) fn on_broken(&mut self, on_broken: OnBroken) {
-        self.on_broken = on_broken;
+    pub(super) fn after_write_error(&mut self, after_write_error: AfterWriteError) {
+        self.after_write_error = after_write_error;
     }
 
-    pub(super) fn tell_first_read(&mut self) -> Arc<Notify> {
+    pub(super) fn on_first_read(&mut self) -> Arc<Notify> {
         self.first_read.insert(Arc::default()).clone()
     }
 
@@ -172,13 +182,13 @@ impl Wire {
         self.flushed
     }
 
-    /// Whether nothing has come that has not been read, no end either, as far as the runtime knows.
+    /// Whether neither data nor an end has come that has not been read, as far as the runtime knows.
     pub(super) fn is_quiet(&mut self) -> bool {
-        let mut unasked = [0];
-        let read = match &mut self.transport {
-            Transport::Tcp(socket) => socket.try_read(&mut unasked),
-            Transport::Unix(socket) => socket.try_read(&mut unasked),
-            Transport::Tls(stream) => return session::is_quiet(stream),
+        let mut unexpected = [0];
+        let read = match &mut self.socket {
+            Socket::Tcp(socket) => socket.try_read(&mut unexpected),
+            Socket::Unix(socket) => socket.try_read(&mut unexpected),
+            Socket::Tls(stream) => return session::is_quiet(stream),
         };
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -186,16 +196,16 @@ impl Wire {
     /// Makes closing a reset. A Unix socket has none.
     pub(super) fn reset_on_close(&mut self) {
         self.resets = true;
-        let socket = match &self.transport {
-            Transport::Tcp(socket) => socket,
-            Transport::Tls(stream) => stream.get_ref().0,
-            Transport::Unix(_) => return,
+        let socket = match &self.socket {
+            Socket::Tcp(socket) => socket,
+            Socket::Tls(stream) => stream.get_ref().0,
+            Socket::Unix(_) => return,
         };
         // Fails only when the peer has reset the connection before us.
         let _ = socket.set_zero_linger();
     }
 
-    /// What a write of `length` bytes comes to that the socket has answered with `written`.
+    /// What a write of `length` bytes returns when the socket has returned `written`.
     fn note_written(
         &mut self,
         length: usize,
@@ -209,29 +219,29 @@ impl Wire {
                 Poll::Ready(Ok(written))
             }
             Err(error) => {
-                self.condition = Condition::Broken(error);
-                self.poll_broken(cx).map_ok(|()| length)
+                self.write_state = WriteState::Failed(error);
+                self.poll_after_write_error(cx).map_ok(|()| length)
             }
         }
     }
 
-    fn is_broken(&self) -> bool {
-        !matches!(self.condition, Condition::Sound)
+    fn has_write_failed(&self) -> bool {
+        !matches!(self.write_state, WriteState::Open)
     }
 
-    /// What a write comes to after one has failed.
-    fn poll_broken(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        match self.on_broken {
-            OnBroken::Wait if !self.read_ended && self.traffic.is_begun() => {
+    /// What a write returns after one has failed.
+    fn poll_after_write_error(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        match self.after_write_error {
+            AfterWriteError::Wait if !self.read_ended && self.traffic.is_begun() => {
                 self.waiter = Some(cx.waker().clone());
                 return Poll::Pending;
             }
-            OnBroken::Discard if !self.read_ended => return Poll::Ready(Ok(())),
-            OnBroken::Fail | OnBroken::Wait | OnBroken::Discard => {}
+            AfterWriteError::Discard if !self.read_ended => return Poll::Ready(Ok(())),
+            AfterWriteError::Fail | AfterWriteError::Wait | AfterWriteError::Discard => {}
         }
-        let error = match std::mem::replace(&mut self.condition, Condition::Closed) {
-            Condition::Broken(error) => error,
-            Condition::Sound | Condition::Closed => io::ErrorKind::BrokenPipe.into(),
+        let error = match std::mem::replace(&mut self.write_state, WriteState::Closed) {
+            WriteState::Failed(error) => error,
+            WriteState::Open | WriteState::Closed => io::ErrorKind::BrokenPipe.into(),
         };
         Poll::Ready(Err(error))
     }
@@ -239,19 +249,19 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        if let (Transport::Tls(stream), false) = (&mut self.transport, self.resets) {
-            session::tell_end(stream);
+        if let (Socket::Tls(stream), false) = (&mut self.socket, self.resets) {
+            session::send_close_notify(stream);
         }
     }
 }
 
-/// Calls one method of whatever socket there is.
-macro_rules! on_transport {
+/// Calls one method of the socket, of whichever kind.
+macro_rules! on_socket {
     ($wire:expr, $socket:ident => $call:expr) => {
-        match &mut $wire.transport {
-            Transport::Tcp($socket) => $call,
-            Transport::Tls($socket) => $call,
-            Transport::Unix($socket) => $call,
+        match &mut $wire.socket {
+            Socket::Tcp($socket) => $call,
+            Socket::Tls($socket) => $call,
+            Socket::Unix($socket) => $call,
         }
     };
 }
@@ -264,7 +274,7 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let room = buf.remaining() > 0;
-        let polled = ready!(on_transport!(self, socket => Pin::new(socket).poll_read(cx, buf)));
+        let polled = ready!(on_socket!(self, socket => Pin::new(socket).poll_read(cx, buf)));
         let read = buf.filled().len() - before;
         if polled.is_err() || read == 0 && room {
             self.read_ended = true;
@@ -290,10 +300,10 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.is_broken() {
-            return self.poll_broken(cx).map_ok(|()| buf.len());
+        if self.has_write_failed() {
+            return self.poll_after_write_error(cx).map_ok(|()| buf.len());
         }
-        let written = ready!(on_transport!(self, socket => Pin::new(socket).poll_write(cx, buf)));
+        let written = ready!(on_socket!(self, socket => Pin::new(socket).poll_write(cx, buf)));
         self.note_written(buf.len(), written, cx)
     }
 
@@ -307,42 +317,42 @@ impl AsyncWrite for Wire {
             return self.poll_write(cx, only);
         }
         let length = bufs.iter().map(|buf| buf.len()).sum();
-        if self.is_broken() {
-            return self.poll_broken(cx).map_ok(|()| length);
+        if self.has_write_failed() {
+            return self.poll_after_write_error(cx).map_ok(|()| length);
         }
         let written =
-            ready!(on_transport!(self, socket => Pin::new(socket).poll_write_vectored(cx, bufs)));
+            ready!(on_socket!(self, socket => Pin::new(socket).poll_write_vectored(cx, bufs)));
         self.note_written(length, written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.transport {
-            Transport::Tcp(socket) => socket.is_write_vectored(),
-            Transport::Tls(socket) => socket.is_write_vectored(),
-            Transport::Unix(socket) => socket.is_write_vectored(),
+        match &self.socket {
+            Socket::Tcp(socket) => socket.is_write_vectored(),
+            Socket::Tls(socket) => socket.is_write_vectored(),
+            Socket::Unix(socket) => socket.is_write_vectored(),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_broken() {
-            return self.poll_broken(cx);
+        if self.has_write_failed() {
+            return self.poll_after_write_error(cx);
         }
-        match ready!(on_transport!(self, socket => Pin::new(socket).poll_flush(cx))) {
+        match ready!(on_socket!(self, socket => Pin::new(socket).poll_flush(cx))) {
             Ok(()) => {
                 self.flushed = true;
                 Poll::Ready(Ok(()))
             }
             Err(error) => {
-                self.condition = Condition::Broken(error);
-                self.poll_broken(cx)
+                self.write_state = WriteState::Failed(error);
+                self.poll_after_write_error(cx)
             }
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_broken() {
+        if self.has_write_failed() {
             return Poll::Ready(Ok(()));
         }
-        on_transport!(self, socket => Pin::new(socket).poll_shutdown(cx))
+        on_socket!(self, socket => Pin::new(socket).poll_shutdown(cx))
     }
 }

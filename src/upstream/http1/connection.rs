@@ -1,8 +1,7 @@
-//! One HTTP/1.1 connection, which one request has at a time: its socket, what reads and writes it, and the timer that
-//! travels with it.
+//! One HTTP/1.1 connection, which carries one request at a time: the engine that reads and writes its socket, and the
+//! timer of its exchanges.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,18 +10,18 @@ use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{Request, Response};
 use http_body::Frame;
-use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
-use crate::turn;
-use crate::upstream::deadline::{self, Deadline};
-use crate::upstream::http1::hyper_engine::Whole;
-use crate::upstream::http1::native_engine::{Content, Plain};
+use crate::upstream::deadline::Deadline;
+use crate::upstream::http1::hyper_engine::HyperEngine;
+use crate::upstream::http1::native_engine::{Content, NativeEngine};
 use crate::upstream::incoming::Incoming;
 use crate::upstream::interim::OnInterim;
+use crate::upstream::limits::HeadLimits;
 use crate::upstream::names::address::Address;
-use crate::upstream::request_body::{RequestBody, Turn, Upload};
-use crate::upstream::response_head::HeadLimits;
+use crate::upstream::outcome::{Resend, Unanswered};
+use crate::upstream::request_body::{RequestBody, Upload};
+use crate::upstream::response_deadline::head_within;
 use crate::upstream::wire::{Traffic, Wire};
 
 #[derive(Debug)]
@@ -38,57 +37,27 @@ pub(in crate::upstream) struct Connection {
 /// What reads and writes a connection. It changes only between two exchanges.
 #[derive(Debug)]
 enum Engine {
-    Plain(Box<Plain>),
-    Whole(Box<Whole>),
-    /// It broke on its way from one to the other.
-    None,
-}
-
-/// Why no response came, and what may be done about it.
-#[derive(Debug)]
-pub(in crate::upstream) struct Unanswered {
-    pub(in crate::upstream) error: Error,
-    /// The request itself, when none of it has been written.
-    pub(in crate::upstream) unsent: Option<Request<RequestBody>>,
-    pub(in crate::upstream) fate: Fate,
-}
-
-/// What may have become of a request that was not answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Fate {
-    /// The server has done nothing with it: it says so, or none of it was written.
-    Refused,
-    /// The connection broke before anything was heard of it: as a pooled one does that its peer has closed meanwhile.
-    Silent,
-    /// The server has it, or may have done anything with it.
-    Answered,
-}
-
-impl Fate {
-    /// Of a request on a connection that broke.
-    pub(in crate::upstream) fn seen(traffic: &Traffic) -> Self {
-        match (traffic.is_answered(), traffic.is_begun()) {
-            (true, _) => Self::Answered,
-            (false, true) => Self::Silent,
-            (false, false) => Self::Refused,
-        }
-    }
+    Native(Box<NativeEngine>),
+    Hyper(Box<HyperEngine>),
+    /// The connection broke in the change from one to the other.
+    Broken,
 }
 
 impl Connection {
-    pub(in crate::upstream) fn new(wire: Wire, head: HeadLimits) -> Self {
+    /// `address` is where it leads; `None` for a Unix socket.
+    pub(in crate::upstream) fn new(
+        wire: Wire,
+        head: HeadLimits,
+        address: Option<Arc<Address>>,
+    ) -> Self {
         Self {
             traffic: wire.traffic(),
-            engine: Engine::Plain(Box::new(Plain::new(wire, head))),
+            engine: Engine::Native(Box::new(NativeEngine::new(wire, head))),
             head,
             deadline: Deadline::default(),
             reused: false,
-            address: None,
+            address,
         }
-    }
-
-    pub(in crate::upstream) fn leads_to(&mut self, address: Option<Arc<Address>>) {
-        self.address = address;
     }
 
     /// The address that it leads to; none for a Unix socket.
@@ -96,32 +65,32 @@ impl Connection {
         self.address.as_deref()
     }
 
-    /// Whether its server's name leads elsewhere by now.
-    pub(in crate::upstream) fn is_astray(&self) -> bool {
-        self.address().is_some_and(Address::has_left)
+    /// Whether its server's name no longer resolves to its address.
+    pub(in crate::upstream) fn is_retired(&self) -> bool {
+        self.address().is_some_and(Address::is_retired)
     }
 
     /// Whether another request may be sent at once.
     pub(in crate::upstream) fn is_ready(&mut self) -> bool {
         match &mut self.engine {
-            Engine::Plain(plain) => plain.is_ready(),
-            Engine::Whole(whole) => whole.is_ready(),
-            Engine::None => false,
+            Engine::Native(native) => native.is_ready(),
+            Engine::Hyper(hyper) => hyper.is_ready(),
+            Engine::Broken => false,
         }
     }
 
-    /// Whether there is no use in waiting for it to be ready.
+    /// Whether it will never be ready again.
     pub(in crate::upstream) fn is_closed(&self) -> bool {
         match &self.engine {
-            // Its exchange is over, or it never will be.
-            Engine::Plain(_) | Engine::None => true,
-            Engine::Whole(whole) => whole.is_closed(),
+            // Its exchange has ended, or has failed.
+            Engine::Native(_) | Engine::Broken => true,
+            Engine::Hyper(hyper) => hyper.is_closed(),
         }
     }
 
     #[cfg(test)]
-    pub(in crate::upstream) fn is_plain(&self) -> bool {
-        matches!(self.engine, Engine::Plain(_))
+    pub(in crate::upstream) fn is_native(&self) -> bool {
+        matches!(self.engine, Engine::Native(_))
     }
 
     pub(in crate::upstream) fn is_reused(&self) -> bool {
@@ -138,8 +107,8 @@ impl Connection {
 
     /// Closes the socket, whatever is on its way.
     pub(in crate::upstream) fn abort(mut self) {
-        if let Engine::Whole(whole) = &mut self.engine {
-            whole.abort();
+        if let Engine::Hyper(hyper) = &mut self.engine {
+            hyper.abort();
         }
     }
 
@@ -151,22 +120,22 @@ impl Connection {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match (&mut self.engine, incoming) {
-            (Engine::Plain(plain), Incoming::Plain(content)) => plain.poll_frame(content, cx),
-            (Engine::Whole(whole), incoming) => {
-                whole.poll_until(cx, |cx| incoming.poll_frame(cx, upload))
+            (Engine::Native(native), Incoming::Native(content)) => native.poll_frame(content, cx),
+            (Engine::Hyper(hyper), incoming) => {
+                hyper.poll_until(cx, |cx| incoming.poll_frame(cx, upload))
             }
             (_, incoming) => incoming.poll_frame(cx, upload),
         }
     }
 
-    /// The exchange is over, and nobody waits for anything of the connection. Whether another request may still be sent.
+    /// The exchange is over, and nothing of the connection is waited for. Returns whether another request may be sent.
     #[must_use]
-    pub(in crate::upstream) fn rest(&mut self) -> bool {
-        if let Engine::Whole(whole) = &mut self.engine {
-            let Some(wire) = whole.rest() else {
-                return whole.is_ready();
+    pub(in crate::upstream) fn end_exchange(&mut self) -> bool {
+        if let Engine::Hyper(hyper) = &mut self.engine {
+            let Some(wire) = hyper.end_exchange() else {
+                return hyper.is_ready();
             };
-            self.engine = Engine::Plain(Box::new(Plain::new(wire, self.head)));
+            self.engine = Engine::Native(Box::new(NativeEngine::new(wire, self.head)));
         }
         true
     }
@@ -179,19 +148,19 @@ impl Connection {
         timeout: Duration,
     ) -> Result<Response<Incoming>, Unanswered> {
         self.traffic.begin_request();
-        let is_plain = matches!(request.body(), RequestBody::Empty)
+        let is_native = matches!(request.body(), RequestBody::Empty)
             && !request.headers().contains_key(UPGRADE);
         match &mut self.engine {
-            Engine::Plain(plain) if is_plain => {
+            Engine::Native(native) if is_native => {
                 let (traffic, deadline) = (&self.traffic, &mut self.deadline);
-                exchange_plainly(plain, request, timeout, traffic, deadline).await
+                exchange_native(native, request, timeout, traffic, deadline).await
             }
             // Larger, and rarer.
-            _ => Box::pin(self.exchange_whole(request, timeout)).await,
+            _ => Box::pin(self.exchange_hyper(request, timeout)).await,
         }
     }
 
-    async fn exchange_whole(
+    async fn exchange_hyper(
         &mut self,
         request: Request<RequestBody>,
         timeout: Duration,
@@ -199,109 +168,61 @@ impl Connection {
         let unsent = |request, error| Unanswered {
             error,
             unsent: Some(request),
-            fate: Fate::Silent,
+            resend: Resend::IfIdempotent,
         };
-        if let Engine::Plain(_) = &self.engine
-            && let Engine::Plain(plain) = std::mem::replace(&mut self.engine, Engine::None)
+        if let Engine::Native(_) = &self.engine
+            && let Engine::Native(native) = std::mem::replace(&mut self.engine, Engine::Broken)
         {
-            match Whole::start(plain.into_wire(), self.head).await {
-                Ok(whole) => self.engine = Engine::Whole(Box::new(whole)),
+            match HyperEngine::start(native.into_wire(), self.head).await {
+                Ok(whole) => self.engine = Engine::Hyper(Box::new(whole)),
                 Err(error) => return Err(unsent(request, error)),
             }
         }
-        let Engine::Whole(whole) = &mut self.engine else {
+        let Engine::Hyper(hyper) = &mut self.engine else {
             return Err(unsent(request, Error::internal()));
         };
-        let answer = whole.exchange(request, timeout, &self.traffic, &mut self.deadline);
-        answer.await.map(|answer| answer.map(Incoming::Http1))
+        let answer = hyper.exchange(request, timeout, &self.traffic, &mut self.deadline);
+        answer.await.map(|answer| answer.map(Incoming::Hyper))
     }
 
-    /// Waits until the request's content has been sent, too, after its response has ended.
+    /// Waits until the request's content has been sent, after its response has ended.
     ///
     /// Fails when the connection closes, or when the server takes nothing for `stall`.
-    pub(in crate::upstream) async fn settle(
+    pub(in crate::upstream) async fn finish_sending(
         &mut self,
         stall: Duration,
         upload: Option<&Upload>,
     ) -> Result<(), ()> {
         let (traffic, deadline) = (&self.traffic, &mut self.deadline);
         match &mut self.engine {
-            Engine::Whole(whole) => whole.settle(stall, traffic, deadline, upload).await,
-            Engine::Plain(_) | Engine::None => Err(()),
+            Engine::Hyper(hyper) => hyper.finish_sending(stall, traffic, deadline, upload).await,
+            Engine::Native(_) | Engine::Broken => Err(()),
         }
     }
 }
 
-async fn exchange_plainly(
-    plain: &mut Plain,
+async fn exchange_native(
+    engine: &mut NativeEngine,
     request: Request<RequestBody>,
     timeout: Duration,
     traffic: &Traffic,
     deadline: &mut Deadline,
 ) -> Result<Response<Incoming>, Unanswered> {
-    let told = OnInterim::of(&request);
-    plain.begin(&request);
-    let head = poll_fn(|cx| plain.poll_head(cx, told.as_ref()));
+    let on_interim = OnInterim::of(&request);
+    engine.begin(&request);
+    let head = poll_fn(|cx| engine.poll_head(cx, on_interim.as_ref()));
     match head_within(timeout, head, deadline, || traffic.last_written(), None).await {
-        // How it is framed is found out by who looks at the head.
-        Some(Ok(head)) => Ok(head.map(|()| Incoming::Plain(Content::Ended))),
+        // Its framing is set when the head has been inspected.
+        Some(Ok(head)) => Ok(head.map(|()| Incoming::Native(Content::Ended))),
         Some(Err(error)) => Err(Unanswered {
             error,
-            unsent: plain.is_untouched().then_some(request),
-            fate: Fate::seen(traffic),
+            unsent: engine.is_unwritten().then_some(request),
+            resend: traffic.resend(),
         }),
         None => Err(Unanswered {
             error: Error::upstream(ErrorKind::ResponseTimeout),
             unsent: None,
-            fate: Fate::Answered,
+            resend: Resend::Never,
         }),
     }
-}
-
-/// Waits for a response's head, at most `timeout` from when the upstream's turn began; `None` when that has passed.
-///
-/// `written` tells when the latest part of the request was handed to the upstream.
-pub(in crate::upstream) async fn head_within<F: Future>(
-    timeout: Duration,
-    sending: F,
-    deadline: &mut Deadline,
-    written: impl Fn() -> Instant,
-    upload: Option<&Upload>,
-) -> Option<F::Output> {
-    deadline.arm(timeout);
-    let mut sending = pin!(sending);
-    poll_fn(|cx| {
-        let late = turn::is_over();
-        match sending.as_mut().poll(cx) {
-            Poll::Ready(sent) => return Poll::Ready(Some(sent)),
-            Poll::Pending if late => return turn::put_off(cx),
-            Poll::Pending => {}
-        }
-        poll_overdue(deadline, &written, upload, timeout, cx).map(|()| None)
-    })
-    .await
-}
-
-/// Ready when `timeout` has passed since the upstream's turn began. The timer runs ahead of that: what moved while it
-/// ran is reckoned with when it rings.
-pub(in crate::upstream) fn poll_overdue(
-    deadline: &mut Deadline,
-    written: impl Fn() -> Instant,
-    upload: Option<&Upload>,
-    timeout: Duration,
-    cx: &mut Context<'_>,
-) -> Poll<()> {
-    while deadline.poll_passed(cx).is_ready() {
-        let now = deadline::timer_now();
-        let until = match upload.map(Upload::turn) {
-            Some(Turn::Client) => deadline::far(now, timeout),
-            Some(Turn::Upstream(at)) => deadline::far(at.max(written()), timeout),
-            Some(Turn::Unasked) | None => deadline::far(written(), timeout),
-        };
-        if until <= now {
-            return Poll::Ready(());
-        }
-        deadline.arm_at(Instant::max(until, now));
-    }
-    Poll::Pending
 }

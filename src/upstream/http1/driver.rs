@@ -1,5 +1,5 @@
-//! Who moves the bytes of an HTTP/1.1 connection: as a rule, whoever waits for its response, within its own task, so
-//! that an exchange costs no switch between tasks. Where content may have to move while nobody waits, a task does.
+//! Drives a connection of hyper's. As a rule the task that waits for the response does, so that an exchange costs no
+//! switch between tasks. Where content may have to be sent while nothing waits for the response, a task of its own does.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -15,35 +15,35 @@ use hyper_util::rt::TokioIo;
 use tokio::task::{AbortHandle, spawn_local};
 
 use crate::upstream::request_body::RequestBody;
-use crate::upstream::wire::{OnBroken, Wire};
+use crate::upstream::wire::{AfterWriteError, Wire};
 
-type Conversation = http1::Connection<TokioIo<Wire>, RequestBody>;
+type HyperConnection = http1::Connection<TokioIo<Wire>, RequestBody>;
 
-/// How often one poll goes from the connection to its user and back before others have their turn.
+/// How often one poll goes from the connection to its user and back before other tasks have their turn.
 const ROUNDS: usize = 32;
 
-/// Drives a connection. Dropping it closes the socket, unless a task drives: see [`Driver::abort`].
+/// Dropping it closes the socket, unless a task drives it: see [`Driver::abort`].
 pub(in crate::upstream) struct Driver {
-    /// Empty when the connection has ended, or went to a task for good.
-    conversation: Rc<RefCell<Option<Conversation>>>,
+    /// `None` when the connection has ended, or a task has it for good.
+    connection: Rc<RefCell<Option<HyperConnection>>>,
     relay: Arc<Relay>,
-    /// `relay` as what hyper and the socket wake.
+    /// Wakes `relay`: hyper and the socket get this one.
     waker: Waker,
     task: Option<AbortHandle>,
 }
 
 impl Driver {
-    pub(in crate::upstream) fn new(conversation: Conversation) -> Self {
+    pub(in crate::upstream) fn new(connection: HyperConnection) -> Self {
         let relay = Arc::new(Relay::default());
         Self {
-            conversation: Rc::new(RefCell::new(Some(conversation))),
+            connection: Rc::new(RefCell::new(Some(connection))),
             waker: relay.clone().into(),
             relay,
             task: None,
         }
     }
 
-    /// Moves the connection as far as it goes, until `wanted`, which waits for something of it, is ready.
+    /// Drives the connection as far as it goes, until `wanted`, which waits for a part of the exchange, is ready.
     pub(in crate::upstream) fn poll_until<T>(
         &self,
         cx: &mut Context<'_>,
@@ -52,21 +52,21 @@ impl Driver {
         if self.task.is_some() {
             return wanted(cx);
         }
-        let attendance = self.relay.attend(cx.waker());
+        let polling = self.relay.begin_polling(cx.waker());
         let inner = &mut Context::from_waker(&self.waker);
         for round in 0..ROUNDS {
             if let Poll::Ready(found) = wanted(inner) {
                 if round > 0 {
-                    // It has rung for what was found.
-                    self.relay.hush();
+                    // It was woken for what was found.
+                    self.relay.reset();
                 }
                 return Poll::Ready(found);
             }
-            self.relay.hush();
-            if poll_conversation(&self.conversation, inner).is_ready() {
+            self.relay.reset();
+            if poll_connection(&self.connection, inner).is_ready() {
                 return wanted(cx);
             }
-            if attendance.leave() {
+            if polling.end() {
                 return Poll::Pending;
             }
         }
@@ -74,84 +74,83 @@ impl Driver {
         Poll::Pending
     }
 
-    /// Hands the connection to a task: content goes on its way whether or not anybody waits for the response.
-    pub(in crate::upstream) fn work_apart(&mut self) {
-        let conversation = self.conversation.clone();
-        let task = poll_fn(move |cx| poll_conversation(&conversation, cx));
+    /// Hands the connection to a task: content is sent whether or not the response is waited for.
+    pub(in crate::upstream) fn spawn(&mut self) {
+        let connection = self.connection.clone();
+        let task = poll_fn(move |cx| poll_connection(&connection, cx));
         self.task = Some(spawn_local(task).abort_handle());
     }
 
-    /// Hands the connection to a task for good: it may go over into another protocol.
-    pub(in crate::upstream) fn work_towards_upgrade(&mut self) {
-        if let Some(conversation) = self.conversation.take() {
-            self.task = Some(spawn_local(conversation.with_upgrades()).abort_handle());
+    /// Hands the connection to a task for good: it may switch protocols.
+    pub(in crate::upstream) fn spawn_for_upgrade(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.task = Some(spawn_local(connection.with_upgrades()).abort_handle());
         }
     }
 
-    /// The exchange is over: nobody is woken any more by what happens on the socket.
-    pub(in crate::upstream) fn rest(&mut self) {
-        if self.conversation.borrow().is_none() {
+    /// The exchange is over: events of the socket wake no task any more.
+    pub(super) fn detach(&mut self) {
+        if self.connection.borrow().is_none() {
             return;
         }
         if let Some(task) = self.task.take() {
             task.abort();
-            self.look();
+            self.poll_once();
         }
-        self.relay.forget();
+        self.relay.clear_user();
     }
 
-    /// The socket of a conversation at rest; `None` where something of it is still in hyper's buffers, or on its way to
-    /// the peer.
-    pub(in crate::upstream) fn dissolve(&mut self) -> Option<Wire> {
+    /// The socket, after the exchange; `None` where data are left in hyper's buffers, or have not been flushed.
+    pub(in crate::upstream) fn take_wire(&mut self) -> Option<Wire> {
         if self.task.is_some() {
             return None;
         }
-        let conversation = self.conversation.borrow_mut().take()?;
-        let parts = conversation.into_parts();
+        let connection = self.connection.borrow_mut().take()?;
+        let parts = connection.into_parts();
         let mut wire = parts.io.into_inner();
-        wire.on_broken(OnBroken::Fail);
+        wire.after_write_error(AfterWriteError::Fail);
         (parts.read_buf.is_empty() && wire.is_flushed()).then_some(wire)
     }
 
-    /// Takes note of what has happened on the socket meanwhile: its end above all.
-    pub(in crate::upstream) fn look(&self) {
+    /// Notes what has happened on the socket meanwhile: above all, its end.
+    pub(in crate::upstream) fn poll_once(&self) {
         if self.task.is_none() {
             let inner = &mut Context::from_waker(&self.waker);
-            self.relay.hush();
-            let _ = poll_conversation(&self.conversation, inner);
+            self.relay.reset();
+            let _ = poll_connection(&self.connection, inner);
         }
     }
 
-    /// Whether something has happened since the last look.
-    pub(in crate::upstream) fn has_news(&self) -> bool {
-        self.task.is_none() && self.relay.has_rung()
+    /// Whether anything has happened since the last poll.
+    pub(in crate::upstream) fn is_woken(&self) -> bool {
+        self.task.is_none() && self.relay.is_woken()
     }
 
-    /// Closes the socket, whatever is on its way. Without this, a task would first finish sending the request.
+    /// Closes the socket at once. Without this, a task would first finish sending the request.
     pub(in crate::upstream) fn abort(&mut self) {
-        self.conversation.take();
+        self.connection.take();
         if let Some(task) = self.task.take() {
             task.abort();
         }
     }
 }
 
-/// Ready when the connection has ended. It is dropped then: whoever waits for something of it learns so.
-fn poll_conversation(
-    conversation: &RefCell<Option<Conversation>>,
+/// Ready when the connection has ended. It is dropped then, and what waits for a part of it fails.
+fn poll_connection(
+    connection: &RefCell<Option<HyperConnection>>,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
-    let mut slot = conversation.borrow_mut();
+    let mut slot = connection.borrow_mut();
     let ended = match slot.as_mut() {
-        // How it ended is told to whoever waits for a response.
-        Some(conversation) => Pin::new(conversation).poll(cx).map(drop),
+        // The error goes to what waits for the response.
+        Some(connection) => Pin::new(connection).poll(cx).map(drop),
         None => Poll::Ready(()),
     };
     if ended.is_ready() {
-        let conversation = slot.take();
-        // What it drops may ask after the connection.
+        let connection = slot.take();
+        // What it drops may borrow the slot.
         drop(slot);
-        drop(conversation);
+        drop(connection);
     }
     ended
 }
@@ -164,36 +163,36 @@ impl fmt::Debug for Driver {
     }
 }
 
-/// What the parts of a connection wake. While its user attends to it, that is noted only; or else it wakes the user's
-/// task. It stays the same from one exchange to the next, so that nothing has to register anew.
+/// Receives the wake-ups of a connection. While the user polls the connection, they are only noted; else they wake the
+/// user's task. It stays the same from one exchange to the next, so that no waker has to be registered again.
 #[derive(Debug, Default)]
 struct Relay {
-    rung: AtomicBool,
-    attended: AtomicBool,
+    is_woken: AtomicBool,
+    is_polling: AtomicBool,
     user: Mutex<Option<Waker>>,
 }
 
 impl Relay {
-    fn attend(&self, user: &Waker) -> Attendance<'_> {
+    fn begin_polling(&self, user: &Waker) -> Polling<'_> {
         let mut slot = self.user();
         match &mut *slot {
             Some(known) => known.clone_from(user),
             None => *slot = Some(user.clone()),
         }
         drop(slot);
-        self.attended.store(true, Ordering::SeqCst);
-        Attendance(self)
+        self.is_polling.store(true, Ordering::SeqCst);
+        Polling(self)
     }
 
-    fn hush(&self) {
-        self.rung.store(false, Ordering::SeqCst);
+    fn reset(&self) {
+        self.is_woken.store(false, Ordering::SeqCst);
     }
 
-    fn has_rung(&self) -> bool {
-        self.rung.load(Ordering::SeqCst)
+    fn is_woken(&self) -> bool {
+        self.is_woken.load(Ordering::SeqCst)
     }
 
-    fn forget(&self) {
+    fn clear_user(&self) {
         let user = self.user().take();
         drop(user);
     }
@@ -209,8 +208,8 @@ impl Wake for Relay {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.rung.store(true, Ordering::SeqCst);
-        if !self.attended.load(Ordering::SeqCst) {
+        self.is_woken.store(true, Ordering::SeqCst);
+        if !self.is_polling.load(Ordering::SeqCst) {
             let user = self.user().clone();
             if let Some(user) = user {
                 user.wake();
@@ -219,22 +218,22 @@ impl Wake for Relay {
     }
 }
 
-/// A user at a connection, until it is dropped.
-struct Attendance<'a>(&'a Relay);
+/// A user polls the connection, until this is dropped.
+struct Polling<'a>(&'a Relay);
 
-impl Attendance<'_> {
-    /// Ends it, unless something has rung: from here on that wakes the user.
-    fn leave(&self) -> bool {
-        self.0.attended.store(false, Ordering::SeqCst);
-        let quiet = !self.0.has_rung();
-        self.0.attended.store(!quiet, Ordering::SeqCst);
+impl Polling<'_> {
+    /// Ends it, unless a wake-up has come meanwhile: from here on, wake-ups wake the user.
+    fn end(&self) -> bool {
+        self.0.is_polling.store(false, Ordering::SeqCst);
+        let quiet = !self.0.is_woken();
+        self.0.is_polling.store(!quiet, Ordering::SeqCst);
         quiet
     }
 }
 
-impl Drop for Attendance<'_> {
+impl Drop for Polling<'_> {
     fn drop(&mut self) {
-        self.0.attended.store(false, Ordering::SeqCst);
+        self.0.is_polling.store(false, Ordering::SeqCst);
     }
 }
 
@@ -264,38 +263,38 @@ mod tests {
     }
 
     #[test]
-    fn what_rings_while_its_user_attends_keeps_him_there_and_wakes_nobody() {
+    fn a_wake_up_while_the_user_polls_makes_it_poll_again() {
         let relay = Arc::new(Relay::default());
         let (task, waker) = task();
-        let attendance = relay.attend(&waker);
+        let polling = relay.begin_polling(&waker);
         relay.wake_by_ref();
-        assert!(!attendance.leave(), "there is something to see to");
+        assert!(!polling.end(), "it has to poll again");
         relay.wake_by_ref();
-        relay.hush();
-        assert!(attendance.leave());
+        relay.reset();
+        assert!(polling.end());
         assert_eq!(woken(&task), 0);
     }
 
     #[test]
-    fn what_rings_afterwards_wakes_the_latest_user() {
+    fn a_wake_up_afterwards_wakes_the_latest_user() {
         let relay = Arc::new(Relay::default());
         let ((first, one), (second, two)) = (task(), task());
-        drop(relay.attend(&one));
+        drop(relay.begin_polling(&one));
         relay.wake_by_ref();
-        relay.hush();
-        assert!(relay.attend(&two).leave());
+        relay.reset();
+        assert!(relay.begin_polling(&two).end());
         relay.wake_by_ref();
         assert_eq!((woken(&first), woken(&second)), (1, 1));
     }
 
     #[test]
-    fn at_rest_it_is_noted_only() {
+    fn without_a_user_a_wake_up_is_noted_only() {
         let relay = Arc::new(Relay::default());
         let (task, waker) = task();
-        assert!(relay.attend(&waker).leave());
-        relay.forget();
+        assert!(relay.begin_polling(&waker).end());
+        relay.clear_user();
         relay.wake_by_ref();
-        assert!(relay.has_rung());
+        assert!(relay.is_woken());
         assert_eq!(woken(&task), 0);
     }
 }

@@ -1,5 +1,5 @@
-//! An HTTP/1.1 exchange with all that may be to it: content to send, with trailers and expectations, and a change of the
-//! protocol. hyper reads and writes it; what drives its socket is [`crate::upstream::http1::driver`].
+//! HTTP/1.1 exchanges with content to send, with trailers and expectations, or with a change of the protocol. hyper reads
+//! and writes them; [`super::driver`] drives its socket.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
@@ -15,29 +15,30 @@ use hyper_util::rt::TokioIo;
 use crate::error::{Error, ErrorKind};
 use crate::upstream::deadline::Deadline;
 use crate::upstream::errors;
-use crate::upstream::http1::connection::{Fate, Unanswered, head_within, poll_overdue};
 use crate::upstream::http1::driver::Driver;
 use crate::upstream::interim::OnInterim;
+use crate::upstream::limits::HeadLimits;
+use crate::upstream::outcome::{Resend, Unanswered};
 use crate::upstream::request_body::{RequestBody, Upload};
-use crate::upstream::response_head::HeadLimits;
-use crate::upstream::wire::{OnBroken, Traffic, Wire};
+use crate::upstream::response_deadline::{head_within, poll_overdue};
+use crate::upstream::wire::{AfterWriteError, Traffic, Wire};
 
 /// Room for content in a connection's read buffer and, as much again, in its write buffer, in bytes.
 const CONTENT_BUFFER: usize = 64 << 10;
 
-/// A connection that carries such exchanges.
+/// A connection in hyper's hands.
 #[derive(Debug)]
-pub(in crate::upstream) struct Whole {
+pub(in crate::upstream) struct HyperEngine {
     sender: http1::SendRequest<RequestBody>,
     driver: Driver,
 }
 
-impl Whole {
+impl HyperEngine {
     pub(in crate::upstream) async fn start(
         mut wire: Wire,
         head: HeadLimits,
     ) -> Result<Self, Error> {
-        wire.on_broken(OnBroken::Wait);
+        wire.after_write_error(AfterWriteError::Wait);
         let (sender, connection) = http1::Builder::new()
             // RFC 9112 §5.1: a proxy removes white space between a field's name and its colon.
             .allow_spaces_after_header_name_in_responses(true)
@@ -55,8 +56,8 @@ impl Whole {
 
     /// Whether another request may be sent at once.
     pub(in crate::upstream) fn is_ready(&self) -> bool {
-        if self.driver.has_news() {
-            self.driver.look();
+        if self.driver.is_woken() {
+            self.driver.poll_once();
         }
         self.sender.is_ready()
     }
@@ -70,7 +71,7 @@ impl Whole {
         self.driver.abort();
     }
 
-    /// Moves what is on its way until `wanted`, which waits for a part of it, is ready.
+    /// Drives the connection until `wanted`, which waits for a part of the exchange, is ready.
     pub(in crate::upstream) fn poll_until<T>(
         &self,
         cx: &mut Context<'_>,
@@ -79,14 +80,14 @@ impl Whole {
         self.driver.poll_until(cx, wanted)
     }
 
-    /// The exchange is over, and nobody waits for anything of the connection. Gives the socket back, where nothing is
-    /// left on its way in either direction.
-    pub(in crate::upstream) fn rest(&mut self) -> Option<Wire> {
-        self.driver.rest();
+    /// The exchange is over, and nothing of the connection is waited for. Returns the socket, where nothing is left to be
+    /// read or written.
+    pub(in crate::upstream) fn end_exchange(&mut self) -> Option<Wire> {
+        self.driver.detach();
         if !self.sender.is_ready() {
             return None;
         }
-        self.driver.dissolve()
+        self.driver.take_wire()
     }
 
     /// As [`crate::upstream::http1::connection::Connection::exchange`].
@@ -97,18 +98,18 @@ impl Whole {
         traffic: &Traffic,
         deadline: &mut Deadline,
     ) -> Result<Response<Incoming>, Unanswered> {
-        if let Some(told) = OnInterim::of(&request) {
+        if let Some(on_interim) = OnInterim::of(&request) {
             hyper::ext::on_informational(&mut request, move |interim| {
-                told.tell(interim.status(), interim.headers());
+                on_interim.call(interim.status(), interim.headers());
             });
         }
         let upload = request.body().upload();
         let upgrades = request.headers().contains_key(UPGRADE);
         let mut sending = pin!(self.sender.try_send_request(request));
         if upgrades {
-            self.driver.work_towards_upgrade();
+            self.driver.spawn_for_upgrade();
         } else if upload.is_some() {
-            self.driver.work_apart();
+            self.driver.spawn();
         }
         let driver = &self.driver;
         let sent = poll_fn(|cx| driver.poll_until(cx, |cx| sending.as_mut().poll(cx)));
@@ -117,19 +118,19 @@ impl Whole {
             Some(Ok(response)) => Ok(response),
             Some(Err(mut failed)) => Err(Unanswered {
                 unsent: failed.take_message(),
-                fate: Fate::seen(traffic),
+                resend: traffic.resend(),
                 error: errors::before_head(failed.into_error(), upload.as_ref()),
             }),
             None => Err(Unanswered {
                 error: Error::upstream(ErrorKind::ResponseTimeout),
                 unsent: None,
-                fate: Fate::Answered,
+                resend: Resend::Never,
             }),
         }
     }
 
-    /// As [`crate::upstream::http1::connection::Connection::settle`].
-    pub(in crate::upstream) async fn settle(
+    /// As [`crate::upstream::http1::connection::Connection::finish_sending`].
+    pub(in crate::upstream) async fn finish_sending(
         &mut self,
         stall: Duration,
         traffic: &Traffic,

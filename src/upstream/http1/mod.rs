@@ -1,4 +1,5 @@
-//! The HTTP/1.1 client: a connection, and the two engines that read and write it.
+//! The HTTP/1.1 client: a connection (`connection`), and what reads and writes it: the native engine for requests
+//! without content (`native_engine`), or hyper (`hyper_engine`), whose task or caller drives the socket (`driver`).
 
 pub(super) mod connection;
 mod driver;

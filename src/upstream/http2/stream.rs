@@ -15,15 +15,16 @@ use http_body::{Body as _, Frame};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
 
-use super::Shared;
+use super::connection::Http2Connection;
 use crate::error::{Error, ErrorKind};
 use crate::upstream::deadline::{self, Deadline};
 use crate::upstream::errors;
-use crate::upstream::http1::connection::{Fate, Unanswered, head_within, poll_overdue};
 use crate::upstream::interim::OnInterim;
 use crate::upstream::names::address::Address;
+use crate::upstream::outcome::{Resend, Unanswered};
 use crate::upstream::request_body::{RequestBody, Upload};
 use crate::upstream::request_head::into_http2;
+use crate::upstream::response_deadline::{head_within, poll_overdue};
 
 /// Dropped before the response's end, it resets the stream.
 #[derive(Debug)]
@@ -31,41 +32,40 @@ pub(in crate::upstream) struct Stream {
     slot: Rc<Slot>,
     deadline: Deadline,
     upload: Option<Upload>,
-    /// Hands the content over; ended by whoever drops the stream.
-    pump: Option<JoinHandle<()>>,
+    /// Sends the content; aborted when the stream is dropped.
+    upload_task: Option<JoinHandle<()>>,
     reused: bool,
     /// Whether its request was the first that the server got on the connection.
     first: bool,
 }
 
-/// A stream's part in what the connection bears, for as long as either direction goes on.
+/// Counts as a stream of the connection, for as long as either direction goes on.
 #[derive(Debug)]
 struct Slot {
-    shared: Rc<Shared>,
+    connection: Rc<Http2Connection>,
     /// When the latest part of the request was handed to the connection.
     written: Cell<Instant>,
 }
 
 impl Stream {
-    pub(super) fn new(shared: &Rc<Shared>, reused: bool) -> Self {
-        let active = &shared.status.active;
-        active.set(active.get() + 1);
+    /// A stream for one request.
+    pub(in crate::upstream) fn open(connection: &Rc<Http2Connection>) -> Self {
         Self {
+            reused: connection.begin_stream(),
             slot: Rc::new(Slot {
-                shared: shared.clone(),
+                connection: connection.clone(),
                 written: Cell::new(deadline::timer_now()),
             }),
             deadline: Deadline::default(),
             upload: None,
-            pump: None,
-            reused,
+            upload_task: None,
             first: false,
         }
     }
 
     /// Where the connection leads.
     pub(in crate::upstream) fn address(&self) -> Option<&Address> {
-        self.slot.shared.address.as_deref()
+        self.slot.connection.address()
     }
 
     /// Whether the connection has carried a request before this one.
@@ -91,35 +91,35 @@ impl Stream {
         timeout: Duration,
     ) -> Result<Response<Content>, Unanswered> {
         let upload = request.body().upload();
-        let told = OnInterim::of(&request);
-        let mut sender = match self.slot.shared.sender.clone().ready().await {
+        let on_interim = OnInterim::of(&request);
+        let mut sender = match self.slot.connection.sender.clone().ready().await {
             Ok(sender) => sender,
             Err(error) => {
                 return Err(Unanswered {
                     error: errors::of_stream(error, None),
                     unsent: Some(request),
-                    fate: Fate::Refused,
+                    resend: Resend::Always,
                 });
             }
         };
-        let (head, body) = into_http2(request, scheme).map_err(hopeless)?;
+        let (head, body) = into_http2(request, scheme).map_err(not_to_resend)?;
         let end = body.is_end_stream();
-        let (answer, sending) = sender
-            .send_request(head, end)
-            .map_err(|error| hopeless(Error::downstream(ErrorKind::BadRequest).because(error)))?;
+        let (answer, sending) = sender.send_request(head, end).map_err(|error| {
+            not_to_resend(Error::downstream(ErrorKind::BadRequest).because(error))
+        })?;
         drop(sender);
         // RFC 9113 §5.1.1
         self.first = answer.stream_id().as_u32() == 1;
         self.slot.written.set(deadline::timer_now());
         if !end {
             self.upload.clone_from(&upload);
-            self.pump = Some(spawn_local(pump(body, sending, self.slot.clone())));
+            self.upload_task = Some(spawn_local(send_content(body, sending, self.slot.clone())));
         }
         let slot = &self.slot;
         let written = || slot.written.get();
         match head_within(
             timeout,
-            final_response(answer, told),
+            final_response(answer, on_interim),
             &mut self.deadline,
             written,
             upload.as_ref(),
@@ -128,36 +128,43 @@ impl Stream {
         {
             Some(Ok(Some(response))) => {
                 let fields = response.headers().len();
-                slot.shared.head.check_fields(fields).map_err(hopeless)?;
+                slot.connection
+                    .head
+                    .check_fields(fields)
+                    .map_err(not_to_resend)?;
                 Ok(response.map(Content::new))
             }
             Some(Ok(None)) => {
                 let error = Error::upstream(ErrorKind::ResponseProtocol);
-                Err(hopeless(
+                Err(not_to_resend(
                     error.detail("the upstream switched protocols within HTTP/2"),
                 ))
             }
             Some(Err(error)) => Err(Unanswered {
                 unsent: None,
-                fate: errors::fate_of_stream(&error),
+                resend: errors::resend_after_stream_error(&error),
                 error: errors::of_stream(error, upload.as_ref()),
             }),
             None => {
-                slot.shared.doubt();
-                Err(hopeless(Error::upstream(ErrorKind::ResponseTimeout)))
+                slot.connection.mark_suspect();
+                Err(not_to_resend(Error::upstream(ErrorKind::ResponseTimeout)))
             }
         }
     }
 
     /// The response has stalled.
-    pub(in crate::upstream) fn doubt(&self) {
-        self.slot.shared.doubt();
+    pub(in crate::upstream) fn mark_suspect(&self) {
+        self.slot.connection.mark_suspect();
     }
 
     /// The response is complete. What is left of the request's content is still sent, unless the server takes nothing of
     /// it for `stall`.
     pub(in crate::upstream) fn finish(mut self, stall: Duration) {
-        let Some(mut pump) = self.pump.take().filter(|pump| !pump.is_finished()) else {
+        let Some(mut upload_task) = self
+            .upload_task
+            .take()
+            .filter(|upload_task| !upload_task.is_finished())
+        else {
             return;
         };
         let (slot, upload) = (self.slot.clone(), self.upload.take());
@@ -165,7 +172,7 @@ impl Stream {
         deadline.arm(stall);
         spawn_local(async move {
             poll_fn(|cx| {
-                if Pin::new(&mut pump).poll(cx).is_ready() {
+                if Pin::new(&mut upload_task).poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
                 poll_overdue(
@@ -178,65 +185,59 @@ impl Stream {
             })
             .await;
             // The rest of a stream that has no sender any more is reset.
-            pump.abort();
+            upload_task.abort();
         });
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let Some(pump) = self.pump.take() {
-            pump.abort();
+        if let Some(upload_task) = self.upload_task.take() {
+            upload_task.abort();
         }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let shared = &self.shared;
-        let left = shared.status.active.get() - 1;
-        shared.status.active.set(left);
-        if left == 0 {
-            shared.idle_since.set(shared.clock.now().mono);
-        }
-        shared.freed.notify_one();
+        self.connection.end_stream();
     }
 }
 
-/// Waits for the final response, and has the interim ones `told` as they come; `None` for one that HTTP/2 does not have
+/// Waits for the final response; interim ones go to `on_interim` as they come. `None` for one that HTTP/2 does not have
 /// (RFC 9113 §8.6).
 async fn final_response(
     mut answer: ResponseFuture,
-    told: Option<OnInterim>,
+    on_interim: Option<OnInterim>,
 ) -> Result<Option<Response<RecvStream>>, h2::Error> {
     while let Some(interim) = poll_fn(|cx| answer.poll_informational(cx)).await {
         let interim = interim?;
         if interim.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(None);
         }
-        if let Some(told) = &told {
-            told.tell(interim.status(), interim.headers());
+        if let Some(on_interim) = &on_interim {
+            on_interim.call(interim.status(), interim.headers());
         }
     }
     answer.await.map(Some)
 }
 
-/// What another attempt would not change.
-fn hopeless(error: Error) -> Unanswered {
+/// A failure that another attempt would not change.
+fn not_to_resend(error: Error) -> Unanswered {
     Unanswered {
         error,
         unsent: None,
-        fate: Fate::Answered,
+        resend: Resend::Never,
     }
 }
 
-/// Hands a request's content to its stream as fast as the server takes it. Content that breaks off resets the stream.
-async fn pump(body: RequestBody, mut sending: SendStream<Bytes>, slot: Rc<Slot>) {
+/// Sends a request's content as fast as the server takes it. Content that breaks off resets the stream.
+async fn send_content(body: RequestBody, mut sending: SendStream<Bytes>, slot: Rc<Slot>) {
     let mut body = pin!(body);
     loop {
         let next = poll_fn(|cx| {
             if sending.poll_reset(cx).is_ready() {
-                // It wants no more of it.
+                // The server wants no more of it.
                 return Poll::Ready(None);
             }
             body.as_mut().poll_frame(cx).map(Some)
@@ -268,7 +269,7 @@ async fn pump(body: RequestBody, mut sending: SendStream<Bytes>, slot: Rc<Slot>)
     }
 }
 
-/// Whether the stream has taken all of `data`.
+/// Returns whether the stream has taken all of `data`.
 async fn send(sending: &mut SendStream<Bytes>, mut data: Bytes, last: bool, slot: &Slot) -> bool {
     if data.is_empty() {
         return !last || sending.send_data(data, true).is_ok();
@@ -314,7 +315,7 @@ impl Content {
         if !self.data_ended {
             match ready!(self.receiving.poll_data(cx)) {
                 Some(Ok(data)) => {
-                    // Whoever asks for content has room for it: the server may send as much again.
+                    // The reader has room for more: the server may send as much again.
                     let released = self.receiving.flow_control().release_capacity(data.len());
                     return Poll::Ready(Some(released.map(|()| Frame::data(data))));
                 }

@@ -1,4 +1,4 @@
-//! Asking for the addresses of a name, and for how long they are good: the hosts file first, then DNS.
+//! Looks up the addresses of a name and how long they are valid: in the hosts file first, then in DNS.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,46 +19,46 @@ use hickory_resolver::system_conf::read_system_conf;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-/// How long the answer is believed that comes without a lifetime.
-const UNSTATED: Duration = Duration::from_secs(30);
+/// How long an answer without a TTL is valid.
+const DEFAULT_TTL: Duration = Duration::from_secs(30);
 
-/// The longest and the shortest that an answer is believed, whatever it says: a name that moves is followed within
-/// minutes, and one that says 0 is not asked for with each connection.
-const LONGEST: Duration = Duration::from_secs(300);
-const SHORTEST: Duration = Duration::from_secs(1);
+/// The longest and the shortest that an answer is valid, whatever its TTL: a name that moves is followed within minutes,
+/// and one whose TTL is 0 is not looked up for each connection.
+const MAX_TTL: Duration = Duration::from_secs(300);
+const MIN_TTL: Duration = Duration::from_secs(1);
 
-/// How long a name server is waited for before it is asked again, since question or answer may be lost: slow ones take most
-/// of a second. Its answer to the first question counts as long as any is waited for.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long to wait for a name server before the query is sent again, since query or answer may be lost: slow ones take
+/// most of a second. An answer to the first query counts as long as any is waited for.
+const QUERY_AGAIN: Duration = Duration::from_secs(1);
 
-/// How long before the next of several name servers is asked, too.
+/// How long before the next of several name servers is queried, too.
 const NEXT_SERVER: Duration = Duration::from_millis(250);
 
-/// Whom to ask.
+/// Which name servers to query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Names {
+pub(in crate::upstream) enum NameServers {
     /// The name servers of the system (resolv.conf), read each time: they may have changed.
     System,
     /// This one alone, by UDP, or by TCP where an answer is too long.
     At(SocketAddr),
 }
 
-/// An answer: at least one address, the resolver's first choice first.
+/// At least one address, the resolver's first choice first.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::upstream) struct Found {
+pub(in crate::upstream) struct LookUpAnswer {
     pub(in crate::upstream) addresses: Vec<IpAddr>,
     pub(in crate::upstream) lifetime: Duration,
 }
 
-impl Names {
+impl NameServers {
     /// Fails with [`io::ErrorKind::NotFound`] when the name does not exist, or has no address.
-    pub(in crate::upstream) async fn look_up(self, host: &str) -> io::Result<Found> {
+    pub(in crate::upstream) async fn look_up(self, host: &str) -> io::Result<LookUpAnswer> {
         if is_local(host) {
             return system(host).await;
         }
         let resolvers = match self.resolvers() {
             Ok(resolvers) if !resolvers.is_empty() => resolvers,
-            // Without a name server the system may still know other ways.
+            // Without a name server the system may still have other ways.
             _ if self == Self::System => return system(host).await,
             Ok(_) => return Err(io::ErrorKind::NotFound.into()),
             Err(error) => return Err(io::Error::other(error)),
@@ -69,9 +69,9 @@ impl Names {
         answer(found.iter().collect(), ttl.map(Duration::from_secs))
     }
 
-    /// One for each name server, made for one question: its tasks run on the worker that asks, and what it knows is kept
+    /// One for each name server, made for one look-up: its tasks run on the worker that looks up, and the answer is cached
     /// elsewhere.
-    fn resolvers(self) -> Result<Vec<Resolver<Patient>>, NetError> {
+    fn resolvers(self) -> Result<Vec<Resolver<PatientRuntime>>, NetError> {
         let (config, options) = match self {
             Self::System => read_system_conf()?,
             Self::At(server) => {
@@ -88,11 +88,11 @@ impl Names {
         let only = |server: &NameServerConfig| {
             let (domain, search) = (config.domain().cloned(), config.search().to_vec());
             let config = ResolverConfig::from_parts(domain, search, vec![server.clone()]);
-            let mut builder = Resolver::builder_with_config(config, Patient::default());
+            let mut builder = Resolver::builder_with_config(config, PatientRuntime::default());
             *builder.options_mut() = options.clone();
             let options = builder.options_mut();
             options.use_hosts_file = ResolveHosts::Always;
-            // RFC 8305 §4: IPv6 first; who has no way there learns it at once, or waits for a quarter of a second.
+            // RFC 8305 §4: IPv6 first; where there is no route, that is known at once, or after a quarter of a second.
             options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
             options.cache_size = 1;
             builder.build()
@@ -101,27 +101,27 @@ impl Names {
     }
 }
 
-/// The first answer of any name server: each is asked a little after the one before, or as soon as that has failed. That
+/// The first answer of any name server: each is queried a little after the one before, or as soon as that has failed. That
 /// a name does not exist is an answer.
-async fn first_answer(resolvers: &[Resolver<Patient>], host: &str) -> io::Result<LookupIp> {
-    let look_up = |resolver: &Resolver<Patient>| {
+async fn first_answer(resolvers: &[Resolver<PatientRuntime>], host: &str) -> io::Result<LookupIp> {
+    let look_up = |resolver: &Resolver<PatientRuntime>| {
         let (resolver, host) = (resolver.clone(), host.to_owned());
         Box::pin(async move { resolver.lookup_ip(host).await })
     };
-    let mut waiting = resolvers.iter();
-    let mut asked = Vec::new();
+    let mut unqueried = resolvers.iter();
+    let mut queries = Vec::new();
     let mut failed = io::Error::from(io::ErrorKind::NotFound);
     loop {
-        if let Some(next) = waiting.next() {
-            asked.push(look_up(next));
-        } else if asked.is_empty() {
+        if let Some(next) = unqueried.next() {
+            queries.push(look_up(next));
+        } else if queries.is_empty() {
             return Err(failed);
         }
-        let patience = match waiting.len() {
+        let wait = match unqueried.len() {
             0 => Duration::MAX,
             _ => NEXT_SERVER,
         };
-        match timeout(patience, next_of(&mut asked))
+        match timeout(wait, next_of(&mut queries))
             .await
             .map(|found| found.map_err(failure))
         {
@@ -132,12 +132,12 @@ async fn first_answer(resolvers: &[Resolver<Patient>], host: &str) -> io::Result
     }
 }
 
-/// What the first of `asked` to end brings; at least one.
-async fn next_of<F: Future + Unpin>(asked: &mut Vec<F>) -> F::Output {
+/// The output of the first future to end, of at least one.
+async fn next_of<F: Future + Unpin>(futures: &mut Vec<F>) -> F::Output {
     poll_fn(|cx| {
-        for at in 0..asked.len() {
-            if let Poll::Ready(found) = Pin::new(&mut asked[at]).poll(cx) {
-                drop(asked.swap_remove(at));
+        for at in 0..futures.len() {
+            if let Poll::Ready(found) = Pin::new(&mut futures[at]).poll(cx) {
+                drop(futures.swap_remove(at));
                 return Poll::Ready(found);
             }
         }
@@ -146,14 +146,14 @@ async fn next_of<F: Future + Unpin>(asked: &mut Vec<F>) -> F::Output {
     .await
 }
 
-/// What a resolver works with: the runtime, and timers that are in no haste to ask again. It listens to all that it has
-/// asked meanwhile.
+/// The resolver's runtime, with timers that wait at least [`QUERY_AGAIN`] before a query is sent again. Answers to all
+/// queries sent so far count.
 #[derive(Clone, Default)]
-struct Patient(TokioRuntimeProvider);
+struct PatientRuntime(TokioRuntimeProvider);
 
 struct PatientTime;
 
-impl RuntimeProvider for Patient {
+impl RuntimeProvider for PatientRuntime {
     type Handle = <TokioRuntimeProvider as RuntimeProvider>::Handle;
     type Timer = PatientTime;
     type Udp = <TokioRuntimeProvider as RuntimeProvider>::Udp;
@@ -183,7 +183,7 @@ impl RuntimeProvider for Patient {
 
 impl Time for PatientTime {
     fn delay_for<'a>(duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
-        TokioTime::delay_for(duration.max(ASK_AGAIN))
+        TokioTime::delay_for(duration.max(QUERY_AGAIN))
     }
 
     fn timeout<'a, F: Future + Send + 'static + 'a>(
@@ -194,20 +194,20 @@ impl Time for PatientTime {
     }
 }
 
-/// RFC 6761 §6.3: such names are the machine's own.
+/// RFC 6761 §6.3: such names are for the machine itself.
 fn is_local(host: &str) -> bool {
     let name = host.strip_suffix('.').unwrap_or(host);
     let last = name.rsplit('.').next().unwrap_or_default();
     last.eq_ignore_ascii_case("localhost")
 }
 
-/// Asks the system, which knows of no lifetime.
-async fn system(host: &str) -> io::Result<Found> {
+/// Looks up in the system, which gives no TTL.
+async fn system(host: &str) -> io::Result<LookUpAnswer> {
     let found = lookup_host((host, 0)).await?;
     answer(found.map(|address| address.ip()).collect(), None)
 }
 
-fn answer(found: Vec<IpAddr>, lifetime: Option<Duration>) -> io::Result<Found> {
+fn answer(found: Vec<IpAddr>, lifetime: Option<Duration>) -> io::Result<LookUpAnswer> {
     let mut addresses: Vec<IpAddr> = Vec::new();
     for address in found {
         if !addresses.contains(&address) {
@@ -217,9 +217,9 @@ fn answer(found: Vec<IpAddr>, lifetime: Option<Duration>) -> io::Result<Found> {
     if addresses.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "no address"));
     }
-    Ok(Found {
+    Ok(LookUpAnswer {
         addresses,
-        lifetime: lifetime.unwrap_or(UNSTATED).clamp(SHORTEST, LONGEST),
+        lifetime: lifetime.unwrap_or(DEFAULT_TTL).clamp(MIN_TTL, MAX_TTL),
     })
 }
 
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn local_names_are_the_system_s() {
+    fn local_names_are_left_to_the_system() {
         for (host, local) in [
             ("localhost", true),
             ("LocalHost.", true),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_believed_neither_too_long_nor_too_short() {
+    fn an_answer_is_valid_neither_too_long_nor_too_short() {
         let address = IpAddr::from([192, 0, 2, 1]);
         for (ttl, secs) in [
             (Some(0), 1),
@@ -260,7 +260,7 @@ mod tests {
             (None, 30),
         ] {
             let found = answer(vec![address, address], ttl.map(Duration::from_secs));
-            let expected = Found {
+            let expected = LookUpAnswer {
                 addresses: vec![address],
                 lifetime: Duration::from_secs(secs),
             };

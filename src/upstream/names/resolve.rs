@@ -1,8 +1,8 @@
-//! Where a server's name leads. An answer is asked for again when its lifetime is over; when that fails, the addresses
-//! known before are still used. An address that is in the next answer, too, stands as it did.
+//! The addresses of a server's name. The name is looked up again when its TTL is over; when that fails, the addresses
+//! known before are still used. An address that is in the next answer, too, keeps its health.
 //!
-//! A look-up goes on whether or not anybody waits for it, in a task of the worker that began it, one at a time for all
-//! workers: what it finds is remembered however late it comes.
+//! A look-up goes on whether or not a request waits for it, in a task of the worker that began it, one at a time for all
+//! workers: its answer is stored however late it comes.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,24 +19,24 @@ use crate::clock::Monotonic;
 use crate::config::Ejection;
 use crate::upstream::deadline;
 use crate::upstream::names::address::Address;
-use crate::upstream::names::lookup::{Found, Names};
+use crate::upstream::names::lookup::{LookUpAnswer, NameServers};
 
-/// How long after a failure an outdated answer is used before it is asked for again.
+/// How long an outdated answer is used after a failed look-up before the next look-up.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// How long a better answer is waited for where there is an old one.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// How long to wait for a new answer where there is an old one.
+const MAX_WAIT: Duration = Duration::from_millis(250);
 
 /// A look-up that takes longer has failed, so that another can begin.
-const LONGEST: Duration = Duration::from_secs(30);
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The addresses of one server, shared by all workers.
 #[derive(Debug)]
 pub(in crate::upstream) struct Resolver {
     host: Box<str>,
     port: u16,
-    names: Names,
-    /// How an address fares that fails.
+    name_servers: NameServers,
+    /// When an address is ejected.
     rules: ArcSwap<Ejection>,
     /// Set when `host` is an address itself.
     literal: Option<Arc<Address>>,
@@ -48,26 +48,26 @@ pub(in crate::upstream) struct Resolver {
 struct Latest {
     answer: Option<Answer>,
     /// The look-up that is going on.
-    asking: Option<Asking>,
+    look_up: Option<PendingLookUp>,
 }
 
 #[derive(Debug)]
 struct Answer {
-    addresses: Known,
-    believed_until: Instant,
+    addresses: AddressList,
+    valid_until: Instant,
 }
 
-type Known = Arc<[Arc<Address>]>;
+type AddressList = Arc<[Arc<Address>]>;
 
-/// Where a look-up tells what it has found.
-type Asking = watch::Receiver<Option<Result<Known, Arc<io::Error>>>>;
+/// The outcome of a look-up, once there is one.
+type PendingLookUp = watch::Receiver<Option<Result<AddressList, Arc<io::Error>>>>;
 
 /// In the order in which they should be tried; at least one in all.
 #[derive(Debug)]
 pub(in crate::upstream) struct Addresses {
     pub(in crate::upstream) in_use: Vec<Arc<Address>>,
     /// Those that have failed lately: for when no other can be reached.
-    pub(in crate::upstream) left_out: Vec<Arc<Address>>,
+    pub(in crate::upstream) ejected: Vec<Arc<Address>>,
 }
 
 impl Resolver {
@@ -75,7 +75,7 @@ impl Resolver {
     pub(in crate::upstream) fn new(
         host: &str,
         port: u16,
-        names: Names,
+        name_servers: NameServers,
         rules: &Ejection,
     ) -> Arc<Self> {
         let host = host
@@ -85,7 +85,7 @@ impl Resolver {
         Arc::new(Self {
             host: host.into(),
             port,
-            names,
+            name_servers,
             rules: ArcSwap::from_pointee(rules.clone()),
             literal: host.parse::<IpAddr>().ok().map(|address| {
                 let never = Ejection {
@@ -117,7 +117,7 @@ impl Resolver {
         &self.host
     }
 
-    /// All addresses of the server, as they stand `now`.
+    /// All addresses of the server, by their health `now`.
     pub(in crate::upstream) async fn addresses(
         self: &Arc<Self>,
         now: Monotonic,
@@ -125,16 +125,16 @@ impl Resolver {
         if let Some(address) = &self.literal {
             return Ok(Addresses {
                 in_use: vec![address.clone()],
-                left_out: Vec::new(),
+                ejected: Vec::new(),
             });
         }
         loop {
-            let (known, asking) = self.known();
-            let found = match (known, asking) {
+            let (known, look_up) = self.current();
+            let found = match (known, look_up) {
                 (known, None) => known,
-                (None, Some(asking)) => told(asking).await.transpose()?,
-                // What is known must not wait for a resolver that hangs.
-                (known, Some(asking)) => match timeout(PATIENCE, told(asking)).await {
+                (None, Some(look_up)) => outcome_of(look_up).await.transpose()?,
+                // Known addresses must not wait for a name server that hangs.
+                (known, Some(look_up)) => match timeout(MAX_WAIT, outcome_of(look_up)).await {
                     Ok(Some(Ok(found))) => Some(found),
                     _ => known,
                 },
@@ -148,11 +148,11 @@ impl Resolver {
     /// Each connection begins with another address, so that all of them are used.
     fn order(&self, addresses: &[Arc<Address>], now: Monotonic) -> Addresses {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let is_out = |address: &&Arc<Address>| address.is_ejected(now);
-        let (out, others): (Vec<_>, Vec<_>) = addresses.iter().partition(is_out);
-        for address in &out {
-            // Where none is better, connections that are there are as good as new ones.
-            address.set_needed(others.is_empty());
+        let is_ejected = |address: &&Arc<Address>| address.is_ejected(now);
+        let (ejected, others): (Vec<_>, Vec<_>) = addresses.iter().partition(is_ejected);
+        for address in &ejected {
+            // Where all are ejected, open connections are as good as new ones.
+            address.set_last_resort(others.is_empty());
         }
         let order = |addresses: Vec<&Arc<Address>>| {
             let addresses: Vec<_> = addresses.into_iter().cloned().collect();
@@ -160,91 +160,87 @@ impl Resolver {
         };
         Addresses {
             in_use: order(others),
-            left_out: order(out),
+            ejected: order(ejected),
         }
     }
 
-    /// To be called when no address answered: the next connection asks again.
-    pub(in crate::upstream) fn doubt(&self) {
+    /// No address has answered: the next connection looks the name up again.
+    pub(in crate::upstream) fn expire(&self) {
         if let Some(answer) = &mut self.lock().answer {
-            answer.believed_until = deadline::timer_now();
+            answer.valid_until = deadline::timer_now();
         }
     }
 
-    /// Asks again if that is due, for who goes on with the connections that he has.
-    pub(in crate::upstream) fn freshen(self: &Arc<Self>) {
+    /// Looks the name up again if that is due, without waiting for the answer.
+    pub(in crate::upstream) fn refresh_if_due(self: &Arc<Self>) {
         if self.literal.is_none() {
-            self.known();
+            self.current();
         }
     }
 
-    /// What is known, and the look-up to wait for, if there is one: whoever finds an answer outdated begins it, and of
-    /// the others only those wait that have no answer at all.
-    fn known(self: &Arc<Self>) -> (Option<Known>, Option<Asking>) {
+    /// The addresses known, and the look-up to wait for, if there is one: the caller that finds the answer outdated begins
+    /// it, and of the others only those wait that have no answer at all.
+    fn current(self: &Arc<Self>) -> (Option<AddressList>, Option<PendingLookUp>) {
         let mut latest = self.lock();
         let known = match &latest.answer {
-            Some(answer) if deadline::timer_now() < answer.believed_until => {
+            Some(answer) if deadline::timer_now() < answer.valid_until => {
                 return (Some(answer.addresses.clone()), None);
             }
             outdated => outdated.as_ref().map(|answer| answer.addresses.clone()),
         };
-        let asking = match &latest.asking {
-            Some(asking) => known.is_none().then(|| asking.clone()),
-            None => Some(self.ask(&mut latest)),
+        let look_up = match &latest.look_up {
+            Some(look_up) => known.is_none().then(|| look_up.clone()),
+            None => Some(self.begin_look_up(&mut latest)),
         };
-        (known, asking)
+        (known, look_up)
     }
 
-    fn ask(self: &Arc<Self>, latest: &mut Latest) -> Asking {
-        let (tell, asking) = watch::channel(None);
-        latest.asking = Some(asking.clone());
+    fn begin_look_up(self: &Arc<Self>, latest: &mut Latest) -> PendingLookUp {
+        let (outcome, pending) = watch::channel(None);
+        latest.look_up = Some(pending.clone());
         let look_up = LookUp {
             resolver: Arc::downgrade(self),
-            tell,
+            outcome,
             found: None,
         };
-        let (names, host) = (self.names, self.host.clone());
+        let (name_servers, host) = (self.name_servers, self.host.clone());
         spawn_local(async move {
-            let found = timeout(LONGEST, names.look_up(&host)).await;
+            let found = timeout(LOOK_UP_TIMEOUT, name_servers.look_up(&host)).await;
             look_up.end(found.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into())));
         });
-        asking
+        pending
     }
 
-    fn remember(&self, latest: &mut Latest, found: &Found) -> Known {
+    fn store(&self, latest: &mut Latest, found: &LookUpAnswer) -> AddressList {
         let before = (latest.answer.as_ref()).map_or(&[][..], |answer| &answer.addresses);
         let known = |at| match before.iter().find(|address| address.at() == at) {
             Some(stays) => stays.clone(),
             None => Arc::new(Address::new(at, &self.rules.load())),
         };
-        let addresses: Known = (found.addresses.iter())
+        let addresses: AddressList = (found.addresses.iter())
             .map(|ip| known(SocketAddr::new(*ip, self.port)))
             .collect();
         for address in before {
             if !addresses.iter().any(|stays| Arc::ptr_eq(stays, address)) {
-                address.leave();
+                address.retire();
             }
         }
         latest.answer = Some(Answer {
             addresses: addresses.clone(),
-            believed_until: deadline::far(deadline::timer_now(), found.lifetime),
+            valid_until: deadline::far(deadline::timer_now(), found.lifetime),
         });
         addresses
     }
 
     #[cfg(test)]
-    pub(in crate::upstream) fn is_asking(&self) -> bool {
-        self.lock().asking.is_some()
+    pub(in crate::upstream) fn is_looking_up(&self) -> bool {
+        self.lock().look_up.is_some()
     }
 
-    /// Waits until the answer's time is over.
+    /// Waits until the answer's TTL is over.
     #[cfg(test)]
     pub(in crate::upstream) async fn outdated(&self) {
-        let until = self
-            .lock()
-            .answer
-            .as_ref()
-            .map(|answer| answer.believed_until);
+        let until = self.lock().answer.as_ref().map(|answer| answer.valid_until);
         tokio::time::sleep_until(until.expect("an answer")).await;
     }
 
@@ -254,47 +250,47 @@ impl Resolver {
 }
 
 /// What a look-up finds; `None` when its worker stopped before it was done.
-async fn told(mut asking: Asking) -> Option<io::Result<Known>> {
-    let outcome = asking.wait_for(Option::is_some).await.ok()?;
+async fn outcome_of(mut look_up: PendingLookUp) -> Option<io::Result<AddressList>> {
+    let outcome = look_up.wait_for(Option::is_some).await.ok()?;
     outcome.as_ref().map(|outcome| match outcome {
         Ok(known) => Ok(known.clone()),
         Err(error) => Err(io::Error::new(error.kind(), error.clone())),
     })
 }
 
-/// A look-up on its way. Its end is where it is dropped: done, or because its worker stops.
+/// A look-up on its way. It ends when this is dropped: done, or because its worker stops.
 struct LookUp {
     resolver: Weak<Resolver>,
-    tell: watch::Sender<Option<Result<Known, Arc<io::Error>>>>,
-    found: Option<io::Result<Found>>,
+    outcome: watch::Sender<Option<Result<AddressList, Arc<io::Error>>>>,
+    found: Option<io::Result<LookUpAnswer>>,
 }
 
 impl LookUp {
-    fn end(mut self, found: io::Result<Found>) {
+    fn end(mut self, found: io::Result<LookUpAnswer>) {
         self.found = Some(found);
     }
 }
 
 impl Drop for LookUp {
     fn drop(&mut self) {
-        // Else the configuration has changed meanwhile.
+        // `None` where the configuration has changed meanwhile.
         let Some(resolver) = self.resolver.upgrade() else {
             return;
         };
         let mut latest = resolver.lock();
-        latest.asking = None;
+        latest.look_up = None;
         let outcome = match self.found.take() {
-            Some(Ok(found)) => Ok(resolver.remember(&mut latest, &found)),
+            Some(Ok(found)) => Ok(resolver.store(&mut latest, &found)),
             Some(Err(error)) => {
                 if let Some(answer) = &mut latest.answer {
-                    answer.believed_until = deadline::far(deadline::timer_now(), RETRY);
+                    answer.valid_until = deadline::far(deadline::timer_now(), RETRY);
                 }
                 Err(Arc::new(error))
             }
             None => return,
         };
         drop(latest);
-        self.tell.send_replace(Some(outcome));
+        self.outcome.send_replace(Some(outcome));
     }
 }
 
@@ -357,7 +353,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_needs_no_resolver_and_loses_its_brackets() {
-        let resolver = Resolver::new("[::1]", 8080, Names::System, &Ejection::default());
+        let resolver = Resolver::new("[::1]", 8080, NameServers::System, &Ejection::default());
         assert_eq!(resolver.host(), "::1");
         let addresses = resolver.addresses(NOW).await.expect("a literal");
         let [only] = &*addresses.in_use else {
@@ -367,35 +363,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_outdated_answer_is_asked_for_once_and_kept_until_a_better_one_comes() {
+    async fn an_outdated_answer_is_looked_up_once_and_kept_until_a_new_one_comes() {
         let first_and_others = async {
-            let resolver = Resolver::new("name.invalid", 80, Names::System, &Ejection::default());
-            let (one, other) = (resolver.known().1, resolver.known().1);
+            let resolver = Resolver::new(
+                "name.invalid",
+                80,
+                NameServers::System,
+                &Ejection::default(),
+            );
+            let (one, other) = (resolver.current().1, resolver.current().1);
             let (one, other) = (one.expect("a look-up"), other.expect("a look-up"));
             assert!(one.same_channel(&other), "all wait for the first");
-            let found = Found {
+            let found = LookUpAnswer {
                 addresses: vec![IpAddr::from([10, 0, 0, 1])],
                 lifetime: Duration::from_secs(30),
             };
-            resolver.remember(&mut resolver.lock(), &found);
+            resolver.store(&mut resolver.lock(), &found);
             let known = || {
-                let (known, asking) = resolver.known();
+                let (known, look_up) = resolver.current();
                 let known = known.expect("addresses");
-                (known[0].at().ip(), asking.is_some())
+                (known[0].at().ip(), look_up.is_some())
             };
             let at = found.addresses[0];
             assert_eq!(known(), (at, false));
-            // As when that has ended.
-            resolver.lock().asking = None;
-            resolver.doubt();
-            assert_eq!(known(), (at, true), "the first asks");
+            // As when the look-up has ended.
+            resolver.lock().look_up = None;
+            resolver.expire();
+            assert_eq!(known(), (at, true), "the first looks up");
             assert_eq!(known(), (at, false), "the others do not");
             resolver
         };
         let tasks = tokio::task::LocalSet::new();
         let resolver = tasks.run_until(first_and_others).await;
-        assert!(resolver.is_asking());
+        assert!(resolver.is_looking_up());
         drop(tasks);
-        assert!(!resolver.is_asking(), "it ends with its worker");
+        assert!(!resolver.is_looking_up(), "it ends with its worker");
     }
 }

@@ -1,36 +1,36 @@
-//! The part of the pool where requests share connections: those that speak HTTP/2.
+//! A worker's HTTP/2 connections to one server, which its requests share.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 
+use super::channel::{Channel, Reuse};
 use crate::clock::Monotonic;
 use crate::config;
 use crate::error::Error;
-use crate::upstream::http2::{self, Shared, Stream};
-use crate::upstream::pool::{Grant, Held, Pool, Want, overfull};
+use crate::upstream::http2::{Http2Connection, Stream};
+use crate::upstream::limits::Http2Limits;
 
-/// A worker's HTTP/2 connections to one server.
 #[derive(Debug)]
-pub(in crate::upstream) struct Sharing {
+pub(in crate::upstream) struct Http2Connections {
     protocol: config::Protocol,
-    limits: Cell<http2::Limits>,
+    limits: Cell<Http2Limits>,
     /// The oldest first.
-    connections: RefCell<Vec<Rc<Shared>>>,
-    /// Rung when a stream has become free, or a connection is there or is not.
-    pub(in crate::upstream) freed: Rc<Notify>,
+    connections: RefCell<Vec<Rc<Http2Connection>>>,
+    /// Notified when a stream has become free, and when a connection was opened or could not be.
+    freed: Rc<Notify>,
     /// Whether a connection is being opened that others can share.
     opening: Cell<bool>,
     /// Why the last one could not be opened, for those who waited for it.
     failure: RefCell<Option<Error>>,
     /// Whether the server has chosen HTTP/1.1 where it could choose.
-    refused: Cell<bool>,
+    http1_chosen: Cell<bool>,
 }
 
-impl Sharing {
-    pub(in crate::upstream) fn new(protocol: config::Protocol, limits: http2::Limits) -> Self {
+impl Http2Connections {
+    pub(in crate::upstream) fn new(protocol: config::Protocol, limits: Http2Limits) -> Self {
         Self {
             protocol,
             limits: Cell::new(limits),
@@ -38,20 +38,20 @@ impl Sharing {
             freed: Rc::default(),
             opening: Cell::new(false),
             failure: RefCell::default(),
-            refused: Cell::new(false),
+            http1_chosen: Cell::new(false),
         }
     }
 
-    pub(in crate::upstream) fn protocol(&self) -> config::Protocol {
+    pub(super) fn protocol(&self) -> config::Protocol {
         self.protocol
     }
 
-    pub(in crate::upstream) fn limits(&self) -> http2::Limits {
+    pub(super) fn limits(&self) -> Http2Limits {
         self.limits.get()
     }
 
     /// Puts other limits in force; those of a connection's windows stay as they were when it was opened.
-    pub(in crate::upstream) fn set_limits(&self, limits: http2::Limits) {
+    pub(super) fn set_limits(&self, limits: Http2Limits) {
         self.limits.set(limits);
         for connection in &*self.connections.borrow() {
             connection.set_limit(limits.streams);
@@ -59,61 +59,61 @@ impl Sharing {
         self.freed.notify_waiters();
     }
 
+    pub(super) fn freed(&self) -> &Rc<Notify> {
+        &self.freed
+    }
+
     /// Whether requests are to look for a connection to share before they open one of their own.
-    pub(in crate::upstream) fn is_on(&self) -> bool {
-        self.protocol != config::Protocol::Http1 && !self.refused.get()
+    pub(super) fn is_on(&self) -> bool {
+        self.protocol != config::Protocol::Http1 && !self.http1_chosen.get()
     }
 
-    pub(in crate::upstream) fn refused(&self, refused: bool) {
-        self.refused.set(refused);
+    /// Notes which protocol the server has chosen on a new connection.
+    pub(super) fn set_http1_chosen(&self, http1_chosen: bool) {
+        self.http1_chosen.set(http1_chosen);
     }
 
-    pub(in crate::upstream) fn add(&self, connection: &Rc<Shared>) {
+    pub(super) fn add(&self, connection: &Rc<Http2Connection>) {
         self.connections.borrow_mut().push(connection.clone());
     }
 
     /// A stream of the connection that was opened last and has room for one. Where an address has failed lately, only
     /// if `anywhere`.
-    fn join(&self, want: Want, anywhere: bool) -> Option<Stream> {
+    pub(super) fn open_stream(&self, reuse: Reuse, anywhere: bool) -> Option<Stream> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| !connection.is_ended());
-        let fits = |connection: &&Rc<Shared>| {
+        let fits = |connection: &&Rc<Http2Connection>| {
             connection.has_room()
-                && (want == Want::Any || !connection.is_used())
-                && (anywhere || !connection.is_left_out())
+                && (reuse == Reuse::Any || !connection.is_used())
+                && (anywhere || !connection.is_avoided())
         };
-        connections.iter().rev().find(fits).map(Shared::open_stream)
+        connections.iter().rev().find(fits).map(Stream::open)
     }
 
     /// Whether a request would find a stream.
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         let connections = self.connections.borrow();
         connections.iter().any(|connection| connection.has_room())
     }
 
     /// Whether the server has said on a connection that it takes no request (RFC 9113 §6.5.2): another connection would
     /// not help.
-    fn grants_none(&self) -> bool {
+    pub(super) fn allows_none(&self) -> bool {
         let connections = self.connections.borrow();
         let mut open = connections.iter().filter(|open| !open.is_ended());
-        open.any(|connection| connection.grants_none())
+        open.any(|connection| connection.allows_none())
     }
 
-    /// Closes what has ended, what has been idle for too long, and `in_the_way` more of the idle; how many were closed
-    /// for that, and whether any are left.
-    pub(in crate::upstream) fn sweep(
-        &self,
-        now: Monotonic,
-        idle: Duration,
-        in_the_way: usize,
-    ) -> (usize, bool) {
+    /// Closes connections that have ended or been idle for `timeout`, and up to `surplus` more of the idle ones.
+    /// Returns how many were closed as surplus, and whether any are left.
+    pub(super) fn sweep(&self, now: Monotonic, timeout: Duration, surplus: usize) -> (usize, bool) {
         let mut connections = self.connections.borrow_mut();
         let mut closed = 0;
         connections.retain(|connection| match connection.idle_since() {
             _ if connection.is_ended() => false,
             None => true,
-            Some(since) if now.since(since) >= idle => false,
-            Some(_) if closed < in_the_way => {
+            Some(since) if now.since(since) >= timeout => false,
+            Some(_) if closed < surplus => {
                 closed += 1;
                 false
             }
@@ -121,19 +121,31 @@ impl Sharing {
         });
         (closed, !connections.is_empty())
     }
+
+    pub(super) fn is_opening(&self) -> bool {
+        self.opening.get()
+    }
+
+    /// Why the last attempt to open one failed.
+    pub(super) fn opening_failure(&self) -> Option<Error> {
+        self.failure.borrow().as_ref().map(Error::share)
+    }
 }
 
 /// One request opens a connection, and others wait to share it.
-struct Opening<'a>(&'a Sharing);
+pub(super) struct Opening<'a>(&'a Http2Connections);
 
 impl<'a> Opening<'a> {
-    fn begin(sharing: &'a Sharing) -> Self {
-        sharing.opening.set(true);
-        sharing.failure.take();
-        Self(sharing)
+    pub(super) fn begin(connections: &'a Http2Connections) -> Self {
+        connections.opening.set(true);
+        connections.failure.take();
+        Self(connections)
     }
 
-    fn end(self, opened: Result<Option<Held>, Error>) -> Result<Option<Held>, Error> {
+    pub(super) fn end(
+        self,
+        opened: Result<Option<Channel>, Error>,
+    ) -> Result<Option<Channel>, Error> {
         opened.inspect_err(|error| *self.0.failure.borrow_mut() = Some(error.share()))
     }
 }
@@ -142,84 +154,5 @@ impl Drop for Opening<'_> {
     fn drop(&mut self) {
         self.0.opening.set(false);
         self.0.freed.notify_waiters();
-    }
-}
-
-impl Pool {
-    /// A stream of a connection that is there, or leave to open one, if either is there at once.
-    pub(in crate::upstream) fn grant_shared(&self, want: Want) -> Option<Grant> {
-        let sharing = self.sharing();
-        if let Some(stream) = sharing.join(want, false) {
-            return Some(Grant::Held(Held::Stream(stream)));
-        }
-        if self.may_open()
-            && let Some(slot) = self.server().cap().try_take()
-        {
-            return Some(Grant::Slot(slot));
-        }
-        let stream = sharing.join(want, true);
-        stream.map(|stream| Grant::Held(Held::Stream(stream)))
-    }
-
-    /// Whether the server has said that it takes no request for now, and another may take it.
-    fn grants_none(&self) -> bool {
-        !self.server().is_alone() && self.sharing().grants_none()
-    }
-
-    fn may_open(&self) -> bool {
-        !self.sharing().opening.get() && !self.grants_none()
-    }
-
-    /// See [`Pool::has_room`].
-    pub(in crate::upstream) fn has_shared_room(&self) -> bool {
-        let sharing = self.sharing();
-        sharing.has_room() || (!self.grants_none() && self.server().cap().has_room())
-    }
-
-    /// See [`Pool::await_grant`].
-    pub(in crate::upstream) async fn await_shared_grant(
-        &self,
-        mut want: Want,
-    ) -> Result<Grant, Error> {
-        let sharing = self.sharing();
-        loop {
-            let freed = sharing.freed.notified();
-            if let Some(grant) = self.grant_shared(want) {
-                return Ok(grant);
-            }
-            let opening = sharing.opening.get();
-            // Neither waits for the end of a connection.
-            let _place = match opening || self.grants_none() {
-                true => None,
-                false => Some(self.enter_queue().ok_or_else(overfull)?),
-            };
-            tokio::select! {
-                () = freed => {
-                    if opening && let Some(error) = &*sharing.failure.borrow() {
-                        return Err(error.share());
-                    }
-                }
-                slot = self.server().cap().take(), if self.may_open() => {
-                    return slot.map(Grant::Slot).ok_or_else(Error::internal);
-                }
-            }
-            // What has come meanwhile is fresh enough, and better than none.
-            if want == Want::Fresh || !self.server().cap().has_room() {
-                want = Want::Any;
-            }
-            if !sharing.is_on() {
-                return self.await_own_grant(want).await;
-            }
-        }
-    }
-
-    /// Opens a connection that other requests share; one of the request's own, where the server turns out not to speak
-    /// HTTP/2.
-    pub(in crate::upstream) async fn open_to_share(
-        self: &Rc<Self>,
-        slot: OwnedSemaphorePermit,
-    ) -> Result<Option<Held>, Error> {
-        let opening = Opening::begin(self.sharing());
-        opening.end(self.open(slot).await)
     }
 }

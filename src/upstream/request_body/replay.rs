@@ -1,32 +1,32 @@
-//! The beginning of content that goes upstream while it arrives, kept so that it can be sent again.
+//! The beginning of a stream, kept so that it can be sent again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http_body::Frame;
 
-/// So much of a stream is kept to be sent again, in bytes, and of all streams of the process; with what each part of it
+/// How much of a stream is kept to be sent again, in bytes, how much of all streams of the process, and what each part
 /// costs besides.
 const MAX_KEPT: usize = 64 << 10;
 const MAX_KEPT_IN_ALL: usize = 16 << 20;
 const COST_OF_PART: usize = 64;
 
-/// What has been taken from a stream, for as long as it may be sent again.
+/// What has been read of a stream, for as long as it may be sent again.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
-    taken: Vec<Bytes>,
-    /// How many of these have been given in this attempt.
-    given: usize,
+    parts: Vec<Bytes>,
+    /// How many of these have been sent in this attempt.
+    sent: usize,
     /// What they cost, in bytes.
     cost: usize,
-    /// Whether something that was taken is not there any more.
+    /// Whether a part is not kept any more.
     lost: bool,
     /// Whether the body has said that nothing more comes.
     pub(super) ended: bool,
 }
 
-/// Takes room for so many bytes more, where there is some.
-fn is_room_for(cost: usize) -> bool {
+/// Reserves room for so many bytes more; whether there was room.
+fn reserve(cost: usize) -> bool {
     let grown = |kept: usize| Some(kept + cost).filter(|kept| *kept <= MAX_KEPT_IN_ALL);
     KEPT_IN_ALL
         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
@@ -47,43 +47,43 @@ impl Replay {
         if self.lost {
             return;
         }
-        // Trailers end the content: by then a server has mostly taken what is before them.
+        // Trailers end the content: by then a server has mostly read what is before them.
         let cost = frame.data_ref().map(|data| data.len() + COST_OF_PART);
-        match cost.filter(|cost| self.cost + cost <= MAX_KEPT && is_room_for(*cost)) {
+        match cost.filter(|cost| self.cost + cost <= MAX_KEPT && reserve(*cost)) {
             Some(cost) => {
                 self.cost += cost;
-                self.taken.extend(frame.data_ref().cloned());
-                self.given = self.taken.len();
+                self.parts.extend(frame.data_ref().cloned());
+                self.sent = self.parts.len();
             }
             None => self.forget(),
         }
     }
 
     pub(super) fn forget(&mut self) {
-        self.taken = Vec::new();
-        self.given = 0;
+        self.parts = Vec::new();
+        self.sent = 0;
         self.lost = true;
         KEPT_IN_ALL.fetch_sub(std::mem::take(&mut self.cost), Ordering::Relaxed);
     }
 
     pub(super) fn rewind(&mut self) -> bool {
-        self.given = 0;
+        self.sent = 0;
         !self.lost
     }
 
     pub(super) fn next(&self) -> Option<&Bytes> {
-        self.taken.get(self.given)
+        self.parts.get(self.sent)
     }
 
-    pub(super) fn give(&mut self) -> Option<Bytes> {
+    pub(super) fn take_next(&mut self) -> Option<Bytes> {
         let next = self.next().cloned()?;
-        self.given += 1;
+        self.sent += 1;
         Some(next)
     }
 
-    /// What is given before the body is asked again, in bytes.
+    /// What is sent again before the body is read on, in bytes.
     pub(super) fn left(&self) -> u64 {
-        let left = self.taken.iter().skip(self.given);
+        let left = self.parts.iter().skip(self.sent);
         left.map(|part| part.len() as u64).sum()
     }
 }

@@ -35,30 +35,30 @@ impl Cap {
             self.surplus.fetch_add(fewer - forgotten, Ordering::AcqRel);
         } else {
             let more = limit - *before;
-            let kept = (0..more).take_while(|_| self.pay_surplus()).count();
+            let kept = (0..more).take_while(|_| self.take_from_surplus()).count();
             self.permits.add_permits(more - kept);
         }
         *before = limit;
     }
 
-    /// A permit, where one is free and nobody waits for it.
+    /// A permit, where one is free and no request waits for it.
     pub(in crate::upstream) fn try_take(&self) -> Option<OwnedSemaphorePermit> {
         self.permits.clone().try_acquire_owned().ok()
     }
 
-    /// A permit, as soon as one is free; `None` never.
+    /// A permit, as soon as one is free; never `None`.
     pub(in crate::upstream) async fn take(&self) -> Option<OwnedSemaphorePermit> {
         self.permits.clone().acquire_owned().await.ok()
     }
 
-    /// Whether a permit is free that nobody waits for.
+    /// Whether a permit is free that no request waits for.
     pub(in crate::upstream) fn has_room(&self) -> bool {
         self.permits.available_permits() > 0
     }
 
     /// A connection has ended.
     pub(in crate::upstream) fn give_back(&self, permit: OwnedSemaphorePermit) {
-        if self.pay_surplus() {
+        if self.take_from_surplus() {
             permit.forget();
         }
     }
@@ -75,7 +75,7 @@ impl Cap {
             .saturating_sub(self.permits.available_permits())
     }
 
-    fn pay_surplus(&self) -> bool {
+    fn take_from_surplus(&self) -> bool {
         self.surplus
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |surplus| {
                 surplus.checked_sub(1)

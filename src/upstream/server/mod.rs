@@ -1,6 +1,7 @@
 //! One server of the API: where it is, and what all workers share about it.
 
 pub(super) mod cap;
+pub(super) mod queue;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,15 +11,16 @@ use http::HeaderValue;
 use rustls::ClientConfig;
 use tokio::sync::Notify;
 
+use self::cap::Cap;
+use self::queue::Queue;
 use crate::clock::Monotonic;
 use crate::config::{Endpoint, ServerUrl, Upstream};
 use crate::error::Error;
 use crate::upstream::health::check::{Check, Checks};
 use crate::upstream::health::circuit::Circuit;
-use crate::upstream::health::state::{Fitness, Standing};
-use crate::upstream::names::lookup::Names;
+use crate::upstream::health::state::{Availability, ServerHealth};
+use crate::upstream::names::lookup::NameServers;
 use crate::upstream::names::resolve::Resolver;
-use crate::upstream::server::cap::Cap;
 use crate::upstream::tls::Tls;
 
 /// A server of the API.
@@ -27,11 +29,11 @@ pub struct Server {
     url: ServerUrl,
     authority: HeaderValue,
     authority_text: Box<str>,
-    route: Route,
+    transport: Transport,
     /// Of connections, over all workers.
     cap: Arc<Cap>,
     queue: Queue,
-    standing: Standing,
+    health: ServerHealth,
     circuit: Circuit,
     latest_failure: Mutex<Option<Error>>,
     /// Whether the API has no other server.
@@ -44,14 +46,14 @@ pub struct Server {
 
 /// How a server is reached.
 #[derive(Debug)]
-pub(in crate::upstream) enum Route {
+pub(in crate::upstream) enum Transport {
     Tcp(Arc<Resolver>),
     Tls(Arc<Resolver>, Tls),
     Unix(Box<Path>),
 }
 
 impl Server {
-    /// `tls` is there when any server of the upstream speaks TLS; `checked` is rung after each of its health checks.
+    /// `tls` is there when any server of the upstream speaks TLS; `checked` is woken after each of its health checks.
     pub(in crate::upstream) fn new(
         url: &ServerUrl,
         upstream: &Upstream,
@@ -64,27 +66,30 @@ impl Server {
                 .detail(format!("{url}: its host cannot stand in a Host field"))
                 .because(error)
         })?;
-        let names = upstream.resolver.map_or(Names::System, Names::At);
-        let resolver = |host: &str, port: u16| Resolver::new(host, port, names, &upstream.ejection);
-        let route = match (&url.endpoint, tls) {
+        let name_servers = upstream
+            .resolver
+            .map_or(NameServers::System, NameServers::At);
+        let resolver =
+            |host: &str, port: u16| Resolver::new(host, port, name_servers, &upstream.ejection);
+        let transport = match (&url.endpoint, tls) {
             (Endpoint::Https { host, port }, Some(tls)) => {
                 let resolver = resolver(host, *port);
                 let name = upstream.tls_name.as_deref().unwrap_or(resolver.host());
                 let tls = Tls::new(tls.clone(), name)?;
-                Route::Tls(resolver, tls)
+                Transport::Tls(resolver, tls)
             }
             (Endpoint::Https { .. }, None) => return Err(Error::internal()),
-            (Endpoint::Http { host, port }, _) => Route::Tcp(resolver(host, *port)),
-            (Endpoint::Unix(path), _) => Route::Unix(path.as_path().into()),
+            (Endpoint::Http { host, port }, _) => Transport::Tcp(resolver(host, *port)),
+            (Endpoint::Unix(path), _) => Transport::Unix(path.as_path().into()),
         };
         let server = Self {
             url: url.clone(),
             authority,
             authority_text: authority_text.into(),
-            route,
+            transport,
             cap: Arc::new(Cap::new(upstream.max_connections)),
             queue: Queue::default(),
-            standing: Standing::new(&upstream.ejection),
+            health: ServerHealth::new(&upstream.ejection),
             circuit: Circuit::new(&upstream.circuit),
             latest_failure: Mutex::default(),
             alone: AtomicBool::new(false),
@@ -93,7 +98,7 @@ impl Server {
             identity: fnv1a(url.to_string().as_bytes()),
         };
         if upstream.health.path.is_some() {
-            server.standing.awaits_checks();
+            server.health.awaits_checks();
         }
         server.apply(upstream);
         Ok(server)
@@ -105,24 +110,24 @@ impl Server {
         let mut ejection = upstream.ejection.clone();
         let alone = upstream.servers.len() == 1;
         if alone {
-            // There is nobody to leave it out for; its circuit is another matter.
+            // There is no other server to use in its place. Its circuit may still open.
             ejection.failures = 0;
         }
         self.alone.store(alone, Ordering::Relaxed);
-        self.standing.set_rules(&ejection);
+        self.health.set_rules(&ejection);
         self.circuit.set_rules(&upstream.circuit);
         self.cap.set(upstream.max_connections);
-        if let Route::Tcp(resolver) | Route::Tls(resolver, _) = &self.route {
+        if let Transport::Tcp(resolver) | Transport::Tls(resolver, _) = &self.transport {
             resolver.set_rules(&upstream.ejection);
         }
         let check = Check::of(upstream);
         if check.is_none() {
-            self.standing.forget_checks();
+            self.health.forget_checks();
         }
         self.checks.set(check);
     }
 
-    /// The configuration in force is without it: its health checks end.
+    /// It is not in the configuration any more: its health checks end.
     pub(in crate::upstream) fn retire(&self) {
         self.checks.set(None);
     }
@@ -156,19 +161,19 @@ impl Server {
         &self.url
     }
 
-    /// Whether requests go to this server at the moment.
-    pub fn fitness(&self, now: Monotonic) -> Fitness {
-        match self.standing.fitness(now) {
-            // There is nobody to be asked in its place.
-            Fitness::Unchecked if self.is_alone() => Fitness::Fit(1.0),
-            fitness => fitness,
+    /// Whether requests may go to this server at the moment.
+    pub fn availability(&self, now: Monotonic) -> Availability {
+        match self.health.availability(now) {
+            // There is no other server to ask in its place.
+            Availability::Unchecked if self.is_alone() => Availability::Available(1.0),
+            availability => availability,
         }
     }
 
-    /// Whether only trials go to it: it has been silent too often in a row. Of several servers that concerns those only
-    /// that have been ejected: when to leave one out for the others is for the rules of ejection to say.
-    pub fn is_cut_off(&self) -> bool {
-        self.circuit.is_open() && (self.is_alone() || self.standing.has_been_ejected())
+    /// Whether only trials go to it: its circuit is open. Of several servers, only for those that have been ejected: the
+    /// rules of ejection decide when one of several gets no requests.
+    pub fn takes_only_trials(&self) -> bool {
+        self.circuit.is_open() && (self.is_alone() || self.health.has_been_ejected())
     }
 
     /// Requests in flight to this server, from all workers; those that wait for a connection count.
@@ -194,11 +199,11 @@ impl Server {
         self.load.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(in crate::upstream) fn standing(&self) -> &Standing {
-        &self.standing
+    pub(in crate::upstream) fn health(&self) -> &ServerHealth {
+        &self.health
     }
 
-    pub(in crate::upstream) fn note_failure(&self, error: &Error) {
+    pub(in crate::upstream) fn record_failure(&self, error: &Error) {
         let mut latest = self
             .latest_failure
             .lock()
@@ -206,7 +211,7 @@ impl Server {
         *latest = Some(error.share());
     }
 
-    /// What went wrong last with a request or a check, whether or not others have fared better since.
+    /// The latest failure of a request or a check, even if others have succeeded since.
     pub(in crate::upstream) fn latest_failure(&self) -> Option<Error> {
         let latest = self
             .latest_failure
@@ -228,14 +233,14 @@ impl Server {
         self.authority.clone()
     }
 
-    pub(in crate::upstream) fn route(&self) -> &Route {
-        &self.route
+    pub(in crate::upstream) fn transport(&self) -> &Transport {
+        &self.transport
     }
 
-    /// Looks the server's name up again where that is due, without waiting for it.
-    pub(in crate::upstream) fn freshen(&self) {
-        if let Route::Tcp(resolver) | Route::Tls(resolver, _) = &self.route {
-            resolver.freshen();
+    /// Looks the server's name up again where that is due, without waiting for the answer.
+    pub(in crate::upstream) fn refresh_name(&self) {
+        if let Transport::Tcp(resolver) | Transport::Tls(resolver, _) = &self.transport {
+            resolver.refresh_if_due();
         }
     }
 
@@ -256,74 +261,4 @@ fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
-}
-
-/// Who waits for a connection to a server. The order is the semaphore's; here is what the holders of connections must
-/// know to make room.
-#[derive(Debug, Default)]
-pub(in crate::upstream) struct Queue {
-    waiting: AtomicUsize,
-    /// Those of `waiting` whose worker has no connection at all that could be handed to them.
-    starving: AtomicUsize,
-    /// Called when somebody begins to wait: each worker's pool then gives up idle connections.
-    pools: Mutex<Vec<Arc<Notify>>>,
-}
-
-impl Queue {
-    /// Takes a place, unless `limit` wait already.
-    pub(in crate::upstream) fn enter(&self, limit: usize, starving: bool) -> Option<Place<'_>> {
-        self.waiting
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |waiting| {
-                (waiting < limit).then_some(waiting + 1)
-            })
-            .ok()?;
-        if starving {
-            self.starving.fetch_add(1, Ordering::AcqRel);
-        }
-        for pool in &*self.pools.lock().unwrap_or_else(PoisonError::into_inner) {
-            pool.notify_one();
-        }
-        Some(Place {
-            queue: self,
-            starving,
-        })
-    }
-
-    pub(in crate::upstream) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Acquire)
-    }
-
-    pub(in crate::upstream) fn starving(&self) -> usize {
-        self.starving.load(Ordering::Acquire)
-    }
-
-    pub(in crate::upstream) fn register(&self, pool: Arc<Notify>) {
-        self.pools
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(pool);
-    }
-
-    pub(in crate::upstream) fn unregister(&self, pool: &Arc<Notify>) {
-        self.pools
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|other| !Arc::ptr_eq(other, pool));
-    }
-}
-
-/// A place in a server's queue, until it is dropped.
-#[derive(Debug)]
-pub(in crate::upstream) struct Place<'a> {
-    queue: &'a Queue,
-    starving: bool,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.queue.waiting.fetch_sub(1, Ordering::AcqRel);
-        if self.starving {
-            self.queue.starving.fetch_sub(1, Ordering::AcqRel);
-        }
-    }
 }

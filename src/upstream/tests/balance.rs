@@ -265,7 +265,7 @@ fn a_full_queue_sends_to_another_server_and_ejects_nobody() {
         for server in shared.servers() {
             assert_eq!((server.connections(), server.load()), (1, 1));
             let now = crate::clock::Monotonic::default();
-            assert_eq!(server.fitness(now), Fitness::Fit(1.0));
+            assert_eq!(server.availability(now), Availability::Available(1.0));
         }
         drop((one, two));
         until(|| {
@@ -322,7 +322,10 @@ fn a_server_that_answers_now_and_then_is_not_ejected() {
             () = clients => {}
         }
         let now = crate::clock::Monotonic::default();
-        assert_eq!(shared.servers()[0].fitness(now), Fitness::Fit(1.0));
+        assert_eq!(
+            shared.servers()[0].availability(now),
+            Availability::Available(1.0)
+        );
     });
 }
 

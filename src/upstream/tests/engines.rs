@@ -7,15 +7,15 @@ use tokio::net::UnixStream;
 
 use super::uploads::{data, feed};
 use super::*;
+use crate::upstream::framing::Framing;
 use crate::upstream::http1::connection::Connection;
-use crate::upstream::response_body::Framing;
-use crate::upstream::response_head::HeadLimits;
-use crate::upstream::wire::{Transport, Wire};
+use crate::upstream::limits::HeadLimits;
+use crate::upstream::wire::{Socket, Wire};
 
 /// A connection, and its other end.
 fn connected() -> (Connection, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("sockets");
-    let wire = Wire::new(Transport::Unix(ours), None);
+    let wire = Wire::new(Socket::Unix(ours), None);
     (
         Connection::new(
             wire,
@@ -23,6 +23,7 @@ fn connected() -> (Connection, UnixStream) {
                 bytes: 64 << 10,
                 fields: 100,
             },
+            None,
         ),
         theirs,
     )
@@ -89,8 +90,8 @@ fn one_connection_carries_requests_with_content_and_without_by_turns() {
                 );
                 assert_eq!(content, "ok");
                 assert!(connection.is_ready(), "round {round}");
-                assert!(connection.rest());
-                assert!(connection.is_plain(), "round {round}");
+                assert!(connection.end_exchange());
+                assert!(connection.is_native(), "round {round}");
             }
         }
     });
@@ -114,10 +115,10 @@ fn a_connection_changes_hands_when_all_is_written_and_not_before() {
             peer.read_exact(&mut content).await.expect("content");
             assert!(content.iter().all(|octet| *octet == b'x'));
         };
-        let ((), settled) = tokio::join!(rest, connection.settle(HANG, None));
+        let ((), settled) = tokio::join!(rest, connection.finish_sending(HANG, None));
         settled.expect("an open connection");
-        assert!(connection.rest());
-        assert!(connection.is_plain());
+        assert!(connection.end_exchange());
+        assert!(connection.is_native());
         let next = answer(&mut peer, b"\r\n\r\n");
         let (next, content) = tokio::join!(next, exchange(&mut connection, RequestBody::Empty));
         assert!(next.starts_with(b"PUT /books/1 HTTP/1.1\r\n"));

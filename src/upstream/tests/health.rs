@@ -24,23 +24,27 @@ fn health_checks_leave_a_server_out_and_take_it_back() {
             peer.closed().await;
             head
         };
-        let fitness = |at: usize| shared.servers()[at].fitness(crate::clock::Monotonic::default());
+        let availability =
+            |at: usize| shared.servers()[at].availability(crate::clock::Monotonic::default());
         let head = check(&checked, "500 Broken").await;
         assert!(head.starts_with("GET /api/healthz HTTP/1.1\r\n"), "{head}");
         assert!(head.contains("host: 127.0.0.1:"), "{head}");
-        assert!(fitness(0) != Fitness::Unwell, "one failure is not enough");
-        while fitness(0) != Fitness::Unwell {
+        assert!(
+            availability(0) != Availability::Unhealthy,
+            "one failure is not enough"
+        );
+        while availability(0) != Availability::Unhealthy {
             check(&checked, "500 Broken").await;
         }
-        while fitness(1) != Fitness::Unwell {
-            check(&other, "404 Not Found").await;
+        while availability(1) != Availability::Unhealthy {
+            check(&other, "404 Not LookUpAnswer").await;
         }
         assert_eq!(
             kind(worker.get("/").await),
             Some(ErrorKind::DestinationUnavailable)
         );
         assert!(!shared.is_available(crate::clock::Monotonic::default()));
-        while fitness(0) == Fitness::Unwell {
+        while availability(0) == Availability::Unhealthy {
             check(&checked, "200 OK").await;
         }
         let script = async {

@@ -28,7 +28,7 @@ use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 
 use self::origin::{Origin, Peer};
-use super::{Fitness, Outgoing, RequestBody, UpstreamBody, UpstreamShared, Upstreams};
+use super::{Availability, Outgoing, RequestBody, UpstreamBody, UpstreamShared, Upstreams};
 use crate::clock::{Clock, ManualClock};
 use crate::config::{ServerUrl, Upstream};
 use crate::error::{Error, ErrorKind};

@@ -11,7 +11,7 @@ use tokio::task::spawn_local;
 
 use super::config;
 use crate::config::{Ejection, Endpoint, ServerUrl, Upstream};
-use crate::upstream::names::lookup::Names;
+use crate::upstream::names::lookup::NameServers;
 use crate::upstream::names::resolve::Resolver;
 
 /// What the name server says to every question.
@@ -79,7 +79,12 @@ impl NameServer {
     }
 
     pub(super) fn resolver(&self) -> Arc<Resolver> {
-        Resolver::new("api.test.", 80, Names::At(self.addr), &Ejection::default())
+        Resolver::new(
+            "api.test.",
+            80,
+            NameServers::At(self.addr),
+            &Ejection::default(),
+        )
     }
 }
 

@@ -1,4 +1,4 @@
-//! Names of servers, and their addresses.
+//! NameServers of servers, and their addresses.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use super::*;
 use crate::clock::Monotonic;
 use crate::config::Ejection;
 use crate::upstream::names::address::Address;
-use crate::upstream::names::lookup::Names;
+use crate::upstream::names::lookup::NameServers;
 use crate::upstream::names::resolve::Resolver;
 
 async fn found(resolver: &Arc<Resolver>) -> Vec<IpAddr> {
@@ -49,16 +49,16 @@ fn addresses_stay_in_use_while_no_answer_comes() {
             let resolver = server.resolver();
             assert_eq!(found(&resolver).await, known);
             server.say(silence);
-            resolver.doubt();
+            resolver.expire();
             assert_eq!(found(&resolver).await, known);
             let asked = server.asked();
             assert!(asked >= 2, "{asked}");
             assert_eq!(found(&resolver).await, known);
             assert_eq!(server.asked(), asked, "not asked with each connection");
             server.say(Says::Addresses(ips(&["192.0.2.2"]), 60));
-            resolver.doubt();
+            resolver.expire();
             // The look-up that is going on finds it, or else the next one.
-            until(|| !resolver.is_asking()).await;
+            until(|| !resolver.is_looking_up()).await;
             assert_eq!(found(&resolver).await, ips(&["192.0.2.2"]));
         }
     });
@@ -74,10 +74,10 @@ fn an_answer_that_takes_longer_than_a_connection_waits_for_is_used_when_it_comes
         for (late, moved) in [(400, ips(&["192.0.2.2"])), (700, ips(&["192.0.2.3"]))] {
             server.take(Duration::from_millis(late));
             server.say(Says::Addresses(moved.clone(), 60));
-            resolver.doubt();
+            resolver.expire();
             assert_ne!(found(&resolver).await, moved, "it does not wait");
             // Nobody needs it meanwhile.
-            until(|| !resolver.is_asking()).await;
+            until(|| !resolver.is_looking_up()).await;
             assert_eq!(found(&resolver).await, moved);
         }
     });
@@ -159,7 +159,7 @@ fn an_address_that_stays_stands_as_it_did_and_is_left_out_while_others_are_there
         };
         let all = ips(&["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
         let server = NameServer::start(Says::Addresses(all, 60)).await;
-        let resolver = Resolver::new("api.test.", 80, Names::At(server.addr), &rules);
+        let resolver = Resolver::new("api.test.", 80, NameServers::At(server.addr), &rules);
         let at = |seconds: u64| Monotonic::from_millis(seconds * 1_000);
         let addresses = async |now| {
             let found = resolver.addresses(now).await.expect("addresses");
@@ -181,11 +181,11 @@ fn an_address_that_stays_stands_as_it_did_and_is_left_out_while_others_are_there
         }
         let (in_use, found) = addresses(at(1)).await;
         assert_eq!(in_use, ips(&["192.0.2.3"]));
-        assert_eq!(found.left_out.len(), 2, "for when there is nothing else");
+        assert_eq!(found.ejected.len(), 2, "for when there is nothing else");
         // The first stays, the second goes, a fourth comes.
         let changed = ips(&["192.0.2.1", "192.0.2.3", "192.0.2.4"]);
         server.say(Says::Addresses(changed.clone(), 60));
-        resolver.doubt();
+        resolver.expire();
         assert_eq!(addresses(at(1)).await.0, ips(&["192.0.2.3", "192.0.2.4"]));
         assert_eq!(addresses(at(5)).await.0, changed, "its time is over");
     });

@@ -402,7 +402,7 @@ fn an_overtaken_upload_that_stalls_is_closed() {
             let origin = Origin::start().await;
             let worker = worker(&origin, |_| {});
             let (_feed, stream) = feed(None);
-            let stream = stream.impatient(Duration::from_millis(50));
+            let stream = stream.with_stall_timeout(Duration::from_millis(50));
             let script = async {
                 let mut peer = origin.accept().await;
                 peer.head().await;

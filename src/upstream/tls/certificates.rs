@@ -1,5 +1,4 @@
-//! Which certificates of servers are accepted where the operator names those to trust, and what to do about one that is
-//! not.
+//! Which server certificates are accepted where the operator names those to trust, and what to do about one that is not.
 
 use std::sync::Arc;
 
@@ -9,8 +8,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{AlertDescription, CertificateError, DigitallySignedStruct, SignatureScheme};
 
-/// What the library calls a server's certificate that is an authority's: it says so after its time was checked, and its
-/// error is of a crate that is not ours to name.
+/// The library's error for a server that presents an authority's certificate: it comes after the validity period was
+/// checked, and its type is of a crate that this one does not depend on.
 const IS_AUTHORITY: &str = "CaUsedAsEndEntity";
 
 /// Accepts what one of the named authorities has issued, and a server's own certificate that is named itself (pinned),
@@ -29,10 +28,10 @@ impl Trusted {
         Self { named, authorities }
     }
 
-    /// Whether `error` says no more of a certificate than that no other authority vouches for it.
-    fn is_for_want_of_issuer(error: &rustls::Error) -> bool {
+    /// Whether `error` says no more of a certificate than that no known authority has issued it.
+    fn is_unknown_issuer(error: &rustls::Error) -> bool {
         match error {
-            // The signature may be of another issuer that has the name of one that is known.
+            // Another issuer may have the name of a known one.
             rustls::Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
             ) => true,
@@ -65,13 +64,13 @@ impl ServerCertVerifier for Trusted {
             Err(error) if is_named() => error,
             other => return other,
         };
-        let error = match Self::is_for_want_of_issuer(&error) {
+        let error = match Self::is_unknown_issuer(&error) {
             true => verify_server_name(&ParsedCertificate::try_from(end_entity)?, name).err(),
             false => Some(error),
         };
         match error {
             None => Ok(ServerCertVerified::assertion()),
-            // It is for no name at all: that it is this very certificate says enough.
+            // It is for no name at all: the operator has named this very certificate.
             Some(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
                 presented,
                 ..

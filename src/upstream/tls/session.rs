@@ -1,16 +1,16 @@
-//! A TLS session between two exchanges: looked at without waiting, and ended.
+//! A TLS session between two exchanges: checked without waiting, and ended.
 
 use std::io::{self, Read, Write};
 
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// How often a look at a session reads from its socket: each time some kilobytes. A server has tickets to send between
-/// two responses, and not more than fits in so many.
+/// How often a check reads from the socket: each time some kilobytes. A server has tickets to send between two responses,
+/// and not more than fits in so many.
 const READS: usize = 16;
 
-/// Whether no data have come that have not been read, no end either; what belongs to TLS alone is taken in. A server
-/// that sends more of that than anybody needs is not quiet: to read all of it would hold up everybody else.
+/// Whether neither data nor an end has come that has not been read; TLS's own messages are processed. A server that sends
+/// too many of these is not quiet: to read all of them would delay other connections.
 pub(in crate::upstream) fn is_quiet(stream: &mut TlsStream<TcpStream>) -> bool {
     let (socket, session) = stream.get_mut();
     for _ in 0..READS {
@@ -18,7 +18,7 @@ pub(in crate::upstream) fn is_quiet(stream: &mut TlsStream<TcpStream>) -> bool {
             Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
             _ => return false,
         }
-        match session.read_tls(&mut AtOnce(socket)) {
+        match session.read_tls(&mut NonBlocking(socket)) {
             Ok(1..) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
             Ok(0) | Err(_) => return false,
@@ -27,27 +27,27 @@ pub(in crate::upstream) fn is_quiet(stream: &mut TlsStream<TcpStream>) -> bool {
     false
 }
 
-/// Tells the peer that nothing more comes (RFC 9112 §9.8), if its socket takes that at once.
-pub(in crate::upstream) fn tell_end(stream: &mut TlsStream<TcpStream>) {
+/// Sends close_notify (RFC 9112 §9.8), if the socket takes it at once.
+pub(in crate::upstream) fn send_close_notify(stream: &mut TlsStream<TcpStream>) {
     let (socket, session) = stream.get_mut();
     session.send_close_notify();
     while session.wants_write() {
-        if !matches!(session.write_tls(&mut AtOnce(socket)), Ok(1..)) {
+        if !matches!(session.write_tls(&mut NonBlocking(socket)), Ok(1..)) {
             return;
         }
     }
 }
 
-/// A socket that gives and takes what it can at once.
-struct AtOnce<'a>(&'a TcpStream);
+/// Reads and writes what the socket gives and takes at once.
+struct NonBlocking<'a>(&'a TcpStream);
 
-impl Read for AtOnce<'_> {
+impl Read for NonBlocking<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.0.try_read(buf)
     }
 }
 
-impl Write for AtOnce<'_> {
+impl Write for NonBlocking<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.0.try_write(buf)
     }

@@ -1,4 +1,4 @@
-//! Where a response's content ends (RFC 9112 §6 and §7).
+//! Reads a response's content up to its end (RFC 9112 §6 and §7).
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -6,25 +6,25 @@ use http_body::Frame;
 use httparse::{EMPTY_HEADER, Header, Status};
 
 use crate::error::{Error, ErrorKind};
-use crate::upstream::response_body::Framing;
-use crate::upstream::response_head::HeadLimits;
+use crate::upstream::framing::Framing;
+use crate::upstream::limits::HeadLimits;
 
-/// What the lines of chunk sizes of one content have beyond [`DIGITS`] each, together, in bytes at most.
+/// How many bytes the chunk-size lines of one content may have beyond [`DIGITS`] each, in all.
 const MAX_EXTENSIONS: usize = 16 << 10;
 
-/// Trailer fields, which nearly always are no more than that.
+/// Trailer fields: nearly always no more than that.
 const USUAL_TRAILERS: usize = 16;
 
-/// As many has the largest size; more are zeros before it.
+/// The largest size has so many; more are leading zeros.
 const DIGITS: usize = 16;
 
-/// What of a content is still to come.
+/// How much of the content is still to come.
 #[derive(Debug)]
 pub(in crate::upstream) enum Content {
     Ended,
     /// So many bytes.
     Length(u64),
-    /// All until the connection ends.
+    /// Everything until the connection ends.
     Close,
     Chunked(Chunked),
 }
@@ -32,7 +32,7 @@ pub(in crate::upstream) enum Content {
 #[derive(Debug)]
 pub(in crate::upstream) struct Chunked {
     next: Next,
-    /// Bytes of chunk extensions so far, and the like.
+    /// Bytes beyond the sizes in chunk-size lines so far: extensions, white space, zeros.
     extensions: usize,
 }
 
@@ -47,11 +47,11 @@ enum Next {
     Trailers,
 }
 
-/// What can be taken from what has been read.
+/// What has been parsed of the bytes read so far.
 pub(super) enum Step {
     Frame(Frame<Bytes>),
     End,
-    /// Nothing before more is read.
+    /// More bytes are needed.
     More,
 }
 
@@ -73,8 +73,8 @@ impl Content {
         matches!(self, Self::Ended)
     }
 
-    /// What is missing when the connection ends here; `None` where that is the end.
-    pub(super) fn at_close(&mut self) -> Option<Error> {
+    /// The error when the connection ends here; `None` where that is the content's end.
+    pub(super) fn error_at_close(&mut self) -> Option<Error> {
         match std::mem::replace(self, Self::Ended) {
             Self::Ended | Self::Close => None,
             Self::Length(_) | Self::Chunked(_) => {
@@ -105,8 +105,8 @@ impl Content {
                     frame
                 }
                 Step::Frame(frame) => {
-                    // The end is read with the data before it, where it has come: nobody waits for it then.
-                    if chunked.passes_end(input) {
+                    // The end is read with the data before it, where it has come: the exchange need not wait for it.
+                    if chunked.take_end(input) {
                         *self = Self::Ended;
                     }
                     frame
@@ -137,7 +137,7 @@ impl Chunked {
                 }
                 Next::Trailers => return take_trailers(input, limits),
                 Next::Size | Next::DataEnd => {
-                    if !self.pass_line(input)? {
+                    if !self.take_line(input)? {
                         return Ok(Step::More);
                     }
                 }
@@ -145,9 +145,9 @@ impl Chunked {
         }
     }
 
-    /// Passes the end of the content, if all of it is there and no trailer is. What is wrong with what comes instead
-    /// is found when it is its turn.
-    fn passes_end(&mut self, input: &mut BytesMut) -> bool {
+    /// Takes the end of the content, if it is there in full and without trailers. Errors in what comes instead are found
+    /// by the next call of [`Chunked::take`].
+    fn take_end(&mut self, input: &mut BytesMut) -> bool {
         loop {
             match self.next {
                 Next::Data(_) => return false,
@@ -159,7 +159,7 @@ impl Chunked {
                     return ends;
                 }
                 Next::Size | Next::DataEnd => {
-                    if !self.pass_line(input).unwrap_or(false) {
+                    if !self.take_line(input).unwrap_or(false) {
                         return false;
                     }
                 }
@@ -167,8 +167,8 @@ impl Chunked {
         }
     }
 
-    /// Passes the line of a chunk's size, or the end of a chunk's; false while it is not whole.
-    fn pass_line(&mut self, input: &mut BytesMut) -> Result<bool, Error> {
+    /// Takes a chunk-size line, or the end of a chunk's line; false while it is not whole.
+    fn take_line(&mut self, input: &mut BytesMut) -> Result<bool, Error> {
         if let Next::DataEnd = self.next {
             match input.as_ref() {
                 [] | [b'\r'] => return Ok(false),
@@ -202,7 +202,7 @@ impl Chunked {
     }
 }
 
-/// The size that a line begins with, and in how many digits. None at all are a mistake, once the line has begun.
+/// The size that a line begins with, and its number of digits. No digit at all is an error, once the line has begun.
 fn chunk_size(line: &[u8]) -> Result<(u64, usize), Error> {
     let digits = line.iter().take_while(|octet| octet.is_ascii_hexdigit());
     let digits = digits.count();
@@ -296,190 +296,4 @@ fn refuse(what: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const MAX: usize = 1024;
-    const MAX_TRAILERS: usize = 100;
-    const LIMITS: HeadLimits = HeadLimits {
-        bytes: MAX,
-        fields: MAX_TRAILERS,
-    };
-
-    /// What becomes of a content.
-    #[derive(Debug, Default, PartialEq)]
-    struct Outcome {
-        content: Vec<u8>,
-        trailers: Option<HeaderMap>,
-        ended: bool,
-        /// What comes after it.
-        rest: Vec<u8>,
-    }
-
-    /// Reads `octets`, which come `each` at a time, and then no more for now.
-    fn read(framing: Framing, octets: &[u8], each: usize) -> Result<Outcome, ErrorKind> {
-        let mut content = Content::framed(framing);
-        let (mut input, mut outcome) = (BytesMut::new(), Outcome::default());
-        let mut parts = octets.chunks(each);
-        loop {
-            match content
-                .take(&mut input, LIMITS)
-                .map_err(|error| error.kind())?
-            {
-                Step::Frame(frame) => match frame.into_data() {
-                    Ok(data) => outcome.content.extend_from_slice(&data),
-                    Err(frame) => outcome.trailers = frame.into_trailers().ok(),
-                },
-                Step::End => break,
-                Step::More => match parts.next() {
-                    Some(part) => input.extend_from_slice(part),
-                    None => break,
-                },
-            }
-        }
-        outcome.ended = content.is_ended();
-        outcome.rest = input.to_vec();
-        outcome.rest.extend(parts.flatten());
-        Ok(outcome)
-    }
-
-    fn complete(content: &str, rest: &str) -> Outcome {
-        Outcome {
-            content: content.into(),
-            trailers: None,
-            ended: true,
-            rest: rest.into(),
-        }
-    }
-
-    #[test]
-    fn content_ends_where_its_framing_says() {
-        let open = |content: &str| Outcome {
-            ended: false,
-            ..complete(content, "")
-        };
-        let table = [
-            (Framing::Empty, "book", complete("", "book")),
-            (Framing::Length(4), "bookmark", complete("book", "mark")),
-            (Framing::Length(9), "bookmark", open("bookmark")),
-            (Framing::Close, "bookmark", open("bookmark")),
-            (Framing::Chunked, "0\r\n\r\nrest", complete("", "rest")),
-            (
-                Framing::Chunked,
-                "4\r\nbook\r\n0\r\n\r\nrest",
-                complete("book", "rest"),
-            ),
-            (
-                Framing::Chunked,
-                "4\r\nbook\r\n004\r\nmark\r\n0\r\n\r\n",
-                complete("bookmark", ""),
-            ),
-            (
-                Framing::Chunked,
-                "4 \t;a=\"b\";c\r\nbook\r\n0;d\r\n\r\n",
-                complete("book", ""),
-            ),
-            (
-                Framing::Chunked,
-                "A\r\n0123456789\r\n0\r\n\r\n",
-                complete("0123456789", ""),
-            ),
-            (Framing::Chunked, "4\r\nbook\r\n", open("book")),
-        ];
-        for (framing, octets, outcome) in table {
-            for each in 1..=octets.len() {
-                let read = read(framing, octets.as_bytes(), each).unwrap();
-                assert_eq!(read, outcome, "{octets:?}, {each} at a time");
-            }
-        }
-    }
-
-    #[test]
-    fn trailers_come_after_the_content_and_are_its_end() {
-        let octets = b"4\r\nbook\r\n0\r\nGrade: A\r\nNote: b\r\n\r\nrest";
-        for each in 1..=octets.len() {
-            let outcome = read(Framing::Chunked, octets, each).unwrap();
-            let trailers = outcome.trailers.expect("trailers");
-            assert_eq!(
-                (&trailers["grade"], &trailers["note"]),
-                (&"A".parse().unwrap(), &"b".parse().unwrap())
-            );
-            assert_eq!(
-                (outcome.content.as_slice(), outcome.ended),
-                (&b"book"[..], true)
-            );
-            assert_eq!(outcome.rest, b"rest");
-        }
-    }
-
-    #[test]
-    fn what_is_not_chunked_right_is_refused() {
-        let extensions = format!("4;{}\r\nbook\r\n", "x".repeat(MAX_EXTENSIONS));
-        let extensions_of_many = "1;xxxxxxx\r\nb\r\n".repeat(MAX_EXTENSIONS / 8 + 1);
-        let zeros = "0".repeat(MAX_EXTENSIONS + 100);
-        let trailers = format!("0\r\n{}", "x: y\r\n".repeat(MAX));
-        let many = format!("0\r\n{}\r\n", "x:\r\n".repeat(MAX_TRAILERS + 1));
-        let table = [
-            "zz\r\n",
-            "\r\n",
-            "\n",
-            ";a\r\n",
-            " 4\r\nbook\r\n",
-            "-4\r\nbook\r\n",
-            "+4\r\nbook\r\n",
-            "0x4\r\nbook\r\n",
-            "4\nbook\r\n",
-            "4\r\r\nbook\r\n",
-            "4 4\r\nbook\r\n",
-            "4;a\rb\r\nbook\r\n",
-            "4;a\nbook\r\n",
-            "4\r\nbooks\r\n",
-            "4\r\nbook\n0\r\n",
-            "4\r\nbook\rx",
-            "10000000000000000\r\n",
-            "0\r\nno colon\r\n\r\n",
-            "0\r\n folded: a\r\n\r\n",
-            &extensions,
-            &extensions_of_many,
-            &zeros,
-            &trailers,
-            &many,
-        ];
-        for octets in table {
-            for each in [1, 3, octets.len()] {
-                let refused = read(Framing::Chunked, octets.as_bytes(), each).err();
-                assert_eq!(refused, Some(ErrorKind::ResponseProtocol), "{octets:?}");
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn chunks_of_any_sizes_in_any_pieces_are_their_content(
-            chunks in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 1..300), 0..4usize), 0..8),
-            each in 1..400usize,
-        ) {
-            let (mut octets, mut content) = (Vec::new(), Vec::new());
-            for (chunk, zeros) in &chunks {
-                octets.extend_from_slice(format!("{}{:x};n\r\n", "0".repeat(*zeros), chunk.len()).as_bytes());
-                octets.extend_from_slice(chunk);
-                octets.extend_from_slice(b"\r\n");
-                content.extend_from_slice(chunk);
-            }
-            octets.extend_from_slice(b"0\r\n\r\nHTTP/1.1");
-            let outcome = read(Framing::Chunked, &octets, each).unwrap();
-            prop_assert_eq!(outcome.content, content);
-            prop_assert!(outcome.ended);
-            prop_assert_eq!(outcome.rest, b"HTTP/1.1");
-        }
-
-        #[test]
-        fn whatever_comes_is_read_or_refused(octets: Vec<u8>, each in 1..50usize) {
-            for framing in [Framing::Length(20), Framing::Chunked, Framing::Close] {
-                let _ = read(framing, &octets, each);
-            }
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Heads as they are on the wire (RFC 9112 §3 to §5).
+//! Writes the heads of requests and reads those of responses (RFC 9112 §3 to §5).
 
 use std::ops::Range;
 
@@ -11,15 +11,15 @@ use hyper::ext::ReasonPhrase;
 use smallvec::SmallVec;
 
 use crate::error::{Error, ErrorKind};
-use crate::upstream::response_head::HeadLimits;
+use crate::upstream::limits::HeadLimits;
 
-/// Nearly every response has no more fields than the first figure, and hardly any more than the second; beyond, room for
-/// them is allocated.
+/// Nearly every response has no more fields than the first figure, and hardly any more than the second; for more, room is
+/// allocated.
 const USUAL_FIELDS: usize = 24;
 const MANY_FIELDS: usize = 100;
 
-/// Fields that a response is given on its way: with room for them its map need not grow.
-const OWN_FIELDS: usize = 4;
+/// Fields that the gateway adds to a response: with room for them its map need not grow.
+const ADDED_FIELDS: usize = 4;
 
 /// A field's name, and where its value is.
 type Line = (HeaderName, Range<usize>);
@@ -41,31 +41,31 @@ pub(super) fn write<B>(request: &Request<B>, output: &mut Vec<u8>) {
     output.extend_from_slice(b"\r\n");
 }
 
-/// What has been seen of a head that is not whole yet.
+/// Reads a head that may come in parts.
 #[derive(Debug, Default)]
-pub(super) struct Look {
-    /// Bytes in which there is no end.
+pub(super) struct HeadReader {
+    /// Bytes that were found to have no end.
     seen: usize,
-    /// With so many, what is there is read once more, in case it is no head at all: it may come a byte at a time.
-    again: usize,
+    /// With so many bytes, the input is parsed again, in case it is no head at all. It may come a byte at a time.
+    parse_at: usize,
 }
 
-impl Look {
+impl HeadReader {
     /// Takes a head from `input`; `None` while it is not whole.
     ///
     /// Fails with [`ErrorKind::ResponseProtocol`], or [`ErrorKind::ResponseHeadTooLarge`] beyond `limits`.
-    pub(super) fn at(
+    pub(super) fn take(
         &mut self,
         input: &mut BytesMut,
         limits: HeadLimits,
     ) -> Result<Option<Response<()>>, Error> {
         let max = limits.bytes;
-        // An empty line before a head is looked over, as in requests (RFC 9112 §2.2).
+        // An empty line before a head is ignored, as in requests (RFC 9112 §2.2).
         let blank = input
             .iter()
             .take_while(|octet| matches!(octet, b'\r' | b'\n'));
         input.advance(blank.count());
-        if input.len() < self.again && !self.may_have_end(input) {
+        if input.len() < self.parse_at && !self.may_have_end(input) {
             return check_size(input.len(), max).map(|()| None);
         }
         let mut lines = SmallVec::new();
@@ -78,13 +78,13 @@ impl Look {
             parsed.map_err(|error| refuse(error, input.len(), limits))?
         else {
             self.seen = input.len();
-            self.again = input.len() * 2;
+            self.parse_at = input.len() * 2;
             return check_size(input.len(), max).map(|()| None);
         };
         check_size(length, max)?;
         limits.check_fields(lines.len())?;
         let head = input.split_to(length).freeze();
-        let mut fields = HeaderMap::with_capacity(lines.len() + OWN_FIELDS);
+        let mut fields = HeaderMap::with_capacity(lines.len() + ADDED_FIELDS);
         for (name, value) in lines {
             let value = HeaderValue::from_maybe_shared(head.slice(value)).map_err(protocol)?;
             fields.append(name, value);
@@ -104,7 +104,7 @@ impl Look {
         Ok(Some(response))
     }
 
-    /// Whether there is an empty line in what has come since the last look.
+    /// Whether there is an empty line in what has come since the last call.
     fn may_have_end(&mut self, input: &[u8]) -> bool {
         let from = self.seen.saturating_sub(3);
         self.seen = input.len();
@@ -203,10 +203,13 @@ mod tests {
 
     /// The head that `octets` begin with, and what is left of them, fed `each` at a time.
     fn read(octets: &[u8], each: usize) -> Result<Option<(Response<()>, BytesMut)>, ErrorKind> {
-        let (mut look, mut input) = (Look::default(), BytesMut::new());
+        let (mut reader, mut input) = (HeadReader::default(), BytesMut::new());
         for part in octets.chunks(each) {
             input.extend_from_slice(part);
-            if let Some(head) = look.at(&mut input, LIMITS).map_err(|error| error.kind())? {
+            if let Some(head) = reader
+                .take(&mut input, LIMITS)
+                .map_err(|error| error.kind())?
+            {
                 return Ok(Some((head, input)));
             }
         }
@@ -315,10 +318,10 @@ mod tests {
             let refused = read(octets.as_bytes(), 1000).err();
             assert_eq!(refused, Some(ErrorKind::ResponseHeadTooLarge));
         }
-        let (mut look, mut input) = (Look::default(), BytesMut::new());
+        let (mut reader, mut input) = (HeadReader::default(), BytesMut::new());
         let refused = (0..64).find(|_| {
             input.extend_from_slice(b"?");
-            look.at(&mut input, LIMITS).is_err()
+            reader.take(&mut input, LIMITS).is_err()
         });
         assert!(refused.is_some(), "it cannot become a head any more");
     }

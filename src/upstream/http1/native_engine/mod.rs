@@ -1,6 +1,5 @@
-//! An HTTP/1.1 exchange in which nothing is sent but a head, and the protocol stays: what nearly every request is. It is
-//! read and written within the task that waits for it, in the buffers of its connection; what has more to it is
-//! hyper's ([`crate::upstream::http1::hyper_engine`]).
+//! HTTP/1.1 exchanges whose request is only a head, and which do not change the protocol: nearly all. The task that waits
+//! for the response reads and writes them, in the buffers of the connection. [`super::hyper_engine`] has the others.
 
 mod content;
 mod head;
@@ -19,60 +18,60 @@ use tokio::task::yield_now;
 
 pub(in crate::upstream) use self::content::Content;
 use self::content::Step;
-use self::head::Look;
+use self::head::HeadReader;
 use crate::error::{Error, ErrorKind};
 use crate::upstream::errors;
 use crate::upstream::interim::OnInterim;
-use crate::upstream::response_head::HeadLimits;
+use crate::upstream::limits::HeadLimits;
 use crate::upstream::wire::Wire;
 
-/// Room for what is read at once, in bytes: at first, and where much comes.
-const LEAST_ROOM: usize = 8 << 10;
-const MOST_ROOM: usize = 64 << 10;
+/// Room for one read, in bytes: at first, and where reads fill it.
+const MIN_ROOM: usize = 8 << 10;
+const MAX_ROOM: usize = 64 << 10;
 
 /// With less room left than this, more is made before the next read.
-const SCANT_ROOM: usize = 2 << 10;
+const LOW_ROOM: usize = 2 << 10;
 
-/// A connection that carries such exchanges, one after another.
+/// A connection in the hands of this engine.
 #[derive(Debug)]
-pub(in crate::upstream) struct Plain {
+pub(in crate::upstream) struct NativeEngine {
     wire: Wire,
     /// The request's head, and how much of it is written.
     output: Vec<u8>,
     written: usize,
-    /// Whether something of it may be in a buffer below: TLS has one.
+    /// Whether a part of it may be in a buffer below: TLS has one.
     unflushed: bool,
-    /// Why the rest of the head cannot be written. What the server says to its beginning may still come.
-    deaf: Option<io::Error>,
-    /// What has been read and not been taken yet.
+    /// Why the rest of the head cannot be written. The server may still answer the part that it has.
+    write_error: Option<io::Error>,
+    /// What has been read and not been parsed yet.
     input: BytesMut,
     room: usize,
     limits: HeadLimits,
-    look: Look,
+    head_reader: HeadReader,
     /// Whether the connection may carry another exchange after this one.
     persists: bool,
-    /// Whether others have had their turn since the exchange began.
-    gathered: bool,
+    /// Whether the task has yielded since the exchange began.
+    has_yielded: bool,
 }
 
-impl Plain {
+impl NativeEngine {
     pub(in crate::upstream) fn new(wire: Wire, limits: HeadLimits) -> Self {
         Self {
             wire,
             output: Vec::new(),
             written: 0,
             unflushed: false,
-            deaf: None,
+            write_error: None,
             input: BytesMut::new(),
-            room: LEAST_ROOM,
+            room: MIN_ROOM,
             limits,
-            look: Look::default(),
+            head_reader: HeadReader::default(),
             persists: true,
-            gathered: true,
+            has_yielded: true,
         }
     }
 
-    /// The socket, to be used in another way. Nothing is on its way on a connection that is ready.
+    /// The socket, for another engine. A connection that is ready has nothing left to read or write.
     pub(in crate::upstream) fn into_wire(self) -> Wire {
         self.wire
     }
@@ -87,57 +86,57 @@ impl Plain {
     pub(in crate::upstream) fn begin<B>(&mut self, request: &Request<B>) {
         self.output.clear();
         self.written = 0;
-        self.gathered = false;
-        self.room = LEAST_ROOM;
-        self.look = Look::default();
+        self.has_yielded = false;
+        self.room = MIN_ROOM;
+        self.head_reader = HeadReader::default();
         head::write(request, &mut self.output);
     }
 
     /// Whether nothing of the request has been written.
-    pub(in crate::upstream) fn is_untouched(&self) -> bool {
+    pub(in crate::upstream) fn is_unwritten(&self) -> bool {
         self.written == 0
     }
 
-    /// The head of the final response. `told` gets those of interim ones before it.
+    /// The head of the final response. Those of interim ones before it go to `on_interim`.
     pub(in crate::upstream) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-        told: Option<&OnInterim>,
+        on_interim: Option<&OnInterim>,
     ) -> Poll<Result<Response<()>, Error>> {
-        if !std::mem::replace(&mut self.gathered, true) {
-            // All requests that have come by now are sent one right after the other: a server that sleeps is woken once
-            // for all of them, and not anew for each. And the runtime looks at its sockets before the next turn: what
-            // has come on this one is known then.
+        if !std::mem::replace(&mut self.has_yielded, true) {
+            // All requests that have come by now are sent one right after the other: an idle server wakes up once for all
+            // of them, and not once for each. And the runtime polls its sockets before the next turn: what has come on
+            // this one is known then.
             let turn = pin!(yield_now()).poll(cx);
-            debug_assert!(turn.is_pending(), "others have their turn");
+            debug_assert!(turn.is_pending(), "other tasks run first");
             return Poll::Pending;
         }
-        // What comes before the request is no answer to it (RFC 9112 §9.2), but an end mostly.
-        if self.is_untouched() && !self.wire.is_quiet() {
+        // What comes before the request is no response to it (RFC 9112 §9.2); mostly it is an end.
+        if self.is_unwritten() && !self.wire.is_quiet() {
             return Poll::Ready(Err(Error::upstream(ErrorKind::ConnectionTerminated)
                 .detail(
                     "the upstream closed the connection, or sent something, before the request",
                 )));
         }
         loop {
-            self.write_on(cx).map_err(errors::before_head_io)?;
-            while let Some(head) = self.look.at(&mut self.input, self.limits)? {
-                self.look = Look::default();
+            self.write_more(cx).map_err(errors::before_head_io)?;
+            while let Some(head) = self.head_reader.take(&mut self.input, self.limits)? {
+                self.head_reader = HeadReader::default();
                 let status = head.status();
                 self.persists &= persists(&head);
                 if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
-                    if let Some(told) = told {
-                        told.tell(status, head.headers());
+                    if let Some(on_interim) = on_interim {
+                        on_interim.call(status, head.headers());
                     }
                     continue;
                 }
                 return Poll::Ready(Ok(head));
             }
-            let read = ready!(self.poll_fill(cx));
+            let read = ready!(self.poll_read_more(cx));
             if let Ok(0) | Err(_) = read
-                && let Some(deaf) = self.deaf.take()
+                && let Some(write_error) = self.write_error.take()
             {
-                return Poll::Ready(Err(errors::before_head_io(deaf)));
+                return Poll::Ready(Err(errors::before_head_io(write_error)));
             }
             if read.map_err(errors::before_head_io)? == 0 {
                 return Poll::Ready(Err(Error::upstream(ErrorKind::ConnectionTerminated)
@@ -154,20 +153,20 @@ impl Plain {
         content: &mut Content,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let polled = self.poll_step(content, cx);
+        let polled = self.poll_content(content, cx);
         if let Poll::Ready(Some(Err(_))) = &polled {
             self.persists = false;
         }
         polled
     }
 
-    fn poll_step(
+    fn poll_content(
         &mut self,
         content: &mut Content,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        // The rest of a large head, where the response has overtaken it.
-        if let Err(error) = self.write_on(cx) {
+        // The rest of a large head, where the response came before it was written.
+        if let Err(error) = self.write_more(cx) {
             return Poll::Ready(Some(Err(errors::within_body_io(error))));
         }
         loop {
@@ -177,10 +176,10 @@ impl Plain {
                 Ok(Step::More) => {}
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
-            match ready!(self.poll_fill(cx)) {
+            match ready!(self.poll_read_more(cx)) {
                 Ok(0) => {
                     self.persists = false;
-                    return Poll::Ready(content.at_close().map(Err));
+                    return Poll::Ready(content.error_at_close().map(Err));
                 }
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Some(Err(errors::within_body_io(error)))),
@@ -189,23 +188,23 @@ impl Plain {
     }
 
     /// Writes as much of the head as the socket takes. Fails when it takes nothing at all.
-    fn write_on(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.deaf.is_some() {
+    fn write_more(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.write_error.is_some() {
             return Ok(());
         }
-        let Err(error) = self.try_write_on(cx) else {
+        let Err(error) = self.try_write(cx) else {
             return Ok(());
         };
         self.persists = false;
-        if self.is_untouched() {
+        if self.is_unwritten() {
             return Err(error);
         }
-        // A server that has heard enough may answer before it closes (RFC 9112 §9.6).
-        self.deaf = Some(error);
+        // A server may answer and close before it has read all of the request (RFC 9112 §9.6).
+        self.write_error = Some(error);
         Ok(())
     }
 
-    fn try_write_on(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    fn try_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while let rest @ [_, ..] = &self.output[self.written..] {
             match Pin::new(&mut self.wire).poll_write(cx, rest)? {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -221,14 +220,14 @@ impl Plain {
     }
 
     /// Reads more; zero at the end.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.input.capacity() - self.input.len() < SCANT_ROOM {
+    fn poll_read_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.input.capacity() - self.input.len() < LOW_ROOM {
             self.input.reserve(self.room);
         }
         let free = self.input.capacity() - self.input.len();
         let read = ready!(pin!(self.wire.read_buf(&mut self.input)).poll(cx))?;
         if read == free {
-            self.room = (self.room * 2).min(MOST_ROOM);
+            self.room = (self.room * 2).min(MAX_ROOM);
         }
         Poll::Ready(Ok(read))
     }
@@ -238,12 +237,12 @@ impl Plain {
 fn persists<B>(head: &Response<B>) -> bool {
     head.version() == Version::HTTP_11
         && head.status() != StatusCode::SWITCHING_PROTOCOLS
-        && !says_close(head.headers())
-        && !announces_what_it_has_not(head)
+        && !has_close_option(head.headers())
+        && !is_framing_contradictory(head)
 }
 
-/// Whether it has content by its fields and none by its status (RFC 9112 §6.1, RFC 9110 §8.6): nobody knows what comes.
-fn announces_what_it_has_not<B>(head: &Response<B>) -> bool {
+/// Whether it has content by its fields and none by its status (RFC 9112 §6.1, RFC 9110 §8.6): what follows is unknown.
+fn is_framing_contradictory<B>(head: &Response<B>) -> bool {
     let status = head.status();
     let length = head.headers().get(CONTENT_LENGTH);
     (status.is_informational() || status == StatusCode::NO_CONTENT)
@@ -251,8 +250,8 @@ fn announces_what_it_has_not<B>(head: &Response<B>) -> bool {
             || length.is_some_and(|length| length.as_bytes() != b"0"))
 }
 
-/// Connection options are tokens: a quote is no reason to read less of them.
-fn says_close(fields: &HeaderMap) -> bool {
+/// Whether `close` is a connection option. Options are tokens: quotes have no meaning.
+fn has_close_option(fields: &HeaderMap) -> bool {
     let values = fields.get_all(CONNECTION).iter();
     let mut options = values.flat_map(|value| value.as_bytes().split(|octet| *octet == b','));
     options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))

@@ -195,7 +195,7 @@ fn a_connection_that_is_going_away_gets_no_further_request() {
         };
         let asks = async {
             ask(&worker, "/a").await.unwrap();
-            until(|| worker.upstreams.0.shared.servers[0].connections() == 0).await;
+            until(|| worker.upstreams.0.shared.servers()[0].connections() == 0).await;
             read(worker.send(post()).await?).await
         };
         let (_server, b) = tokio::join!(script, asks);
@@ -368,8 +368,8 @@ fn health_checks_speak_it_too() {
         let shared = worker.upstreams.0.shared.clone();
         worker.upstreams.start();
         let unwell = || {
-            let fitness = shared.servers()[0].fitness(crate::clock::Monotonic::default());
-            fitness == Fitness::Unwell
+            let availability = shared.servers()[0].availability(crate::clock::Monotonic::default());
+            availability == Availability::Unhealthy
         };
         let mut server = accept(&origin).await;
         server.asked().await;

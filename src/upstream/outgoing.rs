@@ -1,0 +1,26 @@
+//! A request on its way upstream.
+
+use http::Request;
+
+use super::request_body::RequestBody;
+use super::waiting::Waiting;
+
+/// A request to be sent upstream.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The target is in origin form, as it is forwarded: the server's base path is put before it here. Hop-by-hop
+    /// fields are gone and forwarding fields are there already; framing fields are set here, from the body.
+    ///
+    /// Interim responses (1xx) are passed to the [`OnInterim`](super::OnInterim) in its extensions.
+    pub request: Request<RequestBody>,
+    /// Whether a second sending does no more than the first (RFC 9110 §9.2.2): such a request is sent again when the
+    /// connection broke before anything of its response had come.
+    pub idempotent: bool,
+    /// Requests with the same hash go to the same server under consistent hashing.
+    pub hash: Option<u64>,
+    /// Says how far the request has come, for those who may cancel it by dropping what [`Upstreams::send`](super::Upstreams::send) returns.
+    pub waiting: Option<Waiting>,
+}
+
+/// Makes a request once more, as it was; `None` when that cannot be done.
+pub type Maker<'a> = dyn Fn() -> Option<Request<RequestBody>> + 'a;

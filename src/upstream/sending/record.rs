@@ -1,0 +1,64 @@
+//! What the outcome of each attempt says of its server: for its ejection, its circuit and its pause.
+
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Response, StatusCode};
+
+use crate::error::{Error, ErrorKind, Side};
+use crate::upstream::health::circuit::Unresponsive;
+use crate::upstream::pool::Pool;
+use crate::upstream::response_body::UpstreamBody;
+use crate::upstream::server::Server;
+use crate::upstream::worker::Worker;
+
+impl Worker {
+    pub(super) fn record_answer(&self, pool: &Pool, response: &Response<UpstreamBody>) {
+        let (server, now) = (pool.server(), self.clock.now().mono);
+        pool.count_answer();
+        if server.circuit().record_answer() {
+            tracing::info!(server = %server.url(), "answers again");
+        }
+        server.health().record_success(now);
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE
+            && let Some(pause) = retry_after(response.headers())
+        {
+            server.health().pause(now, pause);
+        }
+    }
+
+    pub(super) fn record_failure(&self, server: &Server, error: &Error) {
+        // A full queue says nothing of the server's health, nor does a client that left.
+        if error.side() != Side::Upstream || error.kind() == ErrorKind::ConnectionLimit {
+            return;
+        }
+        server.record_failure(error);
+        if server.health().record_failure(self.clock.now().mono) {
+            tracing::warn!(server = %server.url(), failure = %error, "ejected");
+        }
+    }
+
+    /// A request has ended in `error`, and meanwhile nothing came from the server.
+    pub(super) fn record_unresponsive(&self, server: &Server, error: &Error, trial: bool) {
+        let (circuit, now) = (server.circuit(), self.clock.now().mono);
+        match Unresponsive::of(error.kind()) {
+            _ if error.side() != Side::Upstream => {}
+            Some(_) if circuit.record_unresponsive(now) => {
+                tracing::warn!(server = %server.url(), failure = %error, "requests to it fail one after another: it gets none but one at a time that tries it");
+            }
+            Some(unresponsive) if trial => circuit.trial_failed(now, unresponsive),
+            // The server has reacted, and what comes of the next request is known soon.
+            None if trial && error.kind() != ErrorKind::ConnectionLimit => {
+                circuit.record_answer();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A pause in seconds; a date is ignored, since a server whose clock is wrong would be paused for long.
+fn retry_after(fields: &HeaderMap) -> Option<Duration> {
+    let seconds = fields.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let digits = !seconds.is_empty() && seconds.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| Duration::from_secs(seconds.parse().unwrap_or(u64::MAX)))
+}

@@ -1,0 +1,165 @@
+//! A request over all attempts to send it.
+
+use http::{Request, Response, StatusCode, Version};
+
+use crate::config::HostPolicy;
+use crate::error::Error;
+use crate::upstream::incoming::Incoming;
+use crate::upstream::outcome::{Resend, Unanswered};
+use crate::upstream::outgoing::{Maker, Outgoing};
+use crate::upstream::pool::Lease;
+use crate::upstream::request_body::{RequestBody, Upload};
+use crate::upstream::request_head::{Target, frame};
+use crate::upstream::response_body::{After, UpstreamBody};
+use crate::upstream::response_head::{Asked, inspect};
+use crate::upstream::server::Server;
+use crate::upstream::waiting::Waiting;
+
+pub(in crate::upstream) struct PendingRequest<'a> {
+    /// `None` while it is on its way, and when it may not be sent again. It is large, and stays in this place until it
+    /// is handed to a connection.
+    request: Option<Request<RequestBody>>,
+    make: Option<&'a Maker<'a>>,
+    target: Target,
+    asked: Asked,
+    upload: Option<Upload>,
+    idempotent: bool,
+    hash: Option<u64>,
+    waiting: Waiting,
+}
+
+impl<'a> PendingRequest<'a> {
+    pub(in crate::upstream) fn new(outgoing: Outgoing, make: Option<&'a Maker<'a>>) -> Self {
+        let Outgoing {
+            mut request,
+            idempotent,
+            hash,
+            waiting,
+        } = outgoing;
+        frame(&mut request);
+        Self {
+            target: Target::of(&request),
+            asked: Asked::of(&request),
+            upload: request.body().upload(),
+            idempotent,
+            hash,
+            waiting: waiting.unwrap_or_default(),
+            make,
+            request: Some(request),
+        }
+    }
+
+    pub(super) fn is_idempotent(&self) -> bool {
+        self.idempotent
+    }
+
+    pub(super) fn hash(&self) -> Option<u64> {
+        self.hash
+    }
+
+    pub(super) fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
+    /// Whether it is here, and may be sent.
+    pub(super) fn is_sendable(&self) -> bool {
+        self.request.is_some()
+    }
+
+    /// Sets what depends on the server. A request for which that cannot be done is not sent to another either.
+    pub(super) fn set_server(&mut self, server: &Server, host: HostPolicy) -> Result<(), Error> {
+        let set = match &mut self.request {
+            Some(request) => self.target.set_server(request, server, host),
+            None => Err(Error::internal()),
+        };
+        if set.is_err() {
+            self.request = None;
+        }
+        set
+    }
+
+    /// A copy to be sent again, where it cannot be made anew later.
+    pub(super) fn copy(&self) -> Option<Request<RequestBody>> {
+        match self.make {
+            Some(_) => None,
+            None => self.request.as_ref().map(copy),
+        }
+    }
+
+    /// The request itself, to be handed to a connection.
+    pub(super) fn take(&mut self) -> Result<Request<RequestBody>, Error> {
+        let request = self.request.take().ok_or_else(Error::internal)?;
+        self.waiting.sent();
+        Ok(request)
+    }
+
+    /// Puts the request back where it may be sent again: as it came back unsent, as its copy, or made anew.
+    pub(super) fn restore(
+        &mut self,
+        unanswered: Unanswered,
+        copy: Option<Request<RequestBody>>,
+    ) -> Error {
+        let Unanswered {
+            error,
+            unsent,
+            resend,
+        } = unanswered;
+        let may_resend = match resend {
+            Resend::Always => true,
+            Resend::IfIdempotent => self.idempotent,
+            Resend::Never => false,
+        };
+        self.request = match unsent {
+            None if may_resend => copy.or_else(|| {
+                let mut request = self.make?()?;
+                frame(&mut request);
+                Some(request)
+            }),
+            unsent => unsent,
+        };
+        if self.request.is_some() && !self.upload.as_ref().is_none_or(Upload::rewind) {
+            self.request = None;
+        }
+        error
+    }
+
+    /// The response, once its head has been found to be sound.
+    pub(super) fn receive(
+        &self,
+        mut response: Response<Incoming>,
+        lease: Lease,
+    ) -> Result<Response<UpstreamBody>, Error> {
+        let framing = inspect(&mut response, self.asked)?;
+        let switched = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
+            .then(|| hyper::upgrade::on(&mut response));
+        let after = if self.upload.as_ref().is_some_and(Upload::is_refused) {
+            // Content that was announced and never sent ends the connection (RFC 9110 §10.1.1).
+            After::Close
+        } else if response.version() == Version::HTTP_10 {
+            // On a connection that has spoken HTTP/1.0, hyper drops the content of the next chunked request.
+            After::Finish
+        } else {
+            After::Keep
+        };
+        if let Some(upload) = &self.upload {
+            // From here on, both directions may go on for as long as they like.
+            upload.limit_stalls(false);
+            upload.forget();
+        }
+        Ok(response.map(|incoming| match switched {
+            Some(switched) => UpstreamBody::switched(incoming, switched, lease),
+            None => UpstreamBody::new(incoming, framing, lease, after, self.upload.clone()),
+        }))
+    }
+}
+
+/// A second request like this one, with the same content.
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(request.body().share());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
+    copy
+}

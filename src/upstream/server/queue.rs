@@ -1,0 +1,79 @@
+//! The requests that wait for a connection to one server, from all workers.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+/// The order of waiting is the semaphore's ([`super::cap::Cap`]); this says what the pools must know to make room.
+#[derive(Debug, Default)]
+pub(in crate::upstream) struct Queue {
+    waiting: AtomicUsize,
+    /// Those of `waiting` whose worker has no connection at all that could be handed to them.
+    without_connection: AtomicUsize,
+    /// Notified when a request begins to wait: each worker's pool then closes idle connections.
+    pools: Mutex<Vec<Arc<Notify>>>,
+}
+
+impl Queue {
+    /// Takes a place, unless `limit` wait already.
+    pub(in crate::upstream) fn enter(
+        &self,
+        limit: usize,
+        without_connection: bool,
+    ) -> Option<Place<'_>> {
+        self.waiting
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |waiting| {
+                (waiting < limit).then_some(waiting + 1)
+            })
+            .ok()?;
+        if without_connection {
+            self.without_connection.fetch_add(1, Ordering::AcqRel);
+        }
+        for pool in &*self.pools.lock().unwrap_or_else(PoisonError::into_inner) {
+            pool.notify_one();
+        }
+        Some(Place {
+            queue: self,
+            without_connection,
+        })
+    }
+
+    pub(in crate::upstream) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+
+    pub(in crate::upstream) fn without_connection(&self) -> usize {
+        self.without_connection.load(Ordering::Acquire)
+    }
+
+    pub(in crate::upstream) fn register(&self, pool: Arc<Notify>) {
+        self.pools
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(pool);
+    }
+
+    pub(in crate::upstream) fn unregister(&self, pool: &Arc<Notify>) {
+        self.pools
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|other| !Arc::ptr_eq(other, pool));
+    }
+}
+
+/// A place in a server's queue, until it is dropped.
+#[derive(Debug)]
+pub(in crate::upstream) struct Place<'a> {
+    queue: &'a Queue,
+    without_connection: bool,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.queue.waiting.fetch_sub(1, Ordering::AcqRel);
+        if self.without_connection {
+            self.queue.without_connection.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What all workers share about the API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::connection_settings::ConnectionSettings;
+use super::health::state::Availability;
+use super::limits::{Http2Limits, PoolLimits};
+use super::server::Server;
+use super::tls;
+use crate::clock::Monotonic;
+use crate::config::{self, HostPolicy};
+use crate::error::Error;
+
+/// What all workers share about the API: its servers, their caps of connections and their health.
+#[derive(Debug)]
+pub struct UpstreamShared {
+    servers: Box<[Arc<Server>]>,
+    pub(super) host: HostPolicy,
+    pub(super) response_timeout: Duration,
+    pub(super) limits: PoolLimits,
+    pub(super) protocol: config::Protocol,
+    pub(super) http2: Http2Limits,
+    pub(super) balance: config::Balance,
+    pub(super) retries: config::Retries,
+    pub(super) health: config::Health,
+    connection_settings: ConnectionSettings,
+    /// Notified after each health check of any server.
+    pub(super) checked: Arc<Notify>,
+}
+
+impl UpstreamShared {
+    /// Reads the certificates that the configuration names; fails with a detail for the operator when a file or a name
+    /// cannot be used.
+    pub fn new(config: &config::Upstream) -> Result<Arc<Self>, Error> {
+        Self::renewed(config, None)
+    }
+
+    /// The same after a reload: a server that was there `before`, and is connected to with the same settings, stays with all that is
+    /// known of it; limits and rules are those of `config` from now on. Health checks of servers that are not in
+    /// `config` end. Nothing has changed when this fails.
+    pub fn renewed(config: &config::Upstream, before: Option<&Self>) -> Result<Arc<Self>, Error> {
+        let connection_settings = ConnectionSettings::of(config);
+        let same_settings =
+            before.filter(|before| before.connection_settings == connection_settings);
+        let known = |url: &config::ServerUrl| {
+            let servers = same_settings.map_or(&[][..], |before| &before.servers);
+            servers.iter().find(|server| server.url() == url).cloned()
+        };
+        let checked = before.map_or_else(Arc::default, |before| before.checked.clone());
+        let tls = config
+            .servers
+            .iter()
+            .any(|url| url.endpoint.is_tls())
+            .then(|| tls::client_config(config))
+            .transpose()?;
+        let server = |url| match known(url) {
+            Some(server) => Ok(server),
+            None => Server::new(url, config, tls.as_ref(), &checked).map(Arc::new),
+        };
+        let servers: Box<[Arc<Server>]> = config
+            .servers
+            .iter()
+            .map(server)
+            .collect::<Result<_, _>>()?;
+        for server in &servers {
+            server.apply(config);
+        }
+        for server in before.iter().flat_map(|before| &before.servers) {
+            if !servers.iter().any(|stays| Arc::ptr_eq(stays, server)) {
+                server.retire();
+            }
+        }
+        Ok(Arc::new(Self {
+            servers,
+            host: config.host,
+            response_timeout: config.response_timeout,
+            limits: PoolLimits::of(config),
+            protocol: config.protocol,
+            http2: Http2Limits::of(config),
+            balance: config.balance,
+            retries: config.retries.clone(),
+            health: config.health.clone(),
+            connection_settings,
+            checked,
+        }))
+    }
+
+    /// Whether any server is expected to answer.
+    pub fn is_available(&self, now: Monotonic) -> bool {
+        self.servers
+            .iter()
+            .filter(|server| !server.takes_only_trials())
+            .any(|server| {
+                matches!(
+                    server.availability(now),
+                    Availability::Available(_) | Availability::Paused | Availability::Unchecked
+                )
+            })
+    }
+
+    pub fn servers(&self) -> &[Arc<Server>] {
+        &self.servers
+    }
+}
