@@ -158,7 +158,10 @@ impl Balancer {
                 // along (rendezvous hashing).
                 .max_by_key(|server| mix(hash ^ mix(candidates.identity(*server)))),
             (_, Balance::LeastRequests, _) => {
-                let (first, second) = self.two_of(servers);
+                // Two different ones, of at least two.
+                let first = self.below(servers.len());
+                let second = (first + 1 + self.below(servers.len() - 1)) % servers.len();
+                let (first, second) = (servers[first], servers[second]);
                 let lighter = candidates.load(second) < candidates.load(first);
                 Some(if lighter { second } else { first })
             }
@@ -168,13 +171,6 @@ impl Balancer {
                 Some(servers[turn % servers.len()])
             }
         }
-    }
-
-    /// Two different ones, of at least two.
-    fn two_of(&self, servers: &[usize]) -> (usize, usize) {
-        let first = self.below(servers.len());
-        let second = (first + 1 + self.below(servers.len() - 1)) % servers.len();
-        (servers[first], servers[second])
     }
 
     fn is_drawn(&self, share: f64) -> bool {

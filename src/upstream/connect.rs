@@ -67,7 +67,14 @@ async fn tcp(
     let mut race = Race::new(clock);
     let connected = timeout(limit, async {
         let now = clock.now().mono;
-        let addresses = resolver.addresses(now).await.map_err(no_address)?;
+        let addresses = resolver.addresses(now).await.map_err(|error| {
+            let failure = Error::upstream(ErrorKind::Dns);
+            match error.kind() {
+                io::ErrorKind::NotFound => failure.detail("the upstream's name does not exist"),
+                _ => failure,
+            }
+            .because(error)
+        })?;
         let mut won = race.run(&addresses.in_use).await;
         if won.is_err() && !addresses.ejected.is_empty() {
             won = race.run(&addresses.ejected).await;
@@ -86,15 +93,6 @@ async fn tcp(
         resolver.expire();
     }
     connected
-}
-
-fn no_address(error: io::Error) -> Error {
-    let failure = Error::upstream(ErrorKind::Dns);
-    match error.kind() {
-        io::ErrorKind::NotFound => failure.detail("the upstream's name does not exist"),
-        _ => failure,
-    }
-    .because(error)
 }
 
 fn connect_failure(error: io::Error) -> Error {

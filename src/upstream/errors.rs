@@ -137,11 +137,7 @@ fn is_disconnect(kind: io::ErrorKind) -> bool {
 
 fn cause(error: &hyper::Error) -> Option<&io::Error> {
     // An error of HTTP/2 holds the one of its socket without naming it as its source.
-    in_chain(error).or_else(|| stream_error(error)?.get_io())
-}
-
-fn stream_error(error: &hyper::Error) -> Option<&h2::Error> {
-    in_chain(error)
+    in_chain(error).or_else(|| in_chain::<h2::Error>(error)?.get_io())
 }
 
 fn in_chain<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {

@@ -60,15 +60,6 @@ pub(super) enum After {
     Close,
 }
 
-impl After {
-    fn closing(self) -> Self {
-        match self {
-            Self::Keep | Self::Finish => Self::Finish,
-            Self::Close => Self::Close,
-        }
-    }
-}
-
 impl UpstreamBody {
     pub(super) fn new(
         incoming: Incoming,
@@ -194,9 +185,12 @@ impl Body for UpstreamBody {
                     let counters = reading.lease.pool().counters();
                     counters.bytes_received.add(data.len() as u64);
                 }
-                if frame.is_trailers() && matches!(this.incoming, Incoming::Hyper(_)) {
+                if frame.is_trailers()
+                    && matches!(this.incoming, Incoming::Hyper(_))
+                    && reading.after == After::Keep
+                {
                     // hyper accepts a bare LF as the end of a trailer's line: what follows may be no response.
-                    reading.after = reading.after.closing();
+                    reading.after = After::Finish;
                 }
                 // The connection need not wait for a poll that would only find the end.
                 if this.incoming.is_end_stream() || frame.is_trailers() {

@@ -57,8 +57,13 @@ fn content_length(fields: &mut HeaderMap) -> Result<Option<u64>, Error> {
     for value in fields.get_all(CONTENT_LENGTH) {
         let text = value.to_str().unwrap_or_default();
         for member in text.split(',') {
-            let length = decimal(member.trim_matches([' ', '\t']))
-                .ok_or_else(|| refuse("has an invalid Content-Length"))?;
+            let digits = member.trim_matches([' ', '\t']);
+            // `parse` alone accepts a sign.
+            let length = match digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                true => digits.parse().ok(),
+                false => None,
+            };
+            let length = length.ok_or_else(|| refuse("has an invalid Content-Length"))?;
             if agreed.is_some_and(|agreed| agreed != length) {
                 return Err(refuse("has Content-Lengths that differ"));
             }
@@ -70,11 +75,6 @@ fn content_length(fields: &mut HeaderMap) -> Result<Option<u64>, Error> {
         fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(agreed)
-}
-
-fn decimal(text: &str) -> Option<u64> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten()
 }
 
 /// Chunked is the only coding that a response may have: no other was asked for (RFC 9112 §7.4), and one that is not

@@ -32,7 +32,12 @@ pub struct Tunnel {
 impl Tunnel {
     /// Takes the connection over when its HTTP has ended.
     pub(super) async fn open(switched: OnUpgrade, lease: Lease) -> Result<Self, Error> {
-        let load = Load::of(&lease);
+        let load = Load {
+            server: lease.pool().server().clone(),
+            counters: lease.pool().counters().clone(),
+        };
+        load.server.begin_request();
+        load.counters.tunnels.add(1);
         lease.release();
         let broken = |error| Error::upstream(ErrorKind::ConnectionTerminated).because(error);
         let upgraded = switched.await.map_err(broken)?;
@@ -99,18 +104,6 @@ impl AsyncWrite for Tunnel {
 struct Load {
     server: Arc<Server>,
     counters: Arc<Counters>,
-}
-
-impl Load {
-    fn of(lease: &Lease) -> Self {
-        let load = Self {
-            server: lease.pool().server().clone(),
-            counters: lease.pool().counters().clone(),
-        };
-        load.server.begin_request();
-        load.counters.tunnels.add(1);
-        load
-    }
 }
 
 impl Drop for Load {

@@ -72,13 +72,9 @@ impl Traffic {
         self.begun.load(Ordering::Relaxed)
     }
 
-    fn is_answered(&self) -> bool {
-        self.answered.load(Ordering::Relaxed)
-    }
-
     /// Whether a request may be sent again when its connection has broken now.
     pub(super) fn resend(&self) -> Resend {
-        match (self.is_answered(), self.is_begun()) {
+        match (self.answered.load(Ordering::Relaxed), self.is_begun()) {
             (true, _) => Resend::Never,
             (false, true) => Resend::IfIdempotent,
             (false, false) => Resend::Always,
@@ -90,10 +86,6 @@ impl Traffic {
             self.start,
             Duration::from_millis(self.written.load(Ordering::Relaxed)),
         )
-    }
-
-    fn note_read(&self) {
-        self.answered.store(true, Ordering::Relaxed);
     }
 
     fn note_write(&self) {
@@ -285,7 +277,7 @@ impl AsyncRead for Wire {
         polled?;
         turn::take(read, cx);
         if read > 0 {
-            self.traffic.note_read();
+            self.traffic.answered.store(true, Ordering::Relaxed);
             if let Some(first_read) = self.first_read.take() {
                 first_read.notify_one();
             }

@@ -84,8 +84,19 @@ async fn run_checks(server: Weak<Server>, checks: Arc<Checks>, clock: Clock) {
     }
 }
 
+/// The status of the response to one check.
 async fn send_check(check: &Check, server: &Server, clock: &Clock) -> Result<StatusCode, Error> {
-    let request = check_request(check, server)?;
+    let mut request = Request::new(RequestBody::Empty);
+    *request.uri_mut() = format!("{}{}", server.base_path(), check.path)
+        .parse()
+        .map_err(|error: http::uri::InvalidUri| Error::internal().because(error))?;
+    let fields = request.headers_mut();
+    fields.insert(HOST, server.host_value());
+    fields.insert(
+        USER_AGENT,
+        HeaderValue::from_static("bookend (health check)"),
+    );
+    fields.insert(CONNECTION, HeaderValue::from_static("close"));
     let socket = connect(server, check.connect, clock).await?.socket;
     let http2 = socket.speaks_http2(check.protocol);
     let wire = Wire::new(socket, None);
@@ -102,21 +113,6 @@ async fn send_check(check: &Check, server: &Server, clock: &Clock) -> Result<Sta
         answer.map(|response| response.status())
     };
     answer.map_err(|unanswered| unanswered.error)
-}
-
-fn check_request(check: &Check, server: &Server) -> Result<Request<RequestBody>, Error> {
-    let mut request = Request::new(RequestBody::Empty);
-    *request.uri_mut() = format!("{}{}", server.base_path(), check.path)
-        .parse()
-        .map_err(|error: http::uri::InvalidUri| Error::internal().because(error))?;
-    let fields = request.headers_mut();
-    fields.insert(HOST, server.host_value());
-    fields.insert(
-        USER_AGENT,
-        HeaderValue::from_static("bookend (health check)"),
-    );
-    fields.insert(CONNECTION, HeaderValue::from_static("close"));
-    Ok(request)
 }
 
 /// Checks of the same outcome in a row.

@@ -11,6 +11,9 @@ use super::atomic_time::AtomicTime;
 use crate::clock::Monotonic;
 use crate::config::Ejection;
 
+/// The part of its share that a server gets at the beginning of slow start.
+const LEAST_SHARE: f64 = 0.1;
+
 #[derive(Debug)]
 pub(in crate::upstream) struct ServerHealth {
     /// The configuration in force.
@@ -92,7 +95,13 @@ impl ServerHealth {
         match self.ejected_until.read() {
             None => Availability::Available(1.0),
             Some(until) if now < until => Availability::Ejected,
-            Some(until) => Availability::Available(self.share(now.since(until))),
+            Some(until) => {
+                let (after, slow_start) = (now.since(until), self.rules.load().slow_return);
+                Availability::Available(match after < slow_start {
+                    true => (after.as_secs_f64() / slow_start.as_secs_f64()).max(LEAST_SHARE),
+                    false => 1.0,
+                })
+            }
         }
     }
 
@@ -109,16 +118,6 @@ impl ServerHealth {
     /// Whether its latest outcome was a failure.
     pub(in crate::upstream) fn has_failed(&self) -> bool {
         self.failures_in_a_row.load(Ordering::Relaxed) != 0
-    }
-
-    /// The part of its share that a server gets in slow start, that long after the end of its ejection.
-    fn share(&self, after: Duration) -> f64 {
-        const LEAST: f64 = 0.1;
-        let slow_start = self.rules.load().slow_return;
-        if after >= slow_start {
-            return 1.0;
-        }
-        (after.as_secs_f64() / slow_start.as_secs_f64()).max(LEAST)
     }
 
     /// A response's head has come. That ends an ejection: whatever was wrong, the server answers now.

@@ -1,7 +1,6 @@
 //! One HTTP/1.1 connection, which carries one request at a time: the engine that reads and writes its socket, and the
 //! timer of its exchanges.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,17 +10,15 @@ use http::header::UPGRADE;
 use http::{Request, Response};
 use http_body::Frame;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::upstream::deadline::Deadline;
 use crate::upstream::http1::hyper_engine::HyperEngine;
 use crate::upstream::http1::native_engine::{Content, NativeEngine};
 use crate::upstream::incoming::Incoming;
-use crate::upstream::interim::OnInterim;
 use crate::upstream::limits::HeadLimits;
 use crate::upstream::names::address::Address;
 use crate::upstream::outcome::{Resend, Unanswered};
 use crate::upstream::request_body::{RequestBody, Upload};
-use crate::upstream::response_deadline::head_within;
 use crate::upstream::wire::{Traffic, Wire};
 
 #[derive(Debug)]
@@ -152,8 +149,10 @@ impl Connection {
             && !request.headers().contains_key(UPGRADE);
         match &mut self.engine {
             Engine::Native(native) if is_native => {
-                let (traffic, deadline) = (&self.traffic, &mut self.deadline);
-                exchange_native(native, request, timeout, traffic, deadline).await
+                let exchange = native.exchange(request, timeout, &self.traffic, &mut self.deadline);
+                // Its framing is set when the head has been inspected.
+                let head = exchange.await?;
+                Ok(head.map(|()| Incoming::Native(Content::Ended)))
             }
             // Larger, and rarer.
             _ => Box::pin(self.exchange_hyper(request, timeout)).await,
@@ -174,7 +173,7 @@ impl Connection {
             && let Engine::Native(native) = std::mem::replace(&mut self.engine, Engine::Broken)
         {
             match HyperEngine::start(native.into_wire(), self.head).await {
-                Ok(whole) => self.engine = Engine::Hyper(Box::new(whole)),
+                Ok(hyper) => self.engine = Engine::Hyper(Box::new(hyper)),
                 Err(error) => return Err(unsent(request, error)),
             }
         }
@@ -198,31 +197,5 @@ impl Connection {
             Engine::Hyper(hyper) => hyper.finish_sending(stall, traffic, deadline, upload).await,
             Engine::Native(_) | Engine::Broken => Err(()),
         }
-    }
-}
-
-async fn exchange_native(
-    engine: &mut NativeEngine,
-    request: Request<RequestBody>,
-    timeout: Duration,
-    traffic: &Traffic,
-    deadline: &mut Deadline,
-) -> Result<Response<Incoming>, Unanswered> {
-    let on_interim = OnInterim::of(&request);
-    engine.begin(&request);
-    let head = poll_fn(|cx| engine.poll_head(cx, on_interim.as_ref()));
-    match head_within(timeout, head, deadline, || traffic.last_written(), None).await {
-        // Its framing is set when the head has been inspected.
-        Some(Ok(head)) => Ok(head.map(|()| Incoming::Native(Content::Ended))),
-        Some(Err(error)) => Err(Unanswered {
-            error,
-            unsent: engine.is_unwritten().then_some(request),
-            resend: traffic.resend(),
-        }),
-        None => Err(Unanswered {
-            error: Error::upstream(ErrorKind::ResponseTimeout),
-            unsent: None,
-            resend: Resend::Never,
-        }),
     }
 }

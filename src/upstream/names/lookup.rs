@@ -121,13 +121,21 @@ async fn first_answer(resolvers: &[Resolver<PatientRuntime>], host: &str) -> io:
             0 => Duration::MAX,
             _ => NEXT_SERVER,
         };
-        match timeout(wait, next_of(&mut queries))
-            .await
-            .map(|found| found.map_err(failure))
-        {
-            Ok(Err(error)) if error.kind() != io::ErrorKind::NotFound => failed = error,
-            Ok(found) => return found,
-            Err(_elapsed) => {}
+        let Ok(found) = timeout(wait, next_of(&mut queries)).await else {
+            continue;
+        };
+        let error = match found {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        let kind = match &error {
+            error if error.is_no_records_found() => io::ErrorKind::NotFound,
+            NetError::Timeout => io::ErrorKind::TimedOut,
+            _ => io::ErrorKind::Other,
+        };
+        failed = io::Error::new(kind, error);
+        if kind == io::ErrorKind::NotFound {
+            return Err(failed);
         }
     }
 }
@@ -221,15 +229,6 @@ fn answer(found: Vec<IpAddr>, lifetime: Option<Duration>) -> io::Result<LookUpAn
         addresses,
         lifetime: lifetime.unwrap_or(DEFAULT_TTL).clamp(MIN_TTL, MAX_TTL),
     })
-}
-
-fn failure(error: NetError) -> io::Error {
-    let kind = match &error {
-        error if error.is_no_records_found() => io::ErrorKind::NotFound,
-        NetError::Timeout => io::ErrorKind::TimedOut,
-        _ => io::ErrorKind::Other,
-    };
-    io::Error::new(kind, error)
 }
 
 #[cfg(test)]

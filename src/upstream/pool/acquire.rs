@@ -1,5 +1,7 @@
 //! How a request gets a connection, a stream of one, or the permit to open one: at once, or after a wait.
 
+use std::sync::atomic::Ordering;
+
 use tokio::sync::oneshot;
 
 use super::Pool;
@@ -10,11 +12,13 @@ use crate::upstream::server::queue::Place;
 impl Pool {
     /// A connection, a stream of one, or the permit to open one, if any is there at once.
     pub(in crate::upstream) fn grant(&self, reuse: Reuse) -> Option<Grant> {
-        if self.http2().is_on() {
+        if self.http2.is_on() {
             return self.grant_shared(reuse);
         }
         let idle = match reuse {
-            Reuse::Any => self.take_idle(),
+            Reuse::Any => self
+                .idle
+                .take_latest(self.now(), self.limits().idle_timeout),
             Reuse::Unused | Reuse::Never => None,
         };
         match idle {
@@ -25,7 +29,7 @@ impl Pool {
 
     fn grant_shared(&self, reuse: Reuse) -> Option<Grant> {
         let ready = |stream| Grant::Ready(Channel::Http2(stream));
-        if let Some(stream) = self.http2().open_stream(reuse, false) {
+        if let Some(stream) = self.http2.open_stream(reuse, false) {
             return Some(ready(stream));
         }
         if self.may_open_shared()
@@ -33,15 +37,15 @@ impl Pool {
         {
             return Some(Grant::MayOpen(permit));
         }
-        self.http2().open_stream(reuse, true).map(ready)
+        self.http2.open_stream(reuse, true).map(ready)
     }
 
     /// Whether a request to the server would find a connection at once, or could open one, as this worker sees it.
     pub(in crate::upstream) fn has_room(&self) -> bool {
-        if !self.http2().is_on() {
-            return self.has_idle() || self.server().cap().has_room();
+        if !self.http2.is_on() {
+            return !self.idle.is_empty() || self.server().cap().has_room();
         }
-        self.http2().has_room() || (!self.is_refused_streams() && self.server().cap().has_room())
+        self.http2.has_room() || (!self.is_refused_streams() && self.server().cap().has_room())
     }
 
     /// The same as [`Pool::grant`] as soon as the cap allows it, or a connection becomes free.
@@ -49,7 +53,7 @@ impl Pool {
     /// Fails with [`ErrorKind::ConnectionLimit`] when too many wait, and with what kept another request from opening a
     /// connection that was to be shared.
     pub(in crate::upstream) async fn await_grant(&self, reuse: Reuse) -> Result<Grant, Error> {
-        match self.http2().is_on() {
+        match self.http2.is_on() {
             true => self.await_shared_grant(reuse).await,
             false => self.await_own_grant(reuse).await,
         }
@@ -64,7 +68,7 @@ impl Pool {
         let _place = self.enter_queue()?;
         let (giver, receiver) = oneshot::channel();
         let _ticket = match reuse {
-            Reuse::Any => Some(self.waiters().join(giver)),
+            Reuse::Any => Some(self.waiters.join(giver)),
             Reuse::Unused | Reuse::Never => None,
         };
         tokio::select! {
@@ -75,7 +79,7 @@ impl Pool {
     }
 
     async fn await_shared_grant(&self, mut reuse: Reuse) -> Result<Grant, Error> {
-        let http2 = self.http2();
+        let http2 = &self.http2;
         loop {
             let freed = http2.freed().notified();
             if let Some(grant) = self.grant_shared(reuse) {
@@ -113,7 +117,9 @@ impl Pool {
     /// Fails with [`ErrorKind::ConnectionLimit`] when too many wait already.
     fn enter_queue(&self) -> Result<Place<'_>, Error> {
         let queue = self.server().queue();
-        let place = queue.enter(self.limits().max_waiting, !self.has_connections());
+        // Whether this worker has no connection at all that could be handed to the request.
+        let without_connection = self.open.load(Ordering::Relaxed) == 0;
+        let place = queue.enter(self.limits().max_waiting, without_connection);
         place.ok_or_else(|| {
             Error::upstream(ErrorKind::ConnectionLimit)
                 .detail("all connections to the upstream are in use, and too many wait for one")
@@ -122,10 +128,10 @@ impl Pool {
 
     /// Whether the server has said that it takes no request for now, and another server may take it.
     fn is_refused_streams(&self) -> bool {
-        !self.server().is_alone() && self.http2().allows_none()
+        !self.server().is_alone() && self.http2.allows_none()
     }
 
     fn may_open_shared(&self) -> bool {
-        !self.http2().is_opening() && !self.is_refused_streams()
+        !self.http2.is_opening() && !self.is_refused_streams()
     }
 }

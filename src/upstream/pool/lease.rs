@@ -11,6 +11,7 @@ use tokio::task::spawn_local;
 
 use super::Pool;
 use super::channel::{Channel, Grant};
+use super::http2_connections::Opening;
 use crate::error::Error;
 use crate::upstream::deadline::Deadline;
 use crate::upstream::incoming::Incoming;
@@ -46,8 +47,10 @@ impl Lease {
         lease.channel = match grant {
             Grant::Ready(channel) => Some(channel),
             // Large, and seldom needed.
-            Grant::MayOpen(permit) if pool.http2().is_on() => {
-                Box::pin(pool.open_to_share(permit)).await?
+            Grant::MayOpen(permit) if pool.http2.is_on() => {
+                // Other requests wait to share it; it is the request's own if the server turns out to speak HTTP/1.1.
+                let opening = Opening::begin(&pool.http2);
+                opening.end(Box::pin(pool.open(permit)).await)?
             }
             Grant::MayOpen(permit) => Box::pin(pool.open(permit)).await?,
         };

@@ -17,7 +17,7 @@ mod waiters;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit};
@@ -26,7 +26,6 @@ use tokio::task::spawn_local;
 use self::channel::Channel;
 pub(super) use self::channel::{Grant, Reuse};
 pub(super) use self::http2_connections::Http2Connections;
-use self::http2_connections::Opening;
 use self::idle::IdleConnections;
 pub(super) use self::lease::Lease;
 use self::waiters::Waiters;
@@ -119,28 +118,6 @@ impl Pool {
         }
     }
 
-    pub(super) fn http2(&self) -> &Http2Connections {
-        &self.http2
-    }
-
-    fn waiters(&self) -> &Waiters {
-        &self.waiters
-    }
-
-    fn has_idle(&self) -> bool {
-        !self.idle.is_empty()
-    }
-
-    fn take_idle(&self) -> Option<Connection> {
-        self.idle
-            .take_latest(self.now(), self.limits().idle_timeout)
-    }
-
-    /// Whether this worker has any connection to the server, open or being opened.
-    fn has_connections(&self) -> bool {
-        self.open.load(Ordering::Relaxed) > 0
-    }
-
     /// Opens a connection; `None` where it is one that the server takes no request on at the moment.
     ///
     /// Fails with what [`connect`] fails with.
@@ -171,16 +148,6 @@ impl Pool {
         // A request that can go nowhere else is sent on it all the same: it has its deadline.
         let usable = self.server.is_alone() || connection.has_room();
         Ok(usable.then(|| Channel::Http2(Stream::open(&connection))))
-    }
-
-    /// Opens a connection that other requests share; one of the request's own, where the server turns out not to speak
-    /// HTTP/2.
-    async fn open_to_share(
-        self: &Rc<Self>,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Option<Channel>, Error> {
-        let opening = Opening::begin(&self.http2);
-        opening.end(self.open(permit).await)
     }
 
     /// Takes a connection back that may carry another request.
@@ -239,7 +206,7 @@ impl Pool {
         let waiting = self.server.queue().waiting();
         let (closed, shared) = self.http2.sweep(now, idle_timeout, waiting);
         self.idle.close_oldest(waiting - closed);
-        shared || self.has_idle()
+        shared || !self.idle.is_empty()
     }
 }
 

@@ -187,19 +187,6 @@ impl Streaming {
         continuation.as_ref().map(Continuation::expectation)
     }
 
-    /// The body's next frame; it is not polled again after its end.
-    fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if self.replay.borrow().ended {
-            return Poll::Ready(None);
-        }
-        let polled = self.body.borrow_mut().as_mut().poll_frame(cx);
-        self.replay.borrow_mut().ended |= matches!(polled, Poll::Ready(None));
-        if let Poll::Ready(Some(Ok(_))) = &polled {
-            self.ended.set(self.body.borrow().is_end_stream());
-        }
-        polled
-    }
-
     fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let mut continuation = self.continuation.borrow_mut();
         if let Some(waiting) = continuation.as_mut() {
@@ -214,7 +201,16 @@ impl Streaming {
             self.awaiting.set(Awaiting::Upstream(deadline::timer_now()));
             return Poll::Ready(Some(Ok(Frame::data(again))));
         }
-        let polled = self.poll_body(cx);
+        // The body is not polled again after its end.
+        let has_ended = self.replay.borrow().ended;
+        let polled = match has_ended {
+            true => Poll::Ready(None),
+            false => self.body.borrow_mut().as_mut().poll_frame(cx),
+        };
+        self.replay.borrow_mut().ended |= matches!(polled, Poll::Ready(None));
+        if let Poll::Ready(Some(Ok(_))) = &polled {
+            self.ended.set(self.body.borrow().is_end_stream());
+        }
         let polled = match polled {
             Poll::Pending => {
                 let ended = self.stall.borrow_mut().poll(cx);

@@ -74,9 +74,14 @@ impl HeadReader {
             Err(httparse::Error::TooManyHeaders) => parse_many(input, limits.fields, &mut lines),
             parsed => parsed,
         };
-        let Some((length, status, reason, version)) =
-            parsed.map_err(|error| refuse(error, input.len(), limits))?
-        else {
+        let parsed = parsed.map_err(|error| {
+            let too_large = match error {
+                httparse::Error::TooManyHeaders => limits.check_fields(usize::MAX),
+                _ => check_size(input.len(), max),
+            };
+            too_large.err().unwrap_or_else(|| protocol(error))
+        })?;
+        let Some((length, status, reason, version)) = parsed else {
             self.seen = input.len();
             self.parse_at = input.len() * 2;
             return check_size(input.len(), max).map(|()| None);
@@ -170,18 +175,6 @@ fn check_size(length: usize, max: usize) -> Result<(), Error> {
         return Err(Error::upstream(ErrorKind::ResponseHeadTooLarge));
     }
     Ok(())
-}
-
-fn refuse(error: httparse::Error, length: usize, limits: HeadLimits) -> Error {
-    match error {
-        httparse::Error::TooManyHeaders => match limits.check_fields(usize::MAX) {
-            Err(too_many) => too_many,
-            Ok(()) => protocol(error),
-        },
-        error => check_size(length, limits.bytes)
-            .err()
-            .unwrap_or_else(|| protocol(error)),
-    }
 }
 
 fn protocol(error: impl std::error::Error + Send + Sync + 'static) -> Error {

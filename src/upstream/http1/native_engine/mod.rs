@@ -4,14 +4,15 @@
 mod content;
 mod head;
 
-use std::future::Future as _;
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use tokio::task::yield_now;
@@ -20,10 +21,14 @@ pub(in crate::upstream) use self::content::Content;
 use self::content::Step;
 use self::head::HeadReader;
 use crate::error::{Error, ErrorKind};
+use crate::upstream::deadline::Deadline;
 use crate::upstream::errors;
 use crate::upstream::interim::OnInterim;
 use crate::upstream::limits::HeadLimits;
-use crate::upstream::wire::Wire;
+use crate::upstream::outcome::{Resend, Unanswered};
+use crate::upstream::request_body::RequestBody;
+use crate::upstream::response_deadline::head_within;
+use crate::upstream::wire::{Traffic, Wire};
 
 /// Room for one read, in bytes: at first, and where reads fill it.
 const MIN_ROOM: usize = 8 << 10;
@@ -83,7 +88,7 @@ impl NativeEngine {
     }
 
     /// Begins an exchange on a connection that is ready.
-    pub(in crate::upstream) fn begin<B>(&mut self, request: &Request<B>) {
+    fn begin<B>(&mut self, request: &Request<B>) {
         self.output.clear();
         self.written = 0;
         self.has_yielded = false;
@@ -93,12 +98,38 @@ impl NativeEngine {
     }
 
     /// Whether nothing of the request has been written.
-    pub(in crate::upstream) fn is_unwritten(&self) -> bool {
+    fn is_unwritten(&self) -> bool {
         self.written == 0
     }
 
+    /// As [`crate::upstream::http1::connection::Connection::exchange`].
+    pub(in crate::upstream) async fn exchange(
+        &mut self,
+        request: Request<RequestBody>,
+        timeout: Duration,
+        traffic: &Traffic,
+        deadline: &mut Deadline,
+    ) -> Result<Response<()>, Unanswered> {
+        let on_interim = OnInterim::of(&request);
+        self.begin(&request);
+        let head = poll_fn(|cx| self.poll_head(cx, on_interim.as_ref()));
+        match head_within(timeout, head, deadline, || traffic.last_written(), None).await {
+            Some(Ok(head)) => Ok(head),
+            Some(Err(error)) => Err(Unanswered {
+                error,
+                unsent: self.is_unwritten().then_some(request),
+                resend: traffic.resend(),
+            }),
+            None => Err(Unanswered {
+                error: Error::upstream(ErrorKind::ResponseTimeout),
+                unsent: None,
+                resend: Resend::Never,
+            }),
+        }
+    }
+
     /// The head of the final response. Those of interim ones before it go to `on_interim`.
-    pub(in crate::upstream) fn poll_head(
+    fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         on_interim: Option<&OnInterim>,
@@ -235,24 +266,18 @@ impl NativeEngine {
 
 /// Whether the connection goes on after a response, final or interim (RFC 9112 §9.3, §9.6).
 fn persists<B>(head: &Response<B>) -> bool {
+    let (status, fields) = (head.status(), head.headers());
+    // Connection options are tokens: quotes have no meaning.
+    let options = fields.get_all(CONNECTION).iter();
+    let mut options = options.flat_map(|value| value.as_bytes().split(|octet| *octet == b','));
+    let closes = options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+    // RFC 9112 §6.1, RFC 9110 §8.6: by its fields it has content, by its status none. What follows is unknown.
+    let length = fields.get(CONTENT_LENGTH);
+    let contradicts = (status.is_informational() || status == StatusCode::NO_CONTENT)
+        && (fields.contains_key(TRANSFER_ENCODING)
+            || length.is_some_and(|length| length.as_bytes() != b"0"));
     head.version() == Version::HTTP_11
-        && head.status() != StatusCode::SWITCHING_PROTOCOLS
-        && !has_close_option(head.headers())
-        && !is_framing_contradictory(head)
-}
-
-/// Whether it has content by its fields and none by its status (RFC 9112 §6.1, RFC 9110 §8.6): what follows is unknown.
-fn is_framing_contradictory<B>(head: &Response<B>) -> bool {
-    let status = head.status();
-    let length = head.headers().get(CONTENT_LENGTH);
-    (status.is_informational() || status == StatusCode::NO_CONTENT)
-        && (head.headers().contains_key(TRANSFER_ENCODING)
-            || length.is_some_and(|length| length.as_bytes() != b"0"))
-}
-
-/// Whether `close` is a connection option. Options are tokens: quotes have no meaning.
-fn has_close_option(fields: &HeaderMap) -> bool {
-    let values = fields.get_all(CONNECTION).iter();
-    let mut options = values.flat_map(|value| value.as_bytes().split(|octet| *octet == b','));
-    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+        && status != StatusCode::SWITCHING_PROTOCOLS
+        && !closes
+        && !contradicts
 }
