@@ -180,7 +180,7 @@ fn an_ejected_server_that_is_back_is_used_again() {
 }
 
 #[test]
-fn when_all_servers_are_out_one_request_at_a_time_tries_them() {
+fn when_all_servers_are_ejected_one_request_at_a_time_tries_them() {
     run(async {
         let (a, b) = (Origin::start().await, Origin::start().await);
         let mut config = config(vec![a.url(), b.url()]);
@@ -220,7 +220,7 @@ fn when_all_servers_are_out_one_request_at_a_time_tries_them() {
 }
 
 #[test]
-fn a_single_server_is_never_left_out() {
+fn a_single_server_is_never_ejected() {
     run(async {
         let origin = Origin::start().await;
         let port = origin.port();
@@ -245,7 +245,7 @@ fn a_single_server_is_never_left_out() {
 }
 
 #[test]
-fn a_full_queue_sends_to_another_server_and_ejects_nobody() {
+fn a_full_queue_sends_to_another_server_and_ejects_none() {
     run(async {
         let (a, b) = (Origin::start().await, Origin::start().await);
         let mut config = config(vec![a.url(), b.url()]);
@@ -280,7 +280,7 @@ fn a_full_queue_sends_to_another_server_and_ejects_nobody() {
 }
 
 #[test]
-fn who_has_waited_to_the_end_in_one_queue_does_not_begin_in_another() {
+fn a_request_that_timed_out_in_one_queue_does_not_wait_in_another() {
     run(async {
         let (a, b) = (Origin::start().await, Origin::start().await);
         let mut config = config(vec![a.url(), b.url()]);
@@ -365,7 +365,7 @@ fn a_server_that_asks_for_a_pause_gets_it_while_there_are_others() {
                 assert_eq!(name(&worker, "/").await.expect("a response"), "other");
             }
         };
-        let (mut peer, ()) = tokio::join!(script, exchanges);
+        let (mut peer, ()) = exchange(script, exchanges).await;
         worker.time.advance(Duration::from_secs(7));
         drop(worker.get("/").await);
         let script = async {
@@ -373,13 +373,13 @@ fn a_server_that_asks_for_a_pause_gets_it_while_there_are_others() {
                 busy.accept().await.answer("rested").await;
             }
         };
-        let exchange = async { while name(&worker, "/").await.expect("a response") != "rested" {} };
-        tokio::join!(script, exchange);
+        let client = async { while name(&worker, "/").await.expect("a response") != "rested" {} };
+        exchange(script, client).await;
     });
 }
 
 #[test]
-fn the_less_busy_server_is_asked() {
+fn least_requests_chooses_the_less_busy_server() {
     run(async {
         let (slow, quick) = (Origin::start().await, Echo::start("quick").await);
         let mut config = config(vec![slow.url(), quick.origin.url()]);

@@ -44,15 +44,14 @@ async fn read_all(response: Response<UpstreamBody>) -> Outcome {
 }
 
 async fn outcome(bytes: &str, reset: bool) -> Outcome {
-    let origin = Origin::start().await;
-    let worker = worker(&origin, |_| {});
+    let (origin, worker) = start(|_| {}).await;
     let script = async {
         let mut peer = origin.accept().await;
         peer.head().await;
         peer.send(bytes).await;
         if reset { peer.reset() } else { drop(peer) }
     };
-    let (_, response) = tokio::join!(script, worker.get("/"));
+    let (_, response) = exchange(script, worker.get("/")).await;
     read_all(response.expect("a head")).await
 }
 
@@ -142,15 +141,12 @@ fn a_reset_within_content_is_an_incomplete_response() {
             "Transfer-Encoding: chunked\r\n",
             "",
         ] {
-            let origin = Origin::start().await;
-            let worker = worker(&origin, |_| {});
-            let script = async {
-                let mut peer = origin.accept().await;
-                peer.head().await;
-                peer.send(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).await;
-                peer
-            };
-            let (peer, response) = tokio::join!(script, worker.get("/"));
+            let (origin, worker) = start(|_| {}).await;
+            let (peer, response) = exchange(
+                origin.sends(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n")),
+                worker.get("/"),
+            )
+            .await;
             peer.reset();
             let outcome = read_all(response.expect("a head")).await;
             assert_eq!(
@@ -191,8 +187,7 @@ fn responses_without_content_free_their_connection_at_once() {
     ];
     run(async {
         for (method, bytes) in table {
-            let origin = Origin::start().await;
-            let worker = worker(&origin, |config| config.max_connections = 1);
+            let (origin, worker) = start(|config| config.max_connections = 1).await;
             let script = async {
                 let mut peer = origin.accept().await;
                 for _ in 0..2 {
@@ -209,24 +204,20 @@ fn responses_without_content_free_their_connection_at_once() {
                 assert!(http_body::Body::is_end_stream(first.body()), "{bytes}");
                 assert!(second.body().end_verified(), "{bytes}");
             };
-            tokio::join!(script, exchanges);
+            exchange(script, exchanges).await;
         }
     });
 }
 
 #[test]
-fn the_length_that_is_left_is_told() {
+fn the_size_hint_is_the_length_that_is_left() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
-        let script = async {
-            let mut peer = origin.accept().await;
-            peer.head().await;
-            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nbo")
-                .await;
-            peer
-        };
-        let (mut peer, response) = tokio::join!(script, worker.get("/"));
+        let (origin, worker) = start(|_| {}).await;
+        let (mut peer, response) = exchange(
+            origin.sends("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nbo"),
+            worker.get("/"),
+        )
+        .await;
         let mut body = response.expect("a head").into_body();
         assert_eq!(http_body::Body::size_hint(&body).exact(), Some(6));
         let mut left = 6;
@@ -247,16 +238,12 @@ fn the_length_that_is_left_is_told() {
 #[test]
 fn a_body_that_is_dropped_early_closes_its_connection() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
-        let script = async {
-            let mut peer = origin.accept().await;
-            peer.head().await;
-            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nboo")
-                .await;
-            peer
-        };
-        let (mut peer, response) = tokio::join!(script, worker.get("/"));
+        let (origin, worker) = start(|_| {}).await;
+        let (mut peer, response) = exchange(
+            origin.sends("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nboo"),
+            worker.get("/"),
+        )
+        .await;
         drop(response.expect("a head"));
         peer.closed().await;
         assert_eq!(worker.counters.upstream_connections.value(), 0);
@@ -264,21 +251,15 @@ fn a_body_that_is_dropped_early_closes_its_connection() {
 }
 
 #[test]
-fn what_the_task_had_no_turn_to_look_at_is_no_stall() {
+fn data_that_the_task_had_no_turn_to_read_is_no_stall() {
     const SHORT: Duration = Duration::from_millis(150);
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| {
+        let (origin, worker) = start(|config| {
             config.response_timeout = SHORT;
             config.body_timeout = SHORT;
-        });
-        let script = async {
-            let mut peer = origin.accept().await;
-            peer.head().await;
-            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
-                .await;
-            peer
-        };
+        })
+        .await;
+        let script = origin.sends("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
         let mut asking = pin!(worker.get("/"));
         let mut peer = tokio::select! {
             _ = &mut asking => unreachable!("the head has only just been sent"),
@@ -301,20 +282,17 @@ fn what_the_task_had_no_turn_to_look_at_is_no_stall() {
 }
 
 #[test]
-fn a_reader_that_takes_its_time_is_no_stall() {
+fn a_slow_reader_is_no_stall() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| {
+        let (origin, worker) = start(|config| {
             config.body_timeout = Duration::from_millis(30);
-        });
-        let script = async {
-            let mut peer = origin.accept().await;
-            peer.head().await;
-            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbook")
-                .await;
-            peer
-        };
-        let (_peer, response) = tokio::join!(script, worker.get("/"));
+        })
+        .await;
+        let (_peer, response) = exchange(
+            origin.sends("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbook"),
+            worker.get("/"),
+        )
+        .await;
         tokio::time::sleep(Duration::from_millis(60)).await;
         let outcome = read_all(response.expect("a head")).await;
         assert_eq!((outcome.failure, outcome.verified), (None, true));
@@ -328,8 +306,7 @@ fn a_connection_is_free_with_the_last_byte_and_with_the_trailers() {
             "Content-Length: 2\r\n\r\nok",
             "Transfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 7\r\n\r\n",
         ] {
-            let origin = Origin::start().await;
-            let worker = worker(&origin, |config| config.max_connections = 1);
+            let (origin, worker) = start(|config| config.max_connections = 1).await;
             let script = async {
                 let mut peer = origin.accept().await;
                 for _ in 0..2 {
@@ -345,7 +322,7 @@ fn a_connection_is_free_with_the_last_byte_and_with_the_trailers() {
                 worker.get("/").await.expect("a response");
                 assert!(first.end_verified());
             };
-            tokio::join!(script, exchanges);
+            exchange(script, exchanges).await;
         }
     });
 }

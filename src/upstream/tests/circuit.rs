@@ -18,7 +18,7 @@ async fn ignore(origin: &Origin) {
 }
 
 #[test]
-fn a_lone_server_that_refuses_is_tried_now_and_then_and_back_at_once() {
+fn a_single_server_that_refuses_is_tried_now_and_then_and_used_again_at_once() {
     run(async {
         let origin = Origin::start().await;
         let port = origin.port();
@@ -50,12 +50,12 @@ fn a_lone_server_that_refuses_is_tried_now_and_then_and_back_at_once() {
                 assert_eq!(read(answer).await.expect("content"), "back");
             }
         };
-        tokio::join!(script, clients);
+        exchange(script, clients).await;
     });
 }
 
 #[test]
-fn no_connection_in_time_is_silence_too() {
+fn a_connection_timeout_opens_the_circuit_too() {
     run(async {
         let names = NameServer::start(Says::Nothing).await;
         let mut config = named(&names, 80);
@@ -82,11 +82,11 @@ fn no_connection_in_time_is_silence_too() {
 #[test]
 fn one_request_tries_and_the_others_do_not_wait_for_it() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| {
+        let (origin, worker) = start(|config| {
             config.circuit.failures = 1;
             config.response_timeout = Duration::from_millis(100);
-        });
+        })
+        .await;
         let silence = async {
             let mut peer = origin.accept().await;
             peer.head().await;
@@ -105,7 +105,7 @@ fn one_request_tries_and_the_others_do_not_wait_for_it() {
                 .await;
             peer
         };
-        let (mut peer, tried) = tokio::join!(script, worker.get("/"));
+        let (mut peer, tried) = exchange(script, worker.get("/")).await;
         assert_eq!(tried.expect("a response").status(), 500);
         let (_, next) = tokio::join!(peer.answer("back"), worker.get("/"));
         assert!(next.is_ok());
@@ -113,13 +113,13 @@ fn one_request_tries_and_the_others_do_not_wait_for_it() {
 }
 
 #[test]
-fn what_is_slow_while_others_are_answered_is_no_sign_of_silence() {
+fn a_timeout_while_other_requests_are_answered_does_not_open_the_circuit() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| {
+        let (origin, worker) = start(|config| {
             config.circuit.failures = 2;
             config.response_timeout = Duration::from_millis(100);
-        });
+        })
+        .await;
         let script = async {
             let mut slow = Vec::new();
             for _ in 0..4 {
@@ -154,10 +154,9 @@ fn what_is_slow_while_others_are_answered_is_no_sign_of_silence() {
 }
 
 #[test]
-fn a_server_that_breaks_off_or_answers_errors_is_not_silent() {
+fn a_server_that_breaks_off_or_answers_errors_is_responsive() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| config.circuit.failures = 1);
+        let (origin, worker) = start(|config| config.circuit.failures = 1).await;
         let script = async {
             for _ in 0..3 {
                 origin.accept().await.head().await;
@@ -175,12 +174,12 @@ fn a_server_that_breaks_off_or_answers_errors_is_not_silent() {
                 read(answer).await.expect("content");
             }
         };
-        tokio::join!(script, clients);
+        exchange(script, clients).await;
     });
 }
 
 #[test]
-fn when_all_of_several_are_silent_one_request_each_waits_for_them() {
+fn when_all_of_several_servers_are_unresponsive_one_request_each_tries_them() {
     run(async {
         let (a, b) = (Origin::start().await, Origin::start().await);
         let mut config = config(vec![a.url(), b.url()]);
@@ -209,7 +208,7 @@ fn when_all_of_several_are_silent_one_request_each_waits_for_them() {
 }
 
 #[test]
-fn a_check_that_finds_it_well_ends_the_wait() {
+fn a_successful_health_check_closes_the_circuit() {
     run(async {
         let origin = Origin::start().await;
         let port = origin.port();

@@ -98,7 +98,7 @@ fn one_connection_carries_requests_with_content_and_without_by_turns() {
 }
 
 #[test]
-fn a_connection_changes_hands_when_all_is_written_and_not_before() {
+fn a_connection_changes_its_engine_when_all_is_written_and_not_before() {
     const LENGTH: usize = 4 << 20;
     run(async {
         let (mut connection, mut peer) = connected();
@@ -150,7 +150,7 @@ fn what_comes_before_a_request_is_no_answer_to_it() {
 }
 
 #[test]
-fn an_answer_is_heard_though_the_rest_of_its_request_is_not_taken() {
+fn a_response_is_read_though_the_rest_of_its_request_cannot_be_written() {
     run(async {
         let (mut connection, mut peer) = connected();
         let mut request = get("/books/1");

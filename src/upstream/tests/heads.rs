@@ -8,8 +8,7 @@ use crate::upstream::OnInterim;
 async fn seen(request: Request<RequestBody>, change: impl FnOnce(&mut Upstream)) -> String {
     let origin = Origin::start().await;
     let worker = worker(&origin, change);
-    let script = async { origin.accept().await.answer("").await };
-    let (head, response) = tokio::join!(script, worker.send(request));
+    let (head, response) = exchange(origin.answers(""), worker.send(request)).await;
     response.expect("a response");
     head
 }
@@ -131,15 +130,12 @@ fn framing_fields_of_a_response_are_left_unambiguous() {
     ];
     run(async {
         for (bytes, length) in table {
-            let origin = Origin::start().await;
-            let worker = worker(&origin, |_| {});
-            let script = async {
-                let mut peer = origin.accept().await;
-                peer.head().await;
-                peer.send(&format!("HTTP/1.1 200 OK\r\n{bytes}")).await;
-                peer
-            };
-            let (_peer, response) = tokio::join!(script, worker.get("/"));
+            let (origin, worker) = start(|_| {}).await;
+            let (_peer, response) = exchange(
+                origin.sends(&format!("HTTP/1.1 200 OK\r\n{bytes}")),
+                worker.get("/"),
+            )
+            .await;
             let response = response.expect("a response");
             assert!(!response.headers().contains_key("transfer-encoding"));
             let lengths: Vec<_> = response
@@ -156,12 +152,9 @@ fn framing_fields_of_a_response_are_left_unambiguous() {
 #[test]
 fn a_response_tells_which_server_gave_it() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| {
-            config.servers[0].base_path = "/api".to_owned()
-        });
-        let script = async { origin.accept().await.answer("ok").await };
-        let (_, response) = tokio::join!(script, worker.get("/"));
+        let (origin, worker) =
+            start(|config| config.servers[0].base_path = "/api".to_owned()).await;
+        let (_, response) = exchange(origin.answers("ok"), worker.get("/")).await;
         let response = response.expect("a response");
         let server = response.body().server();
         assert_eq!(server.authority(), format!("127.0.0.1:{}", origin.port()));
@@ -170,10 +163,9 @@ fn a_response_tells_which_server_gave_it() {
 }
 
 #[test]
-fn interim_responses_reach_who_asked_for_them_and_no_one_else() {
+fn interim_responses_go_to_the_callback_only() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let script = async {
             let mut peer = origin.accept().await;
             peer.head().await;
@@ -189,7 +181,7 @@ fn interim_responses_reach_who_asked_for_them_and_no_one_else() {
         OnInterim::put(&mut request, move |status, _| {
             log.lock().expect("a log").push(status.as_u16());
         });
-        let (_peer, response) = tokio::join!(script, worker.send(request));
+        let (_peer, response) = exchange(script, worker.send(request)).await;
         let response = response.expect("a response");
         assert_eq!(response.status(), 200);
         assert!(!response.headers().contains_key("link"));
@@ -200,8 +192,7 @@ fn interim_responses_reach_who_asked_for_them_and_no_one_else() {
 #[test]
 fn a_connection_that_switches_protocols_leaves_the_pool_with_its_place_in_the_cap() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let script = async {
             let mut peer = origin.accept().await;
             peer.head().await;
@@ -211,7 +202,7 @@ fn a_connection_that_switches_protocols_leaves_the_pool_with_its_place_in_the_ca
             assert_eq!(said, b"hello");
             peer
         };
-        let exchange = async {
+        let client = async {
             let mut request = get("/");
             request
                 .headers_mut()
@@ -226,7 +217,7 @@ fn a_connection_that_switches_protocols_leaves_the_pool_with_its_place_in_the_ca
                 .expect("open");
             tunnel
         };
-        let (mut peer, tunnel) = tokio::join!(script, exchange);
+        let (mut peer, tunnel) = exchange(script, client).await;
         let server = worker.upstreams.0.pools[0].server().clone();
         assert_eq!(worker.counters.upstream_connections.value(), 1);
         assert_eq!(server.load(), 1);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn health_checks_leave_a_server_out_and_take_it_back() {
+fn health_checks_make_a_server_unhealthy_and_healthy_again() {
     run(async {
         let (checked, other) = (Origin::start().await, Origin::start().await);
         let mut config = config(vec![checked.url(), other.url()]);
@@ -56,7 +56,7 @@ fn health_checks_leave_a_server_out_and_take_it_back() {
                 }
             }
         };
-        let (_, answer) = tokio::join!(script, worker.get("/books"));
+        let (_, answer) = exchange(script, worker.get("/books")).await;
         assert_eq!(
             read(answer.expect("a response")).await.expect("content"),
             "well"
@@ -67,11 +67,11 @@ fn health_checks_leave_a_server_out_and_take_it_back() {
 #[test]
 fn health_checks_end_with_their_upstream() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| {
+        let (origin, worker) = start(|config| {
             config.health.path = Some("/".to_owned());
             config.health.interval = Duration::from_millis(5);
-        });
+        })
+        .await;
         worker.upstreams.start();
         origin.accept().await.answer("").await;
         drop(worker);

@@ -4,7 +4,7 @@ mod balance;
 mod bodies;
 mod circuit;
 mod engines;
-mod faults;
+mod errors;
 mod heads;
 mod health;
 mod http2;
@@ -28,7 +28,9 @@ use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 
 use self::origin::{Origin, Peer};
-use super::{Availability, Outgoing, RequestBody, UpstreamBody, UpstreamShared, Upstreams};
+use super::{
+    Availability, Outgoing, RequestBody, RequestStream, UpstreamBody, UpstreamShared, Upstreams,
+};
 use crate::clock::{Clock, ManualClock};
 use crate::config::{ServerUrl, Upstream};
 use crate::error::{Error, ErrorKind};
@@ -76,6 +78,15 @@ impl Worker {
         self.send(get(path)).await
     }
 
+    async fn upload(
+        &self,
+        method: Method,
+        stream: RequestStream,
+    ) -> Result<Response<UpstreamBody>, Error> {
+        self.send(request(method, "/", RequestBody::Stream(stream)))
+            .await
+    }
+
     async fn send(&self, request: Request<RequestBody>) -> Result<Response<UpstreamBody>, Error> {
         let idempotent = matches!(
             *request.method(),
@@ -90,6 +101,13 @@ impl Worker {
             })
             .await
     }
+}
+
+/// An origin, and a worker in front of it with what `change` changes of the defaults.
+async fn start(change: impl FnOnce(&mut Upstream)) -> (Origin, Worker) {
+    let origin = Origin::start().await;
+    let worker = worker(&origin, change);
+    (origin, worker)
 }
 
 /// A worker in front of `origin`, with what `change` changes of the defaults.
@@ -114,6 +132,20 @@ fn request(method: Method, path: &str, body: RequestBody) -> Request<RequestBody
         .header("host", "books.example")
         .body(body)
         .expect("a valid request")
+}
+
+/// Plays the origin's `script` and the client's part side by side, to the end of both.
+async fn exchange<S, C>(
+    script: impl Future<Output = S>,
+    client: impl Future<Output = C>,
+) -> (S, C) {
+    tokio::join!(script, client)
+}
+
+/// The content of a response that came, and that came in full.
+async fn content(response: Result<Response<UpstreamBody>, Error>) -> Bytes {
+    let response = response.expect("a response");
+    read(response).await.expect("content")
 }
 
 async fn read(response: Response<UpstreamBody>) -> Result<Bytes, Error> {

@@ -40,13 +40,13 @@ fn an_idle_connection_is_closed_when_its_address_is_none_of_the_server_s_any_mor
             peer.answer("old").await;
             peer
         };
-        let (mut peer, content) = tokio::join!(script, ask(&worker));
+        let (mut peer, content) = exchange(script, ask(&worker)).await;
         assert_eq!(content, "old");
         names.say(moved());
         // Nobody asks for anything meanwhile.
         peer.closed().await;
         let script = async { new.accept().await.answer("new").await };
-        let (_, content) = tokio::join!(script, ask(&worker));
+        let (_, content) = exchange(script, ask(&worker)).await;
         assert_eq!(content, "new");
     });
 }
@@ -104,7 +104,7 @@ fn a_connection_that_comes_back_from_where_the_name_no_longer_leads_is_not_kept(
         let ((), one, other) = tokio::join!(script, ask(&worker), ask(&worker));
         assert_eq!((&*one, &*other), (&b"old"[..], &b"old"[..]));
         let script = async { new.accept().await.answer("new").await };
-        let (_, content) = tokio::join!(script, ask(&worker));
+        let (_, content) = exchange(script, ask(&worker)).await;
         assert_eq!(content, "new");
     });
 }
@@ -120,7 +120,7 @@ fn a_shared_connection_takes_no_more_requests_and_ends_with_those_it_has() {
             before.head(stream).await;
             (before, stream)
         };
-        let ((mut before, stream), begun) = tokio::join!(script, worker.get("/"));
+        let ((mut before, stream), begun) = exchange(script, worker.get("/")).await;
         let begun = begun.expect("a response");
         names.say(moved());
         let script = async {
@@ -139,7 +139,7 @@ fn a_shared_connection_takes_no_more_requests_and_ends_with_those_it_has() {
             after
         };
         let client = async { while ask(&worker).await != "new" {} };
-        let (_after, ()) = tokio::join!(script, client);
+        let (_after, ()) = exchange(script, client).await;
         let script = async {
             before.frame(DATA, END_STREAM, stream, b"old").await;
             before.closed().await;

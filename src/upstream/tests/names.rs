@@ -21,7 +21,7 @@ async fn found(resolver: &Arc<Resolver>) -> Vec<IpAddr> {
 }
 
 #[test]
-fn all_addresses_are_used_and_asked_for_again_when_their_time_is_over() {
+fn all_addresses_are_used_and_looked_up_again_when_their_ttl_is_over() {
     run(async {
         let first = ips(&["192.0.2.1", "192.0.2.2", "2001:db8::1"]);
         let server = NameServer::start(Says::Addresses(first, 1)).await;
@@ -84,7 +84,7 @@ fn an_answer_that_takes_longer_than_a_connection_waits_for_is_used_when_it_comes
 }
 
 #[test]
-fn the_first_answer_is_waited_for_by_all_and_remembered_when_none_of_them_is_left() {
+fn the_first_answer_is_waited_for_by_all_and_stored_when_none_of_them_is_left() {
     run(async {
         let origin = Origin::start().await;
         let server = NameServer::start(Says::Addresses(ips(&["127.0.0.1"]), 60)).await;
@@ -101,12 +101,12 @@ fn the_first_answer_is_waited_for_by_all_and_remembered_when_none_of_them_is_lef
             // A connection may come too late for who wanted it.
             while origin.accept().await.try_answer("there").await.is_none() {}
         };
-        let exchange = async {
+        let client = async {
             while worker.get("/3").await.is_err() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::join!(script, exchange);
+        exchange(script, client).await;
     });
 }
 
@@ -131,26 +131,24 @@ fn a_name_that_does_not_exist_is_told_apart_from_one_that_is_not_answered() {
 }
 
 #[test]
-fn an_address_where_nobody_is_costs_no_request() {
+fn an_address_without_a_server_costs_no_request() {
     run(async {
         let origin = Origin::start().await;
         // Nothing listens at the first, nor at the second; the port is the origin's at the third.
         let addresses = ips(&["::1", "127.0.0.9", "127.0.0.1"]);
         let server = NameServer::start(Says::Addresses(addresses, 60)).await;
         let worker = Worker::new(&named(&server, origin.port()));
-        let script = async {
-            let mut peer = origin.accept().await;
-            peer.head().await;
-            peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
-            peer
-        };
-        let (_peer, response) = tokio::join!(script, worker.get("/"));
+        let (_peer, response) = exchange(
+            origin.sends("HTTP/1.1 204 No Content\r\n\r\n"),
+            worker.get("/"),
+        )
+        .await;
         assert_eq!(response.expect("a response").status(), 204);
     });
 }
 
 #[test]
-fn an_address_that_stays_stands_as_it_did_and_is_left_out_while_others_are_there() {
+fn an_address_that_stays_keeps_its_health_and_is_not_used_while_others_are_available() {
     run(async {
         let rules = Ejection {
             failures: 2,
@@ -198,7 +196,7 @@ async fn listener(ip: &str, port: u16) -> tokio::net::TcpListener {
 }
 
 #[test]
-fn an_address_whose_exchanges_fail_is_left_out_for_the_others_of_its_name() {
+fn an_address_whose_exchanges_fail_is_ejected_for_the_others_of_its_name() {
     run(async {
         let good = Origin::start().await;
         // It takes connections, and breaks them off.
@@ -281,7 +279,7 @@ fn an_address_that_takes_no_connection_is_not_tried_with_each_one() {
 }
 
 #[test]
-fn where_no_address_stands_better_connections_to_a_bad_one_are_shared_as_ever() {
+fn where_all_addresses_are_ejected_their_connections_are_still_shared() {
     run(async {
         let silent = listener("127.0.0.1", 0).await;
         let port = silent.local_addr().expect("an address").port();

@@ -46,6 +46,19 @@ impl Origin {
         Peer::new(stream)
     }
 
+    /// Accepts a connection, reads a request's head and sends `bytes`.
+    pub(super) async fn sends(&self, bytes: &str) -> Peer<TcpStream> {
+        let mut peer = self.accept().await;
+        peer.head().await;
+        peer.send(bytes).await;
+        peer
+    }
+
+    /// Accepts a connection, answers one request with `content` and closes. Returns the request's head.
+    pub(super) async fn answers(&self, content: &str) -> String {
+        self.accept().await.answer(content).await
+    }
+
     /// Whether a connection waits to be accepted.
     pub(super) async fn is_called(&self) -> bool {
         tokio::time::timeout(Duration::from_millis(30), self.listener.accept())

@@ -73,12 +73,12 @@ fn outcome(parts: &[(u64, &str)]) -> Result<Bytes, ErrorKind> {
             }
             peer.closed().await;
         };
-        let exchange = async {
+        let client = async {
             let read = async { read(worker.get("/books/1").await?).await };
             outcome = Some(read.await.map_err(|error| error.kind()));
             drop(worker);
         };
-        tokio::join!(script, exchange);
+        exchange(script, client).await;
     });
     outcome.expect("it has ended")
 }
@@ -122,7 +122,7 @@ fn content_may_take_any_time_and_stall_for_none_longer_than_its_deadline() {
 }
 
 #[test]
-fn who_waits_for_a_connection_gets_it_until_the_queue_s_deadline() {
+fn a_request_gets_a_connection_until_the_queue_s_deadline() {
     for (busy, expected) in [
         (999, Ok(Bytes::from("ok"))),
         (1001, Err(ErrorKind::ConnectionLimit)),
@@ -147,7 +147,7 @@ fn who_waits_for_a_connection_gets_it_until_the_queue_s_deadline() {
                 assert_eq!(second.map_err(|error| error.kind()), expected, "{busy}");
                 drop(worker);
             };
-            tokio::join!(script, exchanges);
+            exchange(script, exchanges).await;
         });
     }
 }

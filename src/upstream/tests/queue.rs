@@ -5,8 +5,7 @@ use super::*;
 #[test]
 fn a_request_beyond_the_cap_waits_and_gets_the_connection_that_becomes_free() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| config.max_connections = 1);
+        let (origin, worker) = start(|config| config.max_connections = 1).await;
         let script = async {
             let mut peer = origin.accept().await;
             let mut order = Vec::new();
@@ -27,11 +26,11 @@ fn a_request_beyond_the_cap_waits_and_gets_the_connection_that_becomes_free() {
 #[test]
 fn a_wait_ends_at_its_deadline() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| {
+        let (origin, worker) = start(|config| {
             config.max_connections = 1;
             config.queue_timeout = Duration::from_millis(50);
-        });
+        })
+        .await;
         let mut first = Box::pin(worker.get("/"));
         tokio::select! {
             _ = &mut first => panic!("nobody answers"),
@@ -47,11 +46,11 @@ fn a_wait_ends_at_its_deadline() {
 #[test]
 fn a_full_queue_refuses_at_once() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| {
+        let (_origin, worker) = start(|config| {
             config.max_connections = 1;
             config.max_waiting = 1;
-        });
+        })
+        .await;
         let (mut first, mut second) = (Box::pin(worker.get("/")), Box::pin(worker.get("/")));
         tokio::select! {
             biased;
@@ -63,10 +62,9 @@ fn a_full_queue_refuses_at_once() {
 }
 
 #[test]
-fn who_leaves_the_queue_holds_nobody_up() {
+fn a_request_that_leaves_the_queue_delays_no_other() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| config.max_connections = 1);
+        let (origin, worker) = start(|config| config.max_connections = 1).await;
         let mut first = Box::pin(worker.get("/1"));
         let mut leaver = Box::pin(worker.get("/2"));
         let mut third = Box::pin(worker.get("/3"));
@@ -86,7 +84,7 @@ fn who_leaves_the_queue_holds_nobody_up() {
             read(first.await?).await?;
             read(third.await?).await
         };
-        let (head, last) = tokio::join!(script, exchanges);
+        let (head, last) = exchange(script, exchanges).await;
         assert!(head.starts_with("GET /3 "), "{head}");
         assert_eq!(last.expect("content"), "three");
     });
@@ -95,8 +93,7 @@ fn who_leaves_the_queue_holds_nobody_up() {
 #[test]
 fn a_connection_that_breaks_makes_room_for_a_new_one() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| config.max_connections = 1);
+        let (origin, worker) = start(|config| config.max_connections = 1).await;
         let script = async {
             origin.accept().await.head().await;
             origin.accept().await.answer("ok").await;
@@ -130,7 +127,7 @@ fn the_cap_is_one_for_all_workers_and_an_idle_connection_of_another_makes_room()
             );
             read(second.get("/").await?).await
         };
-        let (_, last) = tokio::join!(script, exchanges);
+        let (_, last) = exchange(script, exchanges).await;
         assert_eq!(last.expect("content"), "two");
         assert_eq!(first.counters.upstream_connections.value(), 0);
     });

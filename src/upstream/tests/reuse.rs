@@ -5,8 +5,7 @@ use super::*;
 #[test]
 fn a_connection_is_used_again_once_the_response_has_been_read() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let script = async {
             let mut peer = origin.accept().await;
             peer.answer("one").await;
@@ -18,7 +17,7 @@ fn a_connection_is_used_again_once_the_response_has_been_read() {
             assert_eq!(read(worker.get("/2").await?).await?, "two");
             Ok::<_, Error>(())
         };
-        let (_peer, done) = tokio::join!(script, exchanges);
+        let (_peer, done) = exchange(script, exchanges).await;
         done.expect("two answers");
         assert_eq!(worker.counters.upstream_connects.value(), 1);
         assert_eq!(worker.counters.upstream_connections.value(), 1);
@@ -44,12 +43,11 @@ async fn two_idle(origin: &Origin, worker: &Worker) -> [Peer<tokio::net::TcpStre
 #[test]
 fn the_connection_used_last_is_taken_first() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let [_first, mut second] = two_idle(&origin, &worker).await;
         for _ in 0..3 {
             let (_, response) = tokio::join!(second.answer("again"), worker.get("/"));
-            read(response.expect("a response")).await.expect("content");
+            content(response).await;
         }
     });
 }
@@ -57,25 +55,21 @@ fn the_connection_used_last_is_taken_first() {
 #[test]
 fn no_more_connections_than_max_idle_are_kept_and_the_oldest_leaves() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| config.max_idle = 1);
+        let (origin, worker) = start(|config| config.max_idle = 1).await;
         let [mut first, mut second] = two_idle(&origin, &worker).await;
         first.closed().await;
         let (_, response) = tokio::join!(second.answer("kept"), worker.get("/"));
-        assert_eq!(
-            read(response.expect("a response")).await.expect("content"),
-            "kept"
-        );
+        assert_eq!(content(response).await, "kept");
     });
 }
 
 #[test]
 fn a_connection_idle_for_too_long_is_closed_by_itself() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| {
+        let (origin, worker) = start(|config| {
             config.idle_timeout = Duration::from_millis(100);
-        });
+        })
+        .await;
         let mut peer = idle(&origin, &worker).await;
         worker.time.advance(Duration::from_millis(100));
         peer.closed().await;
@@ -85,16 +79,11 @@ fn a_connection_idle_for_too_long_is_closed_by_itself() {
 #[test]
 fn a_connection_idle_for_too_long_is_not_used_even_before_the_sweep() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let _old = idle(&origin, &worker).await;
         worker.time.advance(Duration::from_secs(4));
-        let script = async { origin.accept().await.answer("fresh").await };
-        let (_, response) = tokio::join!(script, worker.get("/"));
-        assert_eq!(
-            read(response.expect("a response")).await.expect("content"),
-            "fresh"
-        );
+        let (_, response) = exchange(origin.answers("fresh"), worker.get("/")).await;
+        assert_eq!(content(response).await, "fresh");
     });
 }
 
@@ -105,8 +94,8 @@ async fn idle(origin: &Origin, worker: &Worker) -> Peer<tokio::net::TcpStream> {
         peer.answer("first").await;
         peer
     };
-    let (peer, response) = tokio::join!(script, worker.get("/"));
-    read(response.expect("a response")).await.expect("content");
+    let (peer, response) = exchange(script, worker.get("/")).await;
+    content(response).await;
     peer
 }
 
@@ -121,22 +110,18 @@ async fn die_then_answer(origin: &Origin, mut peer: Peer<tokio::net::TcpStream>)
 fn an_idempotent_request_is_sent_once_more_when_the_pooled_connection_was_dead() {
     run(async {
         for method in [Method::GET, Method::PUT, Method::DELETE] {
-            let origin = Origin::start().await;
-            let worker = worker(&origin, |_| {});
+            let (origin, worker) = start(|_| {}).await;
             let peer = idle(&origin, &worker).await;
-            let content = RequestBody::Full(Bytes::from_static(b"new title"));
+            let title = RequestBody::Full(Bytes::from_static(b"new title"));
             let (head, response) = tokio::join!(
                 die_then_answer(&origin, peer),
-                worker.send(request(method.clone(), "/books/1", content)),
+                worker.send(request(method.clone(), "/books/1", title)),
             );
             assert!(
                 head.starts_with(&format!("{method} /books/1 HTTP/1.1\r\n")),
                 "{head}"
             );
-            assert_eq!(
-                read(response.expect("a response")).await.expect("content"),
-                "second"
-            );
+            assert_eq!(content(response).await, "second");
             assert_eq!(worker.counters.upstream_retries.value(), 1);
         }
     });
@@ -145,18 +130,15 @@ fn an_idempotent_request_is_sent_once_more_when_the_pooled_connection_was_dead()
 #[test]
 fn a_request_that_may_have_been_processed_is_not_sent_again() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let mut peer = idle(&origin, &worker).await;
-        let content = RequestBody::Full(Bytes::from_static(b"an order"));
+        let order = RequestBody::Full(Bytes::from_static(b"an order"));
         let script = async {
             peer.head().await;
             drop(peer);
         };
-        let (_, response) = tokio::join!(
-            script,
-            worker.send(request(Method::POST, "/orders", content))
-        );
+        let (_, response) =
+            exchange(script, worker.send(request(Method::POST, "/orders", order))).await;
         assert_eq!(kind(response), Some(ErrorKind::ConnectionTerminated));
         assert!(!origin.is_called().await);
     });
@@ -165,27 +147,24 @@ fn a_request_that_may_have_been_processed_is_not_sent_again() {
 #[test]
 fn no_request_goes_to_a_pooled_connection_that_was_closed_before_it_came() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         drop(idle(&origin, &worker).await);
-        let content = RequestBody::Full(Bytes::from_static(b"an order"));
-        let script = async { origin.accept().await.answer("ordered").await };
-        let order = worker.send(request(Method::POST, "/orders", content));
-        let (_, response) = tokio::join!(script, order);
-        let content = read(response.expect("a response")).await;
-        assert_eq!(content.expect("content"), "ordered");
+        let order = RequestBody::Full(Bytes::from_static(b"an order"));
+        let script = origin.answers("ordered");
+        let order = worker.send(request(Method::POST, "/orders", order));
+        let (_, response) = exchange(script, order).await;
+        assert_eq!(content(response).await, "ordered");
     });
 }
 
 #[test]
 fn a_fresh_connection_that_breaks_is_not_tried_again() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let script = async {
             origin.accept().await.head().await;
         };
-        let (_, response) = tokio::join!(script, worker.get("/"));
+        let (_, response) = exchange(script, worker.get("/")).await;
         assert_eq!(kind(response), Some(ErrorKind::ConnectionTerminated));
         assert!(!origin.is_called().await);
         assert_eq!(worker.counters.upstream_errors.value(), 1);
@@ -193,17 +172,16 @@ fn a_fresh_connection_that_breaks_is_not_tried_again() {
 }
 
 #[test]
-fn a_second_dead_connection_ends_the_matter() {
+fn a_second_dead_connection_is_an_error() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let mut peer = idle(&origin, &worker).await;
         let script = async {
             peer.head().await;
             drop(peer);
             origin.accept().await.head().await;
         };
-        let (_, response) = tokio::join!(script, worker.get("/"));
+        let (_, response) = exchange(script, worker.get("/")).await;
         assert_eq!(kind(response), Some(ErrorKind::ConnectionTerminated));
         assert!(!origin.is_called().await);
     });
@@ -212,15 +190,14 @@ fn a_second_dead_connection_ends_the_matter() {
 #[test]
 fn a_response_that_had_begun_is_not_asked_for_again() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let mut peer = idle(&origin, &worker).await;
         let script = async {
             peer.head().await;
             peer.send("HTTP/1.1 200 OK\r\nContent-Le").await;
             drop(peer);
         };
-        let (_, response) = tokio::join!(script, worker.get("/"));
+        let (_, response) = exchange(script, worker.get("/")).await;
         assert_eq!(kind(response), Some(ErrorKind::ConnectionTerminated));
         assert!(!origin.is_called().await);
     });
@@ -238,20 +215,11 @@ fn connections_that_must_not_be_kept_are_closed() {
     ];
     run(async {
         for bytes in table {
-            let origin = Origin::start().await;
-            let worker = worker(&origin, |_| {});
-            let script = async {
-                let mut peer = origin.accept().await;
-                peer.head().await;
-                peer.send(bytes).await;
-                peer
-            };
-            let (mut peer, response) = tokio::join!(script, worker.get("/"));
-            let content = read(response.expect("a response")).await;
-            assert_eq!(content.expect("content"), "ok", "{bytes}");
+            let (origin, worker) = start(|_| {}).await;
+            let (mut peer, response) = exchange(origin.sends(bytes), worker.get("/")).await;
+            assert_eq!(content(response).await, "ok", "{bytes}");
             peer.closed().await;
-            let script = async { origin.accept().await.answer("new").await };
-            let (_, response) = tokio::join!(script, worker.get("/"));
+            let (_, response) = exchange(origin.answers("new"), worker.get("/")).await;
             assert!(response.is_ok(), "{bytes}");
         }
     });
@@ -260,8 +228,7 @@ fn connections_that_must_not_be_kept_are_closed() {
 #[test]
 fn a_request_that_is_given_up_closes_its_connection() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let mut exchange = Box::pin(worker.get("/slow"));
         let mut peer = tokio::select! {
             _ = &mut exchange => panic!("nobody has answered"),
@@ -279,8 +246,7 @@ fn a_request_that_is_given_up_closes_its_connection() {
 #[test]
 fn clones_share_their_connections() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let mut peer = idle(&origin, &worker).await;
         let clone = worker.upstreams.clone();
         let outgoing = Outgoing {

@@ -132,7 +132,7 @@ fn http2_is_spoken_where_tls_negotiates_it_and_else_http1() {
                 drop(worker);
                 last
             };
-            let (_, last) = tokio::join!(script, exchanges);
+            let (_, last) = exchange(script, exchanges).await;
             assert_eq!(last.expect("content"), "two");
         }
     });
@@ -153,7 +153,7 @@ fn a_server_whose_certificate_is_trusted_answers() {
             read(worker.get("/").await?).await?;
             read(worker.get("/").await?).await
         };
-        let (_, last) = tokio::join!(script, exchanges);
+        let (_, last) = exchange(script, exchanges).await;
         assert_eq!(last.expect("content"), "two");
         assert_eq!(worker.counters.upstream_connects.value(), 1);
     });
@@ -171,7 +171,7 @@ fn the_certificate_may_be_for_the_configured_name() {
             let mut peer = authority.accept(&origin).await.expect("a handshake");
             peer.answer("ok").await
         };
-        let (_, response) = tokio::join!(script, worker.get("/"));
+        let (_, response) = exchange(script, worker.get("/")).await;
         assert!(response.is_ok());
     });
 }
@@ -255,7 +255,7 @@ fn a_certificate_that_is_named_itself_is_accepted_and_others_are_refused_with_a_
                     peer.answer("ok").await;
                 }
             };
-            let (_, response) = tokio::join!(script, worker.get("/"));
+            let (_, response) = exchange(script, worker.get("/")).await;
             let Some(cure) = cure else {
                 assert!(response.is_ok(), "{at}: {response:?}");
                 continue;
@@ -285,7 +285,7 @@ fn a_server_that_speaks_no_tls_is_a_protocol_error_and_a_silent_one_times_out() 
                 peer.send(bytes).await;
                 peer.closed().await;
             };
-            let (_, response) = tokio::join!(script, worker.get("/"));
+            let (_, response) = exchange(script, worker.get("/")).await;
             assert_eq!(kind(response), Some(expected), "{bytes}");
         }
     });
@@ -303,14 +303,14 @@ fn a_close_delimited_body_without_close_notify_is_incomplete() {
             peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf a bo")
                 .await;
         };
-        let exchange = async { read(worker.get("/").await?).await };
-        let (_, content) = tokio::join!(script, exchange);
+        let client = async { read(worker.get("/").await?).await };
+        let (_, content) = exchange(script, client).await;
         assert_eq!(kind(content), Some(ErrorKind::ResponseIncomplete));
     });
 }
 
 #[test]
-fn a_ca_file_that_cannot_be_used_is_told_to_the_operator() {
+fn a_ca_file_that_cannot_be_used_is_an_error_with_a_detail() {
     run(async {
         let origin = Origin::start().await;
         let directory = tempfile::tempdir().expect("a directory");
@@ -365,7 +365,7 @@ fn a_unix_socket_is_a_server_like_any_other() {
             read(worker.get("/").await?).await?;
             read(worker.get("/books").await?).await
         };
-        let (head, last) = tokio::join!(script, exchanges);
+        let (head, last) = exchange(script, exchanges).await;
         assert!(head.starts_with("GET /api/books HTTP/1.1\r\n"), "{head}");
         assert_eq!(last.expect("content"), "two");
     });
@@ -395,13 +395,13 @@ fn a_connection_is_closed_with_a_closure_alert() {
             peer.answer("one").await;
             peer.rest().await
         };
-        let exchange = async {
+        let client = async {
             read(worker.get("/").await.expect("a response"))
                 .await
                 .expect("content");
             drop(worker);
         };
-        let (rest, ()) = tokio::join!(script, exchange);
+        let (rest, ()) = exchange(script, client).await;
         assert_eq!(rest.expect("no end but a told one"), b"");
     });
 }

@@ -48,8 +48,7 @@ pub(super) fn data(text: &'static str) -> Fallible {
 fn content_of_unknown_length_goes_out_chunked_even_with_get() {
     run(async {
         for method in [Method::POST, Method::GET] {
-            let origin = Origin::start().await;
-            let worker = worker(&origin, |_| {});
+            let (origin, worker) = start(|_| {}).await;
             let (feed, stream) = feed(None);
             let script = async {
                 let mut peer = origin.accept().await;
@@ -62,8 +61,7 @@ fn content_of_unknown_length_goes_out_chunked_even_with_get() {
                 peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
                 peer
             };
-            let upload = worker.send(request(method, "/", RequestBody::Stream(stream)));
-            let (_peer, response) = tokio::join!(script, upload);
+            let (_peer, response) = exchange(script, worker.upload(method, stream)).await;
             assert_eq!(response.expect("a response").status(), 204);
         }
     });
@@ -72,8 +70,7 @@ fn content_of_unknown_length_goes_out_chunked_even_with_get() {
 #[test]
 fn content_of_known_length_goes_out_with_it() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let (feed, stream) = feed(Some(4));
         feed.send(data("book")).expect("a reader");
         drop(feed);
@@ -85,8 +82,7 @@ fn content_of_known_length_goes_out_with_it() {
             peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
             peer
         };
-        let upload = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
-        let (_peer, response) = tokio::join!(script, upload);
+        let (_peer, response) = exchange(script, worker.upload(Method::PUT, stream)).await;
         assert!(response.is_ok());
     });
 }
@@ -94,8 +90,7 @@ fn content_of_known_length_goes_out_with_it() {
 #[test]
 fn trailers_that_were_announced_are_passed_on() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let (feed, stream) = feed(None);
         let mut trailers = HeaderMap::new();
         trailers.insert("x-sum", "7".parse().expect("a value"));
@@ -115,7 +110,7 @@ fn trailers_that_were_announced_are_passed_on() {
             peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
             peer
         };
-        let (_peer, response) = tokio::join!(script, worker.send(request));
+        let (_peer, response) = exchange(script, worker.send(request)).await;
         assert!(response.is_ok());
     });
 }
@@ -123,10 +118,10 @@ fn trailers_that_were_announced_are_passed_on() {
 #[test]
 fn an_upload_in_progress_outlives_the_response_deadline() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| {
+        let (origin, worker) = start(|config| {
             config.response_timeout = Duration::from_millis(100);
-        });
+        })
+        .await;
         // Another request waits in vain: the deadline has passed since it began.
         let past_the_deadline = async || {
             let silence = async { origin.accept().await.closed().await };
@@ -149,8 +144,7 @@ fn an_upload_in_progress_outlives_the_response_deadline() {
             peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
             peer
         };
-        let upload = worker.send(request(Method::POST, "/", RequestBody::Stream(stream)));
-        let (_peer, response) = tokio::join!(script, upload);
+        let (_peer, response) = exchange(script, worker.upload(Method::POST, stream)).await;
         assert_eq!(response.expect("a response").status(), 204);
     });
 }
@@ -158,10 +152,10 @@ fn an_upload_in_progress_outlives_the_response_deadline() {
 #[test]
 fn the_response_deadline_runs_once_the_upload_has_ended() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| {
+        let (origin, worker) = start(|config| {
             config.response_timeout = Duration::from_millis(100);
-        });
+        })
+        .await;
         let (feed, stream) = feed(None);
         let script = async {
             let mut peer = origin.accept().await;
@@ -171,8 +165,7 @@ fn the_response_deadline_runs_once_the_upload_has_ended() {
             assert_eq!(peer.content(14).await, b"4\r\nbook\r\n0\r\n\r\n");
             peer.closed().await;
         };
-        let upload = worker.send(request(Method::POST, "/", RequestBody::Stream(stream)));
-        let (_, response) = tokio::join!(script, upload);
+        let (_, response) = exchange(script, worker.upload(Method::POST, stream)).await;
         assert_eq!(kind(response), Some(ErrorKind::ResponseTimeout));
     });
 }
@@ -180,10 +173,10 @@ fn the_response_deadline_runs_once_the_upload_has_ended() {
 #[test]
 fn an_origin_that_takes_no_content_is_not_waited_for() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |config| {
+        let (origin, worker) = start(|config| {
             config.response_timeout = Duration::from_millis(100);
-        });
+        })
+        .await;
         // More than all buffers between the two hold.
         let content = RequestBody::Full(Bytes::from(vec![b'x'; 32 << 20]));
         let script = async {
@@ -192,17 +185,16 @@ fn an_origin_that_takes_no_content_is_not_waited_for() {
             peer
         };
         let upload = worker.send(request(Method::POST, "/", content));
-        let (_peer, response) = tokio::join!(script, upload);
+        let (_peer, response) = exchange(script, upload).await;
         assert_eq!(kind(response), Some(ErrorKind::ResponseTimeout));
     });
 }
 
 #[test]
-fn a_client_that_breaks_off_is_to_blame_itself() {
+fn content_that_breaks_off_is_the_client_s_failure() {
     run(async {
         for end in [Some(Err("broken off".into())), None] {
-            let origin = Origin::start().await;
-            let worker = worker(&origin, |_| {});
+            let (origin, worker) = start(|_| {}).await;
             let (feed, stream) = feed(Some(9));
             feed.send(data("book")).expect("a reader");
             let script = async {
@@ -215,8 +207,7 @@ fn a_client_that_breaks_off_is_to_blame_itself() {
                 }
                 peer.closed().await;
             };
-            let upload = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
-            let (_, response) = tokio::join!(script, upload);
+            let (_, response) = exchange(script, worker.upload(Method::PUT, stream)).await;
             let error = response.expect_err("half an upload");
             assert_eq!(
                 (error.kind(), error.side()),
@@ -230,14 +221,12 @@ fn a_client_that_breaks_off_is_to_blame_itself() {
 #[test]
 fn an_error_of_our_own_within_content_keeps_its_kind() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let (feed, stream) = feed(None);
         let too_large = Error::downstream(ErrorKind::ContentTooLarge);
         feed.send(Err(too_large.into())).expect("a reader");
         let script = async { origin.accept().await.closed().await };
-        let upload = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
-        let (_, response) = tokio::join!(script, upload);
+        let (_, response) = exchange(script, worker.upload(Method::PUT, stream)).await;
         assert_eq!(kind(response), Some(ErrorKind::ContentTooLarge));
     });
 }
@@ -250,8 +239,8 @@ async fn dying(origin: &Origin) -> (Worker, Peer<tokio::net::TcpStream>) {
         peer.answer("first").await;
         peer
     };
-    let (peer, response) = tokio::join!(script, worker.get("/"));
-    read(response.expect("a response")).await.expect("content");
+    let (peer, response) = exchange(script, worker.get("/")).await;
+    content(response).await;
     (worker, peer)
 }
 
@@ -272,8 +261,7 @@ fn a_stream_that_has_not_begun_is_sent_again() {
             peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
             peer
         };
-        let sent = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
-        let (_peer, response) = tokio::join!(script, sent);
+        let (_peer, response) = exchange(script, worker.upload(Method::PUT, stream)).await;
         assert_eq!(response.expect("a response").status(), 204);
     });
 }
@@ -301,8 +289,7 @@ fn a_stream_that_has_begun_is_sent_again_if_it_is_kept_and_twice_is_as_good_as_o
                 peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
                 Some(peer)
             };
-            let sent = worker.send(request(method, "/", RequestBody::Stream(stream)));
-            let (_peer, response) = tokio::join!(script, sent);
+            let (_peer, response) = exchange(script, worker.upload(method, stream)).await;
             if again {
                 assert_eq!(response.expect("a response").status(), 204);
             } else {
@@ -328,8 +315,7 @@ fn a_stream_of_which_too_much_is_gone_is_not_sent_again() {
             peer.content(64 << 10).await;
             drop(peer);
         };
-        let sent = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
-        let (_, response) = tokio::join!(script, sent);
+        let (_, response) = exchange(script, worker.upload(Method::PUT, stream)).await;
         assert_eq!(kind(response), Some(ErrorKind::ConnectionTerminated));
         assert!(!origin.is_called().await);
     });
@@ -363,33 +349,19 @@ fn a_stream_that_is_rewound_has_its_whole_length() {
 #[test]
 fn a_response_may_overtake_the_content_which_is_then_sent_to_its_end() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let (feed, stream) = feed(None);
         let mut peer = {
-            let script = async {
-                let mut peer = origin.accept().await;
-                peer.head().await;
-                peer.send("HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok")
-                    .await;
-                peer
-            };
-            let sent = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
-            let (peer, response) = tokio::join!(script, sent);
-            assert_eq!(
-                read(response.expect("a response")).await.expect("content"),
-                "ok"
-            );
+            let script = origin.sends("HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok");
+            let (peer, response) = exchange(script, worker.upload(Method::PUT, stream)).await;
+            assert_eq!(content(response).await, "ok");
             peer
         };
         feed.send(data("book")).expect("a reader");
         drop(feed);
         assert_eq!(peer.content(14).await, b"4\r\nbook\r\n0\r\n\r\n");
         let (_, response) = tokio::join!(peer.answer("again"), worker.get("/"));
-        assert_eq!(
-            read(response.expect("a response")).await.expect("content"),
-            "again"
-        );
+        assert_eq!(content(response).await, "again");
         assert_eq!(worker.counters.upstream_connects.value(), 1);
     });
 }
@@ -399,8 +371,7 @@ fn an_overtaken_upload_that_stalls_is_closed() {
     // An HTTP/1.0 server keeps no connection, and may read on all the same.
     for version in ["1.1", "1.0"] {
         run(async {
-            let origin = Origin::start().await;
-            let worker = worker(&origin, |_| {});
+            let (origin, worker) = start(|_| {}).await;
             let (_feed, stream) = feed(None);
             let stream = stream.with_stall_timeout(Duration::from_millis(50));
             let script = async {
@@ -412,28 +383,19 @@ fn an_overtaken_upload_that_stalls_is_closed() {
                 .await;
                 peer.closed().await;
             };
-            let sent = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
-            let (_, response) = tokio::join!(script, sent);
+            let (_, response) = exchange(script, worker.upload(Method::PUT, stream)).await;
             assert_eq!(response.expect("a response").status(), 403);
         });
     }
 }
 
 #[test]
-fn a_client_that_breaks_off_during_the_response_is_to_blame_itself() {
+fn content_that_breaks_off_during_the_response_is_the_client_s_failure() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         let (feed, stream) = feed(None);
-        let script = async {
-            let mut peer = origin.accept().await;
-            peer.head().await;
-            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbo")
-                .await;
-            peer
-        };
-        let sent = worker.send(request(Method::PUT, "/", RequestBody::Stream(stream)));
-        let (_peer, response) = tokio::join!(script, sent);
+        let script = origin.sends("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbo");
+        let (_peer, response) = exchange(script, worker.upload(Method::PUT, stream)).await;
         feed.send(Err("broken off".into())).expect("a reader");
         let content = read(response.expect("a head")).await;
         assert_eq!(kind(content), Some(ErrorKind::ClientGone));

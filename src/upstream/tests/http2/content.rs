@@ -52,7 +52,7 @@ fn only_the_end_of_the_stream_ends_content() {
                 drop(worker);
                 read
             };
-            let (_, (content, error, verified)) = tokio::join!(script, asked);
+            let (_, (content, error, verified)) = exchange(script, asked).await;
             assert_eq!(
                 (&*content, error, verified),
                 (&b"half"[..], broken, false),
@@ -77,7 +77,7 @@ fn a_length_that_is_not_kept_is_an_error() {
                 server
             };
             let asked = async { read_on(worker.get("/").await.unwrap()).await };
-            let (_server, (_, error, verified)) = tokio::join!(script, asked);
+            let (_server, (_, error, verified)) = exchange(script, asked).await;
             assert_eq!(error, Some(ErrorKind::ResponseProtocol), "{content}");
             assert!(!verified);
         }
@@ -85,7 +85,7 @@ fn a_length_that_is_not_kept_is_an_error() {
 }
 
 #[test]
-fn a_whole_answer_counts_though_the_server_wants_no_more_of_the_request() {
+fn a_complete_response_counts_though_its_server_wants_no_more_of_the_request() {
     // RFC 9113 §8.1: a client MUST NOT discard responses as a result of such a reset.
     run(async {
         let origin = Origin::start().await;
@@ -104,7 +104,7 @@ fn a_whole_answer_counts_though_the_server_wants_no_more_of_the_request() {
             let request = request(Method::POST, "/", RequestBody::Stream(stream));
             read_on(worker.send(request).await.unwrap()).await
         };
-        let (_server, (content, error, verified)) = tokio::join!(script, asked);
+        let (_server, (content, error, verified)) = exchange(script, asked).await;
         assert_eq!((&*content, error, verified), (&b"enough"[..], None, true));
         // The rest is not asked for any more.
         feed.closed().await;
@@ -148,12 +148,12 @@ fn requests_and_responses_go_on_side_by_side_with_trailers_at_both_ends() {
             assert_eq!(trailers.into_trailers().unwrap()["grpc-status"], "0");
             assert!(body.frame().await.is_none() && body.end_verified());
         };
-        tokio::join!(script, talk);
+        exchange(script, talk).await;
     });
 }
 
 #[test]
-fn who_leaves_before_the_answer_resets_the_stream_and_nothing_else() {
+fn a_client_that_leaves_before_the_response_resets_its_stream_only() {
     run(async {
         let origin = Origin::start().await;
         let worker = speaking(&origin, |_| {});
@@ -171,14 +171,14 @@ fn who_leaves_before_the_answer_resets_the_stream_and_nothing_else() {
             server.asked().await;
             server.answer(3, "well").await;
         };
-        let (_, answer) = tokio::join!(script, worker.get("/"));
+        let (_, answer) = exchange(script, worker.get("/")).await;
         assert_eq!(read(answer.unwrap()).await.unwrap(), "well");
         assert_eq!(worker.counters.upstream_connects.value(), 1);
     });
 }
 
 #[test]
-fn who_leaves_within_the_answer_resets_the_stream_even_while_content_waits_for_the_server() {
+fn a_client_that_leaves_within_the_response_resets_its_stream_even_while_content_waits() {
     run(async {
         let origin = Origin::start().await;
         let worker = speaking(&origin, |_| {});
@@ -193,7 +193,7 @@ fn who_leaves_within_the_answer_resets_the_stream_even_while_content_waits_for_t
             server
         };
         let request = request(Method::POST, "/", RequestBody::Stream(stream));
-        let (mut server, response) = tokio::join!(script, worker.send(request));
+        let (mut server, response) = exchange(script, worker.send(request)).await;
         drop(response.unwrap());
         let reset = server.until(RST_STREAM).await;
         assert_eq!((reset.stream, reset.code()), (1, CANCEL));
@@ -217,14 +217,14 @@ fn content_that_breaks_off_resets_the_stream() {
             server
         };
         let request = request(Method::PUT, "/", RequestBody::Stream(stream));
-        let (_server, response) = tokio::join!(script, worker.send(request));
+        let (_server, response) = exchange(script, worker.send(request)).await;
         let error = response.expect_err("no request");
         assert_eq!(error.kind(), ErrorKind::ClientGone);
     });
 }
 
 #[test]
-fn a_reader_that_stands_still_holds_up_its_own_stream_only() {
+fn a_reader_that_stops_delays_its_own_stream_only() {
     run(async {
         let origin = Origin::start().await;
         let window = 16 << 10;
@@ -256,7 +256,7 @@ fn a_reader_that_stands_still_holds_up_its_own_stream_only() {
             read_from.set(true);
             read(slow).await.unwrap()
         };
-        let (_server, slow) = tokio::join!(script, asks);
+        let (_server, slow) = exchange(script, asks).await;
         assert_eq!(slow.len(), (16 << 10) + 3);
     });
 }
@@ -298,13 +298,13 @@ fn content_is_not_taken_from_the_client_faster_than_the_server_takes_it() {
             server
         };
         let request = request(Method::POST, "/", RequestBody::Stream(stream));
-        let (_server, response) = tokio::join!(script, worker.send(request));
+        let (_server, response) = exchange(script, worker.send(request)).await;
         assert_eq!(response.unwrap().status(), 200);
     });
 }
 
 #[test]
-fn a_head_that_does_not_come_is_given_up_and_interim_responses_do_not_prolong_that() {
+fn a_head_that_does_not_come_times_out_and_interim_responses_do_not_prolong_that() {
     run(async {
         let origin = Origin::start().await;
         let worker = speaking(&origin, |config| {
@@ -321,13 +321,13 @@ fn a_head_that_does_not_come_is_given_up_and_interim_responses_do_not_prolong_th
             assert_eq!(reset.code(), CANCEL);
             server
         };
-        let (_server, response) = tokio::join!(script, worker.get("/"));
+        let (_server, response) = exchange(script, worker.get("/")).await;
         assert_eq!(kind(response), Some(ErrorKind::ResponseTimeout));
     });
 }
 
 #[test]
-fn content_that_stalls_is_given_up() {
+fn content_that_stalls_times_out() {
     run(async {
         let origin = Origin::start().await;
         // Long enough for what does come, on a busy machine too.
@@ -344,7 +344,7 @@ fn content_that_stalls_is_given_up() {
             server
         };
         let asked = async { read_on(worker.get("/").await.unwrap()).await };
-        let (_server, (content, error, _)) = tokio::join!(script, asked);
+        let (_server, (content, error, _)) = exchange(script, asked).await;
         assert_eq!(
             (&*content, error),
             (&b"half"[..], Some(ErrorKind::ResponseBodyTimeout))

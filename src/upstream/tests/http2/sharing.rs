@@ -124,7 +124,7 @@ fn another_connection_is_opened_where_one_is_full_and_the_cap_allows_it() {
 }
 
 #[test]
-fn what_the_server_did_not_take_up_before_it_went_away_is_sent_again_whatever_it_is() {
+fn requests_beyond_the_last_of_a_goaway_are_sent_again_whatever_their_method() {
     run(async {
         for post in [post, post_stream] {
             let origin = Origin::start().await;
@@ -198,7 +198,7 @@ fn a_connection_that_is_going_away_gets_no_further_request() {
             until(|| worker.upstreams.0.shared.servers()[0].connections() == 0).await;
             read(worker.send(post()).await?).await
         };
-        let (_server, b) = tokio::join!(script, asks);
+        let (_server, b) = exchange(script, asks).await;
         assert_eq!(b.unwrap(), "b");
         assert_eq!(worker.counters.upstream_retries.value(), 0);
     });
@@ -231,7 +231,7 @@ fn a_refused_stream_is_sent_again_even_a_first_one() {
                 read(worker.send(post()).await.unwrap()).await.unwrap();
                 kind(worker.send(post()).await)
             };
-            let (_servers, refused) = tokio::join!(script, asks);
+            let (_servers, refused) = exchange(script, asks).await;
             assert_eq!(refused, Some(ErrorKind::ConnectionTerminated));
             assert_eq!(worker.counters.upstream_retries.value(), 2);
         }
@@ -261,7 +261,7 @@ fn a_connection_that_breaks_takes_only_what_may_not_be_sent_twice_with_it() {
             ask(&worker, "/").await.unwrap();
             tokio::join!(ask(&worker, "/a"), worker.send(post()))
         };
-        let (_server, (read, written)) = tokio::join!(script, asks);
+        let (_server, (read, written)) = exchange(script, asks).await;
         assert_eq!(read.unwrap(), "again");
         assert_eq!(kind(written), Some(ErrorKind::ConnectionTerminated));
         assert_eq!(worker.counters.upstream_retries.value(), 1);
@@ -289,7 +289,7 @@ fn a_stream_that_is_reset_for_another_reason_is_not_sent_again() {
                 let broken = kind(ask(&worker, "/").await);
                 (broken, ask(&worker, "/").await.unwrap())
             };
-            let (_server, (broken, after)) = tokio::join!(script, asks);
+            let (_server, (broken, after)) = exchange(script, asks).await;
             assert_eq!(broken, Some(ErrorKind::ConnectionTerminated), "{code}");
             assert_eq!(after, "well", "the connection is none the worse");
             assert_eq!(worker.counters.upstream_connects.value(), 1);
@@ -298,7 +298,7 @@ fn a_stream_that_is_reset_for_another_reason_is_not_sent_again() {
 }
 
 #[test]
-fn a_server_that_does_not_speak_it_is_an_error_that_says_so() {
+fn a_server_that_does_not_speak_http2_is_an_error_that_says_so() {
     run(async {
         for answer in ["HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", ""] {
             let origin = Origin::start().await;
@@ -308,7 +308,7 @@ fn a_server_that_does_not_speak_it_is_an_error_that_says_so() {
                 peer.content(24).await;
                 peer.send(answer).await;
             };
-            let (_, asked) = tokio::join!(script, worker.get("/"));
+            let (_, asked) = exchange(script, worker.get("/")).await;
             let error = asked.expect_err("no HTTP/2");
             assert_eq!(error.kind(), ErrorKind::ResponseProtocol);
             assert!(error.to_string().contains("HTTP/2"), "{error}");
@@ -317,7 +317,7 @@ fn a_server_that_does_not_speak_it_is_an_error_that_says_so() {
 }
 
 #[test]
-fn a_server_that_says_nothing_is_given_up_with_all_who_wait_for_it() {
+fn a_server_that_sends_no_settings_times_out_for_all_that_wait_for_it() {
     run(async {
         let origin = Origin::start().await;
         let worker = speaking(&origin, |config| {
@@ -352,12 +352,12 @@ fn an_idle_connection_is_closed_in_time() {
             ask(&worker, "/a").await.unwrap();
             worker.time.advance(Duration::from_secs(10));
         };
-        tokio::join!(script, asks);
+        exchange(script, asks).await;
     });
 }
 
 #[test]
-fn health_checks_speak_it_too() {
+fn health_checks_speak_http2_too() {
     run(async {
         let origin = Origin::start().await;
         let worker = speaking(&origin, |config| {

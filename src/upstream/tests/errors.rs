@@ -4,23 +4,18 @@ use super::*;
 
 /// What the origin sends after the request's head, before it closes.
 async fn answer_and_close(bytes: &str) -> (Result<Response<UpstreamBody>, Error>, Worker) {
-    let origin = Origin::start().await;
-    let worker = worker(&origin, |config| {
+    let (origin, worker) = start(|config| {
         config.max_head = 8 << 10;
         config.max_fields = 100;
-    });
-    let script = async {
-        let mut peer = origin.accept().await;
-        peer.head().await;
-        peer.send(bytes).await;
-        drop(peer);
-    };
-    let (_, response) = tokio::join!(script, worker.get("/"));
+    })
+    .await;
+    let script = async { drop(origin.sends(bytes).await) };
+    let (_, response) = exchange(script, worker.get("/")).await;
     (response, worker)
 }
 
 #[test]
-fn a_head_that_is_no_head_is_named_for_what_it_is() {
+fn a_malformed_head_has_the_error_kind_of_its_fault() {
     use ErrorKind::{ConnectionTerminated, ResponseHeadTooLarge, ResponseProtocol};
     let long = format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n\r\n", "x".repeat(9 << 10));
     let endless = format!("HTTP/1.1 200 OK\r\nX-Endless: {}", "x".repeat(9 << 10));
@@ -122,15 +117,14 @@ fn an_error_keeps_its_side_and_its_cause() {
 fn a_reset_is_a_terminated_connection_before_and_within_the_head() {
     run(async {
         for bytes in ["", "HTTP/1.1 200 OK\r\nX"] {
-            let origin = Origin::start().await;
-            let worker = worker(&origin, |_| {});
+            let (origin, worker) = start(|_| {}).await;
             let script = async {
                 let mut peer = origin.accept().await;
                 peer.head().await;
                 peer.send(bytes).await;
                 peer.reset();
             };
-            let (_, response) = tokio::join!(script, worker.get("/"));
+            let (_, response) = exchange(script, worker.get("/")).await;
             assert_eq!(
                 kind(response),
                 Some(ErrorKind::ConnectionTerminated),
@@ -141,10 +135,9 @@ fn a_reset_is_a_terminated_connection_before_and_within_the_head() {
 }
 
 #[test]
-fn a_port_where_nobody_listens_refuses() {
+fn a_port_without_a_listener_refuses() {
     run(async {
-        let origin = Origin::start().await;
-        let worker = worker(&origin, |_| {});
+        let (origin, worker) = start(|_| {}).await;
         drop(origin);
         assert_eq!(
             kind(worker.get("/").await),
@@ -170,7 +163,7 @@ fn a_name_that_does_not_resolve_is_a_dns_error() {
 }
 
 #[test]
-fn a_connection_that_nobody_accepts_times_out() {
+fn a_connection_that_is_not_accepted_times_out() {
     run(async {
         // A listener with a full backlog lets further SYNs wait.
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
@@ -218,10 +211,10 @@ fn a_response_that_does_not_come_times_out_and_interim_ones_do_not_help() {
             ("HTTP/1.1 200 OK\r\n", "X: y\r\n"),
         ];
         for (first, endless) in table {
-            let origin = Origin::start().await;
-            let worker = worker(&origin, |config| {
+            let (origin, worker) = start(|config| {
                 config.response_timeout = Duration::from_millis(100);
-            });
+            })
+            .await;
             let script = async {
                 let mut peer = origin.accept().await;
                 peer.head().await;
@@ -231,7 +224,7 @@ fn a_response_that_does_not_come_times_out_and_interim_ones_do_not_help() {
                     let _ = peer.try_send(endless).await;
                 }
             };
-            let (_, response) = tokio::join!(script, worker.get("/"));
+            let (_, response) = exchange(script, worker.get("/")).await;
             assert_eq!(
                 kind(response),
                 Some(ErrorKind::ResponseTimeout),
