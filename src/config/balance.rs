@@ -64,8 +64,8 @@ pub struct Ejection {
     pub time: Duration,
     /// The longest that any ejection lasts, and any `Retry-After` of a server's is heeded.
     pub max_time: Duration,
-    /// How long a server that has come back gets less than its share.
-    pub slow_return: Duration,
+    /// Slow start: how long a server gets less than its share after an ejection. The key is `slow_return`.
+    pub slow_start: Duration,
 }
 
 impl Default for Ejection {
@@ -74,7 +74,7 @@ impl Default for Ejection {
             failures: 5,
             time: Duration::from_secs(5),
             max_time: Duration::from_secs(60),
-            slow_return: Duration::from_secs(10),
+            slow_start: Duration::from_secs(10),
         }
     }
 }
@@ -86,7 +86,7 @@ impl Ejection {
         section.set("failures", &mut ejection.failures, count(0..=1_000_000));
         section.set("time", &mut ejection.time, timeout);
         section.set("max_time", &mut ejection.max_time, timeout);
-        let slow = &mut ejection.slow_return;
+        let slow = &mut ejection.slow_start;
         section.set("slow_return", slow, duration(Duration::ZERO..=HOUR));
         ejection
     }

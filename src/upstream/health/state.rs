@@ -96,7 +96,7 @@ impl ServerHealth {
             None => Availability::Available(1.0),
             Some(until) if now < until => Availability::Ejected,
             Some(until) => {
-                let (after, slow_start) = (now.since(until), self.rules.load().slow_return);
+                let (after, slow_start) = (now.since(until), self.rules.load().slow_start);
                 Availability::Available(match after < slow_start {
                     true => (after.as_secs_f64() / slow_start.as_secs_f64()).max(LEAST_SHARE),
                     false => 1.0,
@@ -220,7 +220,7 @@ mod tests {
             failures: 3,
             time: Duration::from_secs(5),
             max_time: Duration::from_secs(15),
-            slow_return: Duration::from_secs(10),
+            slow_start: Duration::from_secs(10),
         })
     }
 

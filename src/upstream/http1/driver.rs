@@ -58,11 +58,11 @@ impl Driver {
             if let Poll::Ready(found) = wanted(inner) {
                 if round > 0 {
                     // It was woken for what was found.
-                    self.relay.reset();
+                    self.relay.clear_woken();
                 }
                 return Poll::Ready(found);
             }
-            self.relay.reset();
+            self.relay.clear_woken();
             if poll_connection(&self.connection, inner).is_ready() {
                 return wanted(cx);
             }
@@ -116,7 +116,7 @@ impl Driver {
     pub(in crate::upstream) fn poll_once(&self) {
         if self.task.is_none() {
             let inner = &mut Context::from_waker(&self.waker);
-            self.relay.reset();
+            self.relay.clear_woken();
             let _ = poll_connection(&self.connection, inner);
         }
     }
@@ -184,7 +184,7 @@ impl Relay {
         Polling(self)
     }
 
-    fn reset(&self) {
+    fn clear_woken(&self) {
         self.is_woken.store(false, Ordering::SeqCst);
     }
 
@@ -270,7 +270,7 @@ mod tests {
         relay.wake_by_ref();
         assert!(!polling.end(), "it has to poll again");
         relay.wake_by_ref();
-        relay.reset();
+        relay.clear_woken();
         assert!(polling.end());
         assert_eq!(woken(&task), 0);
     }
@@ -281,7 +281,7 @@ mod tests {
         let ((first, one), (second, two)) = (task(), task());
         drop(relay.begin_polling(&one));
         relay.wake_by_ref();
-        relay.reset();
+        relay.clear_woken();
         assert!(relay.begin_polling(&two).end());
         relay.wake_by_ref();
         assert_eq!((woken(&first), woken(&second)), (1, 1));

@@ -161,7 +161,7 @@ fn an_ejected_server_that_is_back_is_used_again() {
         let (a, b) = (Echo::start("a").await, Echo::start("b").await);
         let mut config = config(vec![a.origin.url(), b.origin.url()]);
         config.ejection.failures = 1;
-        config.ejection.slow_return = Duration::ZERO;
+        config.ejection.slow_start = Duration::ZERO;
         let worker = Worker::new(&config);
         let port = a.kill().await;
         for _ in 0..4 {
