@@ -8,7 +8,7 @@
 //!                                                                                         end: back to the pool
 //! ```
 //!
-//! From the top down; a file uses what stands below it:
+//! From the top down; no files use each other in a circle:
 //!
 //! * [`Upstreams`], [`Outgoing`]: what the proxy uses. `sending` chooses a server, sends and retries; `worker` is what
 //!   one worker has: a `pool` of connections for each server, the choice of a server (`balance`), the retry `budget`.

@@ -2,7 +2,7 @@
 //! requests that wait for one. The cap of connections and the order of waiting are the server's, shared by all workers.
 //!
 //! A connection, or a stream of one, leaves the pool as a [`Lease`]. Finished, it comes back; dropped, it is closed:
-//! after a broken exchange nobody knows what the next bytes on it would mean.
+//! after a broken exchange the next bytes on it could belong to anything.
 //!
 //! `acquire` says how a request gets a connection, `lease` what it does with it; `channel` is what it is given. `idle`,
 //! `http2_connections` and `waiters` are what a pool consists of.

@@ -140,10 +140,10 @@ impl Upload {
     }
 }
 
-/// Who is waited for while content is on its way.
+/// Which side is waited for while content is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::upstream) enum Awaiting {
-    /// Nobody: no content has been read yet.
+    /// Neither: no content has been read yet.
     NotStarted,
     /// The upstream takes more; the client has to send it.
     Client,

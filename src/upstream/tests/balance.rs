@@ -1,4 +1,4 @@
-//! Several servers: who is asked, who is asked instead, who is left out and how it comes back.
+//! Several servers: which one is chosen, which one instead after a failure, which are ejected and how they come back.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -197,7 +197,7 @@ fn when_all_servers_are_ejected_one_request_at_a_time_tries_them() {
         let script = async {
             let (mut first, mut second) = tokio::join!(a.accept(), b.accept());
             tokio::join!(first.head(), second.head());
-            // Both are being tried, and nobody else is let through.
+            // Both are being tried, and no other request is sent.
             assert_eq!(
                 kind(worker.get("/3").await),
                 Some(ErrorKind::DestinationUnavailable)
@@ -254,7 +254,7 @@ fn a_full_queue_sends_to_another_server_and_ejects_none() {
         config.max_waiting = 0;
         let shared = UpstreamShared::new(&config).expect("a valid upstream");
         let worker = Worker::of(shared.clone());
-        // Three for two: whoever comes upon the taken server goes to the other one.
+        // Three for two: a request that is to go to the full server goes to the other one.
         let (mut one, mut two) = (Box::pin(worker.get("/")), Box::pin(worker.get("/")));
         tokio::select! {
             biased;

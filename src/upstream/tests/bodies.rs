@@ -318,7 +318,7 @@ fn a_connection_is_free_with_the_last_byte_and_with_the_trailers() {
             let exchanges = async {
                 let mut first = worker.get("/").await.expect("a response").into_body();
                 first.frame().await.expect("a frame").expect("no failure");
-                // Nobody has asked for the end of the first yet.
+                // The end of the first has not been read yet.
                 worker.get("/").await.expect("a response");
                 assert!(first.end_verified());
             };

@@ -1,4 +1,4 @@
-//! A server that is silent where there is no other: who waits for it, and how it comes back.
+//! A server that is unresponsive where there is no other: which requests wait for it, and how it comes back.
 
 use super::name_server::{NameServer, Says, named};
 use super::*;
@@ -67,7 +67,7 @@ fn a_connection_timeout_opens_the_circuit_too() {
         }
         let unsent = Some(ErrorKind::DestinationUnavailable);
         assert_eq!(fails(&worker).await, unsent);
-        // Who has waited in vain doubles the pause.
+        // A trial that times out doubles the pause.
         for pauses in [1, 2, 4, 8, 8] {
             worker
                 .time
@@ -87,12 +87,12 @@ fn one_request_tries_and_the_others_do_not_wait_for_it() {
             config.response_timeout = Duration::from_millis(100);
         })
         .await;
-        let silence = async {
+        let no_answer = async {
             let mut peer = origin.accept().await;
             peer.head().await;
             peer.closed().await;
         };
-        let ((), failed) = tokio::join!(silence, worker.get("/"));
+        let ((), failed) = tokio::join!(no_answer, worker.get("/"));
         assert_eq!(kind(failed), Some(ErrorKind::ResponseTimeout));
         worker.time.advance(PAUSE);
         let script = async {
@@ -194,7 +194,7 @@ fn when_all_of_several_servers_are_unresponsive_one_request_each_tries_them() {
             let (one, two) = (fails(&worker).await, fails(&worker).await);
             assert_eq!((one, two), (late, late));
             assert_eq!(fails(&worker).await, unsent);
-            // Their time is over: that alone makes nobody wait.
+            // Their time is over: that alone makes no request wait.
             worker.time.advance(config.ejection.time);
             let three = async { tokio::join!(fails(&worker), fails(&worker), fails(&worker)) };
             assert_eq!(three.await, (late, late, unsent));

@@ -1,4 +1,4 @@
-//! What a server is told: target, Host, framing; and what is left of what it says.
+//! The request's head as the server gets it: target, Host, framing; and the response's head as it comes out.
 
 use super::*;
 use crate::config::HostPolicy;

@@ -43,12 +43,12 @@ fn all_addresses_are_used_and_looked_up_again_when_their_ttl_is_over() {
 #[test]
 fn addresses_stay_in_use_while_no_answer_comes() {
     run(async {
-        for silence in [Says::Failure, Says::NoSuchName, Says::Nothing] {
+        for answer in [Says::Failure, Says::NoSuchName, Says::Nothing] {
             let known = ips(&["192.0.2.1"]);
             let server = NameServer::start(Says::Addresses(known.clone(), 60)).await;
             let resolver = server.resolver();
             assert_eq!(found(&resolver).await, known);
-            server.say(silence);
+            server.say(answer);
             resolver.expire();
             assert_eq!(found(&resolver).await, known);
             let asked = server.asked();
@@ -76,7 +76,7 @@ fn an_answer_that_takes_longer_than_a_connection_waits_for_is_used_when_it_comes
             server.say(Says::Addresses(moved.clone(), 60));
             resolver.expire();
             assert_ne!(found(&resolver).await, moved, "it does not wait");
-            // Nobody needs it meanwhile.
+            // No request needs it meanwhile.
             until(|| !resolver.is_looking_up()).await;
             assert_eq!(found(&resolver).await, moved);
         }

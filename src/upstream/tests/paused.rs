@@ -1,4 +1,4 @@
-//! Deadlines to the millisecond. Time stands still until nobody has anything to do but to wait for it, and between the
+//! Deadlines to the millisecond. Time is paused until every task waits for a timer, and between the
 //! two ends of a Unix socket there is no network: what happens before what is the same each time.
 
 use std::path::PathBuf;
@@ -68,7 +68,7 @@ fn outcome(parts: &[(u64, &str)]) -> Result<Bytes, ErrorKind> {
             peer.head().await;
             for (after, octets) in parts {
                 sleep(Duration::from_millis(*after)).await;
-                // Who has given up has closed.
+                // A request that has timed out has closed its connection.
                 let _ = peer.try_send(octets).await;
             }
             peer.closed().await;

@@ -1,4 +1,4 @@
-//! The cap of connections: who waits, in what order, and for how long.
+//! The cap of connections: which requests wait, in what order, and for how long.
 
 use super::*;
 

@@ -196,7 +196,7 @@ fn a_certificate_of_another_name_or_authority_is_not_accepted() {
     });
 }
 
-/// What a server presents, what the operator has named, and which cure the error tells; `None` where there is no error.
+/// What a server presents, what the operator has named, and which cure the error names; `None` where there is no error.
 #[test]
 fn a_certificate_that_is_named_itself_is_accepted_and_others_are_refused_with_a_cure() {
     let params = |names: &[&str], is_ca: bool| {

@@ -124,8 +124,8 @@ fn an_upload_in_progress_outlives_the_response_deadline() {
         .await;
         // Another request waits in vain: the deadline has passed since it began.
         let past_the_deadline = async || {
-            let silence = async { origin.accept().await.closed().await };
-            let (_, asked) = tokio::join!(silence, worker.get("/"));
+            let no_answer = async { origin.accept().await.closed().await };
+            let (_, asked) = tokio::join!(no_answer, worker.get("/"));
             assert_eq!(kind(asked), Some(ErrorKind::ResponseTimeout));
         };
         let (feed, stream) = feed(None);
@@ -232,7 +232,7 @@ fn an_error_of_our_own_within_content_keeps_its_kind() {
 }
 
 /// A worker with one idle connection, whose peer will close it when the next request's head has come.
-async fn dying(origin: &Origin) -> (Worker, Peer<tokio::net::TcpStream>) {
+async fn closing(origin: &Origin) -> (Worker, Peer<tokio::net::TcpStream>) {
     let worker = worker(origin, |_| {});
     let script = async {
         let mut peer = origin.accept().await;
@@ -248,7 +248,7 @@ async fn dying(origin: &Origin) -> (Worker, Peer<tokio::net::TcpStream>) {
 fn a_stream_that_has_not_begun_is_sent_again() {
     run(async {
         let origin = Origin::start().await;
-        let (worker, mut peer) = dying(&origin).await;
+        let (worker, mut peer) = closing(&origin).await;
         let (feed, stream) = feed(None);
         let script = async {
             peer.head().await;
@@ -271,7 +271,7 @@ fn a_stream_that_has_begun_is_sent_again_if_it_is_kept_and_twice_is_as_good_as_o
     run(async {
         for (method, again) in [(Method::PUT, true), (Method::POST, false)] {
             let origin = Origin::start().await;
-            let (worker, mut peer) = dying(&origin).await;
+            let (worker, mut peer) = closing(&origin).await;
             let (feed, stream) = feed(None);
             feed.send(data("a ")).expect("a reader");
             let script = async {
@@ -304,7 +304,7 @@ fn a_stream_that_has_begun_is_sent_again_if_it_is_kept_and_twice_is_as_good_as_o
 fn a_stream_of_which_too_much_is_gone_is_not_sent_again() {
     run(async {
         let origin = Origin::start().await;
-        let (worker, mut peer) = dying(&origin).await;
+        let (worker, mut peer) = closing(&origin).await;
         let (feed, stream) = feed(Some(64 << 10));
         for _ in 0..64 {
             let part = Bytes::from(vec![b'x'; 1 << 10]);

@@ -1,4 +1,4 @@
-//! Connections that requests share: how many at a time, who waits, and what becomes of a request whose connection or
+//! Connections that requests share: how many at a time, which wait, and what happens to a request whose connection or
 //! stream ends before it is answered.
 
 use super::frames::*;
@@ -367,14 +367,14 @@ fn health_checks_speak_http2_too() {
         });
         let shared = worker.upstreams.0.shared.clone();
         worker.upstreams.start();
-        let unwell = || {
+        let unhealthy = || {
             let availability = shared.servers()[0].availability(crate::clock::Monotonic::default());
             availability == Availability::Unhealthy
         };
         let mut server = accept(&origin).await;
         server.asked().await;
         server.fields(1, END_STREAM, &[(":status", "503")]).await;
-        until(unwell).await;
+        until(unhealthy).await;
         server.closed().await;
         let mut server = accept(&origin).await;
         server.asked().await;
