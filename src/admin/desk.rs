@@ -81,7 +81,7 @@ fn write_memory(page: &mut Page, memory: Memory) {
     gauge("bookend_memory_leaving_bytes", help, held);
     let help = "Bytes of response fields that workers keep ready, about; beside the budget, at most 2 MiB a worker.";
     gauge("bookend_memory_ready_fields_bytes", help, memory.ready);
-    let help = "Cache groups (RFC 9875) of what is stored.";
+    let help = "Cache groups (RFC 9875) of what is stored, about.";
     gauge("bookend_groups", help, memory.groups);
     let help = "Members of cache groups; their bytes count as stored.";
     gauge("bookend_group_members", help, memory.group_members);

@@ -171,7 +171,7 @@ impl Fill {
         lock(&self.barred).push((group.into(), how));
     }
 
-    /// What came since it began, for a response of these groups.
+    /// What came since it began, for a response of these groups, which are sorted.
     pub fn invalidation(&self, groups: &[Box<str>]) -> Option<Invalidation> {
         if self.is_doomed() {
             return Some(Invalidation::Hard);
@@ -182,7 +182,9 @@ impl Fill {
             return own;
         }
         let barred = lock(&self.barred);
-        let covering = barred.iter().filter(|(group, _)| groups.contains(group));
+        let covering = barred
+            .iter()
+            .filter(|(group, _)| groups.binary_search(group).is_ok());
         covering.map(|(_, how)| *how).max().max(own)
     }
 
@@ -409,7 +411,7 @@ mod tests {
             let groups: Vec<Box<str>> = groups.iter().map(|group| (*group).into()).collect();
             fill.invalidation(&groups)
         };
-        assert_eq!(of(&["other", "books"]), Some(Invalidation::Hard));
+        assert_eq!(of(&["books", "other"]), Some(Invalidation::Hard));
         assert_eq!(of(&["authors", "books"]), Some(Invalidation::Hard));
         assert_eq!(of(&["authors"]), Some(Invalidation::Soft));
         assert_eq!((of(&["other"]), of(&[])), (None, None));

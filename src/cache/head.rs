@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::budget::allocated;
 use super::fields::Fields;
+use super::membership::MEMBERSHIP;
 use crate::clock::{Monotonic, Now};
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::freshness::{Freshness, Receipt};
@@ -32,7 +33,7 @@ pub struct Draft {
     pub variant: VariantKey,
     /// The QUERY this answers; `None` for GET.
     pub digest: Option<ContentDigest>,
-    /// Its cache groups (RFC 9875).
+    /// Its cache groups (RFC 9875), sorted.
     pub groups: Box<[Box<str>]>,
     /// Which parts of the query do not matter (No-Vary-Search).
     pub search: Option<Box<SearchVariance>>,
@@ -190,9 +191,14 @@ impl Head {
         self.rare.as_ref()?.digest.as_ref()
     }
 
-    /// Its cache groups (RFC 9875).
+    /// Its cache groups (RFC 9875), sorted.
     pub fn groups(&self) -> &[Box<str>] {
         self.rare.as_ref().map_or(&[], |rare| &rare.groups)
+    }
+
+    pub fn has_group(&self, group: &str) -> bool {
+        let groups = self.groups();
+        groups.binary_search_by(|own| (**own).cmp(group)).is_ok()
     }
 
     /// Which parts of the query do not matter (No-Vary-Search).
@@ -315,8 +321,11 @@ impl Head {
 
 impl Rare {
     fn weight(&self) -> usize {
-        let groups: usize = self.groups.iter().map(|group| group.len() + 16).sum();
-        allocated(size_of::<Self>()) + allocated(groups) + self.variant.weight()
+        let names = self.groups.iter().map(|group| allocated(group.len()));
+        let list = self.groups.len() * size_of::<Box<str>>();
+        let memberships = self.groups.len() * MEMBERSHIP;
+        let groups = names.sum::<usize>() + allocated(list) + memberships;
+        allocated(size_of::<Self>()) + groups + self.variant.weight()
     }
 }
 

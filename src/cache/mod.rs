@@ -10,6 +10,7 @@ pub mod head;
 pub mod index;
 pub mod key;
 mod known;
+mod membership;
 pub mod mold;
 pub mod partial;
 pub mod search;

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use http::HeaderMap;
-use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use smallvec::SmallVec;
 
@@ -97,10 +96,8 @@ impl Store {
             })
             // LRU rather than TinyLFU: what Cache-Status calls stored is there for the next request.
             .eviction_policy(EvictionPolicy::lru())
-            .eviction_listener(move |key: Arc<Key>, resource: Resource, cause| {
-                if cause != RemovalCause::Replaced {
-                    listener.enqueue_removal(&key, &resource);
-                }
+            .eviction_listener(move |key: Arc<Key>, resource: Resource, _| {
+                listener.enqueue_removal(&key, &resource);
             })
             .build_with_hasher(Prehashed::default());
         Self {
@@ -453,7 +450,7 @@ impl Store {
     /// Does what moka has put off: evictions above all.
     pub fn run_pending_tasks(&self) {
         self.resources.run_pending_tasks();
-        self.groups.clean_up();
+        self.groups.clean_up(|key| self.look_up(key));
     }
 
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
@@ -494,8 +491,8 @@ impl Store {
             self.resources.invalidate(&key.as_ref());
         } else {
             let resource = Resource::from(all);
-            self.groups.add(key, &resource);
-            self.resources.insert(key.clone(), resource);
+            self.resources.insert(key.clone(), resource.clone());
+            self.groups.add(key, &resource, |key| self.look_up(key));
         }
     }
 }

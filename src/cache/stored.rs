@@ -1,7 +1,7 @@
 //! A response in the store, and all that is stored for one target URI.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -10,6 +10,7 @@ use http::header::{CONTENT_ENCODING, HeaderName, ORIGIN};
 use super::body::StoredBody;
 use super::budget::{Token, allocated};
 use super::head::{ContentDigest, Head};
+use super::membership::MEMBER;
 use super::partial::Parts;
 use crate::clock::Monotonic;
 use crate::error::Error;
@@ -278,13 +279,6 @@ fn lacks(head: &Head, other: &Head) -> bool {
     !is_any && names.any(|name| *name != ORIGIN && !has(name))
 }
 
-/// Tells a resource from every other, for as long as this is kept, without keeping it.
-#[derive(Debug)]
-pub enum Identity {
-    One(Weak<StoredResponse>),
-    Several(Weak<Several>),
-}
-
 impl From<Several> for Resource {
     fn from(mut all: Several) -> Self {
         if all.variants.len() == 1
@@ -323,18 +317,11 @@ impl Resource {
         }
     }
 
-    /// Where it lies: no other resource lies there while this one, or its [`Identity`], is kept.
+    /// Where it lies: no other resource lies there while this one is kept.
     pub fn address(&self) -> usize {
         match self {
             Self::One(only) => Arc::as_ptr(only).addr(),
             Self::Several(all) => Arc::as_ptr(all).addr(),
-        }
-    }
-
-    pub fn identity(&self) -> Identity {
-        match self {
-            Self::One(only) => Identity::One(Arc::downgrade(only)),
-            Self::Several(all) => Identity::Several(Arc::downgrade(all)),
         }
     }
 
@@ -349,7 +336,11 @@ impl Resource {
                 allocated(size_of::<Several>() + 16) + allocated(list) + allocated(markers)
             }
         };
-        variants + (around + allocated(key) + OVERHEAD) as u64
+        let member = match self.groups().next() {
+            Some(_) => MEMBER + allocated(key),
+            None => 0,
+        };
+        variants + (around + member + allocated(key) + OVERHEAD) as u64
     }
 
     /// The cache groups of all its variants.
@@ -361,17 +352,8 @@ impl Resource {
     }
 
     pub fn has_group(&self, group: &str) -> bool {
-        self.groups().any(|own| own == group)
-    }
-}
-
-impl Identity {
-    /// The [`Resource::address`].
-    pub fn address(&self) -> usize {
-        match self {
-            Self::One(only) => only.as_ptr().addr(),
-            Self::Several(all) => all.as_ptr().addr(),
-        }
+        let mut variants = self.variants().iter();
+        variants.any(|stored| stored.head.has_group(group))
     }
 }
 

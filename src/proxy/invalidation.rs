@@ -55,10 +55,11 @@ impl InvalidationPermit {
         for uri in related(fields, &view) {
             self.apply(&key_text(&uri), Invalidation::Hard);
         }
-        for group in groups::invalidated(fields) {
+        let groups = groups::invalidated(fields);
+        if !groups.is_empty() {
             let store = &self.worker.gateway.store;
-            let count = store.invalidate_group(self.target.origin(), &group);
-            tracing::debug!(%group, count, "a write invalidated a group");
+            let count = store.invalidate_groups(self.target.origin(), &groups);
+            tracing::debug!(?groups, count, "a write invalidated groups");
         }
     }
 

@@ -3,11 +3,6 @@
 use http::{HeaderMap, HeaderName};
 use sfv::{BareItem, FieldType, List, ListEntry, Parser};
 
-/// At most this many groups of a response count; the RFC asks for at least 32.
-const MOST_GROUPS: usize = 128;
-/// Longer names than this do not count; the RFC asks for at least 32 characters.
-const LONGEST_NAME: usize = 256;
-
 const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");
 
@@ -24,7 +19,8 @@ pub fn invalidated(response: &HeaderMap) -> Vec<Box<str>> {
     strings(response, &CACHE_GROUP_INVALIDATION)
 }
 
-/// A List of Strings; parameters are ignored. Anything else in it makes the field invalid (RFC 9651 §1.1).
+/// A List of Strings; parameters are ignored. All of them count, of any length: what is left out would not be invalidated,
+/// and the size of a response's fields is bounded. Anything else in it makes the field invalid (RFC 9651 §1.1).
 fn strings(response: &HeaderMap, name: &HeaderName) -> Vec<Box<str>> {
     let Some(list) = parse::<List>(response, name) else {
         return Vec::new();
@@ -39,8 +35,6 @@ fn strings(response: &HeaderMap, name: &HeaderName) -> Vec<Box<str>> {
     let Some(mut groups) = list.into_iter().map(string).collect::<Option<Vec<_>>>() else {
         return Vec::new();
     };
-    groups.retain(|group| group.len() <= LONGEST_NAME);
-    groups.truncate(MOST_GROUPS);
     groups.sort_unstable();
     groups.dedup();
     groups
@@ -100,14 +94,14 @@ mod tests {
     }
 
     #[test]
-    fn at_least_32_groups_of_32_characters_count_but_not_any_number() {
+    fn all_groups_count_however_many_and_however_long() {
         let line = |count: usize, len: usize| {
             let member = |i| format!("\"{i:0>len$}\"");
             (0..count).map(member).collect::<Vec<_>>().join(", ")
         };
-        assert_eq!(groups(&[&line(32, 32)]).len(), 32);
-        assert_eq!(groups(&[&line(1000, 4)]).len(), MOST_GROUPS);
-        assert_eq!(groups(&[&line(2, LONGEST_NAME + 1)]).len(), 0);
+        for (count, len) in [(32, 32), (1000, 4), (2, 300)] {
+            assert_eq!(groups(&[&line(count, len)]).len(), count);
+        }
     }
 
     #[test]

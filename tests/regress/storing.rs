@@ -4,5 +4,6 @@ mod broken_off;
 mod cookies;
 mod disconnected;
 mod errors;
+mod groups;
 mod mistyped;
 mod statuses;

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::{Shard, Store};
 use crate::cache::collapse::{Fill, Invalidation};
-use crate::cache::key::{Key, KeyRef};
+use crate::cache::key::{Key, KeyRef, origin_of};
 use crate::cache::search::base_of;
 use crate::cache::stored::StoredResponse;
 use crate::semantics::freshness::MustValidate;
@@ -97,43 +97,54 @@ impl Store {
     /// Removes all stored responses of a cache group of one origin (RFC 9875), `origin` being `scheme://authority`.
     /// Returns how many resources had any.
     pub fn invalidate_group(&self, origin: &str, group: &str) -> usize {
-        self.apply_to_group(group, |key| in_origin(key, origin), Invalidation::Hard)
+        self.apply_to_groups(Some(origin), &[group], Invalidation::Hard)
+    }
+
+    /// The same for several groups at once.
+    pub fn invalidate_groups(&self, origin: &str, groups: &[impl AsRef<str>]) -> usize {
+        self.apply_to_groups(Some(origin), groups, Invalidation::Hard)
     }
 
     /// Has all stored responses of a cache group of one origin validated before they are used again. Returns how many
     /// resources had any that need not have been.
     pub fn soften_group(&self, origin: &str, group: &str) -> usize {
-        self.apply_to_group(group, |key| in_origin(key, origin), Invalidation::Soft)
+        self.apply_to_groups(Some(origin), &[group], Invalidation::Soft)
     }
 
     /// Removes the members of a cache group, whatever their origin. Returns how many resources.
     pub fn invalidate_group_everywhere(&self, group: &str) -> usize {
-        self.apply_to_group(group, |_| true, Invalidation::Hard)
+        self.apply_to_groups(None, &[group], Invalidation::Hard)
     }
 
-    fn apply_to_group(
+    /// `origin` is `None` for all.
+    fn apply_to_groups(
         &self,
-        group: &str,
-        covered: impl Fn(&str) -> bool,
+        origin: Option<&str>,
+        groups: &[impl AsRef<str>],
         how: Invalidation,
     ) -> usize {
-        // Those in flight may turn out to belong to it.
+        let covered = |key: &str| origin.is_none_or(|origin| origin_of(key) == origin);
+        // Those in flight may turn out to belong to one.
         self.each_shard(|shard| {
             let fills = shard.fills.iter().filter(|(key, _)| covered(key.as_str()));
-            fills
-                .flat_map(|(_, fills)| fills)
-                .for_each(|fill| fill.bar(group, how));
+            for fill in fills.flat_map(|(_, fills)| fills) {
+                groups
+                    .iter()
+                    .for_each(|group| fill.bar(group.as_ref(), how));
+            }
         });
-        let stored = |key: &&Key| {
-            let resource = self.resources.get(&key.as_ref());
-            covered(key.as_str()) && resource.is_some_and(|resource| resource.has_group(group))
-        };
-        let members = self.groups.members(group);
-        members
-            .iter()
-            .filter(stored)
-            .filter(|key| self.apply(key.as_ref(), how))
-            .count()
+        let mut count = 0;
+        for group in groups.iter().map(AsRef::as_ref) {
+            let stored = |key: &&Key| {
+                let resource = self.resources.get(&key.as_ref());
+                covered(key.as_str()) && resource.is_some_and(|resource| resource.has_group(group))
+            };
+            let members = self.groups.members(origin, group);
+            let stored = members.iter().filter(stored);
+            count += stored.filter(|key| self.apply(key.as_ref(), how)).count();
+        }
+        self.groups.clean_up(|key| self.look_up(key));
+        count
     }
 
     /// Removes the resources that an operator names. Returns how many.
@@ -162,13 +173,10 @@ impl Store {
             .filter(|(key, _)| covered(key.as_str()))
             .map(|(key, _)| Key::clone(&key))
             .collect();
-        keys.iter()
-            .filter(|key| self.invalidate(key.as_ref()))
-            .count()
+        let stored = keys.iter();
+        let count = stored.filter(|key| self.invalidate(key.as_ref())).count();
+        // What has been put off has the memory.
+        self.run_pending_tasks();
+        count
     }
-}
-
-fn in_origin(key: &str, origin: &str) -> bool {
-    key.strip_prefix(origin)
-        .is_some_and(|rest| rest.starts_with('/'))
 }

@@ -449,13 +449,11 @@ impl FillTask {
             Effect::EndStaleness => store.end_staleness(&self.fill, arrived.received, vary),
             Effect::None => store.abandon(&self.fill),
         }
-        self.fill.settle(
-            if is_about_the_request(status) || (credentialed && effect == Effect::None) {
-                Settled::Particular
-            } else {
-                Settled::Unshared
-            },
-        );
+        let is_own = is_about_the_request(status) || (credentialed && effect == Effect::None);
+        self.fill.settle(match is_own {
+            true => Settled::Particular,
+            false => Settled::Unshared,
+        });
     }
 
     fn marker(&self, headers: &HeaderMap, received: Now, why: Unshared) -> Marker {
@@ -498,12 +496,13 @@ impl FillTask {
         }
     }
 
-    /// The response's cache groups, and one of our own for all queries of its path where writes may invalidate it so.
+    /// The response's cache groups, sorted; one of our own for all queries of its path where writes may invalidate it so.
     fn groups(&self, headers: &HeaderMap) -> Box<[Box<str>]> {
         let mut groups = groups::memberships(headers);
         let (path, query) = split_query(self.target.path_and_query());
         if query.is_some() && self.epoch.settings.config.routes.invalidate_paths() {
             groups.push(path_group(path).into());
+            groups.sort_unstable();
         }
         groups.into()
     }
