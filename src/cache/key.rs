@@ -111,6 +111,22 @@ impl Equivalent<Key> for KeyRef<'_> {
     }
 }
 
+/// The hash of a key, for what may be wrong about a key in 2^64.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyHash(pub u64);
+
+impl Hash for KeyHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+
+impl Equivalent<Key> for KeyHash {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.0 == key.hash
+    }
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.text.fmt(f)

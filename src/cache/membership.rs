@@ -3,21 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::budget::allocated;
+use super::budget::tree_entry;
 use super::key::Key;
 
-/// Bytes that a membership takes at most: two numbers in a tree whose nodes have places for 11, and hold 5 at least; and
-/// six of those below each inner node.
-pub const MEMBERSHIP: usize = {
-    let leaf = 11 * size_of::<(GroupId, u64)>() + 16;
-    (6 * allocated(leaf) + allocated(leaf + 12 * 8)).div_ceil(7 * 5)
-};
+/// Bytes that a membership takes at most.
+pub const MEMBERSHIP: usize = tree_entry(size_of::<(GroupId, u64)>());
 
 /// Bytes that a resource's key takes at most where the resource has groups, beside its text.
-pub const MEMBER: usize = {
-    let leaf = 11 * (size_of::<u64>() + size_of::<Member>()) + 16;
-    (6 * allocated(leaf) + allocated(leaf + 12 * 8)).div_ceil(7 * 5)
-};
+pub const MEMBER: usize = tree_entry(size_of::<(u64, Member)>());
 
 /// The hash of a group's name, and that of its origin.
 pub type GroupId = (u32, u32);

@@ -2,21 +2,23 @@
 //! the lock of its shard, where the fills in flight for it are known too; so an invalidation and a commit see each
 //! other, whichever comes first.
 
+mod follow;
 mod invalidate;
+mod markers;
+mod resources;
 
 use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use hashbrown::HashMap;
 use http::HeaderMap;
-use moka::policy::EvictionPolicy;
 use smallvec::SmallVec;
 
+pub use self::follow::{Limits, Role, Sharing};
+use self::resources::Resources;
 use super::budget::{Budget, Token};
-use super::collapse::{Ask, Fill, Follower, Invalidation};
+use super::collapse::{Ask, Fill, Invalidation};
 use super::cors::CorsApis;
-use super::head::Head;
 use super::index::GroupIndex;
 use super::key::{Key, KeyRef, Keyer, Prehashed};
 use super::search::SearchRules;
@@ -33,10 +35,13 @@ const SHARDS: usize = if cfg!(bookend_loom) { 1 } else { 256 };
 /// Markers of one resource; the oldest leaves first.
 const MAX_MARKERS: usize = 8;
 
+/// So many expired markers at most leave for one that comes: nobody waits for all that a burst has left.
+const EXPIRED_AT_ONCE: usize = 16;
+
 /// Where responses live.
 #[derive(Debug)]
 pub struct Store {
-    resources: moka::sync::Cache<Key, Resource, Prehashed>,
+    resources: Resources,
     shards: Box<[Mutex<Shard>]>,
     keyer: Keyer,
     budget: Arc<Budget>,
@@ -51,60 +56,17 @@ struct Shard {
     fills: HashMap<Key, SmallVec<[Arc<Fill>; 1]>, Prehashed>,
 }
 
-/// What a request that needs a fill is to do.
-#[derive(Debug)]
-pub enum Role {
-    /// Bring the fill to an end.
-    Lead(Arc<Fill>),
-    /// Wait for another's.
-    Follow(Follower),
-    /// The resource has changed since it was looked up.
-    LookAgain,
-}
-
-/// Whether and with whom a request may share a fill.
-#[derive(Clone, Copy, Debug)]
-pub struct Sharing<'a> {
-    /// Whether it may wait for another's fill.
-    pub follow: bool,
-    /// Whether others may wait for the fill that it leads.
-    pub lead: bool,
-    pub vary: &'a VaryPolicy,
-    pub limits: Limits,
-}
-
-/// How long and by how many a fill is waited for.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    pub now: Monotonic,
-    /// A fill without an answer for so long is joined by nobody any more.
-    pub leader_timeout: Duration,
-    pub max_followers: usize,
-}
-
 impl Store {
     /// A store of at most `memory` bytes, bodies in flight included, with at most `max_variants` a target URI.
     pub fn new(memory: u64, max_variants: usize) -> Self {
         let groups = Arc::new(GroupIndex::default());
-        let listener = groups.clone();
-        // moka evicts a little late, and bodies in flight need room too.
-        let settled = memory - memory / 8;
-        let resources = moka::sync::Cache::builder()
-            .max_capacity(settled)
-            .weigher(|key: &Key, resource: &Resource| {
-                u32::try_from(resource.weight(key.as_str().len())).unwrap_or(u32::MAX)
-            })
-            // LRU rather than TinyLFU: what Cache-Status calls stored is there for the next request.
-            .eviction_policy(EvictionPolicy::lru())
-            .eviction_listener(move |key: Arc<Key>, resource: Resource, _| {
-                listener.enqueue_removal(&key, &resource);
-            })
-            .build_with_hasher(Prehashed::default());
+        let budget = Budget::new(memory);
+        let resources = Resources::new(memory, &budget, groups.clone());
         Self {
             resources,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             keyer: Keyer::default(),
-            budget: Budget::new(memory),
+            budget,
             groups,
             search: SearchRules::default(),
             cors: CorsApis::default(),
@@ -117,7 +79,7 @@ impl Store {
     }
 
     pub fn look_up(&self, key: KeyRef<'_>) -> Option<Resource> {
-        self.resources.get(&key)
+        self.resources.get(key)
     }
 
     pub fn budget(&self) -> &Arc<Budget> {
@@ -126,101 +88,24 @@ impl Store {
 
     /// Resources stored now, about.
     pub fn resource_count(&self) -> u64 {
-        self.resources.entry_count()
+        self.resources.count()
+    }
+
+    /// Bytes of the largest body that there is room for.
+    pub fn largest_body(&self) -> u64 {
+        let room = self.resources.capacity();
+        // Its head and its key need some of it.
+        room - (room / 8).min(64 << 10)
     }
 
     /// Bytes of stored resources now, about.
     pub fn resource_bytes(&self) -> u64 {
-        self.resources.weighted_size()
+        self.resources.bytes()
     }
 
     /// Cache groups now, and their members in all.
     pub fn group_size(&self) -> (usize, usize) {
         self.groups.size()
-    }
-
-    /// Joins a fill in flight that `ask` can share, or begins one. `seen` is what the request's look-up found.
-    pub fn lead_or_follow(
-        &self,
-        key: KeyRef<'_>,
-        seen: Option<&Resource>,
-        ask: Ask,
-        sharing: Sharing<'_>,
-    ) -> Role {
-        let mut shard = self.shard(key.hash());
-        let current = self.resources.get(&key);
-        if current.as_ref().map(Resource::address) != seen.map(Resource::address) {
-            return Role::LookAgain;
-        }
-        if let Some(follower) = self.join(&shard, key, current.as_ref(), &ask, &sharing) {
-            return Role::Follow(follower);
-        }
-        let fill = Fill::new(key.to_key(), ask, sharing.lead, sharing.limits.now);
-        shard
-            .fills
-            .entry(fill.key.clone())
-            .or_default()
-            .push(fill.clone());
-        Role::Lead(fill)
-    }
-
-    /// Joins a fill in flight that `ask` can share, if there is one.
-    pub fn follow(&self, key: KeyRef<'_>, ask: &Ask, sharing: Sharing<'_>) -> Option<Follower> {
-        let shard = self.shard(key.hash());
-        let current = self.resources.get(&key);
-        self.join(&shard, key, current.as_ref(), ask, &sharing)
-    }
-
-    /// Follows the fill for `key` that `ask` can share; `current` is what is stored.
-    fn join(
-        &self,
-        shard: &Shard,
-        key: KeyRef<'_>,
-        current: Option<&Resource>,
-        ask: &Ask,
-        sharing: &Sharing<'_>,
-    ) -> Option<Follower> {
-        let fills = shard.fills.get(&key).filter(|_| sharing.follow)?;
-        let coming: SmallVec<[Arc<Head>; 4]> =
-            fills.iter().filter_map(|fill| fill.head()).collect();
-        let stored = current.into_iter().flat_map(Resource::variants);
-        let known = || {
-            let stored = stored.clone().map(|stored| &stored.head);
-            stored.chain(coming.iter().map(Arc::as_ref))
-        };
-        let shared = fills
-            .iter()
-            .find(|fill| self.can_share(fill, ask, known(), sharing));
-        shared.map(Fill::follow)
-    }
-
-    /// Whether `ask` may wait for `fill`: the same content, and as far as is known the same variant. `known` are the heads
-    /// that have come for the resource.
-    fn can_share<'a>(
-        &self,
-        fill: &Fill,
-        ask: &Ask,
-        mut known: impl Iterator<Item = &'a Head>,
-        sharing: &Sharing<'_>,
-    ) -> bool {
-        let Sharing { vary, limits, .. } = *sharing;
-        if !fill.is_joinable()
-            || fill.ask.digest != ask.digest
-            || fill.is_overdue(limits.now, limits.leader_timeout)
-            || fill.followers() >= limits.max_followers
-        {
-            return false;
-        }
-        if let Some(head) = fill.head() {
-            let (target, digest) = (fill.key.as_str(), ask.digest.as_ref());
-            return self
-                .cors
-                .selects(target, &head, (&ask.headers, digest), vary);
-        }
-        !known.any(|head| {
-            head.variant()
-                .is_some_and(|variant| variant.tells_apart(&ask.headers, &fill.ask.headers, vary))
-        })
     }
 
     /// Which APIs do CORS, and what that means for who is answered with what.
@@ -280,6 +165,7 @@ impl Store {
         next.variants.insert(0, stored);
         next.drop_unselectable();
         self.shed_variants(&mut next);
+        self.fit(key, &mut next)?;
         self.put(key, next);
         Ok(())
     }
@@ -324,7 +210,7 @@ impl Store {
     }
 
     fn replace(&self, key: &Key, updates: &[(Arc<StoredResponse>, Arc<StoredResponse>)]) {
-        let Some(current) = self.resources.get(&key.as_ref()) else {
+        let Some(current) = self.resources.get(key.as_ref()) else {
             return;
         };
         let mut next = current.to_several();
@@ -344,7 +230,7 @@ impl Store {
         if fill.is_doomed() {
             return;
         }
-        let current = self.resources.get(&fill.key.as_ref());
+        let current = self.resources.get(fill.key.as_ref());
         if current.is_some_and(|current| marker.is_known(&current, &fill.ask, now, vary)) {
             return;
         }
@@ -357,6 +243,7 @@ impl Store {
         next.markers.retain(|old| !marks(old, &fill.ask, vary));
         next.markers.truncate(MAX_MARKERS - 1);
         next.markers.insert(0, marker);
+        self.resources.drop_expired(now, EXPIRED_AT_ONCE);
         self.put(&fill.key, next);
     }
 
@@ -367,7 +254,7 @@ impl Store {
         if fill.is_doomed() {
             return;
         }
-        let Some(current) = self.resources.get(&fill.key.as_ref()) else {
+        let Some(current) = self.resources.get(fill.key.as_ref()) else {
             return;
         };
         let asked = (&fill.ask.headers, fill.ask.digest.as_ref());
@@ -447,6 +334,11 @@ impl Store {
         })
     }
 
+    /// Forgets markers that have expired at `now`.
+    pub fn drop_expired(&self, now: Monotonic) {
+        self.resources.drop_expired(now, usize::MAX);
+    }
+
     /// Does what moka has put off: evictions above all.
     pub fn run_pending_tasks(&self) {
         self.resources.run_pending_tasks();
@@ -471,27 +363,32 @@ impl Store {
 
     /// What is stored for `key`, to be changed.
     fn copy(&self, key: &Key) -> Several {
-        let current = self.resources.get(&key.as_ref());
+        let current = self.resources.get(key.as_ref());
         current.map_or_else(Several::default, |resource| resource.to_several())
     }
 
     fn shed_variants(&self, resource: &mut Several) {
-        while resource.variants.len() > self.max_variants {
-            // The first is the one that came just now.
-            let used = resource.variants.iter().enumerate().skip(1);
-            let Some((oldest, _)) = used.min_by_key(|(_, stored)| stored.last_used()) else {
-                return;
-            };
-            resource.variants.remove(oldest);
+        while resource.variants.len() > self.max_variants && resource.shed() {}
+    }
+
+    /// Has `resource` take no more than there is room for: otherwise none of it stays.
+    fn fit(&self, key: &Key, resource: &mut Several) -> Result<(), NotCommitted> {
+        while Resource::from(resource.clone()).weight(key.as_str().len())
+            > self.resources.capacity()
+        {
+            if !resource.shed() {
+                return Err(NotCommitted::OverBudget);
+            }
         }
+        Ok(())
     }
 
     fn put(&self, key: &Key, all: Several) {
         if all.variants.is_empty() && all.markers.is_empty() {
-            self.resources.invalidate(&key.as_ref());
+            self.resources.remove(key.as_ref());
         } else {
             let resource = Resource::from(all);
-            self.resources.insert(key.clone(), resource.clone());
+            self.resources.insert(key, resource.clone());
             self.groups.add(key, &resource, |key| self.look_up(key));
         }
     }

@@ -259,6 +259,17 @@ impl Several {
         self.variants.iter().any(|stored| lacks(head, &stored.head))
     }
 
+    /// Drops the variant that was used least recently, but for the first, which came just now. Returns whether there was one.
+    pub fn shed(&mut self) -> bool {
+        let used = self.variants.iter().enumerate().skip(1);
+        let oldest = used.min_by_key(|(_, stored)| stored.last_used());
+        let Some((oldest, _)) = oldest else {
+            return false;
+        };
+        self.variants.remove(oldest);
+        true
+    }
+
     /// Drops the variants of which it is not known what their request had of a field that the URL was seen to vary on since.
     pub fn drop_unselectable(&mut self) {
         if self.variants.len() < 2 {
@@ -332,8 +343,10 @@ impl Resource {
             Self::One(_) => 0,
             Self::Several(all) => {
                 let list = all.variants.capacity() * size_of::<Arc<StoredResponse>>();
-                let markers = all.markers.len() * size_of::<Marker>();
-                allocated(size_of::<Several>() + 16) + allocated(list) + allocated(markers)
+                let markers = all.markers.capacity() * size_of::<Marker>();
+                let selecting = all.markers.iter().map(|marker| marker.variant.weight());
+                let lists = allocated(list) + allocated(markers);
+                allocated(size_of::<Several>() + 16) + lists + selecting.sum::<usize>()
             }
         };
         let member = match self.groups().next() {

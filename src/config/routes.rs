@@ -73,6 +73,20 @@ impl Routes {
         &self.listed
     }
 
+    /// Has no route store bodies of more than `most` bytes.
+    pub fn limit_bodies(&mut self, most: u64) {
+        let limit = |policy: &Arc<RoutePolicy>| {
+            let mut policy = policy.clone();
+            if policy.max_stored_body > most {
+                Arc::make_mut(&mut policy).max_stored_body = most;
+            }
+            policy
+        };
+        self.listed = self.listed.iter().map(limit).collect();
+        self.default = limit(&self.default);
+        self.ambiguous = limit(&self.ambiguous);
+    }
+
     fn policy(&self, index: Option<usize>) -> &Arc<RoutePolicy> {
         match index {
             Some(index) => &self.listed[index],

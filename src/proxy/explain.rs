@@ -115,7 +115,7 @@ fn describe_marker(marker: &Marker, now: Now) -> Value {
         "why": format!("{:?}", marker.why),
         "cure": match marker.why {
             Unshared::Rule(reason) => reason.cure(),
-            Unshared::TooLarge => "It is larger than max_stored_body.",
+            Unshared::TooLarge => "It is larger than max_stored_body, or than memory has room for.",
             Unshared::UnverifiedEnd => {
                 "Its end is that of the connection: have the API send Content-Length or chunks."
             }

@@ -77,9 +77,10 @@ impl Gateway {
     ///
     /// # Errors
     /// When the upstream's certificates cannot be used, or the access log cannot be opened.
-    pub fn new(config: Config, workers: usize, clock: Clock) -> Result<Arc<Self>, Error> {
+    pub fn new(mut config: Config, workers: usize, clock: Clock) -> Result<Arc<Self>, Error> {
         let process = RandomState::new().hash_one("bookend");
         let store = Store::new(config.cache.memory, config.cache.max_variants);
+        config.routes.limit_bodies(store.largest_body());
         let access = AccessLog::open(&config.log).map_err(|error| {
             Error::internal()
                 .detail("the access log cannot be opened")
@@ -107,7 +108,9 @@ impl Gateway {
     ///
     /// # Errors
     /// When the upstream's certificates cannot be used; the old settings stay in force.
-    pub fn reload(&self, config: Config) -> Result<(), Error> {
+    pub fn reload(&self, mut config: Config) -> Result<(), Error> {
+        // What `memory` says now is for the next start.
+        config.routes.limit_bodies(self.store.largest_body());
         let version = self.version.load(Ordering::Relaxed) + 1;
         let before = self.settings();
         let limits = Limits::new(&config, &self.clock, before.limits.as_ref());

@@ -87,6 +87,7 @@ impl Gateway {
 
     /// Where the memory is, after evictions that are due.
     pub fn memory(&self) -> Memory {
+        self.store.drop_expired(self.clock.now().mono);
         self.store.run_pending_tasks();
         let budget = self.store.budget();
         let (groups, group_members) = self.store.group_size();

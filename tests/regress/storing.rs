@@ -6,4 +6,5 @@ mod disconnected;
 mod errors;
 mod groups;
 mod mistyped;
+mod room;
 mod statuses;

@@ -45,8 +45,7 @@ impl Store {
                 if let Some(fills) = shard.fills.remove(&key) {
                     fills.iter().for_each(|fill| fill.doom());
                 }
-                let removed = self.resources.remove(&key);
-                removed.is_some_and(|resource| !resource.variants().is_empty())
+                self.resources.remove(key)
             }
             Invalidation::Soft => {
                 let fills = shard.fills.get(&key);
@@ -58,7 +57,7 @@ impl Store {
 
     /// Has every response that is stored for `key`, whose shard is locked, validated before its next use.
     fn soften_stored(&self, key: KeyRef<'_>) -> bool {
-        let Some(current) = self.resources.get(&key) else {
+        let Some(current) = self.resources.get(key) else {
             return false;
         };
         let is_used_as_it_is = |stored: &&Arc<StoredResponse>| {
@@ -136,7 +135,7 @@ impl Store {
         let mut count = 0;
         for group in groups.iter().map(AsRef::as_ref) {
             let stored = |key: &&Key| {
-                let resource = self.resources.get(&key.as_ref());
+                let resource = self.resources.get(key.as_ref());
                 covered(key.as_str()) && resource.is_some_and(|resource| resource.has_group(group))
             };
             let members = self.groups.members(origin, group);
