@@ -149,8 +149,9 @@ impl Fill {
         now.since(self.started) >= limit && matches!(lock(&self.progress).stage, Stage::Requested)
     }
 
-    /// An invalidation came: the response must not be stored.
+    /// An invalidation came: the response must not be stored, and nobody joins any more.
     pub fn doom(&self) {
+        self.joinable.store(false, Ordering::Release);
         self.doomed.store(true, Ordering::Release);
     }
 

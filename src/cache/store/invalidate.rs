@@ -3,11 +3,12 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::{Shard, Store};
+use super::Store;
 use crate::cache::collapse::{Fill, Invalidation};
 use crate::cache::key::{Key, KeyRef, origin_of};
 use crate::cache::search::base_of;
 use crate::cache::stored::StoredResponse;
+use crate::cache::sync::Mutex;
 use crate::semantics::freshness::MustValidate;
 use crate::semantics::selector::Selector;
 
@@ -73,23 +74,29 @@ impl Store {
 
     /// Fills in flight for the keys that are `covered` are joined by nobody any more. Hard: nor are they stored.
     fn apply_to_fills(&self, covered: impl Fn(&str) -> bool, how: Invalidation) {
-        let is_kept = |key: &Key, fills: &[Arc<Fill>]| {
-            if !covered(key.as_str()) {
-                return true;
-            }
-            match how {
-                Invalidation::Hard => fills.iter().for_each(|fill| fill.doom()),
-                // A hard one that follows has to find them.
-                Invalidation::Soft => fills.iter().for_each(|fill| fill.soften()),
-            }
-            how == Invalidation::Soft
-        };
-        self.each_shard(|shard| shard.fills.retain(|key, fills| is_kept(key, fills)));
+        self.each_covered_fill(covered, |fill| match how {
+            Invalidation::Hard => fill.doom(),
+            Invalidation::Soft => fill.soften(),
+        });
     }
 
-    fn each_shard(&self, mut visit: impl FnMut(&mut Shard)) {
+    /// Visits the fills in flight for the keys that are `covered`, and returns when none of them is just being stored as it
+    /// was before.
+    fn each_covered_fill(&self, covered: impl Fn(&str) -> bool, visit: impl Fn(&Fill)) {
+        let lock = |shard| Mutex::lock(shard).unwrap_or_else(PoisonError::into_inner);
+        let mut any = false;
         for shard in &self.shards {
-            visit(&mut shard.lock().unwrap_or_else(PoisonError::into_inner));
+            let shard = lock(shard);
+            let fills = shard.fills.iter().filter(|(key, _)| covered(key.as_str()));
+            for fill in fills.flat_map(|(_, fills)| fills) {
+                visit(fill);
+                any = true;
+            }
+        }
+        if any {
+            // One that is stored under another key than its own holds the lock of that key's shard meanwhile, and not that
+            // of its own.
+            self.shards.iter().for_each(|shard| drop(lock(shard)));
         }
     }
 
@@ -124,13 +131,10 @@ impl Store {
     ) -> usize {
         let covered = |key: &str| origin.is_none_or(|origin| origin_of(key) == origin);
         // Those in flight may turn out to belong to one.
-        self.each_shard(|shard| {
-            let fills = shard.fills.iter().filter(|(key, _)| covered(key.as_str()));
-            for fill in fills.flat_map(|(_, fills)| fills) {
-                groups
-                    .iter()
-                    .for_each(|group| fill.bar(group.as_ref(), how));
-            }
+        self.each_covered_fill(covered, |fill| {
+            groups
+                .iter()
+                .for_each(|group| fill.bar(group.as_ref(), how));
         });
         let mut count = 0;
         for group in groups.iter().map(AsRef::as_ref) {
