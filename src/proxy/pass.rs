@@ -25,7 +25,7 @@ use super::upgrade;
 use super::worker::{Worker, detail_of, select};
 use crate::cache::stored::{StoredResponse, Unshared};
 use crate::config::EtagMode;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cache_status::Detail;
 use crate::semantics::freshness::Freshness;
@@ -147,11 +147,9 @@ async fn write(
                 let server = response.body().server();
                 permit.finish(response.status(), response.headers(), server);
             }
-            Err(error) => {
-                // It has waited for a connection in vain.
-                let is_unsent = error.kind() == ErrorKind::ConnectionLimit && !waiting.is_sent();
+            Err(_) => {
                 let is_broken_off = upload.as_ref().is_some_and(Upload::was_broken_off);
-                permit.unanswered(!is_unsent, !is_broken_off);
+                permit.unanswered(waiting.is_sent(), !is_broken_off);
             }
         }
         // A client that is gone needs no answer.

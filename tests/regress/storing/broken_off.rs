@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::super::http2::frames::{Client as Http2, DATA, fields};
-use crate::common::{Answer, Conn, Gate, Gateway, Origin, Request, await_that, get, reply};
+use crate::common::{Answer, Conn, Gate, Gateway, Origin, Request, await_that, get, post, reply};
 
 /// An API that validates, and answers no write.
 struct Api {
@@ -228,4 +228,29 @@ fn a_fill_in_flight_is_not_stored_as_fresh_when_a_write_is_broken_off() {
         let is_validated = next.fwd("stale") && next.number("fwd-status") == Some(304);
         assert!(is_validated, "{begun:?}: {}", next.cache_status());
     }
+}
+
+/// Nothing is known of a write that was sent and not answered; of one that was never sent, that it did nothing.
+#[test]
+fn a_write_that_reaches_no_api_invalidates_nothing() {
+    let origin = Origin::answering(
+        reply(200)
+            .field("Cache-Control", "max-age=60")
+            .field("Connection", "close")
+            .body("1984"),
+    );
+    let gateway = Gateway::before(&origin).start();
+    gateway.get("/hot").expect(200);
+    origin.await_idle();
+    origin.refuse(true);
+    for _ in 0..10 {
+        let answer = gateway.send(&post("/hot", "new"));
+        assert!(answer.status >= 500, "{}", answer.status);
+        assert!(gateway.get("/hot").is_hit());
+    }
+    origin.refuse(false);
+    await_that("the API is asked again", || {
+        gateway.send(&post("/hot", "new")).status == 200
+    });
+    assert!(gateway.get("/hot").fwd("uri-miss"));
 }
