@@ -42,6 +42,19 @@ pub(super) struct Balancer {
 
 pub(super) type Indexes = SmallVec<[usize; 8]>;
 
+/// The servers that have not been tried, by what they may be used for.
+#[derive(Default)]
+struct Groups {
+    available: Indexes,
+    /// Available, but not for this request: they get a part of their share.
+    slow_start: Indexes,
+    unchecked: Indexes,
+    paused: Indexes,
+    ejected: Indexes,
+    /// Their circuit is open.
+    trial_only: Indexes,
+}
+
 impl Balancer {
     /// `seed` differs from worker to worker, so that they do not all begin with the same server.
     pub(super) fn new(policy: Balance, seed: u64) -> Self {
@@ -63,29 +76,14 @@ impl Balancer {
         hash: Option<u64>,
         tried: &[usize],
     ) -> Option<Choice> {
-        let mut available = Indexes::new();
-        let mut slow_start = Indexes::new();
-        let mut unchecked = Indexes::new();
-        let mut paused = Indexes::new();
-        let mut ejected = Indexes::new();
-        let mut trial_only = Indexes::new();
-        for server in (0..candidates.len()).filter(|server| !tried.contains(server)) {
-            match candidates.availability(server) {
-                Availability::Available(_) | Availability::Paused
-                    if candidates.takes_only_trials(server) =>
-                {
-                    trial_only.push(server);
-                }
-                Availability::Available(share) if share < 1.0 && !self.is_drawn(share) => {
-                    slow_start.push(server);
-                }
-                Availability::Available(_) => available.push(server),
-                Availability::Paused => paused.push(server),
-                Availability::Ejected => ejected.push(server),
-                Availability::Unchecked => unchecked.push(server),
-                Availability::Unhealthy => {}
-            }
-        }
+        let Groups {
+            available,
+            slow_start,
+            unchecked,
+            paused,
+            mut ejected,
+            trial_only,
+        } = self.groups(candidates, tried);
         // A retry has failed once already: it is no trial.
         let may_try = tried.is_empty();
         let urgent = [&available, &slow_start, &unchecked, &paused]
@@ -103,7 +101,7 @@ impl Balancer {
                 return Some(Choice::Trial(server));
             }
         }
-        // Nothing is left to choose.
+        // The usual case: there is only one.
         if available.len() + slow_start.len() == 1 && unchecked.is_empty() && paused.is_empty() {
             return available
                 .into_iter()
@@ -122,6 +120,28 @@ impl Balancer {
                 .find_map(|servers| self.among(candidates, hash, servers))
         };
         with_room.or_else(whichever).map(Choice::Server)
+    }
+
+    fn groups(&self, candidates: &impl Candidates, tried: &[usize]) -> Groups {
+        let mut groups = Groups::default();
+        for server in (0..candidates.len()).filter(|server| !tried.contains(server)) {
+            match candidates.availability(server) {
+                Availability::Available(_) | Availability::Paused
+                    if candidates.takes_only_trials(server) =>
+                {
+                    groups.trial_only.push(server);
+                }
+                Availability::Available(share) if share < 1.0 && !self.is_drawn(share) => {
+                    groups.slow_start.push(server);
+                }
+                Availability::Available(_) => groups.available.push(server),
+                Availability::Paused => groups.paused.push(server),
+                Availability::Ejected => groups.ejected.push(server),
+                Availability::Unchecked => groups.unchecked.push(server),
+                Availability::Unhealthy => {}
+            }
+        }
+        groups
     }
 
     /// The servers at which a request waits that was to go to `first`, which has no room. It goes to the one that has room

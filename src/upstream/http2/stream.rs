@@ -92,34 +92,12 @@ impl Stream {
     ) -> Result<Response<Content>, Unanswered> {
         let upload = request.body().upload();
         let on_interim = OnInterim::of(&request);
-        let mut sender = match self.slot.connection.sender.clone().ready().await {
-            Ok(sender) => sender,
-            Err(error) => {
-                return Err(Unanswered {
-                    error: errors::of_stream(error, None),
-                    unsent: Some(request),
-                    resend: Resend::Always,
-                });
-            }
-        };
-        let (head, body) = into_http2(request, scheme).map_err(not_to_resend)?;
-        let end = body.is_end_stream();
-        let (answer, sending) = sender.send_request(head, end).map_err(|error| {
-            not_to_resend(Error::downstream(ErrorKind::BadRequest).because(error))
-        })?;
-        drop(sender);
-        // RFC 9113 §5.1.1
-        self.first = answer.stream_id().as_u32() == 1;
-        self.slot.written.set(deadline::timer_now());
-        if !end {
-            self.upload.clone_from(&upload);
-            self.upload_task = Some(spawn_local(send_content(body, sending, self.slot.clone())));
-        }
+        let response = self.send_request(request, scheme).await?;
         let slot = &self.slot;
         let written = || slot.written.get();
         match head_within(
             timeout,
-            final_response(answer, on_interim),
+            final_response(response, on_interim),
             &mut self.deadline,
             written,
             upload.as_ref(),
@@ -150,6 +128,39 @@ impl Stream {
                 Err(not_to_resend(Error::upstream(ErrorKind::ResponseTimeout)))
             }
         }
+    }
+
+    /// Sends the head, and starts the task that sends the content, if there is any.
+    async fn send_request(
+        &mut self,
+        request: Request<RequestBody>,
+        scheme: &'static str,
+    ) -> Result<ResponseFuture, Unanswered> {
+        let upload = request.body().upload();
+        let mut sender = match self.slot.connection.sender.clone().ready().await {
+            Ok(sender) => sender,
+            Err(error) => {
+                return Err(Unanswered {
+                    error: errors::of_stream(error, None),
+                    unsent: Some(request),
+                    resend: Resend::Always,
+                });
+            }
+        };
+        let (head, body) = into_http2(request, scheme).map_err(not_to_resend)?;
+        let end = body.is_end_stream();
+        let (response, sending) = sender.send_request(head, end).map_err(|error| {
+            not_to_resend(Error::downstream(ErrorKind::BadRequest).because(error))
+        })?;
+        drop(sender);
+        // RFC 9113 §5.1.1
+        self.first = response.stream_id().as_u32() == 1;
+        self.slot.written.set(deadline::timer_now());
+        if !end {
+            self.upload = upload;
+            self.upload_task = Some(spawn_local(send_content(body, sending, self.slot.clone())));
+        }
+        Ok(response)
     }
 
     /// The response has stalled.

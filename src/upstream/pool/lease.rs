@@ -75,7 +75,7 @@ impl Lease {
         }
     }
 
-    /// Sends `request` and waits for its response's head; see [`Connection::exchange`].
+    /// Sends `request` and waits for its response's head; see `http1::connection::Connection::exchange`.
     pub(in crate::upstream) async fn exchange(
         &mut self,
         request: Request<RequestBody>,
