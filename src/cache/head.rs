@@ -23,6 +23,8 @@ pub type ContentDigest = [u8; 32];
 #[derive(Clone, Debug)]
 pub struct Draft {
     pub status: StatusCode,
+    /// The reason phrase, where it is not the usual one of the status.
+    pub reason: Option<Box<[u8]>>,
     /// The end-to-end fields that may be stored, without Age. Clients may see validators of the gateway's own here.
     pub headers: HeaderMap,
     /// As the origin sent them; the only ones that go upstream.
@@ -76,6 +78,7 @@ struct Rare {
     /// The origin's validators, where clients see others.
     origin: Option<Validators>,
     age: Option<HeaderValue>,
+    reason: Option<Box<[u8]>>,
 }
 
 const UNDECLARED: u64 = u64::MAX;
@@ -88,6 +91,7 @@ impl Draft {
             groups,
             search,
             age,
+            reason,
             ..
         } = self;
         let origin = (self.origin_validators != Validators::of(&self.headers))
@@ -97,7 +101,8 @@ impl Draft {
             || !groups.is_empty()
             || search.is_some()
             || origin.is_some()
-            || age.is_some();
+            || age.is_some()
+            || reason.is_some();
         let age = age.and_then(|age| HeaderValue::from_bytes(age.as_bytes()).ok());
         let rare = has_rare.then(|| Rare {
             variant,
@@ -106,6 +111,7 @@ impl Draft {
             search,
             origin,
             age,
+            reason,
         });
         Head {
             fields: Fields::of(&self.headers),
@@ -127,6 +133,7 @@ impl Head {
         let rare = self.rare.as_deref().cloned().unwrap_or_default();
         Draft {
             status: self.status,
+            reason: rare.reason,
             headers: self.fields.to_map(),
             origin_validators: self.origin_validators(),
             freshness: self.freshness,
@@ -214,6 +221,11 @@ impl Head {
     /// The Age with which it, or the 304 that freshened it, came: it had been stored before.
     pub fn age(&self) -> Option<&HeaderValue> {
         self.rare.as_ref()?.age.as_ref()
+    }
+
+    /// The reason phrase, where it is not the usual one of the status.
+    pub fn reason(&self) -> Option<&[u8]> {
+        self.rare.as_ref()?.reason.as_deref()
     }
 
     /// Whether it was reckoned under the settings of version `epoch`.
@@ -325,7 +337,11 @@ impl Rare {
         let list = self.groups.len() * size_of::<Box<str>>();
         let memberships = self.groups.len() * MEMBERSHIP;
         let groups = names.sum::<usize>() + allocated(list) + memberships;
-        allocated(size_of::<Self>()) + groups + self.variant.weight()
+        let reason = self
+            .reason
+            .as_deref()
+            .map_or(0, |text| allocated(text.len()));
+        allocated(size_of::<Self>()) + groups + reason + self.variant.weight()
     }
 }
 
@@ -381,6 +397,7 @@ mod tests {
             let status = StatusCode::OK;
             let head = Draft {
                 status,
+                reason: None,
                 origin_validators: Validators::of(&origin),
                 freshness: Freshness::reckon(
                     status,

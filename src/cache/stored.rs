@@ -399,8 +399,7 @@ pub(super) mod tests {
     use crate::clock::Clock;
     use crate::semantics::cache_control::ResponseDirectives;
     use crate::semantics::freshness::{Freshness, Receipt};
-    use crate::semantics::policy::Policy;
-    use crate::semantics::validation::Validators;
+    use crate::semantics::{policy::Policy, validation::Validators};
 
     pub(in crate::cache) fn head() -> Head {
         let (headers, now) = (http::HeaderMap::new(), Clock::system().now());
@@ -412,6 +411,7 @@ pub(super) mod tests {
         let policy = Policy::default();
         Draft {
             status,
+            reason: None,
             origin_validators: Validators::default(),
             freshness: Freshness::reckon(status, &headers, &directives, receipt, false, &policy),
             received: now.mono,

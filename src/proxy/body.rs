@@ -239,6 +239,15 @@ impl Body {
         !matches!(self.source, Source::Empty | Source::One(_))
     }
 
+    /// Whether trailers may come behind it: not behind what is stored, nor behind a range.
+    pub fn may_trail(&self) -> bool {
+        match &self.source {
+            Source::Empty | Source::One(_) | Source::Pieces(_) => false,
+            Source::Fill(fill) => fill.trailers,
+            Source::Upstream(passed) => passed.cut.is_none(),
+        }
+    }
+
     /// Has it fail with [`ErrorKind::ExchangeTimeout`] when it has not ended by then.
     pub fn end_by(&mut self, at: Instant) {
         self.expiry = Some(Box::new(Expiry { at, sleep: None }));

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES,
-    HeaderValue, ORIGIN, TE, TRAILER,
+    HeaderValue, ORIGIN, TRAILER,
 };
-use http::{HeaderMap, Response, StatusCode, Version};
+use http::{HeaderMap, Response, StatusCode};
 use smallvec::SmallVec;
 
 use super::body::{Body, Following};
@@ -16,6 +16,7 @@ use super::forward::add_via;
 use super::logged::{self, Reported};
 use super::ready::{Form, Telling};
 use super::receive::{Class, Facts, Inquiry};
+use super::wire_head::{gets_trailers, give_reason};
 use super::worker::Worker;
 use crate::cache::body::{Reader, StoredBody};
 use crate::cache::head::Head;
@@ -26,7 +27,6 @@ use crate::semantics::cache_status::{CACHE_STATUS, CacheResult, CacheStatus};
 use crate::semantics::content_range::ContentRange;
 use crate::semantics::cors;
 use crate::semantics::freshness::LifetimeSource;
-use crate::semantics::list::members;
 use crate::semantics::multipart::Multipart;
 use crate::semantics::preconditions::{self, Precondition, Selected};
 use crate::semantics::range::{self, ByteRange, RangeSelection};
@@ -319,6 +319,7 @@ impl Delivery<'_> {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = fields;
+        give_reason(&mut response, head);
         self.worker.log(&mut response, self.inquiry, &self.status);
         response
     }
@@ -347,6 +348,7 @@ impl Delivery<'_> {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = fields;
+        give_reason(&mut response, head);
         self.worker.sign(&mut response, self.inquiry, self.status);
         response
     }
@@ -420,13 +422,11 @@ impl Worker {
         if inquiry.route.debug {
             status.key = Some(inquiry.target.as_str().into());
         }
-        if response.headers().contains_key(TRAILER)
-            && inquiry.parts.version < Version::HTTP_2
-            && !members(inquiry.headers(), &TE)
-                .any(|member| member.eq_ignore_ascii_case(b"trailers"))
-        {
-            // It will get none (RFC 9110 §6.5.1).
-            response.headers_mut().remove(TRAILER);
+        if response.headers().contains_key(TRAILER) {
+            let body = response.body();
+            if !body.may_trail() || !gets_trailers(&inquiry.parts, body) {
+                response.headers_mut().remove(TRAILER);
+            }
         }
         sign_fields(response.headers_mut(), inquiry, &status);
         self.log(response, inquiry, &status);

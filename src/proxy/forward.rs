@@ -105,7 +105,7 @@ fn request_fields(inquiry: &Inquiry, conditions: Conditions) -> HeaderMap {
 
 /// What was for the client's hop leaves; what is to hold for the next one, too, is said anew.
 fn replace_hop_by_hop(fields: &mut HeaderMap, inquiry: &Inquiry) {
-    let trailers = wants_trailers(fields);
+    let trailers = hop_by_hop::takes_trailers(fields);
     let upgrade = inquiry
         .facts
         .any(Facts::UPGRADE)
@@ -124,10 +124,6 @@ fn replace_hop_by_hop(fields: &mut HeaderMap, inquiry: &Inquiry) {
         fields.insert(UPGRADE, protocols);
         fields.append(CONNECTION, HeaderValue::from_static("upgrade"));
     }
-}
-
-fn wants_trailers(fields: &HeaderMap) -> bool {
-    has_member(fields, &TE, b"trailers")
 }
 
 /// Whether the client waits to be asked for its content (RFC 9110 §10.1.1); in HTTP/1.0 that means nothing.

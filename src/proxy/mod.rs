@@ -38,6 +38,7 @@ mod settle;
 mod update;
 mod upgrade;
 mod want;
+mod wire_head;
 mod worker;
 
 pub use self::body::Body;

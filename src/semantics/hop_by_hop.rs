@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, header};
 use smallvec::SmallVec;
 
-use super::list;
+use super::list::{self, members};
 
 /// Fields that are hop-by-hop whether Connection names them or not. Trailer goes with the framing of the message that
 /// it came in: who forwards trailers announces them anew.
@@ -141,6 +141,35 @@ pub fn nominated(headers: &HeaderMap) -> SmallVec<[HeaderName; 4]> {
 pub fn connection_has(headers: &HeaderMap, option: &str) -> bool {
     list::members(headers, &header::CONNECTION)
         .any(|member| member.eq_ignore_ascii_case(option.as_bytes()))
+}
+
+/// Whether the sender of `request` takes trailers (RFC 9110 §10.1.4).
+pub fn takes_trailers(request: &HeaderMap) -> bool {
+    request.contains_key(header::TE)
+        && members(request, &header::TE).any(|member| member.eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Fields that are no trailers, beside those of one hop: they frame the message, say where it goes or who sends it, or how its
+/// content is read, which has happened when trailers come (RFC 9110 §6.5.1).
+const NO_TRAILERS: [HeaderName; 12] = [
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::HOST,
+    header::LOCATION,
+    header::MAX_FORWARDS,
+    header::SET_COOKIE,
+    header::VARY,
+    header::WWW_AUTHENTICATE,
+];
+
+/// Removes what no trailer section may have.
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    strip(trailers);
+    remove_any(trailers, &NO_TRAILERS);
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ use super::{BoxError, RequestContent, Service};
 use crate::error::{Error, ErrorKind};
 use crate::guard::Guarded;
 use crate::proxy::Switch;
+use crate::semantics::hop_by_hop;
 
 /// Serves one connection to its end.
 pub(super) async fn serve<S: Service>(
@@ -335,7 +336,7 @@ where
     P: Borrow<Rc<Peer>>,
     W: Borrow<Rc<S>>,
 {
-    let exchange = Exchange::begin(state);
+    let mut exchange = Exchange::begin(state);
     let (mut head, incoming) = request.into_parts();
     let (content, followed) = content_of(incoming, state);
     let refusal = match followed {
@@ -343,6 +344,9 @@ where
         _ => protocols.refusal(&mut head, state),
     };
     let request = Request::from_parts(head, content);
+    let takes_trailers = request.version() == Version::HTTP_11
+        && request.method() != Method::HEAD
+        && hop_by_hop::takes_trailers(request.headers());
     let may_end_by_close =
         request.version() == Version::HTTP_10 && request.method() != Method::HEAD;
     async move {
@@ -388,6 +392,9 @@ where
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if takes_trailers && response.body().size_hint().exact().is_none() {
+            exchange.sends_trailers();
         }
         Ok(response.map(|body| exchange.carry(body)))
     }

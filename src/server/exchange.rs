@@ -5,11 +5,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::ResponseContent;
 use super::state::{Outcome, State, Stream, Verdict};
 use crate::error::ErrorKind;
+use crate::semantics::hop_by_hop;
 
 /// Counts as a request in flight until it is dropped: with the handler's future, or at the end of the response.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Exchange {
     /// On HTTP/2 only.
     stream: Option<Rc<Stream>>,
     outcome: Outcome,
+    /// On HTTP/1: the content is chunked, and its client takes trailers.
+    trails: bool,
 }
 
 impl Exchange {
@@ -26,11 +30,17 @@ impl Exchange {
             state: state.clone(),
             stream: state.exchange_begins(),
             outcome: Outcome::Reset,
+            trails: false,
         }
     }
 
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The trailers of the response go out, too.
+    pub fn sends_trailers(&mut self) {
+        self.trails = true;
     }
 
     /// Ties the exchange to the content of its response.
@@ -39,6 +49,20 @@ impl Exchange {
             body,
             exchange: self,
         }
+    }
+}
+
+impl Exchange {
+    /// What hyper is told of trailers: on HTTP/1, nothing.
+    fn trail<E>(&self, mut trailers: HeaderMap) -> Option<Result<Frame<Bytes>, E>> {
+        hop_by_hop::strip_trailers(&mut trailers);
+        if self.stream.is_some() {
+            return Some(Ok(Frame::trailers(trailers)));
+        }
+        if self.trails {
+            self.state.trails(&trailers);
+        }
+        None
     }
 }
 
@@ -65,6 +89,7 @@ impl<B: ResponseContent> Drop for Content<B> {
             state,
             stream,
             outcome,
+            ..
         } = &self.exchange;
         if state.is_write_overdue() || stream.as_ref().is_some_and(|stream| stream.is_cut_off()) {
             self.body.cut_off(ErrorKind::ClientWriteTimeout);
@@ -100,7 +125,11 @@ impl<B: ResponseContent> Body for Content<B> {
             }
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
         }
-        frame
+        frame.map(|frame| match frame?.map(Frame::into_trailers) {
+            Ok(Ok(trailers)) => this.exchange.trail(trailers),
+            Ok(Err(frame)) => Some(Ok(frame)),
+            Err(error) => Some(Err(error)),
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -28,7 +28,8 @@ pub(super) enum Socket {
 #[derive(Debug)]
 pub(super) struct Io {
     socket: Socket,
-    /// Where interim responses come from, and the rest of those that are being written.
+    /// Where interim responses come from, and the rest of what is being written before what hyper has: of those, or of
+    /// trailers.
     interim: Interim,
     unwritten: Bytes,
     /// How far the connection's request has come.
@@ -123,6 +124,26 @@ impl Io {
                 None => return Poll::Ready(Ok(())),
             }
         }
+    }
+
+    /// Writes what comes before what hyper has to write, which begins with `first`; how many of its `length` octets may go out
+    /// then.
+    fn poll_before(
+        &mut self,
+        first: &[u8],
+        length: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_begun_interim(cx))?;
+        let writable = self.state.writable(length);
+        if writable > 0 {
+            return Poll::Ready(Ok(writable));
+        }
+        if let Some(trailers) = self.state.takes_trailers(first) {
+            self.unwritten = trailers.into();
+            ready!(self.poll_begun_interim(cx))?;
+        }
+        Poll::Ready(Ok(length))
     }
 
     /// Writes the rest of what has been begun: nothing of hyper's may come in between.
@@ -243,8 +264,8 @@ impl AsyncWrite for Io {
             this.intercept(buf);
             return Poll::Ready(Ok(buf.len()));
         }
-        ready!(this.poll_begun_interim(cx))?;
-        let socket = &mut this.socket;
+        let writable = ready!(this.poll_before(buf, buf.len(), cx))?;
+        let (socket, buf) = (&mut this.socket, &buf[..writable]);
         poll_noted(&this.state, cx, |cx| socket.poll_write(cx, buf))
     }
 
@@ -259,12 +280,17 @@ impl AsyncWrite for Io {
             this.intercept(bufs.first().map_or(&[], |buf| buf));
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        ready!(this.poll_begun_interim(cx))?;
         let length: usize = bufs.iter().map(|buf| buf.len()).sum();
+        let mut pieces = bufs.iter().filter(|buf| !buf.is_empty());
+        let first = pieces.next().map_or(&[][..], |buf| buf);
+        let writable = ready!(this.poll_before(first, length, cx))?;
         let socket = &mut this.socket;
         if length <= GATHERED {
-            let gathered = this.state.gather(bufs);
-            poll_noted(&this.state, cx, |cx| socket.poll_write(cx, &gathered))
+            let gathered = &this.state.gather(bufs)[..writable];
+            poll_noted(&this.state, cx, |cx| socket.poll_write(cx, gathered))
+        } else if writable < length {
+            let first = &first[..first.len().min(writable)];
+            poll_noted(&this.state, cx, |cx| socket.poll_write(cx, first))
         } else {
             poll_noted(&this.state, cx, |cx| socket.poll_write_vectored(cx, bufs))
         }

@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::Gateway;
 
-/// One request on a connection of its own, and its whole answer.
+/// One request on a connection of its own, and its whole answer, with trailers among its extensions.
 pub fn send(gateway: &Gateway, request: Request<Full<Bytes>>) -> hyper::Result<Response<Bytes>> {
     send_to(gateway.addr(), request)
 }
@@ -28,8 +28,11 @@ pub fn send_to(addr: SocketAddr, request: Request<Full<Bytes>>) -> hyper::Result
         let io = TokioIo::new(stream);
         let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
         tokio::spawn(connection);
-        let (head, body) = sender.send_request(request).await?.into_parts();
-        let body = body.collect().await?.to_bytes();
-        Ok(Response::from_parts(head, body))
+        let (mut head, body) = sender.send_request(request).await?.into_parts();
+        let body = body.collect().await?;
+        if let Some(trailers) = body.trailers() {
+            head.extensions.insert(trailers.clone());
+        }
+        Ok(Response::from_parts(head, body.to_bytes()))
     })
 }

@@ -223,6 +223,10 @@ impl FillTask {
         }
         Draft {
             status: arrived.status,
+            reason: arrived
+                .reason
+                .as_ref()
+                .map(|reason| reason.as_bytes().into()),
             origin_validators: self.usable_upstream(origin_validators),
             freshness,
             received: arrived.received.mono,

@@ -155,6 +155,7 @@ impl FillTask {
         }
         let head = Draft {
             status: before.status,
+            reason: before.reason,
             origin_validators: self.usable_upstream(origin_validators),
             freshness,
             received: arrived.received.mono,

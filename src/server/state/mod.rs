@@ -1,8 +1,7 @@
 //! What a worker knows of one connection: its phase, what is in flight, and what the tick or the drain has decided
 //! for it. Its I/O, its exchanges and the registry share it, all on one thread.
 
-use std::cell::{Cell, RefCell, RefMut};
-use std::io::IoSlice;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -19,6 +18,7 @@ mod content;
 mod following;
 mod oversight;
 mod resets;
+mod writing;
 
 use self::content::Content;
 pub(super) use self::following::Followed;
@@ -113,6 +113,8 @@ pub(in crate::server) struct State {
     /// Some of an HTTP/1 response may still be in hyper's buffer.
     unflushed: Cell<bool>,
     ends_by_close: Cell<bool>,
+    /// The trailer section of the HTTP/1 response whose content has ended, until it goes out; else empty.
+    trailers: RefCell<Vec<u8>>,
     client: Cell<Client>,
     probe: Cell<bool>,
     rest: Cell<Rest>,
@@ -158,6 +160,7 @@ impl State {
             target_fault: Cell::new(None),
             unflushed: Cell::new(false),
             ends_by_close: Cell::new(false),
+            trailers: RefCell::default(),
             client: Cell::new(Client::Open),
             probe: Cell::new(false),
             rest: Cell::new(Rest::Awake),
@@ -240,30 +243,6 @@ impl State {
             // HTTP/2 ends an exchange when its last content is in h2's buffer; some may still be on its way.
             self.since.set(self.now());
         }
-    }
-
-    /// The pieces in one.
-    pub fn gather(&self, pieces: &[IoSlice<'_>]) -> RefMut<'_, Vec<u8>> {
-        let mut gathered = self.beat.gathered.borrow_mut();
-        gathered.clear();
-        for piece in pieces {
-            gathered.extend_from_slice(piece);
-        }
-        gathered
-    }
-
-    /// The worker's buffer, empty; or a new one where another connection has it. With room for so many bytes, and no
-    /// more if it has to grow.
-    pub fn lends(&self, room: usize) -> Vec<u8> {
-        let mut lent = std::mem::take(&mut *self.beat.gathered.borrow_mut());
-        lent.clear();
-        lent.reserve_exact(room);
-        lent
-    }
-
-    /// Gives back what was lent.
-    pub fn takes_back(&self, lent: Vec<u8>) {
-        *self.beat.gathered.borrow_mut() = lent;
     }
 
     /// Whether a write may be put off to the task's next turn: not if the one before was.
@@ -378,6 +357,7 @@ impl State {
             return Some(stream);
         }
         self.unflushed.set(true);
+        self.trailers.borrow_mut().clear();
         None
     }
 

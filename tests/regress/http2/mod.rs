@@ -9,3 +9,4 @@ mod logs;
 mod malformed;
 mod program;
 mod refused;
+mod trailers;
