@@ -54,12 +54,15 @@ fn refused_requests_are_logged_with_what_was_wrong() {
         "y".repeat(9000)
     );
     #[rustfmt::skip]
-    let table: [(&[u8], u16, &str, &str, Option<&str>); 9] = [
+    let table: [(&[u8], u16, &str, &str, Option<&str>); 12] = [
         (b"GET / HTTP/1.1\r\n\r\n", 400, "bad_request", "Host", Some("/")),
         (b"GET /two HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "bad_request", "Host", Some("/two")),
         (b"GET /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "bad_request", "transfer coding", Some("/a")),
         (b"GET / HTTP/1.1\r\nHo st: a\r\n\r\n", 400, "bad_request", "", None),
         (b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 405, "method_not_allowed", "", Some("a:1")),
+        (b"GET /{#} HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_request", "`#` at offset 2", Some("/%7B")),
+        (b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_request", "a space at offset 2", None),
+        (b"GET /\x07 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_request", "0x07 at offset 1", None),
         (long.as_bytes(), 414, "uri_too_long", "", Some("/xxxx")),
         (many.as_bytes(), 431, "head_too_large", "", None),
         (large.as_bytes(), 431, "head_too_large", "", None),
