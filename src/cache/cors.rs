@@ -142,10 +142,10 @@ impl CorsApis {
 
     /// Takes over what a response for `target` shows of its API.
     pub fn learn(&self, target: &str, response: &HeaderMap) {
-        let origin = origin_of(target);
-        if !cors::is_done_by(response) || self.has(origin) {
+        if !cors::is_done_by(response) || self.has(target) {
             return;
         }
+        let origin = origin_of(target);
         let mut origins = self.origins.write().unwrap_or_else(PoisonError::into_inner);
         if origins.len() < MAX_APIS {
             origins.insert(origin.into());

@@ -8,6 +8,7 @@ mod markers;
 mod resources;
 
 use std::borrow::Cow;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use hashbrown::HashMap;
@@ -23,7 +24,7 @@ use super::index::GroupIndex;
 use super::key::{Key, KeyRef, Keyer, Prehashed};
 use super::search::SearchRules;
 use super::stored::{Marker, NotCommitted, Resource, Settled, Several, StoredResponse};
-use super::sync::{Mutex, MutexGuard};
+use super::sync::{AtomicU64, Mutex, MutexGuard};
 use crate::clock::{Monotonic, Now};
 use crate::semantics::freshness::MustValidate;
 use crate::semantics::policy::VaryPolicy;
@@ -49,6 +50,8 @@ pub struct Store {
     search: SearchRules,
     cors: CorsApis,
     max_variants: usize,
+    /// Invalidations begun so far.
+    sequence: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +74,20 @@ impl Store {
             search: SearchRules::default(),
             cors: CorsApis::default(),
             max_variants: max_variants.max(1),
+            sequence: AtomicU64::new(0),
         }
+    }
+
+    /// The number of the latest invalidation that has begun: a response may only be stored if none that covers it has begun
+    /// since its request was sent.
+    pub fn sequence(&self) -> u64 {
+        self.sequence.load(Ordering::SeqCst)
+    }
+
+    /// To be called before the locks of an invalidation's shards are taken: who registers a fill under such a lock either
+    /// sees the new number, or its fill is found by the invalidation.
+    fn begin_invalidation(&self) {
+        self.sequence.fetch_add(1, Ordering::SeqCst);
     }
 
     pub fn key<'a>(&self, target: &'a str) -> KeyRef<'a> {

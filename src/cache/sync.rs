@@ -2,6 +2,12 @@
 //! their place, which tries every order in which threads can meet: `tests/loom.rs`.
 
 #[cfg(bookend_loom)]
-pub use loom::sync::{Mutex, MutexGuard, atomic::AtomicBool};
+pub use loom::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU64},
+};
 #[cfg(not(bookend_loom))]
-pub use std::sync::{Mutex, MutexGuard, atomic::AtomicBool};
+pub use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU64},
+};

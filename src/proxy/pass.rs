@@ -19,7 +19,7 @@ use super::content;
 use super::fill::Arrived;
 use super::forward::{self, Conditions};
 use super::invalidation::InvalidationPermit;
-use super::receive::{Class, Inquiry};
+use super::receive::{Class, Facts, Inquiry};
 use super::update::{Asked, Update};
 use super::upgrade;
 use super::worker::{Worker, detail_of, select};
@@ -30,7 +30,9 @@ use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cache_status::Detail;
 use crate::semantics::freshness::Freshness;
 use crate::semantics::invalidation::content_location_is_target;
-use crate::semantics::storability::{Storability, StoreInput, assess, names_negotiation};
+use crate::semantics::storability::{
+    Storability, StoreInput, assess, names_negotiation, refused_by_directives,
+};
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
 use crate::upstream::{Maker, Outgoing, RequestBody, Upload, UpstreamBody, Waiting};
 
@@ -175,23 +177,24 @@ fn is_grpc(fields: &HeaderMap) -> bool {
     })
 }
 
-/// Why the response to a GET like this request would not be stored, as far as its fields tell; `None` for requests whose
-/// Cache-Status says why by `fwd`.
-pub fn why_not_stored(inquiry: &Inquiry, arrived: &Arrived) -> Option<Detail> {
-    let is_asked = inquiry.class == Class::Head || inquiry.directives.no_store;
-    if !is_asked || !inquiry.class.is_looked_up() || inquiry.is_bypassed() {
-        return None;
-    }
+/// Whether the response to a GET like this request may be stored.
+pub fn storability(inquiry: &Inquiry, arrived: &Arrived) -> Storability {
     let (status, headers, policy) = (arrived.status, &arrived.headers, &inquiry.route.cache);
     let directives = ResponseDirectives::parse(headers, &policy.targeted_fields);
+    // Most responses that are passed on say so themselves: nothing else need be known of those.
+    if status == StatusCode::OK
+        && let Some(why) = refused_by_directives(headers, &directives, policy)
+    {
+        return Storability::Refuse(why);
+    }
     let credentials = inquiry.credentials;
     let (receipt, credentialed) = (arrived.receipt(), credentials.any());
     let freshness = Freshness::reckon(status, headers, &directives, receipt, credentialed, policy);
-    let input = StoreInput {
+    assess(&StoreInput {
         method: &Method::GET,
         request: inquiry.directives,
         credentials,
-        preconditioned: false,
+        preconditioned: inquiry.facts.any(Facts::SELECTIVE),
         negotiated: status == StatusCode::NOT_ACCEPTABLE
             && names_negotiation(inquiry.headers(), headers),
         content_location_is_target: false,
@@ -200,11 +203,21 @@ pub fn why_not_stored(inquiry: &Inquiry, arrived: &Arrived) -> Option<Detail> {
         directives: &directives,
         freshness: &freshness,
         policy,
-    };
-    if let Storability::Refuse(why) = assess(&input) {
+    })
+}
+
+/// Why the response to a GET like this request would not be stored, as far as its fields tell; `None` for requests whose
+/// Cache-Status says why by `fwd`.
+pub fn why_not_stored(inquiry: &Inquiry, arrived: &Arrived) -> Option<Detail> {
+    let is_asked = inquiry.class == Class::Head || inquiry.directives.no_store;
+    if !is_asked || !inquiry.class.is_looked_up() || inquiry.is_bypassed() {
+        return None;
+    }
+    if let Storability::Refuse(why) = storability(inquiry, arrived) {
         return Some(Detail::NotStored(why));
     }
-    let length = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>();
+    let length = arrived.headers.get(CONTENT_LENGTH)?;
+    let length = length.to_str().ok()?.parse::<u64>();
     let is_too_large = length.is_ok_and(|length| length > inquiry.route.max_stored_body);
     is_too_large.then(|| detail_of(Unshared::TooLarge))
 }

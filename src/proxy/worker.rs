@@ -25,7 +25,7 @@ use super::rescue;
 use super::want::{holds_what_is_asked, is_personal, want};
 use crate::cache::head::Head;
 use crate::cache::store::Store;
-use crate::cache::stored::{Resource, StoredResponse, Unshared};
+use crate::cache::stored::{Marker, Resource, StoredResponse, Unshared};
 use crate::clock::Now;
 use crate::error::Error;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
@@ -328,15 +328,27 @@ impl Worker {
         });
         let marked = marker.map(|marker| marker.why);
         let personal = is_personal(resource.as_ref(), inquiry);
+        let want = want(inquiry, selected.as_deref(), personal, marked.is_some());
+        let is_passed = match want {
+            // A fill renews the marker in time.
+            Want::AsAsked => !marker.is_some_and(|marker| is_half_over(marker, inquiry)),
+            Want::Whole => {
+                personal
+                    && resource
+                        .as_ref()
+                        .is_none_or(|found| found.variants().is_empty())
+            }
+            Want::Missing(_) => false,
+        };
         Verdict::Ask(Question {
             reason,
             why,
             // A HEAD that the store cannot answer is the origin's to answer; a request that must not be stored is
-            // nobody's to share.
-            pass: inquiry.class == Class::Head || inquiry.directives.no_store,
+            // nobody's to share; of what will hardly be stored, a fill costs more than it is of use.
+            pass: inquiry.class == Class::Head || inquiry.directives.no_store || is_passed,
             marked,
             personal,
-            want: want(inquiry, selected.as_deref(), personal, marked.is_some()),
+            want,
             resource,
             selected,
         })
@@ -497,6 +509,12 @@ pub(super) fn selects(store: &Store, head: &Head, inquiry: &Inquiry) -> bool {
 /// Whether it refuses a request that had no credentials, which says nothing to one that has some.
 fn lacks_credentials(stored: &StoredResponse) -> bool {
     !stored.head.credentialed && matches!(stored.head.status.as_u16(), 401 | 403 | 407)
+}
+
+/// Whether more than half of a marker's time has passed.
+fn is_half_over(marker: &Marker, inquiry: &Inquiry) -> bool {
+    let ttl = inquiry.epoch.settings.config.cache.uncacheable_ttl;
+    marker.until.since(inquiry.now.mono) < ttl / 2
 }
 
 /// A marker's cause, as Cache-Status tells it.

@@ -224,7 +224,7 @@ impl fmt::Display for NoStoreReason {
 pub fn assess(input: &StoreInput<'_>) -> Storability {
     refused_by_request(input)
         .or_else(|| refused_by_status(input))
-        .or_else(|| refused_by_directives(input))
+        .or_else(|| refused_by_directives(input.headers, input.directives, input.policy))
         .or_else(|| refused_to_be_shared(input))
         .or_else(|| refused_as_useless(input))
         .map_or_else(|| Storability::Store(keep(input)), Storability::Refuse)
@@ -340,10 +340,12 @@ fn is_one_range(headers: &HeaderMap) -> bool {
     )
 }
 
-fn refused_by_directives(input: &StoreInput<'_>) -> Option<NoStoreReason> {
-    let StoreInput {
-        directives, policy, ..
-    } = input;
+/// Why the response may not be stored whoever asked for it, as its own directives and Vary say.
+pub fn refused_by_directives(
+    headers: &HeaderMap,
+    directives: &ResponseDirectives,
+    policy: &Policy,
+) -> Option<NoStoreReason> {
     // RFC 9111 §5.2.2.3: who understands the status ignores no-store beside must-understand.
     if directives.no_store && !directives.must_understand && !policy.ignore.no_store {
         return Some(NoStoreReason::NoStore);
@@ -353,7 +355,7 @@ fn refused_by_directives(input: &StoreInput<'_>) -> Option<NoStoreReason> {
         return Some(NoStoreReason::Private);
     }
     // RFC 9111 §4.1: it would never match.
-    (Vary::parse(input.headers) == Vary::Any).then_some(NoStoreReason::VaryAny)
+    (Vary::parse(headers) == Vary::Any).then_some(NoStoreReason::VaryAny)
 }
 
 fn refused_to_be_shared(input: &StoreInput<'_>) -> Option<NoStoreReason> {

@@ -6,5 +6,6 @@ mod disconnected;
 mod errors;
 mod groups;
 mod mistyped;
+mod passed;
 mod room;
 mod statuses;

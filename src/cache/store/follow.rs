@@ -44,6 +44,13 @@ pub struct Limits {
     pub max_followers: usize,
 }
 
+impl Shard {
+    fn register(&mut self, fill: &Arc<Fill>) {
+        let fills = self.fills.entry(fill.key.clone()).or_default();
+        fills.push(fill.clone());
+    }
+}
+
 impl Store {
     /// Joins a fill in flight that `ask` can share, or begins one. `seen` is what the request's look-up found.
     pub fn lead_or_follow(
@@ -62,12 +69,26 @@ impl Store {
             return Role::Follow(follower);
         }
         let fill = Fill::new(key.to_key(), ask, sharing.lead, sharing.limits.now);
-        shard
-            .fills
-            .entry(fill.key.clone())
-            .or_default()
-            .push(fill.clone());
+        shard.register(&fill);
         Role::Lead(fill)
+    }
+
+    /// A fill for a response that came without one; its request was sent when the store's [`sequence`](Self::sequence) was
+    /// `begun`. `None` when something has been invalidated since, as that may cover the response.
+    pub fn adopt(
+        &self,
+        key: KeyRef<'_>,
+        ask: Ask,
+        now: Monotonic,
+        begun: u64,
+    ) -> Option<Arc<Fill>> {
+        let mut shard = self.shard(key.hash());
+        if self.sequence() != begun {
+            return None;
+        }
+        let fill = Fill::new(key.to_key(), ask, false, now);
+        shard.register(&fill);
+        Some(fill)
     }
 
     /// Joins a fill in flight that `ask` can share, if there is one.

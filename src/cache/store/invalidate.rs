@@ -40,6 +40,7 @@ impl Store {
     }
 
     fn apply(&self, key: KeyRef<'_>, how: Invalidation) -> bool {
+        self.begin_invalidation();
         let mut shard = self.shard(key.hash());
         match how {
             Invalidation::Hard => {
@@ -74,6 +75,7 @@ impl Store {
 
     /// Fills in flight for the keys that are `covered` are joined by nobody any more. Hard: nor are they stored.
     fn apply_to_fills(&self, covered: impl Fn(&str) -> bool, how: Invalidation) {
+        self.begin_invalidation();
         self.each_covered_fill(covered, |fill| match how {
             Invalidation::Hard => fill.doom(),
             Invalidation::Soft => fill.soften(),
@@ -129,6 +131,7 @@ impl Store {
         groups: &[impl AsRef<str>],
         how: Invalidation,
     ) -> usize {
+        self.begin_invalidation();
         let covered = |key: &str| origin.is_none_or(|origin| origin_of(key) == origin);
         // Those in flight may turn out to belong to one.
         self.each_covered_fill(covered, |fill| {

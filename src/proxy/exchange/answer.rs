@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
 use http::{Response, StatusCode};
+use http_body::Body as _;
 
 use super::{Exchange, MAX_ROUNDS, Step};
 use crate::cache::body::Reader;
@@ -71,7 +72,9 @@ impl Exchange {
         detail: Option<Detail>,
     ) -> Step {
         let answered = arrived.status;
-        let share = match is_endless(&arrived.headers) {
+        // What says how long it is has an end.
+        let lasts = arrived.body.size_hint().exact().is_none() && is_endless(&arrived.headers);
+        let share = match lasts {
             true => match long_lived::begin(&self.worker, &self.inquiry) {
                 Ok(share) => share,
                 Err(error) => return self.fail(&error, Some(reason)),

@@ -119,10 +119,7 @@ impl Exchange {
             .query
             .clone()
             .map_or(RequestBody::Empty, RequestBody::Full);
-        let mut task = FillTask::new(&self.worker, inquiry, fill, content)?;
-        task.selected = question.selected.clone();
-        task.want = question.want;
-        task.marked = question.marked;
+        let mut task = FillTask::new(&self.worker, inquiry, fill, content)?.asking(question);
         // Invariant 2: what is fetched with credentials is rarely stored before it has proved shareable, nor what proved
         // not to be stored.
         task.promising = !self.alone && !question.personal && question.want != Want::AsAsked;

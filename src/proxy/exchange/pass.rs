@@ -4,7 +4,6 @@ use http::{Response, StatusCode};
 
 use super::{Exchange, Step};
 use crate::cache::head::Head;
-use crate::cache::store::Role;
 use crate::error::Error;
 use crate::proxy::body::Body;
 use crate::proxy::deliver::Delivery;
@@ -17,8 +16,9 @@ use crate::proxy::receive::{Class, Facts};
 use crate::proxy::settle::{Settlement, settle};
 use crate::proxy::upgrade::Switch;
 use crate::proxy::worker::{Question, detail_of};
-use crate::semantics::cache_status::{CacheStatus, ForwardReason};
+use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::reuse::Failure;
+use crate::semantics::storability::Storability;
 use crate::upstream::RequestBody;
 
 impl Exchange {
@@ -50,37 +50,54 @@ impl Exchange {
                 Err(error) => return self.fail(&error, Some(reason)),
             }
         }
+        let begun = self.worker.gateway.store.sequence();
         let read = self.query.clone();
         match pass::forward(&self.worker, &mut self.inquiry, read, admission).await {
             Ok(arrived) if pass::answers_a_get(&self.inquiry, &arrived) => {
-                Box::pin(self.keep_post(arrived, reason)).await
+                Box::pin(self.keep_post(arrived, question)).await
             }
             Ok(arrived) if arrived.status == StatusCode::SWITCHING_PROTOCOLS => {
                 Box::pin(self.switch(*arrived, tunnel_share, reason)).await
             }
             Ok(arrived) => {
                 drop(tunnel_share);
-                let failure = Failure::Status(arrived.status);
-                if self.inquiry.class == Class::Head
-                    && !self.inquiry.directives.no_store
-                    && let Some(step) = self.stand_in(failure, &question)
-                {
-                    return step;
-                }
-                let detail = question.marked.map(detail_of).or(question.why);
-                let detail = detail.or_else(|| pass::why_not_stored(&self.inquiry, &arrived));
-                self.forwarded(arrived, reason, detail)
+                self.passed(arrived, question, begun).await
             }
             Err(error) => self.not_passed(&error, &question),
         }
     }
 
+    /// The API's answer to a request that was passed on when the store's sequence was `begun`.
+    async fn passed(&mut self, arrived: Box<Arrived>, question: Question, begun: u64) -> Step {
+        if self.may_be_answered_stale()
+            && let Some(step) = self.stand_in(Failure::Status(arrived.status), &question)
+        {
+            return step;
+        }
+        let is_get = question.personal || question.marked.is_some() || question.selected.is_some();
+        let storability = (is_get && self.inquiry.class != Class::Head)
+            .then(|| pass::storability(&self.inquiry, &arrived));
+        let detail = match storability {
+            Some(Storability::Store(_)) if arrived.status != StatusCode::NOT_MODIFIED => {
+                return Box::pin(self.keep_passed(arrived, question, begun)).await;
+            }
+            Some(Storability::Refuse(why)) => Some(Detail::NotStored(why)),
+            _ => question.marked.map(detail_of).or(question.why),
+        };
+        let detail = detail.or_else(|| pass::why_not_stored(&self.inquiry, &arrived));
+        self.forwarded(arrived, question.reason, detail)
+    }
+
     /// HEAD gets what GET would: a stale response, where one may stand in.
     fn not_passed(&mut self, error: &Error, question: &Question) -> Step {
-        if self.inquiry.class == Class::Head && !self.inquiry.directives.no_store {
+        if self.may_be_answered_stale() {
             return self.failed(error, question);
         }
         self.fail(error, Some(question.reason))
+    }
+
+    fn may_be_answered_stale(&self) -> bool {
+        self.inquiry.class.is_looked_up() && !self.inquiry.directives.no_store
     }
 
     /// The connections on both sides speak another protocol from here on.
@@ -112,25 +129,27 @@ impl Exchange {
     }
 
     /// A POST's response that is what a GET would bring is stored as such, where the rules allow it.
-    async fn keep_post(&mut self, arrived: Box<Arrived>, reason: ForwardReason) -> Step {
+    async fn keep_post(&mut self, arrived: Box<Arrived>, question: Question) -> Step {
+        // Its own invalidation has begun since it was sent.
+        let begun = self.worker.gateway.store.sequence();
+        self.keep_passed(arrived, question, begun).await
+    }
+
+    /// Stores a response that was passed on, where the rules allow it and nothing was invalidated since `begun`.
+    async fn keep_passed(&mut self, arrived: Box<Arrived>, question: Question, begun: u64) -> Step {
         let store = &self.worker.gateway.store;
-        let key = self.inquiry.key(store);
-        let resource = store.look_up(key);
-        let alone = self.sharing(false, false);
-        let Role::Lead(fill) =
-            store.lead_or_follow(key, resource.as_ref(), self.inquiry.ask(), alone)
-        else {
-            return self.forwarded(arrived, reason, None);
+        let (key, ask) = (self.inquiry.key(store), self.inquiry.ask());
+        let Some(fill) = store.adopt(key, ask, self.inquiry.now.mono, begun) else {
+            return self.forwarded(arrived, question.reason, None);
         };
         let task = match FillTask::new(&self.worker, &self.inquiry, &fill, RequestBody::Empty) {
-            Ok(task) => task,
+            Ok(task) => task.asking(&question),
             Err(_) => {
                 store.abandon(&fill);
-                return self.forwarded(arrived, reason, None);
+                return self.forwarded(arrived, question.reason, None);
             }
         };
         let errand = Errand::new(&self.worker, |leader| task.led_by(leader).adopt(arrived));
-        let question = Question::pass(reason, None);
         self.learn(errand, &question).await
     }
 }

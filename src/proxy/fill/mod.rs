@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::RANGE;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use hyper::ext::ReasonPhrase;
 use smallvec::SmallVec;
 
@@ -31,7 +31,7 @@ use super::forward;
 use super::invalidation::path_group;
 use super::limit::Client;
 use super::receive::{Inquiry, Target, split_query};
-use super::worker::{Epoch, Worker};
+use super::worker::{Epoch, Question, Worker};
 use crate::cache::body::Reader;
 use crate::cache::collapse::Fill;
 use crate::cache::head::Head;
@@ -186,6 +186,14 @@ impl FillTask {
         }))
     }
 
+    /// What it asks for, and what is known of that.
+    pub fn asking(mut self: Box<Self>, question: &Question) -> Box<Self> {
+        self.selected = question.selected.clone();
+        self.want = question.want;
+        self.marked = question.marked;
+        self
+    }
+
     /// Has it hold a place among the requests that wait for the API.
     pub fn admitted(mut self: Box<Self>, admission: Admission) -> Box<Self> {
         self.admission = Some(admission);
@@ -245,11 +253,12 @@ impl FillTask {
         store.update(self.fill.key.as_ref(), &[(stale, new)]);
     }
 
-    /// Takes over a response to a request that was not this task's own: a POST's that answers a later GET.
+    /// Takes over a response to a request that was not this task's own but was passed on; a POST's is one that answers a
+    /// later GET.
     pub async fn adopt(mut self: Box<Self>, arrived: Box<Arrived>) {
         let worker = self.worker.clone();
         let _abandonment = Abandonment(&worker, self.fill.clone());
-        self.content_location_is_target = true;
+        self.content_location_is_target = self.request.method() == Method::POST;
         let attendance = Attendance::of(&self);
         attendance.watch(self.arrived(arrived)).await;
     }

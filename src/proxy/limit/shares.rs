@@ -1,9 +1,11 @@
 //! Bounds on what goes on at once: in all, and for each client.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::client::Client;
 
@@ -14,16 +16,25 @@ const SHARDS: usize = 16;
 #[derive(Debug, Default)]
 pub struct Shares {
     all: AtomicUsize,
-    each: [Mutex<HashMap<Client, usize>>; SHARDS],
+    each: [Mutex<HashTable<Count>>; SHARDS],
     /// Spreads the clients over the tables.
     hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Count {
+    client: Client,
+    /// The client's, which is computed once a share.
+    hash: u64,
+    held: usize,
 }
 
 /// Counts as one until it is dropped.
 #[derive(Debug)]
 pub struct Share {
     shares: Arc<Shares>,
-    client: Option<Client>,
+    /// Whose it is, and the hash of that.
+    client: Option<(Client, u64)>,
 }
 
 /// Why there is no room for one more.
@@ -54,22 +65,30 @@ impl Shares {
             return Err(Full::All);
         }
         if let Some(client) = client {
-            let mut table = self.table(&client);
-            let count = table.entry(client).or_default();
-            if *count >= each {
-                if *count == 0 {
-                    table.remove(&client);
+            let hash = self.hasher.hash_one(client);
+            let mut table = self.table(hash);
+            match table.entry(hash, |count| count.client == client, |count| count.hash) {
+                Entry::Occupied(mut found) => {
+                    let count = found.get_mut();
+                    if count.held >= each {
+                        return Err(Full::Client);
+                    }
+                    count.held += 1;
                 }
-                return Err(Full::Client);
+                Entry::Vacant(_) if each == 0 => return Err(Full::Client),
+                Entry::Vacant(vacant) => {
+                    let held = 1;
+                    vacant.insert(Count { client, hash, held });
+                }
             }
-            *count += 1;
-            share.client = Some(client);
+            share.client = Some((client, hash));
         }
         Ok(share)
     }
 
-    fn table(&self, client: &Client) -> MutexGuard<'_, HashMap<Client, usize>> {
-        let table = self.hasher.hash_one(client) as usize % SHARDS;
+    fn table(&self, hash: u64) -> MutexGuard<'_, HashTable<Count>> {
+        // The table itself places what it holds by the other bits.
+        let table = (hash >> 32) as usize % SHARDS;
         self.each[table]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -79,14 +98,14 @@ impl Shares {
 impl Drop for Share {
     fn drop(&mut self) {
         self.shares.all.fetch_sub(1, Ordering::Relaxed);
-        let Some(client) = self.client else {
+        let Some((client, hash)) = self.client else {
             return;
         };
-        let mut table = self.shares.table(&client);
-        if let Some(count) = table.get_mut(&client) {
-            *count -= 1;
-            if *count == 0 {
-                table.remove(&client);
+        let mut table = self.shares.table(hash);
+        if let Ok(mut found) = table.find_entry(hash, |count| count.client == client) {
+            found.get_mut().held -= 1;
+            if found.get().held == 0 {
+                found.remove();
             }
         }
     }
@@ -127,7 +146,7 @@ mod tests {
         );
         held.clear();
         assert_eq!(shares.all.load(Ordering::Relaxed), 0);
-        let remembered = |table: &Mutex<HashMap<_, _>>| table.lock().unwrap().len();
+        let remembered = |table: &Mutex<HashTable<_>>| table.lock().unwrap().len();
         assert_eq!(shares.each.iter().map(remembered).sum::<usize>(), 0);
     }
 }
