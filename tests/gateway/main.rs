@@ -1,0 +1,29 @@
+//! The whole gateway over real sockets: scripted origins before it, clients that see every octet behind it. A module is a
+//! capability, or a set of rules.
+
+#![allow(
+    clippy::type_complexity,
+    reason = "tables say what they are in their first line"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod circuit;
+mod collapse;
+mod conditions;
+mod conformance;
+mod failing_api;
+mod fault_table;
+mod harness;
+mod layers;
+mod ranges;
+mod reload;
+mod server;
+mod streaming;
+mod streams;
+mod trailers;
+mod truncation;
+mod validation;
+mod variants;
+mod writes;

@@ -1,0 +1,103 @@
+//! The program as a shell sees it: what it prints where, and its exit status.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs the program in `folder`.
+fn bookend(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bookend"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("BOOKEND_ADMIN_TOKEN")
+        .output()
+        .expect("the program starts")
+}
+
+fn folder(file: &str, text: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join(file), text).expect("written");
+    folder
+}
+
+#[test]
+fn check_tells_each_of_three_mistakes_with_its_place_and_exits_2() {
+    let folder = folder(
+        "bad.toml",
+        "[server]\nworkers = \"many\"\n\n[cache]\nmemroy = \"1GiB\"\n\n[admin]\ntoken = \"${BOOKEND_ADMIN_TOKEN}\"\n\
+         [upstream]\nservers = [\"http://127.0.0.1:5000\"]\n",
+    );
+    let output = bookend(folder.path(), &["check", "--config", "bad.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.stdout, b"");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "bad.toml:2:11: `workers` must be a whole number from 0 to 1024, not a string\n\
+         bad.toml:5:1: unknown key `memroy` in [cache]; did you mean `memory`?\n\
+         bad.toml:8:10: the environment variable `BOOKEND_ADMIN_TOKEN` is not set\n"
+    );
+}
+
+#[test]
+fn check_says_in_a_line_that_a_file_is_good_and_exits_0() {
+    let folder = folder("config.toml", include_str!("../../config.toml"));
+    for arguments in [
+        &["check"][..],
+        &["check", "config.toml"],
+        &["check", "--config", "config.toml"],
+    ] {
+        let output = bookend(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        let line = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            line.starts_with("config.toml: ok: 127.0.0.1:8080 in front of http://127.0.0.1:5000"),
+            "{line}"
+        );
+        assert_eq!(line.lines().count(), 1);
+    }
+}
+
+#[test]
+fn a_missing_file_is_told_by_name_and_exits_2() {
+    let folder = folder("other.toml", "");
+    for (arguments, words) in [
+        (
+            &["run"][..],
+            "config.toml: there is no such file\ngive another with --config FILE",
+        ),
+        (&[], "config.toml: there is no such file\n"),
+        (&["check"], "config.toml: there is no such file\n"),
+        (
+            &["run", "--config", "none.toml", "--upstream", "http://a"],
+            "none.toml: there is no such file\n",
+        ),
+        (
+            &["run", "--config", "other.toml"],
+            "other.toml:1:1: no upstream",
+        ),
+    ] {
+        let output = bookend(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.starts_with(words), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn arguments_that_are_wrong_exit_2_and_help_exits_0() {
+    let folder = folder("other.toml", "");
+    for (arguments, status) in [
+        (&["--listen", "8080"][..], 2),
+        (&["check", "--upstream", "http://a"], 2),
+        (&["--help"], 0),
+        (&["run", "--help"], 0),
+        (&["--version"], 0),
+    ] {
+        let output = bookend(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}");
+        let (said, silent) = match status {
+            0 => (output.stdout, output.stderr),
+            _ => (output.stderr, output.stdout),
+        };
+        assert!(!said.is_empty() && silent.is_empty(), "{arguments:?}");
+    }
+}

@@ -1,0 +1,10 @@
+//! The program as its users start it, and what they read: command line, demo, examples, README.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod command_line;
+mod demo;
+mod examples;
+mod readme;
+mod running;
