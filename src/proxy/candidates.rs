@@ -2,8 +2,8 @@
 
 use http::HeaderName;
 
+use super::lookup::selects;
 use super::receive::Inquiry;
-use super::worker::selects;
 use crate::cache::store::Store;
 use crate::cache::stored::StoredResponse;
 use crate::semantics::vary;

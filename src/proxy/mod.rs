@@ -27,6 +27,7 @@ mod invalidation;
 mod limit;
 mod logged;
 mod long_lived;
+mod lookup;
 mod ops;
 mod pass;
 mod peer;

@@ -1,6 +1,9 @@
 //! Whether a response may be stored, and what of it (RFC 9111 §3).
 
-use std::fmt;
+mod reason;
+
+pub use self::reason::NoStoreReason;
+
 use std::time::Duration;
 
 use http::header::{
@@ -85,139 +88,6 @@ pub enum Scope {
     Whole,
     /// A single range of a 206, as part of an incomplete 200 (§3.3).
     Partial,
-}
-
-/// Why a response is not stored; `Display` gives the token for Cache-Status' `detail`, logs and metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NoStoreReason {
-    /// The method's responses are not stored.
-    Method,
-    /// A HEAD response only freshens or invalidates what is stored (§4.3.5).
-    Head,
-    /// A POST response without explicit freshness or a Content-Location that names its target (RFC 9110 §9.3.3).
-    Post,
-    /// The request's `no-store`.
-    RequestNoStore,
-    /// An interim response.
-    Interim,
-    /// A status that is never stored: 304 by itself, or one whose definition forbids it.
-    Status,
-    /// A 412 or 416 to the client's own preconditions or Range.
-    Precondition,
-    /// An error that answers what the request's own fields asked for, and no Vary tells which.
-    RequestFields,
-    /// `must-understand` with a status that we do not.
-    NotUnderstood,
-    /// A 206 without one range of bytes.
-    PartialUnit,
-    NoStore,
-    Private,
-    /// The request has Authorization and the response does not allow sharing (§3.5).
-    Authorization,
-    /// The request has other credentials and the response does not allow sharing.
-    Credentials,
-    SetCookie,
-    VaryAny,
-    /// Neither explicit freshness nor a status that is cacheable without it.
-    NotCacheable,
-    /// It could never be used: not fresh, and nothing to validate it with.
-    NeverReusable,
-}
-
-impl NoStoreReason {
-    /// Whether the cause lies in the response alone, so that the next response for the same variant is likely to have it
-    /// too, whoever asks.
-    pub const fn is_in_response(self) -> bool {
-        match self {
-            Self::Method
-            | Self::Head
-            | Self::Post
-            | Self::RequestNoStore
-            | Self::Interim
-            | Self::Precondition
-            | Self::RequestFields
-            | Self::PartialUnit
-            | Self::Authorization
-            | Self::Credentials => false,
-            Self::Status
-            | Self::NotUnderstood
-            | Self::NoStore
-            | Self::Private
-            | Self::SetCookie
-            | Self::VaryAny
-            | Self::NotCacheable
-            | Self::NeverReusable => true,
-        }
-    }
-
-    pub const fn token(self) -> &'static str {
-        match self {
-            Self::Method => "method",
-            Self::Head => "head",
-            Self::Post => "post",
-            Self::RequestNoStore => "request-no-store",
-            Self::Interim => "interim",
-            Self::Status => "status",
-            Self::Precondition => "precondition",
-            Self::RequestFields => "request-fields",
-            Self::NotUnderstood => "not-understood",
-            Self::PartialUnit => "partial-unit",
-            Self::NoStore => "no-store",
-            Self::Private => "private",
-            Self::Authorization => "authorization",
-            Self::Credentials => "credentials",
-            Self::SetCookie => "set-cookie",
-            Self::VaryAny => "vary-any",
-            Self::NotCacheable => "not-cacheable",
-            Self::NeverReusable => "never-reusable",
-        }
-    }
-
-    /// What to do where the response should be stored, for `explain`.
-    pub const fn cure(self) -> &'static str {
-        match self {
-            Self::Method | Self::Head => "Only responses to GET, QUERY and some POSTs are stored.",
-            Self::Post => {
-                "A response to POST needs a lifetime, and a Content-Location that is its own URL."
-            }
-            Self::RequestNoStore => {
-                "The client asked for it; `honour` without \"no-store\" ignores that."
-            }
-            Self::Interim | Self::Status => "Responses with this status are never stored.",
-            Self::Precondition => "It answers the client's own condition or range.",
-            Self::RequestFields => {
-                "It answers what this client sent: have the API name those request fields in Vary."
-            }
-            Self::NotUnderstood => "The API says must-understand with an unknown status.",
-            Self::PartialUnit => "It is a part whose place in the whole is not known.",
-            Self::NoStore => "The API says no-store; `ignore = [\"no-store\"]` overrules it.",
-            Self::Private => {
-                "The API says private: have it say public where it is for everybody; \
-                 `ignore = [\"private\"]` overrules it."
-            }
-            Self::Authorization | Self::Credentials => {
-                "The request has credentials: have the API say public or s-maxage where the response \
-                 is for everybody."
-            }
-            Self::SetCookie => {
-                "It sets a cookie: have the API say public or s-maxage where everybody may get that \
-                 cookie, or set_cookie = \"strip\" to store the response without it."
-            }
-            Self::VaryAny => "It varies on what cannot be known (Vary: *).",
-            Self::NotCacheable => {
-                "The API gives no lifetime: have it send Cache-Control, or set `ttl`."
-            }
-            Self::NeverReusable => {
-                "It is never fresh and has no ETag or Last-Modified to validate it with."
-            }
-        }
-    }
-}
-
-impl fmt::Display for NoStoreReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.token())
-    }
 }
 
 /// Decides whether a response may be stored (RFC 9111 §3): the first reason against it, or how to.

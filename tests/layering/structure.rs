@@ -52,6 +52,7 @@ const IN_CYCLES: &[&str] = &[
     "proxy/limit/shares.rs",
     "proxy/logged.rs",
     "proxy/long_lived.rs",
+    "proxy/lookup.rs",
     "proxy/peer.rs",
     "proxy/ready.rs",
     "proxy/receive.rs",
@@ -86,16 +87,14 @@ const IN_CYCLES: &[&str] = &[
 
 /// Files that still have more lines than [`MAX_LINES`], as many as stand here at most.
 const TOO_LONG: &[(&str, usize)] = &[
-    ("cache/store.rs", 624),
+    ("cache/store.rs", 570),
     ("cache/stored.rs", 487),
     ("config/upstream.rs", 474),
-    ("proxy/fill/mod.rs", 563),
+    ("proxy/fill/mod.rs", 510),
     ("proxy/receive.rs", 690),
-    ("proxy/worker.rs", 547),
     ("semantics/directive.rs", 490),
     ("semantics/http_date.rs", 456),
     ("semantics/preconditions.rs", 466),
-    ("semantics/storability.rs", 505),
     ("server/batch.rs", 548),
 ];
 

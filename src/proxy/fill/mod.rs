@@ -12,6 +12,7 @@ mod attendance;
 mod early;
 mod keep;
 mod pump;
+mod refused;
 mod validate;
 
 pub use self::early::discard;
@@ -30,12 +31,13 @@ use super::errand::Messenger;
 use super::forward;
 use super::invalidation::path_group;
 use super::limit::Client;
+use super::lookup::Question;
 use super::receive::{Inquiry, Target, split_query};
-use super::worker::{Epoch, Question, Worker};
+use super::worker::{Epoch, Worker};
 use crate::cache::body::Reader;
 use crate::cache::collapse::Fill;
 use crate::cache::head::Head;
-use crate::cache::stored::{Marker, Settled, StoredResponse, Unshared};
+use crate::cache::stored::{Settled, StoredResponse, Unshared};
 use crate::clock::Now;
 use crate::config::RoutePolicy;
 use crate::error::{Error, ErrorKind};
@@ -45,9 +47,7 @@ use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::groups;
 use crate::semantics::preconditions::is_conditional;
 use crate::semantics::storability::{Credentials, NoStoreReason, StoreInput, names_negotiation};
-use crate::semantics::unstored::{Effect, is_about_the_request};
 use crate::semantics::validation::{self, Candidate, Validators};
-use crate::semantics::vary::{VariantKey, Vary};
 use crate::upstream::{Outgoing, RequestBody, UpstreamBody, Waiting};
 
 /// What the one who leads a fill learns.
@@ -417,66 +417,6 @@ impl FillTask {
                 self.keep(arrived, keep, &directives, freshness).await
             }
             Err(why) => self.hand_over(arrived, why),
-        }
-    }
-
-    /// The response is for the leader alone. What it says of what is stored, and to those who wait, depends on what it is.
-    fn hand_over(&mut self, arrived: Box<Arrived>, why: NotShared) {
-        match why {
-            NotShared::ServerError => {
-                self.failed = true;
-                let store = &self.worker.gateway.store;
-                store.settle(&self.fill, Settled::ServerError(arrived.status));
-            }
-            NotShared::Cause(cause) => self.not_stored(&arrived, arrived.status, cause),
-        }
-        self.tell_leader(LeaderNews::Unshared { arrived, why });
-    }
-
-    /// An answer came that may not be stored, with this status, or for a stored response with this status.
-    fn not_stored(&mut self, arrived: &Arrived, status: StatusCode, cause: Unshared) {
-        // It says nothing of what a refresh would have brought: that is tried again.
-        self.failed |= is_about_the_request(status)
-            || (self.credentials.any() && matches!(status.as_u16(), 401 | 403));
-        let (store, vary) = (&self.worker.gateway.store, &self.route.cache.vary);
-        let credentialed = self.credentials.any();
-        let effect = match cause {
-            // A part says nothing about the whole, nor that it is too large about those that are stored.
-            _ if matches!(self.want, Want::Missing(_)) => Effect::None,
-            Unshared::TooLarge if arrived.status == StatusCode::PARTIAL_CONTENT => Effect::None,
-            Unshared::Rule(reason) => Effect::of_refused(reason, status, credentialed),
-            // Known by its marker alone, which is not to last for that.
-            Unshared::TooLarge if self.is_too_large_as_marked(arrived) => Effect::None,
-            // It may be shared, so far as the rules go.
-            Unshared::TooLarge | Unshared::UnverifiedEnd => Effect::of(status),
-        };
-        match effect {
-            Effect::Supersede => {
-                let marker = self.marker(&arrived.headers, arrived.received, cause);
-                store.mark(&self.fill, marker, arrived.received.mono, vary);
-            }
-            Effect::EndStaleness => store.end_staleness(&self.fill, arrived.received, vary),
-            Effect::None => store.abandon(&self.fill),
-        }
-        let is_own = is_about_the_request(status) || (credentialed && effect == Effect::None);
-        self.fill.settle(match is_own {
-            true => Settled::Particular,
-            false => Settled::Unshared,
-        });
-    }
-
-    fn marker(&self, headers: &HeaderMap, received: Now, why: Unshared) -> Marker {
-        let vary = match Vary::parse(headers) {
-            // A marker is for all requests where the response is for none.
-            Vary::Any => Vary::None,
-            vary => vary,
-        };
-        let ttl = self.epoch.settings.config.cache.uncacheable_ttl;
-        Marker {
-            variant: VariantKey::of(&vary, &self.fill.ask.headers, &self.route.cache.vary),
-            digest: self.fill.ask.digest,
-            until: received.mono.after(ttl),
-            why,
         }
     }
 

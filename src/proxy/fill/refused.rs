@@ -1,0 +1,72 @@
+//! A response that may not be stored: it goes to the leader, and what is stored for its request changes where it says so.
+
+use http::{HeaderMap, StatusCode};
+
+use super::{Arrived, FillTask, LeaderNews, NotShared};
+use crate::cache::stored::{Marker, Settled, Unshared};
+use crate::clock::Now;
+use crate::semantics::fetch::Want;
+use crate::semantics::unstored::{Effect, is_about_the_request};
+use crate::semantics::vary::{VariantKey, Vary};
+
+impl FillTask {
+    /// The response is for the leader alone. What it says of what is stored, and to those who wait, depends on what it is.
+    pub(super) fn hand_over(&mut self, arrived: Box<Arrived>, why: NotShared) {
+        match why {
+            NotShared::ServerError => {
+                self.failed = true;
+                let store = &self.worker.gateway.store;
+                store.settle(&self.fill, Settled::ServerError(arrived.status));
+            }
+            NotShared::Cause(cause) => self.not_stored(&arrived, arrived.status, cause),
+        }
+        self.tell_leader(LeaderNews::Unshared { arrived, why });
+    }
+
+    /// An answer came that may not be stored, with this status, or for a stored response with this status.
+    pub(super) fn not_stored(&mut self, arrived: &Arrived, status: StatusCode, cause: Unshared) {
+        // It says nothing of what a refresh would have brought: that is tried again.
+        self.failed |= is_about_the_request(status)
+            || (self.credentials.any() && matches!(status.as_u16(), 401 | 403));
+        let (store, vary) = (&self.worker.gateway.store, &self.route.cache.vary);
+        let credentialed = self.credentials.any();
+        let effect = match cause {
+            // A part says nothing about the whole, nor that it is too large about those that are stored.
+            _ if matches!(self.want, Want::Missing(_)) => Effect::None,
+            Unshared::TooLarge if arrived.status == StatusCode::PARTIAL_CONTENT => Effect::None,
+            Unshared::Rule(reason) => Effect::of_refused(reason, status, credentialed),
+            // Known by its marker alone, which is not to last for that.
+            Unshared::TooLarge if self.is_too_large_as_marked(arrived) => Effect::None,
+            // It may be shared, so far as the rules go.
+            Unshared::TooLarge | Unshared::UnverifiedEnd => Effect::of(status),
+        };
+        match effect {
+            Effect::Supersede => {
+                let marker = self.marker(&arrived.headers, arrived.received, cause);
+                store.mark(&self.fill, marker, arrived.received.mono, vary);
+            }
+            Effect::EndStaleness => store.end_staleness(&self.fill, arrived.received, vary),
+            Effect::None => store.abandon(&self.fill),
+        }
+        let is_own = is_about_the_request(status) || (credentialed && effect == Effect::None);
+        self.fill.settle(match is_own {
+            true => Settled::Particular,
+            false => Settled::Unshared,
+        });
+    }
+
+    pub(super) fn marker(&self, headers: &HeaderMap, received: Now, why: Unshared) -> Marker {
+        let vary = match Vary::parse(headers) {
+            // A marker is for all requests where the response is for none.
+            Vary::Any => Vary::None,
+            vary => vary,
+        };
+        let ttl = self.epoch.settings.config.cache.uncacheable_ttl;
+        Marker {
+            variant: VariantKey::of(&vary, &self.fill.ask.headers, &self.route.cache.vary),
+            digest: self.fill.ask.digest,
+            until: received.mono.after(ttl),
+            why,
+        }
+    }
+}
