@@ -1,10 +1,10 @@
-//! A whole gateway in one value: what its workers share, and the door. `run`, the demo and the tests start it alike.
+//! A whole gateway in one value: its listeners, workers and admin API. `run`, the demo and the tests start it alike.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::admin::{Admin, GatewayDesk, OpenDesk};
+use crate::admin::{Admin, GatewayOperations, RunningAdmin};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddr};
 use crate::error;
@@ -54,7 +54,7 @@ impl Instance {
         self.server.local_addrs()
     }
 
-    /// The address of the ops desk, unless it is off.
+    /// The address of the admin API, unless it is off.
     pub fn admin_addr(&self) -> Option<&ListenAddr> {
         self.admin.as_ref().map(Admin::addr)
     }
@@ -67,20 +67,20 @@ impl Instance {
     /// Blocks the calling thread, which polls `shutdown` in a runtime of its own.
     pub fn run(self, shutdown: impl Future<Output = ()>) -> Result<Outcome, Error> {
         let clock = self.deadlines;
-        let desk = GatewayDesk::new(self.gateway.clone(), self.server.readiness());
-        let open = self
+        let operations = GatewayOperations::new(self.gateway.clone(), self.server.readiness());
+        let admin = self
             .admin
-            .map(|admin| admin.open(Arc::new(desk), clock.clone()));
-        let open = open.transpose().map_err(Error::Server)?;
+            .map(|admin| admin.start(Arc::new(operations), clock.clone()));
+        let admin = admin.transpose().map_err(Error::Server)?;
         let gateway = self.gateway.clone();
         let make = move |index| Worker::new(gateway.clone(), index);
         let outcome = self
             .server
             .run(clock, self.gateway.metrics(), make, shutdown);
-        // The desk stays open while the gateway drains.
-        let closed = open.map(OpenDesk::close).transpose();
+        // The admin API answers while the gateway drains.
+        let stopped = admin.map(RunningAdmin::stop).transpose();
         let outcome = outcome.map_err(Error::Server)?;
-        closed.map_err(Error::Server)?;
+        stopped.map_err(Error::Server)?;
         Ok(outcome)
     }
 }

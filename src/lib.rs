@@ -18,9 +18,9 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`cli`] | arguments; one file a subcommand |
-//! | [`instance`] | a whole gateway in one value: listeners, workers, the ops desk |
+//! | [`instance`] | a whole gateway in one value: listeners, workers, the admin API |
 //! | [`server`] | the door: listeners, protocol choice, limits and deadlines, drain |
-//! | [`admin`] | the ops desk: health, metrics, purge, explain |
+//! | [`admin`] | the admin API: health, metrics, purge, explain |
 //! | [`proxy`] | the life of a request: exchange, fill, what is added and stripped, and where an error becomes a response |
 //! | [`cache`] | where responses live: keys, the store, bodies that many read, collapse, the byte budget |
 //! | [`upstream`] | the API behind: connections, pool, balancing, health, retries |

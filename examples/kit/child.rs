@@ -61,9 +61,9 @@ impl Gateway {
         cpu(self.process.id())
     }
 
-    /// Where its admin desk is; it must have one.
+    /// The address of its admin API; it must have one.
     pub fn admin(&self) -> SocketAddr {
-        self.log.address("admin desk open")
+        self.log.address("admin API open")
     }
 
     /// How many lines of its log have `words`.

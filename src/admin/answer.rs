@@ -1,4 +1,4 @@
-//! What the desk's answers look like.
+//! Responses of the admin API: JSON, problem documents, text.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};

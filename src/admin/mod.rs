@@ -1,68 +1,35 @@
-//! The ops desk: health, metrics, purge and explain, on a listener of its own. It goes through the same door as
-//! clients do, with one worker and tighter limits, so that it answers while the gateway is busy or drains.
+//! The admin API: health, metrics, purge and explain, on a listener of its own. It uses the same server as clients do,
+//! with one worker and tighter limits, so that it answers while the gateway is busy or drains.
 
 mod answer;
-mod clerk;
-mod desk;
+mod gateway;
 mod metrics;
+mod operations;
 mod page;
 mod process;
 mod purge;
-
 mod query;
+mod service;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
 use tokio::sync::oneshot;
 
 pub use self::answer::{json, problem};
-pub use self::desk::GatewayDesk;
+pub use self::gateway::GatewayOperations;
+pub use self::operations::Operations;
 pub use self::page::{Kind, Page};
 
-use self::clerk::Clerk;
+use self::service::AdminService;
 use crate::clock::Clock;
 use crate::config::{self, ListenAddr};
 use crate::server::{Error, Outcome, Server};
 use crate::telemetry::counters::Metrics;
-use crate::telemetry::readiness::Stage;
 
-/// What the desk asks of the gateway. Called on the desk's thread.
-pub trait Desk: Send + Sync + 'static {
-    /// Whether the gateway takes requests.
-    fn stage(&self) -> Stage;
-
-    /// Whether any server of the API is thought to be able to answer.
-    fn is_upstream_available(&self) -> bool {
-        true
-    }
-
-    /// The counters of its workers.
-    fn metrics(&self) -> &Metrics;
-
-    /// Adds what is no counter of a worker's: the store's size, the health of upstream servers.
-    fn gauges(&self, page: &mut Page) {
-        let _ = page;
-    }
-
-    /// `POST /purge`, from someone who may.
-    fn purge(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        let _ = request;
-        problem(StatusCode::NOT_IMPLEMENTED, "this gateway cannot purge")
-    }
-
-    /// `GET /explain`, from someone who may.
-    fn explain(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        let _ = request;
-        problem(StatusCode::NOT_IMPLEMENTED, "this gateway cannot explain")
-    }
-}
-
-/// A desk whose address is taken, and which waits to be opened.
+/// An admin API whose address is bound and which does not serve yet.
 #[derive(Debug)]
 pub struct Admin {
     server: Server,
@@ -70,16 +37,16 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Takes the configured address; port 0 means a free one.
+    /// Binds the configured address; port 0 means a free one.
     pub fn bind(config: &config::Admin) -> Result<Self, Error> {
         let server = Server::bind(&limits(config.listen.clone()))?;
         Ok(Self {
-            server: server.announced_as("admin desk open"),
+            server: server.announced_as("admin API open"),
             config: config.clone(),
         })
     }
 
-    /// The address taken, with the real port where port 0 was asked for.
+    /// The bound address, with the real port where port 0 was given.
     pub fn addr(&self) -> &ListenAddr {
         self.server
             .local_addrs()
@@ -87,36 +54,46 @@ impl Admin {
             .unwrap_or(&self.config.listen)
     }
 
-    /// Opens the desk on a thread of its own, until it is told to stop.
-    pub fn open(self, desk: Arc<dyn Desk>, clock: Clock) -> Result<OpenDesk, Error> {
+    /// Serves on a thread of its own until [`RunningAdmin::stop`].
+    pub fn start(
+        self,
+        operations: Arc<dyn Operations>,
+        clock: Clock,
+    ) -> Result<RunningAdmin, Error> {
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new()
             .name("admin".to_owned())
             .spawn(move || {
                 let make = {
                     let (config, clock) = (self.config, clock.clone());
-                    move |_| Rc::new(Clerk::new(desk.clone(), config.clone(), clock.clone()))
+                    move |_| {
+                        Rc::new(AdminService::new(
+                            operations.clone(),
+                            config.clone(),
+                            clock.clone(),
+                        ))
+                    }
                 };
-                // One that is dropped says so as well.
+                // Dropping the sender stops it too.
                 let stopped = async { stopped.await.unwrap_or(()) };
                 self.server.run(clock, &Metrics::new(1), make, stopped)
             })
             .map_err(Error::Start)?;
-        Ok(OpenDesk { stop, thread })
+        Ok(RunningAdmin { stop, thread })
     }
 }
 
-/// A desk that answers.
+/// An admin API that serves.
 #[derive(Debug)]
-pub struct OpenDesk {
+pub struct RunningAdmin {
     stop: oneshot::Sender<()>,
     thread: JoinHandle<Result<Outcome, Error>>,
 }
 
-impl OpenDesk {
-    /// Answers what has been asked, then closes.
-    pub fn close(self) -> Result<Outcome, Error> {
-        // It may have ended of itself.
+impl RunningAdmin {
+    /// Answers the requests in flight, then ends.
+    pub fn stop(self) -> Result<Outcome, Error> {
+        // It may have ended by itself.
         let _ = self.stop.send(());
         self.thread
             .join()
@@ -124,7 +101,7 @@ impl OpenDesk {
     }
 }
 
-/// The desk has few visitors, who ask for little and are not to be waited for.
+/// The limits of the admin API, which has few clients with small requests.
 fn limits(listen: ListenAddr) -> config::Server {
     config::Server {
         listen: vec![listen],

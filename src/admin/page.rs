@@ -7,9 +7,9 @@ pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// How a number moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Up only; its name ends with `_total`.
+    /// Only grows; its name ends with `_total`.
     Counter,
-    /// Up and down.
+    /// Goes up and down.
     Gauge,
 }
 
@@ -32,7 +32,7 @@ impl Page {
             Kind::Gauge => "gauge",
         };
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-        // A String takes all, here and below.
+        // Writing to a String cannot fail, here and below.
         let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
         Family {
             text: &mut self.text,

@@ -1,16 +1,16 @@
-//! What the system knows of this process, under the names that Prometheus' own clients use.
+//! Metrics of this process from the system, under the names that Prometheus' own clients use.
 
 use std::fs;
 
 use super::page::{Kind, Page};
 
-/// Adds what can be found out; a system without `/proc` has nothing to tell.
+/// Adds what the system tells; one without `/proc` tells nothing.
 pub(super) fn write(page: &mut Page) {
     if let Some(bytes) = status_bytes("RssAnon:") {
         page.single(
             "bookend_memory_anonymous_bytes",
             Kind::Gauge,
-            "Memory in RAM that is no file's: all that is allocated, and what the allocator keeps for later.",
+            "Resident memory not backed by a file: what is allocated, and what the allocator keeps.",
             bytes,
         );
     }
@@ -18,7 +18,7 @@ pub(super) fn write(page: &mut Page) {
         page.single(
             "bookend_memory_peak_bytes",
             Kind::Gauge,
-            "The most memory that has been in RAM.",
+            "Resident memory at its highest.",
             bytes,
         );
     }
@@ -26,7 +26,7 @@ pub(super) fn write(page: &mut Page) {
         page.single(
             "process_resident_memory_bytes",
             Kind::Gauge,
-            "Memory that is in RAM.",
+            "Resident memory.",
             bytes,
         );
     }
@@ -35,7 +35,7 @@ pub(super) fn write(page: &mut Page) {
             "process_open_fds",
             Kind::Gauge,
             "File descriptors open now.",
-            // Less the one that reads the folder.
+            // Without the one that reads the folder.
             (open.count() as u64).saturating_sub(1),
         );
     }

@@ -1,4 +1,4 @@
-//! What a request to `/purge` or `/explain` names, read as a whole before anything is done.
+//! The parameters of `/purge` and `/explain`, validated as a whole before anything is done.
 
 use bytes::Bytes;
 use http::Request;
@@ -8,13 +8,17 @@ use super::query::{Parameter, parameters};
 use crate::proxy::Purge;
 use crate::semantics::selector::Selector;
 
-const PURGE_USAGE: &str = "say what: POST /purge?url=/books/123, ?url=http://host/books/123, ?prefix=/books, \
-     ?group=NAME or ?all=true; or the same as a JSON object";
+const PURGE_USAGE: &str = "name what to purge: POST /purge?url=/books/123, ?url=http://host/books/123, ?prefix=/books, \
+     ?group=NAME or ?all=true; or send the same as a JSON object";
 
-const EXPLAIN_USAGE: &str = "say which: GET /explain?url=/books/123 or ?url=http://host/books/123";
+const EXPLAIN_USAGE: &str = "name a URL: GET /explain?url=/books/123 or ?url=http://host/books/123";
 
-/// All that is to be purged, from the query and from a JSON object of strings and lists of strings.
-pub(super) fn purges(request: &Request<Bytes>) -> Result<Vec<Purge>, String> {
+/// A parameter's name and value.
+type Named = (String, String);
+
+/// The parameters of a purge, from the query and from a JSON object of strings and lists of strings. Fails with what is
+/// wrong when there is none, or one that is not known.
+pub(super) fn named(request: &Request<Bytes>) -> Result<Vec<Named>, String> {
     let mut named = from_query(request, &["url", "prefix", "group", "all"], PURGE_USAGE)?;
     if !request.body().is_empty() {
         named.extend(from_content(request.body())?);
@@ -22,28 +26,29 @@ pub(super) fn purges(request: &Request<Bytes>) -> Result<Vec<Purge>, String> {
     if named.is_empty() {
         return Err(PURGE_USAGE.to_owned());
     }
+    Ok(named)
+}
+
+/// What these parameters purge. Fails with what is wrong where one of them is.
+pub(super) fn purges(named: &[Named]) -> Result<Vec<Purge>, String> {
     named.iter().map(purge).collect()
 }
 
-/// The URL that is to be explained, and what it names.
+/// The URL to explain, as given and as a selector.
 pub(super) fn explained(request: &Request<Bytes>) -> Result<(String, Selector), String> {
     let mut named = from_query(request, &["url"], EXPLAIN_USAGE)?;
     let Some((_, url)) = named.pop() else {
         return Err(EXPLAIN_USAGE.to_owned());
     };
     if !named.is_empty() {
-        return Err(format!("`url` is there more than once; {EXPLAIN_USAGE}"));
+        return Err(format!("`url` is given more than once; {EXPLAIN_USAGE}"));
     }
     let selector = Selector::url(&url).map_err(|fault| format!("url={url} {fault}"))?;
     Ok((url, selector))
 }
 
 /// The parameters of the query; fails when one is not among `known`.
-fn from_query(
-    request: &Request<Bytes>,
-    known: &[&str],
-    usage: &str,
-) -> Result<Vec<(String, String)>, String> {
+fn from_query(request: &Request<Bytes>, known: &[&str], usage: &str) -> Result<Vec<Named>, String> {
     let mut named = Vec::new();
     let mut raw: Option<Parameter> = None;
     for parameter in parameters(request.uri().query().unwrap_or_default()) {
@@ -63,9 +68,9 @@ fn from_query(
     Ok(named)
 }
 
-fn from_content(content: &[u8]) -> Result<Vec<(String, String)>, String> {
+fn from_content(content: &[u8]) -> Result<Vec<Named>, String> {
     let content: serde_json::Map<String, Value> = serde_json::from_slice(content)
-        .map_err(|error| format!("the content is no JSON object: {error}"))?;
+        .map_err(|error| format!("the content is not a JSON object: {error}"))?;
     let mut named = Vec::new();
     for (what, value) in content {
         match value {
@@ -75,7 +80,7 @@ fn from_content(content: &[u8]) -> Result<Vec<(String, String)>, String> {
                 for value in values {
                     let value = value
                         .as_str()
-                        .ok_or_else(|| format!("`{what}` has a member that is no string"))?;
+                        .ok_or_else(|| format!("`{what}` has a member that is not a string"))?;
                     named.push((what.clone(), value.to_owned()));
                 }
             }
@@ -89,7 +94,7 @@ fn from_content(content: &[u8]) -> Result<Vec<(String, String)>, String> {
     Ok(named)
 }
 
-fn purge((what, value): &(String, String)) -> Result<Purge, String> {
+fn purge((what, value): &Named) -> Result<Purge, String> {
     let fault = |fault: String| format!("{what}={value} {fault}");
     match what.as_str() {
         "url" => Selector::url(value).map(Purge::Named).map_err(fault),
@@ -99,10 +104,13 @@ fn purge((what, value): &(String, String)) -> Result<Purge, String> {
             Ok(Purge::Group(value.clone()))
         }
         "group" => Err(fault(
-            "is no name of a cache group, as Cache-Groups has it".to_owned(),
+            "is not a cache group's name, as in Cache-Groups: visible ASCII and spaces (RFC 9875)"
+                .to_owned(),
         )),
         "all" if value == "true" => Ok(Purge::All),
-        "all" => Err(fault("is not all=true, which purges everything".to_owned())),
+        "all" => Err(fault(
+            "must be all=true, which purges everything".to_owned(),
+        )),
         _ => Err(format!("unknown parameter `{what}`; {PURGE_USAGE}")),
     }
 }

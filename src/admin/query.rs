@@ -1,4 +1,4 @@
-//! The query of a request to the admin API, as forms write it.
+//! The query of a request to the admin API, in the encoding of HTML forms.
 
 /// A parameter, decoded.
 #[derive(Debug, PartialEq, Eq)]

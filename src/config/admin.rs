@@ -10,7 +10,7 @@ use super::value::{list, or_off};
 use super::walk::{Section, Value};
 use crate::semantics::authority::{Scheme, normal_authority};
 
-/// The ops desk.
+/// The admin API's settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
     pub listen: ListenAddr,

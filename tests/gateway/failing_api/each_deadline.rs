@@ -250,8 +250,8 @@ impl Row {
         match self.told {
             Counted(deadline) => {
                 let count = format!("bookend_client_timeouts_total{{deadline=\"{deadline}\"}} 1\n");
-                let mut desk = Client::to(gateway.admin_addr());
-                await_that(&count, || desk.get("/metrics").text().contains(&count));
+                let mut admin = Client::to(gateway.admin_addr());
+                await_that(&count, || admin.get("/metrics").text().contains(&count));
             }
             Logged(kind) => {
                 let failure = format!(",\"failure\":\"{kind}\",\"status\":{},", self.sees.0);

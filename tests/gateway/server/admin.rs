@@ -1,10 +1,10 @@
-//! The ops desk.
+//! The admin API.
 
 use std::collections::HashSet;
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use bookend::admin::{Admin, Desk, Kind, OpenDesk, Page, json};
+use bookend::admin::{Admin, Kind, Operations, Page, RunningAdmin, json};
 use bookend::clock::Clock;
 use bookend::config::{Admin as Config, ListenAddr, Secret};
 use bookend::server::Outcome;
@@ -15,12 +15,12 @@ use http::{Request, Response, StatusCode};
 
 use super::harness::{Answer, Client};
 
-struct ToyDesk {
+struct ToyGateway {
     readiness: Readiness,
     metrics: Metrics,
 }
 
-impl Desk for ToyDesk {
+impl Operations for ToyGateway {
     fn stage(&self) -> Stage {
         self.readiness.stage()
     }
@@ -39,14 +39,14 @@ impl Desk for ToyDesk {
     }
 }
 
-struct Opened {
+struct Running {
     addr: ListenAddr,
     readiness: Readiness,
     metrics: Metrics,
-    desk: OpenDesk,
+    admin: RunningAdmin,
 }
 
-fn open(token: Option<&str>) -> Opened {
+fn start(token: Option<&str>) -> Running {
     let admin = Admin::bind(&Config {
         listen: ListenAddr::Tcp(([127, 0, 0, 1], 0).into()),
         token: token.map(Secret::new),
@@ -55,19 +55,19 @@ fn open(token: Option<&str>) -> Opened {
     .unwrap();
     let (readiness, metrics) = (Readiness::default(), Metrics::new(3));
     let addr = admin.addr().clone();
-    let desk = Arc::new(ToyDesk {
+    let operations = Arc::new(ToyGateway {
         readiness: readiness.clone(),
         metrics: metrics.clone(),
     });
-    Opened {
+    Running {
         addr,
         readiness,
         metrics,
-        desk: admin.open(desk, Clock::system()).unwrap(),
+        admin: admin.start(operations, Clock::system()).unwrap(),
     }
 }
 
-impl Opened {
+impl Running {
     fn connect(&self) -> Client<TcpStream> {
         let ListenAddr::Tcp(addr) = self.addr else {
             panic!("no port");
@@ -88,30 +88,30 @@ impl Opened {
 
 #[test]
 fn health_is_told_always_and_readiness_as_it_is() {
-    let opened = open(None);
+    let running = start(None);
     for (stage, status) in [
         (Stage::Starting, 503),
         (Stage::Ready, 200),
         (Stage::Draining, 503),
     ] {
-        opened.readiness.set(stage);
-        assert_eq!(opened.ask("GET /healthz", "", "").status(), 200);
-        assert_eq!(opened.ask("GET /readyz", "", "").status(), status);
+        running.readiness.set(stage);
+        assert_eq!(running.ask("GET /healthz", "", "").status(), 200);
+        assert_eq!(running.ask("GET /readyz", "", "").status(), status);
     }
-    let answer = opened.ask("GET /readyz", "", "");
+    let answer = running.ask("GET /readyz", "", "");
     assert_eq!(answer.body, "draining\n");
     assert_eq!(answer.field("cache-control"), Some("no-store"));
     assert!(answer.field("date").is_some());
-    assert_eq!(opened.desk.close().unwrap(), Outcome::Drained);
+    assert_eq!(running.admin.stop().unwrap(), Outcome::Drained);
 }
 
 #[test]
 fn metrics_are_a_page_that_prometheus_can_read() {
-    let opened = open(Some("secret"));
-    opened.metrics.workers[0].hits.add(2);
-    opened.metrics.workers[2].hits.add(3);
-    opened.metrics.workers[1].connections.add(7);
-    let answer = opened.ask("GET /metrics", "", "");
+    let running = start(Some("secret"));
+    running.metrics.workers[0].hits.add(2);
+    running.metrics.workers[2].hits.add(3);
+    running.metrics.workers[1].connections.add(7);
+    let answer = running.ask("GET /metrics", "", "");
     assert_eq!(
         answer.field("content-type"),
         Some("text/plain; version=0.0.4; charset=utf-8")
@@ -160,7 +160,7 @@ fn read_page(page: &str) -> Vec<(String, u64)> {
 
 #[test]
 fn who_may_change_something_carries_the_token() {
-    let opened = open(Some("sesame"));
+    let running = start(Some("sesame"));
     for (fields, status) in [
         ("", 401),
         ("Authorization: Bearer sesam\r\n", 401),
@@ -170,7 +170,7 @@ fn who_may_change_something_carries_the_token() {
         ("Authorization: Bearer sesame\r\n", 200),
         ("Authorization: bearer  sesame\r\n", 200),
     ] {
-        let answer = opened.ask("POST /purge", fields, "all");
+        let answer = running.ask("POST /purge", fields, "all");
         assert_eq!(answer.status(), status, "{fields:?}");
         if status == 401 {
             assert_eq!(answer.field("www-authenticate"), Some("Bearer"));
@@ -179,28 +179,28 @@ fn who_may_change_something_carries_the_token() {
             assert_eq!(answer.body, "{\"order\":\"all\"}\n");
         }
     }
-    assert_eq!(opened.ask("GET /explain?url=/", "", "").status(), 401);
-    assert_eq!(opened.ask("GET /metrics", "", "").status(), 200);
+    assert_eq!(running.ask("GET /explain?url=/", "", "").status(), 401);
+    assert_eq!(running.ask("GET /metrics", "", "").status(), 200);
 }
 
 #[test]
 fn without_a_token_everyone_may_but_no_other_sites_page() {
-    let opened = open(None);
-    assert_eq!(opened.ask("POST /purge", "", "all").status(), 200);
-    let own = format!("Origin: http://{}\r\n", opened.addr);
+    let running = start(None);
+    assert_eq!(running.ask("POST /purge", "", "all").status(), 200);
+    let own = format!("Origin: http://{}\r\n", running.addr);
     for (fields, status) in [
         (own.as_str(), 200),
         ("Origin: https://evil.example\r\n", 403),
         ("Origin: null\r\n", 403),
     ] {
-        let answer = opened.ask("POST /purge", fields, "all");
+        let answer = running.ask("POST /purge", fields, "all");
         assert_eq!(answer.status(), status, "{fields:?}");
     }
 }
 
 #[test]
 fn what_is_not_there_is_a_problem_document() {
-    let opened = open(None);
+    let running = start(None);
     for (line, status, allow) in [
         ("GET /", 404, None),
         ("GET /healthz/", 404, None),
@@ -209,7 +209,7 @@ fn what_is_not_there_is_a_problem_document() {
         ("DELETE /purge", 405, Some("POST")),
         ("GET /explain?url=/", 501, None),
     ] {
-        let answer = opened.ask(line, "", "");
+        let answer = running.ask(line, "", "");
         assert_eq!(answer.status(), status, "{line}");
         assert_eq!(answer.field("allow"), allow, "{line}");
         assert_eq!(
@@ -219,7 +219,7 @@ fn what_is_not_there_is_a_problem_document() {
         let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
         assert_eq!(problem["status"], status, "{line}");
     }
-    let mut client = opened.connect();
+    let mut client = running.connect();
     client.send("HEAD /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let (rest, _) = client.rest();
     assert!(
@@ -230,11 +230,11 @@ fn what_is_not_there_is_a_problem_document() {
 
 #[test]
 fn too_much_is_refused() {
-    let opened = open(None);
+    let running = start(None);
     let content = "x".repeat(300 << 10);
-    assert_eq!(opened.ask("POST /purge", "", &content).status(), 413);
+    assert_eq!(running.ask("POST /purge", "", &content).status(), 413);
     let field = format!("X-Long: {}\r\n", &content[..20 << 10]);
-    let answer = opened.ask("GET /healthz", &field, "");
+    let answer = running.ask("GET /healthz", &field, "");
     assert_eq!(answer.status(), 431);
     assert_eq!(
         answer.field("content-type"),

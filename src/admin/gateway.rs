@@ -1,4 +1,4 @@
-//! The gateway as its ops desk sees it: gauges, purge and explain.
+//! What the admin API asks of a gateway: gauges, purge and explain.
 
 use std::sync::Arc;
 
@@ -6,28 +6,28 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use serde_json::json;
 
-use super::Desk;
 use super::answer::{json as document, problem};
+use super::operations::Operations;
 use super::page::{Kind, Page};
-use super::purge::{explained, purges};
+use super::purge::{explained, named, purges};
 use crate::proxy::{Gateway, Memory, ServerState};
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::{Readiness, Stage};
 
-/// Answers for one gateway.
+/// The operations of one gateway.
 #[derive(Debug)]
-pub struct GatewayDesk {
+pub struct GatewayOperations {
     gateway: Arc<Gateway>,
     readiness: Readiness,
 }
 
-impl GatewayDesk {
+impl GatewayOperations {
     pub fn new(gateway: Arc<Gateway>, readiness: Readiness) -> Self {
         Self { gateway, readiness }
     }
 }
 
-impl Desk for GatewayDesk {
+impl Operations for GatewayOperations {
     fn stage(&self) -> Stage {
         self.readiness.stage()
     }
@@ -46,12 +46,17 @@ impl Desk for GatewayDesk {
     }
 
     fn purge(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        let purges = match purges(request) {
-            Ok(purges) => purges,
+        let read = named(request).and_then(|named| Ok((purges(&named)?, named)));
+        let (purges, named) = match read {
+            Ok(read) => read,
             Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
         };
         let purged: usize = purges.iter().map(|purge| self.gateway.purge(purge)).sum();
-        tracing::info!(purged, ?purges, "purged");
+        let named: Vec<_> = named
+            .iter()
+            .map(|(what, value)| format!("{what}={value}"))
+            .collect();
+        tracing::info!(resources = purged, ?named, "purged");
         document(StatusCode::OK, &json!({ "purged": purged }))
     }
 
@@ -65,30 +70,29 @@ impl Desk for GatewayDesk {
 
 fn write_memory(page: &mut Page, memory: Memory) {
     let mut gauge = |name, help, value| page.single(name, Kind::Gauge, help, value);
-    let help = "Target URIs with something stored.";
+    let help = "Resources (target URIs) of which at least one response is stored.";
     gauge("bookend_stored_resources", help, memory.resources);
-    let help = "Bytes of what is stored, heads and keys included.";
+    let help = "Bytes of stored responses, with heads and keys.";
     gauge("bookend_stored_bytes", help, memory.stored);
-    let help = "Bytes held of the budget: stored, evicted but still read, and in flight.";
+    let help = "Bytes used of the budget: stored, evicted but still being sent, and in flight.";
     gauge("bookend_memory_used_bytes", help, memory.used);
-    let help = "Bytes held of the budget by content on its way.";
+    let help = "Bytes used of the budget by content that is being fetched.";
     gauge("bookend_memory_in_flight_bytes", help, memory.in_flight);
-    let help = "Bytes of content on its way that will not be stored and that several may read; beside the budget.";
+    let help = "Bytes of content that passes through and is not stored; beside the budget.";
     gauge("bookend_memory_windows_bytes", help, memory.passing);
     let held = memory.used.saturating_sub(memory.stored + memory.in_flight);
-    let help =
-        "Bytes held of the budget by what has left the store and is still being sent, about.";
+    let help = "Bytes used of the budget by evicted responses that are still being sent, about.";
     gauge("bookend_memory_leaving_bytes", help, held);
-    let help = "Bytes of response fields that workers keep ready, about; beside the budget, at most 2 MiB a worker.";
-    gauge("bookend_memory_ready_fields_bytes", help, memory.ready);
-    let help = "Cache groups (RFC 9875) of what is stored, about.";
-    gauge("bookend_groups", help, memory.groups);
-    let help = "Members of cache groups; their bytes count as stored.";
-    gauge("bookend_group_members", help, memory.group_members);
     let help =
-        "Clients whose rate of requests is remembered; beside the budget, some 34 bytes each.";
+        "Bytes of prepared response fields, about; beside the budget, at most 2 MiB per worker.";
+    gauge("bookend_memory_ready_fields_bytes", help, memory.ready);
+    let help = "Cache groups (RFC 9875) of stored responses, about.";
+    gauge("bookend_groups", help, memory.groups);
+    let help = "Memberships of stored responses in cache groups; their bytes count as stored.";
+    gauge("bookend_group_members", help, memory.group_members);
+    let help = "Clients whose request rate is remembered; beside the budget, some 34 bytes each.";
     gauge("bookend_rate_limit_clients", help, memory.limited_clients);
-    let help = "The byte budget.";
+    let help = "The byte budget (`memory` in [cache]).";
     gauge("bookend_memory_limit_bytes", help, memory.limit);
 }
 
@@ -99,10 +103,10 @@ fn write_servers(page: &mut Page, servers: &[ServerState]) {
             family.sample(&[("server", &server.url)], value(server) as u64);
         }
     };
-    let help = "Whether requests go to the server, other than to try it.";
+    let help = "1 when the server gets requests, 0 when it is ejected, unhealthy, or only tried.";
     gauge("bookend_upstream_up", help, |server| server.fit.into());
-    let help = "Requests in flight to the server, those that wait for a connection included.";
+    let help = "Requests in flight to the server, with those that wait for a connection.";
     gauge("bookend_upstream_load", help, |server| server.load);
-    let help = "Requests that wait for a connection to the server.";
+    let help = "Requests waiting for a connection to the server.";
     gauge("bookend_upstream_waiting", help, |server| server.waiting);
 }

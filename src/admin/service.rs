@@ -1,4 +1,4 @@
-//! Who may ask the desk for what, and who answers.
+//! The admin API's service: its endpoints, who may use them, and the dispatch.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 
 use super::answer::{problem, text, with_type};
+use super::operations::Operations;
 use super::page::{self, Page};
-use super::{Desk, metrics, process};
+use super::{metrics, process};
 use crate::clock::Clock;
 use crate::config;
 use crate::error::Error;
@@ -24,80 +25,81 @@ use crate::telemetry::readiness::Stage;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The most content that a request may have.
-const CONTENT: usize = 256 << 10;
+/// Bytes of content that a request may have at most.
+const MAX_CONTENT: usize = 256 << 10;
 
-/// What can be asked for.
-struct Counter {
+struct Endpoint {
     path: &'static str,
     method: Method,
-    /// Whether the token is asked for.
+    /// Whether it needs the token, where one is configured, and refuses pages of other sites.
     guarded: bool,
-    /// Whether it is for load balancers and the like, which call us by any name.
+    /// Whether it is for load balancers and the like, which may use any name in Host.
     is_health_check: bool,
-    answer: fn(&Clerk, &Request<Bytes>) -> Response<Bytes>,
+    answer: fn(&AdminService, &Request<Bytes>) -> Response<Bytes>,
 }
 
-const COUNTERS: [Counter; 5] = [
-    Counter {
+const ENDPOINTS: [Endpoint; 5] = [
+    Endpoint {
         path: "/healthz",
         method: Method::GET,
         guarded: false,
         is_health_check: true,
         answer: |_, _| text(StatusCode::OK, "ok\n"),
     },
-    Counter {
+    Endpoint {
         path: "/readyz",
         method: Method::GET,
         guarded: false,
         is_health_check: true,
-        answer: |clerk, _| readyz(&*clerk.desk),
+        answer: |service, _| readyz(&*service.operations),
     },
-    Counter {
+    Endpoint {
         path: "/metrics",
         method: Method::GET,
         guarded: false,
         is_health_check: false,
-        answer: |clerk, _| clerk.metrics(),
+        answer: |service, _| service.metrics(),
     },
-    Counter {
+    Endpoint {
         path: "/purge",
         method: Method::POST,
         guarded: true,
         is_health_check: false,
-        answer: |clerk, request| clerk.desk.purge(request),
+        answer: |service, request| service.operations.purge(request),
     },
-    Counter {
+    Endpoint {
         path: "/explain",
         method: Method::GET,
         guarded: true,
         is_health_check: false,
-        answer: |clerk, request| clerk.desk.explain(request),
+        answer: |service, request| service.operations.explain(request),
     },
 ];
 
-/// A gateway whose API is down stays ready: it has answers in store, and says 503 itself where it has none. Whoever
-/// looks is told.
-fn readyz(desk: &dyn Desk) -> Response<Bytes> {
-    match desk.stage() {
-        Stage::Ready if desk.is_upstream_available() => text(StatusCode::OK, "ready\n"),
-        Stage::Ready => text(StatusCode::OK, "ready, but no upstream server is healthy\n"),
+/// A gateway whose API is down stays ready: it answers from its store, and with 503 where it cannot. The text says so.
+fn readyz(operations: &dyn Operations) -> Response<Bytes> {
+    match operations.stage() {
+        Stage::Ready if operations.is_upstream_available() => text(StatusCode::OK, "ready\n"),
+        Stage::Ready => text(
+            StatusCode::OK,
+            "ready, but no upstream server is available\n",
+        ),
         Stage::Starting => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
         Stage::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     }
 }
 
-/// Answers at the desk.
-pub(super) struct Clerk {
-    desk: Arc<dyn Desk>,
+/// Answers requests to the admin API.
+pub(super) struct AdminService {
+    operations: Arc<dyn Operations>,
     config: config::Admin,
     clock: Clock,
 }
 
-impl Clerk {
-    pub fn new(desk: Arc<dyn Desk>, config: config::Admin, clock: Clock) -> Self {
+impl AdminService {
+    pub fn new(operations: Arc<dyn Operations>, config: config::Admin, clock: Clock) -> Self {
         Self {
-            desk,
+            operations,
             config,
             clock,
         }
@@ -105,66 +107,67 @@ impl Clerk {
 
     fn metrics(&self) -> Response<Bytes> {
         let mut page = Page::default();
-        metrics::write(&mut page, self.desk.metrics());
-        self.desk.gauges(&mut page);
+        metrics::write(&mut page, self.operations.metrics());
+        self.operations.gauges(&mut page);
         process::write(&mut page);
         with_type(StatusCode::OK, page::MEDIA_TYPE, page.into_text())
     }
 
     async fn answer(&self, peer: &Peer, request: Request<RequestContent>) -> Response<Bytes> {
         let path = request.uri().path();
-        let counter = COUNTERS.iter().find(|counter| counter.path == path);
-        if !counter.is_some_and(|counter| counter.is_health_check)
+        let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.path == path);
+        if !endpoint.is_some_and(|endpoint| endpoint.is_health_check)
             && let Err(refusal) = self.check_host(peer, &request)
         {
             return *refusal;
         }
-        let Some(counter) = counter else {
-            let paths: Vec<_> = COUNTERS.iter().map(|counter| counter.path).collect();
-            let detail = format!("there is nothing here; there is {}", paths.join(", "));
+        let Some(endpoint) = endpoint else {
+            let paths: Vec<_> = ENDPOINTS.iter().map(|endpoint| endpoint.path).collect();
+            let detail = format!("no such endpoint; the endpoints are {}", paths.join(", "));
             return problem(StatusCode::NOT_FOUND, &detail);
         };
-        if let Err(refusal) = self.admit(counter, request.method(), request.headers()) {
+        if let Err(refusal) = self.admit(endpoint, request.method(), request.headers()) {
             return *refusal;
         }
         let (head, content) = request.into_parts();
-        match Limited::new(content, CONTENT).collect().await {
+        match Limited::new(content, MAX_CONTENT).collect().await {
             Ok(content) => {
                 let request = Request::from_parts(head, content.to_bytes());
-                (counter.answer)(self, &request)
+                (endpoint.answer)(self, &request)
             }
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                problem(StatusCode::PAYLOAD_TOO_LARGE, "the content is too large")
-            }
-            Err(_) => problem(StatusCode::BAD_REQUEST, "the content broke off"),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => problem(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the content is larger than 256 KiB",
+            ),
+            Err(_) => problem(StatusCode::BAD_REQUEST, "the content ended early"),
         }
     }
 
-    /// Whether a request may go to `counter`; the refusal where it may not.
+    /// Whether a request may use `endpoint`; the refusal where it may not.
     fn admit(
         &self,
-        counter: &Counter,
+        endpoint: &Endpoint,
         method: &Method,
         fields: &HeaderMap,
     ) -> Result<(), Box<Response<Bytes>>> {
-        let is_read = counter.method == Method::GET;
-        if *method != counter.method && !(is_read && *method == Method::HEAD) {
+        let is_read = endpoint.method == Method::GET;
+        if *method != endpoint.method && !(is_read && *method == Method::HEAD) {
             let allowed = if is_read { "GET, HEAD" } else { "POST" };
             let mut refusal = problem(
                 StatusCode::METHOD_NOT_ALLOWED,
-                &format!("this takes {allowed} only"),
+                &format!("this endpoint accepts {allowed} only"),
             );
             let fields = refusal.headers_mut();
             fields.insert(ALLOW, HeaderValue::from_static(allowed));
             return Err(Box::new(refusal));
         }
-        if !counter.guarded {
+        if !endpoint.guarded {
             return Ok(());
         }
         if self.config.token.is_some() && !self.has_token(fields) {
             let mut refusal = problem(
                 StatusCode::UNAUTHORIZED,
-                "this needs Authorization: Bearer with the admin token",
+                "this endpoint needs `Authorization: Bearer` with the token of [admin]",
             );
             let fields = refusal.headers_mut();
             fields.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -173,15 +176,15 @@ impl Clerk {
         if is_cross_site(fields) {
             let refusal = problem(
                 StatusCode::FORBIDDEN,
-                "this comes from a page of another site, and pages may not do it",
+                "the request comes from a page of another site, which may not use the admin API",
             );
             return Err(Box::new(refusal));
         }
         Ok(())
     }
 
-    /// Whether a request calls us by a name that we have. A page whose own name has been made to lead to this address
-    /// (DNS rebinding) calls us by that name: it may neither change nor read anything.
+    /// Whether the request's authority is a name of the admin API. A page whose own name was made to resolve to this
+    /// address (DNS rebinding) sends that name: it may neither change nor read anything.
     fn check_host(
         &self,
         peer: &Peer,
@@ -204,7 +207,7 @@ impl Clerk {
             return Ok(());
         }
         let detail = format!(
-            "{} is no name of this admin API: ask by its address or localhost, send the token, or add the name to \
+            "{} is not a name of this admin API: use its IP address or localhost, send the token, or add the name to \
              `hosts` in [admin]",
             target.authority
         );
@@ -235,8 +238,8 @@ fn bearer(fields: &HeaderMap) -> Option<&[u8]> {
         .then(|| token.trim_ascii())
 }
 
-/// Whether a browser sends this for the page of another site: whoever visits one from the gateway's machine must not
-/// purge by that. Where there is no Origin, Sec-Fetch-Site may tell (W3C Fetch Metadata).
+/// Whether a browser sends this for a page of another site: opening such a page on the gateway's machine must not purge
+/// anything. Where there is no Origin, Sec-Fetch-Site may tell (W3C Fetch Metadata).
 fn is_cross_site(fields: &HeaderMap) -> bool {
     let site = fields.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
     if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
@@ -254,7 +257,7 @@ fn is_cross_site(fields: &HeaderMap) -> bool {
     authority.is_none() || authority != host
 }
 
-impl Service for Clerk {
+impl Service for AdminService {
     type Body = Full<Bytes>;
 
     async fn handle(

@@ -1,0 +1,40 @@
+//! The seam between the admin API and the gateway that it administers.
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+
+use super::answer::problem;
+use super::page::Page;
+use crate::telemetry::counters::Metrics;
+use crate::telemetry::readiness::Stage;
+
+/// What the admin API asks of the gateway. Called on the admin API's thread.
+pub trait Operations: Send + Sync + 'static {
+    /// Whether the gateway takes requests.
+    fn stage(&self) -> Stage;
+
+    /// Whether any upstream server is available.
+    fn is_upstream_available(&self) -> bool {
+        true
+    }
+
+    /// The counters of its workers.
+    fn metrics(&self) -> &Metrics;
+
+    /// Adds the metrics that no worker counts: the store's size, the health of upstream servers.
+    fn gauges(&self, page: &mut Page) {
+        let _ = page;
+    }
+
+    /// `POST /purge`, after the request was authorised.
+    fn purge(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        let _ = request;
+        problem(StatusCode::NOT_IMPLEMENTED, "this gateway cannot purge")
+    }
+
+    /// `GET /explain`, after the request was authorised.
+    fn explain(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        let _ = request;
+        problem(StatusCode::NOT_IMPLEMENTED, "this gateway cannot explain")
+    }
+}
