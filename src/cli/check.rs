@@ -1,24 +1,24 @@
-//! `bookend check`: is this configuration one that `run` would take?
+//! `bookend check`: whether `run` would accept this configuration.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, environment, tell, too_few_files};
+use super::report::{Exit, environment, tell, too_few_files};
 use crate::config::units::show_size;
 use crate::config::{Config, Source};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The file to look through
+    /// The file to check
     #[arg(value_name = "FILE", default_value = "config.toml")]
     file: PathBuf,
-    /// The same, as `run` has it
+    /// The same as FILE, under the name that `run` uses
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     config: Option<PathBuf>,
 }
 
-/// Says that the file is good, and what in it cannot mean what it seems to; or tells all its mistakes.
+/// Prints a summary of a valid file and its warnings, or every mistake of an invalid one.
 pub fn main(arguments: &Arguments) -> Exit {
     let file = arguments.config.as_ref().unwrap_or(&arguments.file);
     let source = Source {
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_summary_says_who_stands_in_front_of_whom() {
+    fn the_summary_names_the_addresses_the_servers_and_the_admin_api() {
         let text = "[server]\nlisten = [\":80\", \"unix:/s\"]\n[upstream]\nservers = [\"http://a:1\"]\n\
                     [[route]]\nmatch = \"/\"\n[admin]\nlisten = \"off\"";
         let config = Config::parse(text, "test", &|_| None).expect("a valid file");

@@ -1,25 +1,26 @@
-//! `bookend demo`: a book API and the gateway before it, to be looked at with curl, or by the tour itself.
+//! `bookend demo`: a book API and the gateway in front of it, to try with curl, or by the tour.
 
 use std::io::{self, IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::Args;
 
-use super::{Exit, environment, signal};
+use super::report::{Exit, environment};
+use super::signal;
 use crate::clock::Clock;
 use crate::config::{AccessFormat, Config, Endpoint, ListenAddr, ServerUrl};
 use crate::demo::{BookApi, Options, Seen, tour};
 use crate::instance::{self, Instance};
 use crate::telemetry::log;
 
-/// Where the gateway listens when nobody says otherwise, or else on one of the next ports.
+/// The port that is tried first where no address is given.
 const FIRST_PORT: u16 = 8080;
 /// The last port that is tried.
 const LAST_PORT: u16 = FIRST_PORT + 99;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Take the tour: send its requests, show and check the answers; exit 0 only if each was as expected
+    /// Send the tour's requests, show and check the answers; exit 0 only if each is as expected
     #[arg(long)]
     tour: bool,
 
@@ -27,12 +28,12 @@ pub struct Arguments {
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
 
-    /// An API to use instead of the embedded one; it needs the same resources (/books, /books/123, /books/456), and the
-    /// tour adds, changes and deletes books
+    /// An API to use instead of the embedded one. It needs the same resources (/books, /books/123, /books/456); the tour
+    /// adds, changes and deletes books
     #[arg(long, value_name = "URL")]
     upstream: Option<ServerUrl>,
 
-    /// Have the embedded API say `no-store` of all its answers: a tour must then fail
+    /// Make the embedded API send `no-store` with every response: the tour must then fail
     #[arg(long, conflicts_with = "upstream")]
     no_store: bool,
 }
@@ -63,13 +64,13 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn std::error::Error>> {
     let filter = environment(log::VARIABLE);
     let _guard = log::init(&config.log, filter.as_deref())?;
     let (instance, gateway) = bind(config, arguments.listen)?;
-    println!("The book API is {upstream}, the gateway before it http://{gateway}.");
+    println!("The book API is {upstream}, the gateway in front of it http://{gateway}.");
     if !arguments.tour {
         println!("{}", tour::describe(gateway));
         if let Some(admin) = instance.admin_addr() {
-            println!("What it counts: curl http://{admin}/metrics");
+            println!("Its metrics: curl http://{admin}/metrics");
         }
-        println!("Each can be tried as long as this runs, and shows here; Ctrl-C ends it.");
+        println!("Try them while this runs: each request is logged here. Ctrl-C ends it.");
         instance.run(signal::end())?;
         return Ok(Exit::Success);
     }
@@ -77,7 +78,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn std::error::Error>> {
     guided(instance, gateway, seen)
 }
 
-/// The gateway as it is without a configuration, but silent while all is well, and with its desk on any free port.
+/// The gateway's defaults, but it logs warnings only and its admin API takes any free port.
 fn config(upstream: ServerUrl, tour: bool) -> Config {
     let mut config = Config::in_front_of(vec![upstream]);
     config.log.level = "warn".to_owned();
@@ -90,7 +91,7 @@ fn config(upstream: ServerUrl, tour: bool) -> Config {
     config
 }
 
-/// Takes the tour while the gateway runs.
+/// Runs the tour while the gateway runs.
 fn guided(
     instance: Instance,
     gateway: SocketAddr,
@@ -107,13 +108,13 @@ fn guided(
         Some(differences) if differences.is_empty() => Ok(Exit::Success),
         Some(_) => Ok(Exit::Failure),
         None => {
-            writeln!(out, "\nThe tour was broken off.")?;
+            writeln!(out, "\nThe tour was interrupted.")?;
             Ok(Exit::Failure)
         }
     }
 }
 
-/// Takes the address that was asked for, else the first free port from [`FIRST_PORT`] on, saying so.
+/// Binds the given address, else the first free port from [`FIRST_PORT`] on, and says so.
 fn bind(
     mut config: Config,
     asked: Option<SocketAddr>,

@@ -1,11 +1,12 @@
-//! `bookend run`: the gateway itself, until SIGTERM, SIGINT or SIGQUIT; SIGHUP has it read its configuration again, and
-//! SIGUSR1 reopen its access log.
+//! `bookend run`: the gateway, until SIGTERM, SIGINT or SIGQUIT. SIGHUP reloads its configuration, SIGUSR1 reopens its
+//! access log.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, environment, signal, tell};
+use super::report::{Exit, environment, tell};
+use super::signal;
 use crate::clock::Clock;
 use crate::config::{
     AdminAddr, Config, ListenAddr, NO_FILTER, Overrides, ServerUrl, Source, is_filter,
@@ -21,19 +22,19 @@ const DEFAULT_FILE: &str = "config.toml";
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The configuration [default: config.toml, or none with --upstream]
+    /// The configuration file [default: config.toml, or none with --upstream]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// An address to listen on, instead of the file's (may be repeated): 127.0.0.1:8080, :8080, [::]:8080, unix:/path
+    /// An address to listen on, in place of the file's (may be repeated): 127.0.0.1:8080, :8080, [::]:8080, unix:/path
     #[arg(long, value_name = "ADDR")]
     listen: Vec<ListenAddr>,
 
-    /// A server of the API, instead of the file's (may be repeated): http://host:port/base, https://host, unix:/path
+    /// A server of the API, in place of the file's (may be repeated): http://host:port/base, https://host, unix:/path
     #[arg(long, value_name = "URL")]
     upstream: Vec<ServerUrl>,
 
-    /// The admin listener's address, instead of the file's; or off
+    /// The address of the admin API, in place of the file's; or off
     #[arg(long, value_name = "ADDR")]
     admin: Option<AdminAddr>,
 }
@@ -47,7 +48,7 @@ pub fn main(arguments: &Arguments) -> Exit {
             tell(&mistakes);
             if arguments.is_default_missing() {
                 eprintln!(
-                    "give another with --config FILE, or just the API's address with --upstream URL"
+                    "give another with --config FILE, or only the API's address with --upstream URL"
                 );
             }
             Exit::Mistake
@@ -61,7 +62,7 @@ fn serve(source: &Source, config: Config) -> Exit {
         eprintln!("{}: \"{filter}\" {NO_FILTER}", log::VARIABLE);
         return Exit::Mistake;
     }
-    // Kept to the end: what waits to be written is written when it drops.
+    // Kept to the end: dropping it writes what is buffered.
     let _guard = match log::init(&config.log, filter.as_deref()) {
         Ok(guard) => guard,
         Err(error) => {
@@ -81,7 +82,7 @@ fn serve(source: &Source, config: Config) -> Exit {
 fn serve_until_end(source: &Source, config: Config) -> Result<Outcome, Error> {
     match &source.file {
         Some(file) => tracing::info!(file = %file.display(), "configuration read"),
-        None => tracing::info!("configuration: the defaults and the command line"),
+        None => tracing::info!("no configuration file: the defaults and the command line apply"),
     }
     warn(&config);
     if config.cache.uses_huge_pages() {
@@ -108,10 +109,10 @@ fn warn(config: &Config) {
     }
 }
 
-/// Puts what `source` says now in force; a configuration with mistakes changes nothing. `started` is what the gateway
-/// was started with.
+/// Reads `source` again and puts it in force; a configuration with mistakes changes nothing. `started` is the one that
+/// the gateway was started with.
 fn reload(source: &Source, started: &Config, gateway: &Gateway) {
-    // First, and in any case: whoever moved the access log away counts on it.
+    // First and in any case: log rotation depends on it.
     gateway.reopen_log();
     let config = match source.load(&environment) {
         Ok(config) => config,
@@ -119,23 +120,28 @@ fn reload(source: &Source, started: &Config, gateway: &Gateway) {
             for mistake in &mistakes {
                 tracing::error!("{mistake}");
             }
-            tracing::error!(mistakes = mistakes.len(), "configuration not reloaded");
+            tracing::error!(
+                mistakes = mistakes.len(),
+                "configuration not reloaded: the one before stays in force"
+            );
             return;
         }
     };
     warn(&config);
     for what in started.bound_changes(&config) {
-        tracing::warn!("{what} has changed, and takes effect when the gateway is started again");
+        tracing::warn!("{what} has changed: restart the gateway to put it in force");
     }
     match gateway.reload(config) {
         Ok(()) => tracing::info!("configuration reloaded"),
-        Err(error) => tracing::error!(%error, "configuration not reloaded"),
+        Err(error) => {
+            tracing::error!(%error, "configuration not reloaded: the one before stays in force");
+        }
     }
 }
 
 impl Arguments {
-    /// Where the configuration comes from. An `--upstream` is enough: the default file is then not looked for, so that
-    /// what runs does not hang on the folder it was started in.
+    /// Where the configuration comes from. With `--upstream` the default file is not read, so that the result does not
+    /// depend on the current folder.
     fn source(&self) -> Source {
         let default = self.upstream.is_empty().then(|| DEFAULT_FILE.into());
         Source {

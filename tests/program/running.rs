@@ -45,7 +45,7 @@ impl Demo {
         std::thread::spawn(move || lines.for_each(drop));
         let gateway = said
             .lines()
-            .find_map(|line| line.split("the gateway before it http://").nth(1))
+            .find_map(|line| line.split("the gateway in front of it http://").nth(1))
             .and_then(|rest| rest.split_whitespace().next())
             .and_then(|addr| addr.trim_end_matches(['.', ',']).parse().ok())
             .unwrap_or_else(|| panic!("no address in {said}"));
@@ -195,4 +195,49 @@ fn run_serves_and_ends_with_0_on_sigterm() {
     await_that("the port is closed", || {
         std::net::TcpStream::connect(addr).is_err()
     });
+}
+
+/// A drain that waits for a request is ended by a second signal.
+#[test]
+fn a_second_signal_ends_the_program_at_once() {
+    let origin = Origin::start(|_, conn| conn.await_close());
+    let mut child = bookend(&[
+        "--upstream",
+        &origin.url(),
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "off",
+    ])
+    .stderr(Stdio::piped())
+    .stdout(Stdio::null())
+    .spawn()
+    .expect("the program");
+    let mut log = BufReader::new(child.stderr.take().expect("piped"));
+    let mut said = String::new();
+    let mut await_line = |words: &str| {
+        while !said.contains(words) {
+            assert_ne!(log.read_line(&mut said).expect("text"), 0, "{said}");
+        }
+        said.clone()
+    };
+    let started = await_line("listening");
+    let addr = started
+        .split("address=")
+        .nth(1)
+        .and_then(|rest| rest.trim().parse().ok())
+        .unwrap_or_else(|| panic!("no address in {started}"));
+    let mut client = Client::to(addr);
+    client.write("GET /books/123 HTTP/1.1\r\nHost: a\r\n\r\n");
+    origin.await_requests(1);
+    let pid = child.id().to_string();
+    let terminate = || {
+        let sent = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(sent.expect("kill").success());
+    };
+    terminate();
+    await_line("draining");
+    terminate();
+    await_line("a second signal came");
+    assert_eq!(child.wait().expect("an end").code(), Some(1));
 }
