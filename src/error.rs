@@ -238,18 +238,26 @@ impl ErrorKind {
         match self {
             Self::Dns => "the upstream's name did not resolve",
             Self::ConnectionRefused => "the upstream refused the connection",
-            Self::ConnectionTimeout => "no connection to the upstream within its deadline",
+            Self::ConnectionTimeout => {
+                "no connection to the upstream within its deadline (connect_timeout)"
+            }
             Self::ConnectionTerminated => {
                 "the upstream closed the connection before it had answered"
             }
             Self::ConnectionIo => "the connection to the upstream failed",
             Self::ConnectionLimit => "all connections to the upstream are in use",
-            Self::DestinationUnavailable => "no upstream server is healthy",
+            Self::DestinationUnavailable => "no upstream server is available",
             Self::TlsProtocol => "the TLS handshake with the upstream failed",
             Self::TlsCertificate => "the upstream's certificate was not accepted",
-            Self::TlsTimeout => "the TLS handshake with the upstream took too long",
-            Self::ResponseTimeout => "the upstream did not answer within its deadline",
-            Self::ResponseBodyTimeout => "the upstream's response stalled",
+            Self::TlsTimeout => {
+                "the TLS handshake with the upstream took longer than its deadline (tls_timeout)"
+            }
+            Self::ResponseTimeout => {
+                "the upstream did not answer within its deadline (response_timeout)"
+            }
+            Self::ResponseBodyTimeout => {
+                "the upstream's response stalled for longer than its deadline (body_timeout)"
+            }
             Self::ResponseProtocol => "the upstream's answer was not valid HTTP",
             Self::ResponseHeadTooLarge => "the upstream's response fields are larger than allowed",
             Self::ResponseIncomplete => "the upstream's response broke off",
@@ -259,17 +267,23 @@ impl ErrorKind {
             Self::ContentTooLarge => "the request content is larger than allowed",
             Self::RequestTimeout => "the request did not arrive within its deadline",
             Self::RequestBodyTimeout => "the request content did not arrive within its deadline",
-            Self::ExchangeTimeout => "the exchange took longer than it may",
+            Self::ExchangeTimeout => {
+                "the exchange took longer than its deadline (exchange_timeout)"
+            }
             Self::ClientGone => "the request broke off",
             Self::ReaderTooSlow => "the client read too slowly for a response that is not stored",
-            Self::ClientWriteTimeout => "the client took nothing more of the response",
-            Self::TunnelTimeout => "neither side said anything any more",
-            Self::MethodNotAllowed => "this gateway does not carry this method",
-            Self::LoopDetected => "the request has already passed through this gateway",
-            Self::Overloaded => "the gateway is at its limit of requests",
-            Self::RateLimited => "more requests came than are allowed",
+            Self::ClientWriteTimeout => {
+                "the client took nothing of the response within its deadline (write_timeout)"
+            }
+            Self::TunnelTimeout => {
+                "neither side sent anything within the deadline (tunnel_timeout)"
+            }
+            Self::MethodNotAllowed => "the gateway does not forward this method",
+            Self::LoopDetected => "the request has already passed through this gateway (CDN-Loop)",
+            Self::Overloaded => "too many requests wait for the upstream",
+            Self::RateLimited => "the request is over the rate limit",
             Self::OnlyIfCached => "only-if-cached: no suitable response is stored",
-            Self::Internal => "a fault inside the gateway",
+            Self::Internal => "an internal fault of the gateway",
         }
     }
 }

@@ -432,8 +432,8 @@ mod tests {
             (Verdict::Overdue(Overdue::Linger), Ok(()), None),
             (Verdict::Overdue(Overdue::Head), Ok(()), Some("the request did not arrive within its deadline")),
             (Verdict::Overdue(Overdue::Content), broken(), Some("the request content did not arrive within its deadline: broken pipe")),
-            (Verdict::Overdue(Overdue::Write), broken(), Some("the client took nothing more of the response: broken pipe")),
-            (Verdict::Overdue(Overdue::Tunnel), Ok(()), Some("neither side said anything any more")),
+            (Verdict::Overdue(Overdue::Write), broken(), Some("the client took nothing of the response within its deadline (write_timeout): broken pipe")),
+            (Verdict::Overdue(Overdue::Tunnel), Ok(()), Some("neither side sent anything within the deadline (tunnel_timeout)")),
         ];
         for (verdict, ended, said) in table {
             let state = State::new(Rc::<Beat>::default());

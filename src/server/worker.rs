@@ -305,7 +305,7 @@ impl<S: Service> Worker<S> {
         if self.complained.get().is_none_or(due) {
             self.complained.set(Some(now));
             let open = self.registry.len();
-            tracing::error!(%error, open, "cannot accept connections");
+            tracing::error!(%error, open, "cannot accept connections: they wait in the kernel's queue");
         }
     }
 

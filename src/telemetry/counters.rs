@@ -71,7 +71,7 @@ pub struct Counters {
     pub stale_hits: Counter,
     /// Requests answered after a successful validation upstream.
     pub validated: Counter,
-    /// Requests for which nothing suitable was stored.
+    /// Requests answered upstream since nothing suitable was stored.
     pub misses: Counter,
     /// Requests that were forwarded without asking the cache (unsafe methods, bypass).
     pub passes: Counter,
@@ -89,7 +89,7 @@ pub struct Counters {
     pub upstream_retries: Counter,
     /// Upstream requests that ended in an error.
     pub upstream_errors: Counter,
-    /// Requests that went nowhere because all servers were out.
+    /// Requests not sent upstream because no server was available.
     pub unavailable: Counter,
     /// Upstream connections opened.
     pub upstream_connects: Counter,
@@ -109,7 +109,7 @@ pub struct Counters {
     pub idle_timeouts: Counter,
     /// For anything, where another protocol is spoken.
     pub tunnel_timeouts: Counter,
-    /// Connections that were closed since their client had reset more streams than it may.
+    /// Client connections closed because they reset more streams than allowed.
     pub reset_floods: Counter,
     /// Responses stored.
     pub stored: Counter,
@@ -117,13 +117,13 @@ pub struct Counters {
     pub invalidations: Counter,
     /// Requests that did not go upstream because too many were waiting for it.
     pub shed: Counter,
-    /// Requests that were refused because their client, or all, had asked too often.
+    /// Requests refused by a rate limit.
     pub limited: Counter,
-    /// Fills begun behind stale responses that were served meanwhile.
+    /// Background fills started for stale responses that were served.
     pub background_begun: Counter,
-    /// Such fills that were not begun, since as many ran as may.
+    /// Background fills not started because the limit of them was reached.
     pub background_refused: Counter,
-    /// Access log lines lost because their writer was behind.
+    /// Access log lines lost because they could not be written in time.
     pub access_log_lost: Counter,
     /// Client connections open now.
     pub connections: Gauge,
@@ -135,18 +135,18 @@ pub struct Counters {
     pub followers: Gauge,
     /// Fills running now.
     pub fills: Gauge,
-    /// Those of them behind stale responses.
+    /// Background fills running now.
     pub background_fills: Gauge,
     /// Bytes of response fields kept ready now, about.
     pub ready_bytes: Gauge,
     /// Upstream connections open now.
     pub upstream_connections: Gauge,
-    /// Connections that have gone over to another protocol, such as WebSocket, and are open now.
+    /// Open connections switched to another protocol, such as WebSocket.
     pub tunnels: Gauge,
 }
 
 impl Counters {
-    /// Counts a request that ended in an error of the gateway's, or whose client left before it was answered.
+    /// Counts a request that was answered with an error of the gateway's own, or left by its client before.
     pub fn count_error(&self, kind: ErrorKind) {
         self.errors.inc();
         self.errors_by_kind.of(kind).inc();

@@ -79,7 +79,7 @@ fn report_panic(panic: &panic::PanicHookInfo<'_>) {
         message_of_panic = message,
         location = location.as_deref().unwrap_or_default(),
         thread = thread.name().unwrap_or_default(),
-        "panic"
+        "panic: a fault of the gateway's own"
     );
 }
 

@@ -128,7 +128,7 @@ impl Places {
                 left_out,
                 module,
                 line,
-                "lines like those before were left out"
+                "repeated lines from this place were left out"
             );
         }
     }

@@ -123,7 +123,7 @@ impl NoStoreReason {
                 "The API gives no lifetime: have it send Cache-Control, or set `ttl`."
             }
             Self::NeverReusable => {
-                "It is never fresh and has no ETag or Last-Modified to validate it with."
+                "It has no lifetime, ETag or Last-Modified: have the API send one, or set `ttl` or `etag`."
             }
         }
     }

@@ -20,8 +20,8 @@ use crate::config::{self, AccessFormat};
 use crate::error::ErrorKind;
 use crate::semantics::time::Timestamp;
 
-/// What a line tells of a request and its response. Nothing in it is a credential: neither Authorization nor Cookie
-/// have a place here, and secrets in a query are blotted out.
+/// What a line says of a request and its response. It has no credentials: neither Authorization nor Cookie is logged, and
+/// secrets in a query are replaced.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// When the request was received.
@@ -42,7 +42,7 @@ pub struct Record<'a> {
     pub cache: Option<&'a str>,
     /// Why the gateway answered with an error of its own, or what broke the response off.
     pub failure: Option<ErrorKind>,
-    /// What exactly was wrong, in words.
+    /// What exactly was wrong, as text.
     pub detail: Option<&'a str>,
     pub user_agent: Option<&'a HeaderValue>,
     pub referer: Option<&'a HeaderValue>,
@@ -57,7 +57,7 @@ pub struct RequestLine<'a> {
     pub version: Version,
 }
 
-/// The access log, shared by all workers. Dropping its last clone writes what waits.
+/// The access log, shared by all workers. Dropping its last clone writes what is buffered.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     /// `None` when the log is off.

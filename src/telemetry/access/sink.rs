@@ -109,7 +109,7 @@ impl Shared {
                 Err(error) => {
                     self.pending().lost += count_lines(&lines);
                     if !failing {
-                        tracing::error!(%error, "cannot write the access log");
+                        tracing::error!(%error, "cannot write the access log: lines are lost");
                     }
                     failing = true;
                 }
@@ -170,7 +170,7 @@ impl Output {
             match append_to(path) {
                 Ok(new) => *file = new,
                 Err(error) => {
-                    tracing::error!(path = %path.display(), %error, "cannot reopen the access log");
+                    tracing::error!(path = %path.display(), %error, "cannot reopen the access log: lines still go to the file opened before");
                 }
             }
         }

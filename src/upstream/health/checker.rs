@@ -71,8 +71,12 @@ async fn run_checks(server: Weak<Server>, checks: Arc<Checks>, clock: Clock) {
             && server.health().record_checks(clock.now().mono, healthy)
         {
             match failure {
-                None => tracing::info!(server = %server.url(), "healthy again"),
-                Some(failure) => tracing::warn!(server = %server.url(), failure, "unhealthy"),
+                None => {
+                    tracing::info!(server = %server.url(), "health check succeeded: server is healthy again")
+                }
+                Some(failure) => {
+                    tracing::warn!(server = %server.url(), failure, "health check failed: server is unhealthy")
+                }
             }
         }
         checks.record_end();

@@ -72,7 +72,7 @@ impl Address {
     /// No connection, or no response.
     pub(in crate::upstream) fn failed(&self, now: Monotonic, why: impl Display) {
         if self.health.record_failure(now) {
-            tracing::warn!(address = %self.at, failure = %why, "left out for others of its name");
+            tracing::warn!(address = %self.at, failure = %why, "address ejected: other addresses of its name get its requests");
         }
     }
 }

@@ -17,7 +17,7 @@ impl Worker {
         let (server, now) = (pool.server(), self.clock.now().mono);
         pool.count_answer();
         if server.circuit().record_answer() {
-            tracing::info!(server = %server.url(), "answers again");
+            tracing::info!(server = %server.url(), "server answers again");
         }
         server.health().record_success(now);
         if response.status() == StatusCode::SERVICE_UNAVAILABLE
@@ -34,7 +34,7 @@ impl Worker {
         }
         server.record_failure(error);
         if server.health().record_failure(self.clock.now().mono) {
-            tracing::warn!(server = %server.url(), failure = %error, "ejected");
+            tracing::warn!(server = %server.url(), failure = %error, "server ejected: other servers get its requests");
         }
     }
 
@@ -44,7 +44,7 @@ impl Worker {
         match Unresponsive::of(error.kind()) {
             _ if error.side() != Side::Upstream => {}
             Some(_) if circuit.record_unresponsive(now) => {
-                tracing::warn!(server = %server.url(), failure = %error, "requests to it fail one after another: it gets none but one at a time that tries it");
+                tracing::warn!(server = %server.url(), failure = %error, "circuit opened: one request at a time tries the server, the others are not sent to it");
             }
             Some(unresponsive) if trial => circuit.trial_failed(now, unresponsive),
             // The server has reacted, and what comes of the next request is known soon.

@@ -34,7 +34,7 @@ fn a_request_that_is_refused_for_an_open_circuit_names_the_latest_failure() {
             let refused = gateway.send(&request).expect(503);
             let said = refused.field("proxy-status").unwrap_or_default();
             assert!(
-                said.contains("no upstream server is healthy; the latest failure: ")
+                said.contains("no upstream server is available; the latest failure: ")
                     && said.contains(told),
                 "{case}: {said}"
             );
