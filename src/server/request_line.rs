@@ -16,6 +16,8 @@ pub(super) struct Head {
     /// Octets of the target so far, as they came.
     target: usize,
     fault: Option<Fault>,
+    has_length: bool,
+    is_encoded: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +31,8 @@ enum Place {
     Version(usize),
     Line,
     LineStart,
+    /// So many octets of a line that may be of this field.
+    Name(&'static [u8], usize),
     /// Behind a CR that begins a line.
     LineCr,
 }
@@ -54,11 +58,18 @@ pub(super) enum Fault {
 }
 
 const VERSION: &[u8] = b"HTTP/";
+const CONTENT_LENGTH: &[u8] = b"content-length:";
+const TRANSFER_ENCODING: &[u8] = b"transfer-encoding:";
 
 impl Head {
     /// What is wrong with the target, as far as it has been looked at.
     pub fn fault(&self) -> Option<Fault> {
         self.fault
+    }
+
+    /// Whether it has both Content-Length and Transfer-Encoding, as far as it has been looked at.
+    pub fn is_framed_twice(&self) -> bool {
+        self.has_length && self.is_encoded
     }
 
     /// Looks at `octets`, which continue the head.
@@ -127,8 +138,27 @@ impl Head {
                 Place::Line
             }
             (Place::LineStart, b'\r') => Place::LineCr,
+            (Place::LineStart, b'c' | b'C') => Place::Name(CONTENT_LENGTH, 1),
+            (Place::LineStart, b't' | b'T') => Place::Name(TRANSFER_ENCODING, 1),
+            (Place::Name(name, seen), octet)
+                if name.get(seen) == Some(&octet.to_ascii_lowercase()) =>
+            {
+                self.named(name, seen + 1)
+            }
             _ => Place::Line,
         };
+    }
+}
+
+impl Head {
+    /// So many octets of a line are those of `name`.
+    fn named(&mut self, name: &'static [u8], seen: usize) -> Place {
+        if seen < name.len() {
+            return Place::Name(name, seen);
+        }
+        self.has_length |= name == CONTENT_LENGTH;
+        self.is_encoded |= name == TRANSFER_ENCODING;
+        Place::Line
     }
 }
 
@@ -152,8 +182,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The length of the head that `octets` begin with, where all of it is there and its target goes on as it is: what nearly
-/// every request has.
+/// The length of the head that `octets` begin with, where all of it is there, its target goes on as it is, and it has no
+/// Transfer-Encoding: what nearly every request has.
 pub(super) fn plain_head(octets: &[u8]) -> Option<usize> {
     let method = octets
         .iter()
@@ -167,11 +197,21 @@ pub(super) fn plain_head(octets: &[u8]) -> Option<usize> {
     }
     let before = octets.len() - version.len();
     // hyper sees the end of a head in an empty line, whichever way lines end.
-    memchr::memchr_iter(b'\n', version).find_map(|at| match &version[at + 1..] {
-        [b'\n', ..] => Some(before + at + 2),
-        [b'\r', b'\n', ..] => Some(before + at + 3),
-        _ => None,
-    })
+    for at in memchr::memchr_iter(b'\n', version) {
+        match &version[at + 1..] {
+            [b'\n', ..] => return Some(before + at + 2),
+            [b'\r', b'\n', ..] => return Some(before + at + 3),
+            line @ [b't' | b'T', ..] if is_of(line, TRANSFER_ENCODING) => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether a line begins with this name and its colon.
+fn is_of(line: &[u8], name: &[u8]) -> bool {
+    let begins = line.get(..name.len());
+    begins.is_some_and(|begins| begins.eq_ignore_ascii_case(name))
 }
 
 /// Encodes what no URI has in the target of an HTTP/2 request: `http` takes some of it. Fails where the target becomes
@@ -243,6 +283,53 @@ mod tests {
             if octets.starts_with(char::is_alphabetic) {
                 assert_eq!(plain_head(octets.as_bytes()), length, "{octets:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_head_with_two_framings_is_seen_however_it_comes() {
+        for (fields, twice, plain) in [
+            (
+                "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+                true,
+                false,
+            ),
+            (
+                "transfer-encoding:x\r\nA: b\r\nCONTENT-LENGTH:0\r\n",
+                true,
+                false,
+            ),
+            (
+                "Transfer-Encoding: chunked\nContent-Length: 5\n",
+                true,
+                false,
+            ),
+            ("Transfer-Encoding: chunked\r\n", false, false),
+            (
+                "Content-Length: 5\r\nTE: trailers\r\nTransfer-Encodings: x\r\n",
+                false,
+                true,
+            ),
+            (
+                "Content-Length: 5\r\nX: Transfer-Encoding: chunked\r\n",
+                false,
+                true,
+            ),
+            (
+                "Content-Lengths: 5\r\nTransfer-Encoding: chunked\r\n",
+                false,
+                false,
+            ),
+        ] {
+            let octets = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").into_bytes();
+            for size in [1, 2, 7, 100] {
+                let mut head = Head::default();
+                for piece in octets.chunks(size) {
+                    let _ = head.pass(piece);
+                }
+                assert_eq!(head.is_framed_twice(), twice, "{fields:?} {size}");
+            }
+            assert_eq!(plain_head(&octets).is_some(), plain, "{fields:?}");
         }
     }
 

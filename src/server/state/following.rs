@@ -34,6 +34,8 @@ enum Following {
     Head(Head),
     /// hyper has been given a whole head, with more behind it, and has not said yet what that is.
     Read,
+    /// The same, and the head has both Content-Length and Transfer-Encoding.
+    ReadFramedTwice,
     /// So many octets of content.
     Length(u64),
     Chunked(Chunks),
@@ -124,7 +126,12 @@ impl State {
             self.follow_from_head(Following::Length(length));
             return Followed::Known;
         }
-        let is_malformed = Chunks::new().follow(&self.input.borrow().held).is_err();
+        let is_malformed = {
+            let input = self.input.borrow();
+            // RFC 9112 §6.1: this may be an attempt at request smuggling, and may be refused. hyper leaves the length out.
+            let is_framed_twice = matches!(input.following, Following::ReadFramedTwice);
+            is_framed_twice || Chunks::new().follow(&input.held).is_err()
+        };
         if is_malformed {
             self.follow_from_head(Following::Lost);
             return Followed::Malformed;
@@ -138,7 +145,10 @@ impl State {
     /// What follows the head that hyper has read; false where that is not where it was seen to end.
     fn follow_from_head(&self, next: Following) -> bool {
         let mut input = self.input.borrow_mut();
-        let is_behind_head = matches!(input.following, Following::Nothing | Following::Read);
+        let is_behind_head = matches!(
+            input.following,
+            Following::Nothing | Following::Read | Following::ReadFramedTwice
+        );
         input.following = match is_behind_head {
             true => next,
             false => Following::Lost,
@@ -259,12 +269,15 @@ impl Following {
                     Pass::AsTheyAre(passed) => passed,
                     Pass::Encoded(passed) => return Ok(Step::Encoded(passed)),
                     Pass::End(passed) => {
-                        *self = Self::Read;
+                        *self = match head.is_framed_twice() {
+                            true => Self::ReadFramedTwice,
+                            false => Self::Read,
+                        };
                         passed
                     }
                 }
             }
-            Self::Read => return Ok(Step::Hold),
+            Self::Read | Self::ReadFramedTwice => return Ok(Step::Hold),
             Self::Length(left) => {
                 let passed = (*left).min(octets.len() as u64);
                 *left -= passed;

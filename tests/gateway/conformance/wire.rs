@@ -227,8 +227,8 @@ fn requests_that_two_parsers_could_read_differently_are_refused() {
 }
 
 #[test]
-fn of_two_framings_chunks_count_and_the_connection_ends() {
-    // RFC 9112 §6.1, §6.3: and what goes upstream has one of them
+fn a_request_with_two_framings_is_refused_and_the_connection_ends() {
+    // RFC 9112 §6.1, §6.3
     for (one, two) in [
         ("Content-Length: 4", "Transfer-Encoding: chunked"),
         ("Transfer-Encoding: chunked", "Content-Length: 4"),
@@ -239,15 +239,9 @@ fn of_two_framings_chunks_count_and_the_connection_ends() {
         client.write(format!(
             "POST /a HTTP/1.1\r\nHost: a\r\n{one}\r\n{two}\r\n\r\n0\r\n\r\nGET /evil HTTP/1.1\r\nHost: a\r\n\r\n"
         ));
-        let answer = client.answer("POST").finish().expect(200);
+        let answer = client.answer("POST").finish().expect(400);
         assert_eq!(answer.field("connection"), Some("close"));
-        let seen = origin.last();
-        assert_eq!(
-            (&*seen.target, seen.body.len(), origin.count()),
-            ("/a", 0, 1)
-        );
-        let framed = |name| seen.fields.has(name);
-        assert!(!(framed("content-length") && framed("transfer-encoding")));
+        assert_eq!(origin.count(), 0);
     }
 }
 

@@ -27,7 +27,7 @@ const MALFORMED: &[&str] = &[
 fn a_line_of_chunked_content_that_does_not_end_in_crlf_is_refused() {
     let recorder = Recorder::start();
     let gateway = Gateway::before(&recorder.origin).workers(1).start();
-    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "GET", "HEAD"] {
         for content in MALFORMED {
             // The head with all, by itself, and both in two halves.
             for cut in [0, 1, 2] {
@@ -78,6 +78,49 @@ fn the_chunked_content_of_a_get_is_followed_too() {
             assert_eq!(has_next, is_whole, "{content:?} {cut}");
         }
     }
+}
+
+#[test]
+fn chunked_content_behind_the_head_of_a_get_keeps_its_connection() {
+    let recorder = Recorder::start();
+    let gateway = Gateway::before(&recorder.origin).workers(1).start();
+    let get = "GET /plain HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    let head = |method: &str| {
+        format!("{method} /chunked HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+    };
+    let mut client = gateway.client();
+    for method in ["GET", "HEAD", "POST", "PUT", "REPORT"] {
+        // Each content looks like the end of a head.
+        for content in ["0\r\n\r\n", "4\r\n\r\n\r\n\r\n0\r\nX: a\r\n\r\n"] {
+            let (head, both) = (head(method), format!("{}{content}", head(method)));
+            let pieces: &[&[&str]] = &[
+                &[&both],
+                &[&head, content],
+                &[get, &both, NEXT],
+                &[&format!("{get}{both}{NEXT}")],
+                &[&format!("{get}{head}"), content, NEXT],
+                &[&format!("{get}{get}{both}"), &format!("{NEXT}{both}")],
+            ];
+            for pieces in pieces {
+                let case = format!("{pieces:?}");
+                for piece in *pieces {
+                    client.write(piece);
+                }
+                let all = pieces.concat();
+                let mut methods: Vec<_> = all
+                    .match_indices(" HTTP/1.1")
+                    .map(|(at, _)| all[..at].rsplit('\n').next().unwrap_or_default())
+                    .collect();
+                for line in methods.drain(..) {
+                    let method = line.split(' ').next().unwrap_or_default();
+                    let answer = client.answer(method).finish();
+                    assert_eq!(answer.status, 200, "{case}: {line}");
+                    assert_eq!(answer.field("connection"), None, "{case}: {line}");
+                }
+            }
+        }
+    }
+    assert_eq!(client.connects(), 1);
 }
 
 #[test]
@@ -144,6 +187,35 @@ fn heads_that_frame_content_twice_or_not_at_all_are_refused() {
             answer.status
         );
         assert_eq!(answer.field("connection"), Some("close"), "{fields:?}");
+    }
+    assert_eq!(recorder.lines(), [""; 0]);
+}
+
+#[test]
+fn a_request_with_two_framings_is_refused() {
+    // RFC 9112 §6.1
+    let recorder = Recorder::start();
+    let gateway = Gateway::before(&recorder.origin).workers(1).start();
+    for method in ["GET", "HEAD", "POST", "PUT", "DELETE"] {
+        for fields in [
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+            "content-length:0\r\nA: b\r\nTRANSFER-ENCODING:Chunked\r\n",
+        ] {
+            // In one piece, and with the content by itself.
+            for together in [true, false] {
+                let mut client = gateway.client();
+                let head = format!("{method} /first HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n");
+                let behind = format!("0\r\n\r\n{NEXT}");
+                match together {
+                    true => client.write(head + &behind),
+                    false => client.write(head),
+                };
+                let answer = client.answer(method).finish();
+                assert_eq!(answer.status, 400, "{method} {fields:?}");
+                assert_eq!(answer.field("connection"), Some("close"), "{fields:?}");
+            }
+        }
     }
     assert_eq!(recorder.lines(), [""; 0]);
 }
