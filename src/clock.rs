@@ -1,10 +1,12 @@
 //! The only place that reads the time. Rules take `now` as an argument; everybody else asks a [`Clock`].
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::time::Instant as TimerInstant;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant as TimerInstant, timeout};
 
 use crate::semantics::time::Timestamp;
 
@@ -178,6 +180,30 @@ impl Clock {
 #[allow(clippy::disallowed_methods, reason = "this is the clock")]
 pub fn timer_now() -> TimerInstant {
     TimerInstant::now()
+}
+
+/// How much longer than its deadline something is waited for. When the process goes on after it was stopped, a deadline
+/// may pass before the runtime has looked at what came meanwhile: that is seen in this time.
+pub const LAST_LOOK: Duration = Duration::from_millis(10);
+
+/// What `future` gives within `limit`.
+///
+/// # Errors
+/// When it gives nothing by then, nor in the [`LAST_LOOK`] after it.
+pub async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    match timeout(limit, future.as_mut()).await {
+        Ok(output) => Ok(output),
+        Err(_elapsed) => timeout(LAST_LOOK, future).await,
+    }
+}
+
+/// What `future` gives until then.
+///
+/// # Errors
+/// As for [`within`].
+pub async fn by<F: Future>(until: TimerInstant, future: F) -> Result<F::Output, Elapsed> {
+    within(until.saturating_duration_since(timer_now()), future).await
 }
 
 /// Moves a clock made by [`Clock::manual`].

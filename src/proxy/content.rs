@@ -9,14 +9,14 @@ use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::forward;
 use super::long_lived::Lasting;
 use super::receive::{Facts, Inquiry};
 use super::request_content::RequestContent;
 use super::worker::Worker;
-use crate::clock::timer_now;
+use crate::clock::{timer_now, within};
 use crate::error::{Error, ErrorKind};
 use crate::semantics::endless::is_endless;
 use crate::upstream::{Expectation, RequestBody, RequestStream, client_failure};
@@ -62,7 +62,7 @@ pub async fn read(inquiry: &mut Inquiry, limit: usize) -> Result<Bytes, Error> {
     let mut limited = Limited::new(content, limit);
     let mut octets = Vec::new();
     loop {
-        let frame = timeout(stall, limited.frame())
+        let frame = within(stall, limited.frame())
             .await
             .map_err(|_elapsed| Error::downstream(ErrorKind::RequestBodyTimeout))?;
         match frame {
@@ -168,6 +168,9 @@ where
     }
 }
 
+/// So much longer than its deadline nothing is waited for while the process runs.
+const STOPPED: Duration = Duration::from_secs(3);
+
 /// How fast content comes, in the time that it is waited for: what waits for the upstream is not late.
 #[derive(Debug)]
 struct Pace {
@@ -199,7 +202,11 @@ impl Pace {
         self.received = self.received.saturating_add(bytes);
         if let Some(since) = self.since.take() {
             let waited = now().saturating_duration_since(since);
-            self.waited = self.waited.saturating_add(waited);
+            // No client is waited for much longer than its grace: the process was stopped for the rest of the time.
+            self.waited = match waited > self.grace.saturating_add(STOPPED) {
+                true => self.waited,
+                false => self.waited.saturating_add(waited.min(self.grace)),
+            };
         }
         let earned = Duration::from_secs(self.received / self.rate);
         self.waited <= self.grace.saturating_add(earned)
@@ -224,5 +231,12 @@ mod tests {
         assert!(pace.keeps_up(1, || at(2_001)), "31 s for 100 bytes");
         pace.waits(at(3_000));
         assert!(!pace.keeps_up(99, || at(3_001)), "32 s for 199 bytes");
+        let mut stopped = Pace::new(100, Duration::from_secs(30));
+        stopped.waits(at(1_000));
+        assert!(stopped.keeps_up(1, || at(1_100)), "the process was stopped");
+        stopped.waits(at(2_000));
+        assert!(stopped.keeps_up(1, || at(2_032)), "30 s are counted");
+        stopped.waits(at(3_000));
+        assert!(!stopped.keeps_up(1, || at(3_001)), "31 s for 3 bytes");
     }
 }

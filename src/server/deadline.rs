@@ -105,7 +105,7 @@ impl Deadlines {
     }
 
     /// The deadline that has passed at `now`, if any. Never early, and at most two ticks late: the times in
-    /// `situation` are those of the tick before.
+    /// `situation` are those of the tick before. A connection ends if the next tick finds the same.
     pub fn overdue(&self, situation: &Situation, now: u64, draining: bool) -> Option<Overdue> {
         let past =
             |since: u64, limit: u64| now.saturating_sub(since) >= limit.saturating_add(self.tick);

@@ -9,14 +9,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::limits::ConnectLimits;
 use super::names::address::Address;
 use super::names::resolve::Resolver;
 use super::server::{Server, Transport};
 use super::wire::Socket;
-use crate::clock::Clock;
+use crate::clock::{Clock, within};
 use crate::descriptors;
 use crate::error::{Error, ErrorKind};
 
@@ -42,7 +42,7 @@ pub(super) async fn connect(
         }
         Transport::Tls(resolver, tls) => {
             let (socket, address) = tcp(resolver, limits.connect, clock).await?;
-            let stream = match timeout(limits.tls, tls.handshake(socket)).await {
+            let stream = match within(limits.tls, tls.handshake(socket)).await {
                 Ok(stream) => stream,
                 Err(_elapsed) => Err(Error::upstream(ErrorKind::TlsTimeout)),
             };
@@ -50,7 +50,7 @@ pub(super) async fn connect(
             (Socket::Tls(Box::new(stream)), Some(address))
         }
         Transport::Unix(path) => {
-            match timeout(limits.connect, open(|| UnixStream::connect(path), clock)).await {
+            match within(limits.connect, open(|| UnixStream::connect(path), clock)).await {
                 Ok(socket) => (Socket::Unix(socket.map_err(connect_failure)?), None),
                 Err(_elapsed) => return Err(Error::upstream(ErrorKind::ConnectionTimeout)),
             }
@@ -65,7 +65,7 @@ async fn tcp(
     clock: &Clock,
 ) -> Result<(TcpStream, Arc<Address>), Error> {
     let mut race = Race::new(clock);
-    let connected = timeout(limit, async {
+    let connected = within(limit, async {
         let now = clock.now().mono;
         let addresses = resolver.addresses(now).await.map_err(|error| {
             let failure = Error::upstream(ErrorKind::Dns);

@@ -1,3 +1,4 @@
 //! Configuration, logs, metrics, purge and the rest of the operator's side.
 
 mod access_log;
+mod stopped;

@@ -3,6 +3,7 @@
 use super::{Exchange, Step};
 use crate::cache::collapse::{Follower, News};
 use crate::cache::head::Head;
+use crate::clock::within;
 use crate::proxy::body::Following;
 use crate::proxy::lookup::{Question, selects};
 use crate::proxy::want::wants_part_of_unknown_length;
@@ -14,7 +15,7 @@ impl Exchange {
         let counters = self.worker.counters.clone();
         let following = Following::new(follower, counters.clone());
         let patience = self.inquiry.epoch.settings.config.cache.follower_timeout;
-        let news = tokio::time::timeout(patience, following.follower.news()).await;
+        let news = within(patience, following.follower.news()).await;
         self.inquiry.now = self.worker.gateway.clock.now();
         self.collapsed = Some(true);
         // Who has waited long enough looks again: the fill is overdue for all by then, and one of them leads another.

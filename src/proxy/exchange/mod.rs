@@ -12,10 +12,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, Version};
-use tokio::time::timeout_at;
 
 use crate::cache::collapse::{Fill, Follower};
-use crate::clock::timer_now;
+use crate::clock::{self, timer_now};
 use crate::error::{Error, ErrorKind};
 use crate::proxy::body::Body;
 use crate::proxy::lookup::{Question, Verdict};
@@ -131,7 +130,7 @@ impl Exchange {
     pub async fn run(mut self: Box<Self>) -> Response<Body> {
         let mut response = match self.inquiry.until {
             None => self.steps().await,
-            Some(until) => match timeout_at(until, self.steps()).await {
+            Some(until) => match clock::by(until, self.steps()).await {
                 Ok(response) => response,
                 Err(_elapsed) => {
                     let error = Error::upstream(ErrorKind::ExchangeTimeout);

@@ -65,9 +65,9 @@ pub(in crate::server) enum Ending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Client {
     Open,
-    /// It sends nothing any more, and has taken no byte since.
+    /// It sends nothing any more, and so many probes have found that it has taken no byte since.
     HalfClosed {
-        since: u64,
+        probes: u32,
     },
     /// We have read its end.
     Ended,
@@ -83,9 +83,9 @@ enum Rest {
     Asleep,
 }
 
-/// How long a client that has closed its side may wait for the next byte of its response: one that left looks the
-/// same as one that only half-closed until we write to it.
-const HALF_CLOSE_GRACE: u64 = 5_000;
+/// How long a client that has closed its side may wait for the next byte of its response, in probes, which are a second
+/// apart: one that left looks the same as one that only half-closed until we write to it.
+const HALF_CLOSE_GRACE: u32 = 5;
 
 /// One connection.
 #[derive(Debug)]
@@ -121,6 +121,8 @@ pub(in crate::server) struct State {
     /// Since when it lingers, and how much it has discarded since.
     lingering_since: Cell<u64>,
     discarded: Cell<u64>,
+    /// The deadline that had passed when the connection was looked at last.
+    passed: Cell<Option<Overdue>>,
     verdict: Cell<Verdict>,
     ending: Cell<Ending>,
     /// What the connection is to be joined with when its last response is out.
@@ -135,6 +137,8 @@ pub(in crate::server) struct State {
 pub(in crate::server) struct Stream {
     /// Since when the client's window has kept the rest of the content from being asked for.
     held: Cell<Option<u64>>,
+    /// That had lasted too long when it was looked at last.
+    passed: Cell<bool>,
     /// That has lasted too long.
     cut_off: Cell<bool>,
     task: RefCell<Option<AbortHandle>>,
@@ -166,6 +170,7 @@ impl State {
             rest: Cell::new(Rest::Awake),
             lingering_since: Cell::new(0),
             discarded: Cell::new(0),
+            passed: Cell::new(None),
             verdict: Cell::new(Verdict::Carry),
             ending: Cell::new(Ending::Staged),
             tunnel: RefCell::default(),
@@ -237,7 +242,7 @@ impl State {
         self.put_off.set(false);
         self.write_blocked.set(None);
         if let Client::HalfClosed { .. } = self.client.get() {
-            self.client.set(Client::HalfClosed { since: self.now() });
+            self.client.set(Client::HalfClosed { probes: 0 });
         }
         if matches!(self.phase.get(), Phase::Lingering | Phase::Tunnel) {
             // HTTP/2 ends an exchange when its last content is in h2's buffer; some may still be on its way.
@@ -313,10 +318,13 @@ impl State {
     /// The client has closed its side while it waits for a response; whether it has waited too long.
     pub fn is_half_closed_too_long(&self) -> bool {
         match self.client.get() {
-            Client::HalfClosed { since } => self.now().saturating_sub(since) >= HALF_CLOSE_GRACE,
+            Client::HalfClosed { probes } => {
+                let probes = probes.saturating_add(1);
+                self.client.set(Client::HalfClosed { probes });
+                probes >= HALF_CLOSE_GRACE
+            }
             Client::Open => {
-                let since = self.now();
-                self.client.set(Client::HalfClosed { since });
+                self.client.set(Client::HalfClosed { probes: 0 });
                 false
             }
             Client::Ended => false,

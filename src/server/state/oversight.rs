@@ -44,8 +44,11 @@ impl State {
             awaiting_content: self.awaiting_content.get(),
             write_blocked: self.write_blocked.get(),
         };
-        if let Some(overdue) = deadlines.overdue(&situation, now, self.is_draining()) {
-            let is_new = self.decide(Verdict::Overdue(overdue));
+        let overdue = deadlines.overdue(&situation, now, self.is_draining());
+        // Between two ticks what has come is read: where the process was stopped, the deadline may have passed meanwhile.
+        let passed_before = self.passed.replace(overdue) == overdue;
+        if let Some(overdue) = overdue {
+            let is_new = passed_before && self.decide(Verdict::Overdue(overdue));
             return is_new.then_some(overdue);
         }
         let lasted = now.saturating_sub(situation.since);
@@ -79,7 +82,9 @@ impl State {
                 write_blocked: stream.held.get(),
             };
             let overdue = deadlines.overdue(&situation, self.now(), false);
+            let passed_before = stream.passed.replace(overdue.is_some());
             if overdue.is_some()
+                && passed_before
                 && let Some(task) = &*stream.task.borrow()
             {
                 stream.cut_off.set(true);
@@ -176,6 +181,60 @@ impl State {
     pub fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::config;
+    use crate::server::beat::Beat;
+
+    #[test]
+    fn a_deadline_that_has_passed_ends_a_connection_at_the_second_look() {
+        let deadlines = Deadlines::new(&config::Server::default());
+        // Whether the rest of the head came while the process was stopped.
+        for has_come in [false, true] {
+            let beat = Rc::<Beat>::default();
+            let state = State::new(beat.clone());
+            state.speaks(Protocol::Http1);
+            state.has_read(1);
+            beat.now.set(3_600_000);
+            assert_eq!(state.look(&deadlines), None);
+            if has_come {
+                state.has_read(1);
+                state.exchange_begins();
+            }
+            let expected = (!has_come).then_some(Overdue::Head);
+            assert_eq!(state.look(&deadlines), expected);
+        }
+    }
+
+    #[test]
+    fn a_stream_whose_deadline_has_passed_is_cut_off_at_the_second_look() {
+        let deadlines = Deadlines::new(&config::Server::default());
+        for takes_some in [false, true] {
+            let beat = Rc::<Beat>::default();
+            let state = State::new(beat.clone());
+            state.speaks(Protocol::Http2);
+            let stream = state.exchange_begins().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            let task = runtime.spawn(std::future::pending::<()>());
+            state.adopts(task.abort_handle());
+            stream.holds(&state, true);
+            beat.now.set(3_600_000);
+            assert_eq!(state.look(&deadlines), None);
+            if takes_some {
+                stream.holds(&state, true);
+            }
+            let expected = (!takes_some).then_some(Overdue::Write);
+            assert_eq!(state.look(&deadlines), expected);
+            assert_eq!(stream.is_cut_off(), !takes_some);
         }
     }
 }

@@ -10,7 +10,7 @@ use http::{HeaderValue, Request, StatusCode};
 use tokio::task::spawn_local;
 
 use super::check::{Check, Checks};
-use crate::clock::Clock;
+use crate::clock::{Clock, within};
 use crate::config::Health;
 use crate::error::{Error, ErrorKind};
 use crate::upstream::connect::connect;
@@ -50,7 +50,7 @@ async fn run_checks(server: Weak<Server>, checks: Arc<Checks>, clock: Clock) {
             return;
         };
         let found = tokio::select! {
-            found = tokio::time::timeout(check.rules.timeout, send_check(&check, &server, &clock)) => found,
+            found = within(check.rules.timeout, send_check(&check, &server, &clock)) => found,
             () = changed.as_mut() => continue,
         };
         let failure = match found {

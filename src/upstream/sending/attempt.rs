@@ -7,6 +7,7 @@ use http::Response;
 use smallvec::SmallVec;
 
 use super::request::PendingRequest;
+use crate::clock::within;
 use crate::error::{Error, ErrorKind, Side};
 use crate::upstream::balance::{Balancer, Indexes};
 use crate::upstream::outcome::Resend;
@@ -109,7 +110,7 @@ impl Worker {
         let waiting = request.waiting().clone();
         let queued = waiting.queue();
         let wait = Box::pin(self.await_lease(attempt, reuse, tried));
-        let waited = tokio::time::timeout(pool.limits().queue_timeout, wait).await;
+        let waited = within(pool.limits().queue_timeout, wait).await;
         let lease = waited.unwrap_or_else(|_elapsed| {
             Err(Error::upstream(ErrorKind::ConnectionLimit)
                 .detail("no connection to the upstream became free in time"))

@@ -6,7 +6,7 @@ use std::pin::pin;
 use smallvec::SmallVec;
 
 use super::request::PendingRequest;
-use crate::clock::Monotonic;
+use crate::clock::{Monotonic, within};
 use crate::error::{Error, ErrorKind};
 use crate::upstream::balance::{Candidates, Choice};
 use crate::upstream::health::state::Availability;
@@ -57,7 +57,7 @@ impl Worker {
             }
         };
         // The worker that runs the checks may be about to stop.
-        let _late = tokio::time::timeout(self.shared.health.timeout, decided).await;
+        let _late = within(self.shared.health.timeout, decided).await;
     }
 
     /// No server can be asked, until the next trial or check of one of them.

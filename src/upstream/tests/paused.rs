@@ -11,6 +11,9 @@ use super::*;
 use crate::config::Endpoint;
 
 const DEADLINE: Duration = Duration::from_secs(1);
+
+/// Milliseconds by which a deadline has passed, with the last look that is left after it.
+const LATE: u64 = 1_011;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 fn run_paused(test: impl Future<Output = ()>) {
@@ -89,16 +92,19 @@ fn a_response_has_until_its_deadline_however_its_head_comes() {
     let (half, rest) = OK.split_at(20);
     let table: [(&[(u64, &str)], _); 7] = [
         (&[(999, OK)], Ok("ok")),
-        (&[(1001, OK)], Err(ErrorKind::ResponseTimeout)),
+        (&[(LATE, OK)], Err(ErrorKind::ResponseTimeout)),
         // No interim response makes it longer (RFC 9110 §15.2).
         (&[(400, HINTS), (400, HINTS), (199, OK)], Ok("ok")),
         (
-            &[(400, HINTS), (400, HINTS), (201, OK)],
+            &[(400, HINTS), (400, HINTS), (LATE - 800, OK)],
             Err(ErrorKind::ResponseTimeout),
         ),
         // Nor does a part of the head.
         (&[(600, half), (399, rest)], Ok("ok")),
-        (&[(600, half), (401, rest)], Err(ErrorKind::ResponseTimeout)),
+        (
+            &[(600, half), (LATE - 600, rest)],
+            Err(ErrorKind::ResponseTimeout),
+        ),
         (&[(0, half), (999, rest)], Ok("ok")),
     ];
     for (parts, expected) in table {
@@ -111,7 +117,7 @@ fn content_may_take_any_time_and_stall_for_none_longer_than_its_deadline() {
     const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n";
     for (pause, expected) in [
         (999, Ok(Bytes::from("x".repeat(20)))),
-        (1001, Err(ErrorKind::ResponseBodyTimeout)),
+        (LATE, Err(ErrorKind::ResponseBodyTimeout)),
     ] {
         let mut parts = vec![(999, HEAD)];
         parts.extend([(999, "x"); 10]);
@@ -125,7 +131,7 @@ fn content_may_take_any_time_and_stall_for_none_longer_than_its_deadline() {
 fn a_request_gets_a_connection_until_the_queue_s_deadline() {
     for (busy, expected) in [
         (999, Ok(Bytes::from("ok"))),
-        (1001, Err(ErrorKind::ConnectionLimit)),
+        (LATE, Err(ErrorKind::ConnectionLimit)),
     ] {
         run_paused(async move {
             let server = Local::start();

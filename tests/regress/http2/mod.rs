@@ -7,6 +7,6 @@ mod floods;
 pub mod frames;
 mod logs;
 mod malformed;
-mod program;
+pub mod program;
 mod refused;
 mod trailers;

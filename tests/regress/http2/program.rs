@@ -19,10 +19,21 @@ impl Program {
     /// Before `origin`, with these settings; `limit` is a command of the shell that goes before it, such as
     /// `ulimit -n 64`.
     pub fn start(origin: &Origin, limit: &str, server: &str, log: &str) -> Self {
+        Self::start_with(origin, limit, server, "", log)
+    }
+
+    /// With settings of the upstream, too.
+    pub fn start_with(
+        origin: &Origin,
+        limit: &str,
+        server: &str,
+        upstream: &str,
+        log: &str,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("config.toml");
         let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n{server}\n[upstream]\nservers = [\"{}\"]\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n{server}\n[upstream]\nservers = [\"{}\"]\n{upstream}\n\
              [admin]\nlisten = \"off\"\n[log]\naccess = \"off\"\n{log}\n",
             origin.url()
         );
@@ -77,11 +88,25 @@ impl Program {
             .collect()
     }
 
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let killed = Command::new("kill").args([name, &pid]).status();
+        assert!(killed.expect("kill").success());
+    }
+
+    /// Whether it is stopped (proc_pid_stat(5)).
+    pub fn is_stopped(&self) -> bool {
+        let stat = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(stat).unwrap_or_default();
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.starts_with(" T"))
+    }
+
     /// Sends SIGTERM, and waits until it has ended in order.
     pub fn stop(&mut self) {
-        let pid = self.child.id().to_string();
-        let killed = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(killed.expect("kill").success());
+        self.signal("-TERM");
         assert!(self.child.wait().expect("an end").success());
     }
 }
