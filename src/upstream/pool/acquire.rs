@@ -118,7 +118,8 @@ impl Pool {
     fn enter_queue(&self) -> Result<Place<'_>, Error> {
         let queue = self.server().queue();
         // Whether this worker has no connection at all that could be handed to the request.
-        let without_connection = self.open.load(Ordering::Relaxed) == 0;
+        let without_connection =
+            (self.open.load(Ordering::Relaxed) == 0).then_some(&self.waiters.without_connection);
         let place = queue.enter(self.limits().max_waiting, without_connection);
         place.ok_or_else(|| {
             Error::upstream(ErrorKind::ConnectionLimit)

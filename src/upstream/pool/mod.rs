@@ -158,7 +158,8 @@ impl Pool {
         }
         let queue = self.server.queue();
         let mut left = Some(connection);
-        if queue.without_connection() == 0 {
+        // Those of this worker can have it, though there was none when they began to wait.
+        if queue.without_connection() <= self.waiters.without_connection.get() {
             left = left.and_then(|connection| self.waiters.hand_over(connection));
         }
         let max_idle = self.limits().max_idle;

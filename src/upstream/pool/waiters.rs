@@ -12,6 +12,8 @@ use crate::upstream::http1::connection::Connection;
 pub(super) struct Waiters {
     waiting: RefCell<VecDeque<Waiter>>,
     next_ticket: Cell<u64>,
+    /// Those that began to wait when the worker had no connection.
+    pub(super) without_connection: Cell<usize>,
 }
 
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! The requests that wait for a connection to one server, from all workers.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,18 +17,20 @@ pub(in crate::upstream) struct Queue {
 }
 
 impl Queue {
-    /// Takes a place, unless `limit` wait already.
-    pub(in crate::upstream) fn enter(
-        &self,
+    /// Takes a place, unless `limit` wait already. `without_connection` counts those of the same worker that began to wait
+    /// when it had no connection, if this is one of them.
+    pub(in crate::upstream) fn enter<'a>(
+        &'a self,
         limit: usize,
-        without_connection: bool,
-    ) -> Option<Place<'_>> {
+        without_connection: Option<&'a Cell<usize>>,
+    ) -> Option<Place<'a>> {
         self.waiting
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |waiting| {
                 (waiting < limit).then_some(waiting + 1)
             })
             .ok()?;
-        if without_connection {
+        if let Some(here) = without_connection {
+            here.set(here.get() + 1);
             self.without_connection.fetch_add(1, Ordering::AcqRel);
         }
         for pool in &*self.pools.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -66,13 +69,14 @@ impl Queue {
 #[derive(Debug)]
 pub(in crate::upstream) struct Place<'a> {
     queue: &'a Queue,
-    without_connection: bool,
+    without_connection: Option<&'a Cell<usize>>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.queue.waiting.fetch_sub(1, Ordering::AcqRel);
-        if self.without_connection {
+        if let Some(here) = self.without_connection {
+            here.set(here.get().saturating_sub(1));
             self.queue.without_connection.fetch_sub(1, Ordering::AcqRel);
         }
     }
