@@ -58,6 +58,8 @@ pub struct StoredResponse {
     _token: Option<Token>,
     /// Tenths of a second on the monotonic clock: when it was last chosen, to within a second.
     used: AtomicU32,
+    /// How refreshes of it have failed.
+    refreshes: AtomicU32,
 }
 
 /// The content as it lies here.
@@ -96,6 +98,7 @@ impl StoredResponse {
             kept,
             _token: token,
             used,
+            refreshes: AtomicU32::new(0),
         }
     }
 
@@ -185,6 +188,23 @@ impl StoredResponse {
         }
     }
 
+    /// Whether it may be refreshed behind a client's back: not at once where that has just failed.
+    pub fn refresh_is_due(&self, now: Monotonic) -> bool {
+        let (due, _) = unpack(self.refreshes.load(Ordering::Relaxed));
+        seconds(now) >= due
+    }
+
+    /// A refresh has failed at `now`: the next one waits for a second, twice as long after each that fails too, eight
+    /// seconds at most.
+    pub fn refresh_has_failed(&self, now: Monotonic) {
+        let (_, failures) = unpack(self.refreshes.load(Ordering::Relaxed));
+        // The second that has begun counts for none.
+        let due = seconds(now) + 1 + (1 << failures);
+        let failures = (failures + 1).min(MOST_FAILURES);
+        self.refreshes
+            .store((due << FAILURES_BITS) | failures, Ordering::Relaxed);
+    }
+
     /// When it was last chosen, to within a second: the later the greater.
     pub fn last_used(&self) -> u32 {
         self.used.load(Ordering::Relaxed)
@@ -199,6 +219,21 @@ const CONTENT: usize = allocated(size_of::<Content>()) + 48;
 
 fn is_small(bytes: &Bytes) -> bool {
     bytes.len() as u64 <= SMALL
+}
+
+/// Failures of refreshes that make the wait for the next one longer.
+const MOST_FAILURES: u32 = 3;
+const FAILURES_BITS: u32 = 2;
+
+/// In which second the next refresh is due, and how many have failed.
+fn unpack(refreshes: u32) -> (u32, u32) {
+    (refreshes >> FAILURES_BITS, refreshes & MOST_FAILURES)
+}
+
+/// Of the monotonic clock, as far as they can be counted beside the failures: for thirty years.
+fn seconds(time: Monotonic) -> u32 {
+    let most = u32::MAX >> (FAILURES_BITS + 1);
+    u32::try_from(time.as_millis() / 1000).map_or(most, |seconds| seconds.min(most))
 }
 
 fn tenths(time: Monotonic) -> u32 {
@@ -445,6 +480,24 @@ pub(super) mod tests {
     #[test]
     fn a_stored_response_is_small() {
         const { assert!(OWN <= 160 && size_of::<Resource>() <= 16) };
+    }
+
+    #[test]
+    fn refreshes_that_fail_are_tried_again_later_each_time_and_never_much_later() {
+        let stored = StoredResponse::new(
+            head(),
+            Content::Complete(StoredBody::One(Bytes::new())),
+            None,
+        );
+        let mut now = 3_700;
+        assert!(stored.refresh_is_due(Monotonic::from_millis(now)));
+        for most in [2_000, 3_000, 5_000, 9_000, 9_000, 9_000] {
+            stored.refresh_has_failed(Monotonic::from_millis(now));
+            assert!(!stored.refresh_is_due(Monotonic::from_millis(now + most - 1_000)));
+            now += most;
+            assert!(stored.refresh_is_due(Monotonic::from_millis(now)), "{most}");
+        }
+        stored.refresh_has_failed(Monotonic::from_millis(u64::MAX / 1_000));
     }
 
     #[test]

@@ -24,6 +24,12 @@ impl Gate {
         self.change(|state| state.open = true);
     }
 
+    /// Whether it is open.
+    pub fn is_open(&self) -> bool {
+        let (state, _) = &*self.0;
+        state.lock().unwrap_or_else(PoisonError::into_inner).open
+    }
+
     /// Waits until the gate is open. Panics when nobody opens it in time.
     pub fn pass(&self) {
         self.change(|state| state.arrived += 1);

@@ -126,8 +126,11 @@ impl Exchange {
         Ok(task)
     }
 
-    /// Begins a refresh of `stale`, which nobody waits for, unless one is going on (RFC 5861 §3).
+    /// Begins a refresh of `stale`, which nobody waits for, unless one is going on or has just failed (RFC 5861 §3).
     pub(super) fn refresh(&self, stale: &Arc<StoredResponse>) {
+        if !stale.refresh_is_due(self.inquiry.now.mono) {
+            return;
+        }
         let settings = &self.inquiry.epoch.settings;
         let counters = &self.worker.counters;
         let limit = settings.config.cache.max_background_fills;

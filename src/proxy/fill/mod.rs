@@ -389,8 +389,17 @@ impl FillTask {
         }
     }
 
-    fn failed(&mut self, error: Error) {
+    /// The API gave no answer, or one that says nothing about the representation. To be told before the fill ends: a
+    /// refresh is not tried again at once.
+    fn has_failed(&mut self) {
         self.failed = true;
+        if let Some(stale) = &self.refreshes {
+            stale.refresh_has_failed(self.worker.gateway.clock.now().mono);
+        }
+    }
+
+    fn failed(&mut self, error: Error) {
+        self.has_failed();
         let shared = error.share();
         self.worker
             .gateway

@@ -72,7 +72,9 @@ impl<'a> Pump<'a> {
 
     /// The body broke off: nothing is stored, and its readers see it.
     pub fn fail(self, error: Error) {
-        self.task.failed |= error.side() == Side::Upstream;
+        if error.side() == Side::Upstream {
+            self.task.has_failed();
+        }
         self.task.worker.gateway.store.abandon(&self.task.fill);
         self.writer.fail(error);
     }

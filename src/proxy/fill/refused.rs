@@ -14,7 +14,7 @@ impl FillTask {
     pub(super) fn hand_over(&mut self, arrived: Box<Arrived>, why: NotShared) {
         match why {
             NotShared::ServerError => {
-                self.failed = true;
+                self.has_failed();
                 let store = &self.worker.gateway.store;
                 store.settle(&self.fill, Settled::ServerError(arrived.status));
             }
@@ -26,8 +26,11 @@ impl FillTask {
     /// An answer came that may not be stored, with this status, or for a stored response with this status.
     pub(super) fn not_stored(&mut self, arrived: &Arrived, status: StatusCode, cause: Unshared) {
         // It says nothing of what a refresh would have brought: that is tried again.
-        self.failed |= is_about_the_request(status)
-            || (self.credentials.any() && matches!(status.as_u16(), 401 | 403));
+        if is_about_the_request(status)
+            || (self.credentials.any() && matches!(status.as_u16(), 401 | 403))
+        {
+            self.has_failed();
+        }
         let (store, vary) = (&self.worker.gateway.store, &self.route.cache.vary);
         let credentialed = self.credentials.any();
         let effect = match cause {

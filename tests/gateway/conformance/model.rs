@@ -247,6 +247,17 @@ struct Stored {
     version: i64,
     lifetime: u64,
     received: i64,
+    /// When it may be validated behind again, and how often that has failed.
+    due: i64,
+    failures: u32,
+}
+
+impl Stored {
+    /// It was validated behind in vain.
+    fn fails(&mut self, now: i64) {
+        self.due = now + 1 + (1 << self.failures);
+        self.failures = (self.failures + 1).min(3);
+    }
 }
 
 /// What is to happen.
@@ -291,6 +302,7 @@ impl Model {
         let age = self.profile.initial_age() + (world.now - stored.received) as u64;
         let ttl = stored.lifetime as i64 - age as i64;
         if let Some(behind) = self.reuse(ask, age, ttl) {
+            let behind = behind && world.now >= stored.due;
             return Expected::Hit { age, ttl, behind };
         }
         if ask.only_if_cached {
@@ -344,6 +356,8 @@ impl Model {
             version: world.version,
             lifetime: self.profile.lifetime(world),
             received: world.now,
+            due: 0,
+            failures: 0,
         });
     }
 }
@@ -420,6 +434,11 @@ fn exchange(
     // §5.2.1.5: nothing of it is stored, whoever asks for it.
     if reached && !world.sick && !ask.no_store {
         model.learn(&world);
+    }
+    if let (Expected::Hit { behind: true, .. }, Some(stored)) = (&expected, &mut model.stored)
+        && world.sick
+    {
+        stored.fails(world.now);
     }
     let version = match (&expected, &old) {
         (Expected::Hit { .. } | Expected::StoodIn { .. }, Some(old)) => old.version,

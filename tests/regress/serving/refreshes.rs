@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Gateway, Origin, Reply, Request, get, head, reply};
+use crate::common::{Conn, Gate, Gateway, Origin, Reply, Request, get, head, reply};
 
 const STALE: &str = "max-age=1, stale-while-revalidate=3600";
 
@@ -189,6 +189,67 @@ fn a_failure_behind_leaves_the_stale_response_where_it_is() {
             assert_eq!(origin.count(), 2, "{who}, {status}");
             let next = gateway.get("/a").expect(200);
             assert!(next.is_hit() && next.text() == "old", "{who}, {status}");
+        }
+    }
+}
+
+#[test]
+fn an_outage_is_not_made_worse_by_refreshes_and_its_end_is_noticed() {
+    type Trouble = fn(&Request, &mut Conn);
+    let troubles: [(&str, Trouble); 4] = [
+        ("500", |request, conn| conn.reply(request, &reply(500))),
+        ("503", |request, conn| conn.reply(request, &reply(503))),
+        ("a response that breaks off", |_, conn| {
+            conn.write(
+                "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 9\r\n\r\nne",
+            );
+            conn.close();
+        }),
+        ("a connection that breaks off", |_, conn| conn.close()),
+    ];
+    for (what, trouble) in troubles {
+        // With a validator and without.
+        for stored in [old(), reply(200).field("Cache-Control", STALE).body("old")] {
+            let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let counted = asked.clone();
+            let well = Gate::new();
+            let recovered = well.clone();
+            let origin = Origin::start(move |request, conn| {
+                match counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                    0 => conn.reply(request, &stored),
+                    _ if recovered.is_open() => conn.reply(request, &new().body("new")),
+                    _ => trouble(request, conn),
+                }
+            });
+            let gateway = Gateway::before(&origin)
+                .upstream("retries = { max = 0 }")
+                .manual_clock()
+                .start();
+            gateway.get("/a").expect(200);
+            gateway.advance(Duration::from_secs(2));
+            let hits = |told: &str| {
+                for _ in 0..20 {
+                    let hit = gateway.get("/a").expect(200);
+                    assert!(hit.is_hit() && hit.text() == "old", "{what}: {told}");
+                    gateway.await_no_fills();
+                }
+            };
+            hits("at first");
+            // HEAD and GET with a range, too: it is the same stored response.
+            gateway.send(&head("/a")).expect(200);
+            gateway.await_no_fills();
+            assert_eq!(origin.count(), 2, "{what}");
+            gateway.advance(Duration::from_secs(60));
+            hits("a minute later");
+            assert_eq!(origin.count(), 3, "{what}");
+            // Whoever waits for the API asks it at once.
+            gateway.send(&get("/a").field("Cache-Control", "no-cache"));
+            assert!(origin.count() > 3, "{what}");
+            well.open();
+            gateway.advance(Duration::from_secs(10));
+            assert_eq!(gateway.get("/a").expect(200).text(), "old", "{what}");
+            gateway.await_no_fills();
+            assert_eq!(gateway.get("/a").expect(200).text(), "new", "{what}");
         }
     }
 }
