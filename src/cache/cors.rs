@@ -115,16 +115,20 @@ impl CorsApis {
             return true;
         };
         let variant = head.variant();
+        let cors = head.fields.cors();
+        let has_cookie = request.contains_key(COOKIE);
         if variant.is_some_and(|variant| variant.has(&ORIGIN)) {
-            return true;
+            // `*` is of no use to who sends a cookie, to whom APIs say the origin itself, and Vary with that only.
+            let says_all = cors.allowed == Some(b"*") && cors.credentials;
+            return !says_all || !has_cookie;
         }
         let asking = Asking {
             origin: origin.as_bytes(),
-            has_cookie: request.contains_key(COOKIE),
+            has_cookie,
         };
         let fetched_with = variant.and_then(VariantKey::origin);
         let api_does_cors = || self.has(target);
-        cors::may_answer(asking, fetched_with, head.fields.cors(), api_does_cors)
+        cors::may_answer(asking, fetched_with, cors, api_does_cors)
     }
 
     /// Whether what comes in answer to this request takes the place of a stored response.

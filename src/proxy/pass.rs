@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{
     AGE, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderName,
-    HeaderValue, MAX_FORWARDS, UPGRADE,
+    HeaderValue, MAX_FORWARDS, ORIGIN, UPGRADE,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::sync::oneshot;
@@ -256,6 +256,7 @@ fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
                 method: &Method::GET,
                 directives: inquiry.directives,
                 credentials: inquiry.credentials,
+                has_origin: inquiry.headers().contains_key(ORIGIN),
                 route: &inquiry.route,
             };
             let update = Update::of(head, fields, receipt, asked);

@@ -7,11 +7,13 @@ use http::{HeaderMap, HeaderValue, Method};
 use crate::cache::head::Head;
 use crate::config::RoutePolicy;
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
+use crate::semantics::cors;
 use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::storability::{
     Credentials, NoStoreReason, Storability, StoreInput, assess, stored_fields,
 };
 use crate::semantics::validation;
+use crate::semantics::vary::VariantKey;
 
 /// Who asked, and what for.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +22,8 @@ pub struct Asked<'a> {
     /// As honoured.
     pub directives: RequestDirectives,
     pub credentials: Credentials,
+    /// Whether the request has an Origin.
+    pub has_origin: bool,
     pub route: &'a RoutePolicy,
 }
 
@@ -39,7 +43,12 @@ impl Update {
     /// `head` with the fields of `update`, which was received as `receipt` tells.
     pub fn of(head: &Head, update: &HeaderMap, receipt: Receipt, asked: Asked<'_>) -> Self {
         let policy = &asked.route.cache;
-        let mut fields = validation::freshen(&head.fields.to_map(), update);
+        let fetched_with = head.variant().and_then(VariantKey::origin);
+        let mut fields = match fetched_with.is_some() && !asked.has_origin {
+            // What is said to nobody's page says nothing of what the page may read that it was fetched for.
+            true => validation::freshen(&head.fields.to_map(), &cors::without_fields(update)),
+            false => validation::freshen(&head.fields.to_map(), update),
+        };
         fields.remove(CONTENT_RANGE);
         if let Some(age) = update.get(AGE) {
             fields.insert(AGE, age.clone());

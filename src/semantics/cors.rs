@@ -29,6 +29,17 @@ pub fn is_field(name: &[u8]) -> bool {
     name.starts_with(b"access-control-")
 }
 
+/// The fields of `response` by which no CORS is done.
+pub fn without_fields(response: &HeaderMap) -> HeaderMap {
+    let lines = response.iter();
+    let others = lines.filter(|(name, _)| !is_field(name.as_str().as_bytes()));
+    let mut fields = HeaderMap::with_capacity(response.len());
+    for (name, value) in others {
+        fields.append(name.clone(), value.clone());
+    }
+    fields
+}
+
 /// Whether a response with these fields shows that its API does CORS.
 pub fn is_done_by(response: &HeaderMap) -> bool {
     let names = response.keys().map(HeaderName::as_str);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::ETAG;
+use http::header::{ETAG, ORIGIN};
 
 use super::{Arrived, FillTask, LeaderNews, Unusable, candidates};
 use crate::cache::head::Draft;
@@ -105,6 +105,7 @@ impl FillTask {
             method: self.request.method(),
             directives: self.directives,
             credentials: self.credentials,
+            has_origin: self.fill.ask.headers.contains_key(ORIGIN),
             route: &self.route,
         };
         let mut update = Update::of(&old.head, &arrived.headers, arrived.receipt(), asked);
@@ -153,17 +154,21 @@ impl FillTask {
                 headers.insert(ETAG, tag.clone());
             }
         }
+        let mut variant = match for_this_request {
+            true => self.variant(&headers),
+            false => before.variant.clone(),
+        };
+        if !self.fill.ask.headers.contains_key(ORIGIN) && before.variant.origin().is_some() {
+            // It has kept what it tells the page that it was fetched for.
+            variant = variant.fetched_with(before.variant.origin());
+        }
         let head = Draft {
             status: before.status,
             reason: before.reason,
             origin_validators: self.usable_upstream(origin_validators),
             freshness,
             received: arrived.received.mono,
-            variant: if for_this_request {
-                self.variant(&headers)
-            } else {
-                before.variant
-            },
+            variant,
             digest: before.digest,
             groups: self.groups(&headers),
             search: SearchVariance::parse(&headers).map(Box::new),

@@ -27,11 +27,17 @@ enum Api {
     ListedAll,
     /// flask-cors with a list: nothing at all for an origin that is not listed.
     Flask,
+    /// flask-cors with one origin: told to that and to who sends none, and no Vary.
+    FlaskWithOne,
+    /// By hand: the listed origin, or else the first of the list, and no Vary.
+    FirstOrListed,
+    /// By hand: the listed origin with credentials, and `*` to who sends none.
+    ListedOrStar,
     /// Express with a list, as most write it: Vary always.
     ListedWithVary,
 }
 
-const APIS: [Api; 10] = [
+const APIS: [Api; 12] = [
     Api::None,
     Api::Star,
     Api::StarWithCredentials,
@@ -41,6 +47,8 @@ const APIS: [Api; 10] = [
     Api::Listed,
     Api::ListedAll,
     Api::Flask,
+    Api::FlaskWithOne,
+    Api::FirstOrListed,
     Api::ListedWithVary,
 ];
 
@@ -82,6 +90,14 @@ impl Api {
             Self::ListedAll => vec![allow(star())],
             Self::Flask if listed.is_some() => vec![allow(listed), vary()],
             Self::Flask => vec![],
+            Self::FlaskWithOne if origin.is_none() || origin.as_deref() == Some(APP) => {
+                vec![allow(Some(APP.to_owned()))]
+            }
+            Self::FlaskWithOne => vec![],
+            Self::FirstOrListed => vec![allow(listed.or(Some(APP.to_owned())))],
+            Self::ListedOrStar if origin.is_none() => vec![allow(star())],
+            Self::ListedOrStar if listed.is_some() => vec![allow(listed), credentials()],
+            Self::ListedOrStar => vec![],
             Self::ListedWithVary => vec![allow(listed), vary()],
         };
         lines.into_iter().flatten().collect()
@@ -168,9 +184,20 @@ fn a_page_may_read_through_the_gateway_what_it_may_read_directly() {
         // That the API has CORS is known of another URL.
         client.send(&asking("GET", "/other", &[("Origin", APP)]));
         for (url, (first, second)) in pairs(&clients).enumerate() {
-            for (round, (page, cookie)) in [first, second].into_iter().chain(clients).enumerate() {
+            // Then each once more, with what is stored stale by then, and once more after a validation by one of them.
+            let again = clients.into_iter().chain(clients);
+            for (round, (page, cookie)) in [first, second].into_iter().chain(again).enumerate() {
                 if round == 4 {
                     gateway.advance(Duration::from_secs(11));
+                }
+                if round == 2 + clients.len() {
+                    let (page, cookie) = clients[url % clients.len()];
+                    for method in ["GET", "HEAD"] {
+                        let mut request = from(page, cookie).field("Cache-Control", "no-cache");
+                        request.target = format!("/{url}");
+                        request.method = method.to_owned();
+                        client.send(&request).expect(200);
+                    }
                 }
                 let mut request = from(page, cookie);
                 request.target = format!("/{url}");
@@ -271,6 +298,48 @@ fn an_unlisted_origin_takes_cors_away_from_nobody() {
         }
         // Nor from what comes for all of them at once.
         assert_eq!(origin.count(), 4, "{api:?}");
+    }
+}
+
+#[test]
+fn an_unlisted_origin_that_came_first_takes_cors_away_only_until_the_api_is_seen_to_do_it() {
+    for api in [Api::Flask, Api::FlaskWithOne, Api::ListedOrStar] {
+        let origin = api.start(true);
+        let gateway = Gateway::before(&origin).start();
+        // Until then it is taken for an API without CORS, which has one variant for all.
+        for page in [STRANGER, "null", APP] {
+            gateway.send(&from(Some(page), false)).expect(200);
+        }
+        assert_eq!(origin.count(), 1, "{api:?}");
+        gateway.send(&asking("GET", "/other", &[("Origin", APP)]));
+        for page in [APP, STRANGER, APP, "null", APP] {
+            let answer = gateway.send(&from(Some(page), false)).expect(200);
+            assert_eq!(reads(&answer, page, false), page == APP, "{api:?} {page}");
+        }
+    }
+}
+
+#[test]
+fn a_304_to_who_sends_no_origin_changes_nothing_for_a_page() {
+    for api in [Api::FirstOrListed, Api::ListedOrStar, Api::FlaskWithOne] {
+        let origin = api.start(true);
+        let gateway = Gateway::before(&origin).start();
+        let page = match api {
+            Api::FirstOrListed => SHOP,
+            _ => APP,
+        };
+        let before = gateway.send(&from(Some(page), false)).expect(200);
+        let nobody = || from(None, false).field("Cache-Control", "no-cache");
+        gateway.send(&nobody()).expect(200);
+        let mut head = nobody();
+        head.method = "HEAD".to_owned();
+        gateway.send(&head).expect(200);
+        let after = gateway.send(&from(Some(page), false)).expect(200);
+        assert!(after.is_hit(), "{api:?}: {}", after.cache_status());
+        for name in ["allow-origin", "allow-credentials"] {
+            let name = format!("access-control-{name}");
+            assert_eq!(after.field(&name), before.field(&name), "{api:?}");
+        }
     }
 }
 
