@@ -260,8 +260,30 @@ pub enum Unshared {
     UnverifiedEnd,
 }
 
+impl Unshared {
+    /// Its name for users.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Rule(reason) => reason.token(),
+            Self::TooLarge => "too-large",
+            Self::UnverifiedEnd => "unverified-end",
+        }
+    }
+
+    /// What to do where the response should be stored, for `explain`.
+    pub const fn cure(self) -> &'static str {
+        match self {
+            Self::Rule(reason) => reason.cure(),
+            Self::TooLarge => "It is larger than max_stored_body, or than memory has room for.",
+            Self::UnverifiedEnd => {
+                "Its end is that of the connection: have the API send Content-Length or chunks."
+            }
+        }
+    }
+}
+
 /// Why a fill was not stored.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotCommitted {
     /// An invalidation or purge came in between.
     Doomed,
@@ -271,6 +293,18 @@ pub enum NotCommitted {
     OverBudget,
     /// It is a part of what is stored whole.
     Superseded,
+}
+
+impl NotCommitted {
+    /// Its name in the log.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Doomed => "invalidated",
+            Self::Overtaken => "overtaken",
+            Self::OverBudget => "over-budget",
+            Self::Superseded => "superseded",
+        }
+    }
 }
 
 /// All that is stored for one target URI. Clones share it.

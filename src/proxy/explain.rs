@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use super::gateway::Gateway;
 use super::receive::split_query;
 use crate::cache::key::Key;
-use crate::cache::stored::{Marker, Resource, StoredResponse, Unshared};
+use crate::cache::stored::{Marker, Resource, StoredResponse};
 use crate::clock::Now;
 use crate::config::RoutePolicy;
+use crate::semantics::freshness::MustValidate;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::selector::Selector;
 use crate::semantics::vary::VariantKey;
@@ -98,8 +99,8 @@ fn describe_variant(stored: &StoredResponse, now: Now) -> Value {
         "age": head.freshness.age(resident).as_secs(),
         "ttl": head.freshness.ttl(resident),
         "lifetime": head.freshness.lifetime.as_secs(),
-        "lifetime_from": format!("{:?}", head.freshness.source),
-        "must_validate": head.freshness.must_validate.map(|why| format!("{why:?}")),
+        "lifetime_from": head.freshness.source.token(),
+        "must_validate": head.freshness.must_validate.map(MustValidate::token),
         "selected_by": head.variant().map(VariantKey::describe).unwrap_or_default(),
         "groups": head.groups(),
         "fetched_with_credentials": head.credentialed,
@@ -112,14 +113,8 @@ fn describe_variant(stored: &StoredResponse, now: Now) -> Value {
 
 fn describe_marker(marker: &Marker, now: Now) -> Value {
     json!({
-        "why": format!("{:?}", marker.why),
-        "cure": match marker.why {
-            Unshared::Rule(reason) => reason.cure(),
-            Unshared::TooLarge => "It is larger than max_stored_body, or than memory has room for.",
-            Unshared::UnverifiedEnd => {
-                "Its end is that of the connection: have the API send Content-Length or chunks."
-            }
-        },
+        "why": marker.why.token(),
+        "cure": marker.why.cure(),
         "for_seconds": marker.until.since(now.mono).as_secs(),
         "selected_by": marker.variant.describe().into_iter().collect::<Vec<_>>(),
     })

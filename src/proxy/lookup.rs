@@ -275,7 +275,6 @@ fn is_half_over(marker: &Marker, inquiry: &Inquiry) -> bool {
 pub(super) fn detail_of(why: Unshared) -> Detail {
     match why {
         Unshared::Rule(reason) => Detail::NotStored(reason),
-        Unshared::TooLarge => Detail::Other("too-large"),
-        Unshared::UnverifiedEnd => Detail::Other("unverified-end"),
+        Unshared::TooLarge | Unshared::UnverifiedEnd => Detail::Other(why.token()),
     }
 }

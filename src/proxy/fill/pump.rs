@@ -89,7 +89,7 @@ impl<'a> Pump<'a> {
                 let (_, result) = self.task.commit(head, Content::Complete(content));
                 if let Err(why) = result {
                     tracing::debug!(
-                        ?why,
+                        why = why.token(),
                         key = self.task.fill.key.as_str(),
                         "a response was not stored"
                     );

@@ -300,3 +300,73 @@ fn the_memory_used_is_no_less_than_what_is_stored() {
     );
     assert!(used >= stored && stored > 0, "{used} used, {stored} stored");
 }
+
+/// Tools read these words: they are none of the code's own names.
+#[test]
+fn explain_says_why_in_words_of_its_own() {
+    let origin = Origin::start(|request, conn| {
+        let (control, more) = match &*request.target {
+            "/max-age" => ("max-age=600, must-revalidate", ("X", "y")),
+            "/s-maxage" => ("s-maxage=600", ("X", "y")),
+            "/proxy" => ("max-age=600, proxy-revalidate", ("X", "y")),
+            "/no-cache" => ("no-cache, max-age=600", ("ETag", "\"a\"")),
+            "/expires" => ("public", ("Expires", "Fri, 01 Jan 2100 00:00:00 GMT")),
+            "/heuristic" => ("public", ("Last-Modified", "Fri, 01 Jan 2010 00:00:00 GMT")),
+            "/operator" => ("public", ("X", "y")),
+            "/private" => ("private", ("X", "y")),
+            "/large" => ("max-age=600, public", ("X", "y")),
+            _ => ("no-store", ("X", "y")),
+        };
+        let answer = reply(200)
+            .field("Cache-Control", control)
+            .field(more.0, more.1);
+        let answer = match &*request.target {
+            "/large" => answer.body("x".repeat(2_000)),
+            "/close" => reply(200)
+                .field("Cache-Control", "max-age=600")
+                .body("x")
+                .until_close(),
+            _ => answer.body("x"),
+        };
+        conn.reply(request, &answer);
+    });
+    let gateway = Gateway::before(&origin)
+        .cache("max_stored_body = 1000")
+        .route("/operator", "ttl = '5m'")
+        .start();
+    #[rustfmt::skip]
+    let stored: &[(&str, &str, Option<&str>)] = &[
+        ("/max-age", "max-age", Some("must-revalidate")),
+        ("/s-maxage", "s-maxage", Some("s-maxage")),
+        ("/proxy", "max-age", Some("proxy-revalidate")),
+        ("/no-cache", "max-age", Some("no-cache")),
+        ("/expires", "expires", None),
+        ("/heuristic", "heuristic", None),
+        ("/operator", "operator", None),
+    ];
+    for (path, source, must_validate) in stored {
+        gateway.get(path).expect(200);
+        gateway.await_no_fills();
+        let explained = explain(&gateway, &format!("url={path}"));
+        let variant = &explained["stored"][0]["variants"][0];
+        assert_eq!(variant["lifetime_from"], *source, "{explained:#}");
+        assert_eq!(
+            variant["must_validate"].as_str(),
+            *must_validate,
+            "{explained:#}"
+        );
+    }
+    for (path, why) in [
+        ("/private", "private"),
+        ("/no-store", "no-store"),
+        ("/large", "too-large"),
+        ("/close", "unverified-end"),
+    ] {
+        gateway.get(path).expect(200);
+        gateway.await_no_fills();
+        let explained = explain(&gateway, &format!("url={path}"));
+        let marker = &explained["stored"][0]["markers"][0];
+        assert_eq!(marker["why"], why, "{explained:#}");
+        assert!(marker["cure"].as_str().is_some_and(|cure| cure.len() > 20));
+    }
+}
