@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Conn, End, Gate, Gateway, Origin, get, post, reply, request};
+use crate::common::{Conn, End, Gate, Gateway, Origin, await_that, get, post, reply, request};
 
 /// Waits for a moment between two octets, as slow peers do.
 fn pause() {
@@ -81,7 +81,9 @@ fn a_reader_of_what_is_stored_has_no_longer_than_another() {
     let gateway = Gateway::before(&origin)
         .server("exchange_timeout = '400ms'")
         .start();
-    assert_eq!(gateway.get("/large").expect(200).body.len(), large.len());
+    // On a machine that is busy, a reader in earnest may take too long, too.
+    let is_read = || gateway.get("/large").expect(200).body.len() == large.len();
+    await_that("all of it is read in time", is_read);
     let mut client = gateway.client();
     let mut content = client.open(&get("/large"));
     assert!(content.so_far().is_hit());
@@ -89,7 +91,7 @@ fn a_reader_of_what_is_stored_has_no_longer_than_another() {
         pause();
     }
     assert_ne!(content.finish().end, End::Complete);
-    assert_eq!(gateway.get("/large").expect(200).body.len(), large.len());
+    await_that("all of it is read in time", is_read);
 }
 
 #[test]
