@@ -81,7 +81,6 @@ const IN_CYCLES: &[&str] = &[
 
 /// Files that still have more lines than [`MAX_LINES`], as many as stand here at most.
 const TOO_LONG: &[(&str, usize)] = &[
-    ("cache/stored.rs", 487),
     ("config/upstream.rs", 474),
     ("proxy/fill/mod.rs", 511),
     ("proxy/receive.rs", 690),
