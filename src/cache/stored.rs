@@ -1,5 +1,7 @@
 //! A response in the store, and all that is stored for one target URI.
 
+mod refreshes;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,6 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, HeaderName, ORIGIN};
 
+use self::refreshes::Refreshes;
 use super::body::StoredBody;
 use super::budget::{Token, allocated};
 use super::head::{ContentDigest, Head};
@@ -58,8 +61,8 @@ pub struct StoredResponse {
     _token: Option<Token>,
     /// Tenths of a second on the monotonic clock: when it was last chosen, to within a second.
     used: AtomicU32,
-    /// How refreshes of it have failed.
-    refreshes: AtomicU32,
+    /// How refreshes of it behind a client's back have failed.
+    pub refreshes: Refreshes,
 }
 
 /// The content as it lies here.
@@ -98,7 +101,7 @@ impl StoredResponse {
             kept,
             _token: token,
             used,
-            refreshes: AtomicU32::new(0),
+            refreshes: Refreshes::default(),
         }
     }
 
@@ -188,23 +191,6 @@ impl StoredResponse {
         }
     }
 
-    /// Whether it may be refreshed behind a client's back: not at once where that has just failed.
-    pub fn refresh_is_due(&self, now: Monotonic) -> bool {
-        let (due, _) = unpack(self.refreshes.load(Ordering::Relaxed));
-        seconds(now) >= due
-    }
-
-    /// A refresh has failed at `now`: the next one waits for a second, twice as long after each that fails too, eight
-    /// seconds at most.
-    pub fn refresh_has_failed(&self, now: Monotonic) {
-        let (_, failures) = unpack(self.refreshes.load(Ordering::Relaxed));
-        // The second that has begun counts for none.
-        let due = seconds(now) + 1 + (1 << failures);
-        let failures = (failures + 1).min(MOST_FAILURES);
-        self.refreshes
-            .store((due << FAILURES_BITS) | failures, Ordering::Relaxed);
-    }
-
     /// When it was last chosen, to within a second: the later the greater.
     pub fn last_used(&self) -> u32 {
         self.used.load(Ordering::Relaxed)
@@ -219,21 +205,6 @@ const CONTENT: usize = allocated(size_of::<Content>()) + 48;
 
 fn is_small(bytes: &Bytes) -> bool {
     bytes.len() as u64 <= SMALL
-}
-
-/// Failures of refreshes that make the wait for the next one longer.
-const MOST_FAILURES: u32 = 3;
-const FAILURES_BITS: u32 = 2;
-
-/// In which second the next refresh is due, and how many have failed.
-fn unpack(refreshes: u32) -> (u32, u32) {
-    (refreshes >> FAILURES_BITS, refreshes & MOST_FAILURES)
-}
-
-/// Of the monotonic clock, as far as they can be counted beside the failures: for thirty years.
-fn seconds(time: Monotonic) -> u32 {
-    let most = u32::MAX >> (FAILURES_BITS + 1);
-    u32::try_from(time.as_millis() / 1000).map_or(most, |seconds| seconds.min(most))
 }
 
 fn tenths(time: Monotonic) -> u32 {

@@ -53,24 +53,6 @@ fn a_stored_response_is_small() {
 }
 
 #[test]
-fn refreshes_that_fail_are_tried_again_later_each_time_and_never_much_later() {
-    let stored = StoredResponse::new(
-        head(),
-        Content::Complete(StoredBody::One(Bytes::new())),
-        None,
-    );
-    let mut now = 3_700;
-    assert!(stored.refresh_is_due(Monotonic::from_millis(now)));
-    for most in [2_000, 3_000, 5_000, 9_000, 9_000, 9_000] {
-        stored.refresh_has_failed(Monotonic::from_millis(now));
-        assert!(!stored.refresh_is_due(Monotonic::from_millis(now + most - 1_000)));
-        now += most;
-        assert!(stored.refresh_is_due(Monotonic::from_millis(now)), "{most}");
-    }
-    stored.refresh_has_failed(Monotonic::from_millis(u64::MAX / 1_000));
-}
-
-#[test]
 fn a_small_body_is_counted_as_long_as_it_is_read() {
     let budget = Budget::new(10_000);
     let (head, content) = (head(), body(&budget, b"hello"));

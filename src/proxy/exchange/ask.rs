@@ -128,7 +128,7 @@ impl Exchange {
 
     /// Begins a refresh of `stale`, which nobody waits for, unless one is going on or has just failed (RFC 5861 §3).
     pub(super) fn refresh(&self, stale: &Arc<StoredResponse>) {
-        if !stale.refresh_is_due(self.inquiry.now.mono) {
+        if !stale.refreshes.is_due(self.inquiry.now.mono) {
             return;
         }
         let settings = &self.inquiry.epoch.settings;

@@ -394,7 +394,7 @@ impl FillTask {
     fn has_failed(&mut self) {
         self.failed = true;
         if let Some(stale) = &self.refreshes {
-            stale.refresh_has_failed(self.worker.gateway.clock.now().mono);
+            stale.refreshes.failed(self.worker.gateway.clock.now().mono);
         }
     }
 
