@@ -82,7 +82,7 @@ const IN_CYCLES: &[&str] = &[
 /// Files that still have more lines than [`MAX_LINES`], as many as stand here at most.
 const TOO_LONG: &[(&str, usize)] = &[
     ("config/upstream.rs", 474),
-    ("proxy/fill/mod.rs", 511),
+    ("proxy/fill/mod.rs", 487),
     ("proxy/receive.rs", 690),
     ("semantics/directive.rs", 490),
     ("semantics/http_date.rs", 456),

@@ -12,6 +12,7 @@ mod attendance;
 mod early;
 mod keep;
 mod pump;
+mod refresh;
 mod refused;
 mod validate;
 
@@ -206,18 +207,6 @@ impl FillTask {
         self
     }
 
-    /// Has it refresh `stale`. Whatever comes has one of three ends: it replaces `stale`, it freshens it, or `stale` is
-    /// not served without validation any more.
-    pub fn refreshing(mut self: Box<Self>, stale: &Arc<StoredResponse>) -> Box<Self> {
-        if !stale.head.origin_validators().is_empty() {
-            self.candidates = vec![stale.clone()];
-        }
-        self.refreshes = Some(stale.clone());
-        // It waits for nobody.
-        self.waiting = None;
-        self
-    }
-
     /// Runs to the end, or until nobody needs it.
     pub async fn run(mut self: Box<Self>) {
         let worker = self.worker.clone();
@@ -238,19 +227,6 @@ impl FillTask {
             Ok(arrived) => self.arrived(arrived).await,
             Err(error) => self.failed(error),
         }
-    }
-
-    /// What was not replaced nor freshened by a refresh leaves: the API has answered, and something else.
-    fn end_refresh(&mut self) {
-        let Some(stale) = self.refreshes.take().filter(|_| !self.failed) else {
-            return;
-        };
-        let store = &self.worker.gateway.store;
-        let (head, content) = (stale.head.to_be_validated(), stale.content());
-        let token = store.token(StoredResponse::cost(&head, &content));
-        let new = Arc::new(StoredResponse::new(head, content, token));
-        // Only if it still stands.
-        store.update(self.fill.key.as_ref(), &[(stale, new)]);
     }
 
     /// Takes over a response to a request that was not this task's own but was passed on; a POST's is one that answers a
@@ -386,15 +362,6 @@ impl FillTask {
                 validation::range_fields(fields, part, &stored.head.origin_validators())
             }
             _ => false,
-        }
-    }
-
-    /// The API gave no answer, or one that says nothing about the representation. To be told before the fill ends: a
-    /// refresh is not tried again at once.
-    fn has_failed(&mut self) {
-        self.failed = true;
-        if let Some(stale) = &self.refreshes {
-            stale.refreshes.failed(self.worker.gateway.clock.now().mono);
         }
     }
 
