@@ -344,5 +344,4 @@ const fn is_sub_delim(byte: u8) -> bool {
 }
 
 #[cfg(test)]
-#[path = "authority_tests.rs"]
 mod tests;

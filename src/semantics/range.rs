@@ -296,5 +296,4 @@ fn coalesce(ranges: &mut Vec<ByteRange>, mut range: ByteRange) -> usize {
 }
 
 #[cfg(test)]
-#[path = "range_tests.rs"]
 mod tests;

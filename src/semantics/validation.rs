@@ -432,5 +432,4 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderVal
 }
 
 #[cfg(test)]
-#[path = "validation_tests.rs"]
 mod tests;
