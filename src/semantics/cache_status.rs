@@ -1,57 +1,18 @@
 //! What the cache did with a request, as one value that the Cache-Status field (RFC 9211), the access log, the
 //! metrics and `explain` all read.
 
-use std::fmt;
+mod forward_reason;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use smallvec::SmallVec;
 
-use super::list::is_tchar;
 use super::reuse::{StaleReason, ValidateReason};
 use super::storability::NoStoreReason;
+use super::structured::{Buffer, MAX_INTEGER, write_string, write_token_or_string};
+
+pub use self::forward_reason::ForwardReason;
 
 /// The field (RFC 9211 §2).
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-
-/// On the stack, as nearly every member fits.
-pub(super) type Buffer = SmallVec<[u8; 192]>;
-
-/// The largest integer of a structured field (RFC 9651 §3.3.1).
-const MAX_INTEGER: i64 = 999_999_999_999_999;
-
-/// Why a request went forward (RFC 9211 §2.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ForwardReason {
-    Bypass,
-    Method,
-    UriMiss,
-    VaryMiss,
-    Miss,
-    Request,
-    Stale,
-    Partial,
-}
-
-impl ForwardReason {
-    pub const fn token(self) -> &'static str {
-        match self {
-            Self::Bypass => "bypass",
-            Self::Method => "method",
-            Self::UriMiss => "uri-miss",
-            Self::VaryMiss => "vary-miss",
-            Self::Miss => "miss",
-            Self::Request => "request",
-            Self::Stale => "stale",
-            Self::Partial => "partial",
-        }
-    }
-}
-
-impl fmt::Display for ForwardReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.token())
-    }
-}
 
 /// The `detail` parameter (RFC 9211 §2.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +83,11 @@ pub enum CacheResult {
 pub struct InstanceName(Box<[u8]>);
 
 impl InstanceName {
+    /// The item as it is written.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// A token as it is, anything else as a quoted string; what neither can hold is replaced by `?`.
     pub fn new(name: &str) -> Self {
         let mut out = Buffer::new();
@@ -226,34 +192,6 @@ impl CacheStatus {
             None => {}
         }
     }
-}
-
-/// RFC 9651 §4.1.7, or §4.1.6 for what is no token.
-fn write_token_or_string(text: &str, out: &mut Buffer) {
-    let begins = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '*');
-    if begins
-        && text
-            .bytes()
-            .all(|b| is_tchar(b) || matches!(b, b':' | b'/'))
-    {
-        out.extend_from_slice(text.as_bytes());
-    } else {
-        write_string(text, out);
-    }
-}
-
-/// RFC 9651 §4.1.6: a string is of printable ASCII characters.
-pub(super) fn write_string(text: &str, out: &mut Buffer) {
-    out.extend_from_slice(b"\"");
-    for character in text.chars() {
-        match character {
-            '"' => out.extend_from_slice(b"\\\""),
-            '\\' => out.extend_from_slice(b"\\\\"),
-            ' '..='~' => out.extend_from_slice(&[character as u8]),
-            _ => out.extend_from_slice(b"?"),
-        }
-    }
-    out.extend_from_slice(b"\"");
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use http::{HeaderName, HeaderValue};
 
-use super::cache_status::{Buffer, write_string};
+use super::structured::{Buffer, write_string};
 use super::time::DeltaSeconds;
 
 /// What is left of each limit.

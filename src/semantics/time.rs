@@ -42,7 +42,7 @@ impl Timestamp {
     /// Parses an HTTP-date in any of the three formats of RFC 9110 §5.6.7, in any case, with optional white space
     /// around it; `None` when it is none of them. `now` decides the century of a two-digit year.
     pub fn parse_http_date_at(value: &[u8], now: Self) -> Option<Self> {
-        http_date::parse(trim(value), now)
+        http_date::parse(trim(value), now.as_secs()).map(Self::from_secs)
     }
 
     /// The same where dates are only compared with one another and `now` is not at hand: a two-digit year is one of

@@ -1,8 +1,10 @@
-use http::HeaderValue;
-use http::header::{AUTHORIZATION, SET_COOKIE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, PRAGMA, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::*;
+use crate::semantics::policy::HonourRequest;
+use crate::semantics::time::DeltaSeconds;
 
 fn headers(name: HeaderName, lines: &[&str]) -> HeaderMap {
     let mut headers = HeaderMap::new();

@@ -4,12 +4,11 @@ use proptest::prelude::*;
 const NOVEMBER_1994: u64 = 784_111_777;
 const AUGUST_2050: u64 = 2_544_400_878;
 
-fn now() -> Timestamp {
-    Timestamp::from_secs(1_795_000_000) // November 2026
-}
+/// November 2026.
+const NOW: u64 = 1_795_000_000;
 
 fn secs(value: &str) -> Option<u64> {
-    parse(value.as_bytes(), now()).map(Timestamp::as_secs)
+    parse(value.as_bytes(), NOW)
 }
 
 #[test]
@@ -89,9 +88,14 @@ fn what_the_grammar_does_not_have_is_no_date() {
 #[test]
 fn a_two_digit_year_is_never_more_than_fifty_years_ahead() {
     let at = |year, value: &str| {
-        let days = days_from_civil(year, 6, 15);
-        let now = Timestamp::from_secs((days * SECONDS_A_DAY) as u64);
-        Moment::at(parse(value.as_bytes(), now).unwrap()).year
+        let now = DateTime {
+            year,
+            month: 6,
+            day: 15,
+            second_of_day: 0,
+        };
+        let now = now.seconds_since_epoch().unwrap() as u64;
+        DateTime::at(parse(value.as_bytes(), now).unwrap()).year
     };
     for (now, value, year) in [
         (2026, "Monday, 14-Jun-76 00:00:00 GMT", 2076),
@@ -136,18 +140,6 @@ fn february_has_as_many_days_as_the_year_gives_it() {
 }
 
 #[test]
-fn days_and_dates_are_inverse() {
-    for days in days_from_civil(1600, 1, 1)..days_from_civil(2500, 1, 1) {
-        let (year, month, day) = civil_from_days(days);
-        assert_eq!(days_from_civil(year, month, day), days);
-        assert!(
-            (1..=12).contains(&month) && (1..=31).contains(&day),
-            "{days}"
-        );
-    }
-}
-
-#[test]
 fn what_was_before_1970_is_long_ago() {
     assert_eq!(secs("Wed, 31 Dec 1969 23:59:59 GMT"), Some(0));
     assert_eq!(secs("Mon, 01 Jan 0000 00:00:00 GMT"), Some(0));
@@ -159,16 +151,15 @@ proptest! {
 
     #[test]
     fn agrees_with_httpdate(secs in 0u64..253_402_300_800) {
-        let expected = Timestamp::from_secs(secs);
         let written = httpdate::fmt_http_date(
             std::time::UNIX_EPOCH + std::time::Duration::from_secs(secs),
         );
-        prop_assert_eq!(parse(written.as_bytes(), now()), Some(expected));
+        prop_assert_eq!(parse(written.as_bytes(), NOW), Some(secs));
     }
 
     #[test]
     fn never_panics(value in proptest::collection::vec(any::<u8>(), 0..40), now: u64) {
-        let _ = parse(&value, Timestamp::from_millis(now));
+        let _ = parse(&value, now);
     }
 
     #[test]
@@ -180,7 +171,7 @@ proptest! {
         ] {
             let mut value = text.as_bytes().to_vec();
             value[at] = byte;
-            let _ = parse(&value, Timestamp::from_millis(now));
+            let _ = parse(&value, now);
         }
     }
 }

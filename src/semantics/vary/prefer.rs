@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::Vary;
+use super::nominated::Vary;
 use super::normalise::joined;
 use super::reduce::{coding_weight, language_weight};
 use super::weighted::{Grammar, Weighted, parse};

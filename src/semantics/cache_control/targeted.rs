@@ -3,12 +3,22 @@
 use http::{HeaderMap, HeaderName};
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
-use super::cache_control::{ResponseDirectives, Scoped};
 use super::directive::field_names;
-use super::time::DeltaSeconds;
+use super::response::{ResponseDirectives, Scoped};
+use crate::semantics::time::DeltaSeconds;
+
+impl ResponseDirectives {
+    /// Reads the first of the `targeted` fields that is valid and not empty (RFC 9213 §2.2), else Cache-Control.
+    ///
+    /// Where directives are repeated or contradict one another the most restrictive counts (RFC 9111 §4.2.1). One that
+    /// restricts counts whatever its argument is; one that permits does only as it is defined.
+    pub fn parse(response: &HeaderMap, targeted: &[HeaderName]) -> Self {
+        from_target_list(response, targeted).unwrap_or_else(|| Self::from_cache_control(response))
+    }
+}
 
 /// The directives of the first field of the target list that is valid and not empty; `None` when there is none (§2.2).
-pub(super) fn parse(
+fn from_target_list(
     response: &HeaderMap,
     target_list: &[HeaderName],
 ) -> Option<ResponseDirectives> {

@@ -1,8 +1,8 @@
 //! Cache directives as they stand in a field line (RFC 9111 §5.2): names and arguments, with nothing known yet about
 //! what they mean.
 
-use super::list::{is_token, split, trim};
-use super::time::DeltaSeconds;
+use crate::semantics::list::{is_token, split, trim};
+use crate::semantics::time::DeltaSeconds;
 
 /// One member of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,13 @@ impl<'a> Argument<'a> {
             Self::None | Self::Malformed => None,
         }
     }
+}
+
+/// Lowers `limit` to the argument. One that is invalid is taken for zero, so that the response is stale
+/// (RFC 9111 §4.2.1); of several the lowest counts, which is never fresher than the first.
+pub(super) fn restrict(limit: &mut Option<DeltaSeconds>, argument: Argument<'_>) {
+    let value = argument.delta_seconds().unwrap_or(DeltaSeconds::ZERO);
+    *limit = Some(limit.map_or(value, |other| other.min(value)));
 }
 
 /// The names in a comma-separated list; `None` when it has none, or a member that is no field name.
