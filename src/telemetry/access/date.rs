@@ -2,60 +2,17 @@
 
 use std::io::Write;
 
+use crate::semantics::calendar::DateTime;
 use crate::semantics::time::Timestamp;
-
-/// A calendar date and a time of day.
-struct Civil {
-    year: u64,
-    month: usize,
-    day: u64,
-    hour: u64,
-    minute: u64,
-    second: u64,
-    milli: u64,
-}
-
-impl Civil {
-    fn of(time: Timestamp) -> Self {
-        let (secs, milli) = (time.as_secs(), time.as_millis() % 1_000);
-        let (days, second_of_day) = (secs / 86_400, secs % 86_400);
-        // Days are counted from 1 March of year 0, so that a leap day ends a year; an era is 400 years.
-        let days = days + 719_468;
-        let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_from_march = (5 * day_of_year + 2) / 153;
-        let month = if month_from_march < 10 {
-            month_from_march + 2
-        } else {
-            month_from_march - 10
-        };
-        Self {
-            year: era * 400 + year_of_era + u64::from(month < 2),
-            month: usize::try_from(month).unwrap_or_default(),
-            day: day_of_year - (153 * month_from_march + 2) / 5 + 1,
-            hour: second_of_day / 3_600,
-            minute: second_of_day / 60 % 60,
-            second: second_of_day % 60,
-            milli,
-        }
-    }
-}
 
 /// RFC 3339 with milliseconds: `2023-11-14T22:13:20.000Z`.
 pub(super) fn rfc3339(line: &mut Vec<u8>, time: Timestamp) {
-    let at = Civil::of(time);
-    let Civil {
-        year,
-        month,
-        day,
-        hour,
-        minute,
-        second,
-        milli,
+    let at = DateTime::at(time.as_secs());
+    let DateTime {
+        year, month, day, ..
     } = at;
-    let month = month + 1;
+    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
+    let milli = time.as_millis() % 1_000;
     // A Vec takes all.
     let _ = write!(
         line,
@@ -68,16 +25,10 @@ pub(super) fn clf(line: &mut Vec<u8>, time: Timestamp) {
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ];
-    let Civil {
-        year,
-        month,
-        day,
-        hour,
-        minute,
-        second,
-        ..
-    } = Civil::of(time);
-    let month = MONTHS[month];
+    let at = DateTime::at(time.as_secs());
+    let (year, day) = (at.year, at.day);
+    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
+    let month = MONTHS[usize::from(at.month) - 1];
     let _ = write!(
         line,
         "{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000"
