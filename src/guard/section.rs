@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::huffman;
+use crate::semantics::list::is_tchar;
 use crate::semantics::percent::{Octet, encoded_octets};
 
 /// `section` with what is malformed in it put in words that h2 takes for a malformed message, and with what no URI has in
@@ -244,7 +245,7 @@ impl Kind {
             b":status" => Some(Self::Status),
             // RFC 9110 §5.6.2, in lower case.
             _ => {
-                let allowed = |octet: &u8| is_token(*octet) && !octet.is_ascii_uppercase();
+                let allowed = |octet: &u8| is_tchar(*octet) && !octet.is_ascii_uppercase();
                 (!name.is_empty() && name.iter().all(allowed)).then_some(Self::Field)
             }
         }
@@ -257,7 +258,7 @@ impl Kind {
                 .all(|octet| matches!(octet, b'\t' | b' '..=b'~' | 0x80..)),
             // What a URI may have is looked at when it is read.
             Self::Uri | Self::Path => std::str::from_utf8(value).is_ok(),
-            Self::Method => !value.is_empty() && value.iter().copied().all(is_token),
+            Self::Method => !value.is_empty() && value.iter().copied().all(is_tchar),
             Self::Status => {
                 value.len() == 3 && value[0] != b'0' && value.iter().all(u8::is_ascii_digit)
             }
@@ -276,10 +277,6 @@ fn path_form(path: &[u8], is_remembered: bool) -> Form {
         true if Kind::Path.allows(path) => Form::Good,
         true => Form::Malformed,
     }
-}
-
-fn is_token(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
 }
 
 /// RFC 7541 §5.1; `None` where it is not whole, or larger than any that h2 reads.

@@ -16,6 +16,7 @@ use crate::config::{Config, Protocol, ServerUrl};
 use crate::error::Error;
 use crate::semantics::authority::{Scheme, normal_authority};
 use crate::semantics::cache_status::InstanceName;
+use crate::semantics::list::is_tchar;
 use crate::semantics::reference::ApiServer;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::counters::Metrics;
@@ -59,10 +60,8 @@ pub struct Settings {
 /// How this instance names itself to others.
 #[derive(Debug)]
 pub struct Identity {
-    /// In Cache-Status.
+    /// In Cache-Status and Proxy-Status.
     pub name: InstanceName,
-    /// The name as a structured field item.
-    pub sf_name: String,
     via_http10: HeaderValue,
     via_http11: HeaderValue,
     via_http2: HeaderValue,
@@ -187,13 +186,13 @@ impl Identity {
     pub(super) fn new(name: &str, process: u64, towards_api: Protocol) -> Self {
         let token: String = name
             .chars()
-            .map(|c| if is_tchar(c) { c } else { '-' })
+            .map(|c| u8::try_from(c).is_ok_and(is_tchar).then_some(c))
+            .map(|c| c.unwrap_or('-'))
             .collect();
         let value = |text: String| {
             HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("bookend"))
         };
         Self {
-            sf_name: sf_item(name),
             name: InstanceName::new(name),
             via_http10: value(format!("1.0 {token}")),
             via_http11: value(format!("1.1 {token}")),
@@ -220,25 +219,4 @@ impl Identity {
             _ => &self.via_http11,
         }
     }
-}
-
-/// A structured field item (RFC 9651 §3.3): a token where it can be one, else a string.
-fn sf_item(name: &str) -> String {
-    let is_token = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*')
-        && name.chars().all(|c| is_tchar(c) || matches!(c, ':' | '/'));
-    if is_token {
-        return name.to_owned();
-    }
-    let printable = name.chars().map(|c| {
-        if matches!(c, ' '..='~') && !matches!(c, '"' | '\\') {
-            c
-        } else {
-            '?'
-        }
-    });
-    format!("\"{}\"", printable.collect::<String>())
-}
-
-fn is_tchar(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }

@@ -11,6 +11,7 @@ use super::gateway::Identity;
 use super::limit::whole_seconds;
 use super::logged::Reported;
 use crate::error::{Error, ErrorKind, Side};
+use crate::semantics::structured::{Buffer, write_string};
 use crate::semantics::time::DeltaSeconds;
 use crate::telemetry::counters::Counters;
 
@@ -74,20 +75,12 @@ fn problem(error: &Error, status: StatusCode) -> Bytes {
 }
 
 fn proxy_status(headers: &mut HeaderMap, error: &Error, identity: &Identity) {
-    let details: String = error
-        .explanation()
-        .chars()
-        .map(|c| {
-            if matches!(c, ' '..='~') && !matches!(c, '"' | '\\') {
-                c
-            } else {
-                '?'
-            }
-        })
-        .collect();
-    let kind = error.kind().proxy_status_type();
-    let value = format!("{}; error={kind}; details=\"{details}\"", identity.sf_name);
-    if let Ok(value) = HeaderValue::from_str(&value) {
+    let mut member = Buffer::from_slice(identity.name.as_bytes());
+    member.extend_from_slice(b"; error=");
+    member.extend_from_slice(error.kind().proxy_status_type().as_bytes());
+    member.extend_from_slice(b"; details=");
+    write_string(error.explanation(), &mut member);
+    if let Ok(value) = HeaderValue::from_bytes(&member) {
         headers.append(PROXY_STATUS, value);
     }
 }

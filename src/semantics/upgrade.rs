@@ -37,14 +37,8 @@ pub fn is_accepted(offered: &HeaderValue, fields: &HeaderMap) -> bool {
 
 /// `protocol-name ["/" protocol-version]`, both tokens.
 fn is_protocol(member: &[u8]) -> bool {
-    let is_token = |text: &[u8]| {
-        !text.is_empty()
-            && text
-                .iter()
-                .all(|octet| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(octet))
-    };
     let mut parts = member.splitn(2, |octet| *octet == b'/');
-    parts.all(is_token)
+    parts.all(list::is_token)
 }
 
 fn name(protocol: &[u8]) -> &[u8] {
