@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::limit::{Client, Full, Share};
-use super::receive::Inquiry;
-use super::worker::Worker;
 use crate::error::{Error, ErrorKind, Side};
+use crate::proxy::limit::{Client, Full, Share};
+use crate::proxy::request::Inquiry;
+use crate::proxy::worker::Worker;
 
 /// How many times its even share of the limit one worker may take: connections are never quite evenly spread, but what
 /// queues behind one busy core is late for all of its clients.

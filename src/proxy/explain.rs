@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::gateway::Gateway;
-use super::receive::split_query;
 use crate::cache::key::Key;
 use crate::cache::stored::{Marker, Resource, StoredResponse};
 use crate::clock::Now;
 use crate::config::RoutePolicy;
+use crate::proxy::gateway::Gateway;
+use crate::proxy::request::split_query;
 use crate::semantics::freshness::MustValidate;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::selector::Selector;

@@ -9,11 +9,11 @@ use arc_swap::ArcSwap;
 use http::{HeaderValue, Version};
 use tokio::sync::watch;
 
-use super::limit::{Limits, Shares};
 use crate::cache::store::Store;
 use crate::clock::Clock;
 use crate::config::{Config, Protocol, ServerUrl};
 use crate::error::Error;
+use crate::proxy::limit::{Limits, Shares};
 use crate::semantics::authority::{Scheme, normal_authority};
 use crate::semantics::cache_status::InstanceName;
 use crate::semantics::list::is_tchar;

@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::limit::{Client, Full, Share, Shares};
-use super::receive::Inquiry;
-use super::worker::{Epoch, Worker};
 use crate::clock::timer_now;
 use crate::config::{Protocol, Upstream};
 use crate::error::{Error, ErrorKind, Side};
+use crate::proxy::limit::{Client, Full, Share, Shares};
+use crate::proxy::request::Inquiry;
+use crate::proxy::worker::{Epoch, Worker};
 
 /// How long an upload is not called long.
 const SHORT: Duration = Duration::from_secs(2);

@@ -12,20 +12,20 @@ use http::{HeaderValue, Method, Request, Response};
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 
-use super::body::Body;
-use super::deliver::Delivery;
-use super::exchange::Exchange;
-use super::gateway::{Gateway, Settings};
-use super::logged;
-use super::lookup::Verdict;
-use super::peer::Peer;
-use super::ready::ReadyFields;
-use super::receive::{Class, Facts, Inquiry, Target};
-use super::request_content::RequestContent;
-use super::rescue;
 use crate::cache::stored::StoredResponse;
 use crate::clock::Now;
 use crate::error::Error;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::gateway::{Gateway, Settings};
+use crate::proxy::lookup::Verdict;
+use crate::proxy::request::content::RequestContent;
+use crate::proxy::request::peer::Peer;
+use crate::proxy::request::{Class, Facts, Inquiry, Target};
+use crate::proxy::response::body::Body;
+use crate::proxy::response::deliver::Delivery;
+use crate::proxy::response::error;
+use crate::proxy::response::logged;
+use crate::proxy::response::prepared::ReadyFields;
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::time::DeltaSeconds;
 use crate::telemetry::access::AccessWriter;
@@ -193,10 +193,10 @@ impl Worker {
     pub(super) fn rescue(&self, error: &Error, method: &Method) -> Response<Body> {
         let epoch = self.epoch();
         let identity = &epoch.settings.identity;
-        let mut response = rescue::respond(error, method, identity, &self.counters);
+        let mut response = error::respond(error, method, identity, &self.counters);
         self.date(&mut response, self.gateway.clock.now());
         let fields = response.headers_mut();
-        super::forward::add_via(fields, identity);
+        crate::proxy::forward::fields::add_via(fields, identity);
         CacheStatus::default().append_to(fields, &identity.name);
         response
     }

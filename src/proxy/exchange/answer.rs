@@ -11,14 +11,14 @@ use crate::cache::body::Reader;
 use crate::cache::head::Head;
 use crate::cache::stored::StoredResponse;
 use crate::error::{Error, ErrorKind};
-use crate::proxy::body::{Body, Following};
-use crate::proxy::deliver::Delivery;
 use crate::proxy::fill::Arrived;
 use crate::proxy::long_lived;
 use crate::proxy::lookup::Question;
-use crate::proxy::receive::Class;
-use crate::proxy::rescue;
-use crate::proxy::want::answers;
+use crate::proxy::lookup::extent::answers;
+use crate::proxy::request::Class;
+use crate::proxy::response::body::{Body, Following};
+use crate::proxy::response::deliver::Delivery;
+use crate::proxy::response::error;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::endless::is_endless;
 use crate::semantics::time::DeltaSeconds;
@@ -121,7 +121,7 @@ impl Exchange {
         reason: Option<ForwardReason>,
     ) -> Box<Response<Body>> {
         let identity = &self.inquiry.epoch.settings.identity;
-        let mut response = rescue::respond(
+        let mut response = error::respond(
             error,
             self.inquiry.method(),
             identity,

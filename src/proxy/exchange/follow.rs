@@ -4,9 +4,9 @@ use super::{Exchange, Step};
 use crate::cache::collapse::{Follower, News};
 use crate::cache::head::Head;
 use crate::clock::within;
-use crate::proxy::body::Following;
+use crate::proxy::lookup::extent::wants_part_of_unknown_length;
 use crate::proxy::lookup::{Question, selects};
-use crate::proxy::want::wants_part_of_unknown_length;
+use crate::proxy::response::body::Following;
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::reuse::{Failure, Reuse, Selection, decide};
 

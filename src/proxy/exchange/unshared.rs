@@ -5,10 +5,10 @@ use http::{Response, StatusCode};
 use http_body::Body as _;
 
 use super::{Exchange, Step};
-use crate::proxy::body::Body;
 use crate::proxy::fill::{self, Arrived, NotShared};
 use crate::proxy::lookup::{Question, detail_of};
-use crate::proxy::receive::{Class, Facts};
+use crate::proxy::request::{Class, Facts};
+use crate::proxy::response::body::Body;
 use crate::semantics::cache_status::{CacheStatus, Detail};
 use crate::semantics::content_range::ContentRange;
 use crate::semantics::preconditions::{Precondition, Selected, evaluate, not_modified_fields};

@@ -15,8 +15,8 @@ use tokio::time::{Sleep, sleep};
 use super::{FillTask, LeaderNews};
 use crate::cache::collapse::{Fill, Use};
 use crate::clock::Now;
-use crate::proxy::errand::Audience;
 use crate::proxy::limit::{Client, Share};
+use crate::proxy::task::Audience;
 use crate::proxy::worker::{Epoch, Worker};
 use crate::upstream::Waiting;
 

@@ -14,6 +14,7 @@ mod keep;
 mod pump;
 mod refresh;
 mod refused;
+pub(in crate::proxy) mod update;
 mod validate;
 
 pub use self::early::discard;
@@ -27,14 +28,6 @@ use hyper::ext::ReasonPhrase;
 use smallvec::SmallVec;
 
 use self::attendance::Attendance;
-use super::admission::Admission;
-use super::errand::Messenger;
-use super::forward;
-use super::invalidation::path_group;
-use super::limit::Client;
-use super::lookup::Question;
-use super::receive::{Inquiry, Target, split_query};
-use super::worker::{Epoch, Worker};
 use crate::cache::body::Reader;
 use crate::cache::collapse::Fill;
 use crate::cache::head::Head;
@@ -42,6 +35,14 @@ use crate::cache::stored::{Settled, StoredResponse, Unshared};
 use crate::clock::Now;
 use crate::config::RoutePolicy;
 use crate::error::{Error, ErrorKind};
+use crate::proxy::admission::Admission;
+use crate::proxy::forward::fields;
+use crate::proxy::forward::invalidation::path_group;
+use crate::proxy::limit::Client;
+use crate::proxy::lookup::Question;
+use crate::proxy::request::{Inquiry, Target, split_query};
+use crate::proxy::task::Messenger;
+use crate::proxy::worker::{Epoch, Worker};
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
 use crate::semantics::fetch::Want;
 use crate::semantics::freshness::{Freshness, Receipt};
@@ -169,7 +170,7 @@ impl FillTask {
             directives: inquiry.directives,
             credentials: inquiry.credentials,
             target: inquiry.target.clone(),
-            request: forward::request(inquiry, forward::Conditions::Stripped, content)?,
+            request: fields::request(inquiry, fields::Conditions::Stripped, content)?,
             candidates: Vec::new(),
             selected: None,
             validates: false,
@@ -297,7 +298,7 @@ impl FillTask {
         let received = clock.now();
         let (mut parts, body) = response.into_parts();
         let mut headers = parts.headers;
-        forward::response_fields(
+        fields::response_fields(
             &mut headers,
             received.wall,
             body.server(),

@@ -8,7 +8,7 @@ use super::{Arrived, FillTask, LeaderNews, Unusable, candidates};
 use crate::cache::head::Draft;
 use crate::cache::stored::{NotCommitted, Settled, StoredResponse, Unshared};
 use crate::config::EtagMode;
-use crate::proxy::update::{Asked, Update, withheld};
+use crate::proxy::fill::update::{Asked, Update, withheld};
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::storability::Storability;
 use crate::semantics::validation::{self, Validators};

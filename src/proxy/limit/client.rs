@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::proxy::receive::Inquiry;
+use crate::proxy::request::Inquiry;
 
 /// One client, as limits count it: an IPv4 address, or the network of 64 bits that one client has for itself (RFC 6177
 /// §2).

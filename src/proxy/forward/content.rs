@@ -11,13 +11,13 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::Instant;
 
-use super::forward;
-use super::long_lived::Lasting;
-use super::receive::{Facts, Inquiry};
-use super::request_content::RequestContent;
-use super::worker::Worker;
 use crate::clock::{timer_now, within};
 use crate::error::{Error, ErrorKind};
+use crate::proxy::forward::fields;
+use crate::proxy::long_lived::Lasting;
+use crate::proxy::request::content::RequestContent;
+use crate::proxy::request::{Facts, Inquiry};
+use crate::proxy::worker::Worker;
 use crate::semantics::endless::is_endless;
 use crate::upstream::{Expectation, RequestBody, RequestStream, client_failure};
 
@@ -43,7 +43,7 @@ pub fn to_pass_on(worker: &Worker, inquiry: &mut Inquiry) -> Result<RequestBody,
     };
     let stream = stream.with_stall_timeout(config.server.body_timeout);
     Ok(RequestBody::Stream(
-        match forward::waits_to_continue(inquiry) {
+        match fields::waits_to_continue(inquiry) {
             true => stream.expecting_continue(Expectation::default()),
             false => stream,
         },

@@ -11,17 +11,17 @@ use http::header::{
 use http::{HeaderMap, Response, StatusCode};
 use smallvec::SmallVec;
 
-use super::body::{Body, Following};
-use super::forward::add_via;
-use super::logged::{self, Reported};
-use super::ready::{Form, Telling};
-use super::receive::{Class, Facts, Inquiry};
-use super::wire_head::{gets_trailers, give_reason};
-use super::worker::Worker;
 use crate::cache::body::{Reader, StoredBody};
 use crate::cache::head::Head;
 use crate::cache::partial::Parts;
 use crate::cache::stored::{Content, Resource, StoredResponse};
+use crate::proxy::forward::fields::add_via;
+use crate::proxy::request::{Class, Facts, Inquiry};
+use crate::proxy::response::body::{Body, Following};
+use crate::proxy::response::logged::{self, Reported};
+use crate::proxy::response::prepared::{Form, Telling};
+use crate::proxy::response::wire_head::{gets_trailers, give_reason};
+use crate::proxy::worker::Worker;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cache_status::{CACHE_STATUS, CacheResult, CacheStatus};
 use crate::semantics::content_range::ContentRange;
@@ -387,7 +387,7 @@ fn sign_fields(fields: &mut HeaderMap, inquiry: &Inquiry, status: &CacheStatus) 
 impl Worker {
     /// Lets the page of another origin read an error of the gateway's, where what is stored for the URL, or else the latest
     /// answer on its route, says that its API allows that page to read it (Fetch, "CORS check").
-    pub(super) fn grant_reading(&self, response: &mut Response<Body>, inquiry: &Inquiry) {
+    pub(in crate::proxy) fn grant_reading(&self, response: &mut Response<Body>, inquiry: &Inquiry) {
         let store = &self.gateway.store;
         let Some(page) = inquiry.headers().get(ORIGIN) else {
             return;

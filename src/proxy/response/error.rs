@@ -6,12 +6,12 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_A
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use serde_json::json;
 
-use super::body::Body;
-use super::gateway::Identity;
-use super::limit::whole_seconds;
-use super::logged::Reported;
 use crate::error::{Error, ErrorKind, Side};
 use crate::semantics::structured::{Buffer, write_string};
+use crate::proxy::gateway::Identity;
+use crate::proxy::limit::whole_seconds;
+use crate::proxy::response::body::Body;
+use crate::proxy::response::logged::Reported;
 use crate::semantics::time::DeltaSeconds;
 use crate::telemetry::counters::Counters;
 

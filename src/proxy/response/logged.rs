@@ -10,12 +10,12 @@ use http::header::{HOST, HeaderValue, REFERER, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 
-use super::body::{Body, Trail};
-use super::peer::Peer;
-use super::receive::Inquiry;
-use super::worker::{Epoch, Worker};
 use crate::clock::{Clock, Now};
 use crate::error::{Error, ErrorKind};
+use crate::proxy::request::Inquiry;
+use crate::proxy::request::peer::Peer;
+use crate::proxy::response::body::{Body, Trail};
+use crate::proxy::worker::{Epoch, Worker};
 use crate::semantics::cache_status::CacheStatus;
 use crate::telemetry::access::{AccessWriter, Record, RequestLine};
 

@@ -8,12 +8,12 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri, Version};
 
-use super::gateway::{Identity, Settings};
-use super::interim;
-use super::peer::Peer;
-use super::receive::{Facts, Inquiry, Target};
 use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind};
+use crate::proxy::gateway::{Identity, Settings};
+use crate::proxy::interim;
+use crate::proxy::request::peer::Peer;
+use crate::proxy::request::{Facts, Inquiry, Target};
 use crate::semantics::hop_by_hop;
 use crate::semantics::list;
 use crate::semantics::reference::{self, ClientView};

@@ -1,6 +1,9 @@
 //! What a request is, read once when it arrives: its method's class, its target, its route, and which of the fields
 //! that touch a cache it has at all, so that a plain request asks no rule in vain.
 
+pub(in crate::proxy) mod content;
+pub(in crate::proxy) mod peer;
+
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,13 +18,6 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, V
 use http_body::Body as _;
 use tokio::time::Instant;
 
-use super::body::Body;
-use super::forward::{CDN_LOOP, X_FORWARDED_HOST, X_FORWARDED_PROTO};
-use super::interim::Hints;
-use super::limit::Quotas;
-use super::peer::Peer;
-use super::request_content::RequestContent;
-use super::worker::Epoch;
 use crate::cache::collapse::Ask;
 use crate::cache::head::ContentDigest;
 use crate::cache::key::KeyRef;
@@ -30,6 +26,13 @@ use crate::cache::stored::Resource;
 use crate::clock::{Now, timer_now};
 use crate::config::{Protocol, RoutePolicy};
 use crate::error::{Error, ErrorKind};
+use crate::proxy::forward::fields::{CDN_LOOP, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+use crate::proxy::interim::Hints;
+use crate::proxy::limit::Quotas;
+use crate::proxy::request::content::RequestContent;
+use crate::proxy::request::peer::Peer;
+use crate::proxy::response::body::Body;
+use crate::proxy::worker::Epoch;
 use crate::semantics::authority::{BadTarget, Scheme, TargetUri, TargetView, path_and_query};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::endless::is_endless;

@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use tokio::runtime::Handle;
 
-use super::worker::{Running, Worker, run_apart};
+use crate::proxy::worker::{Running, Worker, run_apart};
 
 type Work = Pin<Box<dyn Future<Output = ()>>>;
 

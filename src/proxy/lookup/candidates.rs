@@ -2,10 +2,10 @@
 
 use http::HeaderName;
 
-use super::lookup::selects;
-use super::receive::Inquiry;
 use crate::cache::store::Store;
 use crate::cache::stored::StoredResponse;
+use crate::proxy::lookup::selects;
+use crate::proxy::request::Inquiry;
 use crate::semantics::vary;
 
 /// Whether the API may be asked if a stored response is current for the request: one that it selects, or could be told to

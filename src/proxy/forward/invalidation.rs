@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 
-use super::receive::{Inquiry, Target, split_query};
-use super::worker::{Epoch, Worker};
 use crate::cache::collapse::Invalidation;
 use crate::config::RoutePolicy;
+use crate::proxy::request::{Inquiry, Target, split_query};
+use crate::proxy::worker::{Epoch, Worker};
 use crate::semantics::authority::TargetUri;
 use crate::semantics::groups;
 use crate::semantics::invalidation::{is_non_error, related};
@@ -17,7 +17,7 @@ use crate::semantics::reference::ClientView;
 use crate::upstream::Server;
 
 /// Owed from the moment a write is sent. Dropped before anything is known of its outcome, it invalidates the target.
-pub(super) struct InvalidationPermit {
+pub(in crate::proxy) struct InvalidationPermit {
     worker: Rc<Worker>,
     epoch: Rc<Epoch>,
     route: Arc<RoutePolicy>,
@@ -26,12 +26,12 @@ pub(super) struct InvalidationPermit {
 }
 
 /// The group of all queries of a path; no group that a response names begins with a control character.
-pub(super) fn path_group(path: &str) -> String {
+pub(in crate::proxy) fn path_group(path: &str) -> String {
     format!("\0{path}")
 }
 
 impl InvalidationPermit {
-    pub(super) fn new(worker: &Rc<Worker>, inquiry: &Inquiry) -> Self {
+    pub(in crate::proxy) fn new(worker: &Rc<Worker>, inquiry: &Inquiry) -> Self {
         Self {
             worker: worker.clone(),
             epoch: inquiry.epoch.clone(),
@@ -42,7 +42,12 @@ impl InvalidationPermit {
     }
 
     /// The write was answered (RFC 9111 §4.4): an error invalidates nothing.
-    pub(super) fn finish(mut self, status: StatusCode, fields: &HeaderMap, server: &Server) {
+    pub(in crate::proxy) fn finish(
+        mut self,
+        status: StatusCode,
+        fields: &HeaderMap,
+        server: &Server,
+    ) {
         if !is_non_error(status) {
             self.owed = None;
             return;
@@ -66,7 +71,7 @@ impl InvalidationPermit {
     /// The write was not answered. Where the API had no whole request, it has most likely done nothing, and clients who
     /// break off what they send must not be able to empty the cache: what the write covers is validated before it is used
     /// again. Where it had one, the outcome is unknown.
-    pub(super) fn unanswered(mut self, is_sent: bool, is_whole: bool) {
+    pub(in crate::proxy) fn unanswered(mut self, is_sent: bool, is_whole: bool) {
         self.owed = match (is_sent, is_whole) {
             (false, _) => None,
             (true, false) => Some(Invalidation::Soft),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::gateway::Gateway;
+use crate::proxy::gateway::Gateway;
 use crate::semantics::selector::Selector;
 use crate::upstream::{Availability, Server};
 

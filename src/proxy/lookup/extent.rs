@@ -2,9 +2,9 @@
 
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
 
-use super::receive::{Class, Facts, Inquiry};
 use crate::cache::head::Head;
 use crate::cache::stored::{Resource, StoredResponse};
+use crate::proxy::request::{Class, Facts, Inquiry};
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
 use crate::semantics::fetch::{Incomplete, Situation, Want};
 use crate::semantics::preconditions::{Precondition, Selected, evaluate};
@@ -13,7 +13,7 @@ use crate::semantics::storability::{StoreInput, refused_for_credentials};
 use crate::semantics::vary::Vary;
 
 /// Whether a stored response has all that the request wants of it: a complete one always does.
-pub(super) fn holds_what_is_asked(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
+pub(in crate::proxy) fn holds_what_is_asked(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
     match stored.parts() {
         None => true,
         Some(_) if is_not_modified(&stored.head, inquiry) => true,
@@ -30,7 +30,7 @@ pub(super) fn holds_what_is_asked(stored: &StoredResponse, inquiry: &Inquiry) ->
 
 /// Whether a response that was fetched for the request answers it: a 206 may be smaller than what was asked for, at its end
 /// (RFC 9110 §15.3.7).
-pub(super) fn answers(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
+pub(in crate::proxy) fn answers(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
     let begins = |range| {
         let parts = stored.parts();
         parts.is_some_and(|parts| parts.ranges.beginning_of(range).is_some())
@@ -52,7 +52,7 @@ fn wanted(stored: &StoredResponse, inquiry: &Inquiry) -> RangeSelection {
 }
 
 /// Whether the request is for a part of a response whose length is not known before its end.
-pub(super) fn wants_part_of_unknown_length(head: &Head, inquiry: &Inquiry) -> bool {
+pub(in crate::proxy) fn wants_part_of_unknown_length(head: &Head, inquiry: &Inquiry) -> bool {
     if !inquiry.facts.any(Facts::RANGE) || head.content_length().is_some() {
         return false;
     }
@@ -75,7 +75,7 @@ fn is_not_modified(head: &Head, inquiry: &Inquiry) -> bool {
 }
 
 /// Whether the request has credentials, and nothing that is stored says that its response may be shared.
-pub(super) fn is_personal(resource: Option<&Resource>, inquiry: &Inquiry) -> bool {
+pub(in crate::proxy) fn is_personal(resource: Option<&Resource>, inquiry: &Inquiry) -> bool {
     let policy = &inquiry.route.cache;
     if !inquiry.credentials.any() || policy.ignore.credentials {
         return false;
@@ -113,7 +113,7 @@ fn may_come_coded(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
 }
 
 /// What is to be fetched for a request, which selects `selected`.
-pub(super) fn want(
+pub(in crate::proxy) fn want(
     inquiry: &Inquiry,
     selected: Option<&StoredResponse>,
     personal: bool,

@@ -7,17 +7,17 @@ use std::sync::Arc;
 
 use http::header::IF_MATCH;
 
-use super::candidates::may_be_validated;
-use super::errand::Errand;
-use super::fill::{FillTask, LeaderNews};
-use super::lookup::select;
-use super::receive::Inquiry;
-use super::worker::Worker;
 use crate::cache::body::Reader;
 use crate::cache::store::{Limits, Role, Sharing};
 use crate::cache::stored::StoredResponse;
 use crate::config::EtagMode;
 use crate::error::Error;
+use crate::proxy::fill::{FillTask, LeaderNews};
+use crate::proxy::lookup::candidates::may_be_validated;
+use crate::proxy::lookup::select;
+use crate::proxy::request::Inquiry;
+use crate::proxy::task::Errand;
+use crate::proxy::worker::Worker;
 use crate::semantics::preconditions::{Precondition, Selected, evaluate_for_origin};
 use crate::semantics::validation::strip_conditionals;
 use crate::upstream::RequestBody;

@@ -8,9 +8,9 @@ use http::header::FORWARDED;
 use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
-use super::forward::X_FORWARDED_FOR;
-use super::interim::Interim;
-use super::receive::Target;
+use crate::proxy::forward::fields::X_FORWARDED_FOR;
+use crate::proxy::interim::Interim;
+use crate::proxy::request::Target;
 use crate::semantics::authority::Scheme;
 use crate::semantics::forwarded;
 use crate::upstream::LatestWaiting;

@@ -12,11 +12,11 @@ use smallvec::SmallVec;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::limit::Share;
 use crate::cache::body::{Chunk, Reader};
 use crate::cache::collapse::Follower;
 use crate::clock::timer_now;
 use crate::error::{Error, ErrorKind};
+use crate::proxy::limit::Share;
 use crate::semantics::range::ByteRange;
 use crate::telemetry::counters::Counters;
 use crate::upstream::UpstreamBody;

@@ -13,20 +13,20 @@ use http::header::{
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::sync::oneshot;
 
-use super::admission::Admission;
-use super::body::Body;
-use super::content;
-use super::fill::Arrived;
-use super::forward::{self, Conditions};
-use super::invalidation::InvalidationPermit;
-use super::lookup::{detail_of, select};
-use super::receive::{Class, Facts, Inquiry};
-use super::update::{Asked, Update};
-use super::upgrade;
-use super::worker::Worker;
 use crate::cache::stored::{StoredResponse, Unshared};
 use crate::config::EtagMode;
 use crate::error::Error;
+use crate::proxy::admission::Admission;
+use crate::proxy::fill::Arrived;
+use crate::proxy::fill::update::{Asked, Update};
+use crate::proxy::forward::content;
+use crate::proxy::forward::fields::{self, Conditions};
+use crate::proxy::forward::invalidation::InvalidationPermit;
+use crate::proxy::forward::upgrade;
+use crate::proxy::lookup::{detail_of, select};
+use crate::proxy::request::{Class, Facts, Inquiry};
+use crate::proxy::response::body::Body;
+use crate::proxy::worker::Worker;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cache_status::Detail;
 use crate::semantics::freshness::Freshness;
@@ -56,8 +56,8 @@ pub async fn forward(
     let upstreams = &inquiry.epoch.upstreams;
     let is_empty = matches!(content, RequestBody::Empty);
     let outgoing = Outgoing {
-        request: forward::request(inquiry, Conditions::Client, content)?,
-        idempotent: forward::is_idempotent(inquiry.method()),
+        request: fields::request(inquiry, Conditions::Client, content)?,
+        idempotent: fields::is_idempotent(inquiry.method()),
         hash: upstreams
             .wants_hash()
             .then(|| inquiry.key(&worker.gateway.store).stable_hash()),
@@ -67,7 +67,7 @@ pub async fn forward(
     let response = if inquiry.class == Class::Unsafe {
         write(worker, inquiry, outgoing, admission).await?
     } else {
-        let make = || forward::request(inquiry, Conditions::Client, RequestBody::Empty).ok();
+        let make = || fields::request(inquiry, Conditions::Client, RequestBody::Empty).ok();
         let make: Option<&Maker<'_>> = if is_empty { Some(&make) } else { None };
         let response = upstreams.send_made(outgoing, make).await?;
         drop(admission);
@@ -79,7 +79,7 @@ pub async fn forward(
     let mut headers = parts.headers;
     let settings = &inquiry.epoch.settings;
     let upgrade = upgrade::for_client(inquiry, parts.status, &headers)?;
-    forward::response_fields(
+    fields::response_fields(
         &mut headers,
         received.wall,
         body.server(),

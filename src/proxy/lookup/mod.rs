@@ -1,15 +1,18 @@
 //! What the store says to a request, and what is to be asked upstream where that is not enough.
 
+pub(in crate::proxy) mod candidates;
+pub(in crate::proxy) mod extent;
+
 use std::sync::Arc;
 
 use http::HeaderMap;
 
-use super::receive::{Class, Facts, Inquiry};
-use super::want::{holds_what_is_asked, is_personal, want};
-use super::worker::Worker;
 use crate::cache::head::Head;
 use crate::cache::store::Store;
 use crate::cache::stored::{Marker, Resource, StoredResponse, Unshared};
+use crate::proxy::lookup::extent::{holds_what_is_asked, is_personal, want};
+use crate::proxy::request::{Class, Facts, Inquiry};
+use crate::proxy::worker::Worker;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::fetch::Want;
 use crate::semantics::preconditions::origin_must_decide;
@@ -18,7 +21,7 @@ use crate::semantics::time::DeltaSeconds;
 use crate::semantics::vary::prefer;
 
 /// What the store says to a request.
-pub(super) enum Verdict {
+pub(in crate::proxy) enum Verdict {
     /// A stored response that may be delivered now.
     Deliver {
         stored: Arc<StoredResponse>,
@@ -35,7 +38,7 @@ pub(super) enum Verdict {
 
 /// What is asked upstream, and what is known for it.
 #[derive(Clone)]
-pub(super) struct Question {
+pub(in crate::proxy) struct Question {
     pub reason: ForwardReason,
     /// Why the selected variant needs validation, where `reason` does not tell it.
     pub why: Option<Detail>,
@@ -84,7 +87,7 @@ impl Question {
 
 impl Worker {
     /// Looks the target up and decides (RFC 9111 §4).
-    pub(super) fn look_up(&self, inquiry: &Inquiry) -> Verdict {
+    pub(in crate::proxy) fn look_up(&self, inquiry: &Inquiry) -> Verdict {
         let store = &self.gateway.store;
         let mut resource = store.look_up(inquiry.key(store));
         let mut selected = resource
@@ -227,7 +230,7 @@ impl Worker {
 }
 
 /// The stored response that the request selects (RFC 9111 §4.1).
-pub(super) fn select(
+pub(in crate::proxy) fn select(
     store: &Store,
     resource: &Resource,
     inquiry: &Inquiry,
@@ -251,7 +254,7 @@ pub(super) fn select(
 }
 
 /// Whether the request selects the response with this head.
-pub(super) fn selects(store: &Store, head: &Head, inquiry: &Inquiry) -> bool {
+pub(in crate::proxy) fn selects(store: &Store, head: &Head, inquiry: &Inquiry) -> bool {
     let (headers, digest) = (inquiry.headers(), inquiry.digest.as_ref());
     head.selected_by(headers, digest, &inquiry.route.cache.vary)
         && (!inquiry.facts.any(Facts::ORIGIN)
@@ -272,7 +275,7 @@ fn is_half_over(marker: &Marker, inquiry: &Inquiry) -> bool {
 }
 
 /// A marker's cause, as Cache-Status tells it.
-pub(super) fn detail_of(why: Unshared) -> Detail {
+pub(in crate::proxy) fn detail_of(why: Unshared) -> Detail {
     match why {
         Unshared::Rule(reason) => Detail::NotStored(reason),
         Unshared::TooLarge | Unshared::UnverifiedEnd => Detail::Other(why.token()),

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::header::{HeaderValue, UPGRADE};
 use http::{HeaderMap, StatusCode, Version};
 
-use super::receive::{Facts, Inquiry};
 use crate::error::{Error, ErrorKind};
+use crate::proxy::request::{Facts, Inquiry};
 use crate::semantics::upgrade;
 use crate::upstream::Tunnel;
 

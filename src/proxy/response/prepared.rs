@@ -7,9 +7,9 @@ use std::sync::{Arc, Weak};
 
 use http::{HeaderMap, HeaderValue};
 
-use super::gateway::Identity;
 use crate::cache::mold::{Added, Mold};
 use crate::cache::stored::StoredResponse;
+use crate::proxy::gateway::Identity;
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::preconditions;
 use crate::semantics::time::DeltaSeconds;

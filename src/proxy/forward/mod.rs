@@ -1,0 +1,7 @@
+//! Requests on their way to the API, and what they owe.
+
+pub(in crate::proxy) mod content;
+pub(in crate::proxy) mod fields;
+pub(in crate::proxy) mod invalidation;
+pub(in crate::proxy) mod pass;
+pub(in crate::proxy) mod upgrade;

@@ -1,0 +1,9 @@
+//! Responses on their way to the client.
+
+pub(in crate::proxy) mod body;
+pub(in crate::proxy) mod deliver;
+pub(in crate::proxy) mod error;
+pub(in crate::proxy) mod etag;
+pub(in crate::proxy) mod logged;
+pub(in crate::proxy) mod prepared;
+pub(in crate::proxy) mod wire_head;
