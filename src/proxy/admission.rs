@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::error::{Error, ErrorKind, Side};
 use crate::proxy::limit::{Client, Full, Share};
-use crate::proxy::request::Inquiry;
+use crate::proxy::request::Request;
 use crate::proxy::worker::Worker;
 
 /// How many times its even share of the limit one worker may take: connections are never quite evenly spread, but what
@@ -31,8 +31,8 @@ impl Admission {
     ///
     /// # Errors
     /// When as many wait as may: in the process, on this worker, or for this client.
-    pub(super) fn of(worker: &Rc<Worker>, inquiry: &Inquiry) -> Result<Self, Refused> {
-        let server = &inquiry.epoch.settings.config.server;
+    pub(super) fn of(worker: &Rc<Worker>, request: &Request) -> Result<Self, Refused> {
+        let server = &request.epoch.settings.config.server;
         let most = unless_zero(server.max_requests);
         let each = unless_zero(server.max_requests_per_client).min(most - most / OTHERS);
         let here = worker.counters.waiting.value() as usize;
@@ -47,7 +47,7 @@ impl Admission {
         if here >= share(most, worker.gateway.metrics.workers.len()) {
             return Err(full(Full::All));
         }
-        let client = Client::behind_proxies(inquiry);
+        let client = Client::behind_proxies(request);
         let entered = worker.gateway.waiting.enter(client, most, each);
         let share = entered.map_err(full)?;
         worker.counters.waiting.add(1);

@@ -17,7 +17,7 @@ use crate::clock::timer_now;
 use crate::config::{Protocol, Upstream};
 use crate::error::{Error, ErrorKind, Side};
 use crate::proxy::limit::{Client, Full, Share, Shares};
-use crate::proxy::request::Inquiry;
+use crate::proxy::request::Request;
 use crate::proxy::worker::{Epoch, Worker};
 
 /// How long an upload is not called long.
@@ -26,17 +26,17 @@ const SHORT: Duration = Duration::from_secs(2);
 /// Between two looks whether a connection is needed.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Counts an exchange of `inquiry` that lasts, until what this returns is dropped; `None` where it takes no connection of
+/// Counts an exchange of `request` that lasts, until what this returns is dropped; `None` where it takes no connection of
 /// its own.
 ///
 /// # Errors
 /// [`ErrorKind::Overloaded`] when there are as many as may be, in all or of this client.
-pub(super) fn begin(worker: &Worker, inquiry: &Inquiry) -> Result<Option<Share>, Error> {
-    let upstream = &inquiry.epoch.settings.config.upstream;
+pub(super) fn begin(worker: &Worker, request: &Request) -> Result<Option<Share>, Error> {
+    let upstream = &request.epoch.settings.config.upstream;
     let Some((most, each)) = bounds(upstream) else {
         return Ok(None);
     };
-    let client = Client::behind_proxies(inquiry);
+    let client = Client::behind_proxies(request);
     let entered = worker.gateway.long_lived.enter(client, most, each);
     entered.map(Some).map_err(|full| {
         worker.counters.shed.inc();
@@ -82,13 +82,13 @@ pub(super) struct Lasting {
 }
 
 impl Lasting {
-    pub fn of(worker: &Worker, inquiry: &Inquiry) -> Option<Self> {
-        let bounds = bounds(&inquiry.epoch.settings.config.upstream)?;
+    pub fn of(worker: &Worker, request: &Request) -> Option<Self> {
+        let bounds = bounds(&request.epoch.settings.config.upstream)?;
         Some(Self {
             shares: worker.gateway.long_lived.clone(),
-            client: Client::behind_proxies(inquiry),
+            client: Client::behind_proxies(request),
             bounds,
-            epoch: inquiry.epoch.clone(),
+            epoch: request.epoch.clone(),
             next_look: timer_now() + SHORT,
             timer: None,
             share: None,

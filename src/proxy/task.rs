@@ -1,5 +1,5 @@
-//! Work that must come to its end whoever leaves. As long as somebody waits for what it finds, it goes on within that
-//! task, without a switch between the two; after that, in a task of its own.
+//! Work that must come to its end whoever leaves. As long as somebody waits for what it reports, it is polled by that task,
+//! without a switch between the two; after that, it runs in a task of its own.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -9,56 +9,56 @@ use std::task::Poll;
 
 use tokio::runtime::Handle;
 
-use crate::proxy::worker::{Running, Worker, run_apart};
+use crate::proxy::worker::{TaskGuard, Worker, run_apart};
 
 type Work = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Work in whose news somebody is interested. Dropped before its end, it goes on by itself.
-pub struct Errand<T> {
-    work: Option<(Work, Running)>,
-    news: Messenger<T>,
+/// Work that reports to whoever began it. Dropped before its end, it goes on by itself.
+pub struct Task<T> {
+    work: Option<(Work, TaskGuard)>,
+    news: Reporter<T>,
 }
 
-/// Brings the news of an errand to whoever waits for it.
-pub struct Messenger<T>(Rc<Cell<Option<T>>>);
+/// Reports what a task has found.
+pub struct Reporter<T>(Rc<Cell<Option<T>>>);
 
-/// Knows whether somebody still waits for the news of an errand.
-pub struct Audience<T>(Weak<Cell<Option<T>>>);
+/// Knows whether somebody still waits for a task's report.
+pub struct Listener<T>(Weak<Cell<Option<T>>>);
 
-impl<T> Audience<T> {
-    /// Whether the errand was dropped before its end.
+impl<T> Listener<T> {
+    /// Whether the task was dropped before its end.
     pub fn has_left(&self) -> bool {
-        // The work's own messenger is the other one.
+        // The work's own reporter is the other one.
         self.0.strong_count() < 2
     }
 }
 
-impl<T> Messenger<T> {
-    pub fn audience(&self) -> Audience<T> {
-        Audience(Rc::downgrade(&self.0))
+impl<T> Reporter<T> {
+    pub fn audience(&self) -> Listener<T> {
+        Listener(Rc::downgrade(&self.0))
     }
 
-    /// News for somebody who is gone is dropped.
+    /// A report to nobody is dropped.
     pub fn tell(self, news: T) {
         self.0.set(Some(news));
     }
 }
 
-impl<T> Errand<T> {
-    /// Work of this worker, for which its drain waits. `begin` makes it, with the one that tells its news.
-    pub fn new<W>(worker: &Rc<Worker>, begin: impl FnOnce(Messenger<T>) -> W) -> Self
+impl<T> Task<T> {
+    /// Work of this worker, for which its drain waits. `begin` makes it, with what it reports by.
+    pub fn new<W>(worker: &Rc<Worker>, begin: impl FnOnce(Reporter<T>) -> W) -> Self
     where
         W: Future<Output = ()> + 'static,
     {
         let news = Rc::new(Cell::new(None));
-        let work = Box::pin(begin(Messenger(news.clone())));
+        let work = Box::pin(begin(Reporter(news.clone())));
         Self {
-            work: Some((work, Running::begin(worker.clone()))),
-            news: Messenger(news),
+            work: Some((work, TaskGuard::begin(worker.clone()))),
+            news: Reporter(news),
         }
     }
 
-    /// The news, as soon as there is any; `None` when the work ended without. The rest of the work is left to itself.
+    /// The report, as soon as there is one; `None` when the work ended without. The rest of the work is left to itself.
     pub async fn news(mut self) -> Option<T> {
         poll_fn(|cx| {
             if let Some((work, _)) = &mut self.work
@@ -75,7 +75,7 @@ impl<T> Errand<T> {
     }
 }
 
-impl<T> Drop for Errand<T> {
+impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         // Work that panicked has no rest, and without a runtime all is over anyway.
         if let Some((work, running)) = self.work.take()

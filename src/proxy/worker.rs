@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::header::DATE;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Response};
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 
@@ -17,10 +17,10 @@ use crate::clock::Now;
 use crate::error::Error;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::gateway::{Gateway, Settings};
-use crate::proxy::lookup::Verdict;
+use crate::proxy::lookup::Lookup;
 use crate::proxy::request::content::RequestContent;
 use crate::proxy::request::peer::Peer;
-use crate::proxy::request::{Class, Facts, Inquiry, Target};
+use crate::proxy::request::{Class, Request, Target, Traits};
 use crate::proxy::response::body::Body;
 use crate::proxy::response::deliver::Delivery;
 use crate::proxy::response::error;
@@ -81,7 +81,7 @@ impl Worker {
     pub async fn handle(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
-        request: Request<RequestContent>,
+        request: http::Request<RequestContent>,
     ) -> Response<Body> {
         match self.receive(peer, request) {
             Ok(response) => response,
@@ -112,7 +112,7 @@ impl Worker {
 
     /// Runs `task` on this worker's thread; the drain waits for it.
     pub(super) fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
-        run_apart(task, Running::begin(self.clone()));
+        run_apart(task, TaskGuard::begin(self.clone()));
     }
 
     /// Runs a fill that nobody waits for.
@@ -131,58 +131,58 @@ impl Worker {
     fn receive(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
-        request: Request<RequestContent>,
+        request: http::Request<RequestContent>,
     ) -> Result<Response<Body>, Box<Exchange>> {
         let now = self.gateway.clock.now();
         let epoch = self.epoch();
-        let mut inquiry = match Inquiry::read(request, peer, &epoch, now, self.latest_target.take())
+        let mut request = match Request::read(request, peer, &epoch, now, self.latest_target.take())
         {
-            Ok(inquiry) => inquiry,
+            Ok(request) => request,
             Err(refused) => return Ok(self.refuse(peer, &refused.error, Some(&refused.parts))),
         };
         if let Some(limits) = &epoch.settings.limits {
-            match limits.count(&inquiry) {
-                Ok(quotas) => inquiry.quotas = quotas.some(),
-                Err(refusal) => return Ok(self.limited(&inquiry, &refusal)),
+            match limits.count(&request) {
+                Ok(quotas) => request.quotas = quotas.some(),
+                Err(refusal) => return Ok(self.limited(&request, &refusal)),
             }
         }
-        inquiry.canonicalise(&self.gateway.store);
-        if inquiry.facts.any(Facts::THIS_HOP) {
-            inquiry.drop_nominated(&self.gateway.store);
+        request.canonicalise(&self.gateway.store);
+        if request.traits.any(Traits::THIS_HOP) {
+            request.drop_nominated(&self.gateway.store);
         }
-        if !inquiry.class.is_looked_up() || inquiry.is_bypassed() || inquiry.class == Class::Query {
-            return Err(Box::new(Exchange::new(self.clone(), inquiry)));
+        if !request.class.is_looked_up() || request.is_bypassed() || request.class == Class::Query {
+            return Err(Box::new(Exchange::new(self.clone(), request)));
         }
-        match self.look_up(&inquiry) {
-            Verdict::Deliver {
+        match self.look_up(&request) {
+            Lookup::Deliver {
                 stored,
                 age,
                 status,
                 validate_behind: false,
             } => {
-                let mut response = self.deliver(&inquiry, &stored, Some(age), status);
-                inquiry.bound(&mut response);
-                if let Some(quotas) = &inquiry.quotas {
+                let mut response = self.deliver(&request, &stored, Some(age), status);
+                request.bound(&mut response);
+                if let Some(quotas) = &request.quotas {
                     quotas.tell(response.headers_mut());
                 }
-                self.latest_target.set(inquiry.target);
+                self.latest_target.set(request.target);
                 Ok(response)
             }
-            verdict => Err(Box::new(Exchange::with(self.clone(), inquiry, verdict))),
+            lookup => Err(Box::new(Exchange::with(self.clone(), request, lookup))),
         }
     }
 
     /// Answers with a stored response.
     pub(super) fn deliver(
         &self,
-        inquiry: &Inquiry,
+        request: &Request,
         stored: &Arc<StoredResponse>,
         age: Option<DeltaSeconds>,
         status: CacheStatus,
     ) -> Response<Body> {
         let delivery = Delivery {
             worker: self,
-            inquiry,
+            request,
             age,
             status,
         };
@@ -260,7 +260,7 @@ impl Epoch {
 }
 
 /// Runs `work` in a task of its own.
-pub(super) fn run_apart(work: impl Future<Output = ()> + 'static, running: Running) {
+pub(super) fn run_apart(work: impl Future<Output = ()> + 'static, running: TaskGuard) {
     tokio::task::spawn_local(async move {
         work.await;
         drop(running);
@@ -268,9 +268,9 @@ pub(super) fn run_apart(work: impl Future<Output = ()> + 'static, running: Runni
 }
 
 /// Counts work for as long as it goes on, however it ends.
-pub(super) struct Running(Rc<Worker>);
+pub(super) struct TaskGuard(Rc<Worker>);
 
-impl Running {
+impl TaskGuard {
     pub(super) fn begin(worker: Rc<Worker>) -> Self {
         worker.tasks.set(worker.tasks.get() + 1);
         worker.counters.fills.add(1);
@@ -278,7 +278,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.0.tasks.set(self.0.tasks.get() - 1);
         self.0.counters.fills.sub(1);

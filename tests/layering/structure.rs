@@ -49,6 +49,7 @@ const IN_CYCLES: &[&str] = &[
     "proxy/lookup/mod.rs",
     "proxy/request/peer.rs",
     "proxy/response/prepared.rs",
+    "proxy/request/head.rs",
     "proxy/request/mod.rs",
     "proxy/response/error.rs",
     "proxy/lookup/extent.rs",

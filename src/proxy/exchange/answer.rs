@@ -13,7 +13,7 @@ use crate::cache::stored::StoredResponse;
 use crate::error::{Error, ErrorKind};
 use crate::proxy::fill::Arrived;
 use crate::proxy::long_lived;
-use crate::proxy::lookup::Question;
+use crate::proxy::lookup::Miss;
 use crate::proxy::lookup::extent::answers;
 use crate::proxy::request::Class;
 use crate::proxy::response::body::{Body, Following};
@@ -30,17 +30,15 @@ impl Exchange {
         age: Option<DeltaSeconds>,
         status: CacheStatus,
     ) -> Step {
-        if !answers(stored, &self.inquiry) {
+        if !answers(stored, &self.request) {
             // Another part came than the one that was asked for.
             return match status.forward {
-                Some(reason) if self.rounds >= MAX_ROUNDS => {
-                    Step::Pass(Question::pass(reason, None))
-                }
+                Some(reason) if self.rounds >= MAX_ROUNDS => Step::Pass(Miss::pass(reason, None)),
                 _ => Step::LookUp,
             };
         }
         Step::Done(Box::new(self.worker.deliver(
-            &self.inquiry,
+            &self.request,
             stored,
             age,
             status,
@@ -57,7 +55,7 @@ impl Exchange {
     ) -> Step {
         let delivery = Delivery {
             worker: &self.worker,
-            inquiry: &self.inquiry,
+            request: &self.request,
             age,
             status,
         };
@@ -75,7 +73,7 @@ impl Exchange {
         // What says how long it is has an end.
         let lasts = arrived.body.size_hint().exact().is_none() && is_endless(&arrived.headers);
         let share = match lasts {
-            true => match long_lived::begin(&self.worker, &self.inquiry) {
+            true => match long_lived::begin(&self.worker, &self.request) {
                 Ok(share) => share,
                 Err(error) => return self.fail(&error, Some(reason)),
             },
@@ -96,7 +94,7 @@ impl Exchange {
         let body = Body::upstream(body, self.worker.counters.clone()).holding(share);
         let mut response = Response::new(body);
         // The body's own size is its length, except where there is a length without a body; a 204 has none (RFC 9110 §8.6).
-        let bodiless = self.inquiry.class == Class::Head || answered == StatusCode::NOT_MODIFIED;
+        let bodiless = self.request.class == Class::Head || answered == StatusCode::NOT_MODIFIED;
         if !bodiless || answered == StatusCode::NO_CONTENT {
             headers.remove(CONTENT_LENGTH);
         }
@@ -105,7 +103,7 @@ impl Exchange {
         if let Some(phrase) = phrase {
             response.extensions_mut().insert(phrase);
         }
-        self.worker.sign(&mut response, &self.inquiry, status);
+        self.worker.sign(&mut response, &self.request, status);
         Step::Done(Box::new(response))
     }
 
@@ -120,15 +118,15 @@ impl Exchange {
         error: &Error,
         reason: Option<ForwardReason>,
     ) -> Box<Response<Body>> {
-        let identity = &self.inquiry.epoch.settings.identity;
+        let identity = &self.request.epoch.settings.identity;
         let mut response = error::respond(
             error,
-            self.inquiry.method(),
+            self.request.method(),
             identity,
             &self.worker.counters,
         );
-        self.worker.date(&mut response, self.inquiry.now);
-        self.worker.grant_reading(&mut response, &self.inquiry);
+        self.worker.date(&mut response, self.request.now);
+        self.worker.grant_reading(&mut response, &self.request);
         let status = match reason {
             Some(reason) => CacheStatus {
                 collapsed: self.collapsed,
@@ -140,8 +138,8 @@ impl Exchange {
                 ..CacheStatus::default()
             },
         };
-        self.worker.sign(&mut response, &self.inquiry, status);
-        tracing::debug!(target: "bookend::exchange", %error, request = self.inquiry.target.as_str(), "failed");
+        self.worker.sign(&mut response, &self.request, status);
+        tracing::debug!(target: "bookend::exchange", %error, request = self.request.target.as_str(), "failed");
         Box::new(response)
     }
 }

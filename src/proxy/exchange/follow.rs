@@ -5,18 +5,18 @@ use crate::cache::collapse::{Follower, News};
 use crate::cache::head::Head;
 use crate::clock::within;
 use crate::proxy::lookup::extent::wants_part_of_unknown_length;
-use crate::proxy::lookup::{Question, selects};
+use crate::proxy::lookup::{Miss, selects};
 use crate::proxy::response::body::Following;
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::reuse::{Failure, Reuse, Selection, decide};
 
 impl Exchange {
-    pub(super) async fn follow(&mut self, follower: Follower, question: Question) -> Step {
+    pub(super) async fn follow(&mut self, follower: Follower, miss: Miss) -> Step {
         let counters = self.worker.counters.clone();
         let following = Following::new(follower, counters.clone());
-        let patience = self.inquiry.epoch.settings.config.cache.follower_timeout;
+        let patience = self.request.epoch.settings.config.cache.follower_timeout;
         let news = within(patience, following.follower.news()).await;
-        self.inquiry.now = self.worker.gateway.clock.now();
+        self.request.now = self.worker.gateway.clock.now();
         self.collapsed = Some(true);
         // Who has waited long enough looks again: the fill is overdue for all by then, and one of them leads another.
         let Ok(news) = news else {
@@ -26,30 +26,30 @@ impl Exchange {
         };
         match news {
             News::Streaming(head, _)
-                if self.may_reuse(&head) && wants_part_of_unknown_length(&head, &self.inquiry) =>
+                if self.may_reuse(&head) && wants_part_of_unknown_length(&head, &self.request) =>
             {
                 self.collapsed = Some(false);
-                Step::Ask(question.as_asked())
+                Step::Fetch(miss.as_asked())
             }
             News::Streaming(head, reader) if self.may_reuse(&head) => {
                 counters.collapsed.inc();
                 let status = CacheStatus {
                     collapsed: Some(true),
-                    ..question.status()
+                    ..miss.status()
                 };
-                let age = head.freshness.age(head.resident(self.inquiry.now));
+                let age = head.freshness.age(head.resident(self.request.now));
                 self.stream(&head, reader, Some(following), Some(age), status)
             }
             News::Stored(stored) if self.may_reuse(&stored.head) => {
                 counters.collapsed.inc();
                 let status = CacheStatus {
                     collapsed: Some(true),
-                    ..question.status()
+                    ..miss.status()
                 };
                 let age = stored
                     .head
                     .freshness
-                    .age(stored.head.resident(self.inquiry.now));
+                    .age(stored.head.resident(self.request.now));
                 self.deliver(&stored, Some(age), status)
             }
             News::Streaming(head, _) => self.go_on(!self.selects(&head)),
@@ -58,11 +58,11 @@ impl Exchange {
             News::Unshared => self.go_on(false),
             // Once: where each answer is of that kind, waiting in line would take as long as there are requests.
             News::Particular => self.go_on(self.rounds < 2),
-            News::ServerError(status) => match self.stand_in(Failure::Status(status), &question) {
+            News::ServerError(status) => match self.stand_in(Failure::Status(status), &miss) {
                 Some(step) => step,
                 None => self.go_on(false),
             },
-            News::Failed(error) => self.failed(&error, &question),
+            News::Failed(error) => self.failed(&error, &miss),
         }
     }
 
@@ -77,16 +77,16 @@ impl Exchange {
     fn may_reuse(&self, head: &Head) -> bool {
         let selection = Selection::Found {
             freshness: &head.freshness,
-            resident: head.resident(self.inquiry.now),
+            resident: head.resident(self.request.now),
         };
         self.selects(head)
             && matches!(
-                decide(selection, &self.inquiry.directives),
+                decide(selection, &self.request.directives),
                 Reuse::Fresh { .. } | Reuse::Stale { .. } | Reuse::StaleWhileRevalidate { .. }
             )
     }
 
     fn selects(&self, head: &Head) -> bool {
-        selects(&self.worker.gateway.store, head, &self.inquiry)
+        selects(&self.worker.gateway.store, head, &self.request)
     }
 }

@@ -12,11 +12,11 @@ use crate::cache::store::{Limits, Role, Sharing};
 use crate::cache::stored::StoredResponse;
 use crate::config::EtagMode;
 use crate::error::Error;
-use crate::proxy::fill::{FillTask, LeaderNews};
+use crate::proxy::fill::{FillTask, LeaderEvent};
 use crate::proxy::lookup::candidates::may_be_validated;
 use crate::proxy::lookup::select;
-use crate::proxy::request::Inquiry;
-use crate::proxy::task::Errand;
+use crate::proxy::request::Request;
+use crate::proxy::task::Task;
 use crate::proxy::worker::Worker;
 use crate::semantics::preconditions::{Precondition, Selected, evaluate_for_origin};
 use crate::semantics::validation::strip_conditionals;
@@ -34,15 +34,15 @@ pub enum Settlement {
 ///
 /// # Errors
 /// When the current representation cannot be had.
-pub async fn settle(worker: &Rc<Worker>, inquiry: &mut Inquiry) -> Result<Settlement, Error> {
-    let named = inquiry
+pub async fn settle(worker: &Rc<Worker>, request: &mut Request) -> Result<Settlement, Error> {
+    let named = request
         .headers()
         .get(IF_MATCH)
         .is_some_and(|tags| tags.as_bytes() != b"*");
-    if inquiry.route.etag == EtagMode::Off || !named {
+    if request.route.etag == EtagMode::Off || !named {
         return Ok(Settlement::Forward);
     }
-    let Some(stored) = current(worker, &inquiry.for_get()).await? else {
+    let Some(stored) = current(worker, &request.for_get()).await? else {
         return Ok(Settlement::Forward);
     };
     let head = &stored.head;
@@ -55,10 +55,10 @@ pub async fn settle(worker: &Rc<Worker>, inquiry: &mut Inquiry) -> Result<Settle
         validators: &validators,
         received: head.received().wall,
     };
-    match evaluate_for_origin(inquiry.method(), inquiry.headers(), &selected) {
+    match evaluate_for_origin(request.method(), request.headers(), &selected) {
         Precondition::Failed => Ok(Settlement::Failed(stored)),
         Precondition::Proceed | Precondition::NotModified => {
-            strip_conditionals(&mut inquiry.parts.headers);
+            strip_conditionals(&mut request.parts.headers);
             Ok(Settlement::Forward)
         }
     }
@@ -68,7 +68,7 @@ pub async fn settle(worker: &Rc<Worker>, inquiry: &mut Inquiry) -> Result<Settle
 /// stored, and so has no tag of ours.
 async fn current(
     worker: &Rc<Worker>,
-    asking: &Inquiry,
+    asking: &Request,
 ) -> Result<Option<Arc<StoredResponse>>, Error> {
     let store = &worker.gateway.store;
     let key = asking.key(store);
@@ -99,20 +99,20 @@ async fn current(
         .filter(|stored| may_be_validated(store, stored, asking))
         .cloned()
         .collect();
-    let errand = Errand::new(worker, |leader| task.led_by(leader).run());
-    match errand.news().await.ok_or_else(Error::internal)? {
-        LeaderNews::Fetched { stored, .. } | LeaderNews::Validated { stored, .. } => {
+    let task = Task::new(worker, |leader| task.led_by(leader).run());
+    match task.news().await.ok_or_else(Error::internal)? {
+        LeaderEvent::Fetched { stored, .. } | LeaderEvent::Validated { stored, .. } => {
             Ok(Some(stored))
         }
         // Its tag is known when all of it is.
-        LeaderNews::Streaming { reader, .. } => {
+        LeaderEvent::Streaming { reader, .. } => {
             read_out(reader).await?;
             Ok(store
                 .look_up(key)
                 .and_then(|resource| select(store, &resource, asking)))
         }
-        LeaderNews::Unshared { .. } => Ok(None),
-        LeaderNews::Failed(error) => Err(error),
+        LeaderEvent::Unshared { .. } => Ok(None),
+        LeaderEvent::Failed(error) => Err(error),
     }
 }
 

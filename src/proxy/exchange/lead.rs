@@ -8,12 +8,12 @@ use crate::cache::head::Head;
 use crate::cache::stored::Settled;
 use crate::error::{Error, Side};
 use crate::proxy::admission::{Admission, Refused};
-use crate::proxy::fill::LeaderNews;
+use crate::proxy::fill::LeaderEvent;
 use crate::proxy::limit::Full;
-use crate::proxy::lookup::Question;
+use crate::proxy::lookup::Miss;
 use crate::proxy::lookup::extent::{holds_what_is_asked, wants_part_of_unknown_length};
-use crate::proxy::request::Inquiry;
-use crate::proxy::task::Errand;
+use crate::proxy::request::Request;
+use crate::proxy::task::Task;
 use crate::semantics::cache_status::{CacheStatus, Detail};
 use crate::semantics::fetch::Want;
 use crate::semantics::reuse::{Failure, Reuse, on_error};
@@ -23,10 +23,10 @@ use http::StatusCode;
 impl Exchange {
     /// A place among the requests that wait for the API.
     pub(super) fn admit(&self) -> Result<Admission, Refused> {
-        Admission::of(&self.worker, &self.inquiry)
+        Admission::of(&self.worker, &self.request)
     }
 
-    pub(super) async fn lead(&mut self, fill: Arc<Fill>, question: Question) -> Step {
+    pub(super) async fn lead(&mut self, fill: Arc<Fill>, miss: Miss) -> Step {
         let admission = match self.admit() {
             Ok(admission) => admission,
             Err(refused) => {
@@ -36,104 +36,104 @@ impl Exchange {
                     // Others may have room: one of them leads.
                     Full::Client => store.abandon(&fill),
                 }
-                return self.failed(&refused.error, &question);
+                return self.failed(&refused.error, &miss);
             }
         };
-        let task = match self.fill_task(&fill, &question) {
+        let task = match self.fill_task(&fill, &miss) {
             Ok(task) => task,
             Err(error) => {
                 self.worker.gateway.store.abandon(&fill);
-                return self.fail(&error, Some(question.reason));
+                return self.fail(&error, Some(miss.reason));
             }
         };
-        let errand = Errand::new(&self.worker, |leader| {
+        let task = Task::new(&self.worker, |leader| {
             task.admitted(admission).led_by(leader).run()
         });
-        self.learn(errand, &question).await
+        self.learn(task, &miss).await
     }
 
-    pub(super) async fn learn(&mut self, errand: Errand<LeaderNews>, question: &Question) -> Step {
-        let news = errand
+    pub(super) async fn learn(&mut self, task: Task<LeaderEvent>, miss: &Miss) -> Step {
+        let news = task
             .news()
             .await
-            .unwrap_or_else(|| LeaderNews::Failed(Error::internal()));
-        self.inquiry.now = self.worker.gateway.clock.now();
-        self.led(news, question)
+            .unwrap_or_else(|| LeaderEvent::Failed(Error::internal()));
+        self.request.now = self.worker.gateway.clock.now();
+        self.led(news, miss)
     }
 
-    pub(super) fn led(&mut self, news: LeaderNews, question: &Question) -> Step {
-        let mut status = question.status();
+    pub(super) fn led(&mut self, news: LeaderEvent, miss: &Miss) -> Step {
+        let mut status = miss.status();
         match news {
-            LeaderNews::Streaming { head, .. }
-                if question.want != Want::AsAsked
-                    && wants_part_of_unknown_length(&head, &self.inquiry) =>
+            LeaderEvent::Streaming { head, .. }
+                if miss.want != Want::AsAsked
+                    && wants_part_of_unknown_length(&head, &self.request) =>
             {
                 // The fill goes on. Whether it will be stored is not known before its end.
-                Step::Ask(question.as_asked())
+                Step::Fetch(miss.as_asked())
             }
-            LeaderNews::Streaming { head, reader, own } => {
+            LeaderEvent::Streaming { head, reader, own } => {
                 status.forward_status = Some(head.status);
                 // RFC 9211 §2.5: of unknown length, it may yet prove too large.
                 status.stored = head.content_length().is_some();
-                let age = came_aged(&head, &self.inquiry);
+                let age = came_aged(&head, &self.request);
                 self.stream(&head, reader, None, age, status)
                     .with_fields(own)
             }
-            LeaderNews::Fetched {
+            LeaderEvent::Fetched {
                 stored,
                 committed,
                 own,
             } => {
                 status.forward_status = Some(stored.head.status);
                 status.stored = committed;
-                let age = came_aged(&stored.head, &self.inquiry);
+                let age = came_aged(&stored.head, &self.request);
                 self.deliver(&stored, age, status).with_fields(own)
             }
-            LeaderNews::Validated {
+            LeaderEvent::Validated {
                 stored,
                 committed,
                 own,
             } => {
                 status.forward_status = Some(StatusCode::NOT_MODIFIED);
                 status.stored = committed;
-                let age = came_aged(&stored.head, &self.inquiry);
+                let age = came_aged(&stored.head, &self.request);
                 self.deliver(&stored, age, status).with_fields(own)
             }
-            LeaderNews::Unshared { arrived, why } => self.unshared(arrived, why, question),
-            LeaderNews::Failed(error) => self.failed(&error, question),
+            LeaderEvent::Unshared { arrived, why } => self.unshared(arrived, why, miss),
+            LeaderEvent::Failed(error) => self.failed(&error, miss),
         }
     }
 
-    pub(super) fn failed(&mut self, error: &Error, question: &Question) -> Step {
+    pub(super) fn failed(&mut self, error: &Error, miss: &Miss) -> Step {
         let stand_in = match error.side() {
             // It is the client that this request failed of.
             Side::Downstream => None,
-            Side::Upstream | Side::Internal => self.stand_in(Failure::Disconnected, question),
+            Side::Upstream | Side::Internal => self.stand_in(Failure::Disconnected, miss),
         };
         match stand_in {
             Some(step) => step,
-            None if must_not_be_stale(question) && error.side() == Side::Upstream => {
+            None if must_not_be_stale(miss) && error.side() == Side::Upstream => {
                 // RFC 9111 §5.2.2.2: 504, whatever kept the origin from answering.
                 let lost = error.share().answered(StatusCode::GATEWAY_TIMEOUT);
-                self.fail(&lost, Some(question.reason))
+                self.fail(&lost, Some(miss.reason))
             }
-            None => self.fail(error, Some(question.reason)),
+            None => self.fail(error, Some(miss.reason)),
         }
     }
 
     /// A stale response instead of an error, where that is allowed (RFC 5861 §4, RFC 9111 §4.2.4).
-    pub(super) fn stand_in(&mut self, failure: Failure, question: &Question) -> Option<Step> {
-        let stored = question.selected.as_ref()?;
-        if !holds_what_is_asked(stored, &self.inquiry) {
+    pub(super) fn stand_in(&mut self, failure: Failure, miss: &Miss) -> Option<Step> {
+        let stored = miss.selected.as_ref()?;
+        if !holds_what_is_asked(stored, &self.request) {
             return None;
         }
-        let resident = stored.head.resident(self.inquiry.now);
-        let policy = &self.inquiry.route.cache;
+        let resident = stored.head.resident(self.request.now);
+        let policy = &self.request.route.cache;
         let reuse = on_error(
             failure,
             &stored.head.freshness,
             resident,
-            &self.inquiry.directives,
+            &self.request.directives,
             policy,
         )?;
         let (age, ttl, detail) = match reuse {
@@ -150,21 +150,21 @@ impl Exchange {
                 Failure::Status(status) => Some(status),
                 Failure::Disconnected => None,
             },
-            ..CacheStatus::forwarded(question.reason)
+            ..CacheStatus::forwarded(miss.reason)
         };
         Some(self.deliver(stored, Some(age), status))
     }
 }
 
 /// Whether a stored response was to be validated that may not be served stale.
-fn must_not_be_stale(question: &Question) -> bool {
-    let selected = question.selected.as_ref();
+fn must_not_be_stale(miss: &Miss) -> bool {
+    let selected = miss.selected.as_ref();
     selected.is_some_and(|stored| stored.head.freshness.must_validate.is_some())
 }
 
 /// The age of a response that came for this very request: only when it had been stored before (RFC 9111 §5.1).
-fn came_aged(head: &Head, inquiry: &Inquiry) -> Option<DeltaSeconds> {
+fn came_aged(head: &Head, request: &Request) -> Option<DeltaSeconds> {
     head.age()
         .is_some()
-        .then(|| head.freshness.age(head.resident(inquiry.now)))
+        .then(|| head.freshness.age(head.resident(request.now)))
 }

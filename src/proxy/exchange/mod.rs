@@ -18,8 +18,8 @@ use crate::cache::collapse::{Fill, Follower};
 use crate::clock::{self, timer_now};
 use crate::error::{Error, ErrorKind};
 use crate::proxy::forward::content;
-use crate::proxy::lookup::{Question, Verdict};
-use crate::proxy::request::{Class, Inquiry};
+use crate::proxy::lookup::{Lookup, Miss};
+use crate::proxy::request::{Class, Request};
 use crate::proxy::response::body::Body;
 use crate::proxy::response::logged;
 use crate::proxy::worker::Worker;
@@ -36,7 +36,7 @@ const MAX_QUERY: usize = 64 * 1024;
 /// A request on its way.
 pub struct Exchange {
     worker: Rc<Worker>,
-    inquiry: Inquiry,
+    request: Request,
     first: Step,
     /// A QUERY's content, read for its key.
     query: Option<Bytes>,
@@ -56,19 +56,20 @@ enum Step {
     /// Read a QUERY's content.
     Read,
     LookUp,
-    Conclude(Verdict),
-    Ask(Question),
-    Lead(Arc<Fill>, Question),
-    Follow(Follower, Question),
+    Conclude(Lookup),
+    /// Lead a fill for it, or follow another's.
+    Fetch(Miss),
+    Lead(Arc<Fill>, Miss),
+    Follow(Follower, Miss),
     /// Forward the request as it is.
-    Pass(Question),
+    Pass(Miss),
     Done(Box<Response<Body>>),
 }
 
 impl Step {
     /// Forward a request for which nothing was looked up.
     fn passed(reason: ForwardReason) -> Self {
-        Self::Pass(Question::pass(reason, None))
+        Self::Pass(Miss::pass(reason, None))
     }
 
     /// Adds fields that are for this client alone to its response, if that is what comes next.
@@ -84,40 +85,40 @@ impl Step {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.answered {
-            logged::client_left(&self.worker, &self.inquiry);
+            logged::client_left(&self.worker, &self.request);
         }
     }
 }
 
 impl Exchange {
     /// An exchange from its beginning.
-    pub fn new(worker: Rc<Worker>, inquiry: Inquiry) -> Self {
-        let first = match inquiry.class {
+    pub fn new(worker: Rc<Worker>, request: Request) -> Self {
+        let first = match request.class {
             Class::Unsafe | Class::Other => Step::passed(ForwardReason::Method),
-            _ if inquiry.is_bypassed() => Step::passed(ForwardReason::Bypass),
+            _ if request.is_bypassed() => Step::passed(ForwardReason::Bypass),
             Class::Query => Step::Read,
             Class::Get | Class::Head => Step::LookUp,
         };
-        Self::begin(worker, inquiry, first)
+        Self::begin(worker, request, first)
     }
 
     /// An exchange that was looked up already.
-    pub(super) fn with(worker: Rc<Worker>, inquiry: Inquiry, verdict: Verdict) -> Self {
-        Self::begin(worker, inquiry, Step::Conclude(verdict))
+    pub(super) fn with(worker: Rc<Worker>, request: Request, lookup: Lookup) -> Self {
+        Self::begin(worker, request, Step::Conclude(lookup))
     }
 
-    fn begin(worker: Rc<Worker>, mut inquiry: Inquiry, first: Step) -> Self {
+    fn begin(worker: Rc<Worker>, mut request: Request, first: Step) -> Self {
         // RFC 9110 §15.2: HTTP/1.0 has no interim responses.
-        if inquiry.parts.version == Version::HTTP_11 {
-            inquiry.hints = Some(inquiry.peer.interim.begin());
+        if request.parts.version == Version::HTTP_11 {
+            request.hints = Some(request.peer.interim.begin());
         }
         let waiting = Waiting::default();
-        inquiry.peer.waiting.set(Some(waiting.clone()));
-        inquiry.waiting = Some(waiting);
-        inquiry.until = inquiry.time_limit().map(|limit| timer_now() + limit);
+        request.peer.waiting.set(Some(waiting.clone()));
+        request.waiting = Some(waiting);
+        request.until = request.time_limit().map(|limit| timer_now() + limit);
         Self {
             worker,
-            inquiry,
+            request,
             first,
             query: None,
             rounds: 0,
@@ -130,7 +131,7 @@ impl Exchange {
 
     /// Runs to the response.
     pub async fn run(mut self: Box<Self>) -> Response<Body> {
-        let mut response = match self.inquiry.until {
+        let mut response = match self.request.until {
             None => self.steps().await,
             Some(until) => match clock::by(until, self.steps()).await {
                 Ok(response) => response,
@@ -140,12 +141,12 @@ impl Exchange {
                 }
             },
         };
-        self.inquiry.peer.waiting.set(None);
-        self.inquiry.bound(&mut response);
-        if let Some(quotas) = &self.inquiry.quotas {
+        self.request.peer.waiting.set(None);
+        self.request.bound(&mut response);
+        if let Some(quotas) = &self.request.quotas {
             quotas.tell(response.headers_mut());
         }
-        if let Some(hints) = self.inquiry.hints.take() {
+        if let Some(hints) = self.request.hints.take() {
             hints.finish().await;
         }
         self.answered = true;
@@ -156,18 +157,18 @@ impl Exchange {
         let mut step = std::mem::replace(&mut self.first, Step::LookUp);
         loop {
             self.reason = match &step {
-                Step::Ask(question) | Step::Pass(question) => Some(question.reason),
+                Step::Fetch(miss) | Step::Pass(miss) => Some(miss.reason),
                 _ => self.reason,
             };
             step = match step {
                 // Boxed where they are rarer than the others and larger: every exchange has room for the largest.
                 Step::Read => Box::pin(self.read()).await,
                 Step::LookUp => self.look_up(),
-                Step::Conclude(verdict) => self.conclude(verdict),
-                Step::Ask(question) => self.ask(question),
-                Step::Lead(fill, question) => self.lead(fill, question).await,
-                Step::Follow(follower, question) => Box::pin(self.follow(follower, question)).await,
-                Step::Pass(question) => self.pass(question).await,
+                Step::Conclude(lookup) => self.conclude(lookup),
+                Step::Fetch(miss) => self.ask(miss),
+                Step::Lead(fill, miss) => self.lead(fill, miss).await,
+                Step::Follow(follower, miss) => Box::pin(self.follow(follower, miss)).await,
+                Step::Pass(miss) => self.pass(miss).await,
                 Step::Done(response) => return response,
             };
         }
@@ -175,7 +176,7 @@ impl Exchange {
 
     /// Reads a QUERY's content: its digest is part of what is looked up.
     async fn read(&mut self) -> Step {
-        let content = match content::read(&mut self.inquiry, MAX_QUERY).await {
+        let content = match content::read(&mut self.request, MAX_QUERY).await {
             Ok(content) => content,
             Err(error) if error.kind() == ErrorKind::ContentTooLarge => {
                 let error = error.detail("the content of a QUERY may have 64 KiB here");
@@ -184,7 +185,7 @@ impl Exchange {
             Err(error) => return self.fail(&error, None),
         };
         let mut hasher = blake3::Hasher::new();
-        let described = describe(self.inquiry.headers(), |octets| {
+        let described = describe(self.request.headers(), |octets| {
             hasher.update(octets);
         });
         hasher.update(&content);
@@ -192,20 +193,20 @@ impl Exchange {
         if !described {
             return Step::passed(ForwardReason::Bypass);
         }
-        self.inquiry.digest = Some(*hasher.finalize().as_bytes());
+        self.request.digest = Some(*hasher.finalize().as_bytes());
         Step::LookUp
     }
 
     fn look_up(&mut self) -> Step {
         self.rounds += 1;
-        self.inquiry.canonicalise(&self.worker.gateway.store);
-        self.inquiry.now = self.worker.gateway.clock.now();
-        Step::Conclude(self.worker.look_up(&self.inquiry))
+        self.request.canonicalise(&self.worker.gateway.store);
+        self.request.now = self.worker.gateway.clock.now();
+        Step::Conclude(self.worker.look_up(&self.request))
     }
 
-    fn conclude(&mut self, verdict: Verdict) -> Step {
-        match verdict {
-            Verdict::Deliver {
+    fn conclude(&mut self, lookup: Lookup) -> Step {
+        match lookup {
+            Lookup::Deliver {
                 stored,
                 age,
                 status,
@@ -220,9 +221,9 @@ impl Exchange {
                 };
                 self.deliver(&stored, Some(age), status)
             }
-            Verdict::Ask(question) if question.pass => self.join_or_pass(question),
-            Verdict::Ask(question) => Step::Ask(question),
-            Verdict::Unsatisfiable => self.fail(&Error::downstream(ErrorKind::OnlyIfCached), None),
+            Lookup::Miss(miss) => Step::Fetch(miss),
+            Lookup::Pass(miss) => self.join_or_pass(miss),
+            Lookup::Unsatisfiable => self.fail(&Error::downstream(ErrorKind::OnlyIfCached), None),
         }
     }
 }

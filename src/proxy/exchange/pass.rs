@@ -11,38 +11,38 @@ use crate::proxy::forward::pass;
 use crate::proxy::forward::upgrade::Switch;
 use crate::proxy::limit::Share;
 use crate::proxy::long_lived;
-use crate::proxy::lookup::{Question, detail_of};
-use crate::proxy::request::{Class, Facts};
+use crate::proxy::lookup::{Miss, detail_of};
+use crate::proxy::request::{Class, Traits};
 use crate::proxy::response::body::Body;
 use crate::proxy::response::deliver::Delivery;
-use crate::proxy::task::Errand;
+use crate::proxy::task::Task;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::reuse::Failure;
 use crate::semantics::storability::Storability;
 use crate::upstream::RequestBody;
 
 impl Exchange {
-    pub(super) async fn pass(&mut self, question: Question) -> Step {
-        let reason = question.reason;
-        if let Some(mut response) = pass::max_forwards(&self.worker, &mut self.inquiry) {
+    pub(super) async fn pass(&mut self, miss: Miss) -> Step {
+        let reason = miss.reason;
+        if let Some(mut response) = pass::max_forwards(&self.worker, &mut self.request) {
             self.worker
-                .sign(&mut response, &self.inquiry, CacheStatus::forwarded(reason));
+                .sign(&mut response, &self.request, CacheStatus::forwarded(reason));
             return Step::Done(Box::new(response));
         }
         let admission = match self.admit() {
             Ok(admission) => admission,
-            Err(refused) => return self.not_passed(&refused.error, &question),
+            Err(refused) => return self.not_passed(&refused.error, &miss),
         };
-        let tunnel_share = match self.inquiry.facts.any(Facts::UPGRADE) {
-            true => match long_lived::begin(&self.worker, &self.inquiry) {
+        let tunnel_share = match self.request.traits.any(Traits::UPGRADE) {
+            true => match long_lived::begin(&self.worker, &self.request) {
                 Ok(share) => share,
                 Err(error) => return self.fail(&error, Some(reason)),
             },
             false => None,
         };
-        if self.inquiry.facts.any(Facts::ORIGIN_CONDITIONS) {
+        if self.request.traits.any(Traits::ORIGIN_CONDITIONS) {
             // Large and rare: it would make every exchange as large.
-            match Box::pin(settle(&self.worker, &mut self.inquiry)).await {
+            match Box::pin(settle(&self.worker, &mut self.request)).await {
                 Ok(Settlement::Forward) => {}
                 Ok(Settlement::Failed(stored)) => {
                     return self.precondition_failed(&stored.head, reason);
@@ -52,52 +52,52 @@ impl Exchange {
         }
         let begun = self.worker.gateway.store.sequence();
         let read = self.query.clone();
-        match pass::forward(&self.worker, &mut self.inquiry, read, admission).await {
-            Ok(arrived) if pass::answers_a_get(&self.inquiry, &arrived) => {
-                Box::pin(self.keep_post(arrived, question)).await
+        match pass::forward(&self.worker, &mut self.request, read, admission).await {
+            Ok(arrived) if pass::answers_a_get(&self.request, &arrived) => {
+                Box::pin(self.keep_post(arrived, miss)).await
             }
             Ok(arrived) if arrived.status == StatusCode::SWITCHING_PROTOCOLS => {
                 Box::pin(self.switch(*arrived, tunnel_share, reason)).await
             }
             Ok(arrived) => {
                 drop(tunnel_share);
-                self.passed(arrived, question, begun).await
+                self.passed(arrived, miss, begun).await
             }
-            Err(error) => self.not_passed(&error, &question),
+            Err(error) => self.not_passed(&error, &miss),
         }
     }
 
     /// The API's answer to a request that was passed on when the store's sequence was `begun`.
-    async fn passed(&mut self, arrived: Box<Arrived>, question: Question, begun: u64) -> Step {
+    async fn passed(&mut self, arrived: Box<Arrived>, miss: Miss, begun: u64) -> Step {
         if self.may_be_answered_stale()
-            && let Some(step) = self.stand_in(Failure::Status(arrived.status), &question)
+            && let Some(step) = self.stand_in(Failure::Status(arrived.status), &miss)
         {
             return step;
         }
-        let is_get = question.personal || question.marked.is_some() || question.selected.is_some();
-        let storability = (is_get && self.inquiry.class != Class::Head)
-            .then(|| pass::storability(&self.inquiry, &arrived));
+        let is_get = miss.personal || miss.marked.is_some() || miss.selected.is_some();
+        let storability = (is_get && self.request.class != Class::Head)
+            .then(|| pass::storability(&self.request, &arrived));
         let detail = match storability {
             Some(Storability::Store(_)) if arrived.status != StatusCode::NOT_MODIFIED => {
-                return Box::pin(self.keep_passed(arrived, question, begun)).await;
+                return Box::pin(self.keep_passed(arrived, miss, begun)).await;
             }
             Some(Storability::Refuse(why)) => Some(Detail::NotStored(why)),
-            _ => question.marked.map(detail_of).or(question.why),
+            _ => miss.marked.map(detail_of).or(miss.why),
         };
-        let detail = detail.or_else(|| pass::why_not_stored(&self.inquiry, &arrived));
-        self.forwarded(arrived, question.reason, detail)
+        let detail = detail.or_else(|| pass::why_not_stored(&self.request, &arrived));
+        self.forwarded(arrived, miss.reason, detail)
     }
 
     /// HEAD gets what GET would: a stale response, where one may stand in.
-    fn not_passed(&mut self, error: &Error, question: &Question) -> Step {
+    fn not_passed(&mut self, error: &Error, miss: &Miss) -> Step {
         if self.may_be_answered_stale() {
-            return self.failed(error, question);
+            return self.failed(error, miss);
         }
-        self.fail(error, Some(question.reason))
+        self.fail(error, Some(miss.reason))
     }
 
     fn may_be_answered_stale(&self) -> bool {
-        self.inquiry.class.is_looked_up() && !self.inquiry.directives.no_store
+        self.request.class.is_looked_up() && !self.request.directives.no_store
     }
 
     /// The connections on both sides speak another protocol from here on.
@@ -114,14 +114,14 @@ impl Exchange {
             forward_status: Some(arrived.status),
             ..CacheStatus::forwarded(reason)
         };
-        self.worker.sign(&mut response, &self.inquiry, status);
+        self.worker.sign(&mut response, &self.request, status);
         Step::Done(Box::new(response))
     }
 
     fn precondition_failed(&self, head: &Head, reason: ForwardReason) -> Step {
         let delivery = Delivery {
             worker: &self.worker,
-            inquiry: &self.inquiry,
+            request: &self.request,
             age: None,
             status: CacheStatus::forwarded(reason),
         };
@@ -129,27 +129,27 @@ impl Exchange {
     }
 
     /// A POST's response that is what a GET would bring is stored as such, where the rules allow it.
-    async fn keep_post(&mut self, arrived: Box<Arrived>, question: Question) -> Step {
+    async fn keep_post(&mut self, arrived: Box<Arrived>, miss: Miss) -> Step {
         // Its own invalidation has begun since it was sent.
         let begun = self.worker.gateway.store.sequence();
-        self.keep_passed(arrived, question, begun).await
+        self.keep_passed(arrived, miss, begun).await
     }
 
     /// Stores a response that was passed on, where the rules allow it and nothing was invalidated since `begun`.
-    async fn keep_passed(&mut self, arrived: Box<Arrived>, question: Question, begun: u64) -> Step {
+    async fn keep_passed(&mut self, arrived: Box<Arrived>, miss: Miss, begun: u64) -> Step {
         let store = &self.worker.gateway.store;
-        let (key, ask) = (self.inquiry.key(store), self.inquiry.ask());
-        let Some(fill) = store.adopt(key, ask, self.inquiry.now.mono, begun) else {
-            return self.forwarded(arrived, question.reason, None);
+        let (key, ask) = (self.request.key(store), self.request.ask());
+        let Some(fill) = store.adopt(key, ask, self.request.now.mono, begun) else {
+            return self.forwarded(arrived, miss.reason, None);
         };
-        let task = match FillTask::new(&self.worker, &self.inquiry, &fill, RequestBody::Empty) {
-            Ok(task) => task.asking(&question),
+        let task = match FillTask::new(&self.worker, &self.request, &fill, RequestBody::Empty) {
+            Ok(task) => task.asking(&miss),
             Err(_) => {
                 store.abandon(&fill);
-                return self.forwarded(arrived, question.reason, None);
+                return self.forwarded(arrived, miss.reason, None);
             }
         };
-        let errand = Errand::new(&self.worker, |leader| task.led_by(leader).adopt(arrived));
-        self.learn(errand, &question).await
+        let task = Task::new(&self.worker, |leader| task.led_by(leader).adopt(arrived));
+        self.learn(task, &miss).await
     }
 }

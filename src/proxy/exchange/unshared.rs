@@ -6,8 +6,8 @@ use http_body::Body as _;
 
 use super::{Exchange, Step};
 use crate::proxy::fill::{self, Arrived, NotShared};
-use crate::proxy::lookup::{Question, detail_of};
-use crate::proxy::request::{Class, Facts};
+use crate::proxy::lookup::{Miss, detail_of};
+use crate::proxy::request::{Class, Traits};
 use crate::proxy::response::body::Body;
 use crate::semantics::cache_status::{CacheStatus, Detail};
 use crate::semantics::content_range::ContentRange;
@@ -17,14 +17,9 @@ use crate::semantics::reuse::Failure;
 use crate::semantics::validation::Validators;
 
 impl Exchange {
-    pub(super) fn unshared(
-        &mut self,
-        arrived: Box<Arrived>,
-        why: NotShared,
-        question: &Question,
-    ) -> Step {
+    pub(super) fn unshared(&mut self, arrived: Box<Arrived>, why: NotShared, miss: &Miss) -> Step {
         if why == NotShared::ServerError
-            && let Some(step) = self.stand_in(Failure::Status(arrived.status), question)
+            && let Some(step) = self.stand_in(Failure::Status(arrived.status), miss)
         {
             return step;
         }
@@ -32,23 +27,18 @@ impl Exchange {
             NotShared::Cause(cause) => Some(detail_of(cause)),
             NotShared::ServerError => None,
         };
-        let selective = self.inquiry.facts.any(Facts::SELECTIVE);
-        if selective && !arrived.as_asked && self.inquiry.class != Class::Head {
-            return self.select_of(arrived, question, detail);
+        let selective = self.request.traits.any(Traits::SELECTIVE);
+        if selective && !arrived.as_asked && self.request.class != Class::Head {
+            return self.select_of(arrived, miss, detail);
         }
-        self.forwarded(arrived, question.reason, detail)
+        self.forwarded(arrived, miss.reason, detail)
     }
 
     /// The client's preconditions and Range were left out for the store's sake, and the response is not for the store. RFC
     /// 9111 §4.3.2 would leave them to the API, which has not seen them: they are evaluated here, against the current
     /// representation, which has just come, and with the API's own result (RFC 9110 §13.2.2).
-    fn select_of(
-        &mut self,
-        arrived: Box<Arrived>,
-        question: &Question,
-        detail: Option<Detail>,
-    ) -> Step {
-        let (method, request) = (self.inquiry.method(), self.inquiry.headers());
+    fn select_of(&mut self, arrived: Box<Arrived>, miss: &Miss, detail: Option<Detail>) -> Step {
+        let (method, request) = (self.request.method(), self.request.headers());
         let validators = &Validators::of(&arrived.headers);
         let selected = Selected {
             status: arrived.status,
@@ -56,47 +46,42 @@ impl Exchange {
             received: arrived.received.wall,
         };
         if evaluate(method, request, &selected) == Precondition::NotModified {
-            return self.not_modified(arrived, question, detail);
+            return self.not_modified(arrived, miss, detail);
         }
         if !range::applies(method, request, arrived.status, validators) {
-            return self.forwarded(arrived, question.reason, detail);
+            return self.forwarded(arrived, miss.reason, detail);
         }
         let length = arrived.body.size_hint().exact();
-        let most = self.inquiry.route.max_stored_body;
+        let most = self.request.route.max_stored_body;
         // Who knows no ranges answers with the whole.
         let knows_ranges = arrived
             .headers
             .get(ACCEPT_RANGES)
             .is_some_and(|unit| unit == "bytes");
         if !knows_ranges && length.is_some_and(|length| length <= most) {
-            return self.forwarded(arrived, question.reason, detail);
+            return self.forwarded(arrived, miss.reason, detail);
         }
         let selection = length.map(|length| {
             let selection = range::select(method, request, arrived.status, validators, length);
             (selection, length)
         });
         match selection {
-            Some((RangeSelection::Whole, _)) => self.forwarded(arrived, question.reason, detail),
+            Some((RangeSelection::Whole, _)) => self.forwarded(arrived, miss.reason, detail),
             Some((RangeSelection::Single(range), length)) if length <= most => {
-                self.part_of(arrived, range, length, question, detail)
+                self.part_of(arrived, range, length, miss, detail)
             }
             // Too much would come only to be thrown away: the API is to cut it out.
-            _ => Step::Ask(question.as_asked()),
+            _ => Step::Fetch(miss.as_asked()),
         }
     }
 
-    fn not_modified(
-        &self,
-        arrived: Box<Arrived>,
-        question: &Question,
-        detail: Option<Detail>,
-    ) -> Step {
-        let status = self.status_of(&arrived, question, detail);
+    fn not_modified(&self, arrived: Box<Arrived>, miss: &Miss, detail: Option<Detail>) -> Step {
+        let status = self.status_of(&arrived, miss, detail);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.headers_mut() = not_modified_fields(&arrived.headers);
         fill::discard(&self.worker, arrived.body);
-        self.worker.sign(&mut response, &self.inquiry, status);
+        self.worker.sign(&mut response, &self.request, status);
         Step::Done(Box::new(response))
     }
 
@@ -106,11 +91,11 @@ impl Exchange {
         arrived: Box<Arrived>,
         range: ByteRange,
         length: u64,
-        question: &Question,
+        miss: &Miss,
         detail: Option<Detail>,
     ) -> Step {
-        let status = self.status_of(&arrived, question, detail);
-        let mut fields = range::partial_fields(&arrived.headers, self.inquiry.headers());
+        let status = self.status_of(&arrived, miss, detail);
+        let mut fields = range::partial_fields(&arrived.headers, self.request.headers());
         let complete = Some(length);
         fields.insert(
             CONTENT_RANGE,
@@ -120,21 +105,16 @@ impl Exchange {
         let mut response = Response::new(Body::upstream_range(arrived.body, range, counters));
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         *response.headers_mut() = fields;
-        self.worker.sign(&mut response, &self.inquiry, status);
+        self.worker.sign(&mut response, &self.request, status);
         Step::Done(Box::new(response))
     }
 
-    fn status_of(
-        &self,
-        arrived: &Arrived,
-        question: &Question,
-        detail: Option<Detail>,
-    ) -> CacheStatus {
+    fn status_of(&self, arrived: &Arrived, miss: &Miss, detail: Option<Detail>) -> CacheStatus {
         CacheStatus {
             forward_status: Some(arrived.status),
             collapsed: self.collapsed,
             detail,
-            ..CacheStatus::forwarded(question.reason)
+            ..CacheStatus::forwarded(miss.reason)
         }
     }
 }

@@ -12,11 +12,11 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Sleep, sleep};
 
-use super::{FillTask, LeaderNews};
+use super::{FillTask, LeaderEvent};
 use crate::cache::collapse::{Fill, Use};
 use crate::clock::Now;
 use crate::proxy::limit::{Client, Share};
-use crate::proxy::task::Audience;
+use crate::proxy::task::Listener;
 use crate::proxy::worker::{Epoch, Worker};
 use crate::upstream::Waiting;
 
@@ -29,7 +29,7 @@ pub struct Attendance {
     fill: Arc<Fill>,
     client: Option<Client>,
     /// `None` for a fill behind a stale response: there is a bound on those already.
-    leader: Option<Audience<LeaderNews>>,
+    leader: Option<Listener<LeaderEvent>>,
     /// Whether the response may be stored, as far as is known before it comes.
     promising: bool,
     /// How far its request has come.

@@ -8,7 +8,7 @@ use http_body::Body as _;
 
 use super::early::{Early, collect, take_early};
 use super::pump::Pump;
-use super::{Arrived, FillTask, LeaderNews, NotShared, Unusable, is_server_error};
+use super::{Arrived, FillTask, LeaderEvent, NotShared, Unusable, is_server_error};
 use crate::cache::body::{SEGMENT, SharedBody, StoredBody};
 use crate::cache::budget::Token;
 use crate::cache::collapse::Fill;
@@ -293,7 +293,7 @@ impl FillTask {
         self.fill.settle(Settled::Stored(stored.clone()));
         let committed = result.is_ok();
         let own = std::mem::take(&mut self.own);
-        self.tell_leader(LeaderNews::Fetched {
+        self.tell_leader(LeaderEvent::Fetched {
             stored,
             committed,
             own,
@@ -346,7 +346,7 @@ impl FillTask {
             let head = head.clone();
             let own = std::mem::take(&mut pump.task.own);
             pump.task
-                .tell_leader(LeaderNews::Streaming { head, reader, own });
+                .tell_leader(LeaderEvent::Streaming { head, reader, own });
         }
         match early.failure {
             Some(error) => pump.fail(error),

@@ -1,4 +1,4 @@
-//! The upstream's side of a request: an errand, so that a client who leaves kills nothing that others read or that will
+//! The upstream's side of a request: a task, so that a client who leaves kills nothing that others read or that will
 //! be stored.
 //!
 //! ```text
@@ -39,9 +39,9 @@ use crate::proxy::admission::Admission;
 use crate::proxy::forward::fields;
 use crate::proxy::forward::invalidation::path_group;
 use crate::proxy::limit::Client;
-use crate::proxy::lookup::Question;
-use crate::proxy::request::{Inquiry, Target, split_query};
-use crate::proxy::task::Messenger;
+use crate::proxy::lookup::Miss;
+use crate::proxy::request::{Request, Target, split_query};
+use crate::proxy::task::Reporter;
 use crate::proxy::worker::{Epoch, Worker};
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
 use crate::semantics::fetch::Want;
@@ -53,7 +53,7 @@ use crate::semantics::validation::{self, Candidate, Validators};
 use crate::upstream::{Outgoing, RequestBody, UpstreamBody, Waiting};
 
 /// What the one who leads a fill learns.
-pub enum LeaderNews {
+pub enum LeaderEvent {
     /// It is coming, and is being stored.
     Streaming {
         head: Arc<Head>,
@@ -117,7 +117,7 @@ pub struct FillTask {
     content_location_is_target: bool,
     /// Fields of the response that are not stored, for the leader.
     own: HeaderMap,
-    leader: Option<Messenger<LeaderNews>>,
+    leader: Option<Reporter<LeaderEvent>>,
     /// Whose request it was made for.
     client: Option<Client>,
     /// Whether the response may be stored, as far as is known before it comes.
@@ -152,25 +152,25 @@ impl Drop for Abandonment<'_> {
 }
 
 impl FillTask {
-    /// A fill for `inquiry`, whose request has this content.
+    /// A fill for `request`, whose request has this content.
     ///
     /// # Errors
     /// A downstream [`Error`] when the target cannot be sent on.
     pub fn new(
         worker: &Rc<Worker>,
-        inquiry: &Inquiry,
+        request: &Request,
         fill: &Arc<Fill>,
         content: RequestBody,
     ) -> Result<Box<Self>, Error> {
         Ok(Box::new(Self {
             worker: worker.clone(),
-            epoch: inquiry.epoch.clone(),
-            route: inquiry.route.clone(),
+            epoch: request.epoch.clone(),
+            route: request.route.clone(),
             fill: fill.clone(),
-            directives: inquiry.directives,
-            credentials: inquiry.credentials,
-            target: inquiry.target.clone(),
-            request: fields::request(inquiry, fields::Conditions::Stripped, content)?,
+            directives: request.directives,
+            credentials: request.credentials,
+            target: request.target.clone(),
+            request: fields::request(request, fields::Conditions::Stripped, content)?,
             candidates: Vec::new(),
             selected: None,
             validates: false,
@@ -181,18 +181,18 @@ impl FillTask {
             content_location_is_target: false,
             own: HeaderMap::new(),
             leader: None,
-            client: Client::behind_proxies(inquiry),
+            client: Client::behind_proxies(request),
             promising: true,
             admission: None,
-            waiting: inquiry.waiting.clone(),
+            waiting: request.waiting.clone(),
         }))
     }
 
     /// What it asks for, and what is known of that.
-    pub fn asking(mut self: Box<Self>, question: &Question) -> Box<Self> {
-        self.selected = question.selected.clone();
-        self.want = question.want;
-        self.marked = question.marked;
+    pub fn asking(mut self: Box<Self>, miss: &Miss) -> Box<Self> {
+        self.selected = miss.selected.clone();
+        self.want = miss.want;
+        self.marked = miss.marked;
         self
     }
 
@@ -203,7 +203,7 @@ impl FillTask {
     }
 
     /// Has `leader` tell what comes of it.
-    pub fn led_by(mut self: Box<Self>, leader: Messenger<LeaderNews>) -> Box<Self> {
+    pub fn led_by(mut self: Box<Self>, leader: Reporter<LeaderEvent>) -> Box<Self> {
         self.leader = Some(leader);
         self
     }
@@ -373,10 +373,10 @@ impl FillTask {
             .gateway
             .store
             .settle(&self.fill, Settled::Failed(shared));
-        self.tell_leader(LeaderNews::Failed(error));
+        self.tell_leader(LeaderEvent::Failed(error));
     }
 
-    fn tell_leader(&mut self, news: LeaderNews) {
+    fn tell_leader(&mut self, news: LeaderEvent) {
         self.admission = None;
         if let Some(leader) = self.leader.take() {
             leader.tell(news);

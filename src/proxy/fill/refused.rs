@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, StatusCode};
 
-use super::{Arrived, FillTask, LeaderNews, NotShared};
+use super::{Arrived, FillTask, LeaderEvent, NotShared};
 use crate::cache::stored::{Marker, Settled, Unshared};
 use crate::clock::Now;
 use crate::semantics::fetch::Want;
@@ -20,7 +20,7 @@ impl FillTask {
             }
             NotShared::Cause(cause) => self.not_stored(&arrived, arrived.status, cause),
         }
-        self.tell_leader(LeaderNews::Unshared { arrived, why });
+        self.tell_leader(LeaderEvent::Unshared { arrived, why });
     }
 
     /// An answer came that may not be stored, with this status, or for a stored response with this status.

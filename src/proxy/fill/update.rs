@@ -65,7 +65,7 @@ impl Update {
         );
         let age = fields.remove(AGE);
         let assessed = |fields: &HeaderMap| {
-            let verdict = assess(&StoreInput {
+            let lookup = assess(&StoreInput {
                 method: asked.method,
                 request: asked.directives,
                 credentials: asked.credentials,
@@ -79,7 +79,7 @@ impl Update {
                 freshness: &freshness,
                 policy,
             });
-            match verdict {
+            match lookup {
                 Storability::Store(keep) => Ok(stored_fields(fields, &directives, keep)),
                 refused @ Storability::Refuse(_) => Err(refused),
             }

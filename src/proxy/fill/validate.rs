@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::{ETAG, ORIGIN};
 
-use super::{Arrived, FillTask, LeaderNews, Unusable, candidates};
+use super::{Arrived, FillTask, LeaderEvent, Unusable, candidates};
 use crate::cache::head::Draft;
 use crate::cache::stored::{NotCommitted, Settled, StoredResponse, Unshared};
 use crate::config::EtagMode;
@@ -53,7 +53,7 @@ impl FillTask {
                 committed
             }
         };
-        self.tell_leader(LeaderNews::Validated {
+        self.tell_leader(LeaderEvent::Validated {
             stored,
             committed,
             own,

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::proxy::forward::fields;
 use crate::proxy::long_lived::Lasting;
 use crate::proxy::request::content::RequestContent;
-use crate::proxy::request::{Facts, Inquiry};
+use crate::proxy::request::{Request, Traits};
 use crate::proxy::worker::Worker;
 use crate::semantics::endless::is_endless;
 use crate::upstream::{Expectation, RequestBody, RequestStream, client_failure};
@@ -25,12 +25,12 @@ use crate::upstream::{Expectation, RequestBody, RequestStream, client_failure};
 ///
 /// # Errors
 /// When it says itself that it is too large.
-pub fn to_pass_on(worker: &Worker, inquiry: &mut Inquiry) -> Result<RequestBody, Error> {
-    let Some(mut content) = take(inquiry) else {
+pub fn to_pass_on(worker: &Worker, request: &mut Request) -> Result<RequestBody, Error> {
+    let Some(mut content) = take(request) else {
         return Ok(RequestBody::Empty);
     };
-    content.lasting = Lasting::of(worker, inquiry);
-    let config = &inquiry.epoch.settings.config;
+    content.lasting = Lasting::of(worker, request);
+    let config = &request.epoch.settings.config;
     let stream = match config.server.max_body {
         None => RequestStream::new(content),
         Some(limit) if content.size_hint().lower() > limit => {
@@ -43,7 +43,7 @@ pub fn to_pass_on(worker: &Worker, inquiry: &mut Inquiry) -> Result<RequestBody,
     };
     let stream = stream.with_stall_timeout(config.server.body_timeout);
     Ok(RequestBody::Stream(
-        match fields::waits_to_continue(inquiry) {
+        match fields::waits_to_continue(request) {
             true => stream.expecting_continue(Expectation::default()),
             false => stream,
         },
@@ -54,9 +54,9 @@ pub fn to_pass_on(worker: &Worker, inquiry: &mut Inquiry) -> Result<RequestBody,
 ///
 /// # Errors
 /// When it has more, or does not come.
-pub async fn read(inquiry: &mut Inquiry, limit: usize) -> Result<Bytes, Error> {
-    let stall = inquiry.epoch.settings.config.server.body_timeout;
-    let Some(content) = take(inquiry) else {
+pub async fn read(request: &mut Request, limit: usize) -> Result<Bytes, Error> {
+    let stall = request.epoch.settings.config.server.body_timeout;
+    let Some(content) = take(request) else {
         return Ok(Bytes::new());
     };
     let mut limited = Limited::new(content, limit);
@@ -73,19 +73,19 @@ pub async fn read(inquiry: &mut Inquiry, limit: usize) -> Result<Bytes, Error> {
     }
 }
 
-fn take(inquiry: &mut Inquiry) -> Option<Paced<RequestContent>> {
-    let has_content = inquiry.facts.any(Facts::CONTENT);
-    let content = inquiry.content.take().filter(|_| has_content)?;
-    let server = &inquiry.epoch.settings.config.server;
-    let rate = inquiry.route.min_body_rate.unwrap_or(server.min_body_rate);
+fn take(request: &mut Request) -> Option<Paced<RequestContent>> {
+    let has_content = request.traits.any(Traits::CONTENT);
+    let content = request.content.take().filter(|_| has_content)?;
+    let server = &request.epoch.settings.config.server;
+    let rate = request.route.min_body_rate.unwrap_or(server.min_body_rate);
     // A stream moves when there is something to tell.
-    let rate = rate.filter(|_| !is_endless(inquiry.headers()));
+    let rate = rate.filter(|_| !is_endless(request.headers()));
     Some(Paced {
         body: content,
         pace: rate.map(|rate| Pace::new(rate, server.body_timeout)),
-        until: inquiry.until,
+        until: request.until,
         lasting: None,
-        is_stream: inquiry.parts.version == Version::HTTP_2,
+        is_stream: request.parts.version == Version::HTTP_2,
     })
 }
 

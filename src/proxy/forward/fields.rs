@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::proxy::gateway::{Identity, Settings};
 use crate::proxy::interim;
 use crate::proxy::request::peer::Peer;
-use crate::proxy::request::{Facts, Inquiry, Target};
+use crate::proxy::request::{Request, Target, Traits};
 use crate::semantics::hop_by_hop;
 use crate::semantics::list;
 use crate::semantics::reference::{self, ClientView};
@@ -45,40 +45,40 @@ pub enum Conditions {
 /// # Errors
 /// A downstream [`Error`] when the target cannot be sent on.
 pub fn request(
-    inquiry: &Inquiry,
+    request: &Request,
     conditions: Conditions,
     body: RequestBody,
 ) -> Result<http::Request<RequestBody>, Error> {
-    let forwarded = inquiry.path_and_query();
-    let target = match inquiry.parts.uri.path_and_query() {
+    let forwarded = request.path_and_query();
+    let target = match request.parts.uri.path_and_query() {
         Some(given) if *given.as_str() == *forwarded => given.clone(),
         _ => PathAndQuery::try_from(&*forwarded)
             .map_err(|error| Error::downstream(ErrorKind::BadRequest).because(error))?,
     };
-    let mut request = http::Request::new(body);
-    *request.method_mut() = inquiry.method().clone();
-    *request.uri_mut() = Uri::from(target);
-    *request.headers_mut() = request_fields(inquiry, conditions);
-    if request.body().expectation().is_some() {
-        let fields = request.headers_mut();
+    let mut outgoing = http::Request::new(body);
+    *outgoing.method_mut() = request.method().clone();
+    *outgoing.uri_mut() = Uri::from(target);
+    *outgoing.headers_mut() = request_fields(request, conditions);
+    if outgoing.body().expectation().is_some() {
+        let fields = outgoing.headers_mut();
         fields.insert(EXPECT, HeaderValue::from_static("100-continue"));
     }
-    if let RequestBody::Stream(_) = request.body() {
+    if let RequestBody::Stream(_) = outgoing.body() {
         // Trailers go on, and so are announced anew (RFC 9110 §6.6.2).
-        for names in inquiry.headers().get_all(TRAILER) {
-            request.headers_mut().append(TRAILER, names.clone());
+        for names in request.headers().get_all(TRAILER) {
+            outgoing.headers_mut().append(TRAILER, names.clone());
         }
     }
-    interim::listen(&mut request, inquiry.hints.as_ref());
-    Ok(request)
+    interim::listen(&mut outgoing, request.hints.as_ref());
+    Ok(outgoing)
 }
 
-fn request_fields(inquiry: &Inquiry, conditions: Conditions) -> HeaderMap {
-    let settings = &inquiry.epoch.settings;
-    let mut fields = inquiry.headers().clone();
+fn request_fields(request: &Request, conditions: Conditions) -> HeaderMap {
+    let settings = &request.epoch.settings;
+    let mut fields = request.headers().clone();
     fields.reserve(OWN_FIELDS);
-    if inquiry.facts.any(Facts::THIS_HOP) {
-        replace_hop_by_hop(&mut fields, inquiry);
+    if request.traits.any(Traits::THIS_HOP) {
+        replace_hop_by_hop(&mut fields, request);
     }
     if conditions == Conditions::Stripped {
         strip_conditionals(&mut fields);
@@ -87,31 +87,31 @@ fn request_fields(inquiry: &Inquiry, conditions: Conditions) -> HeaderMap {
         &http::header::ACCEPT_ENCODING,
         &http::header::ACCEPT_LANGUAGE,
     ] {
-        match reduce(name, &fields, &inquiry.route.cache.vary) {
+        match reduce(name, &fields, &request.route.cache.vary) {
             Reduced::AsIs => {}
             Reduced::To(value) => drop(fields.insert(name, value)),
             Reduced::Absent => drop(fields.remove(name)),
         }
     }
-    if inquiry.facts.any(Facts::CREDENTIALS) {
+    if request.traits.any(Traits::CREDENTIALS) {
         join_cookies(&mut fields);
     }
-    set_host(&mut fields, inquiry);
-    tell_the_client(&mut fields, &inquiry.peer, &inquiry.target);
-    fields.append(VIA, settings.identity.via(inquiry.parts.version).clone());
+    set_host(&mut fields, request);
+    tell_the_client(&mut fields, &request.peer, &request.target);
+    fields.append(VIA, settings.identity.via(request.parts.version).clone());
     fields.append(CDN_LOOP, settings.identity.cdn_loop.clone());
     fields
 }
 
 /// What was for the client's hop leaves; what is to hold for the next one, too, is said anew.
-fn replace_hop_by_hop(fields: &mut HeaderMap, inquiry: &Inquiry) {
+fn replace_hop_by_hop(fields: &mut HeaderMap, request: &Request) {
     let trailers = hop_by_hop::takes_trailers(fields);
-    let upgrade = inquiry
-        .facts
-        .any(Facts::UPGRADE)
-        .then(|| upgrade::offered(inquiry.parts.version, fields))
+    let upgrade = request
+        .traits
+        .any(Traits::UPGRADE)
+        .then(|| upgrade::offered(request.parts.version, fields))
         .flatten();
-    // What Connection names left when the request was read: see `Inquiry::drop_nominated`.
+    // What Connection names left when the request was read: see `Request::drop_nominated`.
     hop_by_hop::remove_any(fields, &hop_by_hop::HOP_BY_HOP);
     // RFC 9110 §10.1.1: an expectation goes on only where there is content to be held back.
     hop_by_hop::remove_any(fields, &[CONTENT_LENGTH, EXPECT]);
@@ -127,9 +127,9 @@ fn replace_hop_by_hop(fields: &mut HeaderMap, inquiry: &Inquiry) {
 }
 
 /// Whether the client waits to be asked for its content (RFC 9110 §10.1.1); in HTTP/1.0 that means nothing.
-pub fn waits_to_continue(inquiry: &Inquiry) -> bool {
-    inquiry.parts.version >= Version::HTTP_11
-        && has_member(inquiry.headers(), &EXPECT, b"100-continue")
+pub fn waits_to_continue(request: &Request) -> bool {
+    request.parts.version >= Version::HTTP_11
+        && has_member(request.headers(), &EXPECT, b"100-continue")
 }
 
 fn has_member(fields: &HeaderMap, name: &HeaderName, wanted: &[u8]) -> bool {
@@ -155,8 +155,8 @@ fn join_cookies(fields: &mut HeaderMap) {
 
 /// The host of the key, in the key's normal form (RFC 9110 §4.2.3), wherever and however the client wrote it: what an
 /// API makes of `GOOD.example:80` would answer clients that wrote `good.example`.
-fn set_host(fields: &mut HeaderMap, inquiry: &Inquiry) {
-    let authority = inquiry.target.authority();
+fn set_host(fields: &mut HeaderMap, request: &Request) {
+    let authority = request.target.authority();
     let is_normal = |host: &HeaderValue| host.as_bytes() == authority.as_bytes();
     if !fields.get(HOST).is_some_and(is_normal)
         && let Ok(value) = HeaderValue::from_str(authority)

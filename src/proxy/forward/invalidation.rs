@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::cache::collapse::Invalidation;
 use crate::config::RoutePolicy;
-use crate::proxy::request::{Inquiry, Target, split_query};
+use crate::proxy::request::{Request, Target, split_query};
 use crate::proxy::worker::{Epoch, Worker};
 use crate::semantics::authority::TargetUri;
 use crate::semantics::groups;
@@ -31,12 +31,12 @@ pub(in crate::proxy) fn path_group(path: &str) -> String {
 }
 
 impl InvalidationPermit {
-    pub(in crate::proxy) fn new(worker: &Rc<Worker>, inquiry: &Inquiry) -> Self {
+    pub(in crate::proxy) fn new(worker: &Rc<Worker>, request: &Request) -> Self {
         Self {
             worker: worker.clone(),
-            epoch: inquiry.epoch.clone(),
-            route: inquiry.route.clone(),
-            target: inquiry.target.clone(),
+            epoch: request.epoch.clone(),
+            route: request.route.clone(),
+            target: request.target.clone(),
             owed: Some(Invalidation::Hard),
         }
     }

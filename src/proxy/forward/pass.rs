@@ -24,7 +24,7 @@ use crate::proxy::forward::fields::{self, Conditions};
 use crate::proxy::forward::invalidation::InvalidationPermit;
 use crate::proxy::forward::upgrade;
 use crate::proxy::lookup::{detail_of, select};
-use crate::proxy::request::{Class, Facts, Inquiry};
+use crate::proxy::request::{Class, Request, Traits};
 use crate::proxy::response::body::Body;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_control::ResponseDirectives;
@@ -45,50 +45,50 @@ use crate::upstream::{Maker, Outgoing, RequestBody, Upload, UpstreamBody, Waitin
 /// An [`Error`] of either side.
 pub async fn forward(
     worker: &Rc<Worker>,
-    inquiry: &mut Inquiry,
+    request: &mut Request,
     read: Option<Bytes>,
     admission: Admission,
 ) -> Result<Box<Arrived>, Error> {
     let content = match read {
         Some(content) => RequestBody::Full(content),
-        None => content::to_pass_on(worker, inquiry)?,
+        None => content::to_pass_on(worker, request)?,
     };
-    let upstreams = &inquiry.epoch.upstreams;
+    let upstreams = &request.epoch.upstreams;
     let is_empty = matches!(content, RequestBody::Empty);
     let outgoing = Outgoing {
-        request: fields::request(inquiry, Conditions::Client, content)?,
-        idempotent: fields::is_idempotent(inquiry.method()),
+        request: fields::request(request, Conditions::Client, content)?,
+        idempotent: fields::is_idempotent(request.method()),
         hash: upstreams
             .wants_hash()
-            .then(|| inquiry.key(&worker.gateway.store).stable_hash()),
-        waiting: inquiry.waiting.clone(),
+            .then(|| request.key(&worker.gateway.store).stable_hash()),
+        waiting: request.waiting.clone(),
     };
     let requested = worker.gateway.clock.now();
-    let response = if inquiry.class == Class::Unsafe {
-        write(worker, inquiry, outgoing, admission).await?
+    let response = if request.class == Class::Unsafe {
+        write(worker, request, outgoing, admission).await?
     } else {
-        let make = || fields::request(inquiry, Conditions::Client, RequestBody::Empty).ok();
+        let make = || fields::request(request, Conditions::Client, RequestBody::Empty).ok();
         let make: Option<&Maker<'_>> = if is_empty { Some(&make) } else { None };
         let response = upstreams.send_made(outgoing, make).await?;
         drop(admission);
         response
     };
     let received = worker.gateway.clock.now();
-    inquiry.now = received;
+    request.now = received;
     let (mut parts, body) = response.into_parts();
     let mut headers = parts.headers;
-    let settings = &inquiry.epoch.settings;
-    let upgrade = upgrade::for_client(inquiry, parts.status, &headers)?;
+    let settings = &request.epoch.settings;
+    let upgrade = upgrade::for_client(request, parts.status, &headers)?;
     fields::response_fields(
         &mut headers,
         received.wall,
         body.server(),
         settings,
-        &inquiry.target,
+        &request.target,
     );
-    let (cors, target) = (worker.gateway.store.cors(), inquiry.target.as_str());
+    let (cors, target) = (worker.gateway.store.cors(), request.target.as_str());
     cors.learn(target, &headers);
-    cors.note_grant(target, &inquiry.route.pattern, inquiry.headers(), &headers);
+    cors.note_grant(target, &request.route.pattern, request.headers(), &headers);
     if let Some(protocols) = upgrade {
         headers.insert(UPGRADE, protocols);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -102,18 +102,18 @@ pub async fn forward(
         received,
         as_asked: true,
     });
-    if inquiry.class == Class::Head {
-        head_freshens(worker, inquiry, &arrived);
+    if request.class == Class::Head {
+        head_freshens(worker, request, &arrived);
     }
     Ok(arrived)
 }
 
 /// Whether the answer to a POST says that it is what a GET of the target would bring (RFC 9110 §9.3.3).
-pub fn answers_a_get(inquiry: &Inquiry, arrived: &Arrived) -> bool {
-    *inquiry.method() == Method::POST
+pub fn answers_a_get(request: &Request, arrived: &Arrived) -> bool {
+    *request.method() == Method::POST
         && arrived.status.is_success()
         && arrived.headers.contains_key(CONTENT_LOCATION)
-        && content_location_is_target(&inquiry.target.to_uri(), &arrived.headers)
+        && content_location_is_target(&request.target.to_uri(), &arrived.headers)
 }
 
 /// Sends a write from a task of its own: once it is sent, it is carried to its end, and its invalidation with it, when the
@@ -121,13 +121,13 @@ pub fn answers_a_get(inquiry: &Inquiry, arrived: &Arrived) -> bool {
 /// A gRPC call ends with its client, which is how deadlines travel there.
 async fn write(
     worker: &Rc<Worker>,
-    inquiry: &Inquiry,
+    request: &Request,
     outgoing: Outgoing,
     admission: Admission,
 ) -> Result<Response<UpstreamBody>, Error> {
-    let permit = InvalidationPermit::new(worker, inquiry);
-    let upstreams = inquiry.epoch.upstreams.clone();
-    let is_call = is_grpc(inquiry.headers());
+    let permit = InvalidationPermit::new(worker, request);
+    let upstreams = request.epoch.upstreams.clone();
+    let is_call = is_grpc(request.headers());
     let upload = outgoing.request.body().upload();
     let waiting = outgoing.waiting.clone().unwrap_or_default();
     let outgoing = Outgoing {
@@ -179,8 +179,8 @@ fn is_grpc(fields: &HeaderMap) -> bool {
 }
 
 /// Whether the response to a GET like this request may be stored.
-pub fn storability(inquiry: &Inquiry, arrived: &Arrived) -> Storability {
-    let (status, headers, policy) = (arrived.status, &arrived.headers, &inquiry.route.cache);
+pub fn storability(request: &Request, arrived: &Arrived) -> Storability {
+    let (status, headers, policy) = (arrived.status, &arrived.headers, &request.route.cache);
     let directives = ResponseDirectives::parse(headers, &policy.targeted_fields);
     // Most responses that are passed on say so themselves: nothing else need be known of those.
     if status == StatusCode::OK
@@ -188,16 +188,16 @@ pub fn storability(inquiry: &Inquiry, arrived: &Arrived) -> Storability {
     {
         return Storability::Refuse(why);
     }
-    let credentials = inquiry.credentials;
+    let credentials = request.credentials;
     let (receipt, credentialed) = (arrived.receipt(), credentials.any());
     let freshness = Freshness::reckon(status, headers, &directives, receipt, credentialed, policy);
     assess(&StoreInput {
         method: &Method::GET,
-        request: inquiry.directives,
+        request: request.directives,
         credentials,
-        preconditioned: inquiry.facts.any(Facts::SELECTIVE),
+        preconditioned: request.traits.any(Traits::SELECTIVE),
         negotiated: status == StatusCode::NOT_ACCEPTABLE
-            && names_negotiation(inquiry.headers(), headers),
+            && names_negotiation(request.headers(), headers),
         content_location_is_target: false,
         status,
         headers,
@@ -209,35 +209,35 @@ pub fn storability(inquiry: &Inquiry, arrived: &Arrived) -> Storability {
 
 /// Why the response to a GET like this request would not be stored, as far as its fields tell; `None` for requests whose
 /// Cache-Status says why by `fwd`.
-pub fn why_not_stored(inquiry: &Inquiry, arrived: &Arrived) -> Option<Detail> {
-    let is_asked = inquiry.class == Class::Head || inquiry.directives.no_store;
-    if !is_asked || !inquiry.class.is_looked_up() || inquiry.is_bypassed() {
+pub fn why_not_stored(request: &Request, arrived: &Arrived) -> Option<Detail> {
+    let is_asked = request.class == Class::Head || request.directives.no_store;
+    if !is_asked || !request.class.is_looked_up() || request.is_bypassed() {
         return None;
     }
-    if let Storability::Refuse(why) = storability(inquiry, arrived) {
+    if let Storability::Refuse(why) = storability(request, arrived) {
         return Some(Detail::NotStored(why));
     }
     let length = arrived.headers.get(CONTENT_LENGTH)?;
     let length = length.to_str().ok()?.parse::<u64>();
-    let is_too_large = length.is_ok_and(|length| length > inquiry.route.max_stored_body);
+    let is_too_large = length.is_ok_and(|length| length > request.route.max_stored_body);
     is_too_large.then(|| detail_of(Unshared::TooLarge))
 }
 
 /// What the answer to a HEAD says about the response that is stored for a GET (RFC 9111 §4.3.5).
-fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
+fn head_freshens(worker: &Worker, request: &Request, arrived: &Arrived) {
     let (status, receipt) = (arrived.status, arrived.receipt());
     let mut fields = Cow::Borrowed(&arrived.headers);
-    if inquiry.route.etag == EtagMode::Replace {
+    if request.route.etag == EtagMode::Replace {
         // The stored response's tag is ours, and theirs is not believed.
         fields.to_mut().remove(ETAG);
     }
     let fields = &*fields;
     let store = &worker.gateway.store;
-    let key = inquiry.key(store);
+    let key = request.key(store);
     let Some(resource) = store.look_up(key) else {
         return;
     };
-    let Some(stored) = select(store, &resource, inquiry) else {
+    let Some(stored) = select(store, &resource, request) else {
         return;
     };
     let length = Some(stored.complete_length());
@@ -254,10 +254,10 @@ fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
         HeadOutcome::Update => {
             let asked = Asked {
                 method: &Method::GET,
-                directives: inquiry.directives,
-                credentials: inquiry.credentials,
-                has_origin: inquiry.headers().contains_key(ORIGIN),
-                route: &inquiry.route,
+                directives: request.directives,
+                credentials: request.credentials,
+                has_origin: request.headers().contains_key(ORIGIN),
+                route: &request.route,
             };
             let update = Update::of(head, fields, receipt, asked);
             match update.storable {
@@ -266,11 +266,11 @@ fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
                         headers.insert(AGE, age);
                     }
                     let freshness = arrived.believed(update.freshness);
-                    let asked = (inquiry.headers(), &inquiry.route.cache.vary);
-                    head.freshened(headers, freshness, receipt, inquiry.now.mono, asked)
+                    let asked = (request.headers(), &request.route.cache.vary);
+                    head.freshened(headers, freshness, receipt, request.now.mono, asked)
                 }
                 Err(Storability::Refuse(why))
-                    if why.is_in_response() && !inquiry.credentials.any() =>
+                    if why.is_in_response() && !request.credentials.any() =>
                 {
                     head.expired()
                 }
@@ -286,11 +286,11 @@ fn head_freshens(worker: &Worker, inquiry: &Inquiry, arrived: &Arrived) {
 }
 
 /// Answers OPTIONS and TRACE whose Max-Forwards is used up; lowers it otherwise (RFC 9110 §7.6.2).
-pub fn max_forwards(worker: &Worker, inquiry: &mut Inquiry) -> Option<Response<Body>> {
-    if !matches!(*inquiry.method(), Method::OPTIONS | Method::TRACE) {
+pub fn max_forwards(worker: &Worker, request: &mut Request) -> Option<Response<Body>> {
+    if !matches!(*request.method(), Method::OPTIONS | Method::TRACE) {
         return None;
     }
-    let hops: u32 = inquiry
+    let hops: u32 = request
         .headers()
         .get(MAX_FORWARDS)?
         .to_str()
@@ -299,14 +299,14 @@ pub fn max_forwards(worker: &Worker, inquiry: &mut Inquiry) -> Option<Response<B
         .parse()
         .ok()?;
     if hops > 0 {
-        inquiry
+        request
             .parts
             .headers
             .insert(MAX_FORWARDS, (hops - 1).into());
         return None;
     }
-    let mut response = if *inquiry.method() == Method::TRACE {
-        let body = Body::full(trace(inquiry).into(), &worker.counters);
+    let mut response = if *request.method() == Method::TRACE {
+        let body = Body::full(trace(request).into(), &worker.counters);
         let mut response = Response::new(body);
         response
             .headers_mut()
@@ -318,24 +318,24 @@ pub fn max_forwards(worker: &Worker, inquiry: &mut Inquiry) -> Option<Response<B
     let allow =
         HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, QUERY");
     response.headers_mut().insert(ALLOW, allow);
-    worker.date(&mut response, inquiry.now);
+    worker.date(&mut response, request.now);
     Some(response)
 }
 
 /// The request as it was received, without what might be sensitive (RFC 9110 §9.3.8).
-fn trace(inquiry: &Inquiry) -> Vec<u8> {
+fn trace(request: &Request) -> Vec<u8> {
     let sensitive = |name: &HeaderName| {
         use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
         [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name)
-            || inquiry.route.cache.credential_fields.contains(name)
+            || request.route.cache.credential_fields.contains(name)
     };
     let mut text = format!(
         "{} {} HTTP/1.1\r\n",
-        inquiry.method(),
-        inquiry.path_and_query()
+        request.method(),
+        request.path_and_query()
     )
     .into_bytes();
-    for (name, value) in inquiry
+    for (name, value) in request
         .headers()
         .iter()
         .filter(|(name, _)| !sensitive(name))

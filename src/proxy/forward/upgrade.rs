@@ -7,7 +7,7 @@ use http::header::{HeaderValue, UPGRADE};
 use http::{HeaderMap, StatusCode, Version};
 
 use crate::error::{Error, ErrorKind};
-use crate::proxy::request::{Facts, Inquiry};
+use crate::proxy::request::{Request, Traits};
 use crate::semantics::upgrade;
 use crate::upstream::Tunnel;
 
@@ -34,14 +34,14 @@ impl Switch {
 /// # Errors
 /// When the upstream went over to something that nobody had offered.
 pub fn for_client(
-    inquiry: &Inquiry,
+    request: &Request,
     status: StatusCode,
     fields: &HeaderMap,
 ) -> Result<Option<HeaderValue>, Error> {
-    let offered = || upgrade::offered(inquiry.parts.version, inquiry.headers());
+    let offered = || upgrade::offered(request.parts.version, request.headers());
     match status {
         StatusCode::SWITCHING_PROTOCOLS => {
-            let asked = inquiry.facts.any(Facts::UPGRADE).then(offered).flatten();
+            let asked = request.traits.any(Traits::UPGRADE).then(offered).flatten();
             let accepted = asked.is_some_and(|offer| upgrade::is_accepted(&offer, fields));
             if !accepted {
                 return Err(Error::upstream(ErrorKind::ResponseProtocol)
@@ -50,7 +50,7 @@ pub fn for_client(
             Ok(fields.get(UPGRADE).cloned())
         }
         // RFC 9110 §15.5.22: it MUST say which.
-        StatusCode::UPGRADE_REQUIRED if inquiry.parts.version == Version::HTTP_11 => {
+        StatusCode::UPGRADE_REQUIRED if request.parts.version == Version::HTTP_11 => {
             Ok(fields.get(UPGRADE).cloned())
         }
         _ => Ok(None),

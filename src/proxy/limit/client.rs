@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::proxy::request::Inquiry;
+use crate::proxy::request::Request;
 
 /// One client, as limits count it: an IPv4 address, or the network of 64 bits that one client has for itself (RFC 6177
 /// §2).
@@ -15,9 +15,9 @@ pub enum Client {
 impl Client {
     /// The client that a request is for, as a trusted proxy names it. `None` where the proxy names nobody, or another
     /// proxy: the clients of all are not one client.
-    pub fn behind_proxies(inquiry: &Inquiry) -> Option<Self> {
-        let proxies = &inquiry.epoch.settings.config.server.trusted_proxies;
-        let address = inquiry.peer.client(inquiry.headers(), proxies)?;
+    pub fn behind_proxies(request: &Request) -> Option<Self> {
+        let proxies = &request.epoch.settings.config.server.trusted_proxies;
+        let address = request.peer.client(request.headers(), proxies)?;
         let is_proxy = proxies.iter().any(|net| net.contains(&address));
         (!is_proxy).then(|| address.into())
     }

@@ -24,7 +24,7 @@ use self::table::Table;
 use crate::clock::{Clock, Monotonic};
 use crate::config::{Config, CountBy, RateLimit};
 use crate::error::{Error, ErrorKind, Side};
-use crate::proxy::request::{Inquiry, split_query};
+use crate::proxy::request::{Request, split_query};
 use crate::proxy::response::body::Body;
 use crate::proxy::response::error;
 use crate::proxy::worker::Worker;
@@ -106,21 +106,21 @@ impl Limits {
     ///
     /// # Errors
     /// A [`Refusal`] by the first that it is beyond.
-    pub fn count(&self, inquiry: &Inquiry) -> Result<Quotas, Box<Refusal>> {
+    pub fn count(&self, request: &Request) -> Result<Quotas, Box<Refusal>> {
         let mut quotas = Quotas::default();
         if let Some(limit) = &self.server {
-            limit.count(inquiry, &mut quotas)?;
+            limit.count(request, &mut quotas)?;
         }
         if self.routes.is_empty() {
             return Ok(quotas);
         }
         // No spelling of a path leads past a limit: one that could mean two routes counts for both.
-        let (path, _) = split_query(inquiry.target.path_and_query());
-        let [strict, lenient] = inquiry.epoch.settings.config.routes.readings(path);
+        let (path, _) = split_query(request.target.path_and_query());
+        let [strict, lenient] = request.epoch.settings.config.routes.readings(path);
         let also = (!Arc::ptr_eq(strict, lenient)).then_some(lenient);
         for route in [Some(strict), also].into_iter().flatten() {
             if let Some(limit) = self.routes.get(&route.pattern) {
-                limit.count(inquiry, &mut quotas)?;
+                limit.count(request, &mut quotas)?;
             }
         }
         Ok(quotas)
@@ -163,10 +163,10 @@ impl Limit {
         }
     }
 
-    fn count(&self, inquiry: &Inquiry, quotas: &mut Quotas) -> Result<(), Box<Refusal>> {
-        let key = self.hasher.hash_one(self.key(inquiry));
+    fn count(&self, request: &Request, quotas: &mut Quotas) -> Result<(), Box<Refusal>> {
+        let key = self.hasher.hash_one(self.key(request));
         let decision = self.limiter.check_key(&key);
-        self.tidy(inquiry.now.mono);
+        self.tidy(request.now.mono);
         let (left, reset) = match &decision {
             Ok(state) => {
                 let left = state.remaining_burst_capacity();
@@ -201,15 +201,15 @@ impl Limit {
         })
     }
 
-    fn key<'a>(&self, inquiry: &'a Inquiry) -> Key<'a> {
+    fn key<'a>(&self, request: &'a Request) -> Key<'a> {
         match &self.config.by {
             CountBy::All => Key::All,
-            CountBy::Client => client_key(inquiry),
+            CountBy::Client => client_key(request),
             CountBy::Field(name) => {
-                let lines = inquiry.headers().get_all(name).iter();
+                let lines = request.headers().get_all(name).iter();
                 let lines: Vec<_> = lines.map(HeaderValue::as_bytes).collect();
                 match lines.is_empty() {
-                    true => client_key(inquiry),
+                    true => client_key(request),
                     false => Key::Field(lines),
                 }
             }
@@ -250,13 +250,13 @@ impl governor::clock::Clock for Ticks {
 
 impl Worker {
     /// The response to a request that is beyond a limit.
-    pub(super) fn limited(&self, inquiry: &Inquiry, refusal: &Refusal) -> Response<Body> {
+    pub(super) fn limited(&self, request: &Request, refusal: &Refusal) -> Response<Body> {
         self.counters.limited.inc();
-        let identity = &inquiry.epoch.settings.identity;
+        let identity = &request.epoch.settings.identity;
         let error = &refusal.error;
-        let mut response = error::respond(error, inquiry.method(), identity, &self.counters);
-        self.date(&mut response, inquiry.now);
-        self.grant_reading(&mut response, inquiry);
+        let mut response = error::respond(error, request.method(), identity, &self.counters);
+        self.date(&mut response, request.now);
+        self.grant_reading(&mut response, request);
         let fields = response.headers_mut();
         fields.insert(RETRY_AFTER, refusal.retry_after.as_secs().into());
         refusal.quotas.tell(fields);
@@ -264,7 +264,7 @@ impl Worker {
             detail: Some(Detail::Other("rate-limited")),
             ..CacheStatus::default()
         };
-        self.sign(&mut response, inquiry, status);
+        self.sign(&mut response, request, status);
         response
     }
 }
@@ -284,9 +284,9 @@ impl Quotas {
     }
 }
 
-fn client_key(inquiry: &Inquiry) -> Key<'static> {
-    let proxies = &inquiry.epoch.settings.config.server.trusted_proxies;
-    match inquiry.peer.client(inquiry.headers(), proxies) {
+fn client_key(request: &Request) -> Key<'static> {
+    let proxies = &request.epoch.settings.config.server.trusted_proxies;
+    match request.peer.client(request.headers(), proxies) {
         Some(address) => Key::Client(address.into()),
         None => Key::Unknown,
     }

@@ -4,7 +4,7 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
 
 use crate::cache::head::Head;
 use crate::cache::stored::{Resource, StoredResponse};
-use crate::proxy::request::{Class, Facts, Inquiry};
+use crate::proxy::request::{Class, Request, Traits};
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
 use crate::semantics::fetch::{Incomplete, Situation, Want};
 use crate::semantics::preconditions::{Precondition, Selected, evaluate};
@@ -13,11 +13,11 @@ use crate::semantics::storability::{StoreInput, refused_for_credentials};
 use crate::semantics::vary::Vary;
 
 /// Whether a stored response has all that the request wants of it: a complete one always does.
-pub(in crate::proxy) fn holds_what_is_asked(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
+pub(in crate::proxy) fn holds_what_is_asked(stored: &StoredResponse, request: &Request) -> bool {
     match stored.parts() {
         None => true,
-        Some(_) if is_not_modified(&stored.head, inquiry) => true,
-        Some(parts) => match wanted(stored, inquiry) {
+        Some(_) if is_not_modified(&stored.head, request) => true,
+        Some(parts) => match wanted(stored, request) {
             RangeSelection::Whole => false,
             RangeSelection::Single(range) => parts.ranges.contains(range),
             RangeSelection::Several(ranges) => {
@@ -30,21 +30,21 @@ pub(in crate::proxy) fn holds_what_is_asked(stored: &StoredResponse, inquiry: &I
 
 /// Whether a response that was fetched for the request answers it: a 206 may be smaller than what was asked for, at its end
 /// (RFC 9110 §15.3.7).
-pub(in crate::proxy) fn answers(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
+pub(in crate::proxy) fn answers(stored: &StoredResponse, request: &Request) -> bool {
     let begins = |range| {
         let parts = stored.parts();
         parts.is_some_and(|parts| parts.ranges.beginning_of(range).is_some())
     };
-    holds_what_is_asked(stored, inquiry)
-        || matches!(wanted(stored, inquiry), RangeSelection::Single(range) if begins(range))
+    holds_what_is_asked(stored, request)
+        || matches!(wanted(stored, request), RangeSelection::Single(range) if begins(range))
 }
 
 /// What the request selects of a stored response.
-fn wanted(stored: &StoredResponse, inquiry: &Inquiry) -> RangeSelection {
+fn wanted(stored: &StoredResponse, request: &Request) -> RangeSelection {
     let (head, length) = (&stored.head, stored.complete_length());
     range::select(
-        inquiry.method(),
-        inquiry.headers(),
+        request.method(),
+        request.headers(),
         head.status,
         &head.validators(),
         length,
@@ -52,18 +52,18 @@ fn wanted(stored: &StoredResponse, inquiry: &Inquiry) -> RangeSelection {
 }
 
 /// Whether the request is for a part of a response whose length is not known before its end.
-pub(in crate::proxy) fn wants_part_of_unknown_length(head: &Head, inquiry: &Inquiry) -> bool {
-    if !inquiry.facts.any(Facts::RANGE) || head.content_length().is_some() {
+pub(in crate::proxy) fn wants_part_of_unknown_length(head: &Head, request: &Request) -> bool {
+    if !request.traits.any(Traits::RANGE) || head.content_length().is_some() {
         return false;
     }
-    let (method, request) = (inquiry.method(), inquiry.headers());
-    range::applies(method, request, head.status, &head.validators())
-        && !is_not_modified(head, inquiry)
+    let (method, fields) = (request.method(), request.headers());
+    range::applies(method, fields, head.status, &head.validators())
+        && !is_not_modified(head, request)
 }
 
 /// Whether the client has the response already (RFC 9111 §4.3.2): that needs none of its content.
-fn is_not_modified(head: &Head, inquiry: &Inquiry) -> bool {
-    if !inquiry.facts.any(Facts::CONDITIONS) {
+fn is_not_modified(head: &Head, request: &Request) -> bool {
+    if !request.traits.any(Traits::CONDITIONS) {
         return false;
     }
     let selected = Selected {
@@ -71,21 +71,21 @@ fn is_not_modified(head: &Head, inquiry: &Inquiry) -> bool {
         validators: &head.validators(),
         received: head.received().wall,
     };
-    evaluate(inquiry.method(), inquiry.headers(), &selected) == Precondition::NotModified
+    evaluate(request.method(), request.headers(), &selected) == Precondition::NotModified
 }
 
 /// Whether the request has credentials, and nothing that is stored says that its response may be shared.
-pub(in crate::proxy) fn is_personal(resource: Option<&Resource>, inquiry: &Inquiry) -> bool {
-    let policy = &inquiry.route.cache;
-    if !inquiry.credentials.any() || policy.ignore.credentials {
+pub(in crate::proxy) fn is_personal(resource: Option<&Resource>, request: &Request) -> bool {
+    let policy = &request.route.cache;
+    if !request.credentials.any() || policy.ignore.credentials {
         return false;
     }
     let permits = |head: &Head| {
         let fields = head.fields.to_map();
         let input = StoreInput {
-            method: inquiry.method(),
+            method: request.method(),
             request: RequestDirectives::default(),
-            credentials: inquiry.credentials,
+            credentials: request.credentials,
             preconditioned: false,
             negotiated: false,
             content_location_is_target: false,
@@ -103,36 +103,36 @@ pub(in crate::proxy) fn is_personal(resource: Option<&Resource>, inquiry: &Inqui
 
 /// Whether the whole may come in a content coding, where its parts come without: many an API codes as it goes, and does not
 /// do so for a request with a Range.
-fn may_come_coded(stored: &StoredResponse, inquiry: &Inquiry) -> bool {
+fn may_come_coded(stored: &StoredResponse, request: &Request) -> bool {
     let fields = &stored.head.fields.only(&[VARY, CONTENT_ENCODING]);
     let varies =
         matches!(Vary::parse(fields), Vary::Fields(names) if names.contains(&ACCEPT_ENCODING));
     varies
         && !fields.contains_key(CONTENT_ENCODING)
-        && inquiry.headers().contains_key(ACCEPT_ENCODING)
+        && request.headers().contains_key(ACCEPT_ENCODING)
 }
 
 /// What is to be fetched for a request, which selects `selected`.
 pub(in crate::proxy) fn want(
-    inquiry: &Inquiry,
+    request: &Request,
     selected: Option<&StoredResponse>,
     personal: bool,
     marked: bool,
 ) -> Want {
-    let selected = selected.filter(|stored| !is_not_modified(&stored.head, inquiry));
+    let selected = selected.filter(|stored| !is_not_modified(&stored.head, request));
     let parts = selected.and_then(|stored| Some((stored, stored.parts()?)));
-    let asked = parts.map(|(stored, _)| wanted(stored, inquiry));
+    let asked = parts.map(|(stored, _)| wanted(stored, request));
     let incomplete = parts.zip(asked.as_ref()).map(|((stored, parts), asked)| {
         let combines = stored.head.origin_validators().for_if_range().is_some();
-        let coded = *asked == RangeSelection::Whole && may_come_coded(stored, inquiry);
+        let coded = *asked == RangeSelection::Whole && may_come_coded(stored, request);
         Incomplete {
             stored: &parts.ranges,
             asked,
             combines: combines && !coded,
         }
     });
-    let selective = match inquiry.class {
-        Class::Get | Class::Query => inquiry.facts.any(Facts::SELECTIVE),
+    let selective = match request.class {
+        Class::Get | Class::Query => request.traits.any(Traits::SELECTIVE),
         _ => false,
     };
     Situation {
@@ -140,7 +140,7 @@ pub(in crate::proxy) fn want(
         personal,
         marked,
         incomplete,
-        most: inquiry.route.max_stored_body,
+        most: request.route.max_stored_body,
     }
     .want()
 }

@@ -11,7 +11,7 @@ use crate::cache::head::Head;
 use crate::cache::store::Store;
 use crate::cache::stored::{Marker, Resource, StoredResponse, Unshared};
 use crate::proxy::lookup::extent::{holds_what_is_asked, is_personal, want};
-use crate::proxy::request::{Class, Facts, Inquiry};
+use crate::proxy::request::{Class, Request, Traits};
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::fetch::Want;
@@ -21,7 +21,7 @@ use crate::semantics::time::DeltaSeconds;
 use crate::semantics::vary::prefer;
 
 /// What the store says to a request.
-pub(in crate::proxy) enum Verdict {
+pub(in crate::proxy) enum Lookup {
     /// A stored response that may be delivered now.
     Deliver {
         stored: Arc<StoredResponse>,
@@ -30,23 +30,23 @@ pub(in crate::proxy) enum Verdict {
         /// It is to be validated behind (RFC 5861 §3).
         validate_behind: bool,
     },
-    /// Something has to be asked upstream.
-    Ask(Question),
+    /// A fill has to be led, or another's followed.
+    Miss(Miss),
+    /// The cache cannot be of use: the request is forwarded as it is.
+    Pass(Miss),
     /// Nothing stored will do, and the client wants nothing else.
     Unsatisfiable,
 }
 
-/// What is asked upstream, and what is known for it.
+/// What the store cannot answer, and what is known for the request upstream.
 #[derive(Clone)]
-pub(in crate::proxy) struct Question {
+pub(in crate::proxy) struct Miss {
     pub reason: ForwardReason,
     /// Why the selected variant needs validation, where `reason` does not tell it.
     pub why: Option<Detail>,
     pub resource: Option<Resource>,
     /// The variant that the request selects, if it needs validation.
     pub selected: Option<Arc<StoredResponse>>,
-    /// The cache cannot be of use: forward the request as it is.
-    pub pass: bool,
     /// Why the latest response to such a request could not be stored.
     pub marked: Option<Unshared>,
     /// The request has credentials, and nothing stored says that its response may be shared.
@@ -54,14 +54,13 @@ pub(in crate::proxy) struct Question {
     pub want: Want,
 }
 
-impl Question {
+impl Miss {
     pub fn pass(reason: ForwardReason, resource: Option<Resource>) -> Self {
         Self {
             reason,
             why: None,
             resource,
             selected: None,
-            pass: true,
             marked: None,
             personal: false,
             want: Want::AsAsked,
@@ -87,60 +86,60 @@ impl Question {
 
 impl Worker {
     /// Looks the target up and decides (RFC 9111 §4).
-    pub(in crate::proxy) fn look_up(&self, inquiry: &Inquiry) -> Verdict {
+    pub(in crate::proxy) fn look_up(&self, request: &Request) -> Lookup {
         let store = &self.gateway.store;
-        let mut resource = store.look_up(inquiry.key(store));
+        let mut resource = store.look_up(request.key(store));
         let mut selected = resource
             .as_ref()
-            .and_then(|resource| select(store, resource, inquiry));
+            .and_then(|resource| select(store, resource, request));
         if let Some(stored) = &selected
-            && !stored.head.is_of(inquiry.epoch.settings.version)
+            && !stored.head.is_of(request.epoch.settings.version)
         {
-            selected = Some(self.reckon_anew(inquiry, stored));
-            resource = store.look_up(inquiry.key(store));
+            selected = Some(self.reckon_anew(request, stored));
+            resource = store.look_up(request.key(store));
         }
-        if inquiry.credentials.any()
+        if request.credentials.any()
             && selected
                 .as_ref()
                 .is_some_and(|stored| lacks_credentials(stored))
         {
             selected = None;
         }
-        if inquiry.facts.any(Facts::ORIGIN_CONDITIONS) && origin_must_decide(inquiry.headers()) {
-            return Verdict::Ask(Question::pass(ForwardReason::Request, resource));
+        if request.traits.any(Traits::ORIGIN_CONDITIONS) && origin_must_decide(request.headers()) {
+            return Lookup::Pass(Miss::pass(ForwardReason::Request, resource));
         }
         let selection = match (&resource, &selected) {
             (_, Some(stored)) => Selection::Found {
                 freshness: &stored.head.freshness,
-                resident: stored.head.resident(inquiry.now),
+                resident: stored.head.resident(request.now),
             },
             (Some(resource), None) if !resource.variants().is_empty() => Selection::VaryMiss,
             _ => Selection::UriMiss,
         };
-        let reuse = decide(selection, &inquiry.directives);
-        self.conclude(inquiry, reuse, resource, selected)
+        let reuse = decide(selection, &request.directives);
+        self.conclude(request, reuse, resource, selected)
     }
 
     /// What was stored under other settings is reckoned by those in force.
-    fn reckon_anew(&self, inquiry: &Inquiry, stored: &Arc<StoredResponse>) -> Arc<StoredResponse> {
+    fn reckon_anew(&self, request: &Request, stored: &Arc<StoredResponse>) -> Arc<StoredResponse> {
         let store = &self.gateway.store;
         let head = stored
             .head
-            .reckoned_anew(&inquiry.route.cache, inquiry.epoch.settings.version);
+            .reckoned_anew(&request.route.cache, request.epoch.settings.version);
         let content = stored.content();
         let token = store.token(StoredResponse::cost(&head, &content));
         let new = Arc::new(StoredResponse::new(head, content, token));
-        store.update(inquiry.key(store), &[(stored.clone(), new.clone())]);
+        store.update(request.key(store), &[(stored.clone(), new.clone())]);
         new
     }
 
     fn conclude(
         &self,
-        inquiry: &Inquiry,
+        request: &Request,
         reuse: Reuse,
         resource: Option<Resource>,
         selected: Option<Arc<StoredResponse>>,
-    ) -> Verdict {
+    ) -> Lookup {
         let validate_behind = matches!(reuse, Reuse::StaleWhileRevalidate { .. });
         let (age, ttl, detail) = match reuse {
             Reuse::Fresh { age, ttl } => (age, ttl, None),
@@ -150,29 +149,29 @@ impl Worker {
             }
             Reuse::Validate { reason, .. } => {
                 let why = Detail::validated(reason);
-                return self.ask(inquiry, reason.forward(), why, resource, selected);
+                return self.ask(request, reason.forward(), why, resource, selected);
             }
-            Reuse::Miss(reason) => return self.ask(inquiry, reason, None, resource, None),
-            Reuse::Unsatisfiable => return Verdict::Unsatisfiable,
+            Reuse::Miss(reason) => return self.ask(request, reason, None, resource, None),
+            Reuse::Unsatisfiable => return Lookup::Unsatisfiable,
         };
         let Some(stored) = selected else {
-            return self.ask(inquiry, ForwardReason::Miss, None, resource, None);
+            return self.ask(request, ForwardReason::Miss, None, resource, None);
         };
-        if !holds_what_is_asked(&stored, inquiry) {
+        if !holds_what_is_asked(&stored, request) {
             return self.ask(
-                inquiry,
+                request,
                 ForwardReason::Partial,
                 None,
                 resource,
                 Some(stored),
             );
         }
-        stored.touch(inquiry.now.mono);
+        stored.touch(request.now.mono);
         let status = CacheStatus {
             detail,
             ..CacheStatus::hit(ttl)
         };
-        Verdict::Deliver {
+        Lookup::Deliver {
             stored,
             age,
             status,
@@ -182,30 +181,30 @@ impl Worker {
 
     fn ask(
         &self,
-        inquiry: &Inquiry,
+        request: &Request,
         reason: ForwardReason,
         why: Option<Detail>,
         resource: Option<Resource>,
         selected: Option<Arc<StoredResponse>>,
-    ) -> Verdict {
-        if inquiry.directives.only_if_cached {
-            return Verdict::Unsatisfiable;
+    ) -> Lookup {
+        if request.directives.only_if_cached {
+            return Lookup::Unsatisfiable;
         }
         let marker = resource.as_ref().and_then(|resource| {
-            let vary = &inquiry.route.cache.vary;
+            let vary = &request.route.cache.vary;
             resource.marker(
-                inquiry.headers(),
-                inquiry.digest.as_ref(),
+                request.headers(),
+                request.digest.as_ref(),
                 vary,
-                inquiry.now.mono,
+                request.now.mono,
             )
         });
         let marked = marker.map(|marker| marker.why);
-        let personal = is_personal(resource.as_ref(), inquiry);
-        let want = want(inquiry, selected.as_deref(), personal, marked.is_some());
-        let is_passed = match want {
+        let personal = is_personal(resource.as_ref(), request);
+        let want = want(request, selected.as_deref(), personal, marked.is_some());
+        let is_unlikely_to_be_stored = match want {
             // A fill renews the marker in time.
-            Want::AsAsked => !marker.is_some_and(|marker| is_half_over(marker, inquiry)),
+            Want::AsAsked => !marker.is_some_and(|marker| is_half_over(marker, request)),
             Want::Whole => {
                 personal
                     && resource
@@ -214,18 +213,23 @@ impl Worker {
             }
             Want::Missing(_) => false,
         };
-        Verdict::Ask(Question {
+        // A HEAD that the store cannot answer is the origin's to answer; a request that must not be stored is nobody's to
+        // share; of what will hardly be stored, a fill costs more than it is of use.
+        let is_passed =
+            request.class == Class::Head || request.directives.no_store || is_unlikely_to_be_stored;
+        let miss = Miss {
             reason,
             why,
-            // A HEAD that the store cannot answer is the origin's to answer; a request that must not be stored is
-            // nobody's to share; of what will hardly be stored, a fill costs more than it is of use.
-            pass: inquiry.class == Class::Head || inquiry.directives.no_store || is_passed,
             marked,
             personal,
             want,
             resource,
             selected,
-        })
+        };
+        match is_passed {
+            true => Lookup::Pass(miss),
+            false => Lookup::Miss(miss),
+        }
     }
 }
 
@@ -233,10 +237,10 @@ impl Worker {
 pub(in crate::proxy) fn select(
     store: &Store,
     resource: &Resource,
-    inquiry: &Inquiry,
+    request: &Request,
 ) -> Option<Arc<StoredResponse>> {
-    let headers = inquiry.headers();
-    let matches = |stored: &&Arc<StoredResponse>| selects(store, &stored.head, inquiry);
+    let headers = request.headers();
+    let matches = |stored: &&Arc<StoredResponse>| selects(store, &stored.head, request);
     if let [only] = resource.variants() {
         return Some(only).filter(matches).cloned();
     }
@@ -254,13 +258,13 @@ pub(in crate::proxy) fn select(
 }
 
 /// Whether the request selects the response with this head.
-pub(in crate::proxy) fn selects(store: &Store, head: &Head, inquiry: &Inquiry) -> bool {
-    let (headers, digest) = (inquiry.headers(), inquiry.digest.as_ref());
-    head.selected_by(headers, digest, &inquiry.route.cache.vary)
-        && (!inquiry.facts.any(Facts::ORIGIN)
+pub(in crate::proxy) fn selects(store: &Store, head: &Head, request: &Request) -> bool {
+    let (headers, digest) = (request.headers(), request.digest.as_ref());
+    head.selected_by(headers, digest, &request.route.cache.vary)
+        && (!request.traits.any(Traits::ORIGIN)
             || store
                 .cors()
-                .may_answer(inquiry.target.as_str(), head, headers))
+                .may_answer(request.target.as_str(), head, headers))
 }
 
 /// Whether it refuses a request that had no credentials, which says nothing to one that has some.
@@ -269,9 +273,9 @@ fn lacks_credentials(stored: &StoredResponse) -> bool {
 }
 
 /// Whether more than half of a marker's time has passed.
-fn is_half_over(marker: &Marker, inquiry: &Inquiry) -> bool {
-    let ttl = inquiry.epoch.settings.config.cache.uncacheable_ttl;
-    marker.until.since(inquiry.now.mono) < ttl / 2
+fn is_half_over(marker: &Marker, request: &Request) -> bool {
+    let ttl = request.epoch.settings.config.cache.uncacheable_ttl;
+    marker.until.since(request.now.mono) < ttl / 2
 }
 
 /// A marker's cause, as Cache-Status tells it.

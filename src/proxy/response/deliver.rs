@@ -16,7 +16,7 @@ use crate::cache::head::Head;
 use crate::cache::partial::Parts;
 use crate::cache::stored::{Content, Resource, StoredResponse};
 use crate::proxy::forward::fields::add_via;
-use crate::proxy::request::{Class, Facts, Inquiry};
+use crate::proxy::request::{Class, Request, Traits};
 use crate::proxy::response::body::{Body, Following};
 use crate::proxy::response::logged::{self, Reported};
 use crate::proxy::response::prepared::{Form, Telling};
@@ -35,7 +35,7 @@ use crate::semantics::time::DeltaSeconds;
 /// A response that answers a request, and what happened on the way to it.
 pub struct Delivery<'a> {
     pub worker: &'a Worker,
-    pub inquiry: &'a Inquiry,
+    pub request: &'a Request,
     /// The current age to tell; `None` for a response that came for this very request and had no Age.
     pub age: Option<DeltaSeconds>,
     pub status: CacheStatus,
@@ -77,7 +77,7 @@ impl Delivery<'_> {
 
     /// Answers from what is stored of an incomplete response, which is at least the beginning of what is asked.
     fn of_parts(self, head: &Head, parts: &Parts) -> Response<Body> {
-        if self.inquiry.facts.any(Facts::CONDITIONS) {
+        if self.request.traits.any(Traits::CONDITIONS) {
             match self.evaluate(head) {
                 Precondition::Proceed => {}
                 Precondition::NotModified => return self.not_modified(head, None),
@@ -113,8 +113,8 @@ impl Delivery<'_> {
     }
 
     fn select(self, head: &Head, content: Available<'_>) -> Response<Body> {
-        let inquiry = self.inquiry;
-        if inquiry.facts.any(Facts::CONDITIONS) {
+        let request = self.request;
+        if request.traits.any(Traits::CONDITIONS) {
             match self.evaluate(head) {
                 Precondition::Proceed => {}
                 Precondition::NotModified => return self.not_modified(head, content.stored()),
@@ -125,7 +125,7 @@ impl Delivery<'_> {
             Available::Stored(stored) => Some(stored.complete_length()),
             Available::Coming(_, length, _) => *length,
         };
-        if inquiry.facts.any(Facts::RANGE)
+        if request.traits.any(Traits::RANGE)
             && let Some(length) = length
         {
             match self.select_range(head, length) {
@@ -144,7 +144,7 @@ impl Delivery<'_> {
     }
 
     fn evaluate(&self, head: &Head) -> Precondition {
-        let (method, request) = (self.inquiry.method(), self.inquiry.headers());
+        let (method, request) = (self.request.method(), self.request.headers());
         let tag = head.fields.single(&ETAG);
         if tag.is_some_and(|tag| preconditions::names_just(method, request, head.status, tag)) {
             return Precondition::NotModified;
@@ -158,10 +158,10 @@ impl Delivery<'_> {
     }
 
     fn select_range(&self, head: &Head, length: u64) -> RangeSelection {
-        let inquiry = self.inquiry;
+        let request = self.request;
         range::select(
-            inquiry.method(),
-            inquiry.headers(),
+            request.method(),
+            request.headers(),
             head.status,
             &head.validators(),
             length,
@@ -170,7 +170,7 @@ impl Delivery<'_> {
 
     fn whole(self, head: &Head, content: Available<'_>, length: Option<u64>) -> Response<Body> {
         let counters = &self.worker.counters;
-        let is_head = self.inquiry.class == Class::Head;
+        let is_head = self.request.class == Class::Head;
         let stored = content.stored();
         let body = match content {
             _ if is_head => Body::empty(),
@@ -230,7 +230,7 @@ impl Delivery<'_> {
         range: ByteRange,
         length: u64,
     ) -> Response<Body> {
-        let mut fields = range::partial_fields(&head.fields.to_map(), self.inquiry.headers());
+        let mut fields = range::partial_fields(&head.fields.to_map(), self.request.headers());
         let complete = Some(length);
         fields.insert(
             CONTENT_RANGE,
@@ -307,7 +307,7 @@ impl Delivery<'_> {
             };
             return self.finish(head, status, fields, body);
         };
-        let epoch = &self.inquiry.epoch;
+        let epoch = &self.request.epoch;
         let age = tellable_age(age, head);
         let telling = Telling {
             stored,
@@ -320,13 +320,13 @@ impl Delivery<'_> {
         *response.status_mut() = status;
         *response.headers_mut() = fields;
         give_reason(&mut response, head);
-        self.worker.log(&mut response, self.inquiry, &self.status);
+        self.worker.log(&mut response, self.request, &self.status);
         response
     }
 
     /// Age and ttl of a hit of which there is nothing else to tell.
     fn plainly(&self) -> Option<(DeltaSeconds, i64)> {
-        let (age, ttl, route) = (self.age?, self.status.ttl?, &self.inquiry.route);
+        let (age, ttl, route) = (self.age?, self.status.ttl?, &self.request.route);
         let plain = !route.debug && route.client_ttl.is_none();
         (plain && self.status == CacheStatus::hit(ttl)).then_some((age, ttl))
     }
@@ -342,14 +342,14 @@ impl Delivery<'_> {
         if let Some(age) = age {
             fields.insert(AGE, age.as_secs().into());
         }
-        if let Some(ttl) = self.inquiry.route.client_ttl {
+        if let Some(ttl) = self.request.route.client_ttl {
             tell_client_ttl(&mut fields, ttl, age.unwrap_or_default());
         }
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = fields;
         give_reason(&mut response, head);
-        self.worker.sign(&mut response, self.inquiry, self.status);
+        self.worker.sign(&mut response, self.request, self.status);
         response
     }
 }
@@ -375,30 +375,30 @@ fn tell_client_ttl(fields: &mut HeaderMap, ttl: DeltaSeconds, age: DeltaSeconds)
     }
 }
 
-fn sign_fields(fields: &mut HeaderMap, inquiry: &Inquiry, status: &CacheStatus) {
-    let identity = &inquiry.epoch.settings.identity;
+fn sign_fields(fields: &mut HeaderMap, request: &Request, status: &CacheStatus) {
+    let identity = &request.epoch.settings.identity;
     add_via(fields, identity);
     fields.append(
         CACHE_STATUS,
-        inquiry.epoch.ready.cache_status(status, identity),
+        request.epoch.ready.cache_status(status, identity),
     );
 }
 
 impl Worker {
     /// Lets the page of another origin read an error of the gateway's, where what is stored for the URL, or else the latest
     /// answer on its route, says that its API allows that page to read it (Fetch, "CORS check").
-    pub(in crate::proxy) fn grant_reading(&self, response: &mut Response<Body>, inquiry: &Inquiry) {
+    pub(in crate::proxy) fn grant_reading(&self, response: &mut Response<Body>, request: &Request) {
         let store = &self.gateway.store;
-        let Some(page) = inquiry.headers().get(ORIGIN) else {
+        let Some(page) = request.headers().get(ORIGIN) else {
             return;
         };
-        let resource = store.look_up(inquiry.key(store));
+        let resource = store.look_up(request.key(store));
         let mut stored = resource.iter().flat_map(Resource::variants);
         let granted = stored
             .find_map(|stored| cors::grant(page.as_bytes(), &stored.head.fields.to_map()))
             .or_else(|| {
-                let (target, route) = (inquiry.target.as_str(), &inquiry.route.pattern);
-                store.cors().granted(target, route, inquiry.headers())
+                let (target, route) = (request.target.as_str(), &request.route.pattern);
+                store.cors().granted(target, route, request.headers())
             });
         response.headers_mut().extend(granted.unwrap_or_default());
     }
@@ -418,25 +418,25 @@ impl Worker {
     }
 
     /// Adds what every response carries: Via, and Cache-Status last.
-    pub fn sign(&self, response: &mut Response<Body>, inquiry: &Inquiry, mut status: CacheStatus) {
-        if inquiry.route.debug {
-            status.key = Some(inquiry.target.as_str().into());
+    pub fn sign(&self, response: &mut Response<Body>, request: &Request, mut status: CacheStatus) {
+        if request.route.debug {
+            status.key = Some(request.target.as_str().into());
         }
         if response.headers().contains_key(TRAILER) {
             let body = response.body();
-            if !body.may_trail() || !gets_trailers(&inquiry.parts, body) {
+            if !body.may_trail() || !gets_trailers(&request.parts, body) {
                 response.headers_mut().remove(TRAILER);
             }
         }
-        sign_fields(response.headers_mut(), inquiry, &status);
-        self.log(response, inquiry, &status);
+        sign_fields(response.headers_mut(), request, &status);
+        self.log(response, request, &status);
     }
 
     /// Counts the exchange by what its Cache-Status says, and has its line written: each has one of both.
-    fn log(&self, response: &mut Response<Body>, inquiry: &Inquiry, status: &CacheStatus) {
+    fn log(&self, response: &mut Response<Body>, request: &Request, status: &CacheStatus) {
         self.count(response, status);
         if self.access.is_on() {
-            logged::follow(self, response, inquiry, status);
+            logged::follow(self, response, request, status);
         }
     }
 }

@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, Response, StatusCode, Version};
 
 use crate::clock::{Clock, Now};
 use crate::error::{Error, ErrorKind};
-use crate::proxy::request::Inquiry;
+use crate::proxy::request::Request;
 use crate::proxy::request::peer::Peer;
 use crate::proxy::response::body::{Body, Trail};
 use crate::proxy::worker::{Epoch, Worker};
@@ -72,23 +72,23 @@ struct Head {
 pub fn follow(
     worker: &Worker,
     response: &mut Response<Body>,
-    inquiry: &Inquiry,
+    request: &Request,
     status: &CacheStatus,
 ) {
-    let mut line = Line::of(worker, inquiry, response.status());
+    let mut line = Line::of(worker, request, response.status());
     let mut cache = Vec::new();
-    status.write_to(&inquiry.epoch.settings.identity.name, &mut cache);
+    status.write_to(&request.epoch.settings.identity.name, &mut cache);
     line.cache = cache.into();
     line.reports(response);
     response.body_mut().set_trail(Box::new(line));
 }
 
 /// Writes the line of a request whose client left before there was a response.
-pub fn client_left(worker: &Worker, inquiry: &Inquiry) {
+pub fn client_left(worker: &Worker, request: &Request) {
     worker.counters.count_error(ErrorKind::ClientGone);
     if worker.access.is_on() {
         let status = StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST);
-        let mut line = Line::of(worker, inquiry, status);
+        let mut line = Line::of(worker, request, status);
         line.failure = Some(ErrorKind::ClientGone);
     }
 }
@@ -143,19 +143,19 @@ impl Head {
 }
 
 impl Line {
-    fn of(worker: &Worker, inquiry: &Inquiry, status: StatusCode) -> Self {
+    fn of(worker: &Worker, request: &Request, status: StatusCode) -> Self {
         let head = Head::new(
-            inquiry.method(),
-            &inquiry.path_and_query(),
-            inquiry.parts.version,
-            inquiry.headers(),
+            request.method(),
+            &request.path_and_query(),
+            request.parts.version,
+            request.headers(),
         );
         Self {
             log: worker.access.clone(),
             clock: worker.gateway.clock.clone(),
-            began: inquiry.began,
-            peer: inquiry.peer.clone(),
-            client: client_of(&inquiry.peer, inquiry.headers(), &inquiry.epoch),
+            began: request.began,
+            peer: request.peer.clone(),
+            client: client_of(&request.peer, request.headers(), &request.epoch),
             request: Some(head),
             status,
             bytes: 0,

@@ -1,0 +1,124 @@
+//! A request's head: refused, or read for its target.
+
+use http::header::{HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
+
+use super::peer::Peer;
+use super::target::Target;
+use super::traits::Traits;
+use crate::error::{Error, ErrorKind};
+use crate::proxy::forward::fields::{CDN_LOOP, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+use crate::proxy::worker::Epoch;
+use crate::semantics::authority::{BadTarget, Scheme, TargetView, path_and_query};
+use crate::semantics::list::members;
+
+/// What a request is for, if it is one that may be answered.
+pub(super) fn read_head(
+    parts: &Parts,
+    traits: Traits,
+    peer: &Peer,
+    epoch: &Epoch,
+    before: Target,
+) -> Result<Target, Error> {
+    refuse_loops(&parts.headers, traits, epoch)?;
+    if traits.any(Traits::THIS_HOP) {
+        refuse_codings(&parts.headers)?;
+    }
+    read_target(parts, traits, peer, before)
+}
+
+/// RFC 8586: a request that carries our own member has been here before.
+fn refuse_loops(headers: &HeaderMap, traits: Traits, epoch: &Epoch) -> Result<(), Error> {
+    if !traits.any(Traits::CDN_LOOP) {
+        return Ok(());
+    }
+    let own = epoch.settings.identity.cdn_loop.as_bytes();
+    let members = headers
+        .get_all(CDN_LOOP)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    if members.map(<[u8]>::trim_ascii).any(|member| member == own) {
+        return Err(Error::downstream(ErrorKind::LoopDetected));
+    }
+    Ok(())
+}
+
+/// RFC 9112 §6.1: content in a coding that we do not undo is not for us to pass on as if it were plain: 501. Chunked
+/// more than once is malformed.
+fn refuse_codings(headers: &HeaderMap) -> Result<(), Error> {
+    if !headers.contains_key(TRANSFER_ENCODING) {
+        return Ok(());
+    }
+    let codings = members(headers, &TRANSFER_ENCODING);
+    let (chunked, others): (Vec<_>, Vec<_>) =
+        codings.partition(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+    let malformed = Error::downstream(ErrorKind::BadRequest);
+    match (chunked.len(), others.len()) {
+        (1, 0) => Ok(()),
+        (1, _) => Err(malformed
+            .answered(StatusCode::NOT_IMPLEMENTED)
+            .detail("no transfer coding but chunked is understood")),
+        _ => Err(malformed.detail("Transfer-Encoding is not chunked once")),
+    }
+}
+
+fn read_target(
+    parts: &Parts,
+    traits: Traits,
+    peer: &Peer,
+    before: Target,
+) -> Result<Target, Error> {
+    let bad =
+        |reason: BadTarget| Error::downstream(ErrorKind::BadRequest).detail(reason.to_string());
+    if parts.method == Method::CONNECT {
+        return Err(Error::downstream(ErrorKind::MethodNotAllowed));
+    }
+    let scheme = effective_scheme(&parts.headers, traits, peer);
+    let host = forwarded_host(&parts.headers, traits, peer);
+    if host.is_none() && before.shares_origin(parts, scheme) {
+        let path_and_query = path_and_query(&parts.method, &parts.uri).map_err(bad)?;
+        return Ok(before.with(&path_and_query));
+    }
+    let view = TargetView::from_request(
+        &parts.method,
+        &parts.uri,
+        &parts.headers,
+        scheme,
+        parts.version,
+    );
+    let mut view = view.map_err(bad)?;
+    let Some(host) = host else {
+        return Ok(Target::write(&view, before));
+    };
+    // What a trusted proxy calls the host is read as a Host would be.
+    let stand_in = HeaderMap::from_iter([(HOST, host.clone())]);
+    let path = Uri::from_static("/");
+    let named = TargetView::from_request(&Method::GET, &path, &stand_in, scheme, Version::HTTP_11);
+    view.authority = named.map_err(bad)?.authority;
+    Ok(Target::write(&view, before))
+}
+
+/// The scheme that the client used: as a trusted proxy says, else as the connection has it.
+fn effective_scheme(headers: &HeaderMap, traits: Traits, peer: &Peer) -> Scheme {
+    if !peer.trusted || !traits.any(Traits::FORWARDED) {
+        return peer.scheme;
+    }
+    match headers.get(X_FORWARDED_PROTO).map(HeaderValue::as_bytes) {
+        Some(proto) if proto.eq_ignore_ascii_case(b"https") => Scheme::Https,
+        Some(proto) if proto.eq_ignore_ascii_case(b"http") => Scheme::Http,
+        _ => peer.scheme,
+    }
+}
+
+/// The authority that the client used, as a trusted proxy says.
+fn forwarded_host<'a>(
+    headers: &'a HeaderMap,
+    traits: Traits,
+    peer: &Peer,
+) -> Option<&'a HeaderValue> {
+    if !peer.trusted || !traits.any(Traits::FORWARDED) {
+        return None;
+    }
+    headers.get(X_FORWARDED_HOST)
+}
