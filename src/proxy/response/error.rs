@@ -7,11 +7,11 @@ use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use serde_json::json;
 
 use crate::error::{Error, ErrorKind, Side};
-use crate::semantics::structured::{Buffer, write_string};
 use crate::proxy::gateway::Identity;
 use crate::proxy::limit::whole_seconds;
 use crate::proxy::response::body::Body;
 use crate::proxy::response::logged::Reported;
+use crate::semantics::structured::{Buffer, write_string};
 use crate::semantics::time::DeltaSeconds;
 use crate::telemetry::counters::Counters;
 
