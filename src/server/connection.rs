@@ -1,37 +1,30 @@
 //! The life of one connection: its first bytes show the protocol, hyper speaks it, and what the worker decides in the
 //! meantime is obeyed between two polls of hyper.
 
-use std::borrow::Borrow;
-use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Version};
-use hyper::body::{Body as _, Incoming};
-use hyper::ext::ReasonPhrase;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 
-use super::Peer;
 use super::batch::{Batch, Batched};
 use super::deadline::Overdue;
-use super::exchange::{Content, Exchange};
+use super::drive::{Driven, drive};
+use super::exchange::exchange;
 use super::io::Io;
 use super::protocol::{Protocols, Sniffed, sniff};
 use super::refusal;
-use super::state::{Ending, Followed, Orders, Protocol, State, Verdict};
+use super::service::{BoxError, Service};
+use super::state::{Ending, Orders, Protocol, State, Verdict};
 use super::tunnel;
-use super::{BoxError, RequestContent, Service};
 use crate::error::{Error, ErrorKind};
 use crate::guard::Guarded;
-use crate::proxy::Switch;
-use crate::semantics::hop_by_hop;
+use crate::proxy::Peer;
 
 /// Serves one connection to its end.
 pub(super) async fn serve<S: Service>(
@@ -151,8 +144,8 @@ async fn converse<S: Service>(
     service: &Rc<S>,
     protocols: &Protocols,
 ) -> (Driven<hyper::Error>, Io, Bytes) {
-    let exchange = service_fn(|request| exchange(request, state, peer, service, protocols));
-    let mut connection = protocols.http1.serve_connection(TokioIo::new(io), exchange);
+    let answer = service_fn(|request| exchange(request, state, peer, service, protocols));
+    let mut connection = protocols.http1.serve_connection(TokioIo::new(io), answer);
     let driven = drive(state, Pin::new(&mut connection), |connection| {
         connection.graceful_shutdown();
     })
@@ -247,15 +240,15 @@ async fn serve_http2<S: Service>(
     protocols: Rc<Protocols>,
 ) -> Result<(), BoxError> {
     let builder = protocols.http2.builder(state);
-    let exchanges = state.clone();
-    let exchange = service_fn(move |request| {
+    let of_streams = state.clone();
+    let answer = service_fn(move |request| {
         let (peer, service) = (peer.clone(), service.clone());
-        exchange(request, &exchanges, peer, service, &protocols)
+        exchange(request, &of_streams, peer, service, &protocols)
     });
     let mut batch = Batch::new(Guarded::from_client(io), state.clone());
     let ended = {
         let handle = TokioIo::new(batch.handle());
-        let connection = pin!(builder.serve_connection(handle, exchange));
+        let connection = pin!(builder.serve_connection(handle, answer));
         let batched = pin!(Batched::new(connection, batch.handle()));
         drive(state, batched, |batched| {
             batched.get_mut().connection().graceful_shutdown();
@@ -271,148 +264,6 @@ async fn serve_http2<S: Service>(
         Driven::Ended(ended) => ended,
         Driven::Stopped | Driven::Asleep => Ok(()),
     }
-}
-
-/// Why a connection is not polled any more.
-pub(super) enum Driven<E> {
-    Ended(Result<(), E>),
-    /// All is to stop.
-    Stopped,
-    /// It has been idle for some time.
-    Asleep,
-}
-
-/// Polls `connection` until there is a reason not to, and tells it once when it is to take no further request.
-pub(super) async fn drive<C, E>(
-    state: &State,
-    mut connection: Pin<&mut C>,
-    wind_down: impl Fn(Pin<&mut C>),
-) -> Driven<E>
-where
-    C: Future<Output = Result<(), E>>,
-{
-    let mut told = false;
-    poll_fn(|cx| {
-        state.watch(cx);
-        loop {
-            if state.orders() == Orders::Stop {
-                return Poll::Ready(Driven::Stopped);
-            }
-            let abandoned = state.is_content_abandoned();
-            // Before it is told: a request that has just arrived is still answered.
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                return Poll::Ready(Driven::Ended(ended));
-            }
-            match state.is_content_abandoned() {
-                // hyper has seen that nobody reads it: it has read the rest, or reads nothing any more.
-                true if abandoned => state.content_ends(),
-                true => continue,
-                false => {}
-            }
-            if state.falls_asleep() {
-                return Poll::Ready(Driven::Asleep);
-            }
-            if told || state.orders() != Orders::WindDown {
-                return Poll::Pending;
-            }
-            told = true;
-            state.winds_down();
-            wind_down(connection.as_mut());
-        }
-    })
-    .await
-}
-
-/// One request, from its head to its response's.
-fn exchange<S, P, W>(
-    request: Request<Incoming>,
-    state: &Rc<State>,
-    peer: P,
-    service: W,
-    protocols: &Protocols,
-) -> impl Future<Output = Result<Response<Content<S::Body>>, Infallible>> + use<S, P, W>
-where
-    S: Service,
-    P: Borrow<Rc<Peer>>,
-    W: Borrow<Rc<S>>,
-{
-    let mut exchange = Exchange::begin(state);
-    let (mut head, incoming) = request.into_parts();
-    let (content, followed) = content_of(incoming, state);
-    let refusal = match followed {
-        Followed::Malformed => Some(Error::downstream(ErrorKind::BadRequest)),
-        _ => protocols.refusal(&mut head, state),
-    };
-    let request = Request::from_parts(head, content);
-    let takes_trailers = request.version() == Version::HTTP_11
-        && request.method() != Method::HEAD
-        && hop_by_hop::takes_trailers(request.headers());
-    let may_end_by_close =
-        request.version() == Version::HTTP_10 && request.method() != Method::HEAD;
-    async move {
-        let (peer, service) = (peer.borrow(), service.borrow());
-        let mut response = match refusal {
-            None => service.handle(peer, request).await,
-            Some(error) => {
-                let (parts, _content) = request.into_parts();
-                service.refuse(peer, error, Some(&parts))
-            }
-        };
-        let state = exchange.state();
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            if let Some(switch) = response.extensions_mut().remove::<Switch>()
-                && let Some(tunnel) = switch.take()
-            {
-                state.will_tunnel(tunnel);
-            }
-        } else if state.protocol() == Protocol::Http1
-            && (followed != Followed::Known || state.orders() == Orders::WindDown)
-        {
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        if response.status() != StatusCode::OK
-            && response.status().canonical_reason().is_none()
-            && response.extensions().get::<ReasonPhrase>().is_none()
-        {
-            // A phrase may be empty (RFC 9112 §4); hyper would write `<none>`.
-            response
-                .extensions_mut()
-                .insert(ReasonPhrase::from_static(b""));
-        }
-        if may_end_by_close
-            && !response.body().is_end_stream()
-            && response.body().size_hint().exact().is_none()
-        {
-            // Without chunked coding, only the connection's end shows where such content ends (RFC 9112 §6.3). hyper
-            // would announce that a connection goes on after a response of HTTP/1.1.
-            state.response_ends_by_close();
-            *response.version_mut() = Version::HTTP_10;
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        if takes_trailers && response.body().size_hint().exact().is_none() {
-            exchange.sends_trailers();
-        }
-        Ok(response.map(|body| exchange.carry(body)))
-    }
-}
-
-fn content_of(incoming: Incoming, state: &Rc<State>) -> (RequestContent, Followed) {
-    if state.protocol() == Protocol::Http2 {
-        return (RequestContent::new(incoming), Followed::Known);
-    }
-    if incoming.is_end_stream() {
-        state.follow_head();
-        return (RequestContent::new(incoming), Followed::Known);
-    }
-    let followed = state.follow_content(incoming.size_hint().exact());
-    (
-        RequestContent::watched(incoming, state.content_begins()),
-        followed,
-    )
 }
 
 #[cfg(test)]

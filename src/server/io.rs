@@ -9,20 +9,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http::StatusCode;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::unconstrained;
 
+use super::socket::Socket;
 use super::state::{Ending, State};
 use crate::proxy::{Interim, LatestWaiting};
 use crate::turn;
-
-/// A socket of either family.
-#[derive(Debug)]
-pub(super) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
 
 /// A socket that tells its connection's state what happens.
 #[derive(Debug)]
@@ -341,71 +334,6 @@ impl Drop for Io {
     fn drop(&mut self) {
         if self.state.must_reset() {
             self.socket.reset_on_close();
-        }
-    }
-}
-
-impl Socket {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
-            Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
-        }
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
-            Self::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        &mut self,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
-            Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
-            Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
-        }
-    }
-
-    /// Whether anything can be read, the client's end or an error too.
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
-        let ready = match self {
-            Self::Tcp(socket) => socket.poll_read_ready(cx),
-            Self::Unix(socket) => socket.poll_read_ready(cx),
-        };
-        Ok(match ready {
-            Poll::Ready(ready) => Poll::Ready(ready?),
-            Poll::Pending => Poll::Pending,
-        })
-    }
-
-    /// Whether the client has closed its side, and whether it takes nothing any more either. The events say so, no
-    /// byte is read. An API that floods may have used up the task's turn: its client leaves all the same.
-    fn poll_closed(&self, cx: &mut Context<'_>) -> io::Result<Poll<(bool, bool)>> {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let ready = match self {
-            Self::Tcp(socket) => pin!(unconstrained(socket.ready(interest))).poll(cx),
-            Self::Unix(socket) => pin!(unconstrained(socket.ready(interest))).poll(cx),
-        };
-        Ok(ready?.map(|ready| (ready.is_read_closed(), ready.is_write_closed())))
-    }
-
-    /// Makes closing a TCP reset. A Unix socket has none: there, only the framing shows an aborted message.
-    fn reset_on_close(&self) {
-        if let Self::Tcp(socket) = self {
-            // Fails only when the client has reset the connection before us.
-            let _ = socket.set_zero_linger();
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Error;
+use super::error::Error;
 use crate::config::ListenAddr;
 
 /// Connections that wait to be accepted; the system's own limit (`net.core.somaxconn`) may be lower.

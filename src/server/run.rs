@@ -1,7 +1,6 @@
 //! A server's life: start the workers, wait for the order to stop, drain.
 
 use std::future::Future;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -11,31 +10,98 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::worker::{Order, Report, Reporter, Seat, work};
-use super::{Error, Server, Service};
+use super::error::Error;
+use super::listen::Listeners;
+use super::service::Service;
+use super::supervisor::{Outcome, Supervisor};
+use super::worker::{Order, Reporter, Seat, work};
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, ListenAddr};
 use crate::descriptors;
 use crate::telemetry::counters::Metrics;
-use crate::telemetry::readiness::Stage;
+use crate::telemetry::readiness::{Readiness, Stage};
 
-/// How a server ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Everything in flight was answered.
-    Drained,
-    /// The drain deadline passed first, and something was cut off.
-    Cut {
-        /// Connections that were still open.
-        connections: usize,
-    },
+/// Listeners that are bound and wait to be run.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Listeners,
+    config: Arc<config::Server>,
+    workers: usize,
+    readiness: Readiness,
+    announcement: &'static str,
+}
+
+impl Server {
+    /// Takes all addresses of `config.listen`. A port that another process has is an error, even if that process
+    /// would share it; port 0 takes a free one, the same for all workers. Raises the limit of open files to its hard
+    /// limit.
+    pub fn bind(config: &config::Server) -> Result<Self, Error> {
+        raise_file_limit();
+        let workers = worker_count(config);
+        Ok(Self {
+            listeners: Listeners::bind(&config.listen, workers)?,
+            config: Arc::new(config.clone()),
+            workers,
+            readiness: Readiness::default(),
+            announcement: "listening",
+        })
+    }
+
+    /// Says `announcement` in the log, instead of `listening`, when the server is ready.
+    pub fn announced_as(mut self, announcement: &'static str) -> Self {
+        self.announcement = announcement;
+        self
+    }
+
+    /// The addresses taken, with the real port where port 0 was asked for.
+    pub fn local_addrs(&self) -> &[ListenAddr] {
+        self.listeners.addrs()
+    }
+
+    /// The number of workers that will run.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Whether clients are served now; clones follow the server's life.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
+    /// Serves until `shutdown` is done and everything in flight has been answered, or the drain deadline has passed.
+    /// `make` is called once on each worker's thread, inside its runtime, with the worker's index; `metrics` has
+    /// counters for [`Server::workers`] workers.
+    ///
+    /// Blocks the calling thread, which polls `shutdown` in a runtime of its own: must not be called from a task.
+    /// Fails when a thread or runtime cannot be made, or when a worker dies; the others are drained then, too.
+    pub fn run<S, F>(
+        self,
+        clock: Clock,
+        metrics: &Metrics,
+        make: F,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<Outcome, Error>
+    where
+        S: Service,
+        F: Fn(usize) -> Rc<S> + Send + Sync + 'static,
+    {
+        run(self, clock, metrics, make, shutdown)
+    }
+}
+
+/// How many workers `config` asks for: one a core when it leaves that open.
+pub fn worker_count(config: &config::Server) -> usize {
+    match config.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    }
 }
 
 /// How long workers have to drop what the drain deadline cut off.
 const CUT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Raises the limit of open files to its hard limit: each connection needs one.
-pub(super) fn raise_file_limit() {
+fn raise_file_limit() {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) => tracing::debug!(limit, "open files"),
         Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
@@ -67,7 +133,7 @@ fn max_connections(config: &config::Server, workers: usize) -> usize {
     fit.min(configured)
 }
 
-pub(super) fn run<S, F>(
+fn run<S, F>(
     server: Server,
     clock: Clock,
     metrics: &Metrics,
@@ -122,110 +188,33 @@ where
     }
     drop(reporter);
 
-    let mut crew = Crew {
-        working: threads.len(),
-        left: 0,
-        died: None,
-        reports,
-    };
+    let mut supervisor = Supervisor::new(threads.len(), reports);
     runtime.block_on(async {
-        crew.all_ready().await;
-        if crew.died.is_none() {
+        supervisor.all_ready().await;
+        if !supervisor.has_died() {
             for addr in &addrs {
                 tracing::info!(address = %addr, "{announcement}");
             }
             readiness.set(Stage::Ready);
             tokio::select! {
                 () = shutdown => {}
-                () = crew.any_ends() => {}
+                () = supervisor.any_ends() => {}
             }
         }
         tracing::info!(deadline = ?config.drain_timeout, "draining");
         orders.send_replace(Order::Drain);
         readiness.set(Stage::Draining);
-        if !crew.all_end(config.drain_timeout).await {
+        if !supervisor.all_end(config.drain_timeout).await {
             orders.send_replace(Order::Cut);
-            crew.all_end(CUT_WITHIN).await;
+            supervisor.all_end(CUT_WITHIN).await;
         }
     });
-    let all_ended = crew.working == 0;
+    let all_ended = supervisor.all_have_ended();
     for thread in threads {
         // One that hangs is left behind; the process is about to end.
         if all_ended || thread.is_finished() {
             let _ = thread.join();
         }
     }
-    crew.outcome()
-}
-
-/// What is known of the workers.
-struct Crew {
-    working: usize,
-    /// Connections that were cut off.
-    left: usize,
-    died: Option<Error>,
-    reports: mpsc::UnboundedReceiver<Report>,
-}
-
-impl Crew {
-    /// Waits until each worker accepts, or one has died.
-    async fn all_ready(&mut self) {
-        let mut ready = 0;
-        while ready < self.working && self.died.is_none() {
-            if self.next().await {
-                ready += 1;
-            }
-        }
-    }
-
-    /// Waits until a worker has ended of itself.
-    async fn any_ends(&mut self) {
-        let working = self.working;
-        while self.working == working {
-            self.next().await;
-        }
-    }
-
-    /// Waits until all workers have ended; false when `limit` passes first.
-    async fn all_end(&mut self, limit: Duration) -> bool {
-        let mut limit = pin!(tokio::time::sleep(limit));
-        while self.working > 0 {
-            tokio::select! {
-                _ = self.next() => {}
-                () = &mut limit => return false,
-            }
-        }
-        true
-    }
-
-    /// Takes the next report; whether it says that a worker is ready.
-    async fn next(&mut self) -> bool {
-        match self.reports.recv().await {
-            Some(Report::Ready) => return true,
-            Some(Report::Ended { left }) => {
-                self.working -= 1;
-                self.left += left;
-            }
-            Some(Report::Failed { source }) => {
-                self.working -= 1;
-                self.died.get_or_insert(Error::Start(source));
-            }
-            Some(Report::Died { index }) => {
-                self.working -= 1;
-                self.died.get_or_insert(Error::WorkerDied { index });
-            }
-            None => self.working = 0,
-        }
-        false
-    }
-
-    fn outcome(self) -> Result<Outcome, Error> {
-        match self.died {
-            Some(error) => Err(error),
-            None if self.left == 0 && self.working == 0 => Ok(Outcome::Drained),
-            None => Ok(Outcome::Cut {
-                connections: self.left,
-            }),
-        }
-    }
+    supervisor.outcome()
 }

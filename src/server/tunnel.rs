@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, split};
 
-use super::BoxError;
-use super::connection::{Driven, drive};
+use super::drive::{Driven, drive};
 use super::io::Io;
+use super::service::BoxError;
 use super::state::Ending;
 use crate::proxy::Tunnel;
 

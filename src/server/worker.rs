@@ -11,24 +11,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{self, LocalOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::Service;
 use super::beat::Beat;
 use super::connection;
 use super::deadline::Deadlines;
-use super::io::{Io, Socket};
+use super::io::Io;
 use super::listen::Listener;
 use super::protocol::Protocols;
 use super::registry::{Membership, Registry};
+use super::service::Service;
+use super::socket::{Acceptor, Socket, concerns_one_connection};
 use super::state::State;
-use super::{Peer, Scheme};
 use crate::clock::Clock;
 use crate::config;
 use crate::descriptors;
+use crate::proxy::Peer;
+use crate::semantics::authority::Scheme;
 use crate::telemetry::counters::Counters;
 
 /// What all workers are told.
@@ -375,45 +376,6 @@ impl Drop for Waiting<'_> {
         self.everywhere.fetch_sub(1, Ordering::Relaxed);
         self.here.set(self.here.get() - 1);
     }
-}
-
-/// A listener in its worker's runtime.
-enum Acceptor {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl Acceptor {
-    fn new(listener: Listener) -> io::Result<Self> {
-        Ok(match listener {
-            Listener::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
-            Listener::Unix(listener) => Self::Unix(UnixListener::from_std(listener)?),
-        })
-    }
-
-    async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
-        match self {
-            Self::Tcp(listener) => {
-                let (socket, addr) = listener.accept().await?;
-                Ok((Socket::Tcp(socket), Some(addr)))
-            }
-            Self::Unix(listener) => {
-                let (socket, _) = listener.accept().await?;
-                Ok((Socket::Unix(socket), None))
-            }
-        }
-    }
-}
-
-/// Whether the next connection may well be accepted.
-fn concerns_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied, TimedOut,
-    };
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied | TimedOut
-    )
 }
 
 async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {

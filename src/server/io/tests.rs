@@ -4,6 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream as Std;
 use std::time::Duration;
 
+use tokio::net::UnixStream;
+
 use super::*;
 use crate::config;
 use crate::server::beat::Beat;

@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
-use http::StatusCode;
 use tokio::task::AbortHandle;
 
 use super::beat::Beat;
@@ -14,74 +13,21 @@ use super::request_line::Fault;
 use crate::proxy::Tunnel;
 use crate::turn;
 
-mod content;
-mod following;
+mod input;
+mod machines;
+mod messages;
 mod oversight;
+mod reading;
 mod resets;
 mod writing;
 
-use self::content::Content;
-pub(super) use self::following::Followed;
-use self::following::Input;
+use self::input::Input;
+use self::machines::{Client, Content, Rest};
+pub(super) use self::machines::{Ending, Protocol, Verdict};
 pub(super) use self::oversight::Orders;
+pub(super) use self::reading::Followed;
 pub(super) use self::resets::Outcome;
 use self::resets::Resets;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Protocol {
-    /// The first bytes have not shown it yet.
-    Unknown,
-    Http1,
-    Http2,
-}
-
-/// What has been decided about a connection from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Verdict {
-    Carry,
-    Overdue(Overdue),
-    /// It is idle or about to end, and its place is needed.
-    Evicted,
-    /// Its client has reset more streams than it may.
-    Calm,
-    /// The drain deadline has passed.
-    Cut,
-}
-
-/// How a connection is to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Ending {
-    /// We close our side and wait for the client to close its own.
-    Staged,
-    /// Nothing of ours can still be under way: no need to wait.
-    AtOnce,
-    /// hyper could not read a head and wants to answer with this status; our own words go out instead.
-    Refusal(StatusCode),
-    /// The client must not take what it got for whole.
-    Reset,
-}
-
-/// What is known of the client's side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Client {
-    Open,
-    /// It sends nothing any more, and so many probes have found that it has taken no byte since.
-    HalfClosed {
-        probes: u32,
-    },
-    /// We have read its end.
-    Ended,
-}
-
-/// Whether an idle HTTP/1 connection has hyper's buffers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rest {
-    Awake,
-    /// It is to give them up.
-    Drowsy,
-    /// It waits for its next byte with nothing but its socket.
-    Asleep,
-}
 
 /// How long a client that has closed its side may wait for the next byte of its response, in probes, which are a second
 /// apart: one that left looks the same as one that only half-closed until we write to it.

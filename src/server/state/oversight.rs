@@ -2,7 +2,8 @@
 
 use std::task::Context;
 
-use super::{Ending, Protocol, Rest, State, Verdict};
+use super::State;
+use super::machines::{Ending, Protocol, Rest, Verdict};
 use crate::server::deadline::{Deadlines, Overdue, Phase, Situation};
 
 /// What the connection's task is to do next.

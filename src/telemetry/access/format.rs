@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use http::{HeaderValue, Version};
 
-use super::{Record, RequestLine, date, escape};
+use super::record::{Record, RequestLine};
+use super::{date, escape};
 
 /// Apache's combined format, and at its end the cache's result and the duration in milliseconds; where the exchange has
 /// failed, one more word says how, and a text in quotation marks what was wrong.

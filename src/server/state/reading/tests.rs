@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::semantics::percent::encoded_octets;
 use crate::server::beat::Beat;
 
 /// What hyper is to see of a message, and what is sent for it.

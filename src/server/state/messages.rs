@@ -3,19 +3,10 @@
 
 use std::rc::Rc;
 
-use super::{Phase, State};
+use super::State;
+use super::machines::Content;
 use crate::proxy::ContentWatch;
-
-/// How far the content of the latest request is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
-    /// It has been read, or there is none.
-    Ended,
-    /// Some of it is still to come, or to be asked for.
-    Owed,
-    /// The rest is asked for by nobody: when hyper is polled next, it takes what has come for the end, or else closes.
-    Abandoned,
-}
+use crate::server::deadline::Phase;
 
 /// How long a connection that has had our last octet may go on sending, in milliseconds, and how much, in bytes: a client
 /// that is reset loses the answer if it has not read it yet.

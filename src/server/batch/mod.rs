@@ -1,0 +1,253 @@
+//! One send for all that an HTTP/2 connection writes while it is polled. h2 writes each frame by itself and flushes after
+//! it: a system call for each response, where one wake-up answers many.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::service::BoxError;
+use super::state::{State, Verdict};
+
+/// A connection's bytes on their way out. hyper has one handle, and whoever polls hyper the other.
+#[derive(Debug)]
+pub(super) struct Batch<T>(Rc<RefCell<Outgoing<T>>>);
+
+#[derive(Debug)]
+struct Outgoing<T> {
+    io: T,
+    state: Rc<State>,
+    /// Written by hyper and not sent yet, [`MOST`] bytes at most. The worker's own buffer as long as the client takes
+    /// what comes, so that an idle connection has none.
+    pending: Vec<u8>,
+    /// What has been sent may still be in a buffer below.
+    unflushed: bool,
+    /// hyper waits for what waits here.
+    refused: bool,
+    /// The last write was not taken whole: hyper goes on in the middle of a frame.
+    midway: bool,
+}
+
+/// The most bytes that wait, and so what a client that takes nothing holds of them. More are sent while hyper is polled.
+const MOST: usize = 32 << 10;
+
+/// Up to so many bytes are copied to be sent with others; more go from where they are.
+const COPIED: usize = 4 << 10;
+
+impl<T> Batch<T> {
+    pub fn new(io: T, state: Rc<State>) -> Self {
+        Self(Rc::new(RefCell::new(Outgoing {
+            io,
+            state,
+            pending: Vec::new(),
+            unflushed: false,
+            refused: false,
+            midway: false,
+        })))
+    }
+
+    /// The same bytes, for hyper to write and read.
+    pub fn handle(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// A connection that is polled with its batch: nothing that it has written waits for another event but the client's.
+#[derive(Debug)]
+pub(super) struct Batched<'a, C, T> {
+    connection: Pin<&'a mut C>,
+    batch: Batch<T>,
+}
+
+impl<'a, C, T> Batched<'a, C, T> {
+    pub fn new(connection: Pin<&'a mut C>, batch: Batch<T>) -> Self {
+        Self { connection, batch }
+    }
+
+    pub fn connection(&mut self) -> Pin<&mut C> {
+        self.connection.as_mut()
+    }
+}
+
+impl<C, T, E> Future for Batched<'_, C, T>
+where
+    C: Future<Output = Result<(), E>>,
+    T: AsyncWrite + Unpin,
+    E: Into<BoxError>,
+{
+    type Output = Result<(), BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        loop {
+            let polled = this.connection.as_mut().poll(cx);
+            let mut outgoing = this.batch.0.borrow_mut();
+            let sent = outgoing.poll_send(cx);
+            if let Poll::Ready(ended) = polled {
+                // In order, shutting down has sent all; else the connection's own error says more.
+                return Poll::Ready(ended.map_err(Into::into));
+            }
+            if outgoing.state.verdict() == Verdict::Calm {
+                outgoing.dismiss();
+                return Poll::Ready(Err("the client reset more streams than it may".into()));
+            }
+            ready!(sent)?;
+            if !std::mem::take(&mut outgoing.refused) {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// RFC 9113 §6.8. hyper does not tell which stream was the last, and any may have been acted on.
+const LAST_STREAM: u32 = (1 << 31) - 1;
+const GOAWAY: u8 = 7;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+impl<T: AsyncWrite + Unpin> Outgoing<T> {
+    /// Says that the connection ends since its client asks for too much (RFC 9113 §7), where a frame may stand. hyper has
+    /// no word for it.
+    fn dismiss(&mut self) {
+        if self.midway {
+            return;
+        }
+        self.pending.extend([0, 0, 8, GOAWAY, 0, 0, 0, 0, 0]);
+        self.pending.extend(LAST_STREAM.to_be_bytes());
+        self.pending.extend(ENHANCE_YOUR_CALM.to_be_bytes());
+    }
+
+    /// Sends all that waits.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.pending.is_empty() {
+            let sent = ready!(Pin::new(&mut self.io).poll_write(cx, &self.pending))?;
+            self.has_sent(sent)?;
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn has_sent(&mut self, sent: usize) -> io::Result<()> {
+        if sent == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.unflushed = true;
+        if sent < self.pending.len() {
+            self.pending.drain(..sent);
+        } else if self.pending.capacity() > 0 {
+            self.pending.clear();
+            self.state.takes_back(std::mem::take(&mut self.pending));
+        }
+        Ok(())
+    }
+
+    fn poll_append(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        if self.pending.len() + length > MOST {
+            ready!(self.poll_send(cx))?;
+        }
+        if self.pending.capacity() == 0 {
+            self.pending = self.state.lends(MOST);
+        }
+        for piece in pieces {
+            self.pending.extend_from_slice(piece);
+        }
+        Poll::Ready(Ok(length))
+    }
+
+    /// Sends `pieces` behind what waits; how much of them.
+    fn poll_through(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        while !self.pending.is_empty() {
+            // A frame's head and its content; what does not fit in here is for the next write.
+            let mut all = [IoSlice::new(&self.pending); 4];
+            let some = pieces.len().min(all.len() - 1);
+            all[1..=some].copy_from_slice(&pieces[..some]);
+            let waited = self.pending.len();
+            let io = Pin::new(&mut self.io);
+            let sent = ready!(io.poll_write_vectored(cx, &all[..=some]))?;
+            self.has_sent(sent)?;
+            if sent > waited {
+                return Poll::Ready(Ok(sent - waited));
+            }
+        }
+        let sent = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, pieces))?;
+        self.unflushed = true;
+        Poll::Ready(Ok(sent))
+    }
+
+    /// What hyper is told. Where it has to wait for what waits here, [`Batched`] sees to it: the socket may take that
+    /// before hyper asks again, and wakes nobody then.
+    fn told<V>(&mut self, outcome: Poll<V>) -> Poll<V> {
+        self.refused |= outcome.is_pending() && (self.unflushed || !self.pending.is_empty());
+        outcome
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Batch<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0.borrow_mut().io).poll_read(cx, buf)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Batch<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut outgoing = self.0.borrow_mut();
+        let length: usize = bufs.iter().map(|buf| buf.len()).sum();
+        let written = if length <= COPIED {
+            outgoing.poll_append(cx, bufs, length)
+        } else {
+            outgoing.poll_through(cx, bufs)
+        };
+        outgoing.midway = !matches!(written, Poll::Ready(Ok(taken)) if taken == length);
+        outgoing.told(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// Left to whoever polls the connection: see [`Batched`].
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut outgoing = self.0.borrow_mut();
+        let sent = outgoing.poll_send(cx);
+        ready!(outgoing.told(sent))?;
+        Pin::new(&mut outgoing.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;

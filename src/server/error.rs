@@ -1,0 +1,39 @@
+//! Why a server does not run.
+
+use std::error::Error as StdError;
+use std::{fmt, io};
+
+use crate::config::ListenAddr;
+
+/// Why a server could not start, or did not end well.
+#[derive(Debug)]
+pub enum Error {
+    /// An address could not be taken.
+    Listen { addr: ListenAddr, source: io::Error },
+    /// The system gave no thread or no runtime.
+    Start(io::Error),
+    /// A worker's thread ended before it was told to.
+    WorkerDied { index: usize },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen { addr, source } if source.kind() == io::ErrorKind::AddrInUse => {
+                write!(f, "cannot listen on {addr}: another process already does")
+            }
+            Self::Listen { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
+            Self::Start(source) => write!(f, "cannot start a worker: {source}"),
+            Self::WorkerDied { index } => write!(f, "worker {index} died"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Listen { source, .. } | Self::Start(source) => Some(source),
+            Self::WorkerDied { .. } => None,
+        }
+    }
+}

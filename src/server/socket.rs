@@ -1,0 +1,128 @@
+//! Sockets of either family, and the listeners that accept them.
+
+use std::future::Future as _;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead as _, AsyncWrite as _, Interest, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::task::unconstrained;
+
+use super::listen::Listener;
+
+/// A socket of either family.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
+        }
+    }
+
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
+        }
+    }
+
+    pub fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+            Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+        }
+    }
+
+    /// Whether anything can be read, the client's end or an error too.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+        let ready = match self {
+            Self::Tcp(socket) => socket.poll_read_ready(cx),
+            Self::Unix(socket) => socket.poll_read_ready(cx),
+        };
+        Ok(match ready {
+            Poll::Ready(ready) => Poll::Ready(ready?),
+            Poll::Pending => Poll::Pending,
+        })
+    }
+
+    /// Whether the client has closed its side, and whether it takes nothing any more either. The events say so, no
+    /// byte is read. An API that floods may have used up the task's turn: its client leaves all the same.
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> io::Result<Poll<(bool, bool)>> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let ready = match self {
+            Self::Tcp(socket) => pin!(unconstrained(socket.ready(interest))).poll(cx),
+            Self::Unix(socket) => pin!(unconstrained(socket.ready(interest))).poll(cx),
+        };
+        Ok(ready?.map(|ready| (ready.is_read_closed(), ready.is_write_closed())))
+    }
+
+    /// Makes closing a TCP reset. A Unix socket has none: there, only the framing shows an aborted message.
+    pub fn reset_on_close(&self) {
+        if let Self::Tcp(socket) = self {
+            // Fails only when the client has reset the connection before us.
+            let _ = socket.set_zero_linger();
+        }
+    }
+}
+
+/// A listener in its worker's runtime.
+pub(super) enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    pub fn new(listener: Listener) -> io::Result<Self> {
+        Ok(match listener {
+            Listener::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
+            Listener::Unix(listener) => Self::Unix(UnixListener::from_std(listener)?),
+        })
+    }
+
+    pub async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, addr) = listener.accept().await?;
+                Ok((Socket::Tcp(socket), Some(addr)))
+            }
+            Self::Unix(listener) => {
+                let (socket, _) = listener.accept().await?;
+                Ok((Socket::Unix(socket), None))
+            }
+        }
+    }
+}
+
+/// Whether the next connection may well be accepted.
+pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied, TimedOut,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied | TimedOut
+    )
+}
