@@ -69,14 +69,7 @@ impl Situation<'_> {
 impl Incomplete<'_> {
     /// Whether nothing is missing but its validation.
     fn holds_all(&self) -> bool {
-        match self.asked {
-            RangeSelection::Single(range) => self.stored.contains(*range),
-            RangeSelection::Several(ranges) => {
-                ranges.iter().all(|range| self.stored.contains(*range))
-            }
-            RangeSelection::Unsatisfiable => true,
-            RangeSelection::Whole => false,
-        }
+        self.stored.holds(self.asked)
     }
 
     /// What is missing, in one part, where no more than `most` octets are then stored: only what can be kept may be asked

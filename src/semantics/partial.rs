@@ -115,13 +115,24 @@ impl Partial {
     /// answer would have to be whole (RFC 9111 §3.3).
     pub fn satisfy(&self, set: &[RangeSpec]) -> Option<RangeSelection> {
         let selection = satisfy(set, self.complete);
-        let stored = match &selection {
+        self.holds(&selection).then_some(selection)
+    }
+
+    /// Whether all octets are there that a request selects.
+    pub fn holds(&self, selection: &RangeSelection) -> bool {
+        match selection {
             RangeSelection::Whole => self.is_complete(),
             RangeSelection::Single(range) => self.contains(*range),
             RangeSelection::Several(ranges) => ranges.iter().all(|range| self.contains(*range)),
             RangeSelection::Unsatisfiable => true,
-        };
-        stored.then_some(selection)
+        }
+    }
+
+    /// Whether what is there answers a request that selects this: a 206 may be smaller than what was asked for, at its end
+    /// (RFC 9110 §15.3.7).
+    pub fn answers(&self, selection: &RangeSelection) -> bool {
+        self.holds(selection)
+            || matches!(selection, RangeSelection::Single(range) if self.beginning_of(*range).is_some())
     }
 
     /// Whether a 206 holds a part of the same representation, and which (RFC 9111 §3.4, RFC 9110 §15.3.7.3).

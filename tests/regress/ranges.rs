@@ -1,5 +1,6 @@
 //! Parts of a representation.
 
+mod another_part;
 mod file;
 mod parts;
 mod properties;

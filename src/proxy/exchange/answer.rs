@@ -31,9 +31,13 @@ impl Exchange {
         status: CacheStatus,
     ) -> Step {
         if !answers(stored, &self.request) {
-            // Another part came than the one that was asked for.
+            // Another part came than the one that was asked for: once for the client's own request, and it may come over and
+            // over for those of others.
+            let is_own = status.forward_status.is_some();
             return match status.forward {
-                Some(reason) if self.rounds >= MAX_ROUNDS => Step::Pass(Miss::pass(reason, None)),
+                Some(reason) if is_own || self.rounds >= MAX_ROUNDS => {
+                    Step::Pass(Miss::pass(reason, None))
+                }
                 _ => Step::LookUp,
             };
         }

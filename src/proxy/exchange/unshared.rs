@@ -11,6 +11,7 @@ use crate::proxy::request::{Class, Traits};
 use crate::proxy::response::body::Body;
 use crate::semantics::cache_status::{CacheStatus, Detail};
 use crate::semantics::content_range::ContentRange;
+use crate::semantics::partial::Partial;
 use crate::semantics::preconditions::{Precondition, Selected, evaluate, not_modified_fields};
 use crate::semantics::range::{self, ByteRange, RangeSelection};
 use crate::semantics::reuse::Failure;
@@ -48,6 +49,11 @@ impl Exchange {
         if evaluate(method, request, &selected) == Precondition::NotModified {
             return self.not_modified(arrived, miss, detail);
         }
+        if self.answers_another_range(&arrived) {
+            // The API is to see the one that the client has.
+            fill::discard(&self.worker, arrived.body);
+            return Step::Fetch(miss.as_asked());
+        }
         if !range::applies(method, request, arrived.status, validators) {
             return self.forwarded(arrived, miss.reason, detail);
         }
@@ -72,6 +78,26 @@ impl Exchange {
             }
             // Too much would come only to be thrown away: the API is to cut it out.
             _ => Step::Fetch(miss.as_asked()),
+        }
+    }
+
+    /// Whether the API answers a Range that it was not sent, and not by what the client asks for.
+    fn answers_another_range(&self, arrived: &Arrived) -> bool {
+        if !self.request.traits.any(Traits::RANGE) {
+            return false;
+        }
+        let (method, request) = (self.request.method(), self.request.headers());
+        match arrived.status {
+            StatusCode::RANGE_NOT_SATISFIABLE => true,
+            StatusCode::PARTIAL_CONTENT => !Partial::of_206(&arrived.headers).is_some_and(|part| {
+                let validators = &Validators::of(&arrived.headers);
+                let length = part.complete_length();
+                let asked = range::select(method, request, StatusCode::OK, validators, length);
+                let begins =
+                    |range: ByteRange| part.beginning_of(range).as_ref() == part.ranges().first();
+                matches!(asked, RangeSelection::Single(range) if begins(range))
+            }),
+            _ => false,
         }
     }
 

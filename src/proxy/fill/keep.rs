@@ -25,7 +25,7 @@ use crate::semantics::fetch::Want;
 use crate::semantics::freshness::Freshness;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::partial::{Partial, combined_fields, fields_of_whole};
-use crate::semantics::range::{self, RangeSelection};
+use crate::semantics::range::{self, ByteRange};
 use crate::semantics::storability::{
     Keep, NoStoreReason, Scope, Storability, assess, stored_fields,
 };
@@ -119,21 +119,22 @@ impl FillTask {
         freshness: Freshness,
     ) {
         let part = Partial::of_206(&arrived.headers);
-        let range = part
-            .as_ref()
-            .and_then(|part| part.ranges().first().copied());
-        let (Some(part), Some(range), true) = (
-            part.filter(|part| self.is_what_is_asked(part, &arrived.headers)),
-            range,
-            self.has_range() || self.want != Want::Whole,
-        ) else {
-            return self.hand_over(
-                arrived,
-                NotShared::Cause(Unshared::Rule(NoStoreReason::PartialUnit)),
-            );
-        };
+        let range = part.as_ref().and_then(|part| part.ranges().first());
         let stored = self.combinable(&arrived.headers);
-        let octets = match stored.as_ref().and_then(|stored| stored.parts()) {
+        let before = stored.as_ref().and_then(|stored| stored.parts());
+        let is_answer = |part: &Partial, range: ByteRange| {
+            let before = before.map_or(part, |before| &before.ranges);
+            let is_asked = self.has_range() || self.want != Want::Whole;
+            is_asked && self.is_answered_by(range, before, &arrived.headers)
+        };
+        let (part, range) = match (&part, range) {
+            (Some(part), Some(range)) if is_answer(part, *range) => (part, *range),
+            _ => {
+                let why = NoStoreReason::PartialUnit;
+                return self.hand_over(arrived, NotShared::Cause(Unshared::Rule(why)));
+            }
+        };
+        let octets = match before {
             Some(parts) => parts.ranges.octets_with(range),
             None => range.len(),
         };
@@ -164,27 +165,29 @@ impl FillTask {
         let token = store
             .token(octets)
             .unwrap_or_else(|| Token::empty(store.budget()));
-        let before = stored.as_ref().and_then(|stored| stored.parts());
         match combine(before, part.complete_length(), range, &content, token) {
             Some(content) => self.store(head.packed(), content),
             None => self.failed(Error::upstream(ErrorKind::ResponseIncomplete)),
         }
     }
 
-    /// Whether a part answers the client: one that came for its own Range does so only where it is of that. What is not, is
-    /// the API's answer all the same, and passed on.
-    fn is_what_is_asked(&self, part: &Partial, fields: &HeaderMap) -> bool {
-        if self.want != Want::AsAsked {
-            return true;
-        }
+    /// Whether a part, with what is stored of the same representation, answers the client. What does not is the API's answer
+    /// all the same, and passed on.
+    pub(super) fn is_answered_by(
+        &self,
+        part: ByteRange,
+        stored: &Partial,
+        fields: &HeaderMap,
+    ) -> bool {
+        let mut parts = stored.clone();
         let selection = range::select(
             self.request.method(),
             &self.fill.ask.headers,
             StatusCode::OK,
             &Validators::of(fields),
-            part.complete_length(),
+            parts.complete_length(),
         );
-        matches!(selection, RangeSelection::Single(range) if part.beginning_of(range).is_some())
+        parts.insert(part) && parts.answers(&selection)
     }
 
     /// The incomplete response that a part with these fields can be combined with.

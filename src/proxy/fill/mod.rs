@@ -249,12 +249,12 @@ impl FillTask {
         match arrived.status {
             StatusCode::NOT_MODIFIED | StatusCode::RANGE_NOT_SATISFIABLE => true,
             StatusCode::PARTIAL_CONTENT => !stored.parts().is_some_and(|parts| {
+                let (before, fields) = (&parts.ranges, &arrived.headers);
                 let validators = &stored.head.origin_validators();
-                let part = parts
-                    .ranges
-                    .combines_with(validators, arrived.status, &arrived.headers);
-                let fits = |part| parts.ranges.octets_with(part) <= self.route.max_stored_body;
-                part.is_some_and(fits) && self.assess(arrived).is_ok()
+                let part = before.combines_with(validators, arrived.status, fields);
+                let fits = |part| before.octets_with(part) <= self.route.max_stored_body;
+                part.is_some_and(|part| fits(part) && self.is_answered_by(part, before, fields))
+                    && self.assess(arrived).is_ok()
             }),
             _ => false,
         }

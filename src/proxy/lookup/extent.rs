@@ -17,26 +17,14 @@ pub(in crate::proxy) fn holds_what_is_asked(stored: &StoredResponse, request: &R
     match stored.parts() {
         None => true,
         Some(_) if is_not_modified(&stored.head, request) => true,
-        Some(parts) => match wanted(stored, request) {
-            RangeSelection::Whole => false,
-            RangeSelection::Single(range) => parts.ranges.contains(range),
-            RangeSelection::Several(ranges) => {
-                ranges.iter().all(|range| parts.ranges.contains(*range))
-            }
-            RangeSelection::Unsatisfiable => true,
-        },
+        Some(parts) => parts.ranges.holds(&wanted(stored, request)),
     }
 }
 
-/// Whether a response that was fetched for the request answers it: a 206 may be smaller than what was asked for, at its end
-/// (RFC 9110 §15.3.7).
+/// Whether a response that was fetched for the request answers it.
 pub(in crate::proxy) fn answers(stored: &StoredResponse, request: &Request) -> bool {
-    let begins = |range| {
-        let parts = stored.parts();
-        parts.is_some_and(|parts| parts.ranges.beginning_of(range).is_some())
-    };
     holds_what_is_asked(stored, request)
-        || matches!(wanted(stored, request), RangeSelection::Single(range) if begins(range))
+        || (stored.parts()).is_some_and(|parts| parts.ranges.answers(&wanted(stored, request)))
 }
 
 /// What the request selects of a stored response.
