@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::key::{Key, KeyRef, origin_of};
 use super::membership::{GroupId, Memberships};
-use super::stored::Resource;
+use super::resource::Resource;
 
 /// Groups and their members.
 #[derive(Debug, Default)]

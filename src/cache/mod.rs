@@ -4,6 +4,7 @@
 pub mod body;
 pub mod budget;
 pub mod collapse;
+pub mod content;
 pub mod cors;
 pub mod fields;
 pub mod head;
@@ -12,7 +13,8 @@ pub mod key;
 mod known;
 mod membership;
 pub mod mold;
-pub mod partial;
+pub mod outcome;
+pub mod resource;
 pub mod search;
 pub mod store;
 pub mod stored;

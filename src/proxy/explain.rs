@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::cache::key::Key;
-use crate::cache::stored::{Marker, Resource, StoredResponse};
+use crate::cache::resource::{Marker, Resource};
+use crate::cache::stored::StoredResponse;
 use crate::clock::Now;
 use crate::config::RoutePolicy;
 use crate::proxy::gateway::Gateway;

@@ -7,10 +7,33 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use smallvec::SmallVec;
 
-use super::{Chunk, SEGMENT, StoredBody, Wakers, Window};
+use super::stored::{SEGMENT, StoredBody};
 use crate::cache::budget::{Budget, Coming, Passing};
 use crate::error::{Error, ErrorKind};
+
+/// What a reader gets next.
+#[derive(Debug)]
+pub enum Chunk {
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
+
+/// How many bytes of a body that is not to be stored are kept for its slowest reader.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Of this body.
+    pub each: u64,
+    /// Of all such bodies together; beyond it each has a [`SEGMENT`](SEGMENT).
+    pub all: u64,
+}
+
+pub(super) type Wakers = SmallVec<[Waker; 4]>;
+
+pub(super) fn wake(wakers: Wakers) {
+    wakers.into_iter().for_each(Waker::wake);
+}
 
 /// Bytes of the first allocation for a body; later ones are [`SEGMENT`].
 const FIRST_SEGMENT: usize = 16 * 1024;

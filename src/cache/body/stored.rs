@@ -5,8 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::SEGMENT;
 use crate::cache::budget::Token;
+
+/// Bytes of an allocation, and the largest body that is kept in one piece.
+pub const SEGMENT: usize = 64 * 1024;
 
 /// More than one part in so many of a body's memory may not go unused: it is not counted.
 const MOST_UNUSED: usize = 16;

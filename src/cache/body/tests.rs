@@ -1,15 +1,18 @@
 //! A body that is filled and read.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Wake;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::HeaderMap;
 use proptest::prelude::*;
 
-use super::super::budget::Token;
 use super::state::PIECE;
 use super::*;
-use crate::error::ErrorKind;
+use crate::cache::budget::{Budget, Token};
+use crate::error::{Error, ErrorKind};
 
 #[derive(Default)]
 struct Count(AtomicUsize);

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::state::End;
-use super::{SharedBody, StoredBody, wake};
+use super::shared::SharedBody;
+use super::state::{End, State, Window, wake};
+use super::stored::StoredBody;
+use crate::cache::budget::Budget;
 use crate::error::{Error, ErrorKind};
 
 /// Fills a [`SharedBody`]. Dropped before [`Writer::end`], it fails the body.
@@ -17,24 +19,23 @@ pub struct Writer {
     ended: bool,
 }
 
-/// How many bytes of a body that is not to be stored are kept for its slowest reader.
-#[derive(Clone, Copy, Debug)]
-pub struct Window {
-    /// Of this body.
-    pub each: u64,
-    /// Of all such bodies together; beyond it each has a [`SEGMENT`](super::SEGMENT).
-    pub all: u64,
-}
-
 /// The budget had no room for more bytes of a body that was to be stored.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OverBudget;
 
-impl Writer {
-    pub(super) fn new(body: Arc<SharedBody>) -> Self {
-        Self { body, ended: false }
+impl SharedBody {
+    /// An empty body and its one writer; bytes are counted against `budget`.
+    pub fn new(budget: &Arc<Budget>) -> (Arc<Self>, Writer) {
+        let body = Arc::new(Self::of(State::new(budget)));
+        let writer = Writer {
+            body: body.clone(),
+            ended: false,
+        };
+        (body, writer)
     }
+}
 
+impl Writer {
     /// Appends a copy of `data` and wakes the readers. In window mode the budget is not asked: the window bounds it.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::{Shard, Store};
 use crate::cache::collapse::{Ask, Fill, Follower};
 use crate::cache::head::Head;
 use crate::cache::key::KeyRef;
-use crate::cache::stored::Resource;
+use crate::cache::resource::Resource;
 use crate::clock::Monotonic;
 use crate::semantics::policy::VaryPolicy;
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cache::budget::{Budget, Token, tree_entry};
 use crate::cache::key::{Key, KeyHash, KeyRef, Prehashed};
-use crate::cache::stored::Resource;
+use crate::cache::resource::Resource;
 use crate::clock::Monotonic;
 
 #[derive(Debug)]
@@ -159,7 +159,7 @@ mod tests {
 
     use super::*;
     use crate::cache::key::Keyer;
-    use crate::cache::stored::{Marker, Several, Unshared};
+    use crate::cache::resource::{Marker, Several, Unshared};
     use crate::semantics::vary::VariantKey;
 
     fn marker(secs: u64) -> Resource {

@@ -9,7 +9,7 @@ use super::markers::Markers;
 use crate::cache::budget::Budget;
 use crate::cache::index::GroupIndex;
 use crate::cache::key::{Key, KeyRef, Prehashed};
-use crate::cache::stored::Resource;
+use crate::cache::resource::Resource;
 use crate::clock::Monotonic;
 
 /// The part of the memory for resources with markers alone.

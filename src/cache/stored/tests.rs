@@ -1,9 +1,13 @@
+use http::StatusCode;
+
 use super::*;
 use crate::cache::budget::Budget;
 use crate::cache::head::Draft;
+use crate::cache::resource::Resource;
 use crate::clock::Clock;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::freshness::{Freshness, Receipt};
+use crate::semantics::vary::VariantKey;
 use crate::semantics::{policy::Policy, validation::Validators};
 
 pub(in crate::cache) fn head() -> Head {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Exchange, Step};
 use crate::cache::collapse::Fill;
 use crate::cache::head::Head;
-use crate::cache::stored::Settled;
+use crate::cache::outcome::Settled;
 use crate::error::{Error, Side};
 use crate::proxy::admission::{Admission, Refused};
 use crate::proxy::fill::LeaderEvent;

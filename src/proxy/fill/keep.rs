@@ -8,13 +8,15 @@ use http_body::Body as _;
 
 use super::early::{Early, collect, take_early};
 use super::pump::Pump;
-use super::{Arrived, FillTask, LeaderEvent, NotShared, Unusable, is_server_error};
+use super::{Arrived, FillTask, LeaderEvent, NotShared, Unusable};
 use crate::cache::body::{SEGMENT, SharedBody, StoredBody};
 use crate::cache::budget::Token;
 use crate::cache::collapse::Fill;
+use crate::cache::content::{Content, combine};
 use crate::cache::head::{Draft, Head};
-use crate::cache::partial::combine;
-use crate::cache::stored::{Content, NotCommitted, Resource, Settled, StoredResponse, Unshared};
+use crate::cache::outcome::{NotCommitted, Settled};
+use crate::cache::resource::{Resource, Unshared};
+use crate::cache::stored::StoredResponse;
 use crate::config::EtagMode;
 use crate::error::{Error, ErrorKind};
 use crate::proxy::fill::update::withheld;
@@ -26,6 +28,7 @@ use crate::semantics::freshness::Freshness;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::partial::{Partial, combined_fields, fields_of_whole};
 use crate::semantics::range::{self, ByteRange};
+use crate::semantics::reuse::Failure;
 use crate::semantics::storability::{
     Keep, NoStoreReason, Scope, Storability, assess, stored_fields,
 };
@@ -46,7 +49,7 @@ impl FillTask {
             ..
         } = arrived;
         // Whether or not it had a validator to ask with: something stale may stand in.
-        if self.selected.is_some() && is_server_error(*status) {
+        if self.selected.is_some() && Failure::Status(*status).is_error() {
             return Err(NotShared::ServerError);
         }
         let directives = ResponseDirectives::parse(headers, &self.route.cache.targeted_fields);

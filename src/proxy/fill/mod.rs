@@ -31,7 +31,9 @@ use self::attendance::Attendance;
 use crate::cache::body::Reader;
 use crate::cache::collapse::Fill;
 use crate::cache::head::Head;
-use crate::cache::stored::{Settled, StoredResponse, Unshared};
+use crate::cache::outcome::Settled;
+use crate::cache::resource::Unshared;
+use crate::cache::stored::StoredResponse;
 use crate::clock::Now;
 use crate::config::RoutePolicy;
 use crate::error::{Error, ErrorKind};
@@ -480,9 +482,4 @@ impl Arrived {
             response_time: self.received.wall,
         }
     }
-}
-
-/// The server errors for which a stale response may stand in (RFC 5861 §4).
-pub fn is_server_error(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }

@@ -12,8 +12,9 @@ use http_body_util::BodyExt as _;
 
 use super::FillTask;
 use crate::cache::body::{Window, Writer};
+use crate::cache::content::Content;
 use crate::cache::head::Head;
-use crate::cache::stored::{Content, Unshared};
+use crate::cache::resource::Unshared;
 use crate::clock::Now;
 use crate::error::{Error, Side};
 use crate::upstream::UpstreamBody;

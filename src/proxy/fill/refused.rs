@@ -3,7 +3,8 @@
 use http::{HeaderMap, StatusCode};
 
 use super::{Arrived, FillTask, LeaderEvent, NotShared};
-use crate::cache::stored::{Marker, Settled, Unshared};
+use crate::cache::outcome::Settled;
+use crate::cache::resource::{Marker, Unshared};
 use crate::clock::Now;
 use crate::semantics::fetch::Want;
 use crate::semantics::unstored::{Effect, is_about_the_request};

@@ -6,7 +6,9 @@ use http::header::{ETAG, ORIGIN};
 
 use super::{Arrived, FillTask, LeaderEvent, Unusable, candidates};
 use crate::cache::head::Draft;
-use crate::cache::stored::{NotCommitted, Settled, StoredResponse, Unshared};
+use crate::cache::outcome::{NotCommitted, Settled};
+use crate::cache::resource::Unshared;
+use crate::cache::stored::StoredResponse;
 use crate::config::EtagMode;
 use crate::proxy::fill::update::{Asked, Update, withheld};
 use crate::semantics::no_vary_search::SearchVariance;

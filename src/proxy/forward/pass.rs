@@ -13,7 +13,8 @@ use http::header::{
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::sync::oneshot;
 
-use crate::cache::stored::{StoredResponse, Unshared};
+use crate::cache::resource::Unshared;
+use crate::cache::stored::StoredResponse;
 use crate::config::EtagMode;
 use crate::error::Error;
 use crate::proxy::admission::Admission;

@@ -3,7 +3,8 @@
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
 
 use crate::cache::head::Head;
-use crate::cache::stored::{Resource, StoredResponse};
+use crate::cache::resource::Resource;
+use crate::cache::stored::StoredResponse;
 use crate::proxy::request::{Class, Request, Traits};
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
 use crate::semantics::fetch::{Incomplete, Situation, Want};

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use crate::cache::head::Head;
+use crate::cache::resource::{Marker, Resource, Unshared};
 use crate::cache::store::Store;
-use crate::cache::stored::{Marker, Resource, StoredResponse, Unshared};
+use crate::cache::stored::StoredResponse;
 use crate::proxy::lookup::extent::{holds_what_is_asked, is_personal, want};
 use crate::proxy::request::{Class, Request, Traits};
 use crate::proxy::worker::Worker;

@@ -12,9 +12,10 @@ use http::{HeaderMap, Response, StatusCode};
 use smallvec::SmallVec;
 
 use crate::cache::body::{Reader, StoredBody};
+use crate::cache::content::{Content, Parts};
 use crate::cache::head::Head;
-use crate::cache::partial::Parts;
-use crate::cache::stored::{Content, Resource, StoredResponse};
+use crate::cache::resource::Resource;
+use crate::cache::stored::StoredResponse;
 use crate::proxy::forward::fields::add_via;
 use crate::proxy::request::{Class, Request, Traits};
 use crate::proxy::response::body::{Body, Following};

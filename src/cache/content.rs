@@ -1,4 +1,4 @@
-//! Incomplete responses: the octets of the ranges that are stored, brought together when another part arrives
+//! What is kept of a response's content: all of it, or ranges that are brought together when another part arrives
 //! (RFC 9111 §3.3, §3.4).
 
 use std::sync::Arc;
@@ -7,9 +7,38 @@ use bytes::Bytes;
 
 use super::body::{StoredBody, counted};
 use super::budget::Token;
-use super::stored::Content;
 use crate::semantics::partial::Partial;
 use crate::semantics::range::ByteRange;
+
+/// What is kept of the content.
+#[derive(Clone, Debug)]
+pub enum Content {
+    Complete(StoredBody),
+    /// Ranges of a representation with a strong validator, each with its octets (RFC 9111 §3.3).
+    Partial(Parts),
+}
+
+impl Content {
+    /// Bytes kept.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Complete(body) => body.len(),
+            Self::Partial(parts) => parts.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of the whole representation.
+    pub fn complete_length(&self) -> u64 {
+        match self {
+            Self::Complete(body) => body.len(),
+            Self::Partial(parts) => parts.ranges.complete_length(),
+        }
+    }
+}
 
 /// Ranges of one representation with their octets.
 #[derive(Clone, Debug)]

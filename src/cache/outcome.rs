@@ -1,0 +1,49 @@
+//! How a fill ends.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::stored::StoredResponse;
+use crate::error::Error;
+
+/// How a fill ended, for those who wait for it.
+#[derive(Debug)]
+pub enum Settled {
+    /// A response was stored or freshened: look whether it may be reused.
+    Stored(Arc<StoredResponse>),
+    /// Its response is for the one who asked; go upstream yourselves, without waiting for another.
+    Unshared,
+    /// Its response was about the request of the one who asked: others may well get a better one.
+    Particular,
+    /// Nobody brought it to an end: somebody else may try.
+    Abandoned,
+    /// The upstream answered a validation with this server error.
+    ServerError(StatusCode),
+    Failed(Error),
+}
+
+/// Why a fill was not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotCommitted {
+    /// An invalidation or purge came in between.
+    Doomed,
+    /// What was stored meanwhile was selected by a field that this was not.
+    Overtaken,
+    /// The byte budget is used up.
+    OverBudget,
+    /// It is a part of what is stored whole.
+    Superseded,
+}
+
+impl NotCommitted {
+    /// Its name in the log.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Doomed => "invalidated",
+            Self::Overtaken => "overtaken",
+            Self::OverBudget => "over-budget",
+            Self::Superseded => "superseded",
+        }
+    }
+}
