@@ -4,10 +4,11 @@ use std::net::Ipv4Addr;
 
 use toml::de::DeValue;
 
+use super::listen_addr::{ListenAddr, listen_addr};
+use super::readers::{list, or_off};
 use super::secret::Secret;
-use super::server::{ListenAddr, listen_addr};
-use super::value::{list, or_off};
-use super::walk::{Section, Value};
+use super::section::Section;
+use super::value::Value;
 use crate::semantics::authority::{Scheme, normal_authority};
 
 /// The admin API's settings.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::value::{count, duration, timeout};
-use super::walk::{Section, Value};
+use super::readers::{count, duration, timeout};
+use super::section::Section;
+use super::value::Value;
 
 /// How one of several servers is chosen for a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

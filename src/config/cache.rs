@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::value::{YEAR, count, duration, one_of, size, timeout};
-use super::walk::Section;
+use super::readers::{YEAR, count, duration, one_of, size, timeout};
+use super::section::Section;
 
 /// The store's bounds. What `[cache]` says about freshness and the like becomes the default route's policy.
 #[derive(Clone, Debug, PartialEq)]

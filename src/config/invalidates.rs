@@ -2,7 +2,7 @@
 //! what it stands for in the route's own pattern.
 
 use super::paths::foreign_syntax;
-use super::walk::Value;
+use super::value::Value;
 use crate::semantics::percent;
 
 /// A path with parameters of the route's pattern in it.

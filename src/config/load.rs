@@ -10,9 +10,10 @@ use toml::de::DeTable;
 
 use super::env::Lookup;
 use super::mistake::{Mistake, Place};
+use super::report::{KnownKey, Report};
 use super::route::Draft;
+use super::section::Section;
 use super::units::show_size;
-use super::walk::{KnownKey, Report, Section};
 use super::{Admin, Cache, Config, ListenAddr, Log, Routes, Server, ServerUrl, Upstream};
 
 /// Where a configuration comes from. It can be asked again, after the file has changed.
@@ -84,7 +85,7 @@ impl Config {
 pub(super) fn known_keys() -> Vec<KnownKey> {
     let text = "[[route]]\nmatch = \"/\"";
     let (root, _) = DeTable::parse_recoverable(text);
-    let report = Report::new(text, &|_| None);
+    let report = Report::new(text, &|_| None, Vec::new);
     Section::read_root(&report, &root, read_all);
     report.known()
 }
@@ -121,7 +122,7 @@ fn parse(
         })
         .collect();
 
-    let report = Report::new(text, lookup);
+    let report = Report::new(text, lookup, known_keys);
     let mut config = Section::read_root(&report, &root, |root| {
         let mut config = read_all(root);
         overrides.apply(&mut config);

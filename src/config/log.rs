@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
-use super::value::{one_of, path};
-use super::walk::{Section, Value};
+use super::readers::{one_of, path};
+use super::section::Section;
+use super::value::Value;
 
 /// The gateway's own log (standard error) and the access log.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,19 +7,23 @@ pub mod cache;
 mod documented;
 mod env;
 mod invalidates;
+mod listen_addr;
 pub mod load;
 pub mod log;
 pub mod mistake;
 mod paths;
 pub mod rate_limit;
+mod readers;
+mod report;
 pub mod route;
 pub mod routes;
 pub mod secret;
+mod section;
 pub mod server;
+mod server_url;
 pub mod units;
 pub mod upstream;
 mod value;
-mod walk;
 
 use std::sync::Arc;
 
@@ -28,6 +32,7 @@ pub use self::balance::{Balance, Circuit, Ejection, Health, Retries};
 pub use self::cache::{Cache, HugePages};
 pub use self::env::Lookup;
 pub use self::invalidates::Template;
+pub use self::listen_addr::ListenAddr;
 pub use self::load::{AdminAddr, Overrides, Source};
 pub use self::log::{AccessFormat, AccessTarget, Log, LogFormat, NO_FILTER, is_filter};
 pub use self::mistake::{Mistake, Place};
@@ -35,8 +40,9 @@ pub use self::rate_limit::{CountBy, RateLimit};
 pub use self::route::{EtagMode, RoutePolicy};
 pub use self::routes::Routes;
 pub use self::secret::Secret;
-pub use self::server::{Http2, ListenAddr, Server};
-pub use self::upstream::{Endpoint, HostPolicy, Protocol, ServerUrl, Upstream};
+pub use self::server::{Http2, Server};
+pub use self::server_url::{Endpoint, ServerUrl};
+pub use self::upstream::{HostPolicy, Protocol, Upstream};
 
 /// All that an operator chose, or left at its default.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::value::{count, flag, lifetime};
-use super::walk::{Section, Value};
+use super::readers::{count, flag, lifetime};
+use super::section::Section;
+use super::value::Value;
 use crate::semantics::time::DeltaSeconds;
 
 /// A limit on the rate of requests; those beyond it are answered 429.

@@ -8,8 +8,9 @@ use toml::de::DeValue;
 
 use super::invalidates::Template;
 use super::rate_limit::RateLimit;
-use super::value::{count, flag, lifetime, list, one_of, or_off, size, some_list};
-use super::walk::{Section, Value};
+use super::readers::{count, flag, lifetime, list, one_of, or_off, size, some_list};
+use super::section::Section;
+use super::value::Value;
 use crate::semantics::policy::{
     Heuristic, HonourRequest, Ignore, OperatorTtl, Policy, SetCookie, TtlMode, VaryPolicy,
 };

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use super::invalidates::template;
 use super::paths::{PathTree, Refusal, foreign_syntax};
 use super::rate_limit::RateLimit;
+use super::readers::{list, or_off, size, timeout};
 use super::route::{Draft, RoutePolicy, read_pattern};
-use super::value::{list, or_off, size, timeout};
-use super::walk::Section;
+use super::section::Section;
 use crate::semantics::percent::{self, Octet};
 
 /// All routes.

@@ -1,169 +1,108 @@
-//! Readers of values: each makes one kind of thing of a [`Value`], or notes the mistake and returns `None`.
+//! A value of the file, and what is said of it.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::ops::RangeInclusive;
-use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
+use std::ops::Range;
 
-use toml::de::DeValue;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
-use super::units::{self, show_duration, show_size};
-use super::walk::Value;
-use crate::semantics::time::DeltaSeconds;
+use super::env;
+use super::report::Report;
 
-/// A whole number within `bounds`.
-pub fn count<'a, T>(bounds: RangeInclusive<T>) -> impl Fn(Value<'a>) -> Option<T>
-where
-    T: TryFrom<u64> + PartialOrd + fmt::Display,
-{
-    move |value| {
-        let (low, high) = (bounds.start(), bounds.end());
-        let DeValue::Integer(number) = value.item() else {
-            return value.refuse_type(format!("a whole number from {low} to {high}"));
-        };
-        u64::from_str_radix(number.as_str(), number.radix())
-            .ok()
-            .and_then(|number| T::try_from(number).ok())
-            .filter(|number| bounds.contains(number))
-            .or_else(|| value.refuse_text(format!("is not from {low} to {high}")))
-    }
+/// A value and what it takes to read it.
+#[derive(Clone, Copy)]
+pub struct Value<'a> {
+    pub(super) report: &'a Report<'a>,
+    pub(super) key: &'static str,
+    pub(super) item: &'a Spanned<DeValue<'a>>,
 }
 
-/// A size within `bounds`, in bytes.
-pub fn size<'a, T: TryFrom<u64>>(bounds: RangeInclusive<u64>) -> impl Fn(Value<'a>) -> Option<T> {
-    const WHAT: &str = "a size such as \"256MiB\" or \"64KiB\"";
-    move |value| {
-        let read = match value.item() {
-            DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
-                .map_err(|_| "is not a size; write a number of bytes, or one with its unit"),
-            _ => units::parse_size(&value.text(WHAT)?),
-        };
-        let bytes = match read {
-            Ok(bytes) => bytes,
-            Err(fault) => return value.refuse_text(format!("{fault}, such as \"256MiB\"")),
-        };
-        let fits = T::try_from(bytes).ok().filter(|_| bounds.contains(&bytes));
-        fits.or_else(|| {
-            let (low, high) = (show_size(*bounds.start()), show_size(*bounds.end()));
-            value.refuse_text(format!("is not from {low} to {high}"))
-        })
+impl<'a> Value<'a> {
+    pub fn span(self) -> Range<usize> {
+        self.item.span()
     }
-}
 
-/// A duration within `bounds`.
-pub fn duration<'a>(bounds: RangeInclusive<Duration>) -> impl Fn(Value<'a>) -> Option<Duration> {
-    const WHAT: &str = "a duration such as \"30s\" or \"1h30m\"";
-    move |value| {
-        if let DeValue::Integer(_) = value.item() {
-            return value.refuse_text("has no unit; write a duration such as \"30s\" or \"5m\"");
+    pub fn item(self) -> &'a DeValue<'a> {
+        self.item.get_ref()
+    }
+
+    /// Notes a mistake; `None`, so that readers can return it.
+    pub fn refuse<T>(self, message: impl Into<String>) -> Option<T> {
+        self.report.mistake(self.span(), message);
+        None
+    }
+
+    /// Notes that the value is of another type than `what`.
+    pub fn refuse_type<T>(self, what: impl fmt::Display) -> Option<T> {
+        let (key, found) = (self.key, type_name(self.item()));
+        self.refuse(format!("`{key}` must be {what}, not {found}"))
+    }
+
+    /// Notes what is wrong with the value's text, which is shown as it is written: never what a variable holds.
+    pub fn refuse_text<T>(self, fault: impl fmt::Display) -> Option<T> {
+        self.refuse(format!("`{}`: \"{}\" {fault}", self.key, self.written()))
+    }
+
+    /// Warns about the value's text, as it is written.
+    pub fn warn_text(self, fault: impl fmt::Display) {
+        let message = format!("`{}`: \"{}\" {fault}", self.key, self.written());
+        self.report.warning(self.span(), message);
+    }
+
+    fn written(self) -> &'a str {
+        match self.item() {
+            DeValue::String(text) => text.as_ref(),
+            _ => &self.report.source[self.span()],
         }
-        let duration = match units::parse_duration(&value.text(WHAT)?) {
-            Ok(duration) => duration,
-            Err(fault) => {
-                return value.refuse_text(format!("{fault}, such as \"30s\" or \"1h30m\""));
+    }
+
+    /// The text of a string, its environment variables replaced; `None` when it is none, or a variable is missing,
+    /// and then the mistake is noted. `what` says what is expected.
+    pub fn text(self, what: &str) -> Option<Cow<'a, str>> {
+        let DeValue::String(text) = self.item() else {
+            return self.refuse_type(what);
+        };
+        match env::substitute(text, self.report.lookup) {
+            Ok(text) => Some(text),
+            Err(unresolved) => {
+                let mut span = self.span();
+                // Where the string has escapes the part may not be found as it is; the whole string is meant then.
+                if let Some(at) = self.report.source[span.clone()].find(unresolved.part) {
+                    span.start += at;
+                    span.end = span.start + unresolved.part.len();
+                }
+                self.report.mistake(span, unresolved.message);
+                None
             }
-        };
-        if !bounds.contains(&duration) {
-            let (low, high) = (show_duration(*bounds.start()), show_duration(*bounds.end()));
-            return value.refuse_text(format!("is not from {low} to {high}"));
         }
-        Some(duration)
+    }
+
+    /// The members of an array; a value that is none counts as its only member.
+    pub fn members(self) -> Vec<Self> {
+        match self.item() {
+            DeValue::Array(items) => items.iter().map(|item| Self { item, ..self }).collect(),
+            _ => vec![self],
+        }
+    }
+
+    /// The table that it is; `None`, with the mistake noted, when it is none. `title` is the header that begins it.
+    pub fn table(self, title: &str) -> Option<&'a DeTable<'a>> {
+        match self.item() {
+            DeValue::Table(table) => Some(table),
+            _ => self.refuse_type(format!("a section, as {title} begins")),
+        }
     }
 }
 
-/// A deadline: long enough to be met, short enough to be added to any time.
-pub fn timeout(value: Value<'_>) -> Option<Duration> {
-    duration(Duration::from_millis(1)..=YEAR)(value)
-}
-
-/// A lifetime in whole seconds, as messages carry it.
-pub fn lifetime(value: Value<'_>) -> Option<DeltaSeconds> {
-    let duration = duration(Duration::ZERO..=DeltaSeconds::MAX.as_duration())(value)?;
-    if duration.subsec_nanos() != 0 {
-        return value.refuse_text("is not in whole seconds, as lifetimes in HTTP are");
-    }
-    Some(DeltaSeconds::from_duration(duration))
-}
-
-/// The longest deadline.
-pub const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// `true` or `false`.
-pub fn flag(value: Value<'_>) -> Option<bool> {
-    match value.item() {
-        DeValue::Boolean(flag) => Some(*flag),
-        _ => value.refuse_type("true or false, without quotes"),
-    }
-}
-
-/// `"off"` for nothing, or what `read` reads.
-pub fn or_off<'a, T>(
-    read: impl FnOnce(Value<'a>) -> Option<T>,
-) -> impl FnOnce(Value<'a>) -> Option<Option<T>> {
-    move |value| match value.item() {
-        DeValue::String(text) if text == "off" => Some(None),
-        _ => read(value).map(Some),
-    }
-}
-
-/// A string that is parsed; `what` says what is expected where there is no string.
-pub fn parsed<'a, T>(what: &'static str) -> impl Fn(Value<'a>) -> Option<T>
-where
-    T: FromStr<Err: fmt::Display>,
-{
-    move |value| match value.text(what)?.parse() {
-        Ok(parsed) => Some(parsed),
-        Err(fault) => value.refuse_text(fault),
-    }
-}
-
-/// One of some words.
-pub fn one_of<'a, T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(Value<'a>) -> Option<T> {
-    move |value| {
-        let choices = || {
-            let quoted: Vec<_> = words
-                .iter()
-                .map(|(word, _)| format!("\"{word}\""))
-                .collect();
-            quoted.join(", ")
-        };
-        let DeValue::String(_) = value.item() else {
-            return value.refuse_type(format!("one of {}", choices()));
-        };
-        let text = value.text("")?;
-        let found = words.iter().find(|(word, _)| *word == text);
-        found
-            .map(|&(_, choice)| choice)
-            .or_else(|| value.refuse_text(format!("is not one of {}", choices())))
-    }
-}
-
-/// A list of what `read` reads; a single value counts as a list of one. The mistakes of all members are noted.
-pub fn list<'a, T>(
-    read: impl Fn(Value<'a>) -> Option<T>,
-) -> impl FnOnce(Value<'a>) -> Option<Vec<T>> {
-    move |value| {
-        let members: Vec<Option<T>> = value.members().into_iter().map(read).collect();
-        members.into_iter().collect()
-    }
-}
-
-/// A list as [`list`] reads it, that has a member.
-pub fn some_list<'a, T>(
-    read: impl Fn(Value<'a>) -> Option<T>,
-) -> impl FnOnce(Value<'a>) -> Option<Vec<T>> {
-    move |value| match value.item() {
-        DeValue::Array(members) if members.is_empty() => value.refuse_type("a list with a member"),
-        _ => list(read)(value),
-    }
-}
-
-/// The path of a file.
-pub fn path(value: Value<'_>) -> Option<PathBuf> {
-    let text = value.text("the path of a file")?;
-    match text.is_empty() {
-        true => value.refuse_text("is no path"),
-        false => Some(PathBuf::from(text.as_ref())),
+fn type_name(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a point",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a section",
     }
 }

@@ -9,20 +9,6 @@ use crate::sources::Sources;
 /// Files that still belong to an import cycle. It only gets shorter: what is not in it may not import in a circle.
 #[rustfmt::skip]
 const IN_CYCLES: &[&str] = &[
-    "config/admin.rs",
-    "config/balance.rs",
-    "config/cache.rs",
-    "config/invalidates.rs",
-    "config/load.rs",
-    "config/log.rs",
-    "config/mod.rs",
-    "config/rate_limit.rs",
-    "config/route.rs",
-    "config/routes.rs",
-    "config/server.rs",
-    "config/upstream.rs",
-    "config/value.rs",
-    "config/walk.rs",
     "demo/tour/mod.rs",
     "demo/tour/report.rs",
     "demo/tour/steps.rs",
@@ -52,7 +38,7 @@ const IN_CYCLES: &[&str] = &[
 ];
 
 /// Files that still have more lines than [`MAX_LINES`], as many as stand here at most.
-const TOO_LONG: &[(&str, usize)] = &[("config/upstream.rs", 474), ("proxy/fill/mod.rs", 488)];
+const TOO_LONG: &[(&str, usize)] = &[("proxy/fill/mod.rs", 488)];
 
 const MAX_LINES: usize = 450;
 

@@ -1,69 +1,13 @@
-//! A walk over what was parsed that never stops at a mistake: a [`Section`] hands its values to readers, remembers
-//! which keys it was asked for, and so knows which ones nobody wanted.
+//! One table of the file. Reading never stops at a mistake: a [`Section`] hands its values to readers, remembers the keys
+//! that were read, and so knows which ones are unknown.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
-use std::fmt;
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::env::{self, Lookup};
-
-/// What a walk finds out: mistakes with their places, and the keys that are known.
-pub struct Report<'a> {
-    source: &'a str,
-    lookup: Lookup<'a>,
-    mistakes: RefCell<Vec<(Range<usize>, String)>>,
-    warnings: RefCell<Vec<(Range<usize>, String)>>,
-    known: RefCell<Vec<KnownKey>>,
-}
-
-/// A key that some section reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownKey {
-    /// As in a header, `[cache]`; empty for the top of the file.
-    pub section: String,
-    pub key: &'static str,
-}
-
-impl<'a> Report<'a> {
-    pub fn new(source: &'a str, lookup: Lookup<'a>) -> Self {
-        Self {
-            source,
-            lookup,
-            mistakes: RefCell::default(),
-            warnings: RefCell::default(),
-            known: RefCell::default(),
-        }
-    }
-
-    pub fn mistake(&self, span: Range<usize>, message: impl Into<String>) {
-        self.mistakes.borrow_mut().push((span, message.into()));
-    }
-
-    /// Notes what is accepted, but cannot mean what it seems to.
-    pub fn warning(&self, span: Range<usize>, message: impl Into<String>) {
-        self.warnings.borrow_mut().push((span, message.into()));
-    }
-
-    pub fn known(&self) -> Vec<KnownKey> {
-        self.known.borrow().clone()
-    }
-
-    /// Whether a mistake within `span` has been noted.
-    pub fn is_mistaken(&self, span: &Range<usize>) -> bool {
-        let within =
-            |(at, _): &(Range<usize>, String)| span.start <= at.start && at.end <= span.end;
-        !span.is_empty() && self.mistakes.borrow().iter().any(within)
-    }
-
-    /// The mistakes and the warnings, in no order, with the bytes of the source that they are about.
-    pub fn into_findings(self) -> [Vec<(Range<usize>, String)>; 2] {
-        [self.mistakes.into_inner(), self.warnings.into_inner()]
-    }
-}
+use super::report::{KnownKey, Report};
+use super::value::Value;
 
 /// One table, while it is read.
 pub struct Section<'a> {
@@ -207,135 +151,32 @@ impl<'a> Section<'a> {
     }
 
     fn finish(self) {
-        let section = self.title;
-        self.report
-            .known
-            .borrow_mut()
-            .extend(self.known.iter().map(|&key| KnownKey {
-                section: section.clone(),
-                key,
-            }));
+        self.report.add_known(&self.title, &self.known);
         for (key, _) in self.table.into_iter().flatten() {
             let name: &str = key.get_ref();
             if !self.known.contains(&name) {
-                let message = unknown(name, &section, &self.known);
+                let message = unknown(name, &self.title, &self.known, self.report.all_keys);
                 self.report.mistake(key.span(), message);
             }
         }
     }
 }
 
-/// A value and what it takes to read it.
-#[derive(Clone, Copy)]
-pub struct Value<'a> {
-    report: &'a Report<'a>,
-    key: &'static str,
-    item: &'a Spanned<DeValue<'a>>,
-}
-
-impl<'a> Value<'a> {
-    pub fn span(self) -> Range<usize> {
-        self.item.span()
-    }
-
-    pub fn item(self) -> &'a DeValue<'a> {
-        self.item.get_ref()
-    }
-
-    /// Notes a mistake; `None`, so that readers can return it.
-    pub fn refuse<T>(self, message: impl Into<String>) -> Option<T> {
-        self.report.mistake(self.span(), message);
-        None
-    }
-
-    /// Notes that the value is of another type than `what`.
-    pub fn refuse_type<T>(self, what: impl fmt::Display) -> Option<T> {
-        let (key, found) = (self.key, type_name(self.item()));
-        self.refuse(format!("`{key}` must be {what}, not {found}"))
-    }
-
-    /// Notes what is wrong with the value's text, which is shown as it is written: never what a variable holds.
-    pub fn refuse_text<T>(self, fault: impl fmt::Display) -> Option<T> {
-        self.refuse(format!("`{}`: \"{}\" {fault}", self.key, self.written()))
-    }
-
-    /// Warns about the value's text, as it is written.
-    pub fn warn_text(self, fault: impl fmt::Display) {
-        let message = format!("`{}`: \"{}\" {fault}", self.key, self.written());
-        self.report.warning(self.span(), message);
-    }
-
-    fn written(self) -> &'a str {
-        match self.item() {
-            DeValue::String(text) => text.as_ref(),
-            _ => &self.report.source[self.span()],
-        }
-    }
-
-    /// The text of a string, its environment variables replaced; `None` when it is none, or a variable is missing,
-    /// and then the mistake is noted. `what` says what is expected.
-    pub fn text(self, what: &str) -> Option<Cow<'a, str>> {
-        let DeValue::String(text) = self.item() else {
-            return self.refuse_type(what);
-        };
-        match env::substitute(text, self.report.lookup) {
-            Ok(text) => Some(text),
-            Err(unresolved) => {
-                let mut span = self.span();
-                // Where the string has escapes the part may not be found as it is; the whole string is meant then.
-                if let Some(at) = self.report.source[span.clone()].find(unresolved.part) {
-                    span.start += at;
-                    span.end = span.start + unresolved.part.len();
-                }
-                self.report.mistake(span, unresolved.message);
-                None
-            }
-        }
-    }
-
-    /// The members of an array; a value that is none counts as its only member.
-    pub fn members(self) -> Vec<Self> {
-        match self.item() {
-            DeValue::Array(items) => items.iter().map(|item| Self { item, ..self }).collect(),
-            _ => vec![self],
-        }
-    }
-
-    fn table(self, title: &str) -> Option<&'a DeTable<'a>> {
-        match self.item() {
-            DeValue::Table(table) => Some(table),
-            _ => self.refuse_type(format!("a section, as {title} begins")),
-        }
-    }
-}
-
-fn type_name(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a point",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a section",
-    }
-}
-
-fn unknown(name: &str, section: &str, known: &[&str]) -> String {
+fn unknown(name: &str, section: &str, known: &[&str], all_keys: fn() -> Vec<KnownKey>) -> String {
     let place = match section {
         "" => "at the top of the file",
         title => &format!("in {title}"),
     };
     let hint = match nearest(name, known) {
         Some(near) => format!("; did you mean `{near}`?"),
-        None => elsewhere(name),
+        None => elsewhere(name, all_keys()),
     };
     format!("unknown key `{name}` {place}{hint}")
 }
 
 /// Says which other sections know a key of this name.
-fn elsewhere(name: &str) -> String {
-    let mut titles: Vec<String> = super::load::known_keys()
+fn elsewhere(name: &str, all_keys: Vec<KnownKey>) -> String {
+    let mut titles: Vec<String> = all_keys
         .into_iter()
         .filter(|known| known.key == name)
         .map(|known| known.section)

@@ -1,0 +1,73 @@
+//! What is found while a file is read.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use super::env::Lookup;
+
+/// What is found while a file is read: mistakes and warnings with their places, and the keys that are known.
+pub struct Report<'a> {
+    pub(super) source: &'a str,
+    pub(super) lookup: Lookup<'a>,
+    /// All keys of all sections, for what is said of an unknown one.
+    pub(super) all_keys: fn() -> Vec<KnownKey>,
+    mistakes: RefCell<Vec<(Range<usize>, String)>>,
+    warnings: RefCell<Vec<(Range<usize>, String)>>,
+    known: RefCell<Vec<KnownKey>>,
+}
+
+/// A key that some section reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownKey {
+    /// As in a header, `[cache]`; empty for the top of the file.
+    pub section: String,
+    pub key: &'static str,
+}
+
+impl<'a> Report<'a> {
+    pub fn new(source: &'a str, lookup: Lookup<'a>, all_keys: fn() -> Vec<KnownKey>) -> Self {
+        Self {
+            source,
+            lookup,
+            all_keys,
+            mistakes: RefCell::default(),
+            warnings: RefCell::default(),
+            known: RefCell::default(),
+        }
+    }
+
+    pub fn mistake(&self, span: Range<usize>, message: impl Into<String>) {
+        self.mistakes.borrow_mut().push((span, message.into()));
+    }
+
+    /// Notes what is accepted, but cannot mean what it seems to.
+    pub fn warning(&self, span: Range<usize>, message: impl Into<String>) {
+        self.warnings.borrow_mut().push((span, message.into()));
+    }
+
+    /// Adds the keys that `section` reads.
+    pub fn add_known(&self, section: &str, keys: &[&'static str]) {
+        let known = keys.iter().map(|&key| KnownKey {
+            section: section.to_owned(),
+            key,
+        });
+        self.known.borrow_mut().extend(known);
+    }
+
+    /// The keys that all sections read so far.
+    pub fn known(&self) -> Vec<KnownKey> {
+        self.known.borrow().clone()
+    }
+
+    /// Whether a mistake within `span` has been noted.
+    pub fn is_mistaken(&self, span: &Range<usize>) -> bool {
+        let within =
+            |(at, _): &(Range<usize>, String)| span.start <= at.start && at.end <= span.end;
+        !span.is_empty() && self.mistakes.borrow().iter().any(within)
+    }
+
+    /// The mistakes and the warnings, in no order, with the bytes of the source that they are about.
+    pub fn into_findings(self) -> [Vec<(Range<usize>, String)>; 2] {
+        [self.mistakes.into_inner(), self.warnings.into_inner()]
+    }
+}
