@@ -34,7 +34,7 @@ servers = [SERVERS]
 # For the whole to fit into twenty seconds; all else is as it comes.
 [upstream.ejection]
 time = "2s"
-slow_return = "4s"
+slow_start = "4s"
 [admin]
 listen = "127.0.0.1:0"
 [log]

@@ -18,7 +18,7 @@ pub struct Arguments {
     config: Option<PathBuf>,
 }
 
-/// Prints a summary of a valid file and its warnings, or every mistake of an invalid one.
+/// Prints a summary of a valid file and its warnings and notes, or every mistake of an invalid one.
 pub fn main(arguments: &Arguments) -> Exit {
     let file = arguments.config.as_ref().unwrap_or(&arguments.file);
     let source = Source {
@@ -29,6 +29,9 @@ pub fn main(arguments: &Arguments) -> Exit {
         Ok(config) => {
             for warning in &config.warnings {
                 eprintln!("{}", warning.as_warning());
+            }
+            for note in &config.notes {
+                eprintln!("{}", note.as_note());
             }
             if let Some(warning) = too_few_files(&config) {
                 eprintln!("warning: {warning}");

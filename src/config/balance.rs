@@ -65,7 +65,7 @@ pub struct Ejection {
     pub time: Duration,
     /// The longest that any ejection lasts, and any `Retry-After` of a server's is heeded.
     pub max_time: Duration,
-    /// Slow start: how long a server gets less than its share after an ejection. The key is `slow_return`.
+    /// Slow start: how long a server gets less than its share after an ejection.
     pub slow_start: Duration,
 }
 
@@ -88,7 +88,7 @@ impl Ejection {
         section.set("time", &mut ejection.time, timeout);
         section.set("max_time", &mut ejection.max_time, timeout);
         let slow = &mut ejection.slow_start;
-        section.set("slow_return", slow, duration(Duration::ZERO..=HOUR));
+        section.set("slow_start", slow, duration(Duration::ZERO..=HOUR));
         ejection
     }
 }

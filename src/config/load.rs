@@ -133,7 +133,7 @@ fn parse(
         config
     });
 
-    let [mistakes, warnings] = report.into_findings();
+    let [mistakes, warnings, notes] = report.into_findings();
     // The value on a line with broken syntax is a guess of the parser's: only the syntax is to blame.
     let broken: Vec<usize> = syntax.iter().map(|(place, _)| place.line).collect();
     let found = placed(text, mistakes)
@@ -144,6 +144,7 @@ fn parse(
         return Err(mistakes);
     }
     config.warnings = in_order(name, placed(text, warnings).collect());
+    config.notes = in_order(name, placed(text, notes).collect());
     Ok(config)
 }
 
@@ -199,6 +200,7 @@ fn read_all(root: &mut Section<'_>) -> Config {
         log,
         routes,
         warnings: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

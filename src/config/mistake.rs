@@ -37,9 +37,18 @@ impl Mistake {
         }
     }
 
-    /// The same in a line that says that it stops nothing.
+    /// The same in a line that calls it a warning: the configuration is accepted.
     pub fn as_warning(&self) -> String {
-        let message = format!("warning: {}", self.message);
+        self.labelled("warning")
+    }
+
+    /// The same in a line that calls it a note: the configuration is accepted, and means what it seems to.
+    pub fn as_note(&self) -> String {
+        self.labelled("note")
+    }
+
+    fn labelled(&self, label: &str) -> String {
+        let message = format!("{label}: {}", self.message);
         Self {
             message,
             ..self.clone()

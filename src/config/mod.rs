@@ -14,6 +14,7 @@ pub mod mistake;
 mod paths;
 pub mod rate_limit;
 mod readers;
+mod renamed;
 mod report;
 pub mod route;
 pub mod routes;
@@ -56,6 +57,8 @@ pub struct Config {
     pub routes: Routes,
     /// What the file says that cannot mean what it seems to.
     pub warnings: Vec<Mistake>,
+    /// What the file says in a way that is no longer the best: keys under their former names.
+    pub notes: Vec<Mistake>,
 }
 
 impl Config {
@@ -69,6 +72,7 @@ impl Config {
             log: Log::default(),
             routes: Routes::default(),
             warnings: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -76,6 +80,7 @@ impl Config {
     pub fn route(&self, path: &str) -> &Arc<RoutePolicy> {
         self.routes.find(path)
     }
+
     /// What `new` changes that is bound when the gateway starts, and so stays as it is until it starts again.
     pub fn bound_changes(&self, new: &Self) -> Vec<&'static str> {
         // Limits are kept apart from the listeners, and follow the file.

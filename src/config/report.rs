@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::env::Lookup;
 
-/// What is found while a file is read: mistakes and warnings with their places, and the keys that are known.
+/// What is found while a file is read: mistakes, warnings and notes with their places, and the keys that are known.
 pub struct Report<'a> {
     pub(super) source: &'a str,
     pub(super) lookup: Lookup<'a>,
@@ -13,6 +13,7 @@ pub struct Report<'a> {
     pub(super) all_keys: fn() -> Vec<KnownKey>,
     mistakes: RefCell<Vec<(Range<usize>, String)>>,
     warnings: RefCell<Vec<(Range<usize>, String)>>,
+    notes: RefCell<Vec<(Range<usize>, String)>>,
     known: RefCell<Vec<KnownKey>>,
 }
 
@@ -32,6 +33,7 @@ impl<'a> Report<'a> {
             all_keys,
             mistakes: RefCell::default(),
             warnings: RefCell::default(),
+            notes: RefCell::default(),
             known: RefCell::default(),
         }
     }
@@ -43,6 +45,11 @@ impl<'a> Report<'a> {
     /// Notes what is accepted, but cannot mean what it seems to.
     pub fn warning(&self, span: Range<usize>, message: impl Into<String>) {
         self.warnings.borrow_mut().push((span, message.into()));
+    }
+
+    /// Notes what is fine as it is, and could be written in a better way.
+    pub fn note(&self, span: Range<usize>, message: impl Into<String>) {
+        self.notes.borrow_mut().push((span, message.into()));
     }
 
     /// Adds the keys that `section` reads.
@@ -66,8 +73,8 @@ impl<'a> Report<'a> {
         !span.is_empty() && self.mistakes.borrow().iter().any(within)
     }
 
-    /// The mistakes and the warnings, in no order, with the bytes of the source that they are about.
-    pub fn into_findings(self) -> [Vec<(Range<usize>, String)>; 2] {
-        [self.mistakes.into_inner(), self.warnings.into_inner()]
+    /// The mistakes, the warnings and the notes, in no order, with the bytes of the source that they are about.
+    pub fn into_findings(self) -> [Vec<(Range<usize>, String)>; 3] {
+        [self.mistakes, self.warnings, self.notes].map(RefCell::into_inner)
     }
 }

@@ -137,7 +137,7 @@ impl Draft {
     pub(super) fn warn_without_ttl(
         &self,
         section: &Section<'_>,
-        given: impl Fn(&str) -> Option<Range<usize>>,
+        given: impl Fn(&'static str) -> Option<Range<usize>>,
     ) {
         let said = [
             ("ttl_mode", self.ttl_mode != TtlMode::default()),

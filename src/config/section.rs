@@ -1,11 +1,13 @@
 //! One table of the file. Reading never stops at a mistake: a [`Section`] hands its values to readers, remembers the keys
 //! that were read, and so knows which ones are unknown.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::renamed::former_names;
 use super::report::{KnownKey, Report};
 use super::value::Value;
 
@@ -63,8 +65,9 @@ impl<'a> Section<'a> {
     }
 
     /// Where the value of `key` is, if the operator gave one.
-    pub fn given(&self, key: &str) -> Option<Range<usize>> {
-        Some(self.table?.get(key)?.span())
+    pub fn given(&self, key: &'static str) -> Option<Range<usize>> {
+        let (_, item) = find(self.table?, &self.title, key)?;
+        Some(item.span())
     }
 
     /// Whether a mistake within `span` has been noted: what follows from it needs no word.
@@ -74,27 +77,26 @@ impl<'a> Section<'a> {
 
     /// Where `key` of the table `section` inside of this one has its value; where the section is when it has no such
     /// key, and the start of the file when there is no such section.
-    pub fn place(&self, section: &str, key: &str) -> Range<usize> {
-        let Some(section) = self.table.and_then(|table| table.get(section)) else {
-            return 0..0;
-        };
-        let value = section.get_ref().get(key);
-        value.map_or(section.span(), Spanned::span)
+    pub fn place(&self, section: &str, key: &'static str) -> Range<usize> {
+        let given = self.given_in(section, key);
+        let section = self.table.and_then(|table| table.get(section));
+        given.or(section.map(Spanned::span)).unwrap_or_default()
     }
 
     /// Where the value of `key` of the table `section` inside of this one is, if the operator gave one.
-    pub fn given_in(&self, section: &str, key: &str) -> Option<Range<usize>> {
-        let section = self.table?.get(section)?;
-        Some(section.get_ref().get(key)?.span())
+    pub fn given_in(&self, section: &str, key: &'static str) -> Option<Range<usize>> {
+        let table = self.table?.get(section)?.get_ref().as_table()?;
+        let (_, item) = find(table, &format!("[{section}]"), key)?;
+        Some(item.span())
     }
 
-    /// The value of `key`, if the operator gave one.
+    /// The value of `key`, or of a former name of it, if the operator gave one.
     pub fn value(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.known.push(key);
-        let (_, item) = self.table?.get_key_value(key)?;
+        let (name, item) = find(self.table?, &self.title, key)?;
         Some(Value {
             report: self.report,
-            key,
+            key: name,
             item,
         })
     }
@@ -154,12 +156,39 @@ impl<'a> Section<'a> {
         self.report.add_known(&self.title, &self.known);
         for (key, _) in self.table.into_iter().flatten() {
             let name: &str = key.get_ref();
-            if !self.known.contains(&name) {
+            let is_former = |known: &&&str| former_names(&self.title, known).any(|old| old == name);
+            if let Some(known) = self.known.iter().find(is_former) {
+                self.renamed(key, known);
+            } else if !self.known.contains(&name) {
                 let message = unknown(name, &self.title, &self.known, self.report.all_keys);
                 self.report.mistake(key.span(), message);
             }
         }
     }
+
+    /// Says that `former` is the former name of the key `name`.
+    fn renamed(&self, former: &Spanned<Cow<'_, str>>, name: &str) {
+        let old = former.get_ref();
+        if self.table.is_some_and(|table| table.contains_key(name)) {
+            let message = format!(
+                "`{old}` is the former name of `{name}`, which has a value too: remove `{old}`"
+            );
+            self.report.mistake(former.span(), message);
+        } else {
+            let message = format!("`{old}` is called `{name}` now; the former name still works");
+            self.report.note(former.span(), message);
+        }
+    }
+}
+
+/// The name under which `table`, whose title is given, has a value for `key`, and the value.
+fn find<'a>(
+    table: &'a DeTable<'a>,
+    title: &str,
+    key: &'static str,
+) -> Option<(&'static str, &'a Spanned<DeValue<'a>>)> {
+    let mut names = std::iter::once(key).chain(former_names(title, key));
+    names.find_map(|name| Some((name, table.get(name)?)))
 }
 
 fn unknown(name: &str, section: &str, known: &[&str], all_keys: fn() -> Vec<KnownKey>) -> String {

@@ -57,6 +57,23 @@ fn check_says_in_a_line_that_a_file_is_good_and_exits_0() {
 }
 
 #[test]
+fn check_notes_a_key_under_its_former_name_and_exits_0() {
+    let folder = folder(
+        "old.toml",
+        "[upstream]\nservers = \"http://127.0.0.1:5000\"\n[upstream.ejection]\nslow_return = \"3s\"\n",
+    );
+    let output = bookend(folder.path(), &["check", "old.toml"]);
+    assert_eq!(output.status.code(), Some(0));
+    // A machine that allows few open files is warned of, too.
+    let lines = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        lines.lines().any(|line| line
+            == "old.toml:4:1: note: `slow_return` is called `slow_start` now; the former name still works"),
+        "{lines}"
+    );
+}
+
+#[test]
 fn a_missing_file_is_told_by_name_and_exits_2() {
     let folder = folder("other.toml", "");
     for (arguments, words) in [

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::renamed::RENAMED;
 
 fn mistakes(text: &str) -> Vec<String> {
     match Config::parse(text, "c.toml", &|_| None) {
@@ -344,4 +345,45 @@ fn line() -> impl proptest::strategy::Strategy<Value = String> {
         3 => prop::sample::select(headers.to_vec()).prop_map(str::to_owned),
         1 => any::<String>(),
     ]
+}
+
+#[test]
+fn a_key_under_its_former_name_works_and_is_noted() {
+    const API: &str = "[upstream]\nservers = 'http://a'\n";
+    let known = known_keys();
+    for (section, former, name) in RENAMED {
+        let is_known = |key: &str| known.iter().any(|k| k.section == section && k.key == key);
+        assert!(is_known(name) && !is_known(former), "{former}");
+    }
+    let parse = |keys: &str| {
+        let text = format!("{API}[upstream.ejection]\n{keys}");
+        Config::parse(&text, "c.toml", &|_| None)
+    };
+    let config = parse("slow_return = '3s'\n").expect("a valid file");
+    assert_eq!(config.upstream.ejection.slow_start.as_secs(), 3);
+    let notes: Vec<_> = config.notes.iter().map(Mistake::as_note).collect();
+    let expected =
+        "c.toml:4:1: note: `slow_return` is called `slow_start` now; the former name still works";
+    assert_eq!(
+        (config.warnings.len(), notes),
+        (0, vec![expected.to_owned()])
+    );
+    let config = parse("slow_start = '4s'\n").expect("a valid file");
+    assert_eq!(config.upstream.ejection.slow_start.as_secs(), 4);
+    assert_eq!(config.notes, []);
+    for (keys, expected) in [
+        (
+            "slow_start = '4s'\nslow_return = '3s'\n",
+            "c.toml:5:1: `slow_return` is the former name of `slow_start`, which has a value too: remove `slow_return`",
+        ),
+        // A mistake in the value names the key as the file does.
+        (
+            "slow_return = 3\n",
+            "c.toml:4:15: `slow_return`: \"3\" has no unit; write a duration such as \"30s\" or \"5m\"",
+        ),
+    ] {
+        let mistakes = parse(keys).expect_err(keys);
+        let mistakes: Vec<_> = mistakes.iter().map(Mistake::to_string).collect();
+        assert_eq!(mistakes, [expected]);
+    }
 }
