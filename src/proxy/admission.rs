@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::error::{Error, ErrorKind, Side};
-use crate::proxy::limit::{Client, Full, Share};
+use crate::proxy::limit::{Full, Share};
 use crate::proxy::request::Request;
 use crate::proxy::worker::Worker;
 
@@ -47,7 +47,7 @@ impl Admission {
         if here >= share(most, worker.gateway.metrics.workers.len()) {
             return Err(full(Full::All));
         }
-        let client = Client::behind_proxies(request);
+        let client = request.client_behind_proxies();
         let entered = worker.gateway.waiting.enter(client, most, each);
         let share = entered.map_err(full)?;
         worker.counters.waiting.add(1);

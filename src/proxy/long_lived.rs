@@ -16,9 +16,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::clock::timer_now;
 use crate::config::{Protocol, Upstream};
 use crate::error::{Error, ErrorKind, Side};
+use crate::proxy::epoch::Epoch;
 use crate::proxy::limit::{Client, Full, Share, Shares};
 use crate::proxy::request::Request;
-use crate::proxy::worker::{Epoch, Worker};
+use crate::proxy::worker::Worker;
 
 /// How long an upload is not called long.
 const SHORT: Duration = Duration::from_secs(2);
@@ -36,7 +37,7 @@ pub(super) fn begin(worker: &Worker, request: &Request) -> Result<Option<Share>,
     let Some((most, each)) = bounds(upstream) else {
         return Ok(None);
     };
-    let client = Client::behind_proxies(request);
+    let client = request.client_behind_proxies();
     let entered = worker.gateway.long_lived.enter(client, most, each);
     entered.map(Some).map_err(|full| {
         worker.counters.shed.inc();
@@ -86,7 +87,7 @@ impl Lasting {
         let bounds = bounds(&request.epoch.settings.config.upstream)?;
         Some(Self {
             shares: worker.gateway.long_lived.clone(),
-            client: Client::behind_proxies(request),
+            client: request.client_behind_proxies(),
             bounds,
             epoch: request.epoch.clone(),
             next_look: timer_now() + SHORT,

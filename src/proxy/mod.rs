@@ -11,11 +11,13 @@
 //! What can be answered from the store is answered without a suspension; only what has to wait becomes a machine.
 
 mod admission;
+mod epoch;
 mod exchange;
 mod explain;
 mod fill;
 mod forward;
 mod gateway;
+mod handle;
 mod interim;
 mod limit;
 mod long_lived;

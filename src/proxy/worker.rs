@@ -1,44 +1,18 @@
-//! One worker of the gateway: its way upstream, its counters, the settings it works with, and the first step of each
-//! request, which is the last one for a hit.
+//! The context of one worker: its counters, the settings it works with, and the work that goes on.
 
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use http::header::DATE;
-use http::request::Parts;
-use http::{HeaderValue, Method, Response};
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 
-use crate::cache::stored::StoredResponse;
-use crate::clock::Now;
-use crate::error::Error;
-use crate::proxy::exchange::Exchange;
-use crate::proxy::gateway::{Gateway, Settings};
-use crate::proxy::lookup::Lookup;
-use crate::proxy::request::content::RequestContent;
-use crate::proxy::request::peer::Peer;
-use crate::proxy::request::{Class, Request, Target, Traits};
-use crate::proxy::response::body::Body;
-use crate::proxy::response::deliver::Delivery;
-use crate::proxy::response::error;
-use crate::proxy::response::logged;
-use crate::proxy::response::prepared::ReadyFields;
-use crate::semantics::cache_status::CacheStatus;
-use crate::semantics::time::DeltaSeconds;
+use crate::proxy::epoch::Epoch;
+use crate::proxy::gateway::Gateway;
+use crate::proxy::request::target::Target;
 use crate::telemetry::access::AccessWriter;
 use crate::telemetry::counters::Counters;
-use crate::upstream::Upstreams;
-
-/// What a worker works with until the configuration changes.
-#[derive(Debug)]
-pub struct Epoch {
-    pub settings: Arc<Settings>,
-    pub upstreams: Upstreams,
-    pub ready: ReadyFields,
-}
 
 /// A worker: lives on one thread, within its runtime.
 pub struct Worker {
@@ -47,7 +21,7 @@ pub struct Worker {
     pub(super) access: Rc<AccessWriter>,
     epoch: RefCell<Rc<Epoch>>,
     /// That of the latest hit: the next request uses its memory, and mostly has the same origin.
-    latest_target: Cell<Target>,
+    pub(super) latest_target: Cell<Target>,
     /// Fills and writes that go on, whether or not their client stays.
     tasks: Cell<usize>,
     idle: Notify,
@@ -77,32 +51,6 @@ impl Worker {
         worker
     }
 
-    /// Answers one request, whatever happens.
-    pub async fn handle(
-        self: &Rc<Self>,
-        peer: &Rc<Peer>,
-        request: http::Request<RequestContent>,
-    ) -> Response<Body> {
-        match self.receive(peer, request) {
-            Ok(response) => response,
-            Err(exchange) => Box::pin(exchange.run()).await,
-        }
-    }
-
-    /// The response to a request whose head could not be read, or is larger than it may be: `parts` is what is known of
-    /// it.
-    pub fn refuse(
-        self: &Rc<Self>,
-        peer: &Rc<Peer>,
-        error: &Error,
-        parts: Option<&Parts>,
-    ) -> Response<Body> {
-        let method = parts.map_or(&Method::GET, |parts| &parts.method);
-        let mut response = self.rescue(error, method);
-        logged::follow_refusal(self, &mut response, peer, parts);
-        response
-    }
-
     /// Done when no fill or write goes on any more.
     pub async fn drained(self: &Rc<Self>) {
         while self.tasks.get() > 0 {
@@ -125,87 +73,6 @@ impl Worker {
             task.await;
             drop(behind);
         });
-    }
-
-    /// Answers from the store at once, or begins an exchange.
-    fn receive(
-        self: &Rc<Self>,
-        peer: &Rc<Peer>,
-        request: http::Request<RequestContent>,
-    ) -> Result<Response<Body>, Box<Exchange>> {
-        let now = self.gateway.clock.now();
-        let epoch = self.epoch();
-        let mut request = match Request::read(request, peer, &epoch, now, self.latest_target.take())
-        {
-            Ok(request) => request,
-            Err(refused) => return Ok(self.refuse(peer, &refused.error, Some(&refused.parts))),
-        };
-        if let Some(limits) = &epoch.settings.limits {
-            match limits.count(&request) {
-                Ok(quotas) => request.quotas = quotas.some(),
-                Err(refusal) => return Ok(self.limited(&request, &refusal)),
-            }
-        }
-        request.canonicalise(&self.gateway.store);
-        if request.traits.any(Traits::THIS_HOP) {
-            request.drop_nominated(&self.gateway.store);
-        }
-        if !request.class.is_looked_up() || request.is_bypassed() || request.class == Class::Query {
-            return Err(Box::new(Exchange::new(self.clone(), request)));
-        }
-        match self.look_up(&request) {
-            Lookup::Deliver {
-                stored,
-                age,
-                status,
-                validate_behind: false,
-            } => {
-                let mut response = self.deliver(&request, &stored, Some(age), status);
-                request.bound(&mut response);
-                if let Some(quotas) = &request.quotas {
-                    quotas.tell(response.headers_mut());
-                }
-                self.latest_target.set(request.target);
-                Ok(response)
-            }
-            lookup => Err(Box::new(Exchange::with(self.clone(), request, lookup))),
-        }
-    }
-
-    /// Answers with a stored response.
-    pub(super) fn deliver(
-        &self,
-        request: &Request,
-        stored: &Arc<StoredResponse>,
-        age: Option<DeltaSeconds>,
-        status: CacheStatus,
-    ) -> Response<Body> {
-        let delivery = Delivery {
-            worker: self,
-            request,
-            age,
-            status,
-        };
-        delivery.stored(stored)
-    }
-
-    /// The response that reports an error to a request that was not understood.
-    pub(super) fn rescue(&self, error: &Error, method: &Method) -> Response<Body> {
-        let epoch = self.epoch();
-        let identity = &epoch.settings.identity;
-        let mut response = error::respond(error, method, identity, &self.counters);
-        self.date(&mut response, self.gateway.clock.now());
-        let fields = response.headers_mut();
-        crate::proxy::forward::fields::add_via(fields, identity);
-        CacheStatus::default().append_to(fields, &identity.name);
-        response
-    }
-
-    /// Dates a response of our own.
-    pub(super) fn date(&self, response: &mut Response<Body>, now: Now) {
-        if let Ok(date) = HeaderValue::from_str(&now.wall.to_http_date()) {
-            response.headers_mut().insert(DATE, date);
-        }
     }
 
     /// The settings in force, taken over when they have changed.
@@ -238,24 +105,6 @@ async fn follow(worker: Weak<Worker>, mut reloads: watch::Receiver<u64>) {
             return;
         };
         worker.epoch();
-    }
-}
-
-impl Epoch {
-    fn new(gateway: &Gateway, counters: &Arc<Counters>, before: Option<&Self>) -> Self {
-        let settings = gateway.settings();
-        let upstreams = Upstreams::renewed(
-            settings.upstream.clone(),
-            gateway.clock.clone(),
-            counters.clone(),
-            before.map(|before| &before.upstreams),
-        );
-        upstreams.start();
-        Self {
-            settings,
-            upstreams,
-            ready: ReadyFields::new(counters.clone()),
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cache::body::Reader;
 use crate::cache::head::Head;
 use crate::cache::stored::StoredResponse;
 use crate::error::{Error, ErrorKind};
-use crate::proxy::fill::Arrived;
+use crate::proxy::forward::arrived::Arrived;
 use crate::proxy::long_lived;
 use crate::proxy::lookup::Miss;
 use crate::proxy::lookup::extent::answers;

@@ -9,6 +9,7 @@ use crate::cache::store::{Limits, Role, Sharing};
 use crate::cache::stored::StoredResponse;
 use crate::error::Error;
 use crate::proxy::fill::FillTask;
+use crate::proxy::interim::Hints;
 use crate::proxy::lookup::Miss;
 use crate::proxy::lookup::candidates::may_be_validated;
 use crate::proxy::lookup::extent::{holds_what_is_asked, is_personal};
@@ -87,7 +88,7 @@ impl Exchange {
     }
 
     pub(super) fn fill_task(&self, fill: &Arc<Fill>, miss: &Miss) -> Result<Box<FillTask>, Error> {
-        let mut task = self.task_for(&self.request, fill, miss)?;
+        let mut task = self.task_for(&self.request, self.envelope.hints.as_ref(), fill, miss)?;
         if task.want != Want::Whole {
             return Ok(task);
         }
@@ -104,10 +105,12 @@ impl Exchange {
         Ok(task)
     }
 
-    /// A fill's task for `request`, which is this exchange's own or a refresh of what that was given.
+    /// A fill's task for `request`, which is this exchange's own or a refresh of what that was given; `hints` say where
+    /// interim responses go.
     fn task_for(
         &self,
         request: &Request,
+        hints: Option<&Hints>,
         fill: &Arc<Fill>,
         miss: &Miss,
     ) -> Result<Box<FillTask>, Error> {
@@ -115,7 +118,7 @@ impl Exchange {
             .query
             .clone()
             .map_or(RequestBody::Empty, RequestBody::Full);
-        let mut task = FillTask::new(&self.worker, request, fill, content)?.asking(miss);
+        let mut task = FillTask::new(&self.worker, request, hints, fill, content)?.asking(miss);
         // Invariant 2: what is fetched with credentials is rarely stored before it has proved shareable, nor what proved
         // not to be stored.
         task.promising = !self.alone && !miss.personal && miss.want != Want::AsAsked;
@@ -155,7 +158,7 @@ impl Exchange {
         let Role::Lead(fill) = role else {
             return;
         };
-        match (self.admit(), self.task_for(&request, &fill, &miss)) {
+        match (self.admit(), self.task_for(&request, None, &fill, &miss)) {
             (Ok(admission), Ok(task)) => {
                 let task = task.admitted(admission).refreshing(stale);
                 self.worker.spawn_behind(task.run());

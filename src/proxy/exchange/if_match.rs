@@ -87,7 +87,7 @@ async fn current(
     let Role::Lead(fill) = store.lead_or_follow(key, resource.as_ref(), asking.ask(), alone) else {
         return Ok(None);
     };
-    let mut task = match FillTask::new(worker, asking, &fill, RequestBody::Empty) {
+    let mut task = match FillTask::new(worker, asking, None, &fill, RequestBody::Empty) {
         Ok(task) => task,
         Err(error) => {
             store.abandon(&fill);

@@ -21,6 +21,7 @@ use crate::proxy::forward::content;
 use crate::proxy::lookup::{Lookup, Miss};
 use crate::proxy::request::{Class, Request};
 use crate::proxy::response::body::Body;
+use crate::proxy::response::envelope::Envelope;
 use crate::proxy::response::logged;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_status::{CacheStatus, ForwardReason};
@@ -37,6 +38,7 @@ const MAX_QUERY: usize = 64 * 1024;
 pub struct Exchange {
     worker: Rc<Worker>,
     request: Request,
+    envelope: Envelope,
     first: Step,
     /// A QUERY's content, read for its key.
     query: Option<Bytes>,
@@ -92,33 +94,44 @@ impl Drop for Exchange {
 
 impl Exchange {
     /// An exchange from its beginning.
-    pub fn new(worker: Rc<Worker>, request: Request) -> Self {
+    pub fn new(worker: Rc<Worker>, request: Request, envelope: Envelope) -> Self {
         let first = match request.class {
             Class::Unsafe | Class::Other => Step::passed(ForwardReason::Method),
             _ if request.is_bypassed() => Step::passed(ForwardReason::Bypass),
             Class::Query => Step::Read,
             Class::Get | Class::Head => Step::LookUp,
         };
-        Self::begin(worker, request, first)
+        Self::begin(worker, request, envelope, first)
     }
 
     /// An exchange that was looked up already.
-    pub(super) fn with(worker: Rc<Worker>, request: Request, lookup: Lookup) -> Self {
-        Self::begin(worker, request, Step::Conclude(lookup))
+    pub(super) fn with(
+        worker: Rc<Worker>,
+        request: Request,
+        envelope: Envelope,
+        lookup: Lookup,
+    ) -> Self {
+        Self::begin(worker, request, envelope, Step::Conclude(lookup))
     }
 
-    fn begin(worker: Rc<Worker>, mut request: Request, first: Step) -> Self {
+    fn begin(
+        worker: Rc<Worker>,
+        mut request: Request,
+        mut envelope: Envelope,
+        first: Step,
+    ) -> Self {
         // RFC 9110 §15.2: HTTP/1.0 has no interim responses.
         if request.parts.version == Version::HTTP_11 {
-            request.hints = Some(request.peer.interim.begin());
+            envelope.hints = Some(request.peer.interim.begin());
         }
         let waiting = Waiting::default();
         request.peer.waiting.set(Some(waiting.clone()));
         request.waiting = Some(waiting);
-        request.until = request.time_limit().map(|limit| timer_now() + limit);
+        envelope.until = request.time_limit().map(|limit| timer_now() + limit);
         Self {
             worker,
             request,
+            envelope,
             first,
             query: None,
             rounds: 0,
@@ -131,7 +144,7 @@ impl Exchange {
 
     /// Runs to the response.
     pub async fn run(mut self: Box<Self>) -> Response<Body> {
-        let mut response = match self.request.until {
+        let mut response = match self.envelope.until {
             None => self.steps().await,
             Some(until) => match clock::by(until, self.steps()).await {
                 Ok(response) => response,
@@ -142,11 +155,8 @@ impl Exchange {
             },
         };
         self.request.peer.waiting.set(None);
-        self.request.bound(&mut response);
-        if let Some(quotas) = &self.request.quotas {
-            quotas.tell(response.headers_mut());
-        }
-        if let Some(hints) = self.request.hints.take() {
+        self.envelope.finish(&self.request, &mut response);
+        if let Some(hints) = self.envelope.hints.take() {
             hints.finish().await;
         }
         self.answered = true;
@@ -176,7 +186,7 @@ impl Exchange {
 
     /// Reads a QUERY's content: its digest is part of what is looked up.
     async fn read(&mut self) -> Step {
-        let content = match content::read(&mut self.request, MAX_QUERY).await {
+        let content = match content::read(&mut self.request, self.envelope.until, MAX_QUERY).await {
             Ok(content) => content,
             Err(error) if error.kind() == ErrorKind::ContentTooLarge => {
                 let error = error.detail("the content of a QUERY may have 64 KiB here");

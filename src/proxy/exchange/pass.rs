@@ -6,7 +6,8 @@ use super::{Exchange, Step};
 use crate::cache::head::Head;
 use crate::error::Error;
 use crate::proxy::exchange::if_match::{Settlement, settle};
-use crate::proxy::fill::{Arrived, FillTask};
+use crate::proxy::fill::FillTask;
+use crate::proxy::forward::arrived::Arrived;
 use crate::proxy::forward::pass;
 use crate::proxy::forward::upgrade::Switch;
 use crate::proxy::limit::Share;
@@ -52,7 +53,15 @@ impl Exchange {
         }
         let begun = self.worker.gateway.store.sequence();
         let read = self.query.clone();
-        match pass::forward(&self.worker, &mut self.request, read, admission).await {
+        match pass::forward(
+            &self.worker,
+            &mut self.request,
+            &self.envelope,
+            read,
+            admission,
+        )
+        .await
+        {
             Ok(arrived) if pass::answers_a_get(&self.request, &arrived) => {
                 Box::pin(self.keep_post(arrived, miss)).await
             }
@@ -142,7 +151,8 @@ impl Exchange {
         let Some(fill) = store.adopt(key, ask, self.request.now.mono, begun) else {
             return self.forwarded(arrived, miss.reason, None);
         };
-        let task = match FillTask::new(&self.worker, &self.request, &fill, RequestBody::Empty) {
+        let task = match FillTask::new(&self.worker, &self.request, None, &fill, RequestBody::Empty)
+        {
             Ok(task) => task.asking(&miss),
             Err(_) => {
                 store.abandon(&fill);

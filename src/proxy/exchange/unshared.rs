@@ -5,7 +5,8 @@ use http::{Response, StatusCode};
 use http_body::Body as _;
 
 use super::{Exchange, Step};
-use crate::proxy::fill::{self, Arrived, NotShared};
+use crate::proxy::fill::{self, NotShared};
+use crate::proxy::forward::arrived::Arrived;
 use crate::proxy::lookup::{Miss, detail_of};
 use crate::proxy::request::{Class, Traits};
 use crate::proxy::response::body::Body;

@@ -12,33 +12,34 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Sleep, sleep};
 
-use super::{FillTask, LeaderEvent};
+use super::event::LeaderEvent;
 use crate::cache::collapse::{Fill, Use};
 use crate::clock::Now;
+use crate::proxy::epoch::Epoch;
 use crate::proxy::limit::{Client, Share};
 use crate::proxy::task::Listener;
-use crate::proxy::worker::{Epoch, Worker};
+use crate::proxy::worker::Worker;
 use crate::upstream::Waiting;
 
 /// This part of the fills that go on for the store alone may be one client's.
 const CLIENTS: usize = 8;
 
 pub struct Attendance {
-    worker: Rc<Worker>,
-    epoch: Rc<Epoch>,
-    fill: Arc<Fill>,
-    client: Option<Client>,
+    pub(super) worker: Rc<Worker>,
+    pub(super) epoch: Rc<Epoch>,
+    pub(super) fill: Arc<Fill>,
+    pub(super) client: Option<Client>,
     /// `None` for a fill behind a stale response: there is a bound on those already.
-    leader: Option<Listener<LeaderEvent>>,
+    pub(super) leader: Option<Listener<LeaderEvent>>,
     /// Whether the response may be stored, as far as is known before it comes.
-    promising: bool,
+    pub(super) promising: bool,
     /// How far its request has come.
-    waiting: Option<Waiting>,
-    unattended: Option<Unattended>,
+    pub(super) waiting: Option<Waiting>,
+    pub(super) unattended: Option<Unattended>,
 }
 
 /// Nobody waits for it.
-struct Unattended {
+pub(super) struct Unattended {
     since: Now,
     /// Wakes the fill when its time is over.
     timer: Pin<Box<Sleep>>,
@@ -46,19 +47,6 @@ struct Unattended {
 }
 
 impl Attendance {
-    pub fn of(task: &FillTask) -> Self {
-        Self {
-            worker: task.worker.clone(),
-            epoch: task.epoch.clone(),
-            fill: task.fill.clone(),
-            client: task.client,
-            leader: task.leader.as_ref().map(|leader| leader.audience()),
-            promising: task.promising,
-            waiting: task.waiting.clone(),
-            unattended: None,
-        }
-    }
-
     /// Carries `work` to its end, or drops it, and the request upstream with it, when nobody waits for it and it may not
     /// go on for the store alone.
     pub async fn watch(mut self, work: impl Future<Output = ()>) {

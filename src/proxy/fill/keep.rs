@@ -8,7 +8,7 @@ use http_body::Body as _;
 
 use super::early::{Early, collect, take_early};
 use super::pump::Pump;
-use super::{Arrived, FillTask, LeaderEvent, NotShared, Unusable};
+use super::{FillTask, LeaderEvent, NotShared, Unusable};
 use crate::cache::body::{SEGMENT, SharedBody, StoredBody};
 use crate::cache::budget::Token;
 use crate::cache::collapse::Fill;
@@ -20,6 +20,7 @@ use crate::cache::stored::StoredResponse;
 use crate::config::EtagMode;
 use crate::error::{Error, ErrorKind};
 use crate::proxy::fill::update::withheld;
+use crate::proxy::forward::arrived::Arrived;
 use crate::proxy::response::etag;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cors;

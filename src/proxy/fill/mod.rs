@@ -10,6 +10,7 @@
 
 mod attendance;
 mod early;
+mod event;
 mod keep;
 mod pump;
 mod refresh;
@@ -18,33 +19,34 @@ pub(in crate::proxy) mod update;
 mod validate;
 
 pub use self::early::discard;
+pub use self::event::{LeaderEvent, NotShared};
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::RANGE;
 use http::{HeaderMap, Method, StatusCode};
-use hyper::ext::ReasonPhrase;
 use smallvec::SmallVec;
 
 use self::attendance::Attendance;
-use crate::cache::body::Reader;
 use crate::cache::collapse::Fill;
-use crate::cache::head::Head;
 use crate::cache::outcome::Settled;
 use crate::cache::resource::Unshared;
 use crate::cache::stored::StoredResponse;
-use crate::clock::Now;
 use crate::config::RoutePolicy;
 use crate::error::{Error, ErrorKind};
 use crate::proxy::admission::Admission;
+use crate::proxy::epoch::Epoch;
+use crate::proxy::forward::arrived::Arrived;
+use crate::proxy::forward::fetch::{Context, fetch};
 use crate::proxy::forward::fields;
 use crate::proxy::forward::invalidation::path_group;
+use crate::proxy::interim::Hints;
 use crate::proxy::limit::Client;
 use crate::proxy::lookup::Miss;
 use crate::proxy::request::{Request, Target, split_query};
 use crate::proxy::task::Reporter;
-use crate::proxy::worker::{Epoch, Worker};
+use crate::proxy::worker::Worker;
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
 use crate::semantics::fetch::Want;
 use crate::semantics::freshness::{Freshness, Receipt};
@@ -52,44 +54,7 @@ use crate::semantics::groups;
 use crate::semantics::preconditions::is_conditional;
 use crate::semantics::storability::{Credentials, NoStoreReason, StoreInput, names_negotiation};
 use crate::semantics::validation::{self, Candidate, Validators};
-use crate::upstream::{Outgoing, RequestBody, UpstreamBody, Waiting};
-
-/// What the one who leads a fill learns.
-pub enum LeaderEvent {
-    /// It is coming, and is being stored.
-    Streaming {
-        head: Arc<Head>,
-        reader: Reader,
-        /// Fields that are for the leader alone.
-        own: HeaderMap,
-    },
-    /// It is complete.
-    Fetched {
-        stored: Arc<StoredResponse>,
-        committed: bool,
-        own: HeaderMap,
-    },
-    /// What was stored has been validated.
-    Validated {
-        stored: Arc<StoredResponse>,
-        committed: bool,
-        own: HeaderMap,
-    },
-    /// It is for the leader alone.
-    Unshared {
-        arrived: Box<Arrived>,
-        why: NotShared,
-    },
-    Failed(Error),
-}
-
-/// Why a response is for the leader alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotShared {
-    Cause(Unshared),
-    /// A server error in answer to a validation.
-    ServerError,
-}
+use crate::upstream::{Outgoing, RequestBody, Waiting};
 
 /// A fill on its way.
 pub struct FillTask {
@@ -130,20 +95,6 @@ pub struct FillTask {
     pub waiting: Option<Waiting>,
 }
 
-/// A response whose head has arrived.
-pub struct Arrived {
-    pub status: StatusCode,
-    /// Where it is not the usual one of its status.
-    pub reason: Option<ReasonPhrase>,
-    pub headers: HeaderMap,
-    pub body: UpstreamBody,
-    /// When the request was sent.
-    pub requested: Now,
-    pub received: Now,
-    /// The client's own preconditions and Range were sent.
-    pub as_asked: bool,
-}
-
 /// Settles a fill that nobody brought to its end: others may try.
 struct Abandonment<'a>(&'a Worker, Arc<Fill>);
 
@@ -154,13 +105,14 @@ impl Drop for Abandonment<'_> {
 }
 
 impl FillTask {
-    /// A fill for `request`, whose request has this content.
+    /// A fill for `request`, whose request has this content; `hints` say where interim responses go.
     ///
     /// # Errors
     /// A downstream [`Error`] when the target cannot be sent on.
     pub fn new(
         worker: &Rc<Worker>,
         request: &Request,
+        hints: Option<&Hints>,
         fill: &Arc<Fill>,
         content: RequestBody,
     ) -> Result<Box<Self>, Error> {
@@ -172,7 +124,7 @@ impl FillTask {
             directives: request.directives,
             credentials: request.credentials,
             target: request.target.clone(),
-            request: fields::request(request, fields::Conditions::Stripped, content)?,
+            request: fields::request(request, hints, fields::Conditions::Stripped, content)?,
             candidates: Vec::new(),
             selected: None,
             validates: false,
@@ -183,7 +135,7 @@ impl FillTask {
             content_location_is_target: false,
             own: HeaderMap::new(),
             leader: None,
-            client: Client::behind_proxies(request),
+            client: request.client_behind_proxies(),
             promising: true,
             admission: None,
             waiting: request.waiting.clone(),
@@ -214,9 +166,22 @@ impl FillTask {
     pub async fn run(mut self: Box<Self>) {
         let worker = self.worker.clone();
         let _abandonment = Abandonment(&worker, self.fill.clone());
-        let attendance = Attendance::of(&self);
+        let attendance = self.attendance();
         attendance.watch(self.fetch()).await;
         self.end_refresh();
+    }
+
+    fn attendance(&self) -> Attendance {
+        Attendance {
+            worker: self.worker.clone(),
+            epoch: self.epoch.clone(),
+            fill: self.fill.clone(),
+            client: self.client,
+            leader: self.leader.as_ref().map(|leader| leader.audience()),
+            promising: self.promising,
+            waiting: self.waiting.clone(),
+            unattended: None,
+        }
     }
 
     async fn fetch(&mut self) {
@@ -238,7 +203,7 @@ impl FillTask {
         let worker = self.worker.clone();
         let _abandonment = Abandonment(&worker, self.fill.clone());
         self.content_location_is_target = self.request.method() == Method::POST;
-        let attendance = Attendance::of(&self);
+        let attendance = self.attendance();
         attendance.watch(self.arrived(arrived)).await;
     }
 
@@ -284,49 +249,31 @@ impl FillTask {
     async fn send(&mut self) -> Result<Box<Arrived>, Error> {
         let (request, ranged, validates) = self.request_now();
         self.validates = validates;
-        let clock = &self.worker.gateway.clock;
-        let requested = clock.now();
-        let upstreams = &self.epoch.upstreams;
         let outgoing = Outgoing {
             request,
             idempotent: true,
-            hash: upstreams
+            hash: self
+                .epoch
+                .upstreams
                 .wants_hash()
                 .then(|| self.fill.key.as_ref().stable_hash()),
             waiting: self.waiting.clone(),
         };
+        let context = Context {
+            worker: &self.worker,
+            epoch: &self.epoch,
+            route: &self.route,
+            target: &self.target,
+            fields: &self.fill.ask.headers,
+        };
         let make = || Some(self.request_now().0);
-        let response = upstreams.send_made(outgoing, Some(&make)).await?;
-        let received = clock.now();
-        let (mut parts, body) = response.into_parts();
-        let mut headers = parts.headers;
-        fields::response_fields(
-            &mut headers,
-            received.wall,
-            body.server(),
-            &self.epoch.settings,
-            &self.target,
-        );
-        let store = &self.worker.gateway.store;
-        let (target, request) = (self.fill.key.as_str(), &self.fill.ask.headers);
-        store.cors().learn(target, &headers);
-        store
-            .cors()
-            .note_grant(target, &self.route.pattern, request, &headers);
+        let (response, requested) = fetch(context, outgoing, Some(&make)).await?;
         let wanted = self.validates || ranged || is_conditional(&self.fill.ask.headers);
-        if parts.status == StatusCode::NOT_MODIFIED && !wanted {
+        if response.status() == StatusCode::NOT_MODIFIED && !wanted {
             return Err(Error::upstream(ErrorKind::ResponseProtocol)
                 .detail("the upstream answered 304 to a request without conditions"));
         }
-        Ok(Box::new(Arrived {
-            status: parts.status,
-            reason: parts.extensions.remove(),
-            headers,
-            body,
-            requested,
-            received,
-            as_asked: self.want == Want::AsAsked,
-        }))
+        Ok(context.arrived(response, requested, self.want == Want::AsAsked))
     }
 
     /// What is sent now; whether it has a Range and whether a condition of ours.
@@ -466,20 +413,3 @@ fn candidates(known: &Known) -> impl Iterator<Item = Candidate<'_>> {
 
 /// A 304 was of no use.
 struct Unusable;
-
-impl Arrived {
-    /// What may be believed of `freshness`: `immutable` only where the way to the origin is authenticated (RFC 8246 §3).
-    pub fn believed(&self, freshness: Freshness) -> Freshness {
-        match self.body.server().scheme() {
-            "https" => freshness,
-            _ => freshness.mutable(),
-        }
-    }
-
-    pub fn receipt(&self) -> Receipt {
-        Receipt {
-            request_time: self.requested.wall,
-            response_time: self.received.wall,
-        }
-    }
-}

@@ -2,10 +2,11 @@
 
 use http::{HeaderMap, StatusCode};
 
-use super::{Arrived, FillTask, LeaderEvent, NotShared};
+use super::{FillTask, LeaderEvent, NotShared};
 use crate::cache::outcome::Settled;
 use crate::cache::resource::{Marker, Unshared};
 use crate::clock::Now;
+use crate::proxy::forward::arrived::Arrived;
 use crate::semantics::fetch::Want;
 use crate::semantics::unstored::{Effect, is_about_the_request};
 use crate::semantics::vary::{VariantKey, Vary};

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use http::header::{ETAG, ORIGIN};
 
-use super::{Arrived, FillTask, LeaderEvent, Unusable, candidates};
+use super::{FillTask, LeaderEvent, Unusable, candidates};
 use crate::cache::head::Draft;
 use crate::cache::outcome::{NotCommitted, Settled};
 use crate::cache::resource::Unshared;
 use crate::cache::stored::StoredResponse;
 use crate::config::EtagMode;
 use crate::proxy::fill::update::{Asked, Update, withheld};
+use crate::proxy::forward::arrived::Arrived;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::storability::Storability;
 use crate::semantics::validation::{self, Validators};

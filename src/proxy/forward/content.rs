@@ -25,8 +25,12 @@ use crate::upstream::{Expectation, RequestBody, RequestStream, client_failure};
 ///
 /// # Errors
 /// When it says itself that it is too large.
-pub fn to_pass_on(worker: &Worker, request: &mut Request) -> Result<RequestBody, Error> {
-    let Some(mut content) = take(request) else {
+pub fn to_pass_on(
+    worker: &Worker,
+    request: &mut Request,
+    until: Option<Instant>,
+) -> Result<RequestBody, Error> {
+    let Some(mut content) = take(request, until) else {
         return Ok(RequestBody::Empty);
     };
     content.lasting = Lasting::of(worker, request);
@@ -54,9 +58,13 @@ pub fn to_pass_on(worker: &Worker, request: &mut Request) -> Result<RequestBody,
 ///
 /// # Errors
 /// When it has more, or does not come.
-pub async fn read(request: &mut Request, limit: usize) -> Result<Bytes, Error> {
+pub async fn read(
+    request: &mut Request,
+    until: Option<Instant>,
+    limit: usize,
+) -> Result<Bytes, Error> {
     let stall = request.epoch.settings.config.server.body_timeout;
-    let Some(content) = take(request) else {
+    let Some(content) = take(request, until) else {
         return Ok(Bytes::new());
     };
     let mut limited = Limited::new(content, limit);
@@ -73,7 +81,7 @@ pub async fn read(request: &mut Request, limit: usize) -> Result<Bytes, Error> {
     }
 }
 
-fn take(request: &mut Request) -> Option<Paced<RequestContent>> {
+fn take(request: &mut Request, until: Option<Instant>) -> Option<Paced<RequestContent>> {
     let has_content = request.traits.any(Traits::CONTENT);
     let content = request.content.take().filter(|_| has_content)?;
     let server = &request.epoch.settings.config.server;
@@ -83,7 +91,7 @@ fn take(request: &mut Request) -> Option<Paced<RequestContent>> {
     Some(Paced {
         body: content,
         pace: rate.map(|rate| Pace::new(rate, server.body_timeout)),
-        until: request.until,
+        until,
         lasting: None,
         is_stream: request.parts.version == Version::HTTP_2,
     })

@@ -11,7 +11,10 @@ use http::{HeaderMap, Method, Uri, Version};
 use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind};
 use crate::proxy::gateway::{Identity, Settings};
-use crate::proxy::interim;
+use crate::proxy::interim::{self, Hints};
+use crate::proxy::request::field_names::{
+    CDN_LOOP, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO,
+};
 use crate::proxy::request::peer::Peer;
 use crate::proxy::request::{Request, Target, Traits};
 use crate::semantics::hop_by_hop;
@@ -22,11 +25,6 @@ use crate::semantics::upgrade;
 use crate::semantics::validation::strip_conditionals;
 use crate::semantics::vary::{Reduced, reduce};
 use crate::upstream::{RequestBody, Server};
-
-pub const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
-pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// About as many fields are added to a request on its way: one growth instead of several.
 const OWN_FIELDS: usize = 8;
@@ -46,6 +44,7 @@ pub enum Conditions {
 /// A downstream [`Error`] when the target cannot be sent on.
 pub fn request(
     request: &Request,
+    hints: Option<&Hints>,
     conditions: Conditions,
     body: RequestBody,
 ) -> Result<http::Request<RequestBody>, Error> {
@@ -69,7 +68,7 @@ pub fn request(
             outgoing.headers_mut().append(TRAILER, names.clone());
         }
     }
-    interim::listen(&mut outgoing, request.hints.as_ref());
+    interim::listen(&mut outgoing, hints);
     Ok(outgoing)
 }
 

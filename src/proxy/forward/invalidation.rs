@@ -7,8 +7,9 @@ use http::{HeaderMap, StatusCode};
 
 use crate::cache::collapse::Invalidation;
 use crate::config::RoutePolicy;
+use crate::proxy::epoch::Epoch;
 use crate::proxy::request::{Request, Target, split_query};
-use crate::proxy::worker::{Epoch, Worker};
+use crate::proxy::worker::Worker;
 use crate::semantics::authority::TargetUri;
 use crate::semantics::groups;
 use crate::semantics::invalidation::{is_non_error, related};

@@ -1,6 +1,8 @@
 //! Requests on their way to the API, and what they owe.
 
+pub(in crate::proxy) mod arrived;
 pub(in crate::proxy) mod content;
+pub(in crate::proxy) mod fetch;
 pub(in crate::proxy) mod fields;
 pub(in crate::proxy) mod invalidation;
 pub(in crate::proxy) mod pass;

@@ -18,15 +18,17 @@ use crate::cache::stored::StoredResponse;
 use crate::config::EtagMode;
 use crate::error::Error;
 use crate::proxy::admission::Admission;
-use crate::proxy::fill::Arrived;
 use crate::proxy::fill::update::{Asked, Update};
+use crate::proxy::forward::arrived::Arrived;
 use crate::proxy::forward::content;
+use crate::proxy::forward::fetch::{Context, fetch};
 use crate::proxy::forward::fields::{self, Conditions};
 use crate::proxy::forward::invalidation::InvalidationPermit;
 use crate::proxy::forward::upgrade;
 use crate::proxy::lookup::{detail_of, select};
 use crate::proxy::request::{Class, Request, Traits};
 use crate::proxy::response::body::Body;
+use crate::proxy::response::envelope::Envelope;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cache_status::Detail;
@@ -47,66 +49,60 @@ use crate::upstream::{Maker, Outgoing, RequestBody, Upload, UpstreamBody, Waitin
 pub async fn forward(
     worker: &Rc<Worker>,
     request: &mut Request,
+    envelope: &Envelope,
     read: Option<Bytes>,
     admission: Admission,
 ) -> Result<Box<Arrived>, Error> {
+    let hints = envelope.hints.as_ref();
     let content = match read {
         Some(content) => RequestBody::Full(content),
-        None => content::to_pass_on(worker, request)?,
+        None => content::to_pass_on(worker, request, envelope.until)?,
     };
     let upstreams = &request.epoch.upstreams;
     let is_empty = matches!(content, RequestBody::Empty);
     let outgoing = Outgoing {
-        request: fields::request(request, Conditions::Client, content)?,
+        request: fields::request(request, hints, Conditions::Client, content)?,
         idempotent: fields::is_idempotent(request.method()),
         hash: upstreams
             .wants_hash()
             .then(|| request.key(&worker.gateway.store).stable_hash()),
         waiting: request.waiting.clone(),
     };
-    let requested = worker.gateway.clock.now();
-    let response = if request.class == Class::Unsafe {
-        write(worker, request, outgoing, admission).await?
+    let (response, requested) = if request.class == Class::Unsafe {
+        let requested = worker.gateway.clock.now();
+        (
+            write(worker, request, outgoing, admission).await?,
+            requested,
+        )
     } else {
-        let make = || fields::request(request, Conditions::Client, RequestBody::Empty).ok();
+        let make = || fields::request(request, hints, Conditions::Client, RequestBody::Empty).ok();
         let make: Option<&Maker<'_>> = if is_empty { Some(&make) } else { None };
-        let response = upstreams.send_made(outgoing, make).await?;
+        let answer = fetch(context_of(worker, request), outgoing, make).await?;
         drop(admission);
-        response
+        answer
     };
-    let received = worker.gateway.clock.now();
-    request.now = received;
-    let (mut parts, body) = response.into_parts();
-    let mut headers = parts.headers;
-    let settings = &request.epoch.settings;
-    let upgrade = upgrade::for_client(request, parts.status, &headers)?;
-    fields::response_fields(
-        &mut headers,
-        received.wall,
-        body.server(),
-        settings,
-        &request.target,
-    );
-    let (cors, target) = (worker.gateway.store.cors(), request.target.as_str());
-    cors.learn(target, &headers);
-    cors.note_grant(target, &request.route.pattern, request.headers(), &headers);
+    let upgrade = upgrade::for_client(request, response.status(), response.headers())?;
+    let mut arrived = context_of(worker, request).arrived(response, requested, true);
+    request.now = arrived.received;
     if let Some(protocols) = upgrade {
+        let headers = &mut arrived.headers;
         headers.insert(UPGRADE, protocols);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    let arrived = Box::new(Arrived {
-        status: parts.status,
-        reason: parts.extensions.remove(),
-        headers,
-        body,
-        requested,
-        received,
-        as_asked: true,
-    });
     if request.class == Class::Head {
         head_freshens(worker, request, &arrived);
     }
     Ok(arrived)
+}
+
+fn context_of<'a>(worker: &'a Rc<Worker>, request: &'a Request) -> Context<'a> {
+    Context {
+        worker,
+        epoch: &request.epoch,
+        route: &request.route,
+        target: &request.target,
+        fields: request.headers(),
+    }
 }
 
 /// Whether the answer to a POST says that it is what a GET of the target would bring (RFC 9110 §9.3.3).

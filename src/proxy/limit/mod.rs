@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use governor::middleware::StateInformationMiddleware;
 use governor::{Quota, RateLimiter};
-use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue};
 use smallvec::SmallVec;
 
 pub use self::client::Client;
@@ -24,11 +23,6 @@ use self::table::Table;
 use crate::clock::{Clock, Monotonic};
 use crate::config::{Config, CountBy, RateLimit};
 use crate::error::{Error, ErrorKind, Side};
-use crate::proxy::request::{Request, split_query};
-use crate::proxy::response::body::Body;
-use crate::proxy::response::error;
-use crate::proxy::worker::Worker;
-use crate::semantics::cache_status::{CacheStatus, Detail};
 use crate::semantics::rate_limit::{RATE_LIMIT, RATE_LIMIT_POLICY, policy, remaining};
 use crate::semantics::time::DeltaSeconds;
 
@@ -71,6 +65,20 @@ enum Key<'a> {
     All,
 }
 
+/// What is counted: a request's fields, and on demand whose it is and which routes it may be meant for.
+pub trait Subject {
+    fn fields(&self) -> &HeaderMap;
+
+    /// When it came.
+    fn now(&self) -> Monotonic;
+
+    /// `None` where nobody says who it is.
+    fn client(&self) -> Option<Client>;
+
+    /// The patterns of the routes that its path may be read as, the same one twice where there is but one.
+    fn patterns(&self) -> [&str; 2];
+}
+
 /// What a client is told of its limits, for the response.
 #[derive(Debug, Default)]
 pub struct Quotas(SmallVec<[(HeaderValue, HeaderValue); 2]>);
@@ -106,21 +114,20 @@ impl Limits {
     ///
     /// # Errors
     /// A [`Refusal`] by the first that it is beyond.
-    pub fn count(&self, request: &Request) -> Result<Quotas, Box<Refusal>> {
+    pub fn count(&self, subject: &impl Subject) -> Result<Quotas, Box<Refusal>> {
         let mut quotas = Quotas::default();
         if let Some(limit) = &self.server {
-            limit.count(request, &mut quotas)?;
+            limit.count(subject, &mut quotas)?;
         }
         if self.routes.is_empty() {
             return Ok(quotas);
         }
         // No spelling of a path leads past a limit: one that could mean two routes counts for both.
-        let (path, _) = split_query(request.target.path_and_query());
-        let [strict, lenient] = request.epoch.settings.config.routes.readings(path);
-        let also = (!Arc::ptr_eq(strict, lenient)).then_some(lenient);
-        for route in [Some(strict), also].into_iter().flatten() {
-            if let Some(limit) = self.routes.get(&route.pattern) {
-                limit.count(request, &mut quotas)?;
+        let [strict, lenient] = subject.patterns();
+        let also = (strict != lenient).then_some(lenient);
+        for pattern in [Some(strict), also].into_iter().flatten() {
+            if let Some(limit) = self.routes.get(pattern) {
+                limit.count(subject, &mut quotas)?;
             }
         }
         Ok(quotas)
@@ -163,10 +170,10 @@ impl Limit {
         }
     }
 
-    fn count(&self, request: &Request, quotas: &mut Quotas) -> Result<(), Box<Refusal>> {
-        let key = self.hasher.hash_one(self.key(request));
+    fn count(&self, subject: &impl Subject, quotas: &mut Quotas) -> Result<(), Box<Refusal>> {
+        let key = self.hasher.hash_one(self.key(subject));
         let decision = self.limiter.check_key(&key);
-        self.tidy(request.now.mono);
+        self.tidy(subject.now());
         let (left, reset) = match &decision {
             Ok(state) => {
                 let left = state.remaining_burst_capacity();
@@ -201,15 +208,15 @@ impl Limit {
         })
     }
 
-    fn key<'a>(&self, request: &'a Request) -> Key<'a> {
+    fn key<'a>(&self, subject: &'a impl Subject) -> Key<'a> {
         match &self.config.by {
             CountBy::All => Key::All,
-            CountBy::Client => client_key(request),
+            CountBy::Client => client_key(subject),
             CountBy::Field(name) => {
-                let lines = request.headers().get_all(name).iter();
+                let lines = subject.fields().get_all(name).iter();
                 let lines: Vec<_> = lines.map(HeaderValue::as_bytes).collect();
                 match lines.is_empty() {
-                    true => client_key(request),
+                    true => client_key(subject),
                     false => Key::Field(lines),
                 }
             }
@@ -248,27 +255,6 @@ impl governor::clock::Clock for Ticks {
     }
 }
 
-impl Worker {
-    /// The response to a request that is beyond a limit.
-    pub(super) fn limited(&self, request: &Request, refusal: &Refusal) -> Response<Body> {
-        self.counters.limited.inc();
-        let identity = &request.epoch.settings.identity;
-        let error = &refusal.error;
-        let mut response = error::respond(error, request.method(), identity, &self.counters);
-        self.date(&mut response, request.now);
-        self.grant_reading(&mut response, request);
-        let fields = response.headers_mut();
-        fields.insert(RETRY_AFTER, refusal.retry_after.as_secs().into());
-        refusal.quotas.tell(fields);
-        let status = CacheStatus {
-            detail: Some(Detail::Other("rate-limited")),
-            ..CacheStatus::default()
-        };
-        self.sign(&mut response, request, status);
-        response
-    }
-}
-
 impl Quotas {
     /// `None` when there is nothing to tell.
     pub fn some(self) -> Option<Box<Self>> {
@@ -284,12 +270,8 @@ impl Quotas {
     }
 }
 
-fn client_key(request: &Request) -> Key<'static> {
-    let proxies = &request.epoch.settings.config.server.trusted_proxies;
-    match request.peer.client(request.headers(), proxies) {
-        Some(address) => Key::Client(address.into()),
-        None => Key::Unknown,
-    }
+fn client_key(subject: &impl Subject) -> Key<'static> {
+    subject.client().map_or(Key::Unknown, Key::Client)
 }
 
 /// Rounded up: who waits for so long has waited long enough.

@@ -4,12 +4,12 @@ use http::header::{HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
+use super::field_names::{CDN_LOOP, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use super::peer::Peer;
 use super::target::Target;
 use super::traits::Traits;
 use crate::error::{Error, ErrorKind};
-use crate::proxy::forward::fields::{CDN_LOOP, X_FORWARDED_HOST, X_FORWARDED_PROTO};
-use crate::proxy::worker::Epoch;
+use crate::proxy::epoch::Epoch;
 use crate::semantics::authority::{BadTarget, Scheme, TargetView, path_and_query};
 use crate::semantics::list::members;
 

@@ -2,9 +2,10 @@
 //! that touch a cache it has at all, so that a plain request asks no rule in vain.
 
 pub(in crate::proxy) mod content;
+pub(in crate::proxy) mod field_names;
 mod head;
 pub(in crate::proxy) mod peer;
-mod target;
+pub(in crate::proxy) mod target;
 mod traits;
 
 use std::borrow::Cow;
@@ -17,9 +18,8 @@ use http::header::{
     TRANSFER_ENCODING,
 };
 use http::request::Parts;
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method};
 use http_body::Body as _;
-use tokio::time::Instant;
 
 use self::head::read_head;
 pub use self::target::Target;
@@ -29,18 +29,15 @@ use crate::cache::head::ContentDigest;
 use crate::cache::key::KeyRef;
 use crate::cache::resource::Resource;
 use crate::cache::store::Store;
-use crate::clock::{Now, timer_now};
+use crate::clock::{Monotonic, Now};
 use crate::config::{Protocol, RoutePolicy};
 use crate::error::Error;
-use crate::proxy::interim::Hints;
-use crate::proxy::limit::Quotas;
+use crate::proxy::epoch::Epoch;
+use crate::proxy::limit::{Client, Subject};
 use crate::proxy::request::content::RequestContent;
 use crate::proxy::request::peer::Peer;
-use crate::proxy::response::body::Body;
-use crate::proxy::worker::Epoch;
 use crate::semantics::authority::path_and_query;
 use crate::semantics::cache_control::RequestDirectives;
-use crate::semantics::endless::is_endless;
 use crate::semantics::hop_by_hop;
 use crate::semantics::storability::Credentials;
 use crate::semantics::upgrade;
@@ -71,14 +68,8 @@ pub struct Request {
     pub began: Now,
     /// The latest reading of the clock.
     pub now: Now,
-    /// Where interim responses to it go: not for those that the store answers, nor on HTTP/1.0 and HTTP/2.
-    pub hints: Option<Hints>,
     /// How far it has come on its way to the API; not for those that the store answers.
     pub waiting: Option<Waiting>,
-    /// When the time of the whole exchange is over; set for those that the store does not answer at once.
-    pub until: Option<Instant>,
-    /// What the response tells of the client's limits.
-    pub quotas: Option<Box<Quotas>>,
 }
 
 /// A request that is refused, and why.
@@ -151,10 +142,7 @@ impl Request {
             digest: None,
             began: now,
             now,
-            hints: None,
             waiting: None,
-            until: None,
-            quotas: None,
         })
     }
 
@@ -259,11 +247,17 @@ impl Request {
             digest: self.digest,
             began: self.began,
             now: self.now,
-            hints: None,
             waiting: None,
-            until: None,
-            quotas: None,
         }
+    }
+
+    /// Whom it is counted for: as a trusted proxy names its client. `None` where the proxy names nobody, or another proxy:
+    /// the clients of all are not one client.
+    pub fn client_behind_proxies(&self) -> Option<Client> {
+        let proxies = &self.epoch.settings.config.server.trusted_proxies;
+        let address = self.peer.client(self.headers(), proxies)?;
+        let is_proxy = proxies.iter().any(|net| net.contains(&address));
+        (!is_proxy).then(|| address.into())
     }
 
     pub fn headers(&self) -> &HeaderMap {
@@ -288,27 +282,33 @@ impl Request {
             .unwrap_or(server.exchange_timeout)
     }
 
-    /// Has content that comes in more than one piece end when the exchange's time is over.
-    pub fn bound(&self, response: &mut Response<Body>) {
-        if !response.body().is_long() {
-            return;
-        }
-        let until = self
-            .until
-            .or_else(|| Some(timer_now() + self.time_limit()?));
-        let on_purpose = self.route.exchange_timeout.is_some();
-        if let Some(until) = until
-            && (on_purpose || !is_endless(response.headers()))
-        {
-            response.body_mut().end_by(until);
-        }
-    }
-
     /// Whether the cache is not asked at all: the route says so, or the request has content that a GET's has no
     /// meaning for (RFC 9110 §9.3.1), or wants another protocol.
     pub fn is_bypassed(&self) -> bool {
         let content = self.class != Class::Query && self.traits.any(Traits::CONTENT);
         self.route.bypass || content || self.traits.any(Traits::UPGRADE)
+    }
+}
+
+impl Subject for Request {
+    fn fields(&self) -> &HeaderMap {
+        self.headers()
+    }
+
+    fn now(&self) -> Monotonic {
+        self.now.mono
+    }
+
+    fn client(&self) -> Option<Client> {
+        let proxies = &self.epoch.settings.config.server.trusted_proxies;
+        let address = self.peer.client(self.headers(), proxies)?;
+        Some(address.into())
+    }
+
+    fn patterns(&self) -> [&str; 2] {
+        let (path, _) = split_query(self.target.path_and_query());
+        let routes = &self.epoch.settings.config.routes;
+        routes.readings(path).map(|route| route.pattern.as_str())
     }
 }
 

@@ -8,9 +8,9 @@ use http::header::FORWARDED;
 use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
-use crate::proxy::forward::fields::X_FORWARDED_FOR;
+use super::field_names::X_FORWARDED_FOR;
+use super::target::Target;
 use crate::proxy::interim::Interim;
-use crate::proxy::request::Target;
 use crate::semantics::authority::Scheme;
 use crate::semantics::forwarded;
 use crate::upstream::LatestWaiting;

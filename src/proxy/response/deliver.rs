@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES,
-    HeaderValue, ORIGIN, TRAILER,
+    HeaderValue,
 };
 use http::{HeaderMap, Response, StatusCode};
 use smallvec::SmallVec;
@@ -14,17 +14,14 @@ use smallvec::SmallVec;
 use crate::cache::body::{Reader, StoredBody};
 use crate::cache::content::{Content, Parts};
 use crate::cache::head::Head;
-use crate::cache::resource::Resource;
 use crate::cache::stored::StoredResponse;
-use crate::proxy::forward::fields::add_via;
 use crate::proxy::request::{Class, Request, Traits};
 use crate::proxy::response::body::{Body, Following};
-use crate::proxy::response::logged::{self, Reported};
 use crate::proxy::response::prepared::{Form, Telling};
-use crate::proxy::response::wire_head::{gets_trailers, give_reason};
+use crate::proxy::response::wire_head::give_reason;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_control::ResponseDirectives;
-use crate::semantics::cache_status::{CACHE_STATUS, CacheResult, CacheStatus};
+use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::content_range::ContentRange;
 use crate::semantics::cors;
 use crate::semantics::freshness::LifetimeSource;
@@ -376,68 +373,21 @@ fn tell_client_ttl(fields: &mut HeaderMap, ttl: DeltaSeconds, age: DeltaSeconds)
     }
 }
 
-fn sign_fields(fields: &mut HeaderMap, request: &Request, status: &CacheStatus) {
-    let identity = &request.epoch.settings.identity;
-    add_via(fields, identity);
-    fields.append(
-        CACHE_STATUS,
-        request.epoch.ready.cache_status(status, identity),
-    );
-}
-
 impl Worker {
-    /// Lets the page of another origin read an error of the gateway's, where what is stored for the URL, or else the latest
-    /// answer on its route, says that its API allows that page to read it (Fetch, "CORS check").
-    pub(in crate::proxy) fn grant_reading(&self, response: &mut Response<Body>, request: &Request) {
-        let store = &self.gateway.store;
-        let Some(page) = request.headers().get(ORIGIN) else {
-            return;
+    /// Answers with a stored response.
+    pub(in crate::proxy) fn deliver(
+        &self,
+        request: &Request,
+        stored: &Arc<StoredResponse>,
+        age: Option<DeltaSeconds>,
+        status: CacheStatus,
+    ) -> Response<Body> {
+        let delivery = Delivery {
+            worker: self,
+            request,
+            age,
+            status,
         };
-        let resource = store.look_up(request.key(store));
-        let mut stored = resource.iter().flat_map(Resource::variants);
-        let granted = stored
-            .find_map(|stored| cors::grant(page.as_bytes(), &stored.head.fields.to_map()))
-            .or_else(|| {
-                let (target, route) = (request.target.as_str(), &request.route.pattern);
-                store.cors().granted(target, route, request.headers())
-            });
-        response.headers_mut().extend(granted.unwrap_or_default());
-    }
-
-    fn count(&self, response: &Response<Body>, status: &CacheStatus) {
-        let counters = &self.counters;
-        let counter = match status.result() {
-            Some(CacheResult::Hit) => &counters.hits,
-            Some(CacheResult::Stale) => &counters.stale_hits,
-            // An error of the gateway's own is counted where it is made.
-            _ if response.extensions().get::<Reported>().is_some() => return,
-            Some(CacheResult::Validated) => &counters.validated,
-            Some(CacheResult::Miss) => &counters.misses,
-            Some(CacheResult::Pass) | None => &counters.passes,
-        };
-        counter.inc();
-    }
-
-    /// Adds what every response carries: Via, and Cache-Status last.
-    pub fn sign(&self, response: &mut Response<Body>, request: &Request, mut status: CacheStatus) {
-        if request.route.debug {
-            status.key = Some(request.target.as_str().into());
-        }
-        if response.headers().contains_key(TRAILER) {
-            let body = response.body();
-            if !body.may_trail() || !gets_trailers(&request.parts, body) {
-                response.headers_mut().remove(TRAILER);
-            }
-        }
-        sign_fields(response.headers_mut(), request, &status);
-        self.log(response, request, &status);
-    }
-
-    /// Counts the exchange by what its Cache-Status says, and has its line written: each has one of both.
-    fn log(&self, response: &mut Response<Body>, request: &Request, status: &CacheStatus) {
-        self.count(response, status);
-        if self.access.is_on() {
-            logged::follow(self, response, request, status);
-        }
+        delivery.stored(stored)
     }
 }

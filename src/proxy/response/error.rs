@@ -1,21 +1,42 @@
 //! The one place where an error becomes a response: its status, a problem document (RFC 9457) that says what was
 //! wrong, and Proxy-Status (RFC 9209) where the fault lies behind us.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use serde_json::json;
 
+use crate::clock::Now;
 use crate::error::{Error, ErrorKind, Side};
+use crate::proxy::forward::fields::add_via;
 use crate::proxy::gateway::Identity;
 use crate::proxy::limit::whole_seconds;
 use crate::proxy::response::body::Body;
-use crate::proxy::response::logged::Reported;
+use crate::proxy::worker::Worker;
+use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::structured::{Buffer, write_string};
 use crate::semantics::time::DeltaSeconds;
 use crate::telemetry::counters::Counters;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// What an error response reports, for the line of its request: travels in the response's extensions.
+#[derive(Clone, Debug)]
+pub struct Reported {
+    pub(super) kind: ErrorKind,
+    pub(super) detail: Arc<str>,
+}
+
+impl Reported {
+    pub fn of(error: &Error) -> Self {
+        Self {
+            kind: error.kind(),
+            detail: error.to_string().into(),
+        }
+    }
+}
 
 /// The response that reports `error`; Via, Date and Cache-Status are added by whoever sends it.
 pub fn respond(
@@ -82,5 +103,26 @@ fn proxy_status(headers: &mut HeaderMap, error: &Error, identity: &Identity) {
     write_string(error.explanation(), &mut member);
     if let Ok(value) = HeaderValue::from_bytes(&member) {
         headers.append(PROXY_STATUS, value);
+    }
+}
+
+impl Worker {
+    /// The response that reports an error to a request that was not understood.
+    pub(in crate::proxy) fn rescue(&self, error: &Error, method: &Method) -> Response<Body> {
+        let epoch = self.epoch();
+        let identity = &epoch.settings.identity;
+        let mut response = respond(error, method, identity, &self.counters);
+        self.date(&mut response, self.gateway.clock.now());
+        let fields = response.headers_mut();
+        add_via(fields, identity);
+        CacheStatus::default().append_to(fields, &identity.name);
+        response
+    }
+
+    /// Dates a response of our own.
+    pub(in crate::proxy) fn date(&self, response: &mut Response<Body>, now: Now) {
+        if let Ok(date) = HeaderValue::from_str(&now.wall.to_http_date()) {
+            response.headers_mut().insert(DATE, date);
+        }
     }
 }

@@ -11,11 +11,13 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 
 use crate::clock::{Clock, Now};
-use crate::error::{Error, ErrorKind};
+use crate::error::ErrorKind;
+use crate::proxy::epoch::Epoch;
 use crate::proxy::request::Request;
 use crate::proxy::request::peer::Peer;
 use crate::proxy::response::body::{Body, Trail};
-use crate::proxy::worker::{Epoch, Worker};
+use crate::proxy::response::error::Reported;
+use crate::proxy::worker::Worker;
 use crate::semantics::cache_status::CacheStatus;
 use crate::telemetry::access::{AccessWriter, Record, RequestLine};
 
@@ -24,22 +26,6 @@ const MAX_TARGET: usize = 1024;
 
 /// Clients that left before their response had begun, as nginx writes them.
 const CLIENT_LEFT: u16 = 499;
-
-/// What an error response reports, for the line of its request: travels in the response's extensions.
-#[derive(Clone, Debug)]
-pub struct Reported {
-    kind: ErrorKind,
-    detail: Arc<str>,
-}
-
-impl Reported {
-    pub fn of(error: &Error) -> Self {
-        Self {
-            kind: error.kind(),
-            detail: error.to_string().into(),
-        }
-    }
-}
 
 /// What the line will tell; written when it drops.
 #[derive(Debug)]

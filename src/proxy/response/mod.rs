@@ -2,8 +2,10 @@
 
 pub(in crate::proxy) mod body;
 pub(in crate::proxy) mod deliver;
+pub(in crate::proxy) mod envelope;
 pub(in crate::proxy) mod error;
 pub(in crate::proxy) mod etag;
 pub(in crate::proxy) mod logged;
 pub(in crate::proxy) mod prepared;
+mod sign;
 pub(in crate::proxy) mod wire_head;

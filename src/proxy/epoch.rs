@@ -1,0 +1,34 @@
+//! What a worker works with until the configuration changes.
+
+use std::sync::Arc;
+
+use crate::proxy::gateway::{Gateway, Settings};
+use crate::proxy::response::prepared::ReadyFields;
+use crate::telemetry::counters::Counters;
+use crate::upstream::Upstreams;
+
+/// The settings in force, and what was made of them.
+#[derive(Debug)]
+pub struct Epoch {
+    pub settings: Arc<Settings>,
+    pub upstreams: Upstreams,
+    pub ready: ReadyFields,
+}
+
+impl Epoch {
+    pub(super) fn new(gateway: &Gateway, counters: &Arc<Counters>, before: Option<&Self>) -> Self {
+        let settings = gateway.settings();
+        let upstreams = Upstreams::renewed(
+            settings.upstream.clone(),
+            gateway.clock.clone(),
+            counters.clone(),
+            before.map(|before| &before.upstreams),
+        );
+        upstreams.start();
+        Self {
+            settings,
+            upstreams,
+            ready: ReadyFields::new(counters.clone()),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What a fill reports to the one who leads it.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use crate::cache::body::Reader;
+use crate::cache::head::Head;
+use crate::cache::resource::Unshared;
+use crate::cache::stored::StoredResponse;
+use crate::error::Error;
+use crate::proxy::forward::arrived::Arrived;
+
+/// What the one who leads a fill learns.
+pub enum LeaderEvent {
+    /// It is coming, and is being stored.
+    Streaming {
+        head: Arc<Head>,
+        reader: Reader,
+        /// Fields that are for the leader alone.
+        own: HeaderMap,
+    },
+    /// It is complete.
+    Fetched {
+        stored: Arc<StoredResponse>,
+        committed: bool,
+        own: HeaderMap,
+    },
+    /// What was stored has been validated.
+    Validated {
+        stored: Arc<StoredResponse>,
+        committed: bool,
+        own: HeaderMap,
+    },
+    /// It is for the leader alone.
+    Unshared {
+        arrived: Box<Arrived>,
+        why: NotShared,
+    },
+    Failed(Error),
+}
+
+/// Why a response is for the leader alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotShared {
+    Cause(Unshared),
+    /// A server error in answer to a validation.
+    ServerError,
+}

@@ -1,0 +1,39 @@
+//! A response of the API's whose head is here.
+
+use http::{HeaderMap, StatusCode};
+use hyper::ext::ReasonPhrase;
+
+use crate::clock::Now;
+use crate::semantics::freshness::{Freshness, Receipt};
+use crate::upstream::UpstreamBody;
+
+/// A response whose head has arrived.
+pub struct Arrived {
+    pub status: StatusCode,
+    /// Where it is not the usual one of its status.
+    pub reason: Option<ReasonPhrase>,
+    pub headers: HeaderMap,
+    pub body: UpstreamBody,
+    /// When the request was sent.
+    pub requested: Now,
+    pub received: Now,
+    /// The client's own preconditions and Range were sent.
+    pub as_asked: bool,
+}
+
+impl Arrived {
+    /// What may be believed of `freshness`: `immutable` only where the way to the origin is authenticated (RFC 8246 §3).
+    pub fn believed(&self, freshness: Freshness) -> Freshness {
+        match self.body.server().scheme() {
+            "https" => freshness,
+            _ => freshness.mutable(),
+        }
+    }
+
+    pub fn receipt(&self) -> Receipt {
+        Receipt {
+            request_time: self.requested.wall,
+            response_time: self.received.wall,
+        }
+    }
+}

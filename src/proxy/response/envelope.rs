@@ -1,0 +1,47 @@
+//! What goes with a request that is not part of it, until its response has been made.
+
+use http::Response;
+use tokio::time::Instant;
+
+use crate::clock::timer_now;
+use crate::proxy::interim::Hints;
+use crate::proxy::limit::Quotas;
+use crate::proxy::request::Request;
+use crate::proxy::response::body::Body;
+use crate::semantics::endless::is_endless;
+
+/// The deadline of an exchange, where its interim responses go, and what its client is told of its limits.
+#[derive(Debug, Default)]
+pub struct Envelope {
+    /// When the time of the whole exchange is over; set for requests that the store does not answer at once.
+    pub until: Option<Instant>,
+    /// Where interim responses go: not for requests that the store answers, nor on HTTP/1.0 and HTTP/2.
+    pub hints: Option<Hints>,
+    pub quotas: Option<Box<Quotas>>,
+}
+
+impl Envelope {
+    /// Makes `response`, which answers `request`, ready to go: content that comes in more than one piece ends when the
+    /// exchange's time is over, and the client is told of its limits.
+    pub fn finish(&self, request: &Request, response: &mut Response<Body>) {
+        self.bound(request, response);
+        if let Some(quotas) = &self.quotas {
+            quotas.tell(response.headers_mut());
+        }
+    }
+
+    fn bound(&self, request: &Request, response: &mut Response<Body>) {
+        if !response.body().is_long() {
+            return;
+        }
+        let until = self
+            .until
+            .or_else(|| Some(timer_now() + request.time_limit()?));
+        let on_purpose = request.route.exchange_timeout.is_some();
+        if let Some(until) = until
+            && (on_purpose || !is_endless(response.headers()))
+        {
+            response.body_mut().end_by(until);
+        }
+    }
+}
