@@ -3,11 +3,13 @@
 
 mod huffman;
 mod section;
+mod table;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use self::table::Table;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A connection that speaks HTTP/2, with all that its peer sends looked at before h2 reads it.
@@ -26,6 +28,8 @@ struct Guard {
     held: Vec<u8>,
     /// What is to be read next.
     ready: Vec<u8>,
+    /// What field sections refer to.
+    table: Table,
 }
 
 /// RFC 9113 §4.1.
@@ -135,6 +139,7 @@ impl Guard {
             skip,
             held: Vec::new(),
             ready: Vec::new(),
+            table: Table::default(),
         }
     }
 
@@ -153,10 +158,15 @@ impl Guard {
             if at == octets.len() {
                 return at;
             }
-            match step(&octets[at..]) {
+            match self.step(&octets[at..]) {
                 Step::Pass(length) => self.skip = length,
-                Step::Wait | Step::Replace(..) => {
+                Step::Wait => {
                     self.held.extend_from_slice(&octets[at..]);
+                    return at;
+                }
+                Step::Replace(length, frames) => {
+                    self.ready = frames;
+                    self.held.extend_from_slice(&octets[at + length..]);
                     self.release();
                     return at;
                 }
@@ -179,7 +189,7 @@ impl Guard {
         let mut rest = &held[..];
         while !rest.is_empty() {
             if self.skip == 0 {
-                match step(rest) {
+                match self.step(rest) {
                     Step::Pass(length) => self.skip = length,
                     Step::Wait => break,
                     Step::Replace(length, frames) => {
@@ -196,51 +206,63 @@ impl Guard {
         }
         self.held = rest.to_vec();
     }
-}
 
-/// What to do with octets that begin with a frame.
-fn step(octets: &[u8]) -> Step {
-    let Some(frame) = Frame::read(octets) else {
-        return Step::Wait;
-    };
-    if frame.kind != HEADERS || frame.length > MAX_PAYLOAD {
-        return Step::Pass(HEAD + frame.length);
+    /// What to do with octets that begin with a frame. What is done with a section is done once: lines that it has
+    /// remembered are remembered then.
+    fn step(&mut self, octets: &[u8]) -> Step {
+        let Some(frame) = Frame::read(octets) else {
+            return Step::Wait;
+        };
+        if frame.kind != HEADERS {
+            return Step::Pass(HEAD + frame.length);
+        }
+        if frame.length > MAX_PAYLOAD {
+            return self.pass_unseen(HEAD + frame.length);
+        }
+        let Some(payload) = frame.payload else {
+            return Step::Wait;
+        };
+        let mut whole = HEAD + frame.length;
+        let Some(fragment) = frame.fragment(payload) else {
+            return self.pass_unseen(whole);
+        };
+        if frame.flags & END_HEADERS != 0 {
+            return self.mend(frame, fragment, whole);
+        }
+        let mut section = fragment.to_vec();
+        for _ in 1..MAX_FRAMES {
+            let Some(next) = Frame::read(&octets[whole..]) else {
+                return Step::Wait;
+            };
+            let is_part = next.kind == CONTINUATION && next.stream == frame.stream;
+            if !is_part || next.length > MAX_PAYLOAD || whole > MAX_HELD {
+                break;
+            }
+            let Some(payload) = next.payload else {
+                return Step::Wait;
+            };
+            section.extend_from_slice(payload);
+            whole += HEAD + next.length;
+            if next.flags & END_HEADERS != 0 {
+                return self.mend(frame, &section, whole);
+            }
+        }
+        self.pass_unseen(whole)
     }
-    let Some(payload) = frame.payload else {
-        return Step::Wait;
-    };
-    let mut whole = HEAD + frame.length;
-    let Some(fragment) = frame.fragment(payload) else {
-        return Step::Pass(whole);
-    };
-    if frame.flags & END_HEADERS != 0 {
-        return match section::mend(fragment) {
+
+    /// What to do with the `whole` octets that have this section and begin with `frame`.
+    fn mend(&mut self, frame: Frame<'_>, section: &[u8], whole: usize) -> Step {
+        match section::mend(section, &mut self.table) {
             None => Step::Pass(whole),
             Some(section) => Step::Replace(whole, frame.written_anew(&section)),
-        };
-    }
-    let mut section = fragment.to_vec();
-    for _ in 1..MAX_FRAMES {
-        let Some(next) = Frame::read(&octets[whole..]) else {
-            return Step::Wait;
-        };
-        let is_part = next.kind == CONTINUATION && next.stream == frame.stream;
-        if !is_part || next.length > MAX_PAYLOAD || whole > MAX_HELD {
-            return Step::Pass(whole);
-        }
-        let Some(payload) = next.payload else {
-            return Step::Wait;
-        };
-        section.extend_from_slice(payload);
-        whole += HEAD + next.length;
-        if next.flags & END_HEADERS != 0 {
-            return match section::mend(&section) {
-                None => Step::Pass(whole),
-                Some(section) => Step::Replace(whole, frame.written_anew(&section)),
-            };
         }
     }
-    Step::Pass(whole)
+
+    /// Leaves a section to h2, with its CONTINUATION frames.
+    fn pass_unseen(&mut self, length: usize) -> Step {
+        self.table.forget();
+        Step::Pass(length)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -326,7 +348,7 @@ mod tests {
     #[test]
     fn octets_are_passed_on_as_they_came_however_they_came() {
         let bad = b"\0\x01A\x01x";
-        let mended = b"\0\x01x\x01x\0\x0aconnection\x01x";
+        let mended = b"\0\x0aconnection\x01x";
         // What comes behind the preface, and what is read of it.
         #[rustfmt::skip]
         let table: [(Vec<u8>, Vec<u8>); 7] = [

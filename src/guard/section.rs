@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::huffman;
-use crate::semantics::list::is_tchar;
+use super::table::{Kind, Table};
 use crate::semantics::percent::{Octet, encoded_octets};
 
 /// `section` with what is malformed in it put in words that h2 takes for a malformed message, and with what no URI has in
@@ -11,9 +11,10 @@ use crate::semantics::percent::{Octet, encoded_octets};
 ///
 /// h2 refuses a message for a field that is for one hop only, and ends the connection for a name with an upper-case
 /// letter. The state of the compression must stay as the client has it: so every malformed line keeps its size (RFC 7541
-/// §4.1), and a line that is not remembered says what the section is. Only a path that is not remembered is encoded here, as
-/// clients send it that do not encode; of others, h2 takes what `http` does.
-pub(super) fn mend(section: &[u8]) -> Option<Vec<u8>> {
+/// §4.1), and a line that is not remembered says what the section is. What refers to a malformed line is malformed as well:
+/// `table` has what was remembered. Only a path that is not remembered is encoded here, as clients send it that do not encode;
+/// of others, h2 takes what `http` does.
+pub(super) fn mend(section: &[u8], table: &mut Table) -> Option<Vec<u8>> {
     let mut rest = section;
     let mut mended: Option<Vec<u8>> = None;
     let mut is_malformed = false;
@@ -21,20 +22,22 @@ pub(super) fn mend(section: &[u8]) -> Option<Vec<u8>> {
         let begins = section.len() - rest.len();
         let line = Line::read(&mut rest)?;
         let ends = section.len() - rest.len();
-        let form = line.form()?;
+        let (mut kind, form) = line.form(table)?;
         if form == Form::Good {
             if let Some(mended) = &mut mended {
                 mended.extend_from_slice(&section[begins..ends]);
             }
-            continue;
-        }
-        let mended = mended.get_or_insert_with(|| section[..begins].to_vec());
-        match form {
-            Form::Encodable => line.write_encoded(mended)?,
-            _ => {
-                is_malformed = true;
-                line.write_harmless(mended)?;
+        } else {
+            let mended = mended.get_or_insert_with(|| section[..begins].to_vec());
+            match form {
+                Form::Encodable => line.write_encoded(mended)?,
+                _ if line.is_remembered() => kind = line.write_harmless(mended, kind)?,
+                _ => {}
             }
+            is_malformed |= form == Form::Malformed;
+        }
+        if line.is_remembered() {
+            table.insert(kind, form == Form::Malformed);
         }
     }
     let mut mended = mended?;
@@ -57,8 +60,9 @@ enum Form {
 
 /// One line of a field section (RFC 7541 §6).
 enum Line<'a> {
-    /// Indexed, or the size of the table: it says nothing new.
-    Known,
+    /// The size of the table: it says nothing new.
+    Size,
+    Indexed(usize),
     Literal {
         /// What it begins with, beside the index: whether it is remembered.
         flags: u8,
@@ -83,24 +87,13 @@ struct Text<'a> {
 /// A literal that begins with this is remembered (RFC 7541 §6.2.1).
 const REMEMBERED: u8 = 0x40;
 
-/// What of a value is malformed depends on what it is a value of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Field,
-    Path,
-    /// `:authority`, `:scheme`, `:protocol`.
-    Uri,
-    Method,
-    Status,
-}
-
 impl<'a> Line<'a> {
     fn read(rest: &mut &'a [u8]) -> Option<Self> {
         let first = *rest.first()?;
         let (flags, bits) = match first {
-            0x80.. => return integer(rest, 7).map(|_| Self::Known),
+            0x80.. => return integer(rest, 7).map(Self::Indexed),
             REMEMBERED.. => (REMEMBERED, 6),
-            0x20.. => return integer(rest, 5).map(|_| Self::Known),
+            0x20.. => return integer(rest, 5).map(|_| Self::Size),
             0x10.. => (0x10, 4),
             _ => (0, 4),
         };
@@ -116,29 +109,37 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// `None` where its code cannot be read.
-    fn form(&self) -> Option<Form> {
-        let Self::Literal {
-            flags, name, value, ..
-        } = self
-        else {
-            return Some(Form::Good);
+    fn is_remembered(&self) -> bool {
+        matches!(self, Self::Literal { flags, .. } if *flags == REMEMBERED)
+    }
+
+    /// Of which kind it is, and what is to be done with it. `None` where its code cannot be read.
+    fn form(&self, table: &Table) -> Option<(Kind, Form)> {
+        let (name, value) = match self {
+            Self::Size => return Some((Kind::Field, Form::Good)),
+            Self::Indexed(index) => {
+                let form = match table.is_malformed(*index) {
+                    true => Form::Malformed,
+                    false => Form::Good,
+                };
+                return Some((table.kind_of(*index), form));
+            }
+            Self::Literal { name, value, .. } => (name, value),
         };
         let kind = match name {
-            Name::Index(index) => Some(Kind::of_index(*index)),
+            Name::Index(index) => table.kind_of(*index),
             Name::Text(name) => Kind::of_name(&name.decoded()?),
         };
-        let is_remembered = *flags == REMEMBERED;
-        Some(match kind {
-            None => Form::Malformed,
-            Some(Kind::Path) if value.huffman && huffman::is_plain_path(value.octets) => Form::Good,
-            Some(Kind::Path) => path_form(&value.decoded()?, is_remembered),
-            Some(Kind::Field | Kind::Uri) if value.huffman && huffman::is_plain(value.octets) => {
+        let form = match kind {
+            Kind::Path if value.huffman && huffman::is_plain_path(value.octets) => Form::Good,
+            Kind::Path => path_form(&value.decoded()?, self.is_remembered()),
+            Kind::Field | Kind::Uri if value.huffman && huffman::is_plain(value.octets) => {
                 Form::Good
             }
-            Some(kind) if kind.allows(&value.decoded()?) => Form::Good,
-            Some(_) => Form::Malformed,
-        })
+            kind if kind.allows(&value.decoded()?) => Form::Good,
+            _ => Form::Malformed,
+        };
+        Some((kind, form))
     }
 
     /// A path, with what no URI has encoded. It is not remembered, so that its size is of no account.
@@ -163,8 +164,10 @@ impl<'a> Line<'a> {
         Some(())
     }
 
-    /// Something of the same size that is well-formed; `None` where nothing is.
-    fn write_harmless(&self, section: &mut Vec<u8>) -> Option<()> {
+    /// A well-formed line of the same size in the place of one of this kind that is remembered, with its name where that is
+    /// one. Returns of which kind that line is. Where there was neither name nor value, it is larger by an octet, so that the
+    /// oldest line may be forgotten too early: h2 ends the connection for one that refers to it then.
+    fn write_harmless(&self, section: &mut Vec<u8>, kind: Kind) -> Option<Kind> {
         let Self::Literal {
             flags,
             bits,
@@ -174,35 +177,34 @@ impl<'a> Line<'a> {
         else {
             return None;
         };
-        let remembered = *flags == REMEMBERED;
         let length = value.decoded()?.len();
-        let (named, value) = match name {
-            Name::Index(index) => {
-                let value = match (Kind::of_index(*index), length) {
-                    (Kind::Status, 3) => b"200".to_vec(),
-                    (Kind::Status, _) if remembered => return None,
-                    (Kind::Status, _) => b"200".to_vec(),
-                    (Kind::Method, 0) if remembered => return None,
-                    (_, length) => vec![b'x'; length.max(1)],
-                };
-                (Ok(*index), value)
-            }
-            Name::Text(name) => match (name.decoded()?.len(), length) {
-                // Together they are as long.
-                (0, 0) if remembered => return None,
-                (0, length) => (Err(1), vec![b'x'; length.saturating_sub(1)]),
-                (name, length) => (Err(name), vec![b'x'; length]),
-            },
+        let (new, value) = match (kind, length) {
+            (Kind::Status, 3) => (kind, b"200".to_vec()),
+            // No value of that length is well-formed.
+            (Kind::Status, _) | (Kind::Method, 0) => (Kind::Malformed, vec![b'x'; length]),
+            // Its name takes one octet.
+            (Kind::Nameless, _) => (kind, vec![b'x'; length.saturating_sub(1)]),
+            _ => (kind, vec![b'x'; length]),
         };
-        match named {
-            Ok(index) => write_integer(section, *flags, *bits, index),
-            Err(length) => {
+        match name {
+            Name::Index(index) if new == kind => write_integer(section, *flags, *bits, *index),
+            Name::Index(_) => {
                 write_integer(section, *flags, *bits, 0);
-                write_text(section, &vec![b'x'; length]);
+                // As long as `:status` and `:method`.
+                write_text(section, b"xxxxxxx");
+            }
+            Name::Text(name) => {
+                write_integer(section, *flags, *bits, 0);
+                let name = name.decoded()?;
+                match new {
+                    Kind::Nameless => write_text(section, b"x"),
+                    Kind::Malformed => write_text(section, &vec![b'x'; name.len()]),
+                    _ => write_text(section, &name),
+                }
             }
         }
         write_text(section, &value);
-        Some(())
+        Some(new)
     }
 }
 
@@ -219,49 +221,6 @@ impl<'a> Text<'a> {
         match self.huffman {
             true => huffman::decode(self.octets).map(Into::into),
             false => Some(self.octets.into()),
-        }
-    }
-}
-
-impl Kind {
-    /// RFC 7541, appendix A. Which names the client has put into the table is not known here: it takes the name of a
-    /// pseudo-field from the table that all have.
-    fn of_index(index: usize) -> Self {
-        match index {
-            4 | 5 => Self::Path,
-            1 | 6 | 7 => Self::Uri,
-            2 | 3 => Self::Method,
-            8..=14 => Self::Status,
-            _ => Self::Field,
-        }
-    }
-
-    /// `None` for what is no name.
-    fn of_name(name: &[u8]) -> Option<Self> {
-        match name {
-            b":path" => Some(Self::Path),
-            b":authority" | b":scheme" | b":protocol" => Some(Self::Uri),
-            b":method" => Some(Self::Method),
-            b":status" => Some(Self::Status),
-            // RFC 9110 §5.6.2, in lower case.
-            _ => {
-                let allowed = |octet: &u8| is_tchar(*octet) && !octet.is_ascii_uppercase();
-                (!name.is_empty() && name.iter().all(allowed)).then_some(Self::Field)
-            }
-        }
-    }
-
-    fn allows(self, value: &[u8]) -> bool {
-        match self {
-            Self::Field => value
-                .iter()
-                .all(|octet| matches!(octet, b'\t' | b' '..=b'~' | 0x80..)),
-            // What a URI may have is looked at when it is read.
-            Self::Uri | Self::Path => std::str::from_utf8(value).is_ok(),
-            Self::Method => !value.is_empty() && value.iter().copied().all(is_tchar),
-            Self::Status => {
-                value.len() == 3 && value[0] != b'0' && value.iter().all(u8::is_ascii_digit)
-            }
         }
     }
 }
@@ -336,6 +295,10 @@ mod tests {
         line
     }
 
+    fn mended_of(section: &[u8]) -> Option<Vec<u8>> {
+        mend(section, &mut Table::default())
+    }
+
     const MALFORMED: &[u8] = b"\0\x0aconnection\x01x";
 
     #[test]
@@ -357,7 +320,7 @@ mod tests {
             vec![0, 5, b'A'],
             vec![0, 0x81, 0xff, 0],
         ] {
-            assert_eq!(mend(&line), None, "{}", line.escape_ascii());
+            assert_eq!(mended_of(&line), None, "{}", line.escape_ascii());
         }
     }
 
@@ -376,52 +339,48 @@ mod tests {
             // `/|` in Huffman code.
             (vec![0x04, 0x83, 0x63, 0xfe, 0x7f], named(0, 4, b"/%7C")),
         ] {
-            let mended = mend(&[&[0x82][..], &line, &[0x86]].concat());
+            let mended = mended_of(&[&[0x82][..], &line, &[0x86]].concat());
             let expected = [&[0x82][..], &encoded, &[0x86]].concat();
             assert_eq!(mended, Some(expected), "{}", line.escape_ascii());
         }
     }
 
     #[test]
-    fn a_malformed_line_becomes_one_of_its_size_and_the_section_malformed() {
+    fn a_malformed_line_that_is_remembered_becomes_one_of_its_size_and_the_section_malformed() {
         let cases = [
             (literal(0x40, b"X-a", b"12"), literal(0x40, b"xxx", b"xx")),
-            (literal(0, b"", b""), literal(0, b"x", b"")),
             (literal(0x40, b"", b"12"), literal(0x40, b"x", b"x")),
+            (literal(0x40, b"", b""), literal(0x40, b"x", b"")),
             (
-                literal(0x10, b":other", b"1"),
-                literal(0x10, b"xxxxxx", b"x"),
+                literal(0x40, b"x-a", b"1\r\n2"),
+                literal(0x40, b"x-a", b"xxxx"),
             ),
-            (literal(0, b"a b", b"1"), literal(0, b"xxx", b"x")),
-            (literal(0, b"a", b"1\r\n2"), literal(0, b"x", b"xxxx")),
             (
                 literal(0x40, b":path", b"/\xff"),
-                literal(0x40, b"xxxxx", b"xx"),
+                literal(0x40, b":path", b"xx"),
             ),
-            (literal(0, b":path", b"/ a"), literal(0, b"xxxxx", b"xxx")),
-            (named(0x10, 4, b"/{}#"), named(0x10, 4, b"xxxx")),
+            (
+                literal(0x40, b":status", b"2"),
+                literal(0x40, b"xxxxxxx", b"x"),
+            ),
             (named(0x40, 4, b"/\xff"), named(0x40, 4, b"xx")),
             (named(0x40, 2, b"G T"), named(0x40, 2, b"xxx")),
+            (named(0x40, 2, b""), literal(0x40, b"xxxxxxx", b"")),
             (named(0x40, 9, b"2o7"), named(0x40, 9, b"200")),
-            (named(0, 9, b"2070"), named(0, 9, b"200")),
+            (named(0x40, 9, b"2070"), literal(0x40, b"xxxxxxx", b"xxxx")),
             (named(0x40, 62, b"1\x002"), named(0x40, 62, b"xxx")),
             // `A` and NUL in Huffman code.
-            (
-                vec![0x40, 0x81, 0x87, 1, b'1'],
-                literal(0x40, b"x", b"1")
-                    .iter()
-                    .map(|o| if *o == b'1' { b'x' } else { *o })
-                    .collect(),
-            ),
+            (vec![0x40, 0x81, 0x87, 1, b'1'], literal(0x40, b"x", b"x")),
             (
                 vec![0x40, 1, b'a', 0x82, 0xff, 0xc7],
-                literal(0x40, b"x", b"x"),
+                literal(0x40, b"a", b"x"),
             ),
         ];
         for (line, harmless) in cases {
             let before = [&[0x82][..], &line, &[0x84]].concat();
             let after = [&[0x82][..], &harmless, &[0x84], MALFORMED].concat();
-            let mended = mend(&before);
+            let mut table = Table::default();
+            let mended = mend(&before, &mut table);
             let text = mended
                 .as_deref()
                 .map(|mended| mended.escape_ascii().to_string());
@@ -431,7 +390,48 @@ mod tests {
                 "{}: {text:?}",
                 line.escape_ascii()
             );
-            assert_eq!(mend(&after), None, "it is well-formed now");
+            assert!(table.is_malformed(62));
+            assert_eq!(mended_of(&after), None, "it is well-formed now");
         }
+    }
+
+    #[test]
+    fn a_malformed_line_that_is_not_remembered_is_left_out() {
+        for line in [
+            literal(0, b"", b""),
+            literal(0x10, b":other", b"1"),
+            literal(0, b"a b", b"1"),
+            literal(0, b"a", b"1\r\n2"),
+            literal(0, b":path", b"/ a"),
+            named(0x10, 4, b"/{}#"),
+            named(0, 9, b"2070"),
+        ] {
+            let mended = mended_of(&[&[0x82][..], &line, &[0x84]].concat());
+            let expected = [&[0x82, 0x84][..], MALFORMED].concat();
+            assert_eq!(mended, Some(expected), "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_refers_to_a_malformed_line_is_malformed() {
+        let mut table = Table::default();
+        let mut mend = |section: &[u8]| mend(section, &mut table);
+        mend(&literal(0x40, b"X", b"1"));
+        mend(&literal(0x40, b"a", b"1\n"));
+        assert_eq!(mend(&[0xbe]).as_deref(), Some(MALFORMED));
+        assert_eq!(mend(&[0xbf]).as_deref(), Some(MALFORMED));
+        assert_eq!(mend(&[0x82, 0xc0]), None, "that is h2's to refuse");
+        // The name of the one is well-formed, that of the other is not.
+        assert_eq!(mend(&[0x0f, 47, 1, b'1']), None);
+        assert_eq!(
+            mend(&[0x0f, 48, 1, b'1', 0x82]),
+            Some([&[0x82][..], MALFORMED].concat())
+        );
+        // 63 with the name of `X`, and then with that of `a`.
+        let again = mend(&[0x7f, 0, 1, b'2']);
+        assert_eq!(again, Some([&[0x7f, 0, 1, b'x'], MALFORMED].concat()));
+        assert_eq!(mend(&[0xbe]).as_deref(), Some(MALFORMED));
+        assert_eq!(mend(&[0x7f, 0, 1, b'2']), None);
+        assert_eq!(mend(&[0xbe]), None);
     }
 }

@@ -9,4 +9,5 @@ mod logs;
 mod malformed;
 pub mod program;
 mod refused;
+mod remembered;
 mod trailers;
