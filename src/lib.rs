@@ -19,7 +19,7 @@
 //! |---|---|
 //! | [`cli`] | arguments; one file a subcommand |
 //! | [`instance`] | a whole gateway in one value: listeners, workers, the admin API |
-//! | [`server`] | the door: listeners, protocol choice, limits and deadlines, drain |
+//! | [`server`] | listeners, protocol choice, limits and deadlines, drain |
 //! | [`admin`] | the admin API: health, metrics, purge, explain |
 //! | [`proxy`] | the life of a request: exchange, fill, what is added and stripped, and where an error becomes a response |
 //! | [`cache`] | where responses live: keys, the store, bodies that many read, collapse, the byte budget |

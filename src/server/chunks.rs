@@ -1,40 +1,40 @@
-//! Where chunked content ends, followed octet by octet (RFC 9112 §7.1). hyper decodes it, but takes a bare LF for the end
-//! of a trailer's line, and what comes after that as more trailers: a request that others see behind such content would
-//! be swallowed.
+//! Finds where chunked content ends (RFC 9112 §7.1). hyper decodes it, but accepts a bare LF as the end of a trailer line,
+//! and reads what follows as more trailers: so it would skip a request that others see after such content.
 
-/// What chunk extensions may have of one content, and its trailers, in bytes each.
-const MOST_EXTENSIONS: usize = 16 << 10;
-const MOST_TRAILERS: usize = 64 << 10;
+/// Bytes of all chunk extensions of one content, and of its trailers.
+const MAX_EXTENSIONS: usize = 16 << 10;
+const MAX_TRAILERS: usize = 64 << 10;
 
-/// How far chunked content has been followed.
+/// A position in chunked content.
 #[derive(Debug)]
 pub(super) struct Chunks {
     next: Next,
+    /// Of the current chunk: its size so far, and then what is left of it.
     size: u64,
     extensions: usize,
     trailers: usize,
 }
 
-/// What is expected next.
+/// What the next octet must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     FirstDigit,
     Digit,
-    /// White space after a chunk's size.
+    /// White space after a chunk size.
     Space,
     Extension,
     SizeLf,
     Data,
     DataCr,
     DataLf,
-    /// A trailer, or the end.
+    /// The first octet of a trailer line, or of the empty line that ends the content.
     Line,
     InLine,
     LineLf,
     EndLf,
 }
 
-/// The content is not chunked as RFC 9112 §7.1 has it.
+/// The content does not match the grammar of RFC 9112 §7.1.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
@@ -48,7 +48,7 @@ impl Chunks {
         }
     }
 
-    /// Follows the content through `octets`; how many of them belong to it, where it ends among them.
+    /// Takes the next octets. Returns how many of them belong to the content, if it ends within them.
     pub fn follow(&mut self, octets: &[u8]) -> Result<Option<usize>, Malformed> {
         let mut at = 0;
         while let Some(octet) = octets.get(at) {
@@ -56,7 +56,7 @@ impl Chunks {
                 let rest = (octets.len() - at) as u64;
                 let skipped = self.size.min(rest);
                 self.size -= skipped;
-                // At most what is left of `octets`.
+                // No more than the length of `octets`.
                 at += skipped as usize;
                 if self.size == 0 {
                     self.next = Next::DataCr;
@@ -98,7 +98,7 @@ impl Chunks {
             (Next::LineLf, b'\n') => Ok(Next::Line),
             (Next::Line | Next::InLine, octet) if octet != b'\n' && octet != 0 => {
                 self.trailers += 1;
-                match self.trailers <= MOST_TRAILERS {
+                match self.trailers <= MAX_TRAILERS {
                     true => Ok(Next::InLine),
                     false => Err(Malformed),
                 }
@@ -109,7 +109,7 @@ impl Chunks {
 
     fn extended(&mut self, next: Next) -> Result<Next, Malformed> {
         self.extensions += 1;
-        match self.extensions <= MOST_EXTENSIONS {
+        match self.extensions <= MAX_EXTENSIONS {
             true => Ok(next),
             false => Err(Malformed),
         }
@@ -195,9 +195,9 @@ mod tests {
 
     #[test]
     fn extensions_and_trailers_are_bounded() {
-        let extended = format!("0;{}\r\n\r\n", "x".repeat(MOST_EXTENSIONS));
+        let extended = format!("0;{}\r\n\r\n", "x".repeat(MAX_EXTENSIONS));
         assert_eq!(followed(extended.as_bytes()), Err(Malformed));
-        let trailed = format!("0\r\n{}\r\n\r\n", "x".repeat(MOST_TRAILERS + 1));
+        let trailed = format!("0\r\n{}\r\n\r\n", "x".repeat(MAX_TRAILERS + 1));
         assert_eq!(followed(trailed.as_bytes()), Err(Malformed));
     }
 }

@@ -1,5 +1,4 @@
-//! The life of one connection: its first bytes show the protocol, hyper speaks it, and what the worker decides in the
-//! meantime is obeyed between two polls of hyper.
+//! The life of one connection: its first bytes show the protocol, then hyper speaks it.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,14 +12,14 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 
 use super::batch::{Batch, Batched};
-use super::deadline::Overdue;
+use super::deadline::Timeout;
 use super::drive::{Driven, drive};
-use super::exchange::exchange;
+use super::exchange;
 use super::io::Io;
-use super::protocol::{Protocols, Sniffed, sniff};
+use super::protocol::{Detected, Protocols, detect};
 use super::refusal;
 use super::service::{BoxError, Service};
-use super::state::{Ending, Orders, Protocol, State, Verdict};
+use super::state::{Action, Closing, Decision, Protocol, State};
 use super::tunnel;
 use crate::error::{Error, ErrorKind};
 use crate::guard::Guarded;
@@ -33,17 +32,17 @@ pub(super) async fn serve<S: Service>(
     service: Rc<S>,
     protocols: Rc<Protocols>,
 ) {
-    let Ok(protocol) = choose(&mut io).await else {
+    let Ok(protocol) = detect_protocol(&mut io).await else {
         return;
     };
     let state = io.state().clone();
-    state.speaks(protocol);
+    state.set_protocol(protocol);
     let ended = match protocol {
-        // Larger than the other by far, and rarer.
+        // Its future is far larger than the other, and rarer.
         Protocol::Http2 => {
             Box::pin(serve_http2(io, &state, peer.clone(), service, protocols)).await
         }
-        Protocol::Http1 | Protocol::Unknown if is_tls(&io.sniffed()) => {
+        Protocol::Http1 | Protocol::Unknown if is_tls(&io.first_bytes()) => {
             let error = Error::downstream(ErrorKind::BadRequest)
                 .detail("this is a TLS handshake, and no TLS is spoken on this address");
             refuse(io, &state, &peer, &service, error).await
@@ -54,7 +53,7 @@ pub(super) async fn serve<S: Service>(
             serve_http1(io, &state, &peer, &service, &protocols).await
         }
     };
-    if let Err(error) = blame(&state, ended) {
+    if let Err(error) = cause_of_end(&state, ended) {
         tracing::debug!(peer = ?peer.addr, %error, "connection ended");
     }
 }
@@ -64,9 +63,9 @@ fn is_tls(first: &[u8]) -> bool {
     first.starts_with(&[0x16, 0x03])
 }
 
-/// What the connection ended of, its deadline first.
-fn blame(state: &State, ended: Result<(), BoxError>) -> Result<(), BoxError> {
-    let Verdict::Overdue(overdue) = state.verdict() else {
+/// Why the connection ended: its deadline, if one has passed.
+fn cause_of_end(state: &State, ended: Result<(), BoxError>) -> Result<(), BoxError> {
+    let Decision::TimedOut(overdue) = state.decision() else {
         return ended;
     };
     let Some(kind) = overdue.kind() else {
@@ -80,23 +79,23 @@ fn blame(state: &State, ended: Result<(), BoxError>) -> Result<(), BoxError> {
 }
 
 /// Reads until the first bytes show the protocol. Fails when the client closes without a byte, or when the worker has
-/// decided against the connection.
-async fn choose(io: &mut Io) -> io::Result<Protocol> {
+/// decided to end the connection.
+async fn detect_protocol(io: &mut Io) -> io::Result<Protocol> {
     poll_fn(|cx| {
-        io.state().watch(cx);
+        io.state().register_waker(cx);
         loop {
-            if io.state().verdict() != Verdict::Carry {
+            if io.state().decision() != Decision::Keep {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            let grown = ready!(io.poll_sniff(cx))?;
-            match sniff(&io.sniffed()) {
-                Sniffed::Http2 => return Poll::Ready(Ok(Protocol::Http2)),
-                Sniffed::Unclear if grown => {}
-                Sniffed::Unclear if io.sniffed().is_empty() => {
+            let grown = ready!(io.poll_first_bytes(cx))?;
+            match detect(&io.first_bytes()) {
+                Detected::Http2 => return Poll::Ready(Ok(Protocol::Http2)),
+                Detected::Unclear if grown => {}
+                Detected::Unclear if io.first_bytes().is_empty() => {
                     return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                 }
-                // Where the client closed early, HTTP/1 says what is wrong with what it left.
-                Sniffed::Http1 | Sniffed::Unclear => return Poll::Ready(Ok(Protocol::Http1)),
+                // The client may have closed within its first bytes: they are refused as HTTP/1.
+                Detected::Http1 | Detected::Unclear => return Poll::Ready(Ok(Protocol::Http1)),
             }
         }
     })
@@ -111,24 +110,24 @@ async fn serve_http1<S: Service>(
     protocols: &Protocols,
 ) -> Result<(), BoxError> {
     loop {
-        // What hyper needs is given back while the connection sleeps.
-        let conversation = Box::pin(converse(io, state, peer, service, protocols));
-        let (driven, parted, unread) = conversation.await;
-        io = parted;
+        // In a box, which is freed while the connection is parked.
+        let speaking = Box::pin(run_http1(io, state, peer, service, protocols));
+        let (driven, returned, unread) = speaking.await;
+        io = returned;
         match driven {
-            Driven::Ended(Ok(())) if let Some(tunnel) = state.tunnels() => {
+            Driven::Ended(Ok(())) if let Some(tunnel) = state.take_tunnel() => {
                 io.unread(&unread);
                 drop(unread);
                 return Box::pin(tunnel::join(io, tunnel)).await;
             }
             Driven::Ended(ended) => {
-                return Box::pin(refuse_if_asked(io, state, peer, service, ended)).await;
+                return Box::pin(answer_unread_head(io, state, peer, service, ended)).await;
             }
             Driven::Stopped => return Ok(()),
-            Driven::Asleep => {
+            Driven::Parked => {
                 io.unread(&unread);
                 drop(unread);
-                if !wakes_up(&mut io).await {
+                if !wait_while_parked(&mut io).await {
                     return Ok(());
                 }
             }
@@ -136,15 +135,16 @@ async fn serve_http1<S: Service>(
     }
 }
 
-/// Speaks HTTP/1 until there is a reason not to; gives back the socket and what was read of it too early.
-async fn converse<S: Service>(
+/// Speaks HTTP/1 until the connection ends, is parked or becomes a tunnel. Returns the I/O, and what hyper has read of it
+/// and not used.
+async fn run_http1<S: Service>(
     io: Io,
     state: &Rc<State>,
     peer: &Rc<Peer>,
     service: &Rc<S>,
     protocols: &Protocols,
 ) -> (Driven<hyper::Error>, Io, Bytes) {
-    let answer = service_fn(|request| exchange(request, state, peer, service, protocols));
+    let answer = service_fn(|request| exchange::answer(request, state, peer, service, protocols));
     let mut connection = protocols.http1.serve_connection(TokioIo::new(io), answer);
     let driven = drive(state, Pin::new(&mut connection), |connection| {
         connection.graceful_shutdown();
@@ -154,33 +154,33 @@ async fn converse<S: Service>(
     (driven, parts.io.into_inner(), parts.read_buf)
 }
 
-/// Waits for the next byte of an idle connection, without hyper and its buffers; false when it is to end instead.
-async fn wakes_up(io: &mut Io) -> bool {
+/// Waits for the next byte of a parked connection, without hyper and its buffers. Returns false when it is to end.
+async fn wait_while_parked(io: &mut Io) -> bool {
     poll_fn(|cx| {
-        io.state().watch(cx);
-        if !io.sniffed().is_empty() {
+        io.state().register_waker(cx);
+        if !io.first_bytes().is_empty() {
             return Poll::Ready(true);
         }
-        match io.poll_sniff(cx) {
+        match io.poll_first_bytes(cx) {
             Poll::Ready(read) => Poll::Ready(read.unwrap_or(false)),
-            Poll::Pending if io.state().orders() == Orders::GoOn => Poll::Pending,
+            Poll::Pending if io.state().action() == Action::Continue => Poll::Pending,
             Poll::Pending => Poll::Ready(false),
         }
     })
     .await
 }
 
-/// Answers a head that hyper could not read, or that did not come in time.
-async fn refuse_if_asked<S: Service>(
+/// Answers a head that hyper could not read or that did not arrive in time; closes the connection in any case.
+async fn answer_unread_head<S: Service>(
     mut io: Io,
     state: &State,
     peer: &Rc<Peer>,
     service: &Rc<S>,
     ended: hyper::Result<()>,
 ) -> Result<(), BoxError> {
-    let kind = match (state.ending(), state.verdict()) {
-        (Ending::Refusal(status), _) => refusal::kind_of(status),
-        (_, Verdict::Overdue(Overdue::Head)) if ended.is_err() => ErrorKind::RequestTimeout,
+    let kind = match (state.closing(), state.decision()) {
+        (Closing::Refusal(status), _) => refusal::kind_of(status),
+        (_, Decision::TimedOut(Timeout::Head)) if ended.is_err() => ErrorKind::RequestTimeout,
         _ => {
             ended?;
             return close(&mut io, state).await;
@@ -198,7 +198,7 @@ async fn refuse_if_asked<S: Service>(
     refuse(io, state, peer, service, error).await
 }
 
-/// Answers what is no request that could be read, and closes.
+/// Sends the service's response to a request that could not be read, and closes.
 async fn refuse<S: Service>(
     mut io: Io,
     state: &State,
@@ -209,20 +209,20 @@ async fn refuse<S: Service>(
     let Some(message) = refusal::message(service.refuse(peer, error, None)).await else {
         return Ok(());
     };
-    state.refuses();
-    let farewell = pin!(async {
+    state.begin_final_response();
+    let final_response = pin!(async {
         io.write_all(&message).await?;
         io.flush().await
     });
-    if let Driven::Ended(written) = drive(state, farewell, |_| ()).await {
+    if let Driven::Ended(written) = drive(state, final_response, |_| ()).await {
         written?;
         close(&mut io, state).await?;
     }
     Ok(())
 }
 
-/// Closes in stages where that has not been done: after our own words, and after a request with an Upgrade field, for
-/// which hyper leaves it to us.
+/// Closes with a lingering close where that has not been done: after a refusal, and after a request with an Upgrade field,
+/// where hyper leaves it to us.
 async fn close(io: &mut Io, state: &State) -> Result<(), BoxError> {
     if !state.is_lingering()
         && let Driven::Ended(ended) = drive(state, pin!(io.shutdown()), |_| ()).await
@@ -243,7 +243,7 @@ async fn serve_http2<S: Service>(
     let of_streams = state.clone();
     let answer = service_fn(move |request| {
         let (peer, service) = (peer.clone(), service.clone());
-        exchange(request, &of_streams, peer, service, &protocols)
+        exchange::answer(request, &of_streams, peer, service, &protocols)
     });
     let mut batch = Batch::new(Guarded::from_client(io), state.clone());
     let ended = {
@@ -255,42 +255,44 @@ async fn serve_http2<S: Service>(
         })
         .await
     };
-    if state.verdict() == Verdict::Calm {
-        // Its streams have ended with it. What it was told is not to be overtaken by a reset.
-        state.lingers();
+    if state.decision() == Decision::ResetFlood {
+        // Its streams have ended with it. A reset could make the client lose the GOAWAY frame.
+        state.begin_lingering();
         let _ = drive(state, pin!(batch.shutdown()), |_| ()).await;
     }
     match ended {
         Driven::Ended(ended) => ended,
-        Driven::Stopped | Driven::Asleep => Ok(()),
+        Driven::Stopped | Driven::Parked => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::beat::Beat;
+    use crate::server::shared::WorkerShared;
 
     #[test]
-    fn a_connection_ends_of_its_deadline_first_and_then_of_what_broke_it() {
+    fn a_connection_ends_for_its_deadline_first_and_then_for_what_broke_it() {
         let broken = || Err::<(), BoxError>("broken pipe".into());
         #[rustfmt::skip]
         let table = [
-            (Verdict::Carry, Ok(()), None),
-            (Verdict::Carry, broken(), Some("broken pipe")),
-            (Verdict::Cut, Ok(()), None),
-            (Verdict::Overdue(Overdue::Idle), Ok(()), None),
-            (Verdict::Overdue(Overdue::Linger), Ok(()), None),
-            (Verdict::Overdue(Overdue::Head), Ok(()), Some("the request did not arrive within its deadline")),
-            (Verdict::Overdue(Overdue::Content), broken(), Some("the request content did not arrive within its deadline: broken pipe")),
-            (Verdict::Overdue(Overdue::Write), broken(), Some("the client took nothing of the response within its deadline (write_timeout): broken pipe")),
-            (Verdict::Overdue(Overdue::Tunnel), Ok(()), Some("neither side sent anything within the deadline (tunnel_timeout)")),
+            (Decision::Keep, Ok(()), None),
+            (Decision::Keep, broken(), Some("broken pipe")),
+            (Decision::CutOff, Ok(()), None),
+            (Decision::TimedOut(Timeout::Idle), Ok(()), None),
+            (Decision::TimedOut(Timeout::Linger), Ok(()), None),
+            (Decision::TimedOut(Timeout::Head), Ok(()), Some("the request did not arrive within its deadline")),
+            (Decision::TimedOut(Timeout::Content), broken(), Some("the request content did not arrive within its deadline: broken pipe")),
+            (Decision::TimedOut(Timeout::Write), broken(), Some("the client took nothing of the response within its deadline (write_timeout): broken pipe")),
+            (Decision::TimedOut(Timeout::Tunnel), Ok(()), Some("neither side sent anything within the deadline (tunnel_timeout)")),
         ];
-        for (verdict, ended, said) in table {
-            let state = State::new(Rc::<Beat>::default());
-            state.decide(verdict);
-            let error = blame(&state, ended).err().map(|error| error.to_string());
-            assert_eq!(error.as_deref(), said, "{verdict:?}");
+        for (decision, ended, said) in table {
+            let state = State::new(Rc::<WorkerShared>::default());
+            state.decide(decision);
+            let error = cause_of_end(&state, ended)
+                .err()
+                .map(|error| error.to_string());
+            assert_eq!(error.as_deref(), said, "{decision:?}");
         }
     }
 }

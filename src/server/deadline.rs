@@ -1,4 +1,4 @@
-//! How long each state of a connection may last. One coarse tick a worker compares every connection with this rule:
+//! How long each phase of a connection may last. A coarse tick of the worker compares every connection with its deadlines:
 //! no timer is made, moved or dropped on the path of a request.
 
 use std::time::Duration;
@@ -9,9 +9,9 @@ use crate::error::ErrorKind;
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Nothing has come yet.
-    Fresh,
-    /// Some bytes of a head have come.
+    /// Nothing has been read yet.
+    Accepted,
+    /// Some bytes of a request's head have been read.
     Head,
     /// Between two requests.
     Idle,
@@ -23,9 +23,9 @@ pub(super) enum Phase {
     Lingering,
 }
 
-/// A connection's state as far as deadlines go. Times are milliseconds of the worker's coarse clock.
+/// What the deadlines of a connection depend on. Times are milliseconds of the worker's coarse clock.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Situation {
+pub(super) struct Timing {
     pub phase: Phase,
     /// When the phase began.
     pub since: u64,
@@ -37,7 +37,7 @@ pub(super) struct Situation {
 
 /// Which deadline passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Overdue {
+pub(super) enum Timeout {
     Head,
     Idle,
     Content,
@@ -46,8 +46,8 @@ pub(super) enum Overdue {
     Linger,
 }
 
-impl Overdue {
-    /// The failure that it is; `None` where the client had all that it was to have.
+impl Timeout {
+    /// The error that it is; `None` where the client has had its whole response.
     pub fn kind(self) -> Option<ErrorKind> {
         match self {
             Self::Head => Some(ErrorKind::RequestTimeout),
@@ -71,11 +71,12 @@ pub(super) struct Deadlines {
     tick: u64,
 }
 
-/// How long we wait for the client to close after our last byte. Enough for a retransmission or two.
+/// How long the client has to close after our last byte: enough for a retransmission or two.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How long a connection without a request may still bring one while we drain: it may have been under way.
-const LAST_CALL: u64 = 1_000;
+/// Milliseconds that an accepted connection has for its first request while the worker drains: it may have been sent
+/// already.
+const DRAIN_GRACE: u64 = 1_000;
 
 impl Deadlines {
     pub fn new(config: &config::Server) -> Self {
@@ -99,36 +100,36 @@ impl Deadlines {
         }
     }
 
-    /// The time between two looks at all connections.
+    /// The time between two ticks.
     pub fn tick(&self) -> Duration {
         Duration::from_millis(self.tick)
     }
 
-    /// The deadline that has passed at `now`, if any. Never early, and at most two ticks late: the times in
-    /// `situation` are those of the tick before. A connection ends if the next tick finds the same.
-    pub fn overdue(&self, situation: &Situation, now: u64, draining: bool) -> Option<Overdue> {
+    /// The deadline that has passed at `now`, if any. Never early, and at most two ticks late: the times in `timing` are
+    /// those of the tick before. A connection ends when two ticks in a row find the same deadline passed.
+    pub fn overdue(&self, timing: &Timing, now: u64, draining: bool) -> Option<Timeout> {
         let past =
             |since: u64, limit: u64| now.saturating_sub(since) >= limit.saturating_add(self.tick);
-        if situation.phase != Phase::Tunnel
-            && situation
+        if timing.phase != Phase::Tunnel
+            && timing
                 .write_blocked
                 .is_some_and(|since| past(since, self.write))
         {
-            return Some(Overdue::Write);
+            return Some(Timeout::Write);
         }
-        let (limit, overdue) = match situation.phase {
-            Phase::Fresh if draining => (self.head.min(LAST_CALL), Overdue::Idle),
-            Phase::Fresh => (self.head, Overdue::Idle),
-            Phase::Head => (self.head, Overdue::Head),
-            Phase::Idle => (self.idle, Overdue::Idle),
-            Phase::Tunnel => (self.tunnel, Overdue::Tunnel),
-            Phase::Lingering => (self.linger, Overdue::Linger),
+        let (limit, overdue) = match timing.phase {
+            Phase::Accepted if draining => (self.head.min(DRAIN_GRACE), Timeout::Idle),
+            Phase::Accepted => (self.head, Timeout::Idle),
+            Phase::Head => (self.head, Timeout::Head),
+            Phase::Idle => (self.idle, Timeout::Idle),
+            Phase::Tunnel => (self.tunnel, Timeout::Tunnel),
+            Phase::Lingering => (self.linger, Timeout::Linger),
             Phase::Busy => {
-                let since = situation.awaiting_content?;
-                return past(since, self.content).then_some(Overdue::Content);
+                let since = timing.awaiting_content?;
+                return past(since, self.content).then_some(Timeout::Content);
             }
         };
-        past(situation.since, limit).then_some(overdue)
+        past(timing.since, limit).then_some(overdue)
     }
 }
 
@@ -153,72 +154,72 @@ mod tests {
 
     #[test]
     fn each_state_has_its_deadline_and_none_is_early() {
-        let at = |phase, awaiting_content, write_blocked| Situation {
+        let at = |phase, awaiting_content, write_blocked| Timing {
             phase,
             since: 1_000,
             awaiting_content,
             write_blocked,
         };
-        // (situation, draining, seconds that it may last, what passes then)
+        // (timing, draining, seconds that it may last, what passes then)
         let table = [
-            (at(Phase::Fresh, None, None), false, 10, Overdue::Idle),
-            (at(Phase::Fresh, None, None), true, 1, Overdue::Idle),
-            (at(Phase::Head, None, None), false, 10, Overdue::Head),
-            (at(Phase::Head, None, None), true, 10, Overdue::Head),
-            (at(Phase::Idle, None, None), false, 75, Overdue::Idle),
-            (at(Phase::Lingering, None, None), false, 2, Overdue::Linger),
-            (at(Phase::Tunnel, None, None), false, 600, Overdue::Tunnel),
+            (at(Phase::Accepted, None, None), false, 10, Timeout::Idle),
+            (at(Phase::Accepted, None, None), true, 1, Timeout::Idle),
+            (at(Phase::Head, None, None), false, 10, Timeout::Head),
+            (at(Phase::Head, None, None), true, 10, Timeout::Head),
+            (at(Phase::Idle, None, None), false, 75, Timeout::Idle),
+            (at(Phase::Lingering, None, None), false, 2, Timeout::Linger),
+            (at(Phase::Tunnel, None, None), false, 600, Timeout::Tunnel),
             // Only silence in both directions counts.
             (
                 at(Phase::Tunnel, Some(1_000), Some(1_000)),
                 true,
                 600,
-                Overdue::Tunnel,
+                Timeout::Tunnel,
             ),
             (
                 at(Phase::Busy, Some(1_000), None),
                 false,
                 30,
-                Overdue::Content,
+                Timeout::Content,
             ),
             (
                 at(Phase::Busy, None, Some(1_000)),
                 false,
                 20,
-                Overdue::Write,
+                Timeout::Write,
             ),
             (
                 at(Phase::Busy, Some(1_000), Some(1_000)),
                 false,
                 20,
-                Overdue::Write,
+                Timeout::Write,
             ),
             (
                 at(Phase::Idle, None, Some(1_000)),
                 false,
                 20,
-                Overdue::Write,
+                Timeout::Write,
             ),
         ];
         let deadlines = deadlines();
-        for (situation, draining, secs, expected) in table {
+        for (timing, draining, secs, expected) in table {
             let end = 1_000 + secs * 1_000;
             assert_eq!(
-                deadlines.overdue(&situation, end, draining),
+                deadlines.overdue(&timing, end, draining),
                 None,
-                "early: {situation:?}"
+                "early: {timing:?}"
             );
             assert_eq!(
-                deadlines.overdue(&situation, end + 2 * deadlines.tick, draining),
+                deadlines.overdue(&timing, end + 2 * deadlines.tick, draining),
                 Some(expected),
-                "late: {situation:?}"
+                "late: {timing:?}"
             );
         }
     }
 
     #[test]
     fn a_request_being_answered_has_no_deadline_of_its_own() {
-        let busy = Situation {
+        let busy = Timing {
             phase: Phase::Busy,
             since: 0,
             awaiting_content: None,

@@ -1,56 +1,57 @@
-//! A connection's future is polled here, and between two polls what the worker has decided about it is obeyed.
+//! Polls the future of a connection, and acts between two polls on what the worker has decided about it.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-use super::state::{Orders, State};
+use super::state::{Action, State};
 
 /// Why a connection is not polled any more.
 pub(super) enum Driven<E> {
     Ended(Result<(), E>),
-    /// All is to stop.
+    /// It is to be dropped at once.
     Stopped,
-    /// It has been idle for some time.
-    Asleep,
+    /// It has been idle for some time, and gives up its buffers.
+    Parked,
 }
 
-/// Polls `connection` until there is a reason not to, and tells it once when it is to take no further request.
+/// Polls `connection` until it ends or the worker has decided against it. `close_gracefully` is called once, when the
+/// connection is to take no further request.
 pub(super) async fn drive<C, E>(
     state: &State,
     mut connection: Pin<&mut C>,
-    wind_down: impl Fn(Pin<&mut C>),
+    close_gracefully: impl Fn(Pin<&mut C>),
 ) -> Driven<E>
 where
     C: Future<Output = Result<(), E>>,
 {
-    let mut told = false;
+    let mut is_closing = false;
     poll_fn(|cx| {
-        state.watch(cx);
+        state.register_waker(cx);
         loop {
-            if state.orders() == Orders::Stop {
+            if state.action() == Action::Stop {
                 return Poll::Ready(Driven::Stopped);
             }
             let abandoned = state.is_content_abandoned();
-            // Before it is told: a request that has just arrived is still answered.
+            // Before it is closed: a request that has just arrived is still answered.
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Driven::Ended(ended));
             }
             match state.is_content_abandoned() {
-                // hyper has seen that nobody reads it: it has read the rest, or reads nothing any more.
-                true if abandoned => state.content_ends(),
+                // hyper has been polled since its reader was dropped: it has read the rest, or will read nothing more.
+                true if abandoned => state.end_content(),
                 true => continue,
                 false => {}
             }
-            if state.falls_asleep() {
-                return Poll::Ready(Driven::Asleep);
+            if state.park_if_idle() {
+                return Poll::Ready(Driven::Parked);
             }
-            if told || state.orders() != Orders::WindDown {
+            if is_closing || state.action() != Action::CloseGracefully {
                 return Poll::Pending;
             }
-            told = true;
-            state.winds_down();
-            wind_down(connection.as_mut());
+            is_closing = true;
+            state.begin_graceful_close();
+            close_gracefully(connection.as_mut());
         }
     })
     .await

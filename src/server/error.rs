@@ -1,4 +1,4 @@
-//! Why a server does not run.
+//! Errors of a whole server.
 
 use std::error::Error as StdError;
 use std::{fmt, io};
@@ -8,11 +8,11 @@ use crate::config::ListenAddr;
 /// Why a server could not start, or did not end well.
 #[derive(Debug)]
 pub enum Error {
-    /// An address could not be taken.
+    /// An address could not be bound.
     Listen { addr: ListenAddr, source: io::Error },
-    /// The system gave no thread or no runtime.
+    /// A thread or a runtime could not be made.
     Start(io::Error),
-    /// A worker's thread ended before it was told to.
+    /// A worker's thread panicked.
     WorkerDied { index: usize },
 }
 

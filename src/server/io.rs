@@ -1,5 +1,5 @@
-//! The bytes of one connection: passed between hyper and the socket, while the connection's state
-//! learns of each step. Where a deadline has passed, reading or writing fails here, so that hyper ends in its own way.
+//! The I/O of one connection, between hyper and the socket. It reports each step to the connection's state. When a deadline
+//! has passed, reading or writing fails here, so that hyper ends the connection.
 
 use std::future::{Future as _, poll_fn};
 use std::io::{self, IoSlice};
@@ -13,28 +13,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::unconstrained;
 
 use super::socket::Socket;
-use super::state::{Ending, State};
+use super::state::{Closing, State};
 use crate::proxy::{Interim, LatestWaiting};
 use crate::turn;
 
-/// A socket that tells its connection's state what happens.
+/// A socket whose reads and writes are reported to the connection's state.
 #[derive(Debug)]
 pub(super) struct Io {
     socket: Socket,
-    /// Where interim responses come from, and the rest of what is being written before what hyper has: of those, or of
-    /// trailers.
+    /// The source of interim responses.
     interim: Interim,
+    /// The rest of an interim response or of trailers, which goes before anything of hyper's.
     unwritten: Bytes,
-    /// How far the connection's request has come.
+    /// Whether the connection's latest request waits for a connection to the API.
     waiting: LatestWaiting,
     state: Rc<State>,
 }
 
-/// The most that one look at a connection's first bytes takes: a usual request head, whole.
-const SNIFF: usize = 2048;
+/// The most bytes of a connection that are read to detect its protocol: a usual request head fits.
+const FIRST_BYTES: usize = 2048;
 
-/// Up to so many bytes a copy costs less than the system's look at each piece of a vectored write.
-const GATHERED: usize = 4096;
+/// Up to so many bytes, copying pieces together costs less than a vectored write of them.
+const MAX_GATHERED: usize = 4096;
 
 impl Io {
     pub fn new(socket: Socket, state: Rc<State>) -> Self {
@@ -47,12 +47,13 @@ impl Io {
         }
     }
 
-    /// Writes what comes from `interim`, too, whenever hyper has nothing to write.
+    /// Writes the interim responses that come from `interim`, when hyper has nothing to write.
     pub fn send_interim(&mut self, interim: Interim) {
         self.interim = interim;
     }
 
-    /// Looks for the client's end, too, while the request waits for a connection to the API.
+    /// Looks whether the client has left while its request, whose progress `waiting` tells, waits for a connection to the
+    /// API.
     pub fn watch_queue(&mut self, waiting: LatestWaiting) {
         self.waiting = waiting;
     }
@@ -61,57 +62,57 @@ impl Io {
         &self.state
     }
 
-    /// Reads more of the connection's first bytes; false at their end. They are kept for hyper to read again.
-    pub fn poll_sniff(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let mut room = [0; SNIFF];
+    /// Reads more of the connection's first bytes, and keeps them for hyper. Returns false at the client's end.
+    pub fn poll_first_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut room = [0; FIRST_BYTES];
         let mut buf = ReadBuf::new(&mut room);
-        let before = self.sniffed();
+        let before = self.first_bytes();
         buf.put_slice(&before);
         ready!(self.socket.poll_read(cx, &mut buf))?;
         let grown = buf.filled().len() - before.len();
-        self.state.has_read(grown);
+        self.state.on_read(grown);
         if grown > 0 {
             self.state.hold(Bytes::copy_from_slice(buf.filled()));
         }
         Poll::Ready(Ok(grown > 0))
     }
 
-    /// The first bytes, as far as they have come: fewer than [`SNIFF`] while the protocol is unclear.
-    pub fn sniffed(&self) -> Bytes {
+    /// The first bytes that have been read: fewer than [`FIRST_BYTES`] while the protocol is unclear.
+    pub fn first_bytes(&self) -> Bytes {
         self.state.held()
     }
 
-    /// Gives back bytes that have been read too early.
+    /// Has hyper read `bytes` again: it has read them too early.
     pub fn unread(&mut self, bytes: &[u8]) {
-        self.state.hold_again(bytes);
+        self.state.put_back(bytes);
     }
 
-    /// Takes what hyper would answer to a head that it cannot read.
+    /// Takes the response that hyper writes to a head that it cannot read: the service's is sent in its place.
     fn intercept(&self, bytes: &[u8]) {
-        // hyper's words begin "HTTP/1.1 400 ".
+        // It begins "HTTP/1.1 400 ".
         let status = bytes
             .get(9..12)
             .and_then(|digits| StatusCode::from_bytes(digits).ok())
             .unwrap_or(StatusCode::BAD_REQUEST);
-        self.state.ends(Ending::Refusal(status));
+        self.state.set_closing(Closing::Refusal(status));
     }
 
     fn check_write(&self) -> io::Result<()> {
-        if self.state.is_write_overdue() {
+        if self.state.has_write_timed_out() {
             return Err(io::ErrorKind::TimedOut.into());
         }
         Ok(())
     }
 
-    /// Closes our side only.
+    /// Shuts down our side only.
     pub fn poll_half_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket.poll_shutdown(cx)
     }
 
-    /// Writes interim responses, as many as are there.
+    /// Writes all interim responses that are ready.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.poll_begun_interim(cx))?;
+            ready!(self.poll_unwritten(cx))?;
             match self.interim.take(cx) {
                 Some(octets) => self.unwritten = octets.into(),
                 None => return Poll::Ready(Ok(())),
@@ -119,7 +120,7 @@ impl Io {
         }
     }
 
-    /// Writes what comes before what hyper has to write, which begins with `first`; how many of its `length` octets may go out
+    /// Writes what goes before `length` octets of hyper's, which begin with `first`. Returns how many of those may be written
     /// then.
     fn poll_before(
         &mut self,
@@ -127,24 +128,24 @@ impl Io {
         length: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_begun_interim(cx))?;
+        ready!(self.poll_unwritten(cx))?;
         let writable = self.state.writable(length);
         if writable > 0 {
             return Poll::Ready(Ok(writable));
         }
-        if let Some(trailers) = self.state.takes_trailers(first) {
+        if let Some(trailers) = self.state.take_trailers(first) {
             self.unwritten = trailers.into();
-            ready!(self.poll_begun_interim(cx))?;
+            ready!(self.poll_unwritten(cx))?;
         }
         Poll::Ready(Ok(length))
     }
 
-    /// Writes the rest of what has been begun: nothing of hyper's may come in between.
-    fn poll_begun_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Writes the rest of `unwritten`.
+    fn poll_unwritten(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.unwritten.is_empty() {
             self.check_write()?;
             let (socket, rest) = (&mut self.socket, &self.unwritten);
-            let written = poll_noted(&self.state, cx, |cx| socket.poll_write(cx, rest));
+            let written = poll_write_noted(&self.state, cx, |cx| socket.poll_write(cx, rest));
             let written = ready!(written)?;
             self.unwritten.advance(written);
             if self.unwritten.is_empty() {
@@ -154,14 +155,13 @@ impl Io {
         Poll::Ready(Ok(()))
     }
 
-    /// Looks whether the client is still there while its request waits for a connection to the API. Here the end of what it
-    /// sends counts as its leaving: nothing has been sent, and whoever only closed one side (RFC 9112 §9.6) is rarer by
-    /// far than whoever left.
+    /// Fails when the client has left while its request waits for a connection to the API. A client that has only closed its
+    /// side (RFC 9112 §9.6) counts as one that has left: it is far rarer, and nothing has been sent for it yet.
     fn poll_left(&self, cx: &mut Context<'_>) -> io::Result<()> {
         if !self.waiting.is_queued(cx) {
             return Ok(());
         }
-        // Wakes the task when more can be read, or the end.
+        // Has the task woken when more can be read, or the end.
         let _ = self.socket.poll_read_ready(cx)?;
         match self.socket.poll_closed(cx)? {
             Poll::Ready((read_closed, gone)) if read_closed || gone => {
@@ -171,7 +171,7 @@ impl Io {
         }
     }
 
-    /// Looks whether the client is still there while it waits for a response.
+    /// Fails when the client has left while it waits for a response.
     fn poll_probe(&self, cx: &mut Context<'_>) -> io::Result<()> {
         let (read_closed, gone) = match self.socket.poll_closed(cx)? {
             Poll::Ready(closed) => closed,
@@ -184,26 +184,26 @@ impl Io {
     }
 }
 
-/// Writes with `write`, and has the state note whether the client takes anything.
+/// Writes with `write`, and reports to the state whether the client takes anything.
 ///
-/// A write that only finds the task's turn over says nothing about the client, and is put off. Not twice in a row: what
-/// uses up each turn, such as a flood, is not to hide that a client takes nothing.
-fn poll_noted(
+/// A write that fails only because the task's turn is over says nothing about the client, and is deferred to the next turn;
+/// not twice in a row, since a flood that uses up each turn must not hide that a client takes nothing.
+fn poll_write_noted(
     state: &State,
     cx: &mut Context<'_>,
     mut write: impl FnMut(&mut Context<'_>) -> Poll<io::Result<usize>>,
 ) -> Poll<io::Result<usize>> {
     let mut written = write(cx);
     if written.is_pending() && turn::is_over() {
-        if state.puts_off_write() {
+        if state.defer_write() {
             return Poll::Pending;
         }
         written = pin!(unconstrained(poll_fn(write))).poll(cx);
     }
     match &written {
-        Poll::Ready(Ok(_)) => state.has_written(),
+        Poll::Ready(Ok(_)) => state.on_written(),
         Poll::Ready(Err(_)) => {}
-        Poll::Pending => state.waits_to_write(),
+        Poll::Pending => state.on_write_pending(),
     }
     written
 }
@@ -219,7 +219,7 @@ impl AsyncRead for Io {
             if this.state.read_held(buf)? {
                 return Poll::Ready(Ok(()));
             }
-            if this.state.is_read_overdue() {
+            if this.state.has_read_timed_out() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             let before = buf.filled().len();
@@ -228,14 +228,14 @@ impl AsyncRead for Io {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return read,
                 Poll::Pending => {
-                    this.state.waits_to_read();
+                    this.state.on_read_pending();
                     return read;
                 }
             }
             let octets = &buf.filled()[before..];
             let length = octets.len();
             turn::take(length, cx);
-            this.state.has_read(length);
+            this.state.on_read(length);
             let admitted = this.state.admit(octets)?;
             buf.set_filled(before + admitted);
             if admitted > 0 || length == 0 {
@@ -253,13 +253,13 @@ impl AsyncWrite for Io {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.check_write()?;
-        if this.state.is_quiet() {
+        if this.state.is_hyper_answering() {
             this.intercept(buf);
             return Poll::Ready(Ok(buf.len()));
         }
         let writable = ready!(this.poll_before(buf, buf.len(), cx))?;
         let (socket, buf) = (&mut this.socket, &buf[..writable]);
-        poll_noted(&this.state, cx, |cx| socket.poll_write(cx, buf))
+        poll_write_noted(&this.state, cx, |cx| socket.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -269,7 +269,7 @@ impl AsyncWrite for Io {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.check_write()?;
-        if this.state.is_quiet() {
+        if this.state.is_hyper_answering() {
             this.intercept(bufs.first().map_or(&[], |buf| buf));
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
@@ -278,14 +278,14 @@ impl AsyncWrite for Io {
         let first = pieces.next().map_or(&[][..], |buf| buf);
         let writable = ready!(this.poll_before(first, length, cx))?;
         let socket = &mut this.socket;
-        if length <= GATHERED {
-            let gathered = &this.state.gather(bufs)[..writable];
-            poll_noted(&this.state, cx, |cx| socket.poll_write(cx, gathered))
+        if length <= MAX_GATHERED {
+            let write_buffer = &this.state.gather(bufs)[..writable];
+            poll_write_noted(&this.state, cx, |cx| socket.poll_write(cx, write_buffer))
         } else if writable < length {
             let first = &first[..first.len().min(writable)];
-            poll_noted(&this.state, cx, |cx| socket.poll_write(cx, first))
+            poll_write_noted(&this.state, cx, |cx| socket.poll_write(cx, first))
         } else {
-            poll_noted(&this.state, cx, |cx| socket.poll_write_vectored(cx, bufs))
+            poll_write_noted(&this.state, cx, |cx| socket.poll_write_vectored(cx, bufs))
         }
     }
 
@@ -293,11 +293,11 @@ impl AsyncWrite for Io {
         true
     }
 
-    /// hyper calls this when its own buffer is empty; the sockets have none.
+    /// hyper calls this when its own buffer is empty; sockets have none.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.state.has_flushed();
-        if this.state.takes_probe() {
+        this.state.on_flushed();
+        if this.state.take_probe() {
             this.poll_probe(cx)?;
         }
         this.poll_left(cx)?;
@@ -308,22 +308,22 @@ impl AsyncWrite for Io {
         }
     }
 
-    /// Closes in stages (RFC 9112 §9.6): our side first, then the rest once the client has closed or its time is up.
-    /// Closing at once would reset the connection if the client still sends, and the reset could overtake our last
-    /// response.
+    /// A lingering close (RFC 9112 §9.6): our side is shut down first, and the connection closed once the client has closed its
+    /// own or its time is up. Closing both at once would reset the connection if the client still sends, and the client could
+    /// lose our last response.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        match this.state.ending() {
-            Ending::Staged if !this.state.is_linger_over() => {}
+        match this.state.closing() {
+            Closing::Lingering if !this.state.is_linger_over() => {}
             _ => return Poll::Ready(Ok(())),
         }
         ready!(this.socket.poll_shutdown(cx))?;
-        this.state.lingers();
-        let mut room = [0; SNIFF];
+        this.state.begin_lingering();
+        let mut room = [0; FIRST_BYTES];
         loop {
             let mut buf = ReadBuf::new(&mut room);
             match ready!(this.socket.poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() => this.state.has_discarded(buf.filled().len()),
+                Ok(()) if !buf.filled().is_empty() => this.state.on_discarded(buf.filled().len()),
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
             }
         }

@@ -1,4 +1,4 @@
-//! Addresses are taken here, before any worker runs: a mistake shows at once, and port 0 has its number.
+//! Binds the addresses of a server before any worker runs: errors show at once, and port 0 has become a number.
 
 use std::fs;
 use std::io;
@@ -12,10 +12,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::error::Error;
 use crate::config::ListenAddr;
 
-/// Connections that wait to be accepted; the system's own limit (`net.core.somaxconn`) may be lower.
+/// Connections that may wait to be accepted; the system's limit (`net.core.somaxconn`) may be lower.
 const BACKLOG: i32 = 4096;
 
-/// The listeners of a server, a set for each worker.
+/// The bound listeners of a server: a set for each worker.
 #[derive(Debug)]
 pub(super) struct Listeners {
     addrs: Vec<ListenAddr>,
@@ -54,13 +54,13 @@ impl Listeners {
         &self.addrs
     }
 
-    /// A set of listeners a worker, and the socket files to keep until the end.
+    /// A set of listeners for each worker, and the socket files, which are removed when they are dropped.
     pub fn into_parts(self) -> (Vec<Vec<Listener>>, Vec<SocketFile>) {
         (self.sets, self.files)
     }
 
-    /// The first listener takes the port alone, so that a port in use is an error; only then may its siblings share
-    /// it.
+    /// The first listener binds the port without sharing it, so that a port in use is an error; then those of the other
+    /// workers share it.
     fn add_tcp(&mut self, addr: SocketAddr, v6_only: bool) -> io::Result<()> {
         let mut shared = None;
         for set in &mut self.sets {
@@ -79,7 +79,7 @@ impl Listeners {
         Ok(())
     }
 
-    /// The workers share one Unix listener: its kind knows no SO_REUSEPORT.
+    /// The workers share one Unix listener: Unix sockets have no SO_REUSEPORT.
     fn add_unix(&mut self, path: &Path) -> io::Result<()> {
         remove_stale(path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -100,10 +100,10 @@ fn tcp(addr: SocketAddr, v6_only: bool, shared: bool) -> io::Result<Socket> {
     if addr.is_ipv6() {
         socket.set_only_v6(v6_only)?;
     }
-    // Connections of an earlier run may still be in TIME_WAIT.
+    // Connections of an earlier process may still be in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
-    // What it accepts inherits this.
+    // Accepted sockets inherit this.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
@@ -111,7 +111,7 @@ fn tcp(addr: SocketAddr, v6_only: bool, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// `[::]` takes IPv4 clients too, unless an IPv4 address with the same port is listed beside it.
+/// `[::]` accepts IPv4 clients too, unless an IPv4 address with the same port is listed as well.
 fn is_v6_only(addr: SocketAddr, all: &[ListenAddr]) -> bool {
     addr.port() != 0
         && all.iter().any(|other| {
@@ -119,7 +119,7 @@ fn is_v6_only(addr: SocketAddr, all: &[ListenAddr]) -> bool {
         })
 }
 
-/// Removes the socket file of a gateway that did not end well; one on which somebody listens is an error.
+/// Removes a socket file that a process left behind. Fails when a process still listens on it, or when it is another file.
 fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -134,12 +134,12 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
     match unix::UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        // Even one that does not let us in, or has no room now, is somebody's.
+        // A listener that refuses us, or whose queue is full, is in use too.
         Ok(_) | Err(_) => Err(io::ErrorKind::AddrInUse.into()),
     }
 }
 
-/// Removes the socket file when it is dropped, if it is still the one that was made.
+/// Removes the socket file when dropped, unless another has taken its place.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,

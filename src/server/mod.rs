@@ -1,22 +1,22 @@
-//! The door: listeners, workers, the choice of a protocol, limits and deadlines, drain.
+//! Listeners, workers, the choice of a protocol, limits and deadlines, drain.
 //!
-//! A [`Server`] takes its addresses once, then runs one thread a worker. Each worker is a runtime of its own with its
-//! own listeners, connections and [`Service`]; nothing on the path of a request is shared between two workers.
+//! A [`Server`] binds its addresses once, then runs one thread a worker. Each worker has a runtime, listeners, connections
+//! and a [`Service`] of its own; workers share nothing on the path of a request.
 //!
 //! ```text
-//!  accept ──> sniff ─┬─ HTTP/1 ─> request ─> Service ─> response ─┐   a coarse deadline on every state:
-//!                    │      ├────────── keep-alive ──────────────┘   head, idle, body, write, linger
-//!                    │      └─ 101 ─> bytes, both ways
+//!  accept ──> detect ─┬─ HTTP/1 ─> request ─> Service ─> response ─┐   a deadline for each phase:
+//!                    │      ├────────── keep-alive ──────────────┘   head, idle, content, write, linger
+//!                    │      └─ 101 ─> tunnel
 //!                    └─ HTTP/2 (prior knowledge)
 //! ```
 //!
-//! What a service answers with an error in the body is aborted so that no client can take it for whole: an HTTP/1
-//! connection is reset, an HTTP/2 stream is.
+//! A response whose content ends with an error is aborted, so that no client takes it for complete: an HTTP/1 connection is
+//! reset, an HTTP/2 stream is.
 
 mod batch;
-mod beat;
 mod chunks;
 mod connection;
+mod connections;
 mod deadline;
 mod drive;
 mod error;
@@ -30,6 +30,7 @@ mod registry;
 mod request_line;
 mod run;
 mod service;
+mod shared;
 mod socket;
 mod state;
 mod supervisor;

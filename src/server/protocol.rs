@@ -1,4 +1,4 @@
-//! Which HTTP a connection speaks, and with what limits.
+//! Which protocol a connection speaks, and with what limits.
 
 use std::future::Future;
 use std::rc::Rc;
@@ -18,37 +18,37 @@ use crate::error::{Error, ErrorKind};
 /// RFC 9113 §3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a connection's first bytes say.
+/// The protocol that a connection's first bytes show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sniffed {
+pub(super) enum Detected {
     Http1,
     Http2,
     /// More bytes are needed.
     Unclear,
 }
 
-/// Tells the protocols apart by HTTP/2's preface; everything else is left for HTTP/1 to judge.
-pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
+/// Tells HTTP/2 by its preface; all else is taken for HTTP/1.
+pub(super) fn detect(bytes: &[u8]) -> Detected {
     let n = bytes.len().min(PREFACE.len());
     if bytes[..n] != PREFACE[..n] {
-        Sniffed::Http1
+        Detected::Http1
     } else if n == PREFACE.len() {
-        Sniffed::Http2
+        Detected::Http2
     } else {
-        Sniffed::Unclear
+        Detected::Unclear
     }
 }
 
-/// The most field lines that hyper reads without an allocation a request.
+/// The most field lines that hyper reads without an allocation for each request.
 const HYPER_FIELDS: usize = 100;
 
 /// The least that hyper's HTTP/1 buffer may be.
 const HYPER_BUFFER: usize = 8 << 10;
 
-/// The most that a connection buffers of content in either direction; a head larger than that still fits.
+/// Bytes of content that a connection buffers in either direction, at most; a larger head still fits.
 const CONTENT_BUFFER: usize = 64 << 10;
 
-/// Both kinds of connection, set up once a worker.
+/// The settings of both protocols, made once a worker.
 #[derive(Debug)]
 pub(super) struct Protocols {
     pub http1: http1::Builder,
@@ -62,16 +62,16 @@ impl Protocols {
         let mut http1 = http1::Builder::new();
         http1
             .keep_alive(true)
-            // hyper takes a client's end for its leave, and would drop the answer to one that only half-closed. The
-            // tick looks for those that left.
+            // Else hyper takes a half-closed connection for one whose client has left, and drops the response. Probes
+            // find clients that have left.
             .half_close(true)
             .max_buf_size(config.max_head.max(CONTENT_BUFFER).max(HYPER_BUFFER))
             .max_header_size(config.max_head)
-            // A missing Date is stamped when a response is received (RFC 9110 §6.6.1).
+            // A missing Date is added when a response is received (RFC 9110 §6.6.1).
             .auto_date_header(false)
-            // It would copy bodies, and lift the cap of the write buffer.
+            // It would copy content, and lift the limit of the write buffer.
             .pipeline_flush(false)
-            // It boxes a timer a request; the tick does its work.
+            // It would allocate a timer for each request; the worker's tick does its work.
             .header_read_timeout(None);
         if config.max_fields != HYPER_FIELDS {
             http1.max_headers(config.max_fields);
@@ -86,7 +86,7 @@ impl Protocols {
 }
 
 impl Protocols {
-    /// Why a request that hyper has read is not for the service. A target of HTTP/2 gets its encoded form.
+    /// Why a request that hyper has read is refused. Percent-encodes an HTTP/2 request's target where it has to be.
     pub fn refusal(&self, head: &mut Parts, state: &State) -> Option<Error> {
         if let Some(fault) = state.target_fault.take() {
             return Some(Error::downstream(ErrorKind::BadRequest).detail(fault.to_string()));
@@ -99,7 +99,7 @@ impl Protocols {
         encoded.err().or_else(excess).map(Error::downstream)
     }
 
-    /// What about a request's head is over our limits and not over hyper's.
+    /// Which of our limits a request's head exceeds, where it does not exceed hyper's.
     fn excess(&self, uri: &Uri, fields: &HeaderMap) -> Option<ErrorKind> {
         let target = uri
             .path_and_query()
@@ -114,8 +114,8 @@ impl Protocols {
     }
 }
 
-/// Limits of an HTTP/2 connection. hyper's builder holds the executor, which is the connection's own: so one is made
-/// for each connection.
+/// Limits of an HTTP/2 connection. hyper's builder holds the executor, which is one for each connection: so is the
+/// builder.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Http2Limits {
     streams: u32,
@@ -125,12 +125,12 @@ pub(super) struct Http2Limits {
     resets: u32,
 }
 
-/// Streams that a client may reset before we have looked at them, and streams that we may have had to reset for its
-/// errors, before the connection is closed (CVE-2023-44487 and its kin).
+/// Streams that a client may reset before hyper has accepted them, and streams that h2 may reset for the client's errors,
+/// until the connection is closed (CVE-2023-44487, CVE-2025-8671).
 const RESETS_PENDING: usize = 20;
 const RESETS_OF_OURS: usize = 256;
 
-/// How often a silent client is asked whether it is there, and how long it has for the answer.
+/// How often a client is sent a PING, and how long it has to answer it.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_secs(20);
 
@@ -146,7 +146,7 @@ impl Http2Limits {
     }
 
     pub fn builder(&self, state: &Rc<State>) -> http2::Builder<StreamTasks> {
-        state.bears_resets(self.resets);
+        state.limit_resets(self.resets);
         let mut builder = http2::Builder::new(StreamTasks(state.clone()));
         builder
             .timer(TokioTimer::new())
@@ -164,7 +164,7 @@ impl Http2Limits {
     }
 }
 
-/// Runs the streams of one HTTP/2 connection on its worker's thread.
+/// Spawns the tasks of one HTTP/2 connection's streams on its worker's thread.
 #[derive(Clone, Debug)]
 pub(super) struct StreamTasks(Rc<State>);
 
@@ -174,7 +174,7 @@ where
 {
     fn execute(&self, stream: F) {
         let task = tokio::task::spawn_local(stream);
-        self.0.adopts(task.abort_handle());
+        self.0.set_stream_task(task.abort_handle());
     }
 }
 
@@ -185,22 +185,22 @@ mod tests {
     #[test]
     fn the_first_bytes_show_the_protocol() {
         for (bytes, expected) in [
-            (&b""[..], Sniffed::Unclear),
-            (b"P", Sniffed::Unclear),
-            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r", Sniffed::Unclear),
-            (PREFACE, Sniffed::Http2),
+            (&b""[..], Detected::Unclear),
+            (b"P", Detected::Unclear),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r", Detected::Unclear),
+            (PREFACE, Detected::Http2),
             (
                 b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04",
-                Sniffed::Http2,
+                Detected::Http2,
             ),
-            (b"PRI * HTTP/1.1\r\n", Sniffed::Http1),
-            (b"PRI * HTTP/2.0\r\n\r\nXX", Sniffed::Http1),
-            (b"POST / HTTP/1.1\r\n", Sniffed::Http1),
-            (b"G", Sniffed::Http1),
-            (b"\x16\x03\x01", Sniffed::Http1),
+            (b"PRI * HTTP/1.1\r\n", Detected::Http1),
+            (b"PRI * HTTP/2.0\r\n\r\nXX", Detected::Http1),
+            (b"POST / HTTP/1.1\r\n", Detected::Http1),
+            (b"G", Detected::Http1),
+            (b"\x16\x03\x01", Detected::Http1),
         ] {
             assert_eq!(
-                sniff(bytes),
+                detect(bytes),
                 expected,
                 "{:?}",
                 bytes.escape_ascii().to_string()

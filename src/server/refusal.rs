@@ -1,5 +1,5 @@
-//! Answers to HTTP/1 heads that could not be read. hyper's own words have no content and no fields: the service's
-//! response goes out in their place, written here.
+//! Responses to HTTP/1 heads that could not be read. hyper's own response to them has neither content nor fields: the
+//! service's response is sent in its place, and written here.
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header, response};
@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 
 use crate::error::ErrorKind;
 
-/// The failure behind a status that hyper chose.
+/// The error for which hyper answers with `status`.
 pub(super) fn kind_of(status: StatusCode) -> ErrorKind {
     match status {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ErrorKind::HeadTooLarge,
@@ -34,7 +34,7 @@ fn encode(head: &response::Parts, content: &[u8]) -> Vec<u8> {
         message.extend_from_slice(b"\r\n");
     };
     for (name, value) in &head.headers {
-        // The framing is decided here.
+        // These are written below.
         if !matches!(
             *name,
             header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION

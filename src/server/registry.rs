@@ -1,15 +1,15 @@
-//! The connections of one worker.
+//! The states of one worker's connections, for what concerns all of them: deadlines, eviction, the drain.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use tokio::sync::Notify;
 
-use super::deadline::{Deadlines, Overdue};
-use super::state::{State, Verdict};
+use super::deadline::{Deadlines, Timeout};
+use super::state::{Decision, State};
 use crate::telemetry::counters::Counters;
 
-/// All connections of a worker, in no order.
+/// The states of all connections of a worker, in no order.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     states: RefCell<Vec<Rc<State>>>,
@@ -33,52 +33,52 @@ impl Registry {
     }
 
     /// Compares each connection with its deadlines, and counts those that have passed.
-    pub fn look(&self, deadlines: &Deadlines, counters: &Counters) {
+    pub fn check_deadlines(&self, deadlines: &Deadlines, counters: &Counters) {
         for state in self.states.borrow().iter() {
-            let Some(overdue) = state.look(deadlines) else {
+            let Some(overdue) = state.check_deadlines(deadlines) else {
                 continue;
             };
             match overdue {
-                Overdue::Head => counters.head_timeouts.inc(),
-                Overdue::Content => counters.content_timeouts.inc(),
-                Overdue::Write => counters.write_timeouts.inc(),
-                Overdue::Idle => counters.idle_timeouts.inc(),
-                Overdue::Tunnel => counters.tunnel_timeouts.inc(),
-                // The client had all that it was to have.
-                Overdue::Linger => {}
+                Timeout::Head => counters.head_timeouts.inc(),
+                Timeout::Content => counters.content_timeouts.inc(),
+                Timeout::Write => counters.write_timeouts.inc(),
+                Timeout::Idle => counters.idle_timeouts.inc(),
+                Timeout::Tunnel => counters.tunnel_timeouts.inc(),
+                // The client has had its whole response.
+                Timeout::Linger => {}
             }
         }
     }
 
-    /// Lets each connection see that the worker drains.
+    /// Wakes the task of each connection, which sees that the worker drains.
     pub fn wake_all(&self) {
         for state in self.states.borrow().iter() {
             state.wake();
         }
     }
 
-    /// Ends each connection, whatever it is doing.
-    pub fn cut_all(&self) {
+    /// Aborts each connection.
+    pub fn cut_off_all(&self) {
         for state in self.states.borrow().iter() {
-            state.decide(Verdict::Cut);
+            state.decide(Decision::CutOff);
         }
     }
 
-    /// Closes the most dispensable connections, `count` at most: those that are about to end, then those that have said
-    /// nothing yet, then those that have been idle for longest. Does nothing when all are busy.
+    /// Evicts `count` connections at most: those that are about to close, then those that have sent nothing yet, then those
+    /// that have been idle for longest. Does nothing when all are busy.
     pub fn evict(&self, count: usize) {
         let states = self.states.borrow();
-        let dispensable = |state: &Rc<State>| Some((state.dispensable()?, state.index.get()));
-        let mut least: Vec<_> = states.iter().filter_map(dispensable).collect();
+        let rank = |state: &Rc<State>| Some((state.eviction_rank()?, state.index.get()));
+        let mut least: Vec<_> = states.iter().filter_map(rank).collect();
         if least.len() > count && count > 0 {
             least.select_nth_unstable(count - 1);
         }
         for (_, index) in least.into_iter().take(count) {
-            states[index].decide(Verdict::Evicted);
+            states[index].decide(Decision::Evicted);
         }
     }
 
-    /// Done when no connection is left.
+    /// Completes when no connection is left.
     pub async fn emptied(&self) {
         while self.len() > 0 {
             self.emptied.notified().await;
@@ -86,7 +86,7 @@ impl Registry {
     }
 }
 
-/// A connection's place in its registry.
+/// Keeps a connection in its registry until it is dropped.
 #[derive(Debug)]
 pub(super) struct Membership {
     registry: Rc<Registry>,
@@ -110,20 +110,20 @@ impl Drop for Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::beat::Beat;
-    use crate::server::state::{Outcome, Protocol};
+    use crate::server::shared::WorkerShared;
+    use crate::server::state::{Protocol, StreamEnd};
 
-    fn connection(beat: &Rc<Beat>) -> Rc<State> {
-        let state = State::new(beat.clone());
-        state.speaks(Protocol::Http1);
+    fn connection(shared: &Rc<WorkerShared>) -> Rc<State> {
+        let state = State::new(shared.clone());
+        state.set_protocol(Protocol::Http1);
         Rc::new(state)
     }
 
     #[test]
-    fn members_leave_in_any_order() {
+    fn connections_end_in_any_order() {
         let registry = Rc::<Registry>::default();
-        let beat = Rc::<Beat>::default();
-        let mut members: Vec<_> = (0..5).map(|_| registry.join(connection(&beat))).collect();
+        let shared = Rc::<WorkerShared>::default();
+        let mut members: Vec<_> = (0..5).map(|_| registry.join(connection(&shared))).collect();
         for at in [1, 3, 0, 1, 0] {
             members.remove(at);
             assert_eq!(registry.len(), members.len());
@@ -135,58 +135,58 @@ mod tests {
     }
 
     #[test]
-    fn one_that_lingers_leaves_first_then_the_longest_idle_and_a_busy_one_never() {
+    fn a_lingering_connection_is_evicted_first_then_the_longest_idle_and_a_busy_one_never() {
         let registry = Rc::<Registry>::default();
-        let beat = Rc::<Beat>::default();
-        let states: Vec<_> = (0..4).map(|_| connection(&beat)).collect();
+        let shared = Rc::<WorkerShared>::default();
+        let states: Vec<_> = (0..4).map(|_| connection(&shared)).collect();
         let _members: Vec<_> = states
             .iter()
             .map(|state| registry.join(state.clone()))
             .collect();
         for (at, state) in states.iter().enumerate() {
-            beat.now.set(100 - at as u64);
-            state.exchange_begins();
+            shared.now.set(100 - at as u64);
+            state.begin_exchange();
             if at > 0 {
-                state.exchange_ends(None, Outcome::Ended);
+                state.end_exchange(None, StreamEnd::Complete);
             }
         }
-        beat.now.set(200);
-        states[1].lingers();
+        shared.now.set(200);
+        states[1].begin_lingering();
         for evicted in [1, 3, 2] {
-            assert_eq!(states[evicted].verdict(), Verdict::Carry);
+            assert_eq!(states[evicted].decision(), Decision::Keep);
             registry.evict(1);
-            assert_eq!(states[evicted].verdict(), Verdict::Evicted, "{evicted}");
+            assert_eq!(states[evicted].decision(), Decision::Evicted, "{evicted}");
         }
         registry.evict(1);
-        assert_eq!(states[0].verdict(), Verdict::Carry);
+        assert_eq!(states[0].decision(), Decision::Keep);
     }
 
     #[test]
-    fn one_that_says_nothing_leaves_before_one_that_was_of_use() {
-        let beat = Rc::<Beat>::default();
+    fn a_connection_that_has_sent_nothing_is_evicted_before_one_that_was_of_use() {
+        let shared = Rc::<WorkerShared>::default();
         let registry = Rc::<Registry>::default();
-        let fresh = Rc::new(State::new(beat.clone()));
-        let begun = Rc::new(State::new(beat.clone()));
-        begun.has_read(1);
-        let idle = connection(&beat);
-        idle.exchange_begins();
-        idle.exchange_ends(None, Outcome::Ended);
+        let fresh = Rc::new(State::new(shared.clone()));
+        let begun = Rc::new(State::new(shared.clone()));
+        begun.on_read(1);
+        let idle = connection(&shared);
+        idle.begin_exchange();
+        idle.end_exchange(None, StreamEnd::Complete);
         let all = [&fresh, &idle, &begun];
         let _members: Vec<_> = all
             .iter()
             .map(|state| registry.join(Rc::clone(state)))
             .collect();
-        // (milliseconds, how many have left)
+        // (milliseconds, how many have been evicted)
         for (now, left) in [(499, 1), (500, 3)] {
             for state in all {
-                state.decide(Verdict::Carry);
+                state.decide(Decision::Keep);
             }
-            beat.now.set(now);
+            shared.now.set(now);
             registry.evict(1);
             let first = if now < 500 { &idle } else { &fresh };
-            assert_eq!(first.verdict(), Verdict::Evicted, "{now}");
+            assert_eq!(first.decision(), Decision::Evicted, "{now}");
             registry.evict(3);
-            let gone = |state: &&&Rc<State>| state.verdict() == Verdict::Evicted;
+            let gone = |state: &&&Rc<State>| state.decision() == Decision::Evicted;
             assert_eq!(all.iter().filter(gone).count(), left, "{now}");
         }
     }

@@ -9,11 +9,11 @@ use http::uri::PathAndQuery;
 use crate::error::ErrorKind;
 use crate::semantics::percent::{Octet, encoded};
 
-/// How far the head of a request has been looked through.
+/// A position in the head of a request, and what is known of it up to there.
 #[derive(Debug, Default)]
 pub(super) struct Head {
     place: Place,
-    /// Octets of the target so far, as they came.
+    /// Octets of the target so far, before encoding.
     target: usize,
     fault: Option<Fault>,
     has_length: bool,
@@ -22,38 +22,38 @@ pub(super) struct Head {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Place {
-    /// Before the request line: empty lines may be there (RFC 9112 §2.2).
+    /// Before the request line, where empty lines are allowed (RFC 9112 §2.2).
     #[default]
     Blank,
     Method,
     Target,
-    /// So many octets behind the space after the target.
+    /// So many octets after the space that follows the target.
     Version(usize),
     Line,
     LineStart,
-    /// So many octets of a line that may be of this field.
+    /// After so many octets of this field name and its colon.
     Name(&'static [u8], usize),
-    /// Behind a CR that begins a line.
+    /// After a CR that begins a line.
     LineCr,
 }
 
-/// What becomes of the next octets.
+/// What hyper is given of the next octets.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pass {
-    /// So many go on as they are.
-    AsTheyAre(usize),
-    /// So many go on percent-encoded.
+    /// So many are given to hyper as they are.
+    Unchanged(usize),
+    /// So many are given to hyper percent-encoded.
     Encoded(usize),
-    /// So many go on as they are, and are the rest of the head.
+    /// So many are given to hyper as they are, and are the rest of the head.
     End(usize),
 }
 
-/// What is wrong with a request target. Its text is a sentence for the client.
+/// What is wrong with a request target. Its `Display` is a sentence for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// An octet that is not passed on, and its offset in the target.
+    /// An octet that no target may have, and its offset in the target.
     Octet(u8, usize),
-    /// The line ends behind the target.
+    /// The line ends after the target.
     NoVersion,
 }
 
@@ -62,17 +62,17 @@ const CONTENT_LENGTH: &[u8] = b"content-length:";
 const TRANSFER_ENCODING: &[u8] = b"transfer-encoding:";
 
 impl Head {
-    /// What is wrong with the target, as far as it has been looked at.
+    /// What is wrong with the target, up to this position.
     pub fn fault(&self) -> Option<Fault> {
         self.fault
     }
 
-    /// Whether it has both Content-Length and Transfer-Encoding, as far as it has been looked at.
-    pub fn is_framed_twice(&self) -> bool {
+    /// Whether it has both Content-Length and Transfer-Encoding, up to this position.
+    pub fn has_two_framings(&self) -> bool {
         self.has_length && self.is_encoded
     }
 
-    /// Looks at `octets`, which continue the head.
+    /// Takes the next octets of the head.
     pub fn pass(&mut self, octets: &[u8]) -> Pass {
         let mut at = 0;
         while let Some(octet) = octets.get(at) {
@@ -85,7 +85,7 @@ impl Head {
                 },
                 Place::Line => {
                     let Some(end) = memchr::memchr(b'\n', &octets[at..]) else {
-                        return Pass::AsTheyAre(octets.len());
+                        return Pass::Unchanged(octets.len());
                     };
                     self.place = Place::LineStart;
                     at += end;
@@ -95,7 +95,7 @@ impl Head {
             }
             at += 1;
         }
-        Pass::AsTheyAre(at)
+        Pass::Unchanged(at)
     }
 
     fn take_encoded(&mut self, octets: &[u8]) -> usize {
@@ -105,7 +105,7 @@ impl Head {
         taken
     }
 
-    /// An octet that ends the target, or that no target may have.
+    /// Takes an octet that ends the target, or that no target may have.
     fn refuse(&mut self, octet: u8) {
         match octet {
             b' ' => self.place = Place::Version(0),
@@ -132,7 +132,7 @@ impl Head {
             }
             (Place::Version(seen), _) => {
                 if seen < VERSION.len() {
-                    // The space does not end the target, but is one too many.
+                    // The space is one in the target, and does not end it.
                     self.fault.get_or_insert(Fault::Octet(b' ', self.target));
                 }
                 Place::Line
@@ -151,7 +151,7 @@ impl Head {
 }
 
 impl Head {
-    /// So many octets of a line are those of `name`.
+    /// The line begins with `seen` octets of `name`.
     fn named(&mut self, name: &'static [u8], seen: usize) -> Place {
         if seen < name.len() {
             return Place::Name(name, seen);
@@ -182,8 +182,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The length of the head that `octets` begin with, where all of it is there, its target goes on as it is, and it has no
-/// Transfer-Encoding: what nearly every request has.
+/// The length of the head that `octets` begin with. `None` when it is not complete, when its target has to be encoded, or when
+/// it has a Transfer-Encoding: all of them are rare.
 pub(super) fn plain_head(octets: &[u8]) -> Option<usize> {
     let method = octets
         .iter()
@@ -196,7 +196,7 @@ pub(super) fn plain_head(octets: &[u8]) -> Option<usize> {
         return None;
     }
     let before = octets.len() - version.len();
-    // hyper sees the end of a head in an empty line, whichever way lines end.
+    // hyper takes an empty line for the end of a head, whether lines end with LF or CRLF.
     for at in memchr::memchr_iter(b'\n', version) {
         match &version[at + 1..] {
             [b'\n', ..] => return Some(before + at + 2),
@@ -214,8 +214,8 @@ fn is_of(line: &[u8], name: &[u8]) -> bool {
     begins.is_some_and(|begins| begins.eq_ignore_ascii_case(name))
 }
 
-/// Encodes what no URI has in the target of an HTTP/2 request: `http` takes some of it. Fails where the target becomes
-/// longer than any that there is room for.
+/// Percent-encodes what no URI may have in the target of an HTTP/2 request: `http` accepts some of it. Fails when the target
+/// becomes too long for `http`.
 pub(super) fn encode_path(uri: &mut Uri) -> Result<(), ErrorKind> {
     let Some(path) = uri.path_and_query() else {
         return Ok(());
@@ -237,14 +237,14 @@ mod tests {
     use super::*;
     use crate::semantics::percent::encoded_octets;
 
-    /// What goes on of a head, and how many octets that is of, when it comes in pieces of so many; with its fault.
+    /// What hyper is given of a head that arrives in pieces of so many octets, where the head ends, and its fault.
     fn passed(octets: &[u8], size: usize) -> (Vec<u8>, Option<usize>, Option<Fault>) {
         let (mut head, mut seen) = (Head::default(), Vec::new());
         let mut at = 0;
         while at < octets.len() {
             let piece = &octets[at..octets.len().min(at + size)];
             let (ends, taken) = match head.pass(piece) {
-                Pass::AsTheyAre(n) => (false, n),
+                Pass::Unchanged(n) => (false, n),
                 Pass::End(n) => (true, n),
                 Pass::Encoded(n) => {
                     seen.extend(encoded_octets(&piece[..n]));
@@ -327,7 +327,7 @@ mod tests {
                 for piece in octets.chunks(size) {
                     let _ = head.pass(piece);
                 }
-                assert_eq!(head.is_framed_twice(), twice, "{fields:?} {size}");
+                assert_eq!(head.has_two_framings(), twice, "{fields:?} {size}");
             }
             assert_eq!(plain_head(&octets).is_some(), plain, "{fields:?}");
         }

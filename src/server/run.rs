@@ -1,10 +1,10 @@
-//! A server's life: start the workers, wait for the order to stop, drain.
+//! A server's life: it binds its addresses, starts the workers, waits for its shutdown, and drains.
 
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime;
@@ -13,15 +13,15 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::error::Error;
 use super::listen::Listeners;
 use super::service::Service;
-use super::supervisor::{Outcome, Supervisor};
-use super::worker::{Order, Reporter, Seat, work};
+use super::supervisor::{Outcome, Reporter, Supervisor};
+use super::worker::{Command, WorkerSetup, work};
 use crate::clock::Clock;
 use crate::config::{self, ListenAddr};
 use crate::descriptors;
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::{Readiness, Stage};
 
-/// Listeners that are bound and wait to be run.
+/// A server whose addresses are bound, and that waits to be run.
 #[derive(Debug)]
 pub struct Server {
     listeners: Listeners,
@@ -32,9 +32,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes all addresses of `config.listen`. A port that another process has is an error, even if that process
-    /// would share it; port 0 takes a free one, the same for all workers. Raises the limit of open files to its hard
-    /// limit.
+    /// Binds all addresses of `config.listen`; port 0 means a free port, the same for all workers. Raises the limit of open
+    /// files to its hard limit.
+    ///
+    /// # Errors
+    /// When an address cannot be bound: also when another process has the port, even if that process would share it.
     pub fn bind(config: &config::Server) -> Result<Self, Error> {
         raise_file_limit();
         let workers = worker_count(config);
@@ -47,13 +49,13 @@ impl Server {
         })
     }
 
-    /// Says `announcement` in the log, instead of `listening`, when the server is ready.
+    /// Logs `announcement` in the place of `listening` when the server is ready.
     pub fn announced_as(mut self, announcement: &'static str) -> Self {
         self.announcement = announcement;
         self
     }
 
-    /// The addresses taken, with the real port where port 0 was asked for.
+    /// The addresses bound, with the real port where port 0 was asked for.
     pub fn local_addrs(&self) -> &[ListenAddr] {
         self.listeners.addrs()
     }
@@ -63,7 +65,7 @@ impl Server {
         self.workers
     }
 
-    /// Whether clients are served now; clones follow the server's life.
+    /// Whether clients are served now. It changes with the server's state.
     pub fn readiness(&self) -> Readiness {
         self.readiness.clone()
     }
@@ -73,7 +75,9 @@ impl Server {
     /// counters for [`Server::workers`] workers.
     ///
     /// Blocks the calling thread, which polls `shutdown` in a runtime of its own: must not be called from a task.
-    /// Fails when a thread or runtime cannot be made, or when a worker dies; the others are drained then, too.
+    ///
+    /// # Errors
+    /// When a thread or runtime cannot be made, or when a worker ends by itself; the others are drained then, too.
     pub fn run<S, F>(
         self,
         clock: Clock,
@@ -85,8 +89,85 @@ impl Server {
         S: Service,
         F: Fn(usize) -> Rc<S> + Send + Sync + 'static,
     {
-        run(self, clock, metrics, make, shutdown)
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::Start)?;
+        let addrs = self.listeners.addrs().to_vec();
+        let (sets, _files) = self.listeners.into_parts();
+        let max_connections = max_connections(&self.config, sets.len());
+        let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        let waiting_everywhere = Arc::<AtomicUsize>::default();
+        let (commands, given) = watch::channel(Command::Serve);
+        let setups = sets.into_iter().enumerate();
+        let setups = setups.map(|(index, listeners)| WorkerSetup {
+            index,
+            listeners,
+            config: self.config.clone(),
+            clock: clock.clone(),
+            counters: metrics.workers.get(index).cloned().unwrap_or_default(),
+            slots: slots.clone(),
+            waiting_everywhere: waiting_everywhere.clone(),
+            commands: given.clone(),
+        });
+        // A failure drops `commands`, which ends the workers that run already.
+        let (threads, mut supervisor) = start(setups, make)?;
+
+        let drain_timeout = self.config.drain_timeout;
+        runtime.block_on(async {
+            supervisor.all_ready().await;
+            if !supervisor.has_failed() {
+                for addr in &addrs {
+                    tracing::info!(address = %addr, "{}", self.announcement);
+                }
+                self.readiness.set(Stage::Ready);
+                tokio::select! {
+                    () = shutdown => {}
+                    () = supervisor.any_ends() => {}
+                }
+            }
+            tracing::info!(deadline = ?drain_timeout, "draining");
+            commands.send_replace(Command::Drain);
+            self.readiness.set(Stage::Draining);
+            if !supervisor.all_end(drain_timeout).await {
+                commands.send_replace(Command::CutOff);
+                supervisor.all_end(CUT_OFF_WITHIN).await;
+            }
+        });
+        let all_ended = supervisor.all_have_ended();
+        for thread in threads {
+            // A thread that hangs is not waited for: the process is about to end.
+            if all_ended || thread.is_finished() {
+                let _ = thread.join();
+            }
+        }
+        supervisor.outcome()
     }
+}
+
+/// Starts a thread for each worker.
+fn start<S, F>(
+    setups: impl Iterator<Item = WorkerSetup>,
+    make: F,
+) -> Result<(Vec<JoinHandle<()>>, Supervisor), Error>
+where
+    S: Service,
+    F: Fn(usize) -> Rc<S> + Send + Sync + 'static,
+{
+    let (reporter, reports) = mpsc::unbounded_channel();
+    let make = Arc::new(make);
+    let mut threads = Vec::new();
+    for setup in setups {
+        let make = make.clone();
+        let reporter = Reporter::new(setup.index, reporter.clone());
+        let thread = thread::Builder::new()
+            .name(format!("worker-{}", setup.index))
+            .spawn(move || work(setup, &*make, reporter))
+            .map_err(Error::Start)?;
+        threads.push(thread);
+    }
+    let supervisor = Supervisor::new(threads.len(), reports);
+    Ok((threads, supervisor))
 }
 
 /// How many workers `config` asks for: one a core when it leaves that open.
@@ -97,8 +178,8 @@ pub fn worker_count(config: &config::Server) -> usize {
     }
 }
 
-/// How long workers have to drop what the drain deadline cut off.
-const CUT_WITHIN: Duration = Duration::from_secs(5);
+/// How long workers have to drop the connections that the drain deadline cut off.
+const CUT_OFF_WITHIN: Duration = Duration::from_secs(5);
 
 /// Raises the limit of open files to its hard limit: each connection needs one.
 fn raise_file_limit() {
@@ -108,12 +189,12 @@ fn raise_file_limit() {
     }
 }
 
-/// Descriptors that a worker has for itself, beside its listeners, and the process beside those that are open when it
-/// starts: runtimes, questions for names, files.
+/// Descriptors that a worker needs besides its listeners and connections, and the process besides those that are open when
+/// it starts: for runtimes, DNS queries and files.
 const WORKER: u64 = 4;
 const PROCESS: u64 = 8;
 
-/// Connections from clients that fit into the limit of open files, as many as are configured at most.
+/// How many connections from clients the limit of open files leaves room for, at most as many as are configured.
 fn max_connections(config: &config::Server, workers: usize) -> usize {
     let Some(limit) = descriptors::limit() else {
         return config.max_connections;
@@ -131,90 +212,4 @@ fn max_connections(config: &config::Server, workers: usize) -> usize {
         );
     }
     fit.min(configured)
-}
-
-fn run<S, F>(
-    server: Server,
-    clock: Clock,
-    metrics: &Metrics,
-    make: F,
-    shutdown: impl Future<Output = ()>,
-) -> Result<Outcome, Error>
-where
-    S: Service,
-    F: Fn(usize) -> Rc<S> + Send + Sync + 'static,
-{
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::Start)?;
-    let (orders, heard) = watch::channel(Order::Serve);
-    let (reporter, reports) = mpsc::unbounded_channel();
-    let Server {
-        listeners,
-        config,
-        readiness,
-        announcement,
-        ..
-    } = server;
-    let addrs = listeners.addrs().to_vec();
-    let (sets, _files) = listeners.into_parts();
-    let make = Arc::new(make);
-    let places = Arc::new(Semaphore::new(
-        max_connections(&config, sets.len()).min(Semaphore::MAX_PERMITS),
-    ));
-    let pressure = Arc::<AtomicUsize>::default();
-
-    let mut threads = Vec::with_capacity(sets.len());
-    for (index, listeners) in sets.into_iter().enumerate() {
-        let seat = Seat {
-            index,
-            listeners,
-            config: config.clone(),
-            clock: clock.clone(),
-            counters: metrics.workers.get(index).cloned().unwrap_or_default(),
-            places: places.clone(),
-            pressure: pressure.clone(),
-            orders: heard.clone(),
-        };
-        let make = make.clone();
-        let reporter = Reporter::new(index, reporter.clone());
-        // A failure drops `orders`, which ends the workers that run already.
-        let thread = thread::Builder::new()
-            .name(format!("worker-{index}"))
-            .spawn(move || work(seat, &*make, reporter))
-            .map_err(Error::Start)?;
-        threads.push(thread);
-    }
-    drop(reporter);
-
-    let mut supervisor = Supervisor::new(threads.len(), reports);
-    runtime.block_on(async {
-        supervisor.all_ready().await;
-        if !supervisor.has_died() {
-            for addr in &addrs {
-                tracing::info!(address = %addr, "{announcement}");
-            }
-            readiness.set(Stage::Ready);
-            tokio::select! {
-                () = shutdown => {}
-                () = supervisor.any_ends() => {}
-            }
-        }
-        tracing::info!(deadline = ?config.drain_timeout, "draining");
-        orders.send_replace(Order::Drain);
-        readiness.set(Stage::Draining);
-        if !supervisor.all_end(config.drain_timeout).await {
-            orders.send_replace(Order::Cut);
-            supervisor.all_end(CUT_WITHIN).await;
-        }
-    });
-    let all_ended = supervisor.all_have_ended();
-    for thread in threads {
-        // One that hangs is left behind; the process is about to end.
-        if all_ended || thread.is_finished() {
-            let _ = thread.join();
-        }
-    }
-    supervisor.outcome()
 }

@@ -15,20 +15,20 @@ use crate::proxy::{Peer, RequestContent};
 
 pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// The content of a response, as the door sends it.
+/// The content of a response, as the server sends it.
 pub trait ResponseContent: Body<Data = Bytes, Error: Into<BoxError>> + Unpin {
-    /// The client is sent no more of it, for this reason; it is dropped then.
+    /// The client is sent no more of it, for this reason. Called at most once, before it is dropped.
     fn cut_off(&mut self, _why: ErrorKind) {}
 }
 
 impl ResponseContent for Full<Bytes> {}
 
-/// What answers the requests of one worker. It lives on the worker's thread and is made there.
+/// Answers the requests of one worker. It is made on the worker's thread and stays there.
 pub trait Service: 'static {
-    /// The content of responses. An error in it aborts the message: see the module's words.
+    /// The content of responses. An error in it aborts the message, see [`crate::server`].
     type Body: ResponseContent + 'static;
 
-    /// Answers one request. When the client leaves, the future is dropped where it stands.
+    /// Answers one request. When the client leaves, the future is dropped.
     ///
     /// The response carries neither Content-Length nor Transfer-Encoding unless it answers HEAD or is a 304: the
     /// body's size hint decides the framing.
@@ -38,8 +38,8 @@ pub trait Service: 'static {
         request: Request<RequestContent>,
     ) -> impl Future<Output = Response<Self::Body>>;
 
-    /// The response to a request that never got as far as [`Service::handle`]: a malformed or oversized head, or one
-    /// that did not arrive in time; `parts` is what is known of it. On HTTP/1 the connection closes after it.
+    /// The response to a request that is refused before [`Service::handle`]: its head is malformed or too large, or did not
+    /// arrive in time. `parts` is its head, where that could be read. On HTTP/1 the connection closes after it.
     fn refuse(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
@@ -47,6 +47,6 @@ pub trait Service: 'static {
         parts: Option<&Parts>,
     ) -> Response<Self::Body>;
 
-    /// Done when nothing runs any more that a connection does not wait for, such as fills and invalidations.
+    /// Completes when nothing runs that outlives its connection, such as fills and invalidations.
     fn drained(self: &Rc<Self>) -> impl Future<Output = ()>;
 }

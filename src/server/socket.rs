@@ -1,4 +1,4 @@
-//! Sockets of either family, and the listeners that accept them.
+//! The sockets of clients, and the listeners that accept them.
 
 use std::future::Future as _;
 use std::io::{self, IoSlice};
@@ -11,8 +11,9 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::unconstrained;
 
 use super::listen::Listener;
+use crate::semantics::authority::Scheme;
 
-/// A socket of either family.
+/// The socket of one connection. Each kind knows the scheme of the requests that come on it.
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
@@ -20,6 +21,13 @@ pub(super) enum Socket {
 }
 
 impl Socket {
+    /// The scheme of the requests that come on it, unless a trusted proxy names another.
+    pub fn scheme(&self) -> Scheme {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Scheme::Http,
+        }
+    }
+
     pub fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -56,7 +64,7 @@ impl Socket {
         }
     }
 
-    /// Whether anything can be read, the client's end or an error too.
+    /// Completes when something can be read, be it the client's end or an error.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
         let ready = match self {
             Self::Tcp(socket) => socket.poll_read_ready(cx),
@@ -68,8 +76,8 @@ impl Socket {
         })
     }
 
-    /// Whether the client has closed its side, and whether it takes nothing any more either. The events say so, no
-    /// byte is read. An API that floods may have used up the task's turn: its client leaves all the same.
+    /// Whether the client has closed its side, and whether it has also stopped taking bytes. No byte is read: the socket's
+    /// events tell, even when an API that floods has used up the task's turn.
     pub fn poll_closed(&self, cx: &mut Context<'_>) -> io::Result<Poll<(bool, bool)>> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         let ready = match self {
@@ -79,10 +87,11 @@ impl Socket {
         Ok(ready?.map(|ready| (ready.is_read_closed(), ready.is_write_closed())))
     }
 
-    /// Makes closing a TCP reset. A Unix socket has none: there, only the framing shows an aborted message.
+    /// Has the connection reset when it is closed. Only TCP has resets: elsewhere only the framing shows that a message was
+    /// aborted.
     pub fn reset_on_close(&self) {
         if let Self::Tcp(socket) = self {
-            // Fails only when the client has reset the connection before us.
+            // Fails only when the client has reset the connection already.
             let _ = socket.set_zero_linger();
         }
     }
@@ -116,7 +125,7 @@ impl Acceptor {
     }
 }
 
-/// Whether the next connection may well be accepted.
+/// Whether an error of accepting concerns one connection only: the next may well be accepted.
 pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied, TimedOut,

@@ -1,66 +1,122 @@
-//! What a server knows of its workers: which run, which have ended, and how.
+//! What the workers report to their server, and what it knows of them: which run, which have ended, and how.
 
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::error::Error;
-use super::worker::Report;
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything in flight was answered.
+    /// All that was in flight has been answered.
     Drained,
-    /// The drain deadline passed first, and something was cut off.
+    /// The drain deadline passed first, and connections were aborted.
     Cut {
-        /// Connections that were still open.
+        /// How many were still open.
         connections: usize,
     },
 }
 
-/// What is known of the workers.
+/// What a worker reports to its server.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// It accepts connections.
+    Ready,
+    /// It has ended as it was told to, with so many connections still open.
+    Ended { left: usize },
+    /// It could not start.
+    Failed { source: io::Error },
+    /// It panicked.
+    Died { index: usize },
+}
+
+/// Sends the reports of one worker; the last one even when the worker panics.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    index: usize,
+    reports: mpsc::UnboundedSender<Report>,
+    has_ended: bool,
+}
+
+impl Reporter {
+    pub fn new(index: usize, reports: mpsc::UnboundedSender<Report>) -> Self {
+        Self {
+            index,
+            reports,
+            has_ended: false,
+        }
+    }
+
+    pub fn ready(&self) {
+        self.send(Report::Ready);
+    }
+
+    /// The worker ends with `report`.
+    pub fn end(mut self, report: Report) {
+        self.has_ended = true;
+        self.send(report);
+    }
+
+    fn send(&self, report: Report) {
+        // Fails when the server has ended without waiting for this worker.
+        let _ = self.reports.send(report);
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.send(Report::Died { index: self.index });
+        }
+    }
+}
+
+/// Waits for the workers of a server, and knows what became of them.
 pub(super) struct Supervisor {
-    working: usize,
+    /// Workers that have not ended.
+    running: usize,
     /// Connections that were cut off.
     left: usize,
-    died: Option<Error>,
+    /// Why the first worker ended that was not told to.
+    failure: Option<Error>,
     reports: mpsc::UnboundedReceiver<Report>,
 }
 
 impl Supervisor {
     pub fn new(workers: usize, reports: mpsc::UnboundedReceiver<Report>) -> Self {
         Self {
-            working: workers,
+            running: workers,
             left: 0,
-            died: None,
+            failure: None,
             reports,
         }
     }
 
-    pub fn has_died(&self) -> bool {
-        self.died.is_some()
+    pub fn has_failed(&self) -> bool {
+        self.failure.is_some()
     }
 
     pub fn all_have_ended(&self) -> bool {
-        self.working == 0
+        self.running == 0
     }
 
-    /// Waits until each worker accepts, or one has died.
+    /// Waits until each worker accepts connections, or one has failed.
     pub async fn all_ready(&mut self) {
         let mut ready = 0;
-        while ready < self.working && self.died.is_none() {
+        while ready < self.running && self.failure.is_none() {
             if self.next().await {
                 ready += 1;
             }
         }
     }
 
-    /// Waits until a worker has ended of itself.
+    /// Waits until a worker has ended.
     pub async fn any_ends(&mut self) {
-        let working = self.working;
-        while self.working == working {
+        let running = self.running;
+        while self.running == running {
             self.next().await;
         }
     }
@@ -68,7 +124,7 @@ impl Supervisor {
     /// Waits until all workers have ended; false when `limit` passes first.
     pub async fn all_end(&mut self, limit: Duration) -> bool {
         let mut limit = pin!(tokio::time::sleep(limit));
-        while self.working > 0 {
+        while self.running > 0 {
             tokio::select! {
                 _ = self.next() => {}
                 () = &mut limit => return false,
@@ -77,31 +133,32 @@ impl Supervisor {
         true
     }
 
-    /// Takes the next report; whether it says that a worker is ready.
+    /// Waits for the next report. Returns whether it says that a worker is ready.
     async fn next(&mut self) -> bool {
         match self.reports.recv().await {
             Some(Report::Ready) => return true,
             Some(Report::Ended { left }) => {
-                self.working -= 1;
+                self.running -= 1;
                 self.left += left;
             }
             Some(Report::Failed { source }) => {
-                self.working -= 1;
-                self.died.get_or_insert(Error::Start(source));
+                self.running -= 1;
+                self.failure.get_or_insert(Error::Start(source));
             }
             Some(Report::Died { index }) => {
-                self.working -= 1;
-                self.died.get_or_insert(Error::WorkerDied { index });
+                self.running -= 1;
+                self.failure.get_or_insert(Error::WorkerDied { index });
             }
-            None => self.working = 0,
+            None => self.running = 0,
         }
         false
     }
 
+    /// How the server ended.
     pub fn outcome(self) -> Result<Outcome, Error> {
-        match self.died {
+        match self.failure {
             Some(error) => Err(error),
-            None if self.left == 0 && self.working == 0 => Ok(Outcome::Drained),
+            None if self.left == 0 && self.running == 0 => Ok(Outcome::Drained),
             None => Ok(Outcome::Cut {
                 connections: self.left,
             }),

@@ -1,4 +1,4 @@
-//! After a response `101 (Switching Protocols)`: bytes go both ways as they come (RFC 9110 §7.8).
+//! Tunnels: after a response 101 (Switching Protocols), bytes are passed on in both directions (RFC 9110 §7.8).
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -9,33 +9,33 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, split};
 use super::drive::{Driven, drive};
 use super::io::Io;
 use super::service::BoxError;
-use super::state::Ending;
+use super::state::Closing;
 use crate::proxy::Tunnel;
 
-/// Joins a client's connection with the API's until both have ended. Each is read only as fast as the other takes it; an
-/// end of one side is passed on while the other goes on; where one breaks, so does the other.
+/// Joins a client's connection with the API's until both have ended. Each is read only as fast as the other takes it. The end
+/// of one direction is passed on while the other continues; when one connection breaks, the other is reset.
 pub(super) async fn join(io: Io, mut tunnel: Box<Tunnel>) -> Result<(), BoxError> {
     let state = io.state().clone();
     let mut client = Client(io);
     let driven = {
-        let joined = pin!(exchange(&mut client, &mut *tunnel));
+        let joined = pin!(copy_both_ways(&mut client, &mut *tunnel));
         drive(&state, joined, |_| ()).await
     };
     match driven {
         Driven::Ended(Err(error)) => {
-            state.ends(Ending::Reset);
+            state.set_closing(Closing::Reset);
             tunnel.reset();
             Err(error.into())
         }
-        Driven::Ended(Ok(())) | Driven::Stopped | Driven::Asleep => Ok(()),
+        Driven::Ended(Ok(())) | Driven::Stopped | Driven::Parked => Ok(()),
     }
 }
 
-/// Copies both ways until both have ended, or one has broken.
+/// Copies in both directions until both have ended, or one has failed.
 ///
-/// A peer that floods uses up the whole turn of the task: the ways take turns at being first (as `try_join` has it, and
-/// `copy_bidirectional` does not), or else nothing would go the other way for as long as the flood lasts.
-async fn exchange<A, B>(a: &mut A, b: &mut B) -> io::Result<()>
+/// A peer that floods uses up the whole turn of the task. So the directions take turns at being polled first, as `try_join`
+/// has it and `copy_bidirectional` does not: else nothing would be copied in the other direction while the flood lasts.
+async fn copy_both_ways<A, B>(a: &mut A, b: &mut B) -> io::Result<()>
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
@@ -44,7 +44,7 @@ where
     tokio::try_join!(pass_on(from_a, to_b), pass_on(from_b, to_a)).map(drop)
 }
 
-/// Copies all that comes, and then its end.
+/// Copies all that is read, and then its end.
 async fn pass_on(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -53,7 +53,7 @@ async fn pass_on(
     to.shutdown().await
 }
 
-/// A connection whose closing is not HTTP's.
+/// A client's connection that does not speak HTTP: its end is passed on as it is.
 struct Client(Io);
 
 impl AsyncRead for Client {
@@ -94,13 +94,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn while_one_side_floods_the_other_is_heard() {
+    async fn while_one_side_floods_the_other_is_still_copied() {
         let (heard, mut hears) = duplex(64);
         let (mut flood, mut other) = (join(repeat(b'x'), heard), join(&b"hello"[..], sink()));
         {
-            let mut exchange = pin!(exchange(&mut flood, &mut other));
+            let mut copying = pin!(copy_both_ways(&mut flood, &mut other));
             for _turn in 0..2 {
-                let ended = poll_fn(|cx| Poll::Ready(exchange.as_mut().poll(cx)));
+                let ended = poll_fn(|cx| Poll::Ready(copying.as_mut().poll(cx)));
                 assert!(ended.await.is_pending());
                 yield_now().await;
             }

@@ -1,5 +1,5 @@
-//! One send for all that an HTTP/2 connection writes while it is polled. h2 writes each frame by itself and flushes after
-//! it: a system call for each response, where one wake-up answers many.
+//! Sends all that an HTTP/2 connection writes while it is polled with one system call. h2 writes and flushes each frame by
+//! itself, which costs a system call for each of many responses that are ready at once.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -11,9 +11,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::service::BoxError;
-use super::state::{State, Verdict};
+use super::state::{Decision, State};
 
-/// A connection's bytes on their way out. hyper has one handle, and whoever polls hyper the other.
+/// The outgoing bytes of a connection. hyper holds one handle, and [`Batched`] the other.
 #[derive(Debug)]
 pub(super) struct Batch<T>(Rc<RefCell<Outgoing<T>>>);
 
@@ -21,22 +21,23 @@ pub(super) struct Batch<T>(Rc<RefCell<Outgoing<T>>>);
 struct Outgoing<T> {
     io: T,
     state: Rc<State>,
-    /// Written by hyper and not sent yet, [`MOST`] bytes at most. The worker's own buffer as long as the client takes
-    /// what comes, so that an idle connection has none.
+    /// Written by hyper and not sent yet, [`MAX_PENDING`] bytes at most. This is the worker's buffer, and returned to it once
+    /// all is sent, so that an idle connection has none.
     pending: Vec<u8>,
-    /// What has been sent may still be in a buffer below.
+    /// What has been sent has not been flushed.
     unflushed: bool,
-    /// hyper waits for what waits here.
-    refused: bool,
-    /// The last write was not taken whole: hyper goes on in the middle of a frame.
-    midway: bool,
+    /// hyper waits until what is pending has been sent.
+    is_waited_for: bool,
+    /// The last write was taken in part: hyper continues in the middle of a frame.
+    is_mid_frame: bool,
 }
 
-/// The most bytes that wait, and so what a client that takes nothing holds of them. More are sent while hyper is polled.
-const MOST: usize = 32 << 10;
+/// The most bytes that are pending, and so the memory that a client which takes nothing keeps. More are sent while hyper is
+/// polled.
+const MAX_PENDING: usize = 32 << 10;
 
-/// Up to so many bytes are copied to be sent with others; more go from where they are.
-const COPIED: usize = 4 << 10;
+/// Writes of up to so many bytes are copied, to be sent with others; larger ones are not.
+const MAX_COPIED: usize = 4 << 10;
 
 impl<T> Batch<T> {
     pub fn new(io: T, state: Rc<State>) -> Self {
@@ -45,18 +46,18 @@ impl<T> Batch<T> {
             state,
             pending: Vec::new(),
             unflushed: false,
-            refused: false,
-            midway: false,
+            is_waited_for: false,
+            is_mid_frame: false,
         })))
     }
 
-    /// The same bytes, for hyper to write and read.
+    /// A handle to the same bytes.
     pub fn handle(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-/// A connection that is polled with its batch: nothing that it has written waits for another event but the client's.
+/// A connection that is polled together with its batch: what it has written is sent after each poll.
 #[derive(Debug)]
 pub(super) struct Batched<'a, C, T> {
     connection: Pin<&'a mut C>,
@@ -88,31 +89,31 @@ where
             let mut outgoing = this.batch.0.borrow_mut();
             let sent = outgoing.poll_send(cx);
             if let Poll::Ready(ended) = polled {
-                // In order, shutting down has sent all; else the connection's own error says more.
+                // Shutting down has sent all, where it succeeded; where not, the connection's own error says more.
                 return Poll::Ready(ended.map_err(Into::into));
             }
-            if outgoing.state.verdict() == Verdict::Calm {
-                outgoing.dismiss();
+            if outgoing.state.decision() == Decision::ResetFlood {
+                outgoing.write_goaway();
                 return Poll::Ready(Err("the client reset more streams than it may".into()));
             }
             ready!(sent)?;
-            if !std::mem::take(&mut outgoing.refused) {
+            if !std::mem::take(&mut outgoing.is_waited_for) {
                 return Poll::Pending;
             }
         }
     }
 }
 
-/// RFC 9113 §6.8. hyper does not tell which stream was the last, and any may have been acted on.
+/// RFC 9113 §6.8. hyper does not tell which stream was the last; any may have been processed.
 const LAST_STREAM: u32 = (1 << 31) - 1;
 const GOAWAY: u8 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 impl<T: AsyncWrite + Unpin> Outgoing<T> {
-    /// Says that the connection ends since its client asks for too much (RFC 9113 §7), where a frame may stand. hyper has
-    /// no word for it.
-    fn dismiss(&mut self) {
-        if self.midway {
+    /// Writes a GOAWAY frame with ENHANCE_YOUR_CALM (RFC 9113 §7), unless hyper is in the middle of a frame. hyper cannot send
+    /// that error code.
+    fn write_goaway(&mut self) {
+        if self.is_mid_frame {
             return;
         }
         self.pending.extend([0, 0, 8, GOAWAY, 0, 0, 0, 0, 0]);
@@ -120,7 +121,7 @@ impl<T: AsyncWrite + Unpin> Outgoing<T> {
         self.pending.extend(ENHANCE_YOUR_CALM.to_be_bytes());
     }
 
-    /// Sends all that waits.
+    /// Sends all that is pending.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.pending.is_empty() {
             let sent = ready!(Pin::new(&mut self.io).poll_write(cx, &self.pending))?;
@@ -142,7 +143,7 @@ impl<T: AsyncWrite + Unpin> Outgoing<T> {
             self.pending.drain(..sent);
         } else if self.pending.capacity() > 0 {
             self.pending.clear();
-            self.state.takes_back(std::mem::take(&mut self.pending));
+            self.state.return_buffer(std::mem::take(&mut self.pending));
         }
         Ok(())
     }
@@ -153,11 +154,11 @@ impl<T: AsyncWrite + Unpin> Outgoing<T> {
         pieces: &[IoSlice<'_>],
         length: usize,
     ) -> Poll<io::Result<usize>> {
-        if self.pending.len() + length > MOST {
+        if self.pending.len() + length > MAX_PENDING {
             ready!(self.poll_send(cx))?;
         }
         if self.pending.capacity() == 0 {
-            self.pending = self.state.lends(MOST);
+            self.pending = self.state.lend_buffer(MAX_PENDING);
         }
         for piece in pieces {
             self.pending.extend_from_slice(piece);
@@ -165,14 +166,14 @@ impl<T: AsyncWrite + Unpin> Outgoing<T> {
         Poll::Ready(Ok(length))
     }
 
-    /// Sends `pieces` behind what waits; how much of them.
+    /// Sends `pieces` after what is pending. Returns how many of their bytes were sent.
     fn poll_through(
         &mut self,
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         while !self.pending.is_empty() {
-            // A frame's head and its content; what does not fit in here is for the next write.
+            // A frame's head and its payload; further pieces are left for the next write.
             let mut all = [IoSlice::new(&self.pending); 4];
             let some = pieces.len().min(all.len() - 1);
             all[1..=some].copy_from_slice(&pieces[..some]);
@@ -189,10 +190,10 @@ impl<T: AsyncWrite + Unpin> Outgoing<T> {
         Poll::Ready(Ok(sent))
     }
 
-    /// What hyper is told. Where it has to wait for what waits here, [`Batched`] sees to it: the socket may take that
-    /// before hyper asks again, and wakes nobody then.
-    fn told<V>(&mut self, outcome: Poll<V>) -> Poll<V> {
-        self.refused |= outcome.is_pending() && (self.unflushed || !self.pending.is_empty());
+    /// Notes whether hyper has to wait for what is pending; then [`Batched`] polls it again. The socket may take the pending
+    /// bytes before hyper asks again, and would not wake its task then.
+    fn note_wait<V>(&mut self, outcome: Poll<V>) -> Poll<V> {
+        self.is_waited_for |= outcome.is_pending() && (self.unflushed || !self.pending.is_empty());
         outcome
     }
 }
@@ -223,20 +224,20 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Batch<T> {
     ) -> Poll<io::Result<usize>> {
         let mut outgoing = self.0.borrow_mut();
         let length: usize = bufs.iter().map(|buf| buf.len()).sum();
-        let written = if length <= COPIED {
+        let written = if length <= MAX_COPIED {
             outgoing.poll_append(cx, bufs, length)
         } else {
             outgoing.poll_through(cx, bufs)
         };
-        outgoing.midway = !matches!(written, Poll::Ready(Ok(taken)) if taken == length);
-        outgoing.told(written)
+        outgoing.is_mid_frame = !matches!(written, Poll::Ready(Ok(taken)) if taken == length);
+        outgoing.note_wait(written)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    /// Left to whoever polls the connection: see [`Batched`].
+    /// [`Batched`] flushes after each poll.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -244,7 +245,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Batch<T> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut outgoing = self.0.borrow_mut();
         let sent = outgoing.poll_send(cx);
-        ready!(outgoing.told(sent))?;
+        ready!(outgoing.note_wait(sent))?;
         Pin::new(&mut outgoing.io).poll_shutdown(cx)
     }
 }

@@ -13,15 +13,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::{LocalSet, spawn_local};
 
 use super::*;
-use crate::server::beat::Beat;
+use crate::server::shared::WorkerShared;
 
 /// Counts the writes that reach the other side.
 struct Counted {
     stream: DuplexStream,
     writes: Rc<Cell<usize>>,
     flushes: Rc<Cell<usize>>,
-    /// Refuses each so-manieth write, and wakes nobody whose next try has come before.
-    fitful: Option<usize>,
+    /// Each write whose number is a multiple of this is refused; its task is not woken once another has been tried.
+    refuses_each: Option<usize>,
     refused: Rc<RefCell<Option<Waker>>>,
 }
 
@@ -32,7 +32,7 @@ impl Counted {
             stream: ours,
             writes: Rc::default(),
             flushes: Rc::default(),
-            fitful: None,
+            refuses_each: None,
             refused: Rc::default(),
         };
         (counted, theirs)
@@ -41,7 +41,7 @@ impl Counted {
     fn refuses(&self, cx: &Context<'_>) -> bool {
         self.writes.set(self.writes.get() + 1);
         let refuses = self
-            .fitful
+            .refuses_each
             .is_some_and(|times| self.writes.get().is_multiple_of(times));
         *self.refused.borrow_mut() = refuses.then(|| cx.waker().clone());
         refuses
@@ -101,7 +101,7 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Local {
 }
 
 fn batch<T>(io: T) -> Batch<T> {
-    Batch::new(io, Rc::new(State::new(Rc::<Beat>::default())))
+    Batch::new(io, Rc::new(State::new(Rc::<WorkerShared>::default())))
 }
 
 fn run(test: impl Future<Output = ()> + 'static) {
@@ -166,7 +166,17 @@ fn responses_of_one_wake_up_leave_in_one_write() {
 
 /// Pieces of all sizes, those beyond what is copied too.
 fn pieces() -> Vec<Vec<u8>> {
-    let sizes = [9, 1, 3_000, COPIED, COPIED + 1, 100, 16 << 10, 9, 40_000];
+    let sizes = [
+        9,
+        1,
+        3_000,
+        MAX_COPIED,
+        MAX_COPIED + 1,
+        100,
+        16 << 10,
+        9,
+        40_000,
+    ];
     (0..60)
         .map(|at| vec![b'a' + u8::try_from(at % 26).unwrap(); sizes[at % sizes.len()]])
         .collect()
@@ -189,7 +199,7 @@ async fn through(counted: Counted, mut client: DuplexStream) -> Vec<u8> {
             writer.write_all(&piece[written..]).await?;
             writer.flush().await?;
             let waiting = writer.0.borrow().pending.len();
-            assert!(waiting <= MOST, "{waiting} bytes wait");
+            assert!(waiting <= MAX_PENDING, "{waiting} bytes wait");
         }
         writer.shutdown().await
     });
@@ -215,7 +225,7 @@ fn room_that_comes_after_a_refusal_is_used() {
     for times in [2, 3, 5] {
         run(async move {
             let (mut counted, client) = Counted::new(1 << 20);
-            counted.fitful = Some(times);
+            counted.refuses_each = Some(times);
             let refused = counted.refused.clone();
             spawn_local(async move {
                 loop {
@@ -273,7 +283,7 @@ fn a_connection_whose_bytes_cannot_be_sent_ends() {
 fn a_connection_without_bytes_to_send_has_no_buffer() {
     run(async {
         let (counted, mut client) = Counted::new(1 << 20);
-        let state = Rc::new(State::new(Rc::<Beat>::default()));
+        let state = Rc::new(State::new(Rc::<WorkerShared>::default()));
         // What another connection has left there is not sent.
         drop(state.gather(&[IoSlice::new(b"of HTTP/1")]));
         let batch = Batch::new(counted, state.clone());
@@ -286,7 +296,7 @@ fn a_connection_without_bytes_to_send_has_no_buffer() {
             Ok::<_, io::Error>(())
         });
         Batched::new(connection, batch).await.unwrap();
-        assert_eq!(state.lends(5).capacity(), MOST);
+        assert_eq!(state.lend_buffer(5).capacity(), MAX_PENDING);
         let mut read = Vec::new();
         client.read_to_end(&mut read).await.unwrap();
         assert_eq!(read, b"hello");

@@ -8,8 +8,8 @@ use tokio::net::UnixStream;
 
 use super::*;
 use crate::config;
-use crate::server::beat::Beat;
-use crate::server::deadline::{Deadlines, Overdue};
+use crate::server::deadline::{Deadlines, Timeout};
+use crate::server::shared::WorkerShared;
 use crate::server::state::Protocol;
 use crate::turn::tests::late;
 
@@ -19,17 +19,17 @@ struct Scene {
     client: Std,
     /// The socket of `io`, without the runtime's view of it.
     bare: Std,
-    beat: Rc<Beat>,
+    shared: Rc<WorkerShared>,
 }
 
 impl Scene {
     fn new() -> Self {
         let (ours, client) = Std::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let beat = Rc::<Beat>::default();
-        let state = Rc::new(State::new(beat.clone()));
-        state.speaks(Protocol::Http1);
-        state.exchange_begins();
+        let shared = Rc::<WorkerShared>::default();
+        let state = Rc::new(State::new(shared.clone()));
+        state.set_protocol(Protocol::Http1);
+        state.begin_exchange();
         let bare = ours.try_clone().unwrap();
         let socket = Socket::Unix(UnixStream::from_std(ours).unwrap());
         let io = Io::new(socket, state);
@@ -37,22 +37,22 @@ impl Scene {
             io,
             client,
             bare,
-            beat,
+            shared,
         }
     }
 
     /// Which deadline has passed a minute later.
-    fn overdue(&self) -> Option<Overdue> {
+    fn overdue(&self) -> Option<Timeout> {
         let minute = Duration::from_secs(60);
-        self.beat.now.update(|now| now + 60_000);
+        self.shared.now.update(|now| now + 60_000);
         let deadlines = Deadlines::new(&config::Server {
             write_timeout: minute / 2,
             body_timeout: minute / 2,
             ..config::Server::default()
         });
         // It ends at the second look only.
-        let first = self.io.state.look(&deadlines);
-        first.or_else(|| self.io.state.look(&deadlines))
+        let first = self.io.state.check_deadlines(&deadlines);
+        first.or_else(|| self.io.state.check_deadlines(&deadlines))
     }
 
     /// Fills what is between us and the client.
@@ -88,7 +88,7 @@ async fn a_client_that_takes_nothing_is_found_out_in_the_next_turn_however_full_
     assert!(!scene.writes_late().await);
     assert_eq!(scene.overdue(), None);
     assert!(!scene.writes_late().await);
-    assert_eq!(scene.overdue(), Some(Overdue::Write));
+    assert_eq!(scene.overdue(), Some(Timeout::Write));
 }
 
 #[tokio::test]
@@ -108,5 +108,5 @@ async fn content_that_the_turn_has_no_room_for_is_not_missing() {
         .unwrap();
     assert_eq!(read.filled(), b"content");
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *io).poll_read(cx, &mut read).is_pending())).await;
-    assert_eq!(scene.overdue(), Some(Overdue::Content));
+    assert_eq!(scene.overdue(), Some(Timeout::Content));
 }

@@ -1,4 +1,4 @@
-//! What has been read of an HTTP/1 connection, and where in its messages that stands.
+//! What has been read of an HTTP/1 connection and not been given to hyper, and where in its messages that is.
 
 use std::cell::Cell;
 use std::io;
@@ -10,56 +10,60 @@ use crate::semantics::percent::encoded_octets;
 use crate::server::chunks::{Chunks, Malformed};
 use crate::server::request_line::{Fault, Head, Pass, plain_head};
 
-/// What has been read of a connection, and how far it has been followed.
+/// Octets on their way to hyper.
 #[derive(Debug, Default)]
 pub(super) struct Input {
-    pub following: Following,
-    /// What hyper is to read next.
+    pub framing: Framing,
+    /// What hyper reads next: the encoded part of a request target.
     pub ahead: Bytes,
-    /// What has been read and not been followed.
+    /// What has been read and not been tracked.
     pub held: Bytes,
 }
 
-/// What is being followed.
+/// Where the octet after those that hyper has been given stands.
 #[derive(Debug, Default)]
-pub(super) enum Following {
+pub(super) enum Framing {
     /// The next octet begins a message, or the content of one whose head hyper has been given as a whole.
     #[default]
-    Nothing,
+    Untracked,
+    /// In the head of a request.
     Head(Head),
-    /// hyper has been given a whole head, with more behind it, and has not said yet what that is.
-    Read,
+    /// After a whole head, which hyper has not read yet: what comes next depends on it.
+    HeadGiven,
     /// The same, and the head has both Content-Length and Transfer-Encoding.
-    ReadFramedTwice,
-    /// So many octets of content.
+    HeadGivenWithTwoFramings,
+    /// Before so many octets of content.
     Length(u64),
+    /// In chunked content.
     Chunked(Chunks),
-    /// Where messages begin is not known: hyper sees them elsewhere.
+    /// Not known: hyper sees messages begin elsewhere.
     Lost,
 }
 
 /// What hyper may be given of some octets.
 enum Step {
-    AsTheyAre(usize),
+    /// So many as they are.
+    Unchanged(usize),
+    /// So many percent-encoded.
     Encoded(usize),
-    /// Nothing yet.
+    /// None before it has read the head.
     Hold,
 }
 
 impl Input {
     pub fn is_used(&self) -> bool {
-        !matches!(self.following, Following::Nothing)
+        !matches!(self.framing, Framing::Untracked)
             || !self.ahead.is_empty()
             || !self.held.is_empty()
     }
 
-    /// How many of `octets` go on as they are; the others are kept.
+    /// Takes octets that have been read. Returns how many of them hyper is given as they are; the others are kept.
     pub fn admit(&mut self, octets: &[u8], fault: &Cell<Option<Fault>>) -> io::Result<usize> {
         let mut at = 0;
         while at < octets.len() {
             let rest = &octets[at..];
-            let kept = match self.following.step(rest, fault)? {
-                Step::AsTheyAre(passed) => {
+            let kept = match self.framing.step(rest, fault)? {
+                Step::Unchanged(passed) => {
                     at += passed;
                     continue;
                 }
@@ -75,7 +79,7 @@ impl Input {
         Ok(at)
     }
 
-    /// Gives as much as hyper may see, and as there is room for.
+    /// Moves into `buf` what hyper may be given, as far as there is room.
     pub fn give(&mut self, buf: &mut ReadBuf<'_>, fault: &Cell<Option<Fault>>) -> io::Result<()> {
         loop {
             put(&mut self.ahead, buf, usize::MAX);
@@ -83,8 +87,8 @@ impl Input {
             if room == 0 {
                 return Ok(());
             }
-            match self.following.step(&self.held[..room], fault)? {
-                Step::AsTheyAre(passed) => put(&mut self.held, buf, passed),
+            match self.framing.step(&self.held[..room], fault)? {
+                Step::Unchanged(passed) => put(&mut self.held, buf, passed),
                 Step::Encoded(passed) => {
                     self.ahead = encoded_octets(&self.held.split_to(passed)).into();
                 }
@@ -93,29 +97,30 @@ impl Input {
         }
     }
 
+    /// Moves into `buf` what there is, as far as there is room.
     pub fn give_all(&mut self, buf: &mut ReadBuf<'_>) {
         put(&mut self.ahead, buf, usize::MAX);
         put(&mut self.held, buf, usize::MAX);
     }
 }
 
-/// Moves octets, so many at most.
+/// Moves `most` octets at most.
 fn put(from: &mut Bytes, buf: &mut ReadBuf<'_>, most: usize) {
     let moved = from.len().min(buf.remaining()).min(most);
     buf.put_slice(&from[..moved]);
     from.advance(moved);
     if from.is_empty() {
-        // What it is a part of is not kept.
+        // An empty slice would keep the whole buffer.
         *from = Bytes::new();
     }
 }
 
-impl Following {
+impl Framing {
     fn step(&mut self, octets: &[u8], fault: &Cell<Option<Fault>>) -> io::Result<Step> {
         let passed = match self {
-            Self::Nothing => match plain_head(octets) {
+            Self::Untracked => match plain_head(octets) {
                 Some(head) => {
-                    *self = Self::Read;
+                    *self = Self::HeadGiven;
                     head
                 }
                 None => {
@@ -127,31 +132,31 @@ impl Following {
                 let pass = head.pass(octets);
                 fault.set(head.fault());
                 match pass {
-                    Pass::AsTheyAre(passed) => passed,
+                    Pass::Unchanged(passed) => passed,
                     Pass::Encoded(passed) => return Ok(Step::Encoded(passed)),
                     Pass::End(passed) => {
-                        *self = match head.is_framed_twice() {
-                            true => Self::ReadFramedTwice,
-                            false => Self::Read,
+                        *self = match head.has_two_framings() {
+                            true => Self::HeadGivenWithTwoFramings,
+                            false => Self::HeadGiven,
                         };
                         passed
                     }
                 }
             }
-            Self::Read | Self::ReadFramedTwice => return Ok(Step::Hold),
+            Self::HeadGiven | Self::HeadGivenWithTwoFramings => return Ok(Step::Hold),
             Self::Length(left) => {
                 let passed = (*left).min(octets.len() as u64);
                 *left -= passed;
                 if *left == 0 {
-                    *self = Self::Nothing;
+                    *self = Self::Untracked;
                 }
-                // At most what there is of `octets`.
+                // No more than the length of `octets`.
                 passed as usize
             }
             Self::Chunked(chunks) => match chunks.follow(octets) {
                 Ok(None) => octets.len(),
                 Ok(Some(end)) => {
-                    *self = Self::Nothing;
+                    *self = Self::Untracked;
                     end
                 }
                 Err(Malformed) => {
@@ -161,6 +166,6 @@ impl Following {
             },
             Self::Lost => octets.len(),
         };
-        Ok(Step::AsTheyAre(passed))
+        Ok(Step::Unchanged(passed))
     }
 }

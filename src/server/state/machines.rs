@@ -1,9 +1,10 @@
-//! The states of a connection's state machines.
+//! The states of a connection's state machines. [`super`] shows how they follow one another.
 
 use http::StatusCode;
 
-use crate::server::deadline::Overdue;
+use crate::server::deadline::Timeout;
 
+/// The protocol that a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Protocol {
     /// The first bytes have not shown it yet.
@@ -12,61 +13,66 @@ pub(in crate::server) enum Protocol {
     Http2,
 }
 
-/// What has been decided about a connection from outside.
+/// What the worker has decided about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Verdict {
-    Carry,
-    Overdue(Overdue),
-    /// It is idle or about to end, and its place is needed.
+pub(in crate::server) enum Decision {
+    /// It goes on.
+    Keep,
+    /// One of its deadlines has passed.
+    TimedOut(Timeout),
+    /// It was evictable, and another connection needs its slot.
     Evicted,
     /// Its client has reset more streams than it may.
-    Calm,
+    ResetFlood,
     /// The drain deadline has passed.
-    Cut,
+    CutOff,
 }
 
-/// How a connection is to end.
+/// How a connection is to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Ending {
-    /// We close our side and wait for the client to close its own.
-    Staged,
-    /// Nothing of ours can still be under way: no need to wait.
-    AtOnce,
-    /// hyper could not read a head and wants to answer with this status; our own words go out instead.
+pub(in crate::server) enum Closing {
+    /// Our side is shut down first; then the client has some time to close its own (RFC 9112 §9.6).
+    Lingering,
+    /// Both sides at once: nothing that we sent can still be on its way.
+    Immediate,
+    /// After a response of the service, in the place of the one with this status that hyper writes when it cannot read a
+    /// head.
     Refusal(StatusCode),
-    /// The client must not take what it got for whole.
+    /// With a reset, so that the client does not take an aborted message for a complete one.
     Reset,
 }
 
-/// What is known of the client's side.
+/// The client's side of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Client {
+pub(super) enum ClientSide {
     Open,
-    /// It sends nothing any more, and so many probes have found that it has taken no byte since.
+    /// A probe has found it closed. So many probes in a row have found since that the client has taken no byte.
     HalfClosed {
         probes: u32,
     },
-    /// We have read its end.
-    Ended,
+    /// Its end has been read.
+    Closed,
 }
 
-/// Whether an idle HTTP/1 connection has hyper's buffers.
+/// Whether an idle HTTP/1 connection keeps hyper's buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
-    Awake,
-    /// It is to give them up.
-    Drowsy,
+pub(super) enum Parking {
+    /// It keeps them.
+    Active,
+    /// It has been idle for so long that it is to give them up.
+    Idle,
     /// It waits for its next byte with nothing but its socket.
-    Asleep,
+    Parked,
 }
 
-/// How far the content of the latest request is.
+/// How much of the latest request's content hyper has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
-    /// It has been read, or there is none.
-    Ended,
+pub(super) enum ContentState {
+    /// All of it, or the request has none.
+    Read,
     /// Some of it is still to come, or to be asked for.
-    Owed,
-    /// The rest is asked for by nobody: when hyper is polled next, it takes what has come for the end, or else closes.
+    Unread,
+    /// Its reader was dropped before its end: when hyper is polled next, it discards what has come if that is all, or else
+    /// closes.
     Abandoned,
 }

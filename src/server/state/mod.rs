@@ -1,5 +1,65 @@
-//! What a worker knows of one connection: its phase, what is in flight, and what the tick or the drain has decided
-//! for it. Its I/O, its exchanges and the registry share it, all on one thread.
+//! What a worker knows of one connection: its phase, which messages are in flight, and what the worker has decided about
+//! it. The connection's I/O, its exchanges and the registry share it, all on one thread.
+//!
+//! Six small state machines and one that follows what is read make it up; each arrow is a method of [`State`].
+//!
+//! **Phase** ([`Phase`]): what the connection is doing, and so which deadline it has.
+//!
+//! ```text
+//!  Accepted ──first byte──> Head ──request head read──> Busy ──response sent and content read──> Idle
+//!      └──HTTP/2 preface──> Idle ──next byte (HTTP/1)──> Head
+//!                                └──next stream (HTTP/2)──> Busy
+//!  any ──101 sent──> Tunnel          any ──our side shut down──> Lingering
+//! ```
+//!
+//! **Client's side** (`ClientSide`): whether it is still there while it waits for a response.
+//!
+//! ```text
+//!  Open ──a probe finds its side closed──> HalfClosed { 0 } ──each further probe──> HalfClosed { n + 1 } ──n = 5──> abort
+//!                                                ^──────it takes a byte of the response────┘
+//!  any ──its end is read──> Closed
+//! ```
+//!
+//! **Parking** (`Parking`): an idle HTTP/1 connection gives up hyper's buffers.
+//!
+//! ```text
+//!  Active ──idle for a second──> Idle ──nothing left to flush──> Parked
+//!     ^──────────────the next byte, or any other phase────────────┘
+//! ```
+//!
+//! **Content of the request** (`ContentState`), HTTP/1 only: until it is `Read`, what comes is no other request
+//! (DESIGN.md, invariant 9).
+//!
+//! ```text
+//!  Read ──a request with content begins──> Unread ──its end is read, or it breaks off──> Read
+//!                                             └──its reader is dropped──> Abandoned ──hyper is polled──> Read
+//! ```
+//!
+//! **Decision** ([`Decision`]): what the worker's tick, its registry or the drain has decided. It becomes an [`Action`] of
+//! the connection's task.
+//!
+//! ```text
+//!  Keep ──a deadline passes──> TimedOut          Keep ──its slot is needed──> Evicted
+//!  Keep ──too many resets──> ResetFlood          any ──the drain deadline passes──> CutOff
+//! ```
+//!
+//! A later decision replaces an earlier one, but CutOff is final.
+//!
+//! **Closing** ([`Closing`]): how the connection closes.
+//!
+//! ```text
+//!  Lingering ──to close while idle──> Immediate
+//!  Lingering ──hyper cannot read a head──> Refusal ──the service's response is written──> Lingering
+//!  any ──the content of a response breaks off──> Reset
+//! ```
+//!
+//! **Framing** (`input::Framing`), HTTP/1 only: where in its messages the input stands, as far as that must be known.
+//!
+//! ```text
+//!  Untracked ──a head comes in parts, or needs a look──> Head ──its empty line──> HeadGiven ──no content──> Untracked
+//!                                                          HeadGiven ──content──> Length or Chunked ──its end──> Untracked
+//!  any ──hyper sees the messages elsewhere──> Lost
+//! ```
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -7,118 +67,123 @@ use std::task::Waker;
 
 use tokio::task::AbortHandle;
 
-use super::beat::Beat;
-use super::deadline::{Overdue, Phase};
+use super::deadline::{Phase, Timeout};
 use super::request_line::Fault;
+use super::shared::WorkerShared;
 use crate::proxy::Tunnel;
-use crate::turn;
 
+mod decisions;
 mod input;
+mod io_events;
 mod machines;
-mod messages;
-mod oversight;
 mod reading;
+mod request_content;
 mod resets;
 mod writing;
 
+pub(super) use self::decisions::Action;
 use self::input::Input;
-use self::machines::{Client, Content, Rest};
-pub(super) use self::machines::{Ending, Protocol, Verdict};
-pub(super) use self::oversight::Orders;
-pub(super) use self::reading::Followed;
-pub(super) use self::resets::Outcome;
+use self::machines::{ClientSide, ContentState, Parking};
+pub(super) use self::machines::{Closing, Decision, Protocol};
+pub(super) use self::reading::ContentFraming;
 use self::resets::Resets;
+pub(super) use self::resets::StreamEnd;
 
-/// How long a client that has closed its side may wait for the next byte of its response, in probes, which are a second
-/// apart: one that left looks the same as one that only half-closed until we write to it.
-const HALF_CLOSE_GRACE: u32 = 5;
-
-/// One connection.
+/// One connection. Times are milliseconds of the worker's coarse clock.
 #[derive(Debug)]
 pub(in crate::server) struct State {
-    beat: Rc<Beat>,
+    shared: Rc<WorkerShared>,
     /// Where the registry keeps this connection.
     pub index: Cell<usize>,
     protocol: Cell<Protocol>,
     phase: Cell<Phase>,
+    /// When the phase began, or when something last happened in it.
     since: Cell<u64>,
+    /// Since when content of the request has been asked for in vain.
     awaiting_content: Cell<Option<u64>>,
+    /// Since when the client has taken no byte of what is ready for it.
     write_blocked: Cell<Option<u64>>,
-    /// A write was put off since the task's turn was over, and none has been tried since.
-    put_off: Cell<bool>,
+    /// A write was deferred because the task's turn was over, and none has been tried since.
+    write_deferred: Cell<bool>,
+    /// Requests whose response has not ended.
     in_flight: Cell<u32>,
-    /// That of an HTTP/1 request; on HTTP/2 a stream's end is the stream's own.
-    content: Cell<Content>,
-    /// Which request that is.
+    /// Of the latest HTTP/1 request; an HTTP/2 stream ends by itself.
+    content: Cell<ContentState>,
+    /// The number of that request.
     message: Cell<u32>,
     input: RefCell<Input>,
-    /// Whether anything of it is held or followed.
-    follows: Cell<bool>,
-    /// What is wrong with the latest target, whether or not hyper takes it.
+    /// Whether `input` is in use: a look at this alone tells that nothing is held or tracked.
+    has_input: Cell<bool>,
+    /// What is wrong with the latest request target, whether or not hyper takes it.
     pub target_fault: Cell<Option<Fault>>,
     /// Some of an HTTP/1 response may still be in hyper's buffer.
     unflushed: Cell<bool>,
+    /// Only the end of the connection shows where the response ends.
     ends_by_close: Cell<bool>,
-    /// The trailer section of the HTTP/1 response whose content has ended, until it goes out; else empty.
+    /// The trailer section of an HTTP/1 response whose content has ended, until it is written; else empty.
     trailers: RefCell<Vec<u8>>,
-    client: Cell<Client>,
+    client: Cell<ClientSide>,
+    /// The I/O is to look whether the client is still there.
     probe: Cell<bool>,
-    rest: Cell<Rest>,
-    /// Since when it lingers, and how much it has discarded since.
+    parking: Cell<Parking>,
     lingering_since: Cell<u64>,
+    /// Bytes read and discarded since then.
     discarded: Cell<u64>,
-    /// The deadline that had passed when the connection was looked at last.
-    passed: Cell<Option<Overdue>>,
-    verdict: Cell<Verdict>,
-    ending: Cell<Ending>,
-    /// What the connection is to be joined with when its last response is out.
+    /// The deadline that had passed at the tick before.
+    passed: Cell<Option<Timeout>>,
+    decision: Cell<Decision>,
+    closing: Cell<Closing>,
+    /// The connection to the API that this one is joined with once its last response is sent.
     tunnel: RefCell<Option<Box<Tunnel>>>,
+    /// HTTP/2 streams whose response has not ended.
     streams: RefCell<Vec<Rc<Stream>>>,
+    /// `None` on HTTP/1.
     resets: Cell<Option<Resets>>,
+    /// Of the connection's task.
     waker: RefCell<Option<Waker>>,
 }
 
 /// One response on an HTTP/2 connection.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Stream {
-    /// Since when the client's window has kept the rest of the content from being asked for.
-    held: Cell<Option<u64>>,
-    /// That had lasted too long when it was looked at last.
+    /// Since when the client's flow-control window has had no room for more content.
+    blocked: Cell<Option<u64>>,
+    /// The write deadline had passed at the tick before.
     passed: Cell<bool>,
-    /// That has lasted too long.
+    /// The write deadline has passed, and the stream ends.
     cut_off: Cell<bool>,
     task: RefCell<Option<AbortHandle>>,
 }
 
 impl State {
-    pub fn new(beat: Rc<Beat>) -> Self {
-        let now = beat.now.get();
+    pub fn new(shared: Rc<WorkerShared>) -> Self {
+        let now = shared.now.get();
         Self {
-            beat,
+            shared,
             index: Cell::new(0),
             protocol: Cell::new(Protocol::Unknown),
-            phase: Cell::new(Phase::Fresh),
+            phase: Cell::new(Phase::Accepted),
             since: Cell::new(now),
             awaiting_content: Cell::new(None),
             write_blocked: Cell::new(None),
-            put_off: Cell::new(false),
+            write_deferred: Cell::new(false),
             in_flight: Cell::new(0),
-            content: Cell::new(Content::Ended),
+            content: Cell::new(ContentState::Read),
             message: Cell::new(0),
             input: RefCell::default(),
-            follows: Cell::new(false),
+            has_input: Cell::new(false),
             target_fault: Cell::new(None),
             unflushed: Cell::new(false),
             ends_by_close: Cell::new(false),
             trailers: RefCell::default(),
-            client: Cell::new(Client::Open),
+            client: Cell::new(ClientSide::Open),
             probe: Cell::new(false),
-            rest: Cell::new(Rest::Awake),
+            parking: Cell::new(Parking::Active),
             lingering_since: Cell::new(0),
             discarded: Cell::new(0),
             passed: Cell::new(None),
-            verdict: Cell::new(Verdict::Carry),
-            ending: Cell::new(Ending::Staged),
+            decision: Cell::new(Decision::Keep),
+            closing: Cell::new(Closing::Lingering),
             tunnel: RefCell::default(),
             streams: RefCell::default(),
             resets: Cell::new(None),
@@ -127,15 +192,15 @@ impl State {
     }
 
     fn now(&self) -> u64 {
-        self.beat.now.get()
+        self.shared.now.get()
     }
 
     fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.since.set(self.now());
-        self.rest.set(Rest::Awake);
-        if self.beat.waiting.get() > 0 && self.dispensable().is_some() {
-            self.beat.spare.notify_one();
+        self.parking.set(Parking::Active);
+        if self.shared.waiting_for_slot.get() > 0 && self.eviction_rank().is_some() {
+            self.shared.evictable.notify_one();
         }
     }
 
@@ -143,167 +208,27 @@ impl State {
         self.protocol.get()
     }
 
-    pub fn speaks(&self, protocol: Protocol) {
+    pub fn set_protocol(&self, protocol: Protocol) {
         self.protocol.set(protocol);
         if protocol == Protocol::Http2 {
-            // The preface was its head; requests come as frames from here on.
+            // After the preface, requests come as frames.
             self.enter(Phase::Idle);
         }
     }
 
     pub fn is_draining(&self) -> bool {
-        self.beat.is_draining()
+        self.shared.is_draining()
     }
 }
 
-/// What the I/O tells, and what it asks.
+/// What exchanges report: requests and their responses.
 impl State {
-    pub fn has_read(&self, n: usize) {
-        if n == 0 {
-            self.client.set(Client::Ended);
-        }
-        self.awaiting_content.set(None);
-        match self.phase.get() {
-            Phase::Tunnel => self.since.set(self.now()),
-            Phase::Fresh => self.phase.set(Phase::Head),
-            Phase::Idle if self.protocol.get() == Protocol::Http1 => self.enter(Phase::Head),
-            _ => {}
-        }
-    }
-
-    /// A read found nothing. While an HTTP/1 exchange goes on, hyper reads only for its content: with half-closed
-    /// connections allowed it does not look for the client's end in between. Where the task's turn is over, it has not
-    /// looked at all.
-    pub fn waits_to_read(&self) {
-        if self.phase.get() == Phase::Busy
-            && self.protocol.get() == Protocol::Http1
-            && self.awaiting_content.get().is_none()
-            && !turn::is_over()
-        {
-            self.awaiting_content.set(Some(self.now()));
-        }
-    }
-
-    pub fn has_written(&self) {
-        self.put_off.set(false);
-        self.write_blocked.set(None);
-        if let Client::HalfClosed { .. } = self.client.get() {
-            self.client.set(Client::HalfClosed { probes: 0 });
-        }
-        if matches!(self.phase.get(), Phase::Lingering | Phase::Tunnel) {
-            // HTTP/2 ends an exchange when its last content is in h2's buffer; some may still be on its way.
-            self.since.set(self.now());
-        }
-    }
-
-    /// Whether a write may be put off to the task's next turn: not if the one before was.
-    pub fn puts_off_write(&self) -> bool {
-        !self.put_off.replace(true)
-    }
-
-    pub fn waits_to_write(&self) {
-        self.put_off.set(false);
-        if self.write_blocked.get().is_none() {
-            self.write_blocked.set(Some(self.now()));
-        }
-    }
-
-    /// hyper's buffer is empty.
-    pub fn has_flushed(&self) {
-        if self.in_flight.get() == 0 {
-            self.unflushed.set(false);
-        }
-    }
-
-    /// Whether reading must fail now.
-    pub fn is_read_overdue(&self) -> bool {
-        matches!(
-            self.verdict.get(),
-            Verdict::Overdue(Overdue::Head | Overdue::Content)
-        )
-    }
-
-    /// Whether writing must fail now.
-    pub fn is_write_overdue(&self) -> bool {
-        self.verdict.get() == Verdict::Overdue(Overdue::Write)
-    }
-
-    /// Whether the wait for the client's end is over.
-    pub fn is_linger_over(&self) -> bool {
-        self.client.get() == Client::Ended
-            || matches!(
-                self.verdict.get(),
-                Verdict::Overdue(Overdue::Linger) | Verdict::Evicted
-            )
-    }
-
-    /// Whether no response is under way: what HTTP/1 would write now are hyper's own words.
-    pub fn is_quiet(&self) -> bool {
-        self.protocol.get() == Protocol::Http1
-            && self.in_flight.get() == 0
-            && !self.unflushed.get()
-            && !matches!(self.phase.get(), Phase::Lingering | Phase::Tunnel)
-    }
-
-    pub fn is_lingering(&self) -> bool {
-        self.phase.get() == Phase::Lingering
-    }
-
-    pub fn lingers(&self) {
-        if self.phase.get() != Phase::Lingering {
-            self.lingering_since.set(self.now());
-            self.enter(Phase::Lingering);
-        }
-    }
-
-    /// Whether the I/O is to look now if the client is still there.
-    pub fn takes_probe(&self) -> bool {
-        self.probe.replace(false)
-    }
-
-    /// The client has closed its side while it waits for a response; whether it has waited too long.
-    pub fn is_half_closed_too_long(&self) -> bool {
-        match self.client.get() {
-            Client::HalfClosed { probes } => {
-                let probes = probes.saturating_add(1);
-                self.client.set(Client::HalfClosed { probes });
-                probes >= HALF_CLOSE_GRACE
-            }
-            Client::Open => {
-                self.client.set(Client::HalfClosed { probes: 0 });
-                false
-            }
-            Client::Ended => false,
-        }
-    }
-
-    pub fn ending(&self) -> Ending {
-        self.ending.get()
-    }
-
-    pub fn ends(&self, ending: Ending) {
-        self.ending.set(ending);
-    }
-
-    /// Words of our own, outside of any exchange, go out now.
-    pub fn refuses(&self) {
-        self.ending.set(Ending::Staged);
-        self.unflushed.set(true);
-    }
-
-    /// Whether closing now must not look like the regular end of a message.
-    pub fn must_reset(&self) -> bool {
-        self.ending.get() == Ending::Reset || self.in_flight.get() > 0 || self.unflushed.get()
-    }
-}
-
-/// What exchanges tell.
-impl State {
-    pub fn exchange_begins(&self) -> Option<Rc<Stream>> {
+    /// A request's head has been read. Returns its stream on HTTP/2.
+    pub fn begin_exchange(&self) -> Option<Rc<Stream>> {
         self.in_flight.set(self.in_flight.get() + 1);
-        self.beat.counters.in_flight.add(1);
+        self.shared.counters.in_flight.add(1);
         self.enter(Phase::Busy);
-        self.message_begins();
+        self.begin_message();
         self.awaiting_content.set(None);
         if self.protocol.get() == Protocol::Http2 {
             let stream = Rc::<Stream>::default();
@@ -315,54 +240,51 @@ impl State {
         None
     }
 
-    /// Its client may reset so many streams at once.
-    pub fn bears_resets(&self, most: u32) {
+    /// Ends the connection when its client resets more than `most` streams in a short time.
+    pub fn limit_resets(&self, most: u32) {
         self.resets.set(Some(Resets::new(most, self.now())));
     }
 
-    fn count_outcome(&self, outcome: Outcome) {
-        if let Some(mut resets) = self.resets.get() {
-            let within_bounds = resets.count(outcome, self.now());
-            self.resets.set(Some(resets));
-            if !within_bounds && self.decide(Verdict::Calm) {
-                self.beat.counters.reset_floods.inc();
-            }
-        }
-    }
-
-    pub fn exchange_ends(&self, stream: Option<&Rc<Stream>>, outcome: Outcome) {
+    /// A response has ended as `end` says, or was never sent; `stream` on HTTP/2.
+    pub fn end_exchange(&self, stream: Option<&Rc<Stream>>, end: StreamEnd) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
-        self.beat.counters.in_flight.sub(1);
+        self.shared.counters.in_flight.sub(1);
         if let Some(stream) = stream {
-            self.count_outcome(outcome);
+            if let Some(mut resets) = self.resets.get() {
+                let is_within_limit = resets.count(end, self.now());
+                self.resets.set(Some(resets));
+                if !is_within_limit && self.decide(Decision::ResetFlood) {
+                    self.shared.counters.reset_floods.inc();
+                }
+            }
             self.streams
                 .borrow_mut()
                 .retain(|other| !Rc::ptr_eq(other, stream));
         }
-        self.rests_if_all_has_ended();
+        self.become_idle_if_all_has_ended();
     }
 
-    /// The response that comes now is the connection's last: `tunnel` goes on after it.
-    pub fn will_tunnel(&self, tunnel: Tunnel) {
+    /// The response that is sent next is the connection's last; `tunnel` is joined with the connection after it.
+    pub fn set_tunnel(&self, tunnel: Tunnel) {
         *self.tunnel.borrow_mut() = Some(Box::new(tunnel));
     }
 
-    /// HTTP has ended; whether something else goes on.
-    pub fn tunnels(&self) -> Option<Box<Tunnel>> {
+    /// HTTP has ended on the connection. Returns what is joined with it now, if anything.
+    pub fn take_tunnel(&self) -> Option<Box<Tunnel>> {
         let tunnel = self.tunnel.take()?;
         self.enter(Phase::Tunnel);
         Some(tunnel)
     }
 
-    /// The content of a response broke off.
-    pub fn content_failed(&self) {
+    /// The content of a response broke off. HTTP/2 resets the stream only.
+    pub fn fail_content(&self) {
         if self.protocol.get() == Protocol::Http1 {
-            self.ending.set(Ending::Reset);
+            self.closing.set(Closing::Reset);
         }
     }
 
-    /// The task of the exchange that has begun last.
-    pub fn adopts(&self, task: AbortHandle) {
+    /// `task` answers the request that has begun last.
+    pub fn set_stream_task(&self, task: AbortHandle) {
         if let Some(stream) = self.streams.borrow().last() {
             stream.task.borrow_mut().get_or_insert(task);
         }
@@ -370,13 +292,12 @@ impl State {
 }
 
 impl Stream {
-    /// Content has been handed out, and the client's window has to take it before more is asked for; or it is the
-    /// content itself that is waited for.
-    pub fn holds(&self, state: &State, held: bool) {
-        self.held.set(held.then(|| state.now()));
+    /// Notes whether the stream waits for the client's window (content has been handed to hyper), or for its own content.
+    pub fn set_blocked(&self, state: &State, is_blocked: bool) {
+        self.blocked.set(is_blocked.then(|| state.now()));
     }
 
-    /// Whether its client has taken nothing of it for too long.
+    /// Whether the client has taken nothing of it within the write deadline.
     pub fn is_cut_off(&self) -> bool {
         self.cut_off.get()
     }

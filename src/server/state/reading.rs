@@ -1,7 +1,7 @@
-//! Where the messages on an HTTP/1 connection begin and end, followed beside hyper: for the targets of requests, which hyper
-//! refuses where others take them ([`crate::server::request_line`]), and for chunked content, which hyper takes where it is
-//! malformed ([`crate::server::chunks`]). hyper is given one head at a time, and says then what is behind it. Heads that come
-//! whole and by themselves, as nearly all do, cost a look and leave no trace.
+//! Where the messages on an HTTP/1 connection begin and end is tracked beside hyper, for two reasons: hyper refuses request
+//! targets that other servers accept ([`crate::server::request_line`]), and it accepts chunked content that is malformed
+//! ([`crate::server::chunks`]). hyper is given one head at a time; once it has read it, the request's content is known. A
+//! head that arrives whole and alone, as nearly all do, is looked at once and needs no state.
 
 use std::io;
 
@@ -9,45 +9,45 @@ use bytes::Bytes;
 use tokio::io::ReadBuf;
 
 use super::State;
-use super::input::{Following, Input};
+use super::input::{Framing, Input};
 use super::machines::Protocol;
 use crate::server::chunks::Chunks;
 use crate::server::deadline::Phase;
 use crate::server::request_line::plain_head;
 
-/// How a message with content is followed.
+/// What is known of where a request's content ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Followed {
+pub(in crate::server) enum ContentFraming {
     Known,
-    /// Its end is hyper's word only: no other request may come behind it.
+    /// Only hyper knows its end: no other request may follow on the connection.
     Unknown,
     Malformed,
 }
 
 impl State {
-    /// Octets have been read. How many of them hyper may see, as they are; the others are held until it reads again. Fails
-    /// where they are no content that hyper may see.
+    /// Takes octets that have been read. Returns how many of them hyper is given as they are; the others are held until it
+    /// reads again. Fails where they are malformed content.
     pub fn admit(&self, octets: &[u8]) -> io::Result<usize> {
-        if !self.follows.get() && plain_head(octets) == Some(octets.len()) {
+        if !self.has_input.get() && plain_head(octets) == Some(octets.len()) {
             return Ok(octets.len());
         }
-        self.admit_followed(octets)
+        self.admit_tracked(octets)
     }
 
     #[cold]
-    fn admit_followed(&self, octets: &[u8]) -> io::Result<usize> {
-        if !self.is_followed() {
+    fn admit_tracked(&self, octets: &[u8]) -> io::Result<usize> {
+        if !self.is_tracked() {
             return Ok(octets.len());
         }
         let mut input = self.input.borrow_mut();
         let admitted = input.admit(octets, &self.target_fault);
-        self.follows.set(input.is_used());
+        self.has_input.set(input.is_used());
         admitted
     }
 
-    /// Reads what is held into `buf`; false where nothing is.
+    /// Moves what is held into `buf`; false where nothing is held.
     pub fn read_held(&self, buf: &mut ReadBuf<'_>) -> io::Result<bool> {
-        if !self.follows.get() {
+        if !self.has_input.get() {
             return Ok(false);
         }
         let before = buf.filled().len();
@@ -56,85 +56,86 @@ impl State {
             if input.ahead.is_empty() && input.held.is_empty() {
                 return Ok(false);
             }
-            match self.is_followed() {
+            match self.is_tracked() {
                 true => input.give(buf, &self.target_fault)?,
                 false => input.give_all(buf),
             }
-            self.follows.set(input.is_used());
+            self.has_input.set(input.is_used());
         }
         match buf.filled().len() - before {
-            // hyper has not taken what ends a head for that.
+            // hyper has not taken the octets that end a head for its end.
             0 => Err(io::ErrorKind::InvalidData.into()),
             given => {
-                self.has_read(given);
+                self.on_read(given);
                 Ok(true)
             }
         }
     }
 
-    /// Whether messages are followed: not those of HTTP/2, nor what comes after them.
-    fn is_followed(&self) -> bool {
+    /// Whether messages are tracked: not those of HTTP/2, nor the octets of a tunnel.
+    fn is_tracked(&self) -> bool {
         self.protocol.get() == Protocol::Http1 && self.phase.get() != Phase::Tunnel
     }
 
     /// hyper has read the head of a request without content.
-    pub fn follow_head(&self) {
-        if self.follows.get() {
-            self.follow_from_head(Following::Nothing);
+    pub fn on_head(&self) {
+        if self.has_input.get() {
+            self.set_framing(Framing::Untracked);
         }
     }
 
-    /// hyper has read the head of a request with content of that length, or else chunked.
-    pub fn follow_content(&self, length: Option<u64>) -> Followed {
+    /// hyper has read the head of a request whose content has that length, or is chunked where there is none.
+    pub fn on_content(&self, length: Option<u64>) -> ContentFraming {
         if let Some(length) = length {
-            self.follow_from_head(Following::Length(length));
-            return Followed::Known;
+            self.set_framing(Framing::Length(length));
+            return ContentFraming::Known;
         }
         let is_malformed = {
             let input = self.input.borrow();
-            // RFC 9112 §6.1: this may be an attempt at request smuggling, and may be refused. hyper leaves the length out.
-            let is_framed_twice = matches!(input.following, Following::ReadFramedTwice);
-            is_framed_twice || Chunks::new().follow(&input.held).is_err()
+            // RFC 9112 §6.1: two framings may be an attempt at request smuggling, and may be refused. hyper ignores the
+            // length.
+            let has_two_framings = matches!(input.framing, Framing::HeadGivenWithTwoFramings);
+            has_two_framings || Chunks::new().follow(&input.held).is_err()
         };
         if is_malformed {
-            self.follow_from_head(Following::Lost);
-            return Followed::Malformed;
+            self.set_framing(Framing::Lost);
+            return ContentFraming::Malformed;
         }
-        match self.follow_from_head(Following::Chunked(Chunks::new())) {
-            true => Followed::Known,
-            false => Followed::Unknown,
+        match self.set_framing(Framing::Chunked(Chunks::new())) {
+            true => ContentFraming::Known,
+            false => ContentFraming::Unknown,
         }
     }
 
-    /// What follows the head that hyper has read; false where that is not where it was seen to end.
-    fn follow_from_head(&self, next: Following) -> bool {
+    /// Sets what follows the head that hyper has read. Returns false where hyper and we disagree on the end of that head.
+    fn set_framing(&self, next: Framing) -> bool {
         let mut input = self.input.borrow_mut();
-        let is_behind_head = matches!(
-            input.following,
-            Following::Nothing | Following::Read | Following::ReadFramedTwice
+        let agrees = matches!(
+            input.framing,
+            Framing::Untracked | Framing::HeadGiven | Framing::HeadGivenWithTwoFramings
         );
-        input.following = match is_behind_head {
+        input.framing = match agrees {
             true => next,
-            false => Following::Lost,
+            false => Framing::Lost,
         };
-        self.follows.set(input.is_used());
-        is_behind_head
+        self.has_input.set(input.is_used());
+        agrees
     }
 
-    /// What has been read and that hyper has not seen.
+    /// What has been read and not been given to hyper.
     pub fn held(&self) -> Bytes {
         self.input.borrow().held.clone()
     }
 
-    /// Holds all that has been read of a connection until hyper reads.
+    /// Holds all that has been read of a connection, for hyper to read.
     pub fn hold(&self, octets: Bytes) {
         let mut input = self.input.borrow_mut();
         input.held = octets;
-        self.follows.set(input.is_used());
+        self.has_input.set(input.is_used());
     }
 
-    /// Holds what hyper has read and not taken; it begins a message.
-    pub fn hold_again(&self, octets: &[u8]) {
+    /// Holds what hyper has read and not used; it begins a message.
+    pub fn put_back(&self, octets: &[u8]) {
         let mut input = self.input.borrow_mut();
         let held = match input.ahead.is_empty() && input.held.is_empty() {
             // A slice of hyper's buffer would keep all of it.
@@ -145,7 +146,7 @@ impl State {
             held,
             ..Input::default()
         };
-        self.follows.set(input.is_used());
+        self.has_input.set(input.is_used());
     }
 }
 

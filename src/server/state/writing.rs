@@ -1,4 +1,4 @@
-//! What is written beside what hyper writes: from the worker's buffer, and trailers.
+//! The worker's write buffer, and the trailers of HTTP/1 responses, which are written beside what hyper writes.
 
 use std::cell::RefMut;
 use std::io::IoSlice;
@@ -8,34 +8,34 @@ use http::HeaderMap;
 use super::State;
 
 impl State {
-    /// The pieces in one.
+    /// The pieces in one, in the worker's buffer.
     pub fn gather(&self, pieces: &[IoSlice<'_>]) -> RefMut<'_, Vec<u8>> {
-        let mut gathered = self.beat.gathered.borrow_mut();
-        gathered.clear();
+        let mut write_buffer = self.shared.write_buffer.borrow_mut();
+        write_buffer.clear();
         for piece in pieces {
-            gathered.extend_from_slice(piece);
+            write_buffer.extend_from_slice(piece);
         }
-        gathered
+        write_buffer
     }
 
-    /// The worker's buffer, empty; or a new one where another connection has it. With room for so many bytes, and no
-    /// more if it has to grow.
-    pub fn lends(&self, room: usize) -> Vec<u8> {
-        let mut lent = std::mem::take(&mut *self.beat.gathered.borrow_mut());
+    /// Takes the worker's buffer, emptied, or a new one where another connection has it. It has room for `room` bytes; a
+    /// new one for no more.
+    pub fn lend_buffer(&self, room: usize) -> Vec<u8> {
+        let mut lent = std::mem::take(&mut *self.shared.write_buffer.borrow_mut());
         lent.clear();
         lent.reserve_exact(room);
         lent
     }
 
-    /// Gives back what was lent.
-    pub fn takes_back(&self, lent: Vec<u8>) {
-        *self.beat.gathered.borrow_mut() = lent;
+    /// Returns what [`State::lend_buffer`] gave.
+    pub fn return_buffer(&self, lent: Vec<u8>) {
+        *self.shared.write_buffer.borrow_mut() = lent;
     }
 
-    /// The content of an HTTP/1 response, which is chunked, ends with these trailers. hyper writes only those that the head
-    /// announced: so it is told of none, and they go out before the empty line that it ends the trailer section with
+    /// The chunked content of an HTTP/1 response has ended with these trailers. hyper writes only trailers that the head
+    /// announced. So it is given none, and they are written before the empty line with which it ends the trailer section
     /// (RFC 9112 §7.1.2).
-    pub fn trails(&self, trailers: &HeaderMap) {
+    pub fn set_trailers(&self, trailers: &HeaderMap) {
         let mut section = self.trailers.borrow_mut();
         section.clear();
         for (name, value) in trailers {
@@ -46,8 +46,8 @@ impl State {
         }
     }
 
-    /// How much of so many octets that hyper has to write may go out now. The last of them are the empty line after the last
-    /// chunk, where there are trailers: hyper has written nothing else by then.
+    /// How many of `length` octets that hyper writes may be sent now. Where there are trailers, the last octets are the empty
+    /// line after the last chunk, since hyper has written all else: it waits for them.
     pub fn writable(&self, length: usize) -> usize {
         match self.trailers.borrow().is_empty() {
             true => length,
@@ -55,8 +55,8 @@ impl State {
         }
     }
 
-    /// The trailer section, where what hyper has to write is no more than the line that ends it.
-    pub fn takes_trailers(&self, rest: &[u8]) -> Option<Vec<u8>> {
+    /// Takes the trailer section, where `rest` of what hyper writes is only the line that ends it.
+    pub fn take_trailers(&self, rest: &[u8]) -> Option<Vec<u8>> {
         (rest == END).then(|| self.trailers.take())
     }
 }

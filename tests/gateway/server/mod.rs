@@ -1,4 +1,4 @@
-//! The door, seen from outside: a toy service behind real sockets, and clients that write raw bytes.
+//! The server, seen from outside: a toy service behind real sockets, and clients that write raw bytes.
 
 mod abort;
 mod admin;
@@ -9,4 +9,4 @@ mod http1;
 mod http2;
 mod limits;
 mod listen;
-mod sleep;
+mod parked;

@@ -6,7 +6,7 @@ use proptest::sample::select;
 
 use super::*;
 use crate::semantics::percent::encoded_octets;
-use crate::server::beat::Beat;
+use crate::server::shared::WorkerShared;
 
 /// What hyper is to see of a message, and what is sent for it.
 #[derive(Clone, Debug)]
@@ -61,8 +61,8 @@ fn message() -> impl Strategy<Value = Message> {
 
 /// Reads `sent` in pieces that end at `cuts`, with so much room at a time, and says after each head what comes behind it.
 fn read(messages: &[Message], cuts: &[usize], room: usize) -> Vec<u8> {
-    let state = State::new(Rc::<Beat>::default());
-    state.speaks(Protocol::Http1);
+    let state = State::new(Rc::<WorkerShared>::default());
+    state.set_protocol(Protocol::Http1);
     let sent: Vec<u8> = messages.iter().flat_map(|one| one.sent.clone()).collect();
     let mut heads = Vec::new();
     let mut begins = 0;
@@ -78,8 +78,8 @@ fn read(messages: &[Message], cuts: &[usize], room: usize) -> Vec<u8> {
     let mut tell = |seen: &Vec<u8>| {
         if let Some((_, content)) = heads.next_if(|(end, _)| *end <= seen.len()) {
             match content {
-                None => state.follow_head(),
-                Some(length) => assert_eq!(state.follow_content(length), Followed::Known),
+                None => state.on_head(),
+                Some(length) => assert_eq!(state.on_content(length), ContentFraming::Known),
             }
         }
     };
@@ -100,7 +100,7 @@ fn read(messages: &[Message], cuts: &[usize], room: usize) -> Vec<u8> {
         }
     }
     assert!(heads.next().is_none(), "all heads have been seen");
-    assert!(!state.follows.get(), "nothing is left");
+    assert!(!state.has_input.get(), "nothing is left");
     seen
 }
 
@@ -119,15 +119,15 @@ proptest! {
 
 #[test]
 fn heads_that_come_by_themselves_leave_nothing_behind() {
-    let state = State::new(Rc::<Beat>::default());
-    state.speaks(Protocol::Http1);
+    let state = State::new(Rc::<WorkerShared>::default());
+    state.set_protocol(Protocol::Http1);
     let head = b"GET /books?page=2 HTTP/1.1\r\nHost: a\r\nA: {\"}\r\n\r\n";
     for _ in 0..2 {
         assert_eq!(state.admit(head).unwrap(), head.len());
-        assert!(!state.follows.get());
-        state.follow_head();
+        assert!(!state.has_input.get());
+        state.on_head();
     }
-    assert_eq!(state.follow_content(Some(2)), Followed::Known);
+    assert_eq!(state.on_content(Some(2)), ContentFraming::Known);
     assert_eq!(state.admit(b"{\"").unwrap(), 2);
-    assert!(!state.follows.get());
+    assert!(!state.has_input.get());
 }

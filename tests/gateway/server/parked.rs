@@ -1,4 +1,4 @@
-//! Connections that have been idle for some time give up their buffers, and nobody notices.
+//! Parked connections: those that have been idle for some time give up their buffers, and clients see no difference.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use bookend::server::Outcome;
 
 use super::harness::{Gateway, config, until};
 
-/// A worker that looks at its connections every few milliseconds, by a clock that only the test moves.
-fn at_will(config: Config) -> (Gateway, ManualClock) {
+/// A server whose worker ticks every few milliseconds, and whose deadlines pass by a clock that only the test moves.
+fn with_manual_clock(config: Config) -> (Gateway, ManualClock) {
     let (clock, manual) = Clock::manual(Timestamp::from_secs(1_000_000));
     let config = Config {
         head_timeout: Duration::from_millis(20),
@@ -19,7 +19,7 @@ fn at_will(config: Config) -> (Gateway, ManualClock) {
     (Gateway::start_at(&config, clock), manual)
 }
 
-/// Lets some time pass, and waits until the worker has looked at its connections.
+/// Moves the clock, and waits until the worker has compared its connections with their deadlines.
 fn pass(gateway: &Gateway, clock: &ManualClock, time: Duration) {
     let mut silent = gateway.connect();
     until("both are there", || gateway.connections() == 2);
@@ -28,8 +28,8 @@ fn pass(gateway: &Gateway, clock: &ManualClock, time: Duration) {
 }
 
 #[test]
-fn a_connection_that_slept_is_as_good_as_before() {
-    let (gateway, clock) = at_will(config());
+fn a_connection_that_was_parked_is_served_as_before() {
+    let (gateway, clock) = with_manual_clock(config());
     let mut client = gateway.connect();
     client.0.set_nodelay(true).unwrap();
     assert_eq!(client.get("/hello").body, "hello");
@@ -59,8 +59,8 @@ fn a_connection_that_slept_is_as_good_as_before() {
 }
 
 #[test]
-fn a_connection_that_sleeps_is_idle_and_no_longer_kept_than_others() {
-    let (gateway, clock) = at_will(config());
+fn a_parked_connection_has_the_idle_deadline_of_others() {
+    let (gateway, clock) = with_manual_clock(config());
     let mut client = gateway.connect();
     client.get("/hello");
     pass(&gateway, &clock, Duration::from_secs(2));
@@ -69,8 +69,8 @@ fn a_connection_that_sleeps_is_idle_and_no_longer_kept_than_others() {
 }
 
 #[test]
-fn a_connection_that_sleeps_makes_room() {
-    let (gateway, clock) = at_will(Config {
+fn a_parked_connection_is_evicted_for_a_new_one() {
+    let (gateway, clock) = with_manual_clock(Config {
         max_connections: 2,
         ..config()
     });
@@ -85,8 +85,8 @@ fn a_connection_that_sleeps_makes_room() {
 }
 
 #[test]
-fn a_connection_that_sleeps_does_not_hold_up_the_drain() {
-    let (gateway, clock) = at_will(config());
+fn a_parked_connection_does_not_delay_the_drain() {
+    let (gateway, clock) = with_manual_clock(config());
     let mut client = gateway.connect();
     client.get("/hello");
     pass(&gateway, &clock, Duration::from_secs(2));

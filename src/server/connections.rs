@@ -1,0 +1,131 @@
+//! The connections of one worker: how they begin, what each tick does with them, how they end.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::connection;
+use super::deadline::Deadlines;
+use super::io::Io;
+use super::protocol::Protocols;
+use super::registry::{Membership, Registry};
+use super::service::Service;
+use super::shared::WorkerShared;
+use super::socket::Socket;
+use super::state::State;
+use crate::clock::Clock;
+use crate::config;
+use crate::proxy::Peer;
+use crate::telemetry::counters::Counters;
+
+/// The open connections of one worker, and what serves them. All of it stays on the worker's thread.
+pub(super) struct Connections<S> {
+    service: Rc<S>,
+    config: Arc<config::Server>,
+    clock: Clock,
+    protocols: Rc<Protocols>,
+    deadlines: Deadlines,
+    pub shared: Rc<WorkerShared>,
+    pub registry: Rc<Registry>,
+}
+
+impl<S: Service> Connections<S> {
+    /// None yet. Their deadlines pass by `clock`.
+    pub fn new(
+        service: Rc<S>,
+        config: Arc<config::Server>,
+        clock: Clock,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let shared = Rc::new(WorkerShared::new(counters));
+        shared.now.set(clock.now().mono.as_millis());
+        Self {
+            service,
+            protocols: Rc::new(Protocols::new(&config)),
+            deadlines: Deadlines::new(&config),
+            config,
+            clock,
+            shared,
+            registry: Rc::default(),
+        }
+    }
+
+    /// Serves a connection in a task of its own. `addr` is the client's, `None` behind a Unix socket; `permit` is
+    /// released when the connection ends.
+    pub fn open(
+        &self,
+        socket: Socket,
+        addr: Option<SocketAddr>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) {
+        let state = Rc::new(State::new(self.shared.clone()));
+        let counters = self.shared.counters.clone();
+        counters.connections_accepted.inc();
+        counters.connections.add(1);
+        let slot = Slot {
+            _membership: self.registry.join(state.clone()),
+            _permit: permit,
+            counters,
+        };
+        let trusted = &self.config.trusted_proxies;
+        let peer = Rc::new(Peer::of(addr, socket.scheme(), trusted));
+        let serving = connection::serve(
+            Io::new(socket, state),
+            peer,
+            self.service.clone(),
+            self.protocols.clone(),
+        );
+        tokio::task::spawn_local(async move {
+            let _slot = slot;
+            serving.await;
+        });
+    }
+
+    /// The ticks at which [`Connections::tick`] is to be called.
+    pub fn ticks(&self) -> Interval {
+        let mut ticks = tokio::time::interval(self.deadlines.tick());
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    }
+
+    /// Sets the coarse clock, and compares each connection with its deadlines. Returns the coarse time, in milliseconds.
+    pub fn tick(&self) -> u64 {
+        let now = self.clock.now().mono.as_millis();
+        self.shared.now.set(now);
+        let counters = &self.shared.counters;
+        self.registry.check_deadlines(&self.deadlines, counters);
+        now
+    }
+
+    /// Completes when no connection is open, and nothing runs that none waits for.
+    pub async fn drained(&self) {
+        self.registry.wake_all();
+        self.registry.emptied().await;
+        self.service.drained().await;
+    }
+
+    /// Aborts all connections. Returns how many there were.
+    pub async fn cut_off(&self) -> usize {
+        let left = self.registry.len();
+        self.registry.cut_off_all();
+        self.registry.emptied().await;
+        left
+    }
+}
+
+/// What a connection takes up until it ends: its membership in the registry, and one of the connections that the server
+/// may have.
+struct Slot {
+    _membership: Membership,
+    _permit: Option<OwnedSemaphorePermit>,
+    counters: Arc<Counters>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.counters.connections.sub(1);
+    }
+}
