@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant as TimerInstant, timeout};
@@ -56,7 +56,7 @@ enum Source {
         offset: AtomicU64,
     },
     Deadlines {
-        start: Instant,
+        start: TimerInstant,
         /// Its dates.
         calendar: Clock,
     },
@@ -75,7 +75,7 @@ struct Start(
     Duration,
     /// Elsewhere, what the system counts in `Instant`.
     #[cfg(not(target_os = "linux"))]
-    Instant,
+    std::time::Instant,
 );
 
 impl Start {
@@ -97,7 +97,7 @@ impl Start {
     #[cfg(not(target_os = "linux"))]
     #[allow(clippy::disallowed_methods, reason = "this is the clock")]
     fn now() -> Self {
-        Self(Instant::now())
+        Self(std::time::Instant::now())
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -145,7 +145,8 @@ impl Clock {
     }
 
     /// The clock for deadlines of connections: they run on while a manual clock stands still, and a leap of it is not
-    /// theirs. Nor is the time for which the machine sleeps: nobody could send or take anything then.
+    /// theirs. Nor is the time for which the machine sleeps: nobody could send or take anything then. A test that has paused
+    /// the time of its runtime has paused it.
     #[allow(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn for_deadlines(&self) -> Self {
         let calendar = match &*self.0 {
@@ -153,7 +154,7 @@ impl Clock {
             Source::System { .. } | Source::Deadlines { .. } => self.clone(),
         };
         Self(Arc::new(Source::Deadlines {
-            start: Instant::now(),
+            start: TimerInstant::now(),
             calendar,
         }))
     }
@@ -252,7 +253,9 @@ mod tests {
     fn ages_are_counted_by_what_runs_through_suspend_and_deadlines_are_not() {
         // No test can put the machine to sleep: as if it had slept for an hour since the clock was made.
         const HOUR: u64 = 3_600_000_000;
-        let [boot, awake] = counts();
+        // In this order: what passes between the two readings counts as passed.
+        let awake = counts()[1];
+        let boot = counts()[0];
         let start = Start(Duration::from_micros(boot.saturating_sub(HOUR)));
         let slept = boot - boot.saturating_sub(HOUR);
         let source = Source::System {

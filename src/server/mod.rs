@@ -22,6 +22,7 @@ mod drive;
 mod error;
 mod exchange;
 mod gateway;
+mod in_memory;
 mod io;
 mod listen;
 mod protocol;
@@ -38,6 +39,7 @@ mod tunnel;
 mod worker;
 
 pub use self::error::Error;
+pub use self::in_memory::InMemory;
 pub use self::run::{Server, worker_count};
 pub use self::service::{ResponseContent, Service};
 pub use self::supervisor::Outcome;

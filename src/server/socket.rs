@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead as _, AsyncWrite as _, Interest, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, DuplexStream, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::unconstrained;
 
@@ -18,6 +18,11 @@ use crate::semantics::authority::Scheme;
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// One end of a stream within the process.
+    Memory {
+        stream: DuplexStream,
+        scheme: Scheme,
+    },
 }
 
 impl Socket {
@@ -25,6 +30,7 @@ impl Socket {
     pub fn scheme(&self) -> Scheme {
         match self {
             Self::Tcp(_) | Self::Unix(_) => Scheme::Http,
+            Self::Memory { scheme, .. } => *scheme,
         }
     }
 
@@ -36,6 +42,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Memory { stream, .. } => Pin::new(stream).poll_read(cx, buf),
         }
     }
 
@@ -43,6 +50,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Memory { stream, .. } => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -54,6 +62,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
             Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+            Self::Memory { stream, .. } => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -61,14 +70,16 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Memory { stream, .. } => Pin::new(stream).poll_shutdown(cx),
         }
     }
 
-    /// Completes when something can be read, be it the client's end or an error.
+    /// Completes when something can be read, be it the client's end or an error. Memory does not tell.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
         let ready = match self {
             Self::Tcp(socket) => socket.poll_read_ready(cx),
             Self::Unix(socket) => socket.poll_read_ready(cx),
+            Self::Memory { .. } => Poll::Pending,
         };
         Ok(match ready {
             Poll::Ready(ready) => Poll::Ready(ready?),
@@ -77,12 +88,13 @@ impl Socket {
     }
 
     /// Whether the client has closed its side, and whether it has also stopped taking bytes. No byte is read: the socket's
-    /// events tell, even when an API that floods has used up the task's turn.
+    /// events tell, even when an API that floods has used up the task's turn. Memory does not tell.
     pub fn poll_closed(&self, cx: &mut Context<'_>) -> io::Result<Poll<(bool, bool)>> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         let ready = match self {
             Self::Tcp(socket) => pin!(unconstrained(socket.ready(interest))).poll(cx),
             Self::Unix(socket) => pin!(unconstrained(socket.ready(interest))).poll(cx),
+            Self::Memory { .. } => Poll::Pending,
         };
         Ok(ready?.map(|ready| (ready.is_read_closed(), ready.is_write_closed())))
     }

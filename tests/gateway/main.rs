@@ -16,6 +16,7 @@ mod conformance;
 mod failing_api;
 mod fault_table;
 mod harness;
+mod in_memory;
 mod layers;
 mod ranges;
 mod reload;

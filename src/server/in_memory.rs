@@ -1,0 +1,74 @@
+//! Connections within the process, without listeners, sockets or threads.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::io::{DuplexStream, duplex};
+use tokio::task::AbortHandle;
+
+use super::connections::Connections;
+use super::service::Service;
+use super::socket::Socket;
+use crate::clock::Clock;
+use crate::config;
+use crate::semantics::authority::Scheme;
+use crate::telemetry::counters::Counters;
+
+/// Bytes that either side of a connection may send before the other reads.
+const BUFFER: usize = 64 << 10;
+
+/// Serves connections that are streams in memory, with the limits and deadlines of a listener's. All of it runs in the
+/// caller's runtime, so that tests can pause time. Dropping it leaves open connections without deadlines.
+pub struct InMemory<S> {
+    connections: Rc<Connections<S>>,
+    ticking: AbortHandle,
+}
+
+impl<S: Service> InMemory<S> {
+    /// Must be called where tasks can be spawned that are not `Send`: in a `LocalSet` or a `LocalRuntime`. Deadlines pass
+    /// by `clock`.
+    pub fn new(
+        config: &config::Server,
+        clock: Clock,
+        counters: Arc<Counters>,
+        service: Rc<S>,
+    ) -> Self {
+        let config = Arc::new(config.clone());
+        let connections = Rc::new(Connections::new(service, config, clock, counters));
+        let ticked = connections.clone();
+        let ticking = tokio::task::spawn_local(async move {
+            let mut ticks = ticked.ticks();
+            loop {
+                ticks.tick().await;
+                ticked.tick();
+            }
+        });
+        Self {
+            connections,
+            ticking: ticking.abort_handle(),
+        }
+    }
+
+    /// Opens a connection from `addr`, `None` as behind a Unix socket, on which requests of `scheme` come. Returns the
+    /// client's end.
+    pub fn connect(&self, addr: Option<SocketAddr>, scheme: Scheme) -> DuplexStream {
+        let (client, stream) = duplex(BUFFER);
+        self.connections
+            .open(Socket::Memory { stream, scheme }, addr, None);
+        client
+    }
+
+    /// Takes no further request on any connection. Completes when no connection is left, and nothing runs that outlives
+    /// its connection.
+    pub async fn drain(&self) {
+        self.connections.shared.drain();
+        self.connections.drained().await;
+    }
+}
+
+impl<S> Drop for InMemory<S> {
+    fn drop(&mut self) {
+        self.ticking.abort();
+    }
+}
