@@ -5,9 +5,10 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::key::{Key, KeyRef, origin_of};
+use super::key::{Key, KeyRef};
 use super::membership::{GroupId, Memberships};
 use super::resource::Resource;
+use crate::semantics::target::origin_of;
 
 /// Groups and their members.
 #[derive(Debug, Default)]

@@ -78,13 +78,6 @@ impl<'a> KeyRef<'a> {
     }
 }
 
-/// `scheme://authority` of a target URI.
-pub fn origin_of(target: &str) -> &str {
-    let authority = target.find("://").map_or(0, |scheme| scheme + 3);
-    let path = target[authority..].find('/');
-    path.map_or(target, |path| &target[..authority + path])
-}
-
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
         self.hash == other.hash && self.text == other.text
@@ -172,18 +165,6 @@ mod tests {
         assert!(keyer.key("http://a/books").equivalent(&owned));
         assert!(!keyer.key("http://a/books/").equivalent(&owned));
         assert_eq!(Prehashed::default().hash_one(&owned), owned.hash());
-    }
-
-    #[test]
-    fn an_origin_is_all_before_the_path() {
-        for (target, origin) in [
-            ("http://a/books", "http://a"),
-            ("https://a:8443/", "https://a:8443"),
-            ("http://a/http://b/", "http://a"),
-            ("http://a", "http://a"),
-        ] {
-            assert_eq!(origin_of(target), origin);
-        }
     }
 
     #[test]

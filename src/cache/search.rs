@@ -8,6 +8,7 @@ use std::sync::{PoisonError, RwLock};
 use hashbrown::HashMap;
 
 use crate::semantics::no_vary_search::SearchVariance;
+use crate::semantics::target::split_query;
 
 /// Paths whose rule is remembered; beyond it, new ones are keyed by their whole query.
 const MAX_RULES: usize = 10_000;
@@ -26,10 +27,7 @@ impl SearchRules {
         if self.count.load(Ordering::Acquire) == 0 {
             return Cow::Borrowed(target);
         }
-        let (base, query) = match target.split_once('?') {
-            Some((base, query)) => (base, Some(query)),
-            None => (target, None),
-        };
+        let (base, query) = split_query(target);
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
         match rules.get(base) {
             Some(rule) => Cow::Owned(format!("{base}?{}", rule.canonical_query(query))),
@@ -40,7 +38,7 @@ impl SearchRules {
     /// Whether the target's path has a rule.
     pub fn applies_to(&self, target: &str) -> bool {
         self.count.load(Ordering::Acquire) > 0 && {
-            let base = base_of(target);
+            let (base, _) = split_query(target);
             self.rules
                 .read()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -50,7 +48,7 @@ impl SearchRules {
 
     /// Takes over what the latest response for `target` says; `None` means that the whole query matters.
     pub fn learn(&self, target: &str, rule: Option<&SearchVariance>) {
-        let base = base_of(target);
+        let (base, _) = split_query(target);
         let known = self.count.load(Ordering::Acquire) > 0;
         if rule.is_none() && !known {
             return;
@@ -71,11 +69,6 @@ impl SearchRules {
         }
         self.count.store(rules.len(), Ordering::Release);
     }
-}
-
-/// A target URI without its query.
-pub fn base_of(target: &str) -> &str {
-    target.split_once('?').map_or(target, |(base, _)| base)
 }
 
 #[cfg(test)]

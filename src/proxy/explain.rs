@@ -10,10 +10,10 @@ use crate::cache::stored::StoredResponse;
 use crate::clock::Now;
 use crate::config::RoutePolicy;
 use crate::proxy::gateway::Gateway;
-use crate::proxy::request::split_query;
 use crate::semantics::freshness::MustValidate;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::selector::Selector;
+use crate::semantics::target::split_query;
 use crate::semantics::vary::VariantKey;
 
 /// Targets that one explanation lists at most.

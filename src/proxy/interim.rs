@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Request, StatusCode};
 
+use crate::semantics::field_line::write_lines;
 use crate::semantics::hop_by_hop;
 use crate::upstream::{OnInterim, RequestBody};
 
@@ -153,12 +154,7 @@ fn encode(status: StatusCode, fields: &HeaderMap) -> Vec<u8> {
     fields.remove(CONTENT_LENGTH);
     let reason = status.canonical_reason().unwrap_or_default();
     let mut message = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
-    for (name, value) in &fields {
-        message.extend_from_slice(name.as_str().as_bytes());
-        message.extend_from_slice(b": ");
-        message.extend_from_slice(value.as_bytes());
-        message.extend_from_slice(b"\r\n");
-    }
+    write_lines(&fields, &mut message);
     message.extend_from_slice(b"\r\n");
     message
 }

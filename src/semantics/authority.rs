@@ -7,6 +7,7 @@ use std::net::Ipv6Addr;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 
 use super::percent::is_unreserved;
+use super::target::split_query;
 
 /// The scheme by which the client reached the gateway, or the one that a trusted proxy before it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -142,13 +143,12 @@ impl<'a> TargetView<'a> {
 
     /// The query, without its question mark; `None` without one.
     pub fn query(&self) -> Option<&str> {
-        Some(self.path_and_query.split_once('?')?.1)
+        split_query(&self.path_and_query).1
     }
 
     /// The path, without the query.
     pub fn path(&self) -> &str {
-        let path = self.path_and_query.split_once('?');
-        path.map_or(&self.path_and_query, |(path, _)| path)
+        split_query(&self.path_and_query).0
     }
 
     pub fn to_target(&self) -> TargetUri {

@@ -1,19 +1,11 @@
 //! What a write makes invalid (RFC 9111 §4.4).
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use smallvec::SmallVec;
 
 use super::authority::TargetUri;
 use super::list;
 use super::reference::{ClientView, resolve};
-
-/// Whether the method is safe (RFC 9110 §9.2.1, and the registry of methods); an unknown one is not.
-pub fn is_safe(method: &Method) -> bool {
-    matches!(
-        method.as_str(),
-        "GET" | "HEAD" | "OPTIONS" | "TRACE" | "QUERY" | "PROPFIND" | "REPORT" | "SEARCH" | "PRI"
-    )
-}
 
 /// Whether a final response with this status is a "non-error response", so that the answer to an unsafe request
 /// invalidates.
@@ -42,18 +34,6 @@ pub fn related(response: &HeaderMap, view: &ClientView<'_>) -> SmallVec<[TargetU
     found
 }
 
-/// Whether Content-Location refers to the target itself: the response then holds the target's new representation
-/// (RFC 9110 §8.7), and one to POST may be stored for it (§9.3.3).
-pub fn content_location_is_target(target: &TargetUri, response: &HeaderMap) -> bool {
-    let mut lines = response.get_all(header::CONTENT_LOCATION).iter();
-    let Some(value) = lines.next().filter(|_| lines.next().is_none()) else {
-        return false;
-    };
-    let reference = std::str::from_utf8(list::trim(value.as_bytes())).ok();
-    let uri = reference.and_then(|reference| resolve(target, reference));
-    uri.as_ref() == Some(target)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,26 +45,6 @@ mod tests {
             scheme: Scheme::Http,
             authority: "api.example:8080".into(),
             path_and_query: path_and_query.into(),
-        }
-    }
-
-    #[test]
-    fn methods_are_safe_only_when_known_to_be() {
-        for method in [
-            "GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PROPFIND", "REPORT", "SEARCH",
-        ] {
-            assert!(
-                is_safe(&Method::from_bytes(method.as_bytes()).unwrap()),
-                "{method}"
-            );
-        }
-        for method in [
-            "POST", "PUT", "DELETE", "PATCH", "MKCOL", "FOO", "get", "M-SEARCH", "LOCK",
-        ] {
-            assert!(
-                !is_safe(&Method::from_bytes(method.as_bytes()).unwrap()),
-                "{method}"
-            );
         }
     }
 
@@ -158,27 +118,5 @@ mod tests {
             let expected: Vec<_> = expected.iter().map(|path| target(path)).collect();
             assert_eq!(found.as_slice(), expected, "{lines:?}");
         }
-    }
-
-    #[test]
-    fn content_location_may_be_the_target() {
-        let base = target("/books/7?x");
-        for (value, expected) in [
-            ("/books/7?x", true),
-            ("7?x", true),
-            ("?x", true),
-            ("http://api.example:8080/books/7?x", true),
-            ("/books/7", false),
-            ("http://other/books/7?x", false),
-        ] {
-            let mut response = HeaderMap::new();
-            response.insert(header::CONTENT_LOCATION, value.parse().unwrap());
-            assert_eq!(
-                content_location_is_target(&base, &response),
-                expected,
-                "{value}"
-            );
-        }
-        assert!(!content_location_is_target(&base, &HeaderMap::new()));
     }
 }

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 
 use super::etag::{Comparison, Strength, Tag, list_names};
+use super::method::is_retrieval;
 use super::time::Timestamp;
 use super::validation::Validators;
 
@@ -110,11 +111,6 @@ pub fn not_modified_fields(selected: &HeaderMap) -> HeaderMap {
 fn evaluates(method: &Method, status: StatusCode) -> bool {
     let selects = !matches!(method.as_str(), "CONNECT" | "OPTIONS" | "TRACE");
     selects && status.is_success()
-}
-
-/// Methods that a stored response may answer. The QUERY draft answers a conditional QUERY as HTTP does a GET.
-fn is_retrieval(method: &Method) -> bool {
-    matches!(method.as_str(), "GET" | "HEAD" | "QUERY")
 }
 
 /// Steps 3 and 4 of RFC 9110 §13.2.2.

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::authority::{Scheme, TargetUri, normal_authority};
 use super::percent;
+use super::target::split_query;
 
 /// A server of the API, as references in its responses may name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ impl ClientView<'_> {
                 .flatten()
                 .any(|scheme| normal(scheme).is_ok_and(|normal| normal == known))
         };
-        let (path, query) = split_query(rest);
+        let (path, query) = path_and_rest(rest);
         let path = without_dots(path);
         let servers = self
             .servers
@@ -96,7 +97,7 @@ impl ClientView<'_> {
         if self.base_path.is_empty() {
             return None;
         }
-        let (path, query) = split_query(rest);
+        let (path, query) = path_and_rest(rest);
         let from_root = path.starts_with('/');
         let path = if from_root {
             without_dots(path)
@@ -135,8 +136,9 @@ impl ClientView<'_> {
 }
 
 /// A reference's path, and its query with the question mark.
-fn split_query(reference: &str) -> (&str, &str) {
-    reference.split_at(reference.find('?').unwrap_or(reference.len()))
+fn path_and_rest(reference: &str) -> (&str, &str) {
+    let (path, _) = split_query(reference);
+    reference.split_at(path.len())
 }
 
 /// A path from the root without dot segments.
@@ -239,7 +241,7 @@ fn same_origin(target: &TargetUri, scheme: Scheme, authority: &str) -> Option<()
 
 /// A reference without scheme and authority, against the path and query of the base (RFC 3986 §5.2.2).
 fn relative(base: &str, reference: &str) -> String {
-    let base_path = base.split_once('?').map_or(base, |(path, _)| path);
+    let (base_path, _) = split_query(base);
     match reference.as_bytes().first() {
         None => base.to_owned(),
         Some(b'?') => format!("{base_path}{reference}"),
@@ -253,7 +255,7 @@ fn relative(base: &str, reference: &str) -> String {
 
 /// The path `directory` + `reference` without dot segments (RFC 3986 §5.2.4), and the reference's query.
 fn normal_path(directory: &str, reference: &str) -> String {
-    let (path, query) = split_query(reference);
+    let (path, query) = path_and_rest(reference);
     let path: Cow<'_, str> = match directory {
         "" => Cow::Borrowed(path),
         directory => Cow::Owned(format!("{directory}{path}")),

@@ -3,6 +3,7 @@
 
 use super::authority::{Scheme, normal_authority};
 use super::percent;
+use super::target::{origin_of, path_and_query};
 
 /// Target URIs, in the form of the store's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +52,9 @@ impl Selector {
     /// compare.
     pub fn covers(&self, key: &str) -> bool {
         match self {
-            Self::PathAndQuery(path_and_query) => path_of(key) == path_and_query,
+            Self::PathAndQuery(named) => path_and_query(key) == named,
             Self::Target(target) => key == target,
-            Self::PathPrefix(prefix) => is_below(path_of(key), prefix),
+            Self::PathPrefix(prefix) => is_below(path_and_query(key), prefix),
             Self::TargetPrefix(prefix) => is_below(key, prefix),
         }
     }
@@ -62,7 +63,7 @@ impl Selector {
     pub fn path(&self) -> &str {
         match self {
             Self::PathAndQuery(path) | Self::PathPrefix(path) => path,
-            Self::Target(target) | Self::TargetPrefix(target) => path_of(target),
+            Self::Target(target) | Self::TargetPrefix(target) => path_and_query(target),
         }
     }
 
@@ -70,19 +71,12 @@ impl Selector {
     pub fn target_beside(&self, key: &str) -> Option<String> {
         match self {
             Self::PathAndQuery(path_and_query) => {
-                let origin = &key[..key.len() - path_of(key).len()];
-                Some(format!("{origin}{path_and_query}"))
+                Some(format!("{}{path_and_query}", origin_of(key)))
             }
             Self::Target(target) => Some(target.clone()),
             Self::PathPrefix(_) | Self::TargetPrefix(_) => None,
         }
     }
-}
-
-/// Path and query of a target URI.
-fn path_of(target: &str) -> &str {
-    let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
-    rest.find('/').map_or("/", |at| &rest[at..])
 }
 
 /// Whether what comes after the prefix begins a segment or a query, or is below a directory that the prefix names.

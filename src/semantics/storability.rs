@@ -59,8 +59,8 @@ pub struct StoreInput<'a> {
     pub preconditioned: bool,
     /// See [`names_negotiation`]; matters for 406 only.
     pub negotiated: bool,
-    /// Content-Location names the target URI; matters for POST only.
-    pub content_location_is_target: bool,
+    /// See [`super::post::answers_get`]; matters for POST only.
+    pub answers_get: bool,
     pub status: StatusCode,
     pub headers: &'a HeaderMap,
     pub directives: &'a ResponseDirectives,
@@ -104,11 +104,8 @@ fn refused_by_request(input: &StoreInput<'_>) -> Option<NoStoreReason> {
     match input.method.as_str() {
         "GET" | "QUERY" => {}
         "HEAD" => return Some(NoStoreReason::Head),
-        // RFC 9110 §9.3.3. Only a 200 is a representation that a GET could have got.
-        "POST"
-            if input.freshness.explicit.is_some()
-                && input.content_location_is_target
-                && input.status == StatusCode::OK => {}
+        // RFC 9110 §9.3.3
+        "POST" if input.freshness.explicit.is_some() && input.answers_get => {}
         "POST" => return Some(NoStoreReason::Post),
         _ => return Some(NoStoreReason::Method),
     }

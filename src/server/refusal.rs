@@ -7,6 +7,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 
 use crate::error::ErrorKind;
+use crate::semantics::field_line::write_line;
 
 /// The error for which hyper answers with `status`.
 pub(super) fn kind_of(status: StatusCode) -> ErrorKind {
@@ -27,23 +28,18 @@ pub(super) async fn message<B: Body<Data = Bytes>>(response: Response<B>) -> Opt
 fn encode(head: &response::Parts, content: &[u8]) -> Vec<u8> {
     let reason = head.status.canonical_reason().unwrap_or_default();
     let mut message = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_str()).into_bytes();
-    let mut field = |name: &[u8], value: &[u8]| {
-        message.extend_from_slice(name);
-        message.extend_from_slice(b": ");
-        message.extend_from_slice(value);
-        message.extend_from_slice(b"\r\n");
-    };
     for (name, value) in &head.headers {
         // These are written below.
         if !matches!(
             *name,
             header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION
         ) {
-            field(name.as_str().as_bytes(), value.as_bytes());
+            write_line(name.as_str(), value.as_bytes(), &mut message);
         }
     }
-    field(b"content-length", content.len().to_string().as_bytes());
-    field(b"connection", b"close");
+    let length = content.len().to_string();
+    write_line("content-length", length.as_bytes(), &mut message);
+    write_line("connection", b"close", &mut message);
     message.extend_from_slice(b"\r\n");
     message.extend_from_slice(content);
     message

@@ -5,12 +5,12 @@ use std::sync::{Arc, PoisonError};
 
 use super::Store;
 use crate::cache::collapse::{Fill, Invalidation};
-use crate::cache::key::{Key, KeyRef, origin_of};
-use crate::cache::search::base_of;
+use crate::cache::key::{Key, KeyRef};
 use crate::cache::stored::StoredResponse;
 use crate::cache::sync::Mutex;
 use crate::semantics::freshness::MustValidate;
 use crate::semantics::selector::Selector;
+use crate::semantics::target::{origin_of, split_query};
 
 impl Store {
     /// Removes all that is stored for a target URI, and for those that its No-Vary-Search makes the same. Returns whether
@@ -27,8 +27,8 @@ impl Store {
 
     fn apply_to_target(&self, target: &str, how: Invalidation) -> bool {
         if self.search.applies_to(target) {
-            let base = base_of(target);
-            self.apply_to_fills(|key| base_of(key) == base, how);
+            let (base, _) = split_query(target);
+            self.apply_to_fills(|key| split_query(key).0 == base, how);
         }
         self.apply(self.key(&self.search.canonical(target)), how)
     }
@@ -164,7 +164,8 @@ impl Store {
     /// Whether requests for what `selector` names find what is stored for `key`, or fills in flight for it.
     pub fn is_selected(&self, selector: &Selector, key: &str) -> bool {
         let is_same = |target: String| {
-            base_of(&target) == base_of(key) && self.canonical(&target) == self.canonical(key)
+            split_query(&target).0 == split_query(key).0
+                && self.canonical(&target) == self.canonical(key)
         };
         selector.covers(key)
             || (self.search.applies_to(key) && selector.target_beside(key).is_some_and(is_same))

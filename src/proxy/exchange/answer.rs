@@ -20,7 +20,7 @@ use crate::proxy::response::body::{Body, Following};
 use crate::proxy::response::deliver::Delivery;
 use crate::proxy::response::error;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
-use crate::semantics::endless::is_endless;
+use crate::semantics::media_type::is_endless;
 use crate::semantics::time::DeltaSeconds;
 
 impl Exchange {

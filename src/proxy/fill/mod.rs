@@ -44,7 +44,7 @@ use crate::proxy::forward::invalidation::path_group;
 use crate::proxy::interim::Hints;
 use crate::proxy::limit::Client;
 use crate::proxy::lookup::Miss;
-use crate::proxy::request::{Request, Target, split_query};
+use crate::proxy::request::{Request, Target};
 use crate::proxy::task::Reporter;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
@@ -53,6 +53,7 @@ use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::groups;
 use crate::semantics::preconditions::is_conditional;
 use crate::semantics::storability::{Credentials, NoStoreReason, StoreInput, names_negotiation};
+use crate::semantics::target::split_query;
 use crate::semantics::validation::{self, Candidate, Validators};
 use crate::upstream::{Outgoing, RequestBody, Waiting};
 
@@ -81,7 +82,7 @@ pub struct FillTask {
     /// The API gave no answer, or one that says nothing about the representation.
     failed: bool,
     /// It is a POST's response, and Content-Location names the target (RFC 9110 §9.3.3).
-    content_location_is_target: bool,
+    answers_get: bool,
     /// Fields of the response that are not stored, for the leader.
     own: HeaderMap,
     leader: Option<Reporter<LeaderEvent>>,
@@ -132,7 +133,7 @@ impl FillTask {
             marked: None,
             refreshes: None,
             failed: false,
-            content_location_is_target: false,
+            answers_get: false,
             own: HeaderMap::new(),
             leader: None,
             client: request.client_behind_proxies(),
@@ -202,7 +203,7 @@ impl FillTask {
     pub async fn adopt(mut self: Box<Self>, arrived: Box<Arrived>) {
         let worker = self.worker.clone();
         let _abandonment = Abandonment(&worker, self.fill.clone());
-        self.content_location_is_target = self.request.method() == Method::POST;
+        self.answers_get = self.request.method() == Method::POST;
         let attendance = self.attendance();
         attendance.watch(self.arrived(arrived)).await;
     }
@@ -362,7 +363,7 @@ impl FillTask {
             preconditioned: self.has_range() || is_conditional(&self.fill.ask.headers),
             negotiated: status == StatusCode::NOT_ACCEPTABLE
                 && names_negotiation(&self.fill.ask.headers, headers),
-            content_location_is_target: self.content_location_is_target,
+            answers_get: self.answers_get,
             status,
             headers,
             directives,

@@ -72,7 +72,7 @@ impl Update {
                 preconditioned: false,
                 // It was, when it was stored.
                 negotiated: true,
-                content_location_is_target: false,
+                answers_get: false,
                 status: head.status,
                 headers: fields,
                 directives: &directives,

@@ -18,7 +18,7 @@ use crate::proxy::long_lived::Lasting;
 use crate::proxy::request::content::RequestContent;
 use crate::proxy::request::{Request, Traits};
 use crate::proxy::worker::Worker;
-use crate::semantics::endless::is_endless;
+use crate::semantics::media_type::is_endless;
 use crate::upstream::{Expectation, RequestBody, RequestStream, client_failure};
 
 /// The content as it comes from the client, to be passed on.

@@ -6,7 +6,7 @@ use http::header::{
     HeaderName, HeaderValue, LOCATION, REFRESH, TE, TRAILER, UPGRADE, VIA,
 };
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, Uri, Version};
 
 use crate::config::HostPolicy;
 use crate::error::{Error, ErrorKind};
@@ -258,12 +258,4 @@ fn rewrite_target(name: &HeaderName, value: &mut HeaderValue, view: &ClientView<
 /// Adds our member to a response's Via.
 pub fn add_via(fields: &mut HeaderMap, identity: &Identity) {
     fields.append(VIA, identity.via_for_client().clone());
-}
-
-/// Whether a second sending of the method does no more than the first (RFC 9110 §9.2.2).
-pub fn is_idempotent(method: &Method) -> bool {
-    matches!(
-        method.as_str(),
-        "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE" | "QUERY"
-    )
 }

@@ -8,13 +8,14 @@ use http::{HeaderMap, StatusCode};
 use crate::cache::collapse::Invalidation;
 use crate::config::RoutePolicy;
 use crate::proxy::epoch::Epoch;
-use crate::proxy::request::{Request, Target, split_query};
+use crate::proxy::request::{Request, Target};
 use crate::proxy::worker::Worker;
 use crate::semantics::authority::TargetUri;
 use crate::semantics::groups;
 use crate::semantics::invalidation::{is_non_error, related};
 use crate::semantics::percent;
 use crate::semantics::reference::ClientView;
+use crate::semantics::target::split_query;
 use crate::upstream::Server;
 
 /// Owed from the moment a write is sent. Dropped before anything is known of its outcome, it invalidates the target.

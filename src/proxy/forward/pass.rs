@@ -10,7 +10,7 @@ use http::header::{
     AGE, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderName,
     HeaderValue, MAX_FORWARDS, ORIGIN, UPGRADE,
 };
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use tokio::sync::oneshot;
 
 use crate::cache::resource::Unshared;
@@ -32,8 +32,11 @@ use crate::proxy::response::envelope::Envelope;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cache_status::Detail;
+use crate::semantics::field_line::write_line;
 use crate::semantics::freshness::Freshness;
-use crate::semantics::invalidation::content_location_is_target;
+use crate::semantics::media_type::is_grpc;
+use crate::semantics::method::{ALLOWED, is_idempotent};
+use crate::semantics::post;
 use crate::semantics::storability::{
     Storability, StoreInput, assess, names_negotiation, refused_by_directives,
 };
@@ -62,7 +65,7 @@ pub async fn forward(
     let is_empty = matches!(content, RequestBody::Empty);
     let outgoing = Outgoing {
         request: fields::request(request, hints, Conditions::Client, content)?,
-        idempotent: fields::is_idempotent(request.method()),
+        idempotent: is_idempotent(request.method()),
         hash: upstreams
             .wants_hash()
             .then(|| request.key(&worker.gateway.store).stable_hash()),
@@ -107,10 +110,10 @@ fn context_of<'a>(worker: &'a Rc<Worker>, request: &'a Request) -> Context<'a> {
 
 /// Whether the answer to a POST says that it is what a GET of the target would bring (RFC 9110 §9.3.3).
 pub fn answers_a_get(request: &Request, arrived: &Arrived) -> bool {
+    // Most responses have no such field, and need no target of their own to be told so.
     *request.method() == Method::POST
-        && arrived.status.is_success()
         && arrived.headers.contains_key(CONTENT_LOCATION)
-        && content_location_is_target(&request.target.to_uri(), &arrived.headers)
+        && post::answers_get(&request.target.to_uri(), arrived.status, &arrived.headers)
 }
 
 /// Sends a write from a task of its own: once it is sent, it is carried to its end, and its invalidation with it, when the
@@ -166,15 +169,6 @@ async fn called_off<T>(sender: &mut oneshot::Sender<T>, is_call: bool, waiting: 
     }
 }
 
-/// `application/grpc`, with whatever coding of messages after it.
-fn is_grpc(fields: &HeaderMap) -> bool {
-    let said = fields.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    said.is_some_and(|said| {
-        said.get(..16)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
-    })
-}
-
 /// Whether the response to a GET like this request may be stored.
 pub fn storability(request: &Request, arrived: &Arrived) -> Storability {
     let (status, headers, policy) = (arrived.status, &arrived.headers, &request.route.cache);
@@ -195,7 +189,7 @@ pub fn storability(request: &Request, arrived: &Arrived) -> Storability {
         preconditioned: request.traits.any(Traits::SELECTIVE),
         negotiated: status == StatusCode::NOT_ACCEPTABLE
             && names_negotiation(request.headers(), headers),
-        content_location_is_target: false,
+        answers_get: false,
         status,
         headers,
         directives: &directives,
@@ -312,9 +306,7 @@ pub fn max_forwards(worker: &Worker, request: &mut Request) -> Option<Response<B
     } else {
         Response::new(Body::empty())
     };
-    let allow =
-        HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, QUERY");
-    response.headers_mut().insert(ALLOW, allow);
+    response.headers_mut().insert(ALLOW, ALLOWED);
     worker.date(&mut response, request.now);
     Some(response)
 }
@@ -337,10 +329,7 @@ fn trace(request: &Request) -> Vec<u8> {
         .iter()
         .filter(|(name, _)| !sensitive(name))
     {
-        text.extend_from_slice(name.as_str().as_bytes());
-        text.extend_from_slice(b": ");
-        text.extend_from_slice(value.as_bytes());
-        text.extend_from_slice(b"\r\n");
+        write_line(name.as_str(), value.as_bytes(), &mut text);
     }
     text.extend_from_slice(b"\r\n");
     text

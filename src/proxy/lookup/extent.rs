@@ -77,7 +77,7 @@ pub(in crate::proxy) fn is_personal(resource: Option<&Resource>, request: &Reque
             credentials: request.credentials,
             preconditioned: false,
             negotiated: false,
-            content_location_is_target: false,
+            answers_get: false,
             status: head.status,
             headers: &fields,
             directives: &ResponseDirectives::parse(&fields, &policy.targeted_fields),

@@ -40,6 +40,7 @@ use crate::semantics::authority::path_and_query;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::hop_by_hop;
 use crate::semantics::storability::Credentials;
+use crate::semantics::target::split_query;
 use crate::semantics::upgrade;
 use crate::semantics::validation::strip_conditionals;
 use crate::upstream::Waiting;
@@ -309,13 +310,5 @@ impl Subject for Request {
         let (path, _) = split_query(self.target.path_and_query());
         let routes = &self.epoch.settings.config.routes;
         routes.readings(path).map(|route| route.pattern.as_str())
-    }
-}
-
-/// The path, and the query if there is one.
-pub fn split_query(path_and_query: &str) -> (&str, Option<&str>) {
-    match path_and_query.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (path_and_query, None),
     }
 }

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method};
 
-use crate::semantics::invalidation::is_safe;
+use crate::semantics::method::is_safe;
 use crate::semantics::query::is_query;
 
 /// What the cache makes of a method.

@@ -8,7 +8,7 @@ use crate::proxy::interim::Hints;
 use crate::proxy::limit::Quotas;
 use crate::proxy::request::Request;
 use crate::proxy::response::body::Body;
-use crate::semantics::endless::is_endless;
+use crate::semantics::media_type::is_endless;
 
 /// The deadline of an exchange, where its interim responses go, and what its client is told of its limits.
 #[derive(Debug, Default)]

@@ -16,6 +16,7 @@ use crate::proxy::limit::whole_seconds;
 use crate::proxy::response::body::Body;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_status::CacheStatus;
+use crate::semantics::method::ALLOWED;
 use crate::semantics::structured::{Buffer, write_string};
 use crate::semantics::time::DeltaSeconds;
 use crate::telemetry::counters::Counters;
@@ -74,10 +75,7 @@ pub fn respond(
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if error.kind() == ErrorKind::MethodNotAllowed {
-        headers.insert(
-            http::header::ALLOW,
-            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, QUERY"),
-        );
+        headers.insert(http::header::ALLOW, ALLOWED);
     }
     response
 }

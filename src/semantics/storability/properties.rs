@@ -45,12 +45,12 @@ fn case() -> impl Strategy<Value = Case> {
         any::<bool>(),
     )
         .prop_map(
-            |(request, response, method, status, ttl, content_location_is_target)| Case {
+            |(request, response, method, status, ttl, answers_get)| Case {
                 method,
                 request: lines(&request),
                 status,
                 response: lines(&response),
-                content_location_is_target,
+                answers_get,
                 policy: Policy {
                     credential_fields: vec![http::HeaderName::from_static("x-api-key")],
                     ..if ttl {

@@ -6,6 +6,7 @@ use std::io::IoSlice;
 use http::HeaderMap;
 
 use super::State;
+use crate::semantics::field_line::write_lines;
 
 impl State {
     /// The pieces in one, in the worker's buffer.
@@ -38,12 +39,7 @@ impl State {
     pub fn set_trailers(&self, trailers: &HeaderMap) {
         let mut section = self.trailers.borrow_mut();
         section.clear();
-        for (name, value) in trailers {
-            section.extend_from_slice(name.as_str().as_bytes());
-            section.extend_from_slice(b": ");
-            section.extend_from_slice(value.as_bytes());
-            section.extend_from_slice(b"\r\n");
-        }
+        write_lines(trailers, &mut section);
     }
 
     /// How many of `length` octets that hyper writes may be sent now. Where there are trailers, the last octets are the empty

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::semantics::target::split_query;
+
 /// Query parameters whose values are nobody's business. Compared without case, `-` and `_`.
 const SECRETS: [&str; 14] = [
     "accesskey",
@@ -66,7 +68,7 @@ pub(super) fn quoted(line: &mut Vec<u8>, text: &[u8]) {
 
 /// A target or URI reference without the values of [`SECRETS`] in its query.
 pub(super) fn without_secrets(target: &str) -> Cow<'_, str> {
-    let Some((path, query)) = target.split_once('?') else {
+    let (path, Some(query)) = split_query(target) else {
         return Cow::Borrowed(target);
     };
     if !query.split('&').any(|pair| secret_of(pair).is_some()) {

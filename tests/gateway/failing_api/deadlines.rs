@@ -51,6 +51,7 @@ fn an_exchange_that_is_not_answered_in_time_is_504() {
 fn content_that_never_ends_ends_with_the_exchange_unless_it_is_a_stream() {
     let origin = Origin::start(|request, conn| match request.target.as_str() {
         "/events" | "/bounded" => trickle(conn, "text/event-stream"),
+        "/call" => trickle(conn, "application/grpc-web+proto"),
         _ => trickle(conn, "application/json"),
     });
     let gateway = Gateway::before(&origin)
@@ -64,7 +65,7 @@ fn content_that_never_ends_ends_with_the_exchange_unless_it_is_a_stream() {
         assert_ne!(answer.end, End::Complete, "{target}");
         assert!(!answer.body.is_empty(), "{target}");
     }
-    for target in ["/events", "/unbounded"] {
+    for target in ["/events", "/call", "/unbounded"] {
         let mut client = gateway.client();
         let mut events = client.open(&get(target));
         // By then the exchange has lasted for twice as long as it might.

@@ -59,7 +59,9 @@ fn content_at_hand_is_sent_again_where_twice_is_as_good_as_once() {
     ];
     let contents = ["1984".to_owned(), "war is peace ".repeat(3_000)];
     for death in deaths {
-        for method in ["PUT", "DELETE", "QUERY", "POST", "PATCH"] {
+        for method in [
+            "PUT", "DELETE", "QUERY", "PROPFIND", "SEARCH", "POST", "PATCH",
+        ] {
             for content in &contents {
                 for chunked in [false, true] {
                     let case = format!("{death:?}, {method}, {}, {chunked}", content.len());

@@ -11,6 +11,7 @@ use hyper::ext::ReasonPhrase;
 use smallvec::SmallVec;
 
 use crate::error::{Error, ErrorKind};
+use crate::semantics::field_line::write_lines;
 use crate::upstream::limits::HeadLimits;
 
 /// Nearly every response has no more fields than the first figure, and hardly any more than the second; for more, room is
@@ -32,12 +33,7 @@ pub(super) fn write<B>(request: &Request<B>, output: &mut Vec<u8>) {
     output.push(b' ');
     output.extend_from_slice(target.as_bytes());
     output.extend_from_slice(b" HTTP/1.1\r\n");
-    for (name, value) in request.headers() {
-        output.extend_from_slice(name.as_str().as_bytes());
-        output.extend_from_slice(b": ");
-        output.extend_from_slice(value.as_bytes());
-        output.extend_from_slice(b"\r\n");
-    }
+    write_lines(request.headers(), output);
     output.extend_from_slice(b"\r\n");
 }
 
