@@ -1,6 +1,6 @@
 //! The only place that reads the time. Rules take `now` as an argument; everybody else asks a [`Clock`].
 
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -187,12 +187,14 @@ pub fn timer_now() -> TimerInstant {
 /// may pass before the runtime has looked at what came meanwhile: that is seen in this time.
 pub const LAST_LOOK: Duration = Duration::from_millis(10);
 
-/// What `future` gives within `limit`.
+/// What `future` gives within `limit`. It is pinned where it was made: as an argument it would be copied, and twice as large.
 ///
 /// # Errors
 /// When it gives nothing by then, nor in the [`LAST_LOOK`] after it.
-pub async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
-    let mut future = pin!(future);
+pub async fn within<F: Future>(
+    limit: Duration,
+    mut future: Pin<&mut F>,
+) -> Result<F::Output, Elapsed> {
     match timeout(limit, future.as_mut()).await {
         Ok(output) => Ok(output),
         Err(_elapsed) => timeout(LAST_LOOK, future).await,
@@ -203,7 +205,7 @@ pub async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, 
 ///
 /// # Errors
 /// As for [`within`].
-pub async fn by<F: Future>(until: TimerInstant, future: F) -> Result<F::Output, Elapsed> {
+pub async fn by<F: Future>(until: TimerInstant, future: Pin<&mut F>) -> Result<F::Output, Elapsed> {
     within(until.saturating_duration_since(timer_now()), future).await
 }
 

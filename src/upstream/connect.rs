@@ -42,7 +42,7 @@ pub(super) async fn connect(
         }
         Transport::Tls(resolver, tls) => {
             let (socket, address) = tcp(resolver, limits.connect, clock).await?;
-            let stream = match within(limits.tls, tls.handshake(socket)).await {
+            let stream = match within(limits.tls, pin!(tls.handshake(socket))).await {
                 Ok(stream) => stream,
                 Err(_elapsed) => Err(Error::upstream(ErrorKind::TlsTimeout)),
             };
@@ -50,7 +50,12 @@ pub(super) async fn connect(
             (Socket::Tls(Box::new(stream)), Some(address))
         }
         Transport::Unix(path) => {
-            match within(limits.connect, open(|| UnixStream::connect(path), clock)).await {
+            match within(
+                limits.connect,
+                pin!(open(|| UnixStream::connect(path), clock)),
+            )
+            .await
+            {
                 Ok(socket) => (Socket::Unix(socket.map_err(connect_failure)?), None),
                 Err(_elapsed) => return Err(Error::upstream(ErrorKind::ConnectionTimeout)),
             }
@@ -65,25 +70,28 @@ async fn tcp(
     clock: &Clock,
 ) -> Result<(TcpStream, Arc<Address>), Error> {
     let mut race = Race::new(clock);
-    let connected = within(limit, async {
-        let now = clock.now().mono;
-        let addresses = resolver.addresses(now).await.map_err(|error| {
-            let failure = Error::upstream(ErrorKind::Dns);
-            match error.kind() {
-                io::ErrorKind::NotFound => failure.detail("the upstream's name does not exist"),
-                _ => failure,
+    let connected = within(
+        limit,
+        pin!(async {
+            let now = clock.now().mono;
+            let addresses = resolver.addresses(now).await.map_err(|error| {
+                let failure = Error::upstream(ErrorKind::Dns);
+                match error.kind() {
+                    io::ErrorKind::NotFound => failure.detail("the upstream's name does not exist"),
+                    _ => failure,
+                }
+                .because(error)
+            })?;
+            let mut won = race.run(&addresses.in_use).await;
+            if won.is_err() && !addresses.ejected.is_empty() {
+                won = race.run(&addresses.ejected).await;
             }
-            .because(error)
-        })?;
-        let mut won = race.run(&addresses.in_use).await;
-        if won.is_err() && !addresses.ejected.is_empty() {
-            won = race.run(&addresses.ejected).await;
-        }
-        let (socket, address) = won.map_err(connect_failure)?;
-        // A request's head is written at once: waiting for more to send would only delay it.
-        socket.set_nodelay(true).map_err(connect_failure)?;
-        Ok((socket, address))
-    })
+            let (socket, address) = won.map_err(connect_failure)?;
+            // A request's head is written at once: waiting for more to send would only delay it.
+            socket.set_nodelay(true).map_err(connect_failure)?;
+            Ok((socket, address))
+        }),
+    )
     .await;
     let connected = connected.unwrap_or_else(|_elapsed| {
         race.give_up(usize::MAX);

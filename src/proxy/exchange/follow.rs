@@ -9,13 +9,14 @@ use crate::proxy::lookup::{Miss, selects};
 use crate::proxy::response::body::Following;
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::reuse::{Failure, Reuse, Selection, decide};
+use std::pin::pin;
 
 impl Exchange {
     pub(super) async fn follow(&mut self, follower: Follower, miss: Miss) -> Step {
         let counters = self.worker.counters.clone();
         let following = Following::new(follower, counters.clone());
         let patience = self.request.epoch.settings.config.cache.follower_timeout;
-        let news = within(patience, following.follower.news()).await;
+        let news = within(patience, pin!(following.follower.news())).await;
         self.request.now = self.worker.gateway.clock.now();
         self.collapsed = Some(true);
         // Who has waited long enough looks again: the fill is overdue for all by then, and one of them leads another.

@@ -8,6 +8,7 @@ mod lead;
 mod pass;
 mod unshared;
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -144,16 +145,18 @@ impl Exchange {
 
     /// Runs to the response.
     pub async fn run(mut self: Box<Self>) -> Response<Body> {
-        let mut response = match self.envelope.until {
-            None => self.steps().await,
-            Some(until) => match clock::by(until, self.steps()).await {
-                Ok(response) => response,
-                Err(_elapsed) => {
-                    let error = Error::upstream(ErrorKind::ExchangeTimeout);
-                    self.failure(&error, self.reason)
-                }
-            },
+        let until = self.envelope.until;
+        let response = {
+            let steps = pin!(self.steps());
+            match until {
+                None => Ok(steps.await),
+                Some(until) => clock::by(until, steps).await,
+            }
         };
+        let mut response = response.unwrap_or_else(|_elapsed| {
+            let error = Error::upstream(ErrorKind::ExchangeTimeout);
+            self.failure(&error, self.reason)
+        });
         self.request.peer.waiting.set(None);
         self.envelope.finish(&self.request, &mut response);
         if let Some(hints) = self.envelope.hints.take() {

@@ -1,7 +1,7 @@
 //! The content of requests on its way from the client: no more than may come, no slower than it has to, and no longer
 //! than the whole exchange may last.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ pub async fn read(
     let mut limited = Limited::new(content, limit);
     let mut octets = Vec::new();
     loop {
-        let frame = within(stall, limited.frame())
+        let frame = within(stall, pin!(limited.frame()))
             .await
             .map_err(|_elapsed| Error::downstream(ErrorKind::RequestBodyTimeout))?;
         match frame {

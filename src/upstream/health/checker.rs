@@ -49,9 +49,12 @@ async fn run_checks(server: Weak<Server>, checks: Arc<Checks>, clock: Clock) {
         let Some(server) = server.upgrade() else {
             return;
         };
-        let found = tokio::select! {
-            found = within(check.rules.timeout, send_check(&check, &server, &clock)) => found,
-            () = changed.as_mut() => continue,
+        let found = {
+            let sent = pin!(send_check(&check, &server, &clock));
+            tokio::select! {
+                found = within(check.rules.timeout, sent) => found,
+                () = changed.as_mut() => continue,
+            }
         };
         let failure = match found {
             Ok(Ok(status)) if status.as_u16() < 400 => None,

@@ -95,7 +95,7 @@ impl Http2Connection {
             .map_err(|error| errors::of_stream(error, None))?;
         let status = Rc::<Status>::default();
         spawn_local(drive(connection, status.clone(), first_read, freed.clone()));
-        match within(limits.first_frame, status.got_first_frame.notified()).await {
+        match within(limits.first_frame, pin!(status.got_first_frame.notified())).await {
             Err(_elapsed) => return Err(Error::upstream(ErrorKind::ConnectionTimeout)),
             Ok(()) if status.ended.get() => return Err(status.failed_handshake()),
             Ok(()) => {}

@@ -1,6 +1,7 @@
 //! One attempt: a request is sent to one server, once more on another connection where that is safe.
 
 use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::task::Poll;
 
 use http::Response;
@@ -110,7 +111,7 @@ impl Worker {
         let waiting = request.waiting().clone();
         let queued = waiting.queue();
         let wait = Box::pin(self.await_lease(attempt, reuse, tried));
-        let waited = within(pool.limits().queue_timeout, wait).await;
+        let waited = within(pool.limits().queue_timeout, pin!(wait)).await;
         let lease = waited.unwrap_or_else(|_elapsed| {
             Err(Error::upstream(ErrorKind::ConnectionLimit)
                 .detail("no connection to the upstream became free in time"))

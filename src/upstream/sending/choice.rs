@@ -57,7 +57,7 @@ impl Worker {
             }
         };
         // The worker that runs the checks may be about to stop.
-        let _late = within(self.shared.health.timeout, decided).await;
+        let _late = within(self.shared.health.timeout, pin!(decided)).await;
     }
 
     /// No server can be asked, until the next trial or check of one of them.
