@@ -5,7 +5,7 @@
 //! client's, and only those whose response may be stored, as far as is known.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -49,8 +49,7 @@ pub(super) struct Unattended {
 impl Attendance {
     /// Carries `work` to its end, or drops it, and the request upstream with it, when nobody waits for it and it may not
     /// go on for the store alone.
-    pub async fn watch(mut self, work: impl Future<Output = ()>) {
-        let mut work = pin!(work);
+    pub async fn watch(mut self, mut work: Pin<&mut impl Future<Output = ()>>) {
         poll_fn(|cx| match work.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(()),
             Poll::Pending => self.poll_given_up(cx),

@@ -21,6 +21,7 @@ mod validate;
 pub use self::early::discard;
 pub use self::event::{LeaderEvent, NotShared};
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -168,7 +169,7 @@ impl FillTask {
         let worker = self.worker.clone();
         let _abandonment = Abandonment(&worker, self.fill.clone());
         let attendance = self.attendance();
-        attendance.watch(self.fetch()).await;
+        attendance.watch(pin!(self.fetch())).await;
         self.end_refresh();
     }
 
@@ -205,7 +206,7 @@ impl FillTask {
         let _abandonment = Abandonment(&worker, self.fill.clone());
         self.answers_get = self.request.method() == Method::POST;
         let attendance = self.attendance();
-        attendance.watch(self.arrived(arrived)).await;
+        attendance.watch(pin!(self.arrived(arrived))).await;
     }
 
     /// Whether the missing part was asked for, and what came can neither be combined with what is stored nor does it answer

@@ -1,7 +1,6 @@
 //! One attempt: a request is sent to one server, once more on another connection where that is safe.
 
 use std::future::{Future as _, poll_fn};
-use std::pin::pin;
 use std::task::Poll;
 
 use http::Response;
@@ -110,8 +109,8 @@ impl Worker {
         let _load = Lease::waiting(pool);
         let waiting = request.waiting().clone();
         let queued = waiting.queue();
-        let wait = Box::pin(self.await_lease(attempt, reuse, tried));
-        let waited = within(pool.limits().queue_timeout, pin!(wait)).await;
+        let mut wait = Box::pin(self.await_lease(attempt, reuse, tried));
+        let waited = within(pool.limits().queue_timeout, wait.as_mut()).await;
         let lease = waited.unwrap_or_else(|_elapsed| {
             Err(Error::upstream(ErrorKind::ConnectionLimit)
                 .detail("no connection to the upstream became free in time"))
