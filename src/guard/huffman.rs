@@ -1,4 +1,4 @@
-//! The Huffman code of HPACK (RFC 7541 §5.2 and Appendix B). It is canonical: the lengths of its codes say all.
+//! The Huffman code of HPACK (RFC 7541 §5.2 and Appendix B). It is canonical: the lengths of the codes determine it.
 
 /// Bits of the code for each octet, and for the end of a string (EOS).
 #[rustfmt::skip]
@@ -44,8 +44,8 @@ const TABLE: Table = {
     Table { symbols, counts }
 };
 
-/// Whether all of `octets` is the code of visible ASCII or spaces; false means that it has to be decoded to know. Every
-/// other octet, and the end of a string, has a code that begins with ten ones.
+/// Whether `octets` are certainly the code of visible ASCII and spaces; false means that they must be decoded to know. The code
+/// of every other octet, and of the end of a string, begins with ten ones.
 pub(super) fn is_plain(octets: &[u8]) -> bool {
     let mut before = 0_u32;
     octets.iter().all(|octet| {
@@ -59,8 +59,8 @@ pub(super) fn is_plain(octets: &[u8]) -> bool {
     })
 }
 
-/// Whether all of `octets` is the code of what is short to write and may be in a path; false means that it has to be decoded
-/// to know.
+/// Whether `octets` are certainly the code of octets that a path may have; false means that they must be decoded to know. Only
+/// octets whose codes have at most ten bits are looked for.
 pub(super) fn is_plain_path(octets: &[u8]) -> bool {
     const SPACE: u32 = 0x14;
     const QUOTE: u32 = 0x3f9;
@@ -73,12 +73,12 @@ pub(super) fn is_plain_path(octets: &[u8]) -> bool {
             bits = bits << 8 | u32::from(*octet);
             count += 8;
         }
-        // The next ten bits; behind the end there are ones, as the end itself has.
+        // The next ten bits, filled with ones after the end, as the padding is.
         let next = match count {
             10.. => bits >> (count - 10) & 0x3ff,
             _ => (bits << (10 - count) | 0x3ff >> count) & 0x3ff,
         };
-        // Codes of one length are next to each other.
+        // Codes of the same length are consecutive.
         let length = match next >> 2 {
             0..0x50 => 5,
             0x50..0xb8 if next >> 4 == SPACE => return false,
@@ -96,10 +96,10 @@ pub(super) fn is_plain_path(octets: &[u8]) -> bool {
     }
 }
 
-/// The string that `octets` are the code of; `None` where they are none.
+/// The string whose code `octets` are; `None` when they are not a valid code.
 pub(super) fn decode(octets: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(octets.len() * 8 / 5);
-    // The code read so far, the first code of its length, and the place of that one's symbol.
+    // The code so far, the first code of its length, and the index of that one's symbol.
     let (mut code, mut first, mut place, mut length) = (0_u32, 0_u32, 0_u32, 0_usize);
     let mut only_ones = true;
     for bit in octets
@@ -123,7 +123,7 @@ pub(super) fn decode(octets: &[u8]) -> Option<Vec<u8>> {
         first += count;
         place += count;
     }
-    // What is left over is the beginning of EOS, shorter than an octet.
+    // The padding is the beginning of EOS, shorter than an octet.
     (only_ones && length < 8).then_some(text)
 }
 

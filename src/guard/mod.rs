@@ -1,5 +1,6 @@
-//! A malformed field is an error of its stream (RFC 9113 §8.1.1). h2 ends the connection for it, and all its streams with
-//! it, and has no setting for that: so what it would do so for is put in other words on the way to it.
+//! A malformed field is a stream error (RFC 9113 §8.1.1). h2 treats some as connection errors, which end all streams, and has
+//! no setting for that. So field sections are read before h2 reads them, and those are rewritten so that h2 finds another
+//! error, which it treats as one of the stream.
 
 mod huffman;
 mod section;
@@ -12,21 +13,21 @@ use std::task::{Context, Poll, ready};
 use self::table::Table;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A connection that speaks HTTP/2, with all that its peer sends looked at before h2 reads it.
+/// An HTTP/2 connection whose frames are read before h2 reads them.
 #[derive(Debug)]
 pub(crate) struct Guarded<T> {
     io: T,
     guard: Guard,
 }
 
-/// Looks at what a peer sends. Nothing but field sections is held back, and those only until they are whole.
+/// Reads the frames that a peer sends. Only field sections are held back, until they are complete.
 #[derive(Debug)]
 struct Guard {
-    /// Octets of the current frame that are still to be passed on.
+    /// Octets, of the current frame or the preface, that are still to be passed on as they are.
     skip: usize,
-    /// A field section that is not whole yet, and what came behind it.
+    /// A field section that is not complete yet, and what came after it.
     held: Vec<u8>,
-    /// What is to be read next.
+    /// What h2 reads next.
     ready: Vec<u8>,
     /// What field sections refer to.
     table: Table,
@@ -41,11 +42,11 @@ const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 
-/// The largest payload of a frame that anybody may send without being asked (RFC 9113 §4.2).
+/// The largest payload of a frame, unless the receiver allows more (RFC 9113 §4.2).
 const MAX_PAYLOAD: usize = 1 << 14;
 
-/// Octets of a field section that are held back, and frames that it may come in: they are looked at again with each read.
-/// What is larger is h2's to refuse.
+/// Octets of a field section that are held back, and frames that it may consist of: they are read anew with each read of the
+/// connection. A larger section is passed on, and h2 refuses it.
 const MAX_HELD: usize = 64 << 10;
 const MAX_FRAMES: usize = 16;
 
@@ -53,16 +54,16 @@ const MAX_FRAMES: usize = 16;
 const PREFACE: usize = 24;
 
 enum Step {
-    /// So many octets are as they should be, whether or not they are all here.
+    /// So many octets are passed on as they are, whether or not all have been read.
     Pass(usize),
-    /// More is needed to know.
+    /// More octets are needed to decide.
     Wait,
     /// These frames take the place of so many octets.
     Replace(usize, Vec<u8>),
 }
 
 impl<T> Guarded<T> {
-    /// For a connection whose peer is the client: its preface comes first.
+    /// For a connection whose peer is the client, which begins with a preface.
     pub fn from_client(io: T) -> Self {
         let guard = Guard::behind(PREFACE);
         Self { io, guard }
@@ -133,7 +134,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
 }
 
 impl Guard {
-    /// Behind so many octets that are no frames.
+    /// After so many octets that are not frames.
     fn behind(skip: usize) -> Self {
         Self {
             skip,
@@ -143,7 +144,7 @@ impl Guard {
         }
     }
 
-    /// Looks at what has been read. Returns how much of it is to be passed on as it is; the rest is kept.
+    /// Takes what has been read. Returns how many octets of it are passed on as they are; the others are kept.
     fn filter(&mut self, octets: &[u8]) -> usize {
         if !self.held.is_empty() || !self.ready.is_empty() {
             self.held.extend_from_slice(octets);
@@ -174,7 +175,7 @@ impl Guard {
         }
     }
 
-    /// Takes what is to be read before anything else, `room` octets at most.
+    /// What h2 reads next, `room` octets at most.
     fn take(&mut self, room: usize) -> Vec<u8> {
         let rest = self.ready.split_off(self.ready.len().min(room));
         std::mem::replace(&mut self.ready, rest)
@@ -184,6 +185,7 @@ impl Guard {
         !self.ready.is_empty()
     }
 
+    /// Moves what can be decided from `held` to `ready`.
     fn release(&mut self) {
         let held = std::mem::take(&mut self.held);
         let mut rest = &held[..];
@@ -207,8 +209,8 @@ impl Guard {
         self.held = rest.to_vec();
     }
 
-    /// What to do with octets that begin with a frame. What is done with a section is done once: lines that it has
-    /// remembered are remembered then.
+    /// What to do with octets that begin with a frame. A complete section is given once: its lines are added to the table
+    /// then.
     fn step(&mut self, octets: &[u8]) -> Step {
         let Some(frame) = Frame::read(octets) else {
             return Step::Wait;
@@ -217,17 +219,17 @@ impl Guard {
             return Step::Pass(HEAD + frame.length);
         }
         if frame.length > MAX_PAYLOAD {
-            return self.pass_unseen(HEAD + frame.length);
+            return self.pass_unread(HEAD + frame.length);
         }
         let Some(payload) = frame.payload else {
             return Step::Wait;
         };
         let mut whole = HEAD + frame.length;
         let Some(fragment) = frame.fragment(payload) else {
-            return self.pass_unseen(whole);
+            return self.pass_unread(whole);
         };
         if frame.flags & END_HEADERS != 0 {
-            return self.mend(frame, fragment, whole);
+            return self.rewrite(frame, fragment, whole);
         }
         let mut section = fragment.to_vec();
         for _ in 1..MAX_FRAMES {
@@ -244,22 +246,22 @@ impl Guard {
             section.extend_from_slice(payload);
             whole += HEAD + next.length;
             if next.flags & END_HEADERS != 0 {
-                return self.mend(frame, &section, whole);
+                return self.rewrite(frame, &section, whole);
             }
         }
-        self.pass_unseen(whole)
+        self.pass_unread(whole)
     }
 
     /// What to do with the `whole` octets that have this section and begin with `frame`.
-    fn mend(&mut self, frame: Frame<'_>, section: &[u8], whole: usize) -> Step {
-        match section::mend(section, &mut self.table) {
+    fn rewrite(&mut self, frame: Frame<'_>, section: &[u8], whole: usize) -> Step {
+        match section::rewrite(section, &mut self.table) {
             None => Step::Pass(whole),
-            Some(section) => Step::Replace(whole, frame.written_anew(&section)),
+            Some(section) => Step::Replace(whole, frame.with_section(&section)),
         }
     }
 
     /// Leaves a section to h2, with its CONTINUATION frames.
-    fn pass_unseen(&mut self, length: usize) -> Step {
+    fn pass_unread(&mut self, length: usize) -> Step {
         self.table.forget();
         Step::Pass(length)
     }
@@ -271,7 +273,7 @@ struct Frame<'a> {
     kind: u8,
     flags: u8,
     stream: [u8; 4],
-    /// `None` while it is not whole.
+    /// `None` while it is not complete.
     payload: Option<&'a [u8]>,
 }
 
@@ -302,8 +304,8 @@ impl<'a> Frame<'a> {
         rest.get(..rest.len().checked_sub(padding)?)
     }
 
-    /// Frames like this one with another section.
-    fn written_anew(&self, section: &[u8]) -> Vec<u8> {
+    /// Frames like this one with another field section.
+    fn with_section(&self, section: &[u8]) -> Vec<u8> {
         let mut frames = Vec::with_capacity(HEAD + section.len());
         let last = section.len().div_ceil(MAX_PAYLOAD).saturating_sub(1);
         for (at, part) in section.chunks(MAX_PAYLOAD).enumerate() {
@@ -330,7 +332,7 @@ mod tests {
         [&length[1..], &[kind, flags, 0, 0, 0, 1], payload].concat()
     }
 
-    /// What is read behind the guard when `sent` comes in pieces of so many octets.
+    /// What h2 reads when `sent` comes in pieces of so many octets.
     fn read(sent: &[u8], size: usize) -> Vec<u8> {
         let mut guard = Guard::behind(PREFACE);
         let mut seen = Vec::new();
@@ -348,19 +350,19 @@ mod tests {
     #[test]
     fn octets_are_passed_on_as_they_came_however_they_came() {
         let bad = b"\0\x01A\x01x";
-        let mended = b"\0\x0aconnection\x01x";
-        // What comes behind the preface, and what is read of it.
+        let rewritten = b"\0\x0aconnection\x01x";
+        // What comes after the preface, and what h2 reads of it.
         #[rustfmt::skip]
         let table: [(Vec<u8>, Vec<u8>); 7] = [
             (frame(0, 0, b"content"), frame(0, 0, b"content")),
             (frame(HEADERS, 5, b"\x82\x86\x84"), frame(HEADERS, 5, b"\x82\x86\x84")),
-            (frame(HEADERS, 5, bad), frame(HEADERS, 5, mended)),
-            (frame(HEADERS, 0x2d, &[&[2, 0, 0, 0, 0, 9][..], bad, &[0, 0]].concat()), frame(HEADERS, 5, mended)),
+            (frame(HEADERS, 5, bad), frame(HEADERS, 5, rewritten)),
+            (frame(HEADERS, 0x2d, &[&[2, 0, 0, 0, 0, 9][..], bad, &[0, 0]].concat()), frame(HEADERS, 5, rewritten)),
             (
                 [frame(HEADERS, 1, &bad[..2]), frame(CONTINUATION, 0, &bad[2..4]), frame(CONTINUATION, 4, &bad[4..])].concat(),
-                frame(HEADERS, 5, mended),
+                frame(HEADERS, 5, rewritten),
             ),
-            // No part of it: h2 ends the connection.
+            // Not a part of the section: h2 ends the connection.
             ([frame(HEADERS, 1, bad), frame(0, 0, b"x")].concat(), [frame(HEADERS, 1, bad), frame(0, 0, b"x")].concat()),
             // Padding longer than the frame.
             (frame(HEADERS, 0xd, &[9, 0x82]), frame(HEADERS, 0xd, &[9, 0x82])),

@@ -1,4 +1,4 @@
-//! Field sections (RFC 7541) with fields that no message may have (RFC 9113 §8.2.1).
+//! Rewrites field sections (RFC 7541) that have malformed fields (RFC 9113 §8.2.1).
 
 use std::borrow::Cow;
 
@@ -6,17 +6,17 @@ use super::huffman;
 use super::table::{Kind, Table};
 use crate::semantics::percent::{Octet, encoded_octets};
 
-/// `section` with what is malformed in it put in words that h2 takes for a malformed message, and with what no URI has in
-/// its path percent-encoded; `None` where it stays as it is, or where h2 has to judge by itself.
+/// Returns `section` with its malformed lines replaced, so that h2 takes the message for malformed, and with octets of its
+/// path percent-encoded that no URI may have. `None` when it needs no change, or when it cannot be read: then h2 decides.
 ///
-/// h2 refuses a message for a field that is for one hop only, and ends the connection for a name with an upper-case
-/// letter. The state of the compression must stay as the client has it: so every malformed line keeps its size (RFC 7541
-/// §4.1), and a line that is not remembered says what the section is. What refers to a malformed line is malformed as well:
-/// `table` has what was remembered. Only a path that is not remembered is encoded here, as clients send it that do not encode;
-/// of others, h2 takes what `http` does.
-pub(super) fn mend(section: &[u8], table: &mut Table) -> Option<Vec<u8>> {
+/// h2 resets the stream of a message that has a connection-specific field, and ends the connection for a name with an
+/// upper-case letter. Its dynamic table must stay the same as the peer's: so a malformed line that is added to the table is
+/// replaced by one of the same size (RFC 7541 §4.1), and a `connection` field that is not added makes the message malformed.
+/// A line that refers to a malformed entry of `table` is malformed as well. Only a path that is not added to the table is
+/// encoded here, which is how clients send one that they do not encode; of other paths, h2 accepts what `http` does.
+pub(super) fn rewrite(section: &[u8], table: &mut Table) -> Option<Vec<u8>> {
     let mut rest = section;
-    let mut mended: Option<Vec<u8>> = None;
+    let mut rewritten: Option<Vec<u8>> = None;
     let mut is_malformed = false;
     while !rest.is_empty() {
         let begins = section.len() - rest.len();
@@ -24,47 +24,47 @@ pub(super) fn mend(section: &[u8], table: &mut Table) -> Option<Vec<u8>> {
         let ends = section.len() - rest.len();
         let (mut kind, form) = line.form(table)?;
         if form == Form::Good {
-            if let Some(mended) = &mut mended {
-                mended.extend_from_slice(&section[begins..ends]);
+            if let Some(rewritten) = &mut rewritten {
+                rewritten.extend_from_slice(&section[begins..ends]);
             }
         } else {
-            let mended = mended.get_or_insert_with(|| section[..begins].to_vec());
+            let rewritten = rewritten.get_or_insert_with(|| section[..begins].to_vec());
             match form {
-                Form::Encodable => line.write_encoded(mended)?,
-                _ if line.is_remembered() => kind = line.write_harmless(mended, kind)?,
+                Form::Encodable => line.write_encoded(rewritten)?,
+                _ if line.is_added() => kind = line.write_placeholder(rewritten, kind)?,
                 _ => {}
             }
             is_malformed |= form == Form::Malformed;
         }
-        if line.is_remembered() {
+        if line.is_added() {
             table.insert(kind, form == Form::Malformed);
         }
     }
-    let mut mended = mended?;
+    let mut rewritten = rewritten?;
     if is_malformed {
-        mended.push(0);
-        write_text(&mut mended, b"connection");
-        write_text(&mut mended, b"x");
+        rewritten.push(0);
+        write_text(&mut rewritten, b"connection");
+        write_text(&mut rewritten, b"x");
     }
-    Some(mended)
+    Some(rewritten)
 }
 
 /// What is to be done with a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Good,
-    /// A path with octets that no URI has.
+    /// A path with octets that no URI may have.
     Encodable,
     Malformed,
 }
 
 /// One line of a field section (RFC 7541 §6).
 enum Line<'a> {
-    /// The size of the table: it says nothing new.
+    /// A change of the table's size.
     Size,
     Indexed(usize),
     Literal {
-        /// What it begins with, beside the index: whether it is remembered.
+        /// The bits before the index: whether the line is added to the table.
         flags: u8,
         /// Bits of the index in the first octet.
         bits: u32,
@@ -84,15 +84,15 @@ struct Text<'a> {
     octets: &'a [u8],
 }
 
-/// A literal that begins with this is remembered (RFC 7541 §6.2.1).
-const REMEMBERED: u8 = 0x40;
+/// A literal that begins with this bit is added to the table (RFC 7541 §6.2.1).
+const ADDED: u8 = 0x40;
 
 impl<'a> Line<'a> {
     fn read(rest: &mut &'a [u8]) -> Option<Self> {
         let first = *rest.first()?;
         let (flags, bits) = match first {
             0x80.. => return integer(rest, 7).map(Self::Indexed),
-            REMEMBERED.. => (REMEMBERED, 6),
+            ADDED.. => (ADDED, 6),
             0x20.. => return integer(rest, 5).map(|_| Self::Size),
             0x10.. => (0x10, 4),
             _ => (0, 4),
@@ -109,11 +109,11 @@ impl<'a> Line<'a> {
         })
     }
 
-    fn is_remembered(&self) -> bool {
-        matches!(self, Self::Literal { flags, .. } if *flags == REMEMBERED)
+    fn is_added(&self) -> bool {
+        matches!(self, Self::Literal { flags, .. } if *flags == ADDED)
     }
 
-    /// Of which kind it is, and what is to be done with it. `None` where its code cannot be read.
+    /// The kind of the line, and what is to be done with it. `None` where its Huffman code cannot be read.
     fn form(&self, table: &Table) -> Option<(Kind, Form)> {
         let (name, value) = match self {
             Self::Size => return Some((Kind::Field, Form::Good)),
@@ -132,7 +132,7 @@ impl<'a> Line<'a> {
         };
         let form = match kind {
             Kind::Path if value.huffman && huffman::is_plain_path(value.octets) => Form::Good,
-            Kind::Path => path_form(&value.decoded()?, self.is_remembered()),
+            Kind::Path => path_form(&value.decoded()?, self.is_added()),
             Kind::Field | Kind::Uri if value.huffman && huffman::is_plain(value.octets) => {
                 Form::Good
             }
@@ -142,7 +142,7 @@ impl<'a> Line<'a> {
         Some((kind, form))
     }
 
-    /// A path, with what no URI has encoded. It is not remembered, so that its size is of no account.
+    /// Writes a path with octets percent-encoded that no URI may have. It is not added to the table, so its size may change.
     fn write_encoded(&self, section: &mut Vec<u8>) -> Option<()> {
         let Self::Literal {
             flags,
@@ -164,10 +164,10 @@ impl<'a> Line<'a> {
         Some(())
     }
 
-    /// A well-formed line of the same size in the place of one of this kind that is remembered, with its name where that is
-    /// one. Returns of which kind that line is. Where there was neither name nor value, it is larger by an octet, so that the
-    /// oldest line may be forgotten too early: h2 ends the connection for one that refers to it then.
-    fn write_harmless(&self, section: &mut Vec<u8>, kind: Kind) -> Option<Kind> {
+    /// Writes a well-formed line of the same size in the place of this one of `kind`, which is added to the table; with the same
+    /// name where that is well-formed. Returns the kind of the line written. Where both name and value are empty, it is
+    /// larger by an octet, so that h2 may evict the oldest entry too early: it ends the connection when a line refers to that.
+    fn write_placeholder(&self, section: &mut Vec<u8>, kind: Kind) -> Option<Kind> {
         let Self::Literal {
             flags,
             bits,
@@ -180,7 +180,7 @@ impl<'a> Line<'a> {
         let length = value.decoded()?.len();
         let (new, value) = match (kind, length) {
             (Kind::Status, 3) => (kind, b"200".to_vec()),
-            // No value of that length is well-formed.
+            // No value of this length is well-formed.
             (Kind::Status, _) | (Kind::Method, 0) => (Kind::Malformed, vec![b'x'; length]),
             // Its name takes one octet.
             (Kind::Nameless, _) => (kind, vec![b'x'; length.saturating_sub(1)]),
@@ -190,7 +190,7 @@ impl<'a> Line<'a> {
             Name::Index(index) if new == kind => write_integer(section, *flags, *bits, *index),
             Name::Index(_) => {
                 write_integer(section, *flags, *bits, 0);
-                // As long as `:status` and `:method`.
+                // Of the length of `:status` and `:method`.
                 write_text(section, b"xxxxxxx");
             }
             Name::Text(name) => {
@@ -225,20 +225,20 @@ impl<'a> Text<'a> {
     }
 }
 
-fn path_form(path: &[u8], is_remembered: bool) -> Form {
+fn path_form(path: &[u8], is_added: bool) -> Form {
     let of = |wanted| path.iter().any(|octet| Octet::of(*octet) == wanted);
     if of(Octet::Refused) {
         return Form::Malformed;
     }
     match of(Octet::Encoded) {
         false => Form::Good,
-        true if !is_remembered => Form::Encodable,
+        true if !is_added => Form::Encodable,
         true if Kind::Path.allows(path) => Form::Good,
         true => Form::Malformed,
     }
 }
 
-/// RFC 7541 §5.1; `None` where it is not whole, or larger than any that h2 reads.
+/// Reads an integer (RFC 7541 §5.1). `None` where it is not complete, or larger than h2 accepts.
 fn integer(rest: &mut &[u8], bits: u32) -> Option<usize> {
     let (first, mut after) = rest.split_first()?;
     let most = (1 << bits) - 1;
@@ -295,8 +295,8 @@ mod tests {
         line
     }
 
-    fn mended_of(section: &[u8]) -> Option<Vec<u8>> {
-        mend(section, &mut Table::default())
+    fn rewritten_of(section: &[u8]) -> Option<Vec<u8>> {
+        rewrite(section, &mut Table::default())
     }
 
     const MALFORMED: &[u8] = b"\0\x0aconnection\x01x";
@@ -315,17 +315,17 @@ mod tests {
             named(0x40, 1, b"a b"),
             named(0, 2, b"PURGE"),
             named(0x40, 8, b"207"),
-            // Cut off, or of no known kind: h2 says what that is.
+            // Incomplete, or of no known form: h2 decides.
             vec![0x40],
             vec![0, 5, b'A'],
             vec![0, 0x81, 0xff, 0],
         ] {
-            assert_eq!(mended_of(&line), None, "{}", line.escape_ascii());
+            assert_eq!(rewritten_of(&line), None, "{}", line.escape_ascii());
         }
     }
 
     #[test]
-    fn a_path_that_is_not_remembered_is_encoded() {
+    fn a_path_that_is_not_added_to_the_table_is_encoded() {
         for (line, encoded) in [
             (
                 named(0, 4, b"/?a={\"b\"}"),
@@ -339,14 +339,15 @@ mod tests {
             // `/|` in Huffman code.
             (vec![0x04, 0x83, 0x63, 0xfe, 0x7f], named(0, 4, b"/%7C")),
         ] {
-            let mended = mended_of(&[&[0x82][..], &line, &[0x86]].concat());
+            let rewritten = rewritten_of(&[&[0x82][..], &line, &[0x86]].concat());
             let expected = [&[0x82][..], &encoded, &[0x86]].concat();
-            assert_eq!(mended, Some(expected), "{}", line.escape_ascii());
+            assert_eq!(rewritten, Some(expected), "{}", line.escape_ascii());
         }
     }
 
     #[test]
-    fn a_malformed_line_that_is_remembered_becomes_one_of_its_size_and_the_section_malformed() {
+    fn a_malformed_line_that_is_added_to_the_table_becomes_one_of_its_size_and_the_section_malformed()
+     {
         let cases = [
             (literal(0x40, b"X-a", b"12"), literal(0x40, b"xxx", b"xx")),
             (literal(0x40, b"", b"12"), literal(0x40, b"x", b"x")),
@@ -376,27 +377,27 @@ mod tests {
                 literal(0x40, b"a", b"x"),
             ),
         ];
-        for (line, harmless) in cases {
+        for (line, placeholder) in cases {
             let before = [&[0x82][..], &line, &[0x84]].concat();
-            let after = [&[0x82][..], &harmless, &[0x84], MALFORMED].concat();
+            let after = [&[0x82][..], &placeholder, &[0x84], MALFORMED].concat();
             let mut table = Table::default();
-            let mended = mend(&before, &mut table);
-            let text = mended
+            let rewritten = rewrite(&before, &mut table);
+            let text = rewritten
                 .as_deref()
-                .map(|mended| mended.escape_ascii().to_string());
+                .map(|rewritten| rewritten.escape_ascii().to_string());
             assert_eq!(
-                mended.as_deref(),
+                rewritten.as_deref(),
                 Some(&after[..]),
                 "{}: {text:?}",
                 line.escape_ascii()
             );
             assert!(table.is_malformed(62));
-            assert_eq!(mended_of(&after), None, "it is well-formed now");
+            assert_eq!(rewritten_of(&after), None, "it is well-formed now");
         }
     }
 
     #[test]
-    fn a_malformed_line_that_is_not_remembered_is_left_out() {
+    fn a_malformed_line_that_is_not_added_to_the_table_is_left_out() {
         for line in [
             literal(0, b"", b""),
             literal(0x10, b":other", b"1"),
@@ -406,32 +407,32 @@ mod tests {
             named(0x10, 4, b"/{}#"),
             named(0, 9, b"2070"),
         ] {
-            let mended = mended_of(&[&[0x82][..], &line, &[0x84]].concat());
+            let rewritten = rewritten_of(&[&[0x82][..], &line, &[0x84]].concat());
             let expected = [&[0x82, 0x84][..], MALFORMED].concat();
-            assert_eq!(mended, Some(expected), "{}", line.escape_ascii());
+            assert_eq!(rewritten, Some(expected), "{}", line.escape_ascii());
         }
     }
 
     #[test]
     fn what_refers_to_a_malformed_line_is_malformed() {
         let mut table = Table::default();
-        let mut mend = |section: &[u8]| mend(section, &mut table);
-        mend(&literal(0x40, b"X", b"1"));
-        mend(&literal(0x40, b"a", b"1\n"));
-        assert_eq!(mend(&[0xbe]).as_deref(), Some(MALFORMED));
-        assert_eq!(mend(&[0xbf]).as_deref(), Some(MALFORMED));
-        assert_eq!(mend(&[0x82, 0xc0]), None, "that is h2's to refuse");
+        let mut rewrite = |section: &[u8]| rewrite(section, &mut table);
+        rewrite(&literal(0x40, b"X", b"1"));
+        rewrite(&literal(0x40, b"a", b"1\n"));
+        assert_eq!(rewrite(&[0xbe]).as_deref(), Some(MALFORMED));
+        assert_eq!(rewrite(&[0xbf]).as_deref(), Some(MALFORMED));
+        assert_eq!(rewrite(&[0x82, 0xc0]), None, "that is h2's to refuse");
         // The name of the one is well-formed, that of the other is not.
-        assert_eq!(mend(&[0x0f, 47, 1, b'1']), None);
+        assert_eq!(rewrite(&[0x0f, 47, 1, b'1']), None);
         assert_eq!(
-            mend(&[0x0f, 48, 1, b'1', 0x82]),
+            rewrite(&[0x0f, 48, 1, b'1', 0x82]),
             Some([&[0x82][..], MALFORMED].concat())
         );
         // 63 with the name of `X`, and then with that of `a`.
-        let again = mend(&[0x7f, 0, 1, b'2']);
+        let again = rewrite(&[0x7f, 0, 1, b'2']);
         assert_eq!(again, Some([&[0x7f, 0, 1, b'x'], MALFORMED].concat()));
-        assert_eq!(mend(&[0xbe]).as_deref(), Some(MALFORMED));
-        assert_eq!(mend(&[0x7f, 0, 1, b'2']), None);
-        assert_eq!(mend(&[0xbe]), None);
+        assert_eq!(rewrite(&[0xbe]).as_deref(), Some(MALFORMED));
+        assert_eq!(rewrite(&[0x7f, 0, 1, b'2']), None);
+        assert_eq!(rewrite(&[0xbe]), None);
     }
 }

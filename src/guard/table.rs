@@ -1,19 +1,19 @@
-//! What a peer has put into the dynamic table of HPACK (RFC 7541 §2.3.2), as far as that decides about lines that refer to it.
+//! What is known of the dynamic table of HPACK (RFC 7541 §2.3.2) that a peer fills: it decides about lines that refer to it.
 
 use crate::semantics::list::is_tchar;
 
-/// The lines that were remembered last: of which kind each is, and whether it is malformed. An entry takes 32 octets at least
-/// (RFC 7541 §4.1), and the table has 4,096 where nothing else was agreed on: no more than these can be referred to.
+/// The kinds of the 128 latest entries, and whether they are malformed. An entry has a size of at least 32 octets (RFC 7541
+/// §4.1), and the table one of 4,096 unless the endpoints agree on another: so no older entry can be referred to.
 ///
-/// One bit an entry in each row, the latest in the lowest. Entries that were evicted are still here, and all older than those
-/// that were not.
+/// Each row has a bit for each entry, the latest in the lowest. Evicted entries are kept; all are older than those that
+/// were not evicted.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     kinds: [u128; 3],
     malformed: u128,
 }
 
-/// What of a value is malformed depends on what it is a value of.
+/// The kind of a field, on which it depends which values are malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Field,
@@ -22,13 +22,13 @@ pub(super) enum Kind {
     Uri,
     Method,
     Status,
-    /// What is no name.
+    /// A field whose name is malformed.
     Malformed,
-    /// No name at all.
+    /// A field whose name is empty.
     Nameless,
 }
 
-/// RFC 7541, appendix A: the entries that all have.
+/// Entries of the static table (RFC 7541, appendix A).
 const STATIC: usize = 61;
 
 impl Table {
@@ -39,7 +39,7 @@ impl Table {
         self.malformed = self.malformed << 1 | u128::from(is_malformed);
     }
 
-    /// Of which kind the name is that has this index.
+    /// The kind of the name at this index.
     pub fn kind_of(&self, index: usize) -> Kind {
         let Some(age) = index.checked_sub(STATIC + 1) else {
             return match index {
@@ -62,19 +62,19 @@ impl Table {
         }
     }
 
-    /// Whether the line that has this index is malformed.
+    /// Whether the line at this index is malformed.
     pub fn is_malformed(&self, index: usize) -> bool {
         let age = index.checked_sub(STATIC + 1);
         age.is_some_and(|age| bit(self.malformed, age) == 1)
     }
 
-    /// A section has passed unseen: which lines are which is not known any more.
+    /// A section has been passed on without being read: the indices of entries are not known any more.
     pub fn forget(&mut self) {
         if self.malformed == 0 {
             *self = Self::default();
             return;
         }
-        // Any of those that are there may be one of the malformed.
+        // Any entry may be one of the malformed ones.
         (0..u128::BITS).for_each(|_| self.insert(Kind::Malformed, true));
     }
 }
@@ -110,7 +110,7 @@ impl Kind {
             Self::Field => value
                 .iter()
                 .all(|octet| matches!(octet, b'\t' | b' '..=b'~' | 0x80..)),
-            // What a URI may have is looked at when it is read.
+            // The URI is checked when the request is read.
             Self::Uri | Self::Path => std::str::from_utf8(value).is_ok(),
             Self::Method => !value.is_empty() && value.iter().copied().all(is_tchar),
             Self::Status => {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn where_lines_have_passed_unseen_no_malformed_one_is_taken_for_good() {
+    fn after_a_section_that_was_not_read_no_malformed_line_is_taken_for_a_good_one() {
         let mut table = Table::default();
         table.insert(Kind::Path, false);
         table.forget();
