@@ -1,5 +1,4 @@
-//! Counters of one worker. Each worker writes its own, so that counting never makes two cores wait for one another;
-//! `/metrics` adds them up.
+//! The counters of a worker. Each worker writes its own, so that no core waits for another to count; `/metrics` adds them up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! The gateway's own log: `tracing`'s events as lines of text or JSON on standard error, written by a thread of their
-//! own so that a full pipe stops no worker. A peer can cause many events, and few lines: see `telemetry::throttle`.
+//! The gateway's own log: the events of `tracing` as lines of text or JSON on standard error. A thread of its own writes
+//! them, so that a full pipe stops no worker. `telemetry::throttle` bounds the lines that a peer can cause.
 
 use std::fmt;
 use std::io::{IsTerminal, stderr};
@@ -11,27 +11,28 @@ use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use super::throttle::{Reporting, Throttle};
+use super::throttle::{SummaryThread, Throttle};
 use crate::config::{self, LogFormat};
 
-/// The environment variable that goes before the configured level.
+/// The environment variable that overrides the configured level.
 pub const VARIABLE: &str = "BOOKEND_LOG";
 
-/// Lines that may wait to be written; those beyond are lost.
+/// Lines that may wait to be written; further ones are lost.
 const LINES: usize = 8 * 1024;
 
-/// What libraries say unless the filter names them: a peer can make them say much, which says little to an operator.
+/// The level of libraries that the filter does not name: a peer can cause many of their events, of little use to an
+/// operator.
 const LIBRARIES: &str = "error";
 
-/// Sends all events from here on, and panics too, to standard error. `filter` is what [`VARIABLE`] holds, if it is
-/// set. What waits to be written is written when the guard is dropped.
+/// Writes all events, and panics, to standard error from now on. `filter` is the value of [`VARIABLE`], if it is set. Lines
+/// that wait are written when the guard is dropped.
 ///
 /// # Errors
-/// When `filter` or the configured level is no filter, or when events are sent somewhere already.
+/// When `filter` or the configured level is not a valid filter, or when this process has a log already.
 pub fn init(config: &config::Log, filter: Option<&str>) -> Result<LogGuard, Error> {
     let filter = directives(filter.unwrap_or(&config.level));
     let filter = EnvFilter::builder().parse(filter)?;
-    let (throttle, reporter) = Throttle::new();
+    let (throttle, summary) = Throttle::new();
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(LINES)
         .thread_name("log")
@@ -53,13 +54,13 @@ pub fn init(config: &config::Log, filter: Option<&str>) -> Result<LogGuard, Erro
     }
     panic::set_hook(Box::new(report_panic));
     Ok(LogGuard {
-        _reporter: reporter.start(),
+        _summary: summary.start(),
         _guard: guard,
     })
 }
 
-/// `filter` with its levels for all parts taken for those of this program: libraries are named by who wants to hear more
-/// of them (`h2=debug`).
+/// `filter`, with a level that names no target applied to this program only. Directives with a target (`h2=debug`) stay as
+/// they are.
 fn directives(filter: &str) -> String {
     let is_level = |directive: &str| directive.parse::<LevelFilter>().is_ok();
     let own = |directive: &str| match directive.trim() {
@@ -70,7 +71,7 @@ fn directives(filter: &str) -> String {
     filter.split(',').map(own).collect::<Vec<_>>().join(",")
 }
 
-/// A panic costs one request or connection; it must show in the log as what it is, a fault of ours.
+/// A panic ends one request or connection. It is logged, since it is a bug.
 fn report_panic(panic: &panic::PanicHookInfo<'_>) {
     let message = panic.payload_as_str().unwrap_or("no message");
     let location = panic.location().map(ToString::to_string);
@@ -83,12 +84,12 @@ fn report_panic(panic: &panic::PanicHookInfo<'_>) {
     );
 }
 
-/// Writes what waits to be written when it is dropped.
+/// Dropping it writes the lines that wait.
 #[derive(Debug)]
 #[must_use = "events are lost once this is dropped"]
 pub struct LogGuard {
-    /// Dropped first: it may have something to write.
-    _reporter: Reporting,
+    /// Dropped first: it may write a line.
+    _summary: SummaryThread,
     _guard: WorkerGuard,
 }
 
@@ -96,7 +97,7 @@ pub struct LogGuard {
 #[derive(Debug)]
 pub enum Error {
     Filter(ParseError),
-    /// Somebody else has set up a log in this process.
+    /// This process has a log already.
     Taken(TryInitError),
 }
 

@@ -1,19 +1,19 @@
-//! Whether the gateway takes requests: what `/readyz` tells a load balancer.
+//! Whether the gateway accepts requests, which `/readyz` tells a load balancer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Where a server is in its life.
+/// The stages of a server's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Its workers do not accept yet.
     Starting,
     Ready,
-    /// It finishes what it has, and takes nothing new.
+    /// It answers the requests that it has, and accepts no new ones.
     Draining,
 }
 
-/// The stage of one server; clones agree.
+/// The stage of one server, shared by all clones.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<AtomicU8>);
 

@@ -1,6 +1,5 @@
-//! A bound on the lines that one place in the code writes. What a peer can cause, it can cause without end: from each
-//! place, so many warnings and errors are written at once and so many each second after that; how many were left out is
-//! told.
+//! A rate limit for log lines: a peer that can cause a line can cause it without end. Each place in the code may write a
+//! burst of warnings and errors, and some each second after that. How many were suppressed is logged.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -15,31 +14,31 @@ use tracing_subscriber::layer::Context;
 
 use crate::clock::{Clock, Monotonic};
 
-/// Lines at once.
+/// Lines that a place may write at once.
 const BURST: u64 = 100;
 
-/// Milliseconds after which one more may be written.
+/// Milliseconds after which it may write one more.
 const REFILL: u64 = 1_000;
 
-/// How often it is told how many were left out.
-const TELL_EVERY: Duration = Duration::from_secs(5);
+/// How often the numbers of suppressed lines are logged.
+const LOG_EVERY: Duration = Duration::from_secs(5);
 
-/// Leaves out what one place says too often.
+/// Suppresses the lines that a place writes too often.
 pub(super) struct Throttle(Arc<Places>);
 
-/// Tells how much was left out, once it is started.
-pub(super) struct Reporter(Arc<Places>);
+/// Logs how many lines were suppressed, once it is started.
+pub(super) struct Summary(Arc<Places>);
 
-/// Tells what has not been told when it is dropped.
+/// The thread of a [`Summary`]. Dropping it logs what has not been logged.
 #[derive(Debug)]
-pub(super) struct Reporting {
+pub(super) struct SummaryThread {
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 struct Places {
     clock: Clock,
-    /// There are as many as the code has.
+    /// Bounded by the places that the code has.
     places: Mutex<HashMap<Identifier, Place>>,
 }
 
@@ -52,23 +51,23 @@ struct Place {
 struct Bucket {
     left: u64,
     since: Monotonic,
-    left_out: u64,
+    suppressed: u64,
 }
 
 impl Throttle {
-    pub fn new() -> (Self, Reporter) {
+    pub fn new() -> (Self, Summary) {
         let places = Arc::new(Places {
             clock: Clock::system(),
             places: Mutex::default(),
         });
-        (Self(places.clone()), Reporter(places))
+        (Self(places.clone()), Summary(places))
     }
 }
 
 impl<S: Subscriber> Layer<S> for Throttle {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let metadata = event.metadata();
-        // Below that is what an operator has asked for, and what happens seldom.
+        // Lower levels are rare, or asked for by an operator.
         if *metadata.level() > Level::WARN {
             return true;
         }
@@ -78,7 +77,7 @@ impl<S: Subscriber> Layer<S> for Throttle {
             metadata,
             bucket: Bucket::new(now),
         });
-        place.bucket.takes(now)
+        place.bucket.take(now)
     }
 }
 
@@ -87,12 +86,12 @@ impl Bucket {
         Self {
             left: BURST,
             since: now,
-            left_out: 0,
+            suppressed: 0,
         }
     }
 
-    /// Whether one more line may be written; if not, it is counted.
-    fn takes(&mut self, now: Monotonic) -> bool {
+    /// Whether one more line may be written; else it is counted as suppressed.
+    fn take(&mut self, now: Monotonic) -> bool {
         let waited = u64::try_from(now.since(self.since).as_millis()).unwrap_or(u64::MAX);
         let refills = waited / REFILL;
         if refills > 0 {
@@ -102,7 +101,7 @@ impl Bucket {
         let may = self.left > 0;
         match may {
             true => self.left -= 1,
-            false => self.left_out += 1,
+            false => self.suppressed += 1,
         }
         may
     }
@@ -113,19 +112,19 @@ impl Places {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self) {
-        let mut left_out = Vec::new();
+    fn log_suppressed(&self) {
+        let mut suppressed = Vec::new();
         for place in self.lock().values_mut() {
-            let count = std::mem::take(&mut place.bucket.left_out);
+            let count = std::mem::take(&mut place.bucket.suppressed);
             if count > 0 {
-                left_out.push((place.metadata, count));
+                suppressed.push((place.metadata, count));
             }
         }
-        // Not under the lock: the line itself comes by here.
-        for (place, left_out) in left_out {
+        // Without the lock: these lines are counted too.
+        for (place, suppressed) in suppressed {
             let (module, line) = (place.target(), place.line().unwrap_or_default());
             tracing::warn!(
-                left_out,
+                left_out = suppressed,
                 module,
                 line,
                 "repeated lines from this place were left out"
@@ -134,28 +133,28 @@ impl Places {
     }
 }
 
-impl Reporter {
-    /// From here on, in a thread of its own.
-    pub fn start(self) -> Reporting {
+impl Summary {
+    /// Logs in a thread of its own from now on.
+    pub fn start(self) -> SummaryThread {
         let (end, ended) = mpsc::channel();
-        let told = move || {
-            while ended.recv_timeout(TELL_EVERY) == Err(RecvTimeoutError::Timeout) {
-                self.0.tell();
+        let run = move || {
+            while ended.recv_timeout(LOG_EVERY) == Err(RecvTimeoutError::Timeout) {
+                self.0.log_suppressed();
             }
-            self.0.tell();
+            self.0.log_suppressed();
         };
-        // Without the thread, lines are left out all the same.
+        // Without the thread, lines are suppressed and their number is not logged.
         let thread = thread::Builder::new()
             .name("log-count".to_owned())
-            .spawn(told);
-        Reporting {
+            .spawn(run);
+        SummaryThread {
             end: Some(end),
             thread: thread.ok(),
         }
     }
 }
 
-impl Drop for Reporting {
+impl Drop for SummaryThread {
     fn drop(&mut self) {
         drop(self.end.take());
         if let Some(thread) = self.thread.take() {
@@ -173,12 +172,12 @@ mod tests {
         let at = |millis| Monotonic::default().after(Duration::from_millis(millis));
         let mut bucket = Bucket::new(at(0));
         let mut taken =
-            |millis, lines: u64| (0..lines).filter(|_| bucket.takes(at(millis))).count() as u64;
+            |millis, lines: u64| (0..lines).filter(|_| bucket.take(at(millis))).count() as u64;
         assert_eq!(taken(0, BURST + 50), BURST);
         assert_eq!(taken(999, 3), 0);
         assert_eq!(taken(1_000, 3), 1);
         assert_eq!(taken(4_000, 10), 3);
         assert_eq!(taken(10_000_000, 1_000), BURST);
-        assert_eq!(bucket.left_out, 50 + 3 + 2 + 7 + 1_000 - BURST);
+        assert_eq!(bucket.suppressed, 50 + 3 + 2 + 7 + 1_000 - BURST);
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn rfc3339(line: &mut Vec<u8>, time: Timestamp) {
     } = at;
     let (hour, minute, second) = (at.hour(), at.minute(), at.second());
     let milli = time.as_millis() % 1_000;
-    // A Vec takes all.
+    // Writing to a Vec does not fail.
     let _ = write!(
         line,
         "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"

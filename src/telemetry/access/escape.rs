@@ -1,10 +1,10 @@
-//! What clients sent, made harmless: no byte of theirs ends a string or a line, and no secret in a query is shown.
+//! Escapes what clients sent, so that it ends no string and no line, and removes secrets from queries.
 
 use std::borrow::Cow;
 
 use crate::semantics::target::split_query;
 
-/// Query parameters whose values are nobody's business. Compared without case, `-` and `_`.
+/// Query parameters whose values are secrets. Compared without case, `-` and `_`.
 const SECRETS: [&str; 14] = [
     "accesskey",
     "accesstoken",
@@ -22,10 +22,10 @@ const SECRETS: [&str; 14] = [
     "token",
 ];
 
-/// The most that one field takes of a line.
+/// The most bytes of one field in a line.
 const LONGEST: usize = 4 << 10;
 
-/// `text` up to [`LONGEST`] bytes, and whether that is all of it.
+/// The first [`LONGEST`] bytes of `text`, and whether that is all of it.
 fn cut(text: &[u8]) -> (&[u8], bool) {
     match text.get(..LONGEST) {
         Some(start) if text.len() > LONGEST => (start, false),
@@ -40,7 +40,7 @@ pub(super) fn json(line: &mut Vec<u8>, text: &[u8]) {
     if !whole {
         text.to_mut().push('…');
     }
-    // A Vec takes all.
+    // Writing to a Vec does not fail.
     let _ = serde_json::to_writer(line, &text);
 }
 

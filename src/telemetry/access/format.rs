@@ -9,8 +9,8 @@ use http::{HeaderValue, Version};
 use super::record::{Record, RequestLine};
 use super::{date, escape};
 
-/// Apache's combined format, and at its end the cache's result and the duration in milliseconds; where the exchange has
-/// failed, one more word says how, and a text in quotation marks what was wrong.
+/// Apache's combined format, followed by our member of Cache-Status and the duration in milliseconds; after a failure also
+/// by its token and its details in quotation marks.
 pub(super) fn combined(line: &mut Vec<u8>, record: &Record<'_>) {
     match record.client.or(record.peer.map(|peer| peer.ip())) {
         Some(client) => write(line, client),
@@ -59,7 +59,7 @@ pub(super) fn combined(line: &mut Vec<u8>, record: &Record<'_>) {
     line.push(b'\n');
 }
 
-/// One JSON object; what is not known is left out.
+/// One JSON object, without the members that are not known.
 pub(super) fn json(line: &mut Vec<u8>, record: &Record<'_>) {
     line.extend_from_slice(b"{\"time\":\"");
     date::rfc3339(line, record.time);
@@ -109,16 +109,16 @@ pub(super) fn json(line: &mut Vec<u8>, record: &Record<'_>) {
 }
 
 fn write(line: &mut Vec<u8>, what: impl std::fmt::Display) {
-    // A Vec takes all.
+    // Writing to a Vec does not fail.
     let _ = write!(line, "{what}");
 }
 
-/// A Referer without its query's secrets.
+/// A Referer without the secrets in its query.
 fn reference(value: &HeaderValue) -> Cow<'_, [u8]> {
     match value.to_str().map(escape::without_secrets) {
         Ok(Cow::Owned(clean)) => Cow::Owned(clean.into_bytes()),
         Ok(Cow::Borrowed(_)) => Cow::Borrowed(value.as_bytes()),
-        // Not a URI reference, so nothing of it can be told to be no secret.
+        // Not a URI reference: any part of it may be a secret.
         Err(_) => Cow::Borrowed(b"?"),
     }
 }

@@ -1,5 +1,5 @@
-//! The access log: one line a response. Workers append lines to a buffer in memory; a thread of its own writes them,
-//! and what it cannot write in time is lost and counted, never waited for.
+//! The access log: one line for each response. Workers append lines to a buffer in memory, and a thread writes them. Lines that
+//! it cannot write in time are lost and counted; no worker waits for it.
 
 mod date;
 mod escape;
@@ -16,7 +16,7 @@ use self::sink::Sink;
 use super::counters::Counters;
 use crate::config::{self, AccessFormat};
 
-/// The access log, shared by all workers. Dropping its last clone writes what is buffered.
+/// The access log, shared by all workers. Dropping the last clone writes what is buffered.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     /// `None` when the log is off.
@@ -37,15 +37,15 @@ impl AccessLog {
         })
     }
 
-    /// Opens the file anew before the next line is written: what log rotation asks for once it has moved the old one
-    /// away. Where the new one cannot be opened, the old one stays.
+    /// Opens the file again before the next line is written, for log rotation that has moved it away. Where that fails, lines
+    /// go on to the file opened before.
     pub fn reopen(&self) {
         if let Some((_, sink)) = &self.open {
             sink.reopen();
         }
     }
 
-    /// A worker's way to the log; counts its losses in `counters`.
+    /// The writer of one worker, which counts lost lines in `counters`.
     pub fn writer(&self, counters: Arc<Counters>) -> AccessWriter {
         AccessWriter {
             log: self.clone(),
@@ -55,22 +55,22 @@ impl AccessLog {
     }
 }
 
-/// One worker's way to the access log.
+/// Writes one worker's lines to the access log.
 #[derive(Debug)]
 pub struct AccessWriter {
     log: AccessLog,
-    /// Memory for the next line.
+    /// The buffer in which a line is formatted.
     line: RefCell<Vec<u8>>,
     counters: Arc<Counters>,
 }
 
 impl AccessWriter {
-    /// Whether anything is logged; where not, there is no need to collect it.
+    /// Whether lines are logged; where not, a [`Record`] need not be made.
     pub fn is_on(&self) -> bool {
         self.log.open.is_some()
     }
 
-    /// Formats one line and leaves it to be written.
+    /// Formats one line and appends it to the buffer.
     pub fn log(&self, record: &Record<'_>) {
         let Some((format, sink)) = &self.log.open else {
             return;
@@ -178,7 +178,7 @@ mod tests {
         let log = AccessLog::open(&config("/dev/full".as_ref())).unwrap();
         let counters = Arc::<Counters>::default();
         let writer = log.writer(counters.clone());
-        // Each line tells of the losses that the writer's thread has met before.
+        // Each line counts those that the thread could not write before it.
         for _ in 0..20_000 {
             writer.log(&record());
             if counters.access_log_lost.value() > 0 {

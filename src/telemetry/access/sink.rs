@@ -1,4 +1,4 @@
-//! Where lines go: a bounded buffer that the workers fill, and a thread that empties it.
+//! The output of the access log: a bounded buffer that the workers fill, and a thread that writes it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write, stdout};
@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use crate::config::AccessTarget;
 
-/// Bytes that may wait to be written; lines beyond are lost.
+/// Bytes that may wait to be written; further lines are lost.
 const ROOM: usize = 4 << 20;
 
-/// How long the end of the program waits for what is still to be written.
+/// How long the end of the program waits until all is written.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long the thread lets lines gather before it writes: workers wake it once in that time, not once a line.
+/// How long the thread lets lines gather before it writes: so workers wake it once in that time, not once for each line.
 const GATHER: Duration = Duration::from_millis(10);
 
 /// The buffer and its thread.
@@ -33,11 +33,11 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Pending {
     lines: Vec<u8>,
-    /// Lines that could not be written, and that no worker has counted yet.
+    /// Lines that were lost, and that no worker has counted yet.
     lost: u64,
     reopen: bool,
     closed: bool,
-    /// The thread has written all it could.
+    /// The thread has written what it could.
     ended: bool,
 }
 
@@ -52,7 +52,7 @@ impl Sink {
         Ok(Self { shared })
     }
 
-    /// Leaves a line to be written, if there is room; how many lines are known to be lost since the last call.
+    /// Appends a line, if there is room. Returns how many lines were lost since the last call.
     pub fn append(&self, line: &[u8]) -> u64 {
         let mut pending = self.shared.pending();
         let was_empty = pending.lines.is_empty();
@@ -76,7 +76,7 @@ impl Sink {
 }
 
 impl Drop for Sink {
-    /// Waits until all is written, but not for ever: whoever should read our output may have stopped to.
+    /// Waits until all is written, for a bounded time: the reader of our output may have stopped reading.
     fn drop(&mut self) {
         let mut pending = self.shared.pending();
         pending.closed = true;
@@ -90,12 +90,12 @@ impl Drop for Sink {
 }
 
 impl Shared {
-    /// A worker that panicked left the buffer as it was before or after a whole line.
+    /// A worker that panicked has appended a complete line or nothing.
     fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread's life: until the sink is closed and all is written.
+    /// Runs the thread until the sink is closed and all is written.
     fn write_to(&self, mut output: Output) {
         let mut lines = Vec::new();
         let mut failing = false;
@@ -122,7 +122,7 @@ impl Shared {
         }
     }
 
-    /// Waits for something to do, lets more of it gather, and takes it.
+    /// Waits for lines, lets more gather, and takes them. Returns whether to reopen the file, and whether the sink is closed.
     fn take(&self, lines: &mut Vec<u8>) -> (bool, bool) {
         lines.clear();
         let mut pending = self.pending();
@@ -147,7 +147,7 @@ fn count_lines(lines: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', lines).count() as u64
 }
 
-/// What the thread writes to.
+/// The file or stream that the thread writes to.
 #[derive(Debug)]
 enum Output {
     Stdout,
