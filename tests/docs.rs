@@ -1,4 +1,5 @@
-//! `docs/rfc9111.md` names a test for each rule, and what decides it; this holds that both exist.
+//! `docs/rfc9111.md` names a test for each rule, and what decides it; this holds that both exist, and that what decides is
+//! called.
 
 use std::collections::HashSet;
 use std::fs;
@@ -25,6 +26,54 @@ fn sources(path: &Path, text: &mut String) {
 fn identifier(text: &str) -> &str {
     let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     &text[..end.unwrap_or(text.len())]
+}
+
+/// The code of all files below `src/`, without comments and tests.
+fn production_code() -> String {
+    let mut code = String::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.ends_with("tests.rs") && path.parent().is_some_and(is_production) {
+                let text = fs::read_to_string(&path).expect("a source");
+                code += &without_comments_and_tests(&text);
+            }
+        }
+    }
+    code
+}
+
+fn is_production(folder: &Path) -> bool {
+    !folder.iter().any(|part| part == "tests")
+}
+
+/// Imports are left out as well. The tests of a file are its last module.
+fn without_comments_and_tests(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests").next();
+    let mut is_import = false;
+    let is_code = |line: &&str| {
+        is_import |= line.starts_with("use ") || line.starts_with("pub use ");
+        let is_code = !is_import && !line.trim_start().starts_with("//");
+        is_import &= !line.ends_with(';');
+        is_code
+    };
+    let lines = code.unwrap_or_default().lines().filter(is_code);
+    lines.fold(String::new(), |code, line| code + line + "\n")
+}
+
+/// Whether `code` names `item` where it does not define it.
+fn is_used(code: &str, item: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    code.match_indices(item).any(|(at, _)| {
+        let (before, after) = (&code[..at], &code[at + item.len()..]);
+        let defines = ["fn ", "struct ", "enum ", "trait ", "const ", "mod "];
+        let is_whole = !before.ends_with(is_word) && !after.starts_with(is_word);
+        let is_definition = defines.iter().any(|kind| before.ends_with(kind));
+        is_whole && !is_definition
+    })
 }
 
 /// What stands between backticks in `text`.
@@ -127,7 +176,7 @@ fn every_rule_has_a_test_or_binds_somebody_else() {
 }
 
 #[test]
-fn everything_that_is_said_to_decide_exists() {
+fn everything_that_is_said_to_decide_exists_and_is_called() {
     let document = document();
     let mut named = HashSet::new();
     for [section, rule, decides, _] in rows(&document) {
@@ -142,11 +191,44 @@ fn everything_that_is_said_to_decide_exists() {
         }
     }
     assert!(named.len() > 80, "{} are named", named.len());
+    let (code, mut unused) = (production_code(), Vec::new());
+    for path in named.iter().filter(|path| path.contains("::")) {
+        let item = path.rsplit("::").next().unwrap_or_default();
+        let is_module = root().join("src").join(path.replace("::", "/")).is_dir()
+            || root()
+                .join("src")
+                .join(path.replace("::", "/") + ".rs")
+                .is_file();
+        if !is_module && !is_used(&code, item) {
+            unused.push(path);
+        }
+    }
+    assert!(unused.is_empty(), "used by tests alone: {unused:?}");
     for path in [
         "semantics::reuse::decided",
         "semantics::reused",
         "proxy::fill::nothing",
     ] {
         assert!(!exists(path), "{path}");
+    }
+}
+
+#[test]
+fn a_use_is_told_from_a_definition_an_import_and_a_test() {
+    for (text, used) in [
+        ("pub fn rule() {}", false),
+        ("use super::rule;", false),
+        (
+            "pub use super::{\n    one,\n    rule,\n};\nfn a() {}",
+            false,
+        ),
+        ("// rule()", false),
+        ("fn a() { ruler(); overrule(); }", false),
+        ("fn a() { rule() }", true),
+        ("fn a() { x.map(Self::rule) }", true),
+        ("#[cfg(test)]\nmod tests {\nfn a() { rule() }\n}", false),
+    ] {
+        let code = without_comments_and_tests(text);
+        assert_eq!(is_used(&code, "rule"), used, "{text}");
     }
 }
