@@ -77,8 +77,7 @@ where
     }
 }
 
-/// Takes what the response says to the connection, and has its head say what the connection does: on HTTP/1, whether it
-/// `persists`.
+/// Takes a tunnel out of the response, and sets what its head says of the connection: on HTTP/1, whether that `persists`.
 fn prepare_head<B>(response: &mut Response<B>, state: &State, persists: bool) {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         if let Some(switch) = response.extensions_mut().remove::<Switch>()

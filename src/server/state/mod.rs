@@ -7,8 +7,8 @@
 //!
 //! ```text
 //!  Accepted ──first byte──> Head ──request head read──> Busy ──response sent and content read──> Idle
-//!      └──HTTP/2 preface──> Idle ──next byte (HTTP/1)──> Head
-//!                                └──next stream (HTTP/2)──> Busy
+//!                            └──HTTP/2 preface──> Idle
+//!  Idle ──next byte (HTTP/1)──> Head          Idle ──next stream (HTTP/2)──> Busy
 //!  any ──101 sent──> Tunnel          any ──our side shut down──> Lingering
 //! ```
 //!
