@@ -1,22 +1,10 @@
 //! The structure of `src/` in numbers: import cycles between files, long files, private functions that are called once.
 //! `cargo test --test layering structure -- --nocapture` prints them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::sources::Sources;
-
-/// Files that still belong to an import cycle. It only gets shorter: what is not in it may not import in a circle.
-#[rustfmt::skip]
-const IN_CYCLES: &[&str] = &[
-    "demo/tour/mod.rs",
-    "demo/tour/report.rs",
-    "demo/tour/steps.rs",
-    "demo/tour/walks.rs",
-];
-
-/// Files that still have more lines than [`MAX_LINES`], as many as stand here at most.
-const TOO_LONG: &[(&str, usize)] = &[];
 
 const MAX_LINES: usize = 450;
 
@@ -27,24 +15,13 @@ fn all() -> Sources {
 #[test]
 fn files_do_not_import_each_other_in_a_circle() {
     let cycles = all().cycles();
-    let found: BTreeSet<_> = cycles.iter().flatten().map(String::as_str).collect();
-    let known: BTreeSet<_> = IN_CYCLES.iter().copied().collect();
-    let more: Vec<_> = found.difference(&known).collect();
-    let less: Vec<_> = known.difference(&found).collect();
-    assert!(more.is_empty(), "in a cycle: {more:#?}\n{cycles:#?}");
-    assert!(
-        less.is_empty(),
-        "in no cycle any more, remove from IN_CYCLES: {less:#?}"
-    );
+    assert!(cycles.is_empty(), "{cycles:#?}");
 }
 
 #[test]
 fn files_are_short() {
-    for (file, lines) in all().longer_than(MAX_LINES) {
-        let limit = TOO_LONG.iter().find(|(long, _)| *long == file);
-        let limit = limit.map_or(MAX_LINES, |(_, limit)| *limit);
-        assert!(lines <= limit, "{file} has {lines} lines; at most {limit}");
-    }
+    let long = all().longer_than(MAX_LINES);
+    assert!(long.is_empty(), "more than {MAX_LINES} lines: {long:#?}");
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-use super::Step;
 use super::client::{Answer, Ask};
 
 /// The fields that the tour is about; others are left out of what it shows.
@@ -66,12 +65,12 @@ impl<'a> Report<'a> {
     }
 
     /// Begins a step.
-    pub(super) fn step(&mut self, step: &Step) -> io::Result<()> {
+    pub(super) fn step(&mut self, title: &'static str, principle: &str) -> io::Result<()> {
         self.steps += 1;
-        self.title = step.title;
+        self.title = title;
         writeln!(self.out)?;
-        self.line(Style::Bold, &format!("{:>2}. {}", self.steps, step.title))?;
-        self.line(Style::Dim, &format!("    {}", step.principle))
+        self.line(Style::Bold, &format!("{:>2}. {title}", self.steps))?;
+        self.line(Style::Dim, &format!("    {principle}"))
     }
 
     pub(super) fn ask(&mut self, gateway: SocketAddr, ask: &Ask) -> io::Result<()> {

@@ -1,6 +1,23 @@
 //! The steps of the tour, in their order: what each shows, and how to try it by hand.
 
-use super::{Step, walks};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+
+use super::guide::Guide;
+use super::walks;
+
+/// One stop of the tour.
+pub(super) struct Step {
+    pub(super) title: &'static str,
+    /// The principle of REST or the rule of HTTP that it shows, in a sentence.
+    pub(super) principle: &'static str,
+    /// Commands to try by hand, with what to look for in the answer (nothing: ""); `{}` stands for the gateway's URL.
+    pub(super) tries: &'static [(&'static str, &'static str)],
+    pub(super) walk: Walk,
+}
+
+type Walk = for<'a> fn(&'a mut Guide<'_>) -> Pin<Box<dyn Future<Output = io::Result<()>> + 'a>>;
 
 pub(super) const STEPS: &[Step] = &[
     Step {

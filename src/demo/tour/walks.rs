@@ -7,8 +7,9 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::client::{Answer, Ask, send};
+use super::guide::{Guide, shown};
 use super::verdict::Verdict;
-use super::{Guide, shown};
+use crate::demo::Seen;
 
 /// Clients that ask at once in the step on collapsing.
 const CROWD: usize = 20;
@@ -196,7 +197,7 @@ pub(super) async fn redirect(guide: &mut Guide<'_>) -> io::Result<()> {
 
 pub(super) async fn collapse(guide: &mut Guide<'_>) -> io::Result<()> {
     let ask = Ask::get("/books/456?pause_ms=300");
-    let before = guide.seen.as_ref().map(super::Seen::requests);
+    let before = guide.seen.as_ref().map(Seen::requests);
     guide.report.ask(guide.gateway, &ask)?;
     guide.report.note(&format!("by {CROWD} clients at once"))?;
     let mut crowd = JoinSet::new();
