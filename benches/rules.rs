@@ -81,10 +81,10 @@ fn reading(criterion: &mut Criterion) {
         });
     });
     let directives = ResponseDirectives::parse(&response, &[]);
-    criterion.bench_function("reckon freshness", |bencher| {
+    criterion.bench_function("compute freshness", |bencher| {
         let (status, receipt) = (StatusCode::OK, received());
         bencher.iter(|| {
-            Freshness::reckon(
+            Freshness::compute(
                 status,
                 black_box(&response),
                 &directives,
@@ -99,7 +99,7 @@ fn reading(criterion: &mut Criterion) {
 fn deciding(criterion: &mut Criterion) {
     let (request, response, policy) = (request(), response(), Policy::default());
     let directives = ResponseDirectives::parse(&response, &[]);
-    let freshness = Freshness::reckon(
+    let freshness = Freshness::compute(
         StatusCode::OK,
         &response,
         &directives,

@@ -226,7 +226,7 @@ fn head(fields: &[(&'static str, &'static str)]) -> Head {
     Draft {
         status,
         origin_validators: Validators::of(&headers),
-        freshness: Freshness::reckon(status, &headers, &directives, receipt, false, &policy),
+        freshness: Freshness::compute(status, &headers, &directives, receipt, false, &policy),
         received: Monotonic::default(),
         variant: VariantKey::of(&Vary::None, &HeaderMap::new(), &VaryPolicy::default()),
         digest: None,

@@ -32,7 +32,7 @@ fn storable(request: &HeaderMap, response: &HeaderMap, status: StatusCode, polic
     let time = Timestamp::from_secs(1_795_593_600);
     let receipt = Receipt { request_time: time, response_time: time };
     let credentials = Credentials::of(request, policy);
-    let freshness = Freshness::reckon(status, response, &directives, receipt, credentials.any(), policy);
+    let freshness = Freshness::compute(status, response, &directives, receipt, credentials.any(), policy);
     let input = StoreInput {
         method: &Method::GET,
         request: RequestDirectives::parse(request),

@@ -46,7 +46,7 @@ pub struct Draft {
     pub receipt: Receipt,
     /// Whether the request that it answered carried credentials.
     pub credentialed: bool,
-    /// The version of the settings it was reckoned under.
+    /// The version of the settings it was computed under.
     pub epoch: u64,
 }
 
@@ -228,7 +228,7 @@ impl Head {
         self.rare.as_ref()?.reason.as_deref()
     }
 
-    /// Whether it was reckoned under the settings of version `epoch`.
+    /// Whether it was computed under the settings of version `epoch`.
     pub fn is_of(&self, epoch: u64) -> bool {
         self.epoch == epoch as u32
     }
@@ -276,7 +276,7 @@ impl Head {
     }
 
     /// The same head as `policy` has it, which came into force with the settings of version `epoch`.
-    pub fn reckoned_anew(&self, policy: &Policy, epoch: u64) -> Self {
+    pub fn computed_anew(&self, policy: &Policy, epoch: u64) -> Self {
         let mut headers = self.fields.to_map();
         if let Some(age) = self.age() {
             headers.insert(header::AGE, age.clone());
@@ -285,9 +285,9 @@ impl Head {
         let (status, receipt) = (self.status, self.receipt);
         let credentialed = self.credentialed;
         let freshness =
-            Freshness::reckon(status, &headers, &directives, receipt, credentialed, policy);
+            Freshness::compute(status, &headers, &directives, receipt, credentialed, policy);
         Self {
-            // What was not believed when it came is not believed now.
+            // What was not trusted when it came is not trusted now.
             freshness: if self.freshness.immutable {
                 freshness
             } else {
@@ -399,7 +399,7 @@ mod tests {
                 status,
                 reason: None,
                 origin_validators: Validators::of(&origin),
-                freshness: Freshness::reckon(
+                freshness: Freshness::compute(
                     status,
                     &headers,
                     &directives,

@@ -19,7 +19,7 @@ pub struct Server {
     pub workers: usize,
     /// The instance's name in Via, Cache-Status and CDN-Loop; a token. `None` when the operator gave none.
     pub name: Option<String>,
-    /// Peers whose X-Forwarded-* and Forwarded fields are believed.
+    /// Peers whose X-Forwarded-* and Forwarded fields are trusted.
     pub trusted_proxies: Vec<IpNet>,
     /// How long requests in flight may go on after the signal to stop.
     pub drain_timeout: Duration,

@@ -70,7 +70,7 @@ impl Freshness {
     ///
     /// `credentialed`: the request carried credentials. Then neither a heuristic nor the operator makes the response fresh,
     /// or fresh for longer, unless the route opts in: only the origin can know for whom it is.
-    pub fn reckon(
+    pub fn compute(
         status: StatusCode,
         headers: &HeaderMap,
         directives: &ResponseDirectives,

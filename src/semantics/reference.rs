@@ -80,7 +80,7 @@ impl ClientView<'_> {
         });
         // Of several servers at one address, the longest base path is meant.
         let left = left.min_by_key(|(_, left)| left.len());
-        // What an API that believes X-Forwarded-Host calls itself.
+        // What an API that trusts X-Forwarded-Host calls itself.
         let ours = || {
             let scheme = scheme.unwrap_or(self.target.scheme);
             let is_ours =

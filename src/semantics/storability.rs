@@ -154,7 +154,7 @@ fn answers_unknown_fields(status: u16, input: &StoreInput<'_>) -> bool {
         416 => !varies_on(&[RANGE]),
         417 => !varies_on(&[EXPECT]),
         // The target URI is the key. It may do for a heuristic's minute (RFC 9110 §15.5.15), but a lifetime that the API
-        // gives to all that it sends is not believed of it.
+        // gives to all that it sends is not trusted.
         414 => input.freshness.explicit.is_some() && !varies_on_others(),
         413 | 421 | 422 => !varies_on_others(),
         _ => false,

@@ -22,7 +22,7 @@ pub(in crate::cache) fn head() -> Head {
         status,
         reason: None,
         origin_validators: Validators::default(),
-        freshness: Freshness::reckon(status, &headers, &directives, receipt, false, &policy),
+        freshness: Freshness::compute(status, &headers, &directives, receipt, false, &policy),
         received: now.mono,
         variant: VariantKey::default(),
         digest: None,

@@ -54,7 +54,7 @@ impl FillTask {
             return Err(NotShared::ServerError);
         }
         let directives = ResponseDirectives::parse(headers, &self.route.cache.targeted_fields);
-        let freshness = self.reckon(*status, headers, &directives, arrived.receipt());
+        let freshness = self.compute(*status, headers, &directives, arrived.receipt());
         let freshness = arrived.believed(freshness);
         let keep = match assess(&self.store_input(*status, headers, &directives, &freshness)) {
             Storability::Store(keep) => keep,

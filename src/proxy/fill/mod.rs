@@ -384,7 +384,7 @@ impl FillTask {
         groups.into()
     }
 
-    fn reckon(
+    fn compute(
         &self,
         status: StatusCode,
         headers: &HeaderMap,
@@ -392,7 +392,7 @@ impl FillTask {
         receipt: Receipt,
     ) -> Freshness {
         let credentialed = self.credentials.any();
-        Freshness::reckon(
+        Freshness::compute(
             status,
             headers,
             directives,

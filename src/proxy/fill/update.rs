@@ -55,7 +55,7 @@ impl Update {
         }
         let directives = ResponseDirectives::parse(&fields, &policy.targeted_fields);
         let credentialed = asked.credentials.any();
-        let freshness = Freshness::reckon(
+        let freshness = Freshness::compute(
             head.status,
             &fields,
             &directives,

@@ -181,7 +181,7 @@ pub fn storability(request: &Request, arrived: &Arrived) -> Storability {
     }
     let credentials = request.credentials;
     let (receipt, credentialed) = (arrived.receipt(), credentials.any());
-    let freshness = Freshness::reckon(status, headers, &directives, receipt, credentialed, policy);
+    let freshness = Freshness::compute(status, headers, &directives, receipt, credentialed, policy);
     assess(&StoreInput {
         method: &Method::GET,
         request: request.directives,

@@ -96,7 +96,7 @@ impl Worker {
         if let Some(stored) = &selected
             && !stored.head.is_of(request.epoch.settings.version)
         {
-            selected = Some(self.reckon_anew(request, stored));
+            selected = Some(self.compute_anew(request, stored));
             resource = store.look_up(request.key(store));
         }
         if request.credentials.any()
@@ -121,12 +121,12 @@ impl Worker {
         self.conclude(request, reuse, resource, selected)
     }
 
-    /// What was stored under other settings is reckoned by those in force.
-    fn reckon_anew(&self, request: &Request, stored: &Arc<StoredResponse>) -> Arc<StoredResponse> {
+    /// What was stored under other settings is computed by those in force.
+    fn compute_anew(&self, request: &Request, stored: &Arc<StoredResponse>) -> Arc<StoredResponse> {
         let store = &self.gateway.store;
         let head = stored
             .head
-            .reckoned_anew(&request.route.cache, request.epoch.settings.version);
+            .computed_anew(&request.route.cache, request.epoch.settings.version);
         let content = stored.content();
         let token = store.token(StoredResponse::cost(&head, &content));
         let new = Arc::new(StoredResponse::new(head, content, token));

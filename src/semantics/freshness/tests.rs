@@ -44,9 +44,9 @@ impl Default for Case {
 }
 
 impl Case {
-    pub(super) fn reckon<T: AsRef<str>>(&self, fields: &[(&'static str, T)]) -> Freshness {
+    pub(super) fn compute<T: AsRef<str>>(&self, fields: &[(&'static str, T)]) -> Freshness {
         let headers = headers(fields);
-        Freshness::reckon(
+        Freshness::compute(
             StatusCode::from_u16(self.status).unwrap(),
             &headers,
             &ResponseDirectives::parse(&headers, &self.policy.targeted_fields),
@@ -60,13 +60,13 @@ impl Case {
         &self,
         fields: &[(&'static str, T)],
     ) -> (u32, LifetimeSource) {
-        let freshness = self.reckon(fields);
+        let freshness = self.compute(fields);
         (freshness.lifetime.as_secs(), freshness.source)
     }
 }
 
-pub(super) fn reckon<T: AsRef<str>>(fields: &[(&'static str, T)]) -> Freshness {
-    Case::default().reckon(fields)
+pub(super) fn compute<T: AsRef<str>>(fields: &[(&'static str, T)]) -> Freshness {
+    Case::default().compute(fields)
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn the_first_explicit_lifetime_counts() {
     for (fields, expected) in cases {
         assert_eq!(Case::default().lifetime(fields), expected, "{fields:?}");
         let explicit = (expected.1 != None).then(|| DeltaSeconds::new(expected.0.into()));
-        assert_eq!(reckon(fields).explicit, explicit, "{fields:?}");
+        assert_eq!(compute(fields).explicit, explicit, "{fields:?}");
     }
 }
 
@@ -358,9 +358,9 @@ fn an_operators_lifetime_leaves_other_directives_alone() {
         },
         ..Case::default()
     };
-    let no_cache = case.reckon(&[("cache-control", "no-cache")]);
+    let no_cache = case.compute(&[("cache-control", "no-cache")]);
     assert_eq!(no_cache.must_validate, Some(MustValidate::NoCache));
-    let s_maxage = case.reckon(&[("cache-control", "s-maxage=5")]);
+    let s_maxage = case.compute(&[("cache-control", "s-maxage=5")]);
     assert_eq!(s_maxage.must_validate, Some(MustValidate::SMaxage));
     assert_eq!(s_maxage.explicit, Some(DeltaSeconds::new(5)));
 }
@@ -385,7 +385,7 @@ fn what_forbids_staleness_is_known() {
     ];
     for (value, expected) in cases {
         assert_eq!(
-            reckon(&[("cache-control", value)]).must_validate,
+            compute(&[("cache-control", value)]).must_validate,
             expected,
             "{value}"
         );
@@ -396,7 +396,7 @@ fn what_forbids_staleness_is_known() {
 fn windows_are_the_responses_or_else_the_routes() {
     let mut case = Case::default();
     let windows = |case: &Case, value| {
-        let freshness = case.reckon(&[("cache-control", value)]);
+        let freshness = case.compute(&[("cache-control", value)]);
         (
             freshness.stale_while_revalidate.as_secs(),
             freshness.stale_if_error.as_secs(),
@@ -441,7 +441,7 @@ fn the_age_field_is_read_as_its_first_member_or_not_at_all() {
     ];
     for (lines, secs) in cases {
         let fields: Vec<_> = lines.iter().map(|line| ("age", *line)).collect();
-        assert_eq!(reckon(&fields).initial_age, secs * 1000, "{lines:?}");
+        assert_eq!(compute(&fields).initial_age, secs * 1000, "{lines:?}");
     }
 }
 
@@ -472,7 +472,7 @@ fn the_initial_age_is_the_larger_of_two_estimates() {
         let mut fields = vec![("date", date(-before))];
         fields.extend(age.map(|age| ("age", age.to_string())));
         assert_eq!(
-            case.reckon(&fields).initial_age,
+            case.compute(&fields).initial_age,
             expected,
             "{age:?} {before} {delay}"
         );
@@ -489,7 +489,7 @@ fn a_response_is_not_born_old_because_dates_have_whole_seconds() {
         },
         ..Case::default()
     };
-    let freshness = case.reckon(&[("date", date(0))]);
+    let freshness = case.compute(&[("date", date(0))]);
     assert_eq!(freshness.initial_age, 0);
     assert_eq!(freshness.date, NOW);
 }
@@ -503,7 +503,7 @@ fn fractions_of_seconds_add_up_before_they_are_cut_off() {
         },
         ..Case::default()
     };
-    let freshness = case.reckon(&[("cache-control", "max-age=2")]);
+    let freshness = case.compute(&[("cache-control", "max-age=2")]);
     let resident = Duration::from_millis(600);
     assert_eq!(freshness.age(resident).as_secs(), 1);
     assert_eq!(freshness.ttl(resident), 1);
@@ -511,7 +511,7 @@ fn fractions_of_seconds_add_up_before_they_are_cut_off() {
 
 #[test]
 fn fresh_means_that_the_lifetime_exceeds_the_age() {
-    let freshness = reckon(&[("cache-control", "max-age=5")]);
+    let freshness = compute(&[("cache-control", "max-age=5")]);
     // Resident ms, age, ttl, fresh.
     let cases = [
         (0, 0, 5, true),
@@ -530,12 +530,12 @@ fn fresh_means_that_the_lifetime_exceeds_the_age() {
         assert_eq!(freshness.ttl(resident), ttl, "{millis}");
         assert_eq!(freshness.is_fresh(resident), fresh, "{millis}");
     }
-    assert!(!reckon(&[("cache-control", "max-age=0")]).is_fresh(Duration::ZERO));
+    assert!(!compute(&[("cache-control", "max-age=0")]).is_fresh(Duration::ZERO));
 }
 
 #[test]
 fn an_expired_response_is_stale_and_needs_validation() {
-    let expired = reckon(&[("cache-control", "max-age=60")]).expired();
+    let expired = compute(&[("cache-control", "max-age=60")]).expired();
     assert!(!expired.is_fresh(Duration::ZERO));
     assert_eq!(expired.must_validate, Some(MustValidate::NoCache));
 }
@@ -570,7 +570,7 @@ fn sources_and_causes_have_the_names_of_their_directives() {
 
 #[test]
 fn immutable_can_be_taken_back() {
-    let immutable = reckon(&[("cache-control", "max-age=60, immutable")]);
+    let immutable = compute(&[("cache-control", "max-age=60, immutable")]);
     assert!(immutable.immutable);
     assert!(!immutable.mutable().immutable);
 }
@@ -578,6 +578,6 @@ fn immutable_can_be_taken_back() {
 #[test]
 fn upstream_clock_skew_makes_a_response_older_never_younger() {
     // Regression: caches that ignore the apparent age serve a response for longer than its origin allows.
-    let freshness = reckon(&[("date", date(-60)), ("cache-control", "max-age=60".into())]);
+    let freshness = compute(&[("date", date(-60)), ("cache-control", "max-age=60".into())]);
     assert!(!freshness.is_fresh(Duration::ZERO));
 }

@@ -13,7 +13,7 @@ pub(super) fn response(cache_control: &str, age: u64) -> Freshness {
     headers.insert(CACHE_CONTROL, cache_control.parse().unwrap());
     headers.insert(http::header::AGE, age.into());
     let policy = Policy::default();
-    Freshness::reckon(
+    Freshness::compute(
         StatusCode::OK,
         &headers,
         &ResponseDirectives::parse(&headers, &policy.targeted_fields),
@@ -564,7 +564,7 @@ fn targeted_directives_forbid_and_allow_like_others() {
         "max-age=10, stale-while-revalidate=60".parse().unwrap(),
     );
     let targeted = [HeaderName::from_static("cdn-cache-control")];
-    let freshness = Freshness::reckon(
+    let freshness = Freshness::compute(
         StatusCode::OK,
         &headers,
         &ResponseDirectives::parse(&headers, &targeted),

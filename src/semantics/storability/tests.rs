@@ -59,7 +59,7 @@ impl Case {
         let directives = ResponseDirectives::parse(&headers, &self.policy.targeted_fields);
         let status = StatusCode::from_u16(self.status).unwrap();
         let credentials = Credentials::of(&request, &self.policy);
-        let freshness = Freshness::reckon(
+        let freshness = Freshness::compute(
             status,
             &headers,
             &directives,
