@@ -6,7 +6,7 @@ use super::range::{ByteRange, RangeSelection};
 
 /// How much of a representation is asked for, and on whose conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
+pub enum FetchExtent {
     /// All of it: the client's preconditions and Range are evaluated against what comes (RFC 9111 §4.3.2).
     Whole,
     /// What the client asks for: its preconditions and Range are forwarded. What comes may be stored all the same.
@@ -41,27 +41,27 @@ pub struct Incomplete<'a> {
 
 impl Situation<'_> {
     /// What is to be fetched: what asks the API least, and answers the client as the API itself would.
-    pub fn want(&self) -> Want {
+    pub fn extent(&self) -> FetchExtent {
         let is_incomplete = self.incomplete.is_some();
         if self.personal && (self.selective || is_incomplete) {
             // Nothing of it would be kept, and the whole is more than the client wants.
-            return Want::AsAsked;
+            return FetchExtent::AsAsked;
         }
         let Some(incomplete) = &self.incomplete else {
             return if self.marked {
-                Want::AsAsked
+                FetchExtent::AsAsked
             } else {
-                Want::Whole
+                FetchExtent::Whole
             };
         };
         if incomplete.holds_all() {
-            return Want::Whole;
+            return FetchExtent::Whole;
         }
         let is_too_large = incomplete.stored.complete_length() > self.most;
         match incomplete.missing(self.most) {
-            Some(missing) => Want::Missing(missing),
-            None if self.marked || is_too_large => Want::AsAsked,
-            None => Want::Whole,
+            Some(missing) => FetchExtent::Missing(missing),
+            None if self.marked || is_too_large => FetchExtent::AsAsked,
+            None => FetchExtent::Whole,
         }
     }
 }
@@ -97,15 +97,15 @@ mod tests {
     fn the_whole_is_fetched_where_it_may_be_stored_and_else_what_the_client_asks() {
         // selective, personal, marked
         let table = [
-            (false, false, false, Want::Whole),
-            (true, false, false, Want::Whole),
-            (false, true, false, Want::Whole),
-            (true, true, false, Want::AsAsked),
-            (false, false, true, Want::AsAsked),
-            (true, false, true, Want::AsAsked),
-            (true, true, true, Want::AsAsked),
+            (false, false, false, FetchExtent::Whole),
+            (true, false, false, FetchExtent::Whole),
+            (false, true, false, FetchExtent::Whole),
+            (true, true, false, FetchExtent::AsAsked),
+            (false, false, true, FetchExtent::AsAsked),
+            (true, false, true, FetchExtent::AsAsked),
+            (true, true, true, FetchExtent::AsAsked),
         ];
-        for (selective, personal, marked, want) in table {
+        for (selective, personal, marked, extent) in table {
             let situation = Situation {
                 selective,
                 personal,
@@ -113,7 +113,7 @@ mod tests {
                 incomplete: None,
                 most: 10,
             };
-            assert_eq!(situation.want(), want, "{situation:?}");
+            assert_eq!(situation.extent(), extent, "{situation:?}");
         }
     }
 
@@ -124,25 +124,31 @@ mod tests {
         let single = |first, last| RangeSelection::Single(range(first, last));
         let several = RangeSelection::Several(vec![range(0, 1), range(50, 51)]);
         let held = RangeSelection::Several(vec![range(11, 12), range(31, 32)]);
-        let missing = |first, last| Want::Missing(range(first, last));
+        let missing = |first, last| FetchExtent::Missing(range(first, last));
         // What is asked for, octets that may be stored, whether parts combine, whether there is a marker
         let table = [
             (single(10, 39), 30, true, false, missing(20, 29)),
-            (single(10, 39), 29, true, false, Want::AsAsked),
+            (single(10, 39), 29, true, false, FetchExtent::AsAsked),
             (single(5, 45), 100, true, true, missing(5, 45)),
             (single(5, 45), 41, true, true, missing(5, 45)),
-            (single(5, 45), 40, true, true, Want::AsAsked),
-            (single(5, 45), 41, false, true, Want::AsAsked),
-            (single(5, 45), 100, false, false, Want::Whole),
-            (single(11, 12), 10, true, true, Want::Whole),
-            (held, 10, true, true, Want::Whole),
+            (single(5, 45), 40, true, true, FetchExtent::AsAsked),
+            (single(5, 45), 41, false, true, FetchExtent::AsAsked),
+            (single(5, 45), 100, false, false, FetchExtent::Whole),
+            (single(11, 12), 10, true, true, FetchExtent::Whole),
+            (held, 10, true, true, FetchExtent::Whole),
             (several.clone(), 100, true, false, missing(0, 99)),
-            (several, 99, true, false, Want::AsAsked),
+            (several, 99, true, false, FetchExtent::AsAsked),
             (RangeSelection::Whole, 100, true, true, missing(0, 99)),
-            (RangeSelection::Whole, 99, true, false, Want::AsAsked),
-            (RangeSelection::Unsatisfiable, 10, true, false, Want::Whole),
+            (RangeSelection::Whole, 99, true, false, FetchExtent::AsAsked),
+            (
+                RangeSelection::Unsatisfiable,
+                10,
+                true,
+                false,
+                FetchExtent::Whole,
+            ),
         ];
-        for (asked, most, combines, marked, want) in table {
+        for (asked, most, combines, marked, extent) in table {
             let situation = |personal| Situation {
                 selective: true,
                 personal,
@@ -154,8 +160,12 @@ mod tests {
                 }),
                 most,
             };
-            assert_eq!(situation(false).want(), want, "{asked:?} {most} {combines}");
-            assert_eq!(situation(true).want(), Want::AsAsked, "{asked:?}");
+            assert_eq!(
+                situation(false).extent(),
+                extent,
+                "{asked:?} {most} {combines}"
+            );
+            assert_eq!(situation(true).extent(), FetchExtent::AsAsked, "{asked:?}");
         }
     }
 }

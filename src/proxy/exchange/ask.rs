@@ -15,7 +15,7 @@ use crate::proxy::lookup::candidates::may_be_validated;
 use crate::proxy::lookup::extent::{holds_what_is_asked, is_personal};
 use crate::proxy::request::{Class, Request};
 use crate::semantics::cache_status::ForwardReason;
-use crate::semantics::fetch::Want;
+use crate::semantics::fetch::FetchExtent;
 use crate::semantics::time::DeltaSeconds;
 use crate::upstream::RequestBody;
 
@@ -89,7 +89,7 @@ impl Exchange {
 
     pub(super) fn fill_task(&self, fill: &Arc<Fill>, miss: &Miss) -> Result<Box<FillTask>, Error> {
         let mut task = self.task_for(&self.request, self.envelope.hints.as_ref(), fill, miss)?;
-        if task.want != Want::Whole {
+        if task.extent != FetchExtent::Whole {
             return Ok(task);
         }
         let variants = miss
@@ -121,7 +121,7 @@ impl Exchange {
         let mut task = FillTask::new(&self.worker, request, hints, fill, content)?.asking(miss);
         // Invariant 2: what is fetched with credentials is rarely stored before it has proved shareable, nor what proved
         // not to be stored.
-        task.promising = !self.alone && !miss.personal && miss.want != Want::AsAsked;
+        task.promising = !self.alone && !miss.personal && miss.extent != FetchExtent::AsAsked;
         Ok(task)
     }
 
@@ -147,7 +147,7 @@ impl Exchange {
             resource,
             selected: Some(stale.clone()),
             marked: None,
-            want: Want::Whole,
+            extent: FetchExtent::Whole,
         };
         let role = store.lead_or_follow(
             request.key(store),
@@ -174,7 +174,7 @@ impl Exchange {
 
 /// Whether what is asked for may be for others too.
 fn may_share(miss: &Miss) -> bool {
-    miss.want == Want::Whole && miss.marked.is_none()
+    miss.extent == FetchExtent::Whole && miss.marked.is_none()
 }
 
 /// Whether each use of the response needs a validation of its own.

@@ -15,7 +15,7 @@ use crate::proxy::lookup::extent::{holds_what_is_asked, wants_part_of_unknown_le
 use crate::proxy::request::Request;
 use crate::proxy::task::Task;
 use crate::semantics::cache_status::{CacheStatus, Detail};
-use crate::semantics::fetch::Want;
+use crate::semantics::fetch::FetchExtent;
 use crate::semantics::reuse::{Failure, Reuse, on_error};
 use crate::semantics::time::DeltaSeconds;
 use http::StatusCode;
@@ -65,7 +65,7 @@ impl Exchange {
         let mut status = miss.status();
         match news {
             LeaderEvent::Streaming { head, .. }
-                if miss.want != Want::AsAsked
+                if miss.extent != FetchExtent::AsAsked
                     && wants_part_of_unknown_length(&head, &self.request) =>
             {
                 // The fill goes on. Whether it will be stored is not known before its end.

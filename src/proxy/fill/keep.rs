@@ -24,7 +24,7 @@ use crate::proxy::forward::arrived::Arrived;
 use crate::proxy::response::etag;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cors;
-use crate::semantics::fetch::Want;
+use crate::semantics::fetch::FetchExtent;
 use crate::semantics::freshness::Freshness;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::partial::{Partial, combined_fields, fields_of_whole};
@@ -128,7 +128,7 @@ impl FillTask {
         let before = stored.as_ref().and_then(|stored| stored.parts());
         let is_answer = |part: &Partial, range: ByteRange| {
             let before = before.map_or(part, |before| &before.ranges);
-            let is_asked = self.has_range() || self.want != Want::Whole;
+            let is_asked = self.has_range() || self.extent != FetchExtent::Whole;
             is_asked && self.is_answered_by(range, before, &arrived.headers)
         };
         let (part, range) = match (&part, range) {
@@ -149,7 +149,7 @@ impl FillTask {
             Ok(Some(content)) => content,
             // Its Content-Range is wrong, and nothing is combined with it (RFC 9110 §14.4). To who asked for that range it
             // is the API's answer; it does not stand for what is missing.
-            Ok(None) if matches!(self.want, Want::Missing(_)) => {
+            Ok(None) if matches!(self.extent, FetchExtent::Missing(_)) => {
                 return Box::pin(self.fetch_anew(Unusable)).await;
             }
             Ok(None) => {

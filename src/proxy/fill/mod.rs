@@ -49,7 +49,7 @@ use crate::proxy::request::{Request, Target};
 use crate::proxy::task::Reporter;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
-use crate::semantics::fetch::Want;
+use crate::semantics::fetch::FetchExtent;
 use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::groups;
 use crate::semantics::preconditions::is_conditional;
@@ -75,7 +75,7 @@ pub struct FillTask {
     pub selected: Option<Arc<StoredResponse>>,
     /// Whether what was sent last has a condition of ours.
     validates: bool,
-    pub want: Want,
+    pub extent: FetchExtent,
     /// Why the latest response to such a request could not be stored.
     pub marked: Option<Unshared>,
     /// The stale response that it refreshes, which clients get meanwhile.
@@ -130,7 +130,7 @@ impl FillTask {
             candidates: Vec::new(),
             selected: None,
             validates: false,
-            want: Want::Whole,
+            extent: FetchExtent::Whole,
             marked: None,
             refreshes: None,
             failed: false,
@@ -147,7 +147,7 @@ impl FillTask {
     /// What it asks for, and what is known of that.
     pub fn asking(mut self: Box<Self>, miss: &Miss) -> Box<Self> {
         self.selected = miss.selected.clone();
-        self.want = miss.want;
+        self.extent = miss.extent;
         self.marked = miss.marked;
         self
     }
@@ -212,7 +212,7 @@ impl FillTask {
     /// Whether the missing part was asked for, and what came can neither be combined with what is stored nor does it answer
     /// the client, who asked for something else.
     fn is_useless(&self, arrived: &Arrived) -> bool {
-        let (Want::Missing(_), Some(stored)) = (self.want, &self.selected) else {
+        let (FetchExtent::Missing(_), Some(stored)) = (self.extent, &self.selected) else {
             return false;
         };
         match arrived.status {
@@ -233,9 +233,9 @@ impl FillTask {
     /// conditions of ours; in the place of a missing part, with the client's own.
     async fn fetch_anew(&mut self, _unusable: Unusable) {
         self.candidates.clear();
-        self.want = match self.want {
-            Want::Missing(_) if self.has_range() => Want::AsAsked,
-            _ => Want::Whole,
+        self.extent = match self.extent {
+            FetchExtent::Missing(_) if self.has_range() => FetchExtent::AsAsked,
+            _ => FetchExtent::Whole,
         };
         match self.send().await {
             Ok(arrived) => self.arrived(arrived).await,
@@ -275,7 +275,7 @@ impl FillTask {
             return Err(Error::upstream(ErrorKind::ResponseProtocol)
                 .detail("the upstream answered 304 to a request without conditions"));
         }
-        Ok(context.arrived(response, requested, self.want == Want::AsAsked))
+        Ok(context.arrived(response, requested, self.extent == FetchExtent::AsAsked))
     }
 
     /// What is sent now; whether it has a Range and whether a condition of ours.
@@ -305,12 +305,12 @@ impl FillTask {
 
     /// Puts in the client's preconditions and Range, or a Range of our own. Returns whether that is a Range.
     fn put_conditions(&self, fields: &mut HeaderMap) -> bool {
-        match (self.want, &self.selected) {
-            (Want::AsAsked, _) => {
+        match (self.extent, &self.selected) {
+            (FetchExtent::AsAsked, _) => {
                 validation::copy_conditionals(&self.fill.ask.headers, fields);
                 fields.contains_key(RANGE)
             }
-            (Want::Missing(part), Some(stored)) => {
+            (FetchExtent::Missing(part), Some(stored)) => {
                 validation::range_fields(fields, part, &stored.head.origin_validators())
             }
             _ => false,

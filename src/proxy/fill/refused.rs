@@ -7,7 +7,7 @@ use crate::cache::outcome::Settled;
 use crate::cache::resource::{Marker, Unshared};
 use crate::clock::Now;
 use crate::proxy::forward::arrived::Arrived;
-use crate::semantics::fetch::Want;
+use crate::semantics::fetch::FetchExtent;
 use crate::semantics::unstored::{Effect, is_about_the_request};
 use crate::semantics::vary::{VariantKey, Vary};
 
@@ -37,7 +37,7 @@ impl FillTask {
         let credentialed = self.credentials.any();
         let effect = match cause {
             // A part says nothing about the whole, nor that it is too large about those that are stored.
-            _ if matches!(self.want, Want::Missing(_)) => Effect::None,
+            _ if matches!(self.extent, FetchExtent::Missing(_)) => Effect::None,
             Unshared::TooLarge if arrived.status == StatusCode::PARTIAL_CONTENT => Effect::None,
             Unshared::Rule(reason) => Effect::of_refused(reason, status, credentialed),
             // Known by its marker alone, which is not to last for that.

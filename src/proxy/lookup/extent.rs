@@ -7,7 +7,7 @@ use crate::cache::resource::Resource;
 use crate::cache::stored::StoredResponse;
 use crate::proxy::request::{Class, Request, Traits};
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
-use crate::semantics::fetch::{Incomplete, Situation, Want};
+use crate::semantics::fetch::{FetchExtent, Incomplete, Situation};
 use crate::semantics::preconditions::{Precondition, Selected, evaluate};
 use crate::semantics::range::{self, RangeSelection};
 use crate::semantics::storability::{StoreInput, refused_for_credentials};
@@ -102,12 +102,12 @@ fn may_come_coded(stored: &StoredResponse, request: &Request) -> bool {
 }
 
 /// What is to be fetched for a request, which selects `selected`.
-pub(in crate::proxy) fn want(
+pub(in crate::proxy) fn fetch_extent(
     request: &Request,
     selected: Option<&StoredResponse>,
     personal: bool,
     marked: bool,
-) -> Want {
+) -> FetchExtent {
     let selected = selected.filter(|stored| !is_not_modified(&stored.head, request));
     let parts = selected.and_then(|stored| Some((stored, stored.parts()?)));
     let asked = parts.map(|(stored, _)| wanted(stored, request));
@@ -131,5 +131,5 @@ pub(in crate::proxy) fn want(
         incomplete,
         most: request.route.max_stored_body,
     }
-    .want()
+    .extent()
 }

@@ -11,11 +11,11 @@ use crate::cache::head::Head;
 use crate::cache::resource::{Marker, Resource, Unshared};
 use crate::cache::store::Store;
 use crate::cache::stored::StoredResponse;
-use crate::proxy::lookup::extent::{holds_what_is_asked, is_personal, want};
+use crate::proxy::lookup::extent::{fetch_extent, holds_what_is_asked, is_personal};
 use crate::proxy::request::{Class, Request, Traits};
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
-use crate::semantics::fetch::Want;
+use crate::semantics::fetch::FetchExtent;
 use crate::semantics::preconditions::origin_must_decide;
 use crate::semantics::reuse::{Reuse, Selection, decide};
 use crate::semantics::time::DeltaSeconds;
@@ -52,7 +52,7 @@ pub(in crate::proxy) struct Miss {
     pub marked: Option<Unshared>,
     /// The request has credentials, and nothing stored says that its response may be shared.
     pub personal: bool,
-    pub want: Want,
+    pub extent: FetchExtent,
 }
 
 impl Miss {
@@ -64,14 +64,14 @@ impl Miss {
             selected: None,
             marked: None,
             personal: false,
-            want: Want::AsAsked,
+            extent: FetchExtent::AsAsked,
         }
     }
 
     /// The same, with the client's own preconditions and Range.
     pub fn as_asked(&self) -> Self {
         Self {
-            want: Want::AsAsked,
+            extent: FetchExtent::AsAsked,
             ..self.clone()
         }
     }
@@ -202,17 +202,17 @@ impl Worker {
         });
         let marked = marker.map(|marker| marker.why);
         let personal = is_personal(resource.as_ref(), request);
-        let want = want(request, selected.as_deref(), personal, marked.is_some());
-        let is_unlikely_to_be_stored = match want {
+        let extent = fetch_extent(request, selected.as_deref(), personal, marked.is_some());
+        let is_unlikely_to_be_stored = match extent {
             // A fill renews the marker in time.
-            Want::AsAsked => !marker.is_some_and(|marker| is_half_over(marker, request)),
-            Want::Whole => {
+            FetchExtent::AsAsked => !marker.is_some_and(|marker| is_half_over(marker, request)),
+            FetchExtent::Whole => {
                 personal
                     && resource
                         .as_ref()
                         .is_none_or(|found| found.variants().is_empty())
             }
-            Want::Missing(_) => false,
+            FetchExtent::Missing(_) => false,
         };
         // A HEAD that the store cannot answer is the origin's to answer; a request that must not be stored is nobody's to
         // share; of what will hardly be stored, a fill costs more than it is of use.
@@ -223,7 +223,7 @@ impl Worker {
             why,
             marked,
             personal,
-            want,
+            extent,
             resource,
             selected,
         };
