@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use http::{HeaderMap, HeaderValue};
 
-use crate::cache::mold::{Added, Mold};
+use crate::cache::head_template::{Added, HeadTemplate};
 use crate::cache::stored::StoredResponse;
 use crate::proxy::gateway::Identity;
 use crate::semantics::cache_status::CacheStatus;
@@ -24,14 +24,14 @@ const WORDS: usize = 128;
 /// Values of Cache-Status kept at most that tell of anything else.
 const SAYINGS: usize = 8;
 
-/// Molds, each for heads of another number of lines.
-const MOLDS: usize = 8;
+/// Templates kept, each for heads of another number of lines.
+const TEMPLATES: usize = 8;
 
-/// Heads in a row that a mold does not fit, or of which none can be made, before it is made anew.
+/// Heads in a row that a template does not fit, or of which none can be made, before it is replaced.
 const MISFITS: u16 = 32;
 
-/// Casts after which a mold is made anew: what heads had in common once may have changed.
-const CASTS: u16 = 10_000;
+/// Heads after which a template is replaced: what heads had in common once may have changed.
+const MAX_RENDERED: u16 = 10_000;
 
 /// Heads that weigh more are put together each time: what is kept here counts in nobody's budget.
 /// A map of them takes about twice as much as they do where they are stored.
@@ -167,23 +167,23 @@ impl Entry {
 /// Where fields are made, of what was made before.
 #[derive(Default)]
 struct Workshop {
-    molds: [Tool; MOLDS],
+    templates: [Tool; TEMPLATES],
     ages: Words,
     cache_statuses: Words,
     sayings: Vec<(CacheStatus, HeaderValue)>,
 }
 
 struct Tool {
-    mold: Option<Mold>,
-    casts: u16,
+    template: Option<HeadTemplate>,
+    rendered: u16,
     misfits: u16,
 }
 
 impl Default for Tool {
     fn default() -> Self {
         Self {
-            mold: None,
-            casts: 0,
+            template: None,
+            rendered: 0,
             // The first head makes it.
             misfits: MISFITS,
         }
@@ -204,10 +204,10 @@ impl Workshop {
         };
         let mut fields = match telling.form {
             Form::Whole => {
-                // What is heavy is not kept in a mold either.
-                let cast = (weight <= MAX_WEIGHT).then(|| self.cast(telling, &added));
-                match cast.flatten() {
-                    Some(cast) => return cast,
+                // What is heavy is not kept in a template either.
+                let map = (weight <= MAX_WEIGHT).then(|| self.render(telling, &added));
+                match map.flatten() {
+                    Some(map) => return map,
                     None => telling.stored.head.fields.to_map(),
                 }
             }
@@ -219,22 +219,25 @@ impl Workshop {
         fields
     }
 
-    fn cast(&mut self, telling: &Telling<'_>, added: &Added) -> Option<HeaderMap> {
+    fn render(&mut self, telling: &Telling<'_>, added: &Added) -> Option<HeaderMap> {
         let fields = &telling.stored.head.fields;
-        let tool = &mut self.molds[fields.line_count() % MOLDS];
-        let cast = tool.mold.as_mut().and_then(|mold| mold.cast(fields, added));
-        match cast {
-            Some(_) => (tool.casts, tool.misfits) = (tool.casts + 1, 0),
+        let tool = &mut self.templates[fields.line_count() % TEMPLATES];
+        let map = tool
+            .template
+            .as_mut()
+            .and_then(|template| template.render(fields, added));
+        match map {
+            Some(_) => (tool.rendered, tool.misfits) = (tool.rendered + 1, 0),
             None => tool.misfits += 1,
         }
-        if tool.misfits > MISFITS || tool.casts > CASTS {
+        if tool.misfits > MISFITS || tool.rendered > MAX_RENDERED {
             *tool = Tool {
-                mold: Mold::of(fields),
-                casts: 0,
+                template: HeadTemplate::of(fields),
+                rendered: 0,
                 misfits: 0,
             };
         }
-        cast
+        map
     }
 }
 

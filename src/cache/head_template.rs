@@ -1,18 +1,18 @@
-//! Maps of fields made after one that was made before. The responses of an API mostly have the same field names in the
-//! same order: a copy of a map that has them already, with other values put in, costs half of what a new map does.
+//! Maps of header fields made from one that was made before. The responses of an API mostly have the same field names in
+//! the same order: to copy a map that has them already, and put other values in, costs half of what a new map does.
 
 use http::header::{AGE, HeaderMap, HeaderName, HeaderValue, VIA};
 
 use super::fields::Fields;
 use crate::semantics::cache_status::CACHE_STATUS;
 
-/// In place of values that heads do not have in common.
-const UNLIKE: HeaderValue = HeaderValue::from_static("");
+/// Stands in the template for a value that heads do not have in common.
+const DIFFERS: HeaderValue = HeaderValue::from_static("");
 
-/// Heads with more lines are put together each time.
+/// Heads with more field lines have no template.
 const MAX_LINES: usize = 24;
 
-/// What a response is given on its way out, behind its own fields.
+/// What the gateway adds to a response's own fields.
 #[derive(Clone, Debug)]
 pub struct Added {
     pub age: HeaderValue,
@@ -20,16 +20,17 @@ pub struct Added {
     pub cache_status: HeaderValue,
 }
 
-/// A map with the names of a head, those of [`Added`] behind them, and the values that heads have had in common so far.
+/// A map with the field names of a head, those of [`Added`] behind them, and the values that the heads which it was
+/// rendered for have in common so far.
 #[derive(Debug)]
-pub struct Mold {
+pub struct HeadTemplate {
     map: HeaderMap,
-    /// Of the head alone.
+    /// Field lines of the head, without those of [`Added`].
     lines: usize,
 }
 
 impl Added {
-    /// Puts them behind the response's own fields.
+    /// Adds them behind the response's own fields.
     pub fn put(self, fields: &mut HeaderMap) {
         fields.insert(AGE, self.age);
         fields.append(VIA, self.via);
@@ -46,8 +47,8 @@ impl Added {
     }
 }
 
-impl Mold {
-    /// A mold for heads like this; `None` where a name comes twice, or is one of [`Added`].
+impl HeadTemplate {
+    /// A template for heads with these field names; `None` where a name comes twice, or is one of [`Added`].
     pub fn of(fields: &Fields) -> Option<Self> {
         let mut map = fields.to_map();
         let lines = map.len();
@@ -55,15 +56,15 @@ impl Mold {
             return None;
         }
         for name in [AGE, VIA, CACHE_STATUS] {
-            if map.insert(name, UNLIKE).is_some() {
+            if map.insert(name, DIFFERS).is_some() {
                 return None;
             }
         }
         Some(Self { map, lines })
     }
 
-    /// The map of these fields, with `added`; `None` where they have other names.
-    pub fn cast(&mut self, fields: &Fields, added: &Added) -> Option<HeaderMap> {
+    /// The map of these fields, with `added`; `None` where they have other names than the template.
+    pub fn render(&mut self, fields: &Fields, added: &Added) -> Option<HeaderMap> {
         // Else a line that has one of the added names could take its place.
         if fields.line_count() != self.lines {
             return None;
@@ -82,7 +83,7 @@ impl Mold {
                 let octets = octets.get_or_insert_with(|| fields.octets());
                 let own = std::mem::replace(place, line.to_value(octets)?);
                 if !own.is_empty() {
-                    self.map.insert(name, UNLIKE);
+                    self.map.insert(name, DIFFERS);
                 }
             }
         }
@@ -97,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    fn map(lines: &[(HeaderName, &'static str)]) -> HeaderMap {
+    fn map_of(lines: &[(HeaderName, &'static str)]) -> HeaderMap {
         let lines = lines.iter().cloned();
         lines
             .map(|(name, value)| (name, HeaderValue::from_static(value)))
@@ -119,23 +120,28 @@ mod tests {
     }
 
     #[test]
-    fn a_cast_has_the_values_of_its_own_head() {
-        let first = Fields::of(&map(&[(DATE, "1"), (CONTENT_TYPE, "a"), (ETAG, "\"a\"")]));
-        let other = Fields::of(&map(&[
+    fn a_map_has_the_values_of_its_own_head() {
+        let first = Fields::of(&map_of(&[
+            (DATE, "1"),
+            (CONTENT_TYPE, "a"),
+            (ETAG, "\"a\""),
+        ]));
+        let other = Fields::of(&map_of(&[
             (DATE, "2"),
             (CONTENT_TYPE, "application/json"),
             (ETAG, "\"longer\""),
         ]));
-        let mut mold = Mold::of(&first).unwrap();
+        let mut template = HeadTemplate::of(&first).unwrap();
         for (fields, age) in [(&first, 1), (&other, 2), (&first, 3)] {
-            let cast = mold.cast(fields, &added(age)).unwrap();
-            assert_eq!(cast, put_together(fields, added(age)));
+            let map = template.render(fields, &added(age)).unwrap();
+            assert_eq!(map, put_together(fields, added(age)));
         }
     }
 
     #[test]
-    fn other_names_do_not_fit() {
-        let mut mold = Mold::of(&Fields::of(&map(&[(DATE, "1"), (ETAG, "\"a\"")]))).unwrap();
+    fn a_head_with_other_names_is_not_rendered() {
+        let mut template =
+            HeadTemplate::of(&Fields::of(&map_of(&[(DATE, "1"), (ETAG, "\"a\"")]))).unwrap();
         let others: [&[_]; 6] = [
             &[],
             &[(DATE, "1")],
@@ -152,14 +158,16 @@ mod tests {
         ];
         for other in others {
             assert!(
-                mold.cast(&Fields::of(&map(other)), &added(1)).is_none(),
+                template
+                    .render(&Fields::of(&map_of(other)), &added(1))
+                    .is_none(),
                 "{other:?}"
             );
         }
     }
 
     #[test]
-    fn what_is_not_plain_has_no_mold() {
+    fn a_head_with_a_name_twice_or_an_added_one_has_no_template() {
         let twice = [(ETAG, "\"a\""), (ETAG, "\"b\"")];
         let unplain: [&[_]; 4] = [
             &twice,
@@ -168,14 +176,17 @@ mod tests {
             &[(CACHE_STATUS, "other; hit")],
         ];
         for lines in unplain {
-            assert!(Mold::of(&Fields::of(&map(lines))).is_none(), "{lines:?}");
+            assert!(
+                HeadTemplate::of(&Fields::of(&map_of(lines))).is_none(),
+                "{lines:?}"
+            );
         }
     }
 
     proptest! {
-        /// Whatever a mold was made of: what it casts is what would have been put together.
+        /// Whatever a template was made of, it renders what would have been put together.
         #[test]
-        fn a_cast_is_what_would_be_put_together(
+        fn a_rendered_map_is_what_would_be_put_together(
             heads in proptest::collection::vec(
                 proptest::collection::vec(("etag|date|vary|server|x-a|age|via", "gzip|[ -~]{0,40}"), 0..5), 1..5
             )
@@ -188,12 +199,12 @@ mod tests {
                 }
                 Fields::of(&map)
             }).collect();
-            for mut mold in heads.iter().filter_map(Mold::of) {
+            for mut template in heads.iter().filter_map(HeadTemplate::of) {
                 for fields in &heads {
-                    if let Some(cast) = mold.cast(fields, &added(7)) {
+                    if let Some(map) = template.render(fields, &added(7)) {
                         let expected = put_together(fields, added(7));
-                        prop_assert_eq!(&cast, &expected);
-                        prop_assert!(cast.keys().eq(expected.keys()));
+                        prop_assert_eq!(&map, &expected);
+                        prop_assert!(map.keys().eq(expected.keys()));
                     }
                 }
             }
