@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Side};
+use crate::proxy::epoch::Epoch;
 use crate::proxy::limit::{Full, Share};
 use crate::proxy::request::Request;
 use crate::proxy::worker::Worker;
@@ -58,6 +60,29 @@ impl Admission {
     }
 }
 
+/// Whether it may well be that others find no place: more than half of all are taken, or of this worker's, or requests wait
+/// for a connection to the API.
+pub(super) fn are_places_scarce(worker: &Worker, epoch: &Epoch) -> bool {
+    let most = unless_zero(epoch.settings.config.server.max_requests);
+    let here = worker.counters.waiting.value() as usize;
+    worker.gateway.waiting.held() > most / 2
+        || here > share(most, worker.gateway.metrics.workers.len()) / 2
+        || (epoch.settings.upstream.servers().iter()).any(|server| server.waiting() > 0)
+}
+
+/// How many requests of clients that have closed their side may wait, in all and of one client: as many as may go on
+/// without a client, and never all.
+pub(super) fn most_half_closed(config: &Config) -> (usize, usize) {
+    let (server, fills) = (&config.server, config.cache.max_unattended_fills);
+    half_closed_bounds(fills, server.max_requests, server.max_requests_per_client)
+}
+
+fn half_closed_bounds(fills: usize, requests: usize, of_client: usize) -> (usize, usize) {
+    let most = fills.min(unless_zero(requests) / 2);
+    let each = unless_zero(of_client).div_ceil(2);
+    (most, most.div_ceil(OTHERS).min(each))
+}
+
 impl Drop for Admission {
     fn drop(&mut self) {
         self.worker.counters.waiting.sub(1);
@@ -86,6 +111,23 @@ fn share(limit: usize, workers: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_closed_clients_never_have_all_places() {
+        // max_unattended_fills, max_requests, max_requests_per_client, in all, of one client
+        for (fills, requests, each, expected) in [
+            (64, 8192, 0, (64, 8)),
+            (64, 0, 0, (64, 8)),
+            (64, 50, 0, (25, 4)),
+            (64, 50, 3, (25, 2)),
+            (64, 8192, 1, (64, 1)),
+            (64, 1, 0, (0, 0)),
+            (0, 8192, 0, (0, 0)),
+        ] {
+            let bounds = half_closed_bounds(fills, requests, each);
+            assert_eq!(bounds, expected, "{fills} {requests} {each}");
+        }
+    }
 
     #[test]
     fn a_worker_has_twice_its_even_share_and_no_more_than_all() {

@@ -38,6 +38,8 @@ pub struct Gateway {
     pub(super) waiting: Arc<Shares>,
     /// Fills that go on for the store alone, since all who asked have left.
     pub(super) unattended: Arc<Shares>,
+    /// Requests that wait for the API, of clients that have closed their side.
+    pub(super) half_closed: Arc<Shares>,
     /// Exchanges that last.
     pub(super) long_lived: Arc<Shares>,
     /// Tells this process from others of the same name, for the detection of loops.
@@ -97,6 +99,7 @@ impl Gateway {
             access,
             waiting: Arc::default(),
             unattended: Arc::default(),
+            half_closed: Arc::default(),
             long_lived: Arc::default(),
             process,
         }))

@@ -36,4 +36,4 @@ pub use self::request::content::{ContentWatch, RequestContent};
 pub use self::request::peer::Peer;
 pub use self::response::body::Body;
 pub use self::worker::Worker;
-pub use crate::upstream::{LatestWaiting, Tunnel};
+pub use crate::upstream::{HalfClosed, LatestWaiting, Tunnel};

@@ -14,7 +14,7 @@ use tokio::task::unconstrained;
 
 use super::socket::Socket;
 use super::state::{Closing, State};
-use crate::proxy::{Interim, LatestWaiting};
+use crate::proxy::{HalfClosed, Interim, LatestWaiting};
 use crate::turn;
 
 /// A socket whose reads and writes are reported to the connection's state.
@@ -52,8 +52,7 @@ impl Io {
         self.interim = interim;
     }
 
-    /// Looks whether the client has left while its request, whose progress `waiting` tells, waits for a connection to the
-    /// API.
+    /// Looks whether the client has left while its request, whose progress `waiting` tells, waits for a response.
     pub fn watch_queue(&mut self, waiting: LatestWaiting) {
         self.waiting = waiting;
     }
@@ -155,19 +154,34 @@ impl Io {
         Poll::Ready(Ok(()))
     }
 
-    /// Fails when the client has left while its request waits for a connection to the API. A client that has only closed its
-    /// side (RFC 9112 §9.6) counts as one that has left: it is far rarer, and nothing has been sent for it yet.
+    /// Fails when the client has left while its request is on its way. A client that has closed its side may still read (RFC
+    /// 9112 §9.6); it counts as one that has left where nothing has been sent for it yet, and where more such clients wait
+    /// than may.
     fn poll_left(&self, cx: &mut Context<'_>) -> io::Result<()> {
-        if !self.waiting.is_queued(cx) {
+        if !self.waiting.is_any() {
             return Ok(());
         }
+        let is_queued = self.waiting.is_queued(cx);
         // Has the task woken when more can be read, or the end.
-        let _ = self.socket.poll_read_ready(cx)?;
-        match self.socket.poll_closed(cx)? {
-            Poll::Ready((read_closed, gone)) if read_closed || gone => {
-                Err(io::ErrorKind::ConnectionAborted.into())
-            }
-            _ => Ok(()),
+        if self.socket.poll_read_ready(cx)?.is_pending() && !is_queued {
+            return Ok(());
+        }
+        let gone = match self.socket.poll_closed(cx)? {
+            Poll::Ready((_, true)) => true,
+            Poll::Ready((true, false)) => match self.waiting.half_closed(cx) {
+                HalfClosed::News => {
+                    // Whoever waits for the response is to decide.
+                    cx.waker().wake_by_ref();
+                    false
+                }
+                HalfClosed::Known => false,
+                HalfClosed::GivenUp => true,
+            },
+            _ => false,
+        };
+        match gone {
+            true => Err(io::ErrorKind::ConnectionAborted.into()),
+            false => Ok(()),
         }
     }
 
@@ -179,6 +193,10 @@ impl Io {
         };
         if gone || (read_closed && self.state.is_half_closed_too_long()) {
             return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        if read_closed {
+            self.waiting.still_half_closed();
+            cx.waker().wake_by_ref();
         }
         Ok(())
     }

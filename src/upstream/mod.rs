@@ -68,4 +68,4 @@ pub use self::server::Server;
 pub use self::shared::UpstreamShared;
 pub use self::tunnel::Tunnel;
 pub use self::upstreams::Upstreams;
-pub use self::waiting::{LatestWaiting, Waiting};
+pub use self::waiting::{HalfClosed, LatestWaiting, Waiting};

@@ -1,7 +1,7 @@
-//! Whether a request has been sent, for those that may cancel it: its client's connection, and what waits for the
-//! response.
+//! Whether a request has been sent, and whether its client has closed its side, for those that may cancel it: its client's
+//! connection, and what waits for the response.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
@@ -27,6 +27,10 @@ struct Progress {
     stage: AtomicU8,
     /// Woken when the request begins to wait, and before it is sent after that.
     watcher: Mutex<Option<Waker>>,
+    /// How often its client's connection was found half-closed.
+    half_closed: AtomicU32,
+    /// Nobody waits for the response any more.
+    given_up: AtomicBool,
 }
 
 /// Not handed to a connection.
@@ -35,6 +39,16 @@ const UNSENT: u8 = 0;
 const QUEUED: u8 = 1;
 /// Handed to a connection, at least once.
 const SENT: u8 = 2;
+
+/// What becomes of a request whose client has closed its side (RFC 9112 §9.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HalfClosed {
+    /// It goes on: its client may still read.
+    News,
+    Known,
+    /// Its client counts as gone.
+    GivenUp,
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -46,10 +60,43 @@ impl LatestWaiting {
         *lock(&self.0.waiting) = waiting;
     }
 
+    /// Whether there is a request on its way.
+    pub fn is_any(&self) -> bool {
+        self.0.any.load(Ordering::Acquire)
+    }
+
     /// Whether the request waits for a connection to the API. If it does not and still may, wakes the task when it does.
     pub fn is_queued(&self, cx: &Context<'_>) -> bool {
-        self.0.any.load(Ordering::Acquire)
+        self.is_any()
             && (lock(&self.0.waiting).as_ref()).is_some_and(|waiting| waiting.is_queued(cx))
+    }
+
+    /// Its client's connection is found half-closed. Nothing has been sent for who waits for a connection: whoever only
+    /// closed one side is rarer by far than whoever left.
+    pub fn half_closed(&self, cx: &Context<'_>) -> HalfClosed {
+        let latest = lock(&self.0.waiting);
+        let Some(waiting) = &*latest else {
+            return HalfClosed::Known;
+        };
+        if waiting.is_queued(cx) || waiting.0.given_up.load(Ordering::Acquire) {
+            return HalfClosed::GivenUp;
+        }
+        let first =
+            waiting
+                .0
+                .half_closed
+                .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire);
+        match first {
+            Ok(_) => HalfClosed::News,
+            Err(_) => HalfClosed::Known,
+        }
+    }
+
+    /// It is still half-closed after some time.
+    pub fn still_half_closed(&self) {
+        if let Some(waiting) = &*lock(&self.0.waiting) {
+            waiting.0.half_closed.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }
 
@@ -57,6 +104,16 @@ impl Waiting {
     /// Whether any of it may have reached the API.
     pub fn is_sent(&self) -> bool {
         self.stage() == SENT
+    }
+
+    /// How often its client's connection was found half-closed.
+    pub fn half_closed(&self) -> u32 {
+        self.0.half_closed.load(Ordering::Acquire)
+    }
+
+    /// Its client's connection is to end.
+    pub fn give_up(&self) {
+        self.0.given_up.store(true, Ordering::Release);
     }
 
     fn is_queued(&self, cx: &Context<'_>) -> bool {

@@ -3,6 +3,7 @@
 mod answer;
 mod ask;
 mod follow;
+mod half_closed;
 mod if_match;
 mod lead;
 mod pass;
@@ -18,6 +19,7 @@ use http::{HeaderMap, Response, Version};
 use crate::cache::collapse::{Fill, Follower};
 use crate::clock::{self, timer_now};
 use crate::error::{Error, ErrorKind};
+use crate::proxy::exchange::half_closed::Presence;
 use crate::proxy::forward::content;
 use crate::proxy::lookup::{Lookup, Miss};
 use crate::proxy::request::{Class, Request};
@@ -146,8 +148,10 @@ impl Exchange {
     /// Runs to the response.
     pub async fn run(mut self: Box<Self>) -> Response<Body> {
         let until = self.envelope.until;
+        let waiting = self.request.waiting.clone().unwrap_or_default();
+        let presence = Presence::of(&self.worker, &self.request, waiting);
         let response = {
-            let steps = pin!(self.steps());
+            let steps = pin!(presence.watch(self.steps()));
             match until {
                 None => Ok(steps.await),
                 Some(until) => clock::by(until, steps).await,

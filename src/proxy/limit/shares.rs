@@ -86,6 +86,11 @@ impl Shares {
         Ok(share)
     }
 
+    /// How many go on now.
+    pub fn held(&self) -> usize {
+        self.all.load(Ordering::Relaxed)
+    }
+
     fn table(&self, hash: u64) -> MutexGuard<'_, HashTable<Count>> {
         // The table itself places what it holds by the other bits.
         let table = (hash >> 32) as usize % SHARDS;
