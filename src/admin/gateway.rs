@@ -56,7 +56,7 @@ impl Operations for GatewayOperations {
             .iter()
             .map(|(what, value)| format!("{what}={value}"))
             .collect();
-        tracing::info!(resources = purged, ?named, "purged");
+        tracing::info!(resources = purged, named = named.join(", "), "purged");
         document(StatusCode::OK, &json!({ "purged": purged }))
     }
 

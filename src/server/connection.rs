@@ -54,7 +54,8 @@ pub(super) async fn serve<S: Service>(
         }
     };
     if let Err(error) = cause_of_end(&state, ended) {
-        tracing::debug!(peer = ?peer.addr, %error, "connection ended");
+        let peer = peer.addr.map(tracing::field::display);
+        tracing::debug!(peer, %error, "connection ended");
     }
 }
 

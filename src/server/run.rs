@@ -29,6 +29,7 @@ pub struct Server {
     workers: usize,
     readiness: Readiness,
     announcement: &'static str,
+    logs_drain: bool,
 }
 
 impl Server {
@@ -46,12 +47,15 @@ impl Server {
             workers,
             readiness: Readiness::default(),
             announcement: "listening",
+            logs_drain: true,
         })
     }
 
-    /// Logs `announcement` in the place of `listening` when the server is ready.
+    /// Logs `announcement` in the place of `listening` when the server is ready, and nothing of its drain: it is beside
+    /// another, which does.
     pub fn announced_as(mut self, announcement: &'static str) -> Self {
         self.announcement = announcement;
+        self.logs_drain = false;
         self
     }
 
@@ -98,7 +102,7 @@ impl Server {
         let max_connections = max_connections(&self.config, sets.len());
         let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
         let waiting_everywhere = Arc::<AtomicUsize>::default();
-        let (commands, given) = watch::channel(Command::Serve);
+        let (commands, given) = watch::channel(Command::Wait);
         let setups = sets.into_iter().enumerate();
         let setups = setups.map(|(index, listeners)| WorkerSetup {
             index,
@@ -120,13 +124,17 @@ impl Server {
                 for addr in &addrs {
                     tracing::info!(address = %addr, "{}", self.announcement);
                 }
+                // Before any request is served: who has got a response is not to be told that there are none yet.
                 self.readiness.set(Stage::Ready);
+                commands.send_replace(Command::Serve);
                 tokio::select! {
                     () = shutdown => {}
                     () = supervisor.any_ends() => {}
                 }
             }
-            tracing::info!(deadline = ?drain_timeout, "draining");
+            if self.logs_drain {
+                tracing::info!(deadline = ?drain_timeout, "draining");
+            }
             commands.send_replace(Command::Drain);
             self.readiness.set(Stage::Draining);
             if !supervisor.all_end(drain_timeout).await {

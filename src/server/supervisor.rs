@@ -23,7 +23,7 @@ pub enum Outcome {
 /// What a worker reports to its server.
 #[derive(Debug)]
 pub(super) enum Report {
-    /// It accepts connections.
+    /// It can accept connections.
     Ready,
     /// It has ended as it was told to, with so many connections still open.
     Ended { left: usize },
@@ -103,7 +103,7 @@ impl Supervisor {
         self.running == 0
     }
 
-    /// Waits until each worker accepts connections, or one has failed.
+    /// Waits until each worker can accept connections, or one has failed.
     pub async fn all_ready(&mut self) {
         let mut ready = 0;
         while ready < self.running && self.failure.is_none() {

@@ -28,6 +28,8 @@ use crate::telemetry::counters::Counters;
 /// What the server tells all its workers to do; a later command replaces an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Command {
+    /// Accept nothing yet.
+    Wait,
     Serve,
     /// Accept nothing new, finish what has begun.
     Drain,
@@ -84,14 +86,16 @@ async fn run<S: Service>(
             registry.evict(EVICT_AT_ONCE);
         }
     });
-    let mut acceptors = JoinSet::new();
-    for listener in listeners {
-        let listener = Acceptor::new(listener)?;
-        acceptors.spawn_local(worker.clone().accept(listener));
-    }
+    let listeners = listeners.into_iter().map(Acceptor::new);
+    let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
     let ticking = tokio::task::spawn_local(worker.clone().tick());
     reporter.ready();
 
+    at_least(&mut commands, Command::Serve).await;
+    let mut acceptors = JoinSet::new();
+    for listener in listeners {
+        acceptors.spawn_local(worker.clone().accept(listener));
+    }
     at_least(&mut commands, Command::Drain).await;
     worker.connections.shared.drain();
     let drained = async {

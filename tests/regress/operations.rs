@@ -1,4 +1,5 @@
 //! Configuration, logs, metrics, purge and the rest of the operator's side.
 
 mod access_log;
+mod log;
 mod stopped;

@@ -73,6 +73,15 @@ impl Gateway {
 
     /// Its deadlines pass as `clock` says.
     pub fn start_at(config: &Config, clock: Clock) -> Self {
+        Self::start_each(config, clock, |_| ())
+    }
+
+    /// Each worker calls `before` with its index while it is made.
+    pub fn start_each(
+        config: &Config,
+        clock: Clock,
+        before: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Self {
         let server = Server::bind(config).expect("free addresses");
         let metrics = Metrics::new(server.workers());
         let (entered, entries) = mpsc::channel();
@@ -102,7 +111,10 @@ impl Gateway {
         };
         let thread = std::thread::spawn(move || {
             let levers = Mutex::new(levers);
-            let make = move |_| Rc::new(Toy(levers.lock().unwrap().clone()));
+            let make = move |index| {
+                before(index);
+                Rc::new(Toy(levers.lock().unwrap().clone()))
+            };
             let shutdown = async { stopped.await.unwrap_or(()) };
             server.run(clock, &metrics, make, shutdown)
         });

@@ -3,7 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use bookend::clock::Clock;
 use bookend::config::{ListenAddr, Server as Config};
 use bookend::server::{Outcome, Server};
 use bookend::telemetry::readiness::Stage;
@@ -12,6 +16,38 @@ use super::harness::{Client, Gateway, config, until};
 
 fn tcp(ip: impl Into<IpAddr>, port: u16) -> ListenAddr {
     ListenAddr::Tcp(SocketAddr::new(ip.into(), port))
+}
+
+#[test]
+fn no_request_is_served_before_all_workers_are_ready() {
+    let config = Config {
+        workers: 2,
+        ..config()
+    };
+    let seen = Arc::<AtomicBool>::default();
+    let looked = seen.clone();
+    // The second worker is late, unless a request has been served before that.
+    let gateway = Gateway::start_each(&config, Clock::system(), move |index| {
+        for _ in 0..200 * index {
+            if !looked.load(Ordering::SeqCst) {
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+        }
+    });
+    // Each worker gets some of them.
+    let mut clients: Vec<_> = (0..16).map(|_| gateway.connect()).collect();
+    for client in &mut clients {
+        client.send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    until("a request is served", || {
+        !gateway.levers.peers.lock().unwrap().is_empty()
+    });
+    let stage = gateway.readiness.stage();
+    seen.store(true, Ordering::SeqCst);
+    assert_eq!(stage, Stage::Ready);
+    for client in &mut clients {
+        assert_eq!(client.answer().body, "hello");
+    }
 }
 
 #[test]

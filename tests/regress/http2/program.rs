@@ -30,13 +30,18 @@ impl Program {
         upstream: &str,
         log: &str,
     ) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("config.toml");
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n{server}\n[upstream]\nservers = [\"{}\"]\n{upstream}\n\
              [admin]\nlisten = \"off\"\n[log]\naccess = \"off\"\n{log}\n",
             origin.url()
         );
+        Self::configured(limit, &text)
+    }
+
+    /// With all of its configuration, which has it listen on 127.0.0.1.
+    pub fn configured(limit: &str, text: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("config.toml");
         std::fs::write(&file, text).expect("a file");
         let run = format!("{limit}; exec \"$0\" run --config \"$1\"");
         let mut child = Command::new("sh")
@@ -63,15 +68,22 @@ impl Program {
             addr: ([127, 0, 0, 1], 0).into(),
             lines,
         };
-        await_that("the program listens", || {
-            let found = program.lines("listening").iter().find_map(|line| {
-                let from = line.find("127.0.0.1:")?;
-                line[from..].split_whitespace().next()?.parse().ok()
-            });
-            program.addr = found.unwrap_or(program.addr);
-            program.addr.port() != 0
-        });
+        program.addr = program.await_addr("listening");
         program
+    }
+
+    /// The address in the line that has `text` in it, once that is there.
+    pub fn await_addr(&self, text: &str) -> SocketAddr {
+        let mut found = None;
+        await_that("the program says where it listens", || {
+            found = self.lines(text).iter().find_map(|line| {
+                let rest = &line[line.find("127.0.0.1:")?..];
+                let end = rest.find(|c: char| !c.is_ascii_digit() && !".:".contains(c));
+                rest[..end.unwrap_or(rest.len())].parse().ok()
+            });
+            found.is_some()
+        });
+        found.expect("an address")
     }
 
     pub fn addr(&self) -> SocketAddr {
