@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use super::{Exchange, MAX_ROUNDS, Step};
-use crate::cache::collapse::Fill;
 use crate::cache::head::Head;
 use crate::cache::store::{Limits, Role, Sharing};
 use crate::cache::stored::StoredResponse;
 use crate::error::Error;
-use crate::proxy::fill::FillTask;
+use crate::proxy::fill::{FillTask, Permit};
 use crate::proxy::interim::Hints;
 use crate::proxy::lookup::Miss;
 use crate::proxy::lookup::candidates::may_be_validated;
@@ -35,7 +34,7 @@ impl Exchange {
             ask,
             sharing,
         ) {
-            Role::Lead(fill) => Step::Lead(fill, miss),
+            Role::Lead(fill) => Step::Lead(Permit::new(&self.worker, fill), miss),
             Role::Follow(follower) => Step::Follow(follower, miss),
             // Others change it faster than it can be looked at.
             Role::LookAgain if alone => Step::Pass(miss),
@@ -87,7 +86,7 @@ impl Exchange {
         }
     }
 
-    pub(super) fn fill_task(&self, fill: &Arc<Fill>, miss: &Miss) -> Result<Box<FillTask>, Error> {
+    pub(super) fn fill_task(&self, fill: Permit, miss: &Miss) -> Result<Box<FillTask>, Error> {
         let mut task = self.task_for(&self.request, self.envelope.hints.as_ref(), fill, miss)?;
         if task.extent != FetchExtent::Whole {
             return Ok(task);
@@ -111,7 +110,7 @@ impl Exchange {
         &self,
         request: &Request,
         hints: Option<&Hints>,
-        fill: &Arc<Fill>,
+        fill: Permit,
         miss: &Miss,
     ) -> Result<Box<FillTask>, Error> {
         let content = self
@@ -158,16 +157,14 @@ impl Exchange {
         let Role::Lead(fill) = role else {
             return;
         };
-        match (self.admit(), self.task_for(&request, None, &fill, &miss)) {
+        let fill = Permit::new(&self.worker, fill);
+        match (self.admit(), self.task_for(&request, None, fill, &miss)) {
             (Ok(admission), Ok(task)) => {
                 let task = task.admitted(admission).refreshing(stale);
                 self.worker.spawn_behind(task.run());
             }
-            (Err(_full), _) => {
-                counters.background_refused.inc();
-                store.abandon(&fill);
-            }
-            (_, Err(_)) => store.abandon(&fill),
+            (Err(_full), _) => counters.background_refused.inc(),
+            (_, Err(_)) => {}
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::cache::store::{Limits, Role, Sharing};
 use crate::cache::stored::StoredResponse;
 use crate::config::EtagMode;
 use crate::error::Error;
-use crate::proxy::fill::{FillTask, LeaderEvent};
+use crate::proxy::fill::{FillTask, LeaderEvent, Permit};
 use crate::proxy::lookup::candidates::may_be_validated;
 use crate::proxy::lookup::select;
 use crate::proxy::request::Request;
@@ -87,13 +87,8 @@ async fn current(
     let Role::Lead(fill) = store.lead_or_follow(key, resource.as_ref(), asking.ask(), alone) else {
         return Ok(None);
     };
-    let mut task = match FillTask::new(worker, asking, None, &fill, RequestBody::Empty) {
-        Ok(task) => task,
-        Err(error) => {
-            store.abandon(&fill);
-            return Err(error);
-        }
-    };
+    let fill = Permit::new(worker, fill);
+    let mut task = FillTask::new(worker, asking, None, fill, RequestBody::Empty)?;
     let variants = resource.iter().flat_map(|resource| resource.variants());
     task.candidates = variants
         .filter(|stored| may_be_validated(store, stored, asking))

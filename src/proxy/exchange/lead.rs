@@ -1,14 +1,11 @@
 //! The one who leads a fill: what it learns, and what stands in when the upstream fails.
 
-use std::sync::Arc;
-
 use super::{Exchange, Step};
-use crate::cache::collapse::Fill;
 use crate::cache::head::Head;
 use crate::cache::outcome::Settled;
 use crate::error::{Error, Side};
 use crate::proxy::admission::{Admission, Refused};
-use crate::proxy::fill::LeaderEvent;
+use crate::proxy::fill::{LeaderEvent, Permit};
 use crate::proxy::limit::Full;
 use crate::proxy::lookup::Miss;
 use crate::proxy::lookup::extent::{holds_what_is_asked, wants_part_of_unknown_length};
@@ -26,25 +23,21 @@ impl Exchange {
         Admission::of(&self.worker, &self.request)
     }
 
-    pub(super) async fn lead(&mut self, fill: Arc<Fill>, miss: Miss) -> Step {
+    pub(super) async fn lead(&mut self, fill: Permit, miss: Miss) -> Step {
         let admission = match self.admit() {
             Ok(admission) => admission,
             Err(refused) => {
-                let store = &self.worker.gateway.store;
-                match refused.full {
-                    Full::All => store.settle(&fill, Settled::Failed(refused.error.share())),
-                    // Others may have room: one of them leads.
-                    Full::Client => store.abandon(&fill),
+                // Where only this client has no room, others may have some: one of them leads.
+                if refused.full == Full::All {
+                    let settled = Settled::Failed(refused.error.share());
+                    self.worker.gateway.store.settle(&fill, settled);
                 }
                 return self.failed(&refused.error, &miss);
             }
         };
-        let task = match self.fill_task(&fill, &miss) {
+        let task = match self.fill_task(fill, &miss) {
             Ok(task) => task,
-            Err(error) => {
-                self.worker.gateway.store.abandon(&fill);
-                return self.fail(&error, Some(miss.reason));
-            }
+            Err(error) => return self.fail(&error, Some(miss.reason)),
         };
         let task = Task::new(&self.worker, |leader| {
             task.admitted(admission).led_by(leader).run()

@@ -11,15 +11,15 @@ mod unshared;
 
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, Version};
 
-use crate::cache::collapse::{Fill, Follower};
+use crate::cache::collapse::Follower;
 use crate::clock::{self, timer_now};
 use crate::error::{Error, ErrorKind};
 use crate::proxy::exchange::half_closed::Presence;
+use crate::proxy::fill::Permit;
 use crate::proxy::forward::content;
 use crate::proxy::lookup::{Lookup, Miss};
 use crate::proxy::request::{Class, Request};
@@ -64,7 +64,7 @@ enum Step {
     Conclude(Lookup),
     /// Lead a fill for it, or follow another's.
     Fetch(Miss),
-    Lead(Arc<Fill>, Miss),
+    Lead(Permit, Miss),
     Follow(Follower, Miss),
     /// Forward the request as it is.
     Pass(Miss),

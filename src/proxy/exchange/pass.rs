@@ -6,7 +6,7 @@ use super::{Exchange, Step};
 use crate::cache::head::Head;
 use crate::error::Error;
 use crate::proxy::exchange::if_match::{Settlement, settle};
-use crate::proxy::fill::FillTask;
+use crate::proxy::fill::{FillTask, Permit};
 use crate::proxy::forward::arrived::Arrived;
 use crate::proxy::forward::pass;
 use crate::proxy::forward::upgrade::Switch;
@@ -151,14 +151,12 @@ impl Exchange {
         let Some(fill) = store.adopt(key, ask, self.request.now.mono, begun) else {
             return self.forwarded(arrived, miss.reason, None);
         };
-        let task = match FillTask::new(&self.worker, &self.request, None, &fill, RequestBody::Empty)
-        {
-            Ok(task) => task.asking(&miss),
-            Err(_) => {
-                store.abandon(&fill);
-                return self.forwarded(arrived, miss.reason, None);
-            }
+        let fill = Permit::new(&self.worker, fill);
+        let content = RequestBody::Empty;
+        let Ok(task) = FillTask::new(&self.worker, &self.request, None, fill, content) else {
+            return self.forwarded(arrived, miss.reason, None);
         };
+        let task = task.asking(&miss);
         let task = Task::new(&self.worker, |leader| task.led_by(leader).adopt(arrived));
         self.learn(task, &miss).await
     }

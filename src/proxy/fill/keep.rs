@@ -197,7 +197,7 @@ impl FillTask {
     /// The incomplete response that a part with these fields can be combined with.
     fn combinable(&self, part: &HeaderMap) -> Option<Arc<StoredResponse>> {
         let store = &self.worker.gateway.store;
-        let Fill { key, ask, .. } = &*self.fill;
+        let Fill { key, ask, .. } = &**self.fill;
         let resource = store.look_up(key.as_ref())?;
         let vary = &self.route.cache.vary;
         let asked = (&ask.headers, ask.digest.as_ref());

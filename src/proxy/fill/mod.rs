@@ -12,6 +12,7 @@ mod attendance;
 mod early;
 mod event;
 mod keep;
+mod permit;
 mod pump;
 mod refresh;
 mod refused;
@@ -20,6 +21,7 @@ mod validate;
 
 pub use self::early::discard;
 pub use self::event::{LeaderEvent, NotShared};
+pub use self::permit::Permit;
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -30,7 +32,6 @@ use http::{HeaderMap, Method, StatusCode};
 use smallvec::SmallVec;
 
 use self::attendance::Attendance;
-use crate::cache::collapse::Fill;
 use crate::cache::outcome::Settled;
 use crate::cache::resource::Unshared;
 use crate::cache::stored::StoredResponse;
@@ -63,7 +64,7 @@ pub struct FillTask {
     pub worker: Rc<Worker>,
     pub epoch: Rc<Epoch>,
     pub route: Arc<RoutePolicy>,
-    pub fill: Arc<Fill>,
+    pub fill: Permit,
     pub directives: RequestDirectives,
     pub credentials: Credentials,
     pub target: Target,
@@ -97,17 +98,8 @@ pub struct FillTask {
     pub waiting: Option<Waiting>,
 }
 
-/// Settles a fill that nobody brought to its end: others may try.
-struct Abandonment<'a>(&'a Worker, Arc<Fill>);
-
-impl Drop for Abandonment<'_> {
-    fn drop(&mut self) {
-        self.0.gateway.store.settle(&self.1, Settled::Abandoned);
-    }
-}
-
 impl FillTask {
-    /// A fill for `request`, whose request has this content; `hints` say where interim responses go.
+    /// Brings `fill` to its end for `request`, whose request has this content; `hints` say where interim responses go.
     ///
     /// # Errors
     /// A downstream [`Error`] when the target cannot be sent on.
@@ -115,14 +107,14 @@ impl FillTask {
         worker: &Rc<Worker>,
         request: &Request,
         hints: Option<&Hints>,
-        fill: &Arc<Fill>,
+        fill: Permit,
         content: RequestBody,
     ) -> Result<Box<Self>, Error> {
         Ok(Box::new(Self {
             worker: worker.clone(),
             epoch: request.epoch.clone(),
             route: request.route.clone(),
-            fill: fill.clone(),
+            fill,
             directives: request.directives,
             credentials: request.credentials,
             target: request.target.clone(),
@@ -166,8 +158,6 @@ impl FillTask {
 
     /// Runs to the end, or until nobody needs it.
     pub async fn run(mut self: Box<Self>) {
-        let worker = self.worker.clone();
-        let _abandonment = Abandonment(&worker, self.fill.clone());
         let attendance = self.attendance();
         attendance.watch(pin!(self.fetch())).await;
         self.end_refresh();
@@ -202,8 +192,6 @@ impl FillTask {
     /// Takes over a response to a request that was not this task's own but was passed on; a POST's is one that answers a
     /// later GET.
     pub async fn adopt(mut self: Box<Self>, arrived: Box<Arrived>) {
-        let worker = self.worker.clone();
-        let _abandonment = Abandonment(&worker, self.fill.clone());
         self.answers_get = self.request.method() == Method::POST;
         let attendance = self.attendance();
         attendance.watch(pin!(self.arrived(arrived))).await;
