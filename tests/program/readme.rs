@@ -287,6 +287,7 @@ fn every_detail_of_cache_status_is_explained() {
             "StaleReason",
             "ValidateReason",
             "MustValidate",
+            "Unshared",
         ],
     );
     // `fwd` says the same as these.

@@ -140,7 +140,8 @@ impl Case<'_> {
             if asked > 2 {
                 return Some(format!("{asked} requests at turn {turn}"));
             }
-            if !self.is_right(&answer) && !(asked > 0 && self.is_the_api_s(&answer)) {
+            let is_passed_on = asked > 0 && self.is_the_api_s(&answer);
+            if !self.is_right(&answer) && !is_passed_on {
                 return Some(format!("turn {turn}: {answer:?}"));
             }
         }
