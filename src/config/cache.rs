@@ -18,17 +18,17 @@ pub struct Cache {
     pub window: u64,
     /// Bytes of all those bodies together; beyond it each has 64 KiB.
     pub windows: u64,
-    /// How long the others may wait for a reader of such a body, beside a sixteenth of the time that it has taken so far.
+    /// How long others may wait for a reader of such a body, in addition to a sixteenth of the time that it has taken so far.
     pub reader_timeout: Duration,
-    /// How long a response that proved uncacheable keeps its followers from waiting in line.
+    /// How long requests like one whose response proved uncacheable do not wait for one another.
     pub uncacheable_ttl: Duration,
-    /// How long a fill goes on that nobody reads any more.
+    /// How long a fill goes on after its last reader has left.
     pub fill_timeout: Duration,
     /// Such fills at once, over all workers; an eighth of them for one client.
     pub max_unattended_fills: usize,
     /// How long a request waits for another's fill before it looks again.
     pub follower_timeout: Duration,
-    /// How long a fill without an answer is waited for by newcomers; the next of them leads one of its own.
+    /// How long requests join a fill that has no answer; the next one leads a fill of its own.
     pub leader_timeout: Duration,
     /// Requests that wait for one fill, or read from it.
     pub max_followers: usize,

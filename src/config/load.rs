@@ -248,7 +248,7 @@ fn check_whole(root: &Section<'_>, config: &Config) {
     }
 }
 
-/// Servers that are ourselves, and servers that are there twice.
+/// Notes servers that are this gateway itself, and servers that are listed twice.
 fn check_servers(root: &Section<'_>, config: &Config) {
     let servers = &config.upstream.servers;
     let place = || root.place("upstream", "servers");
@@ -298,7 +298,7 @@ fn warn_of_cache(root: &Section<'_>, config: &Config) {
     }
 }
 
-/// The parser's words, or better ones for what people get wrong.
+/// The parser's message, or a better one for common mistakes.
 fn syntax_message(message: &str, is_empty: bool) -> String {
     let unquoted = [
         "string values must be quoted",

@@ -1,4 +1,4 @@
-//! `[log]`: what the gateway tells, and where.
+//! `[log]`: what the gateway logs, and where.
 
 use std::path::PathBuf;
 
@@ -88,7 +88,7 @@ pub const NO_FILTER: &str = "is not a level (error, warn, info, debug, trace, of
 
 /// Whether `text` says what is logged.
 pub fn is_filter(text: &str) -> bool {
-    // The filter takes any word for the name of a part of the program: a misspelt level would turn all off.
+    // The filter takes any other word as the name of a module: a misspelt level would turn everything off.
     let is_misspelt = |word: &str| {
         let is_level = LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
         !word.contains(['=', '[', ':']) && !is_level && word != "bookend"

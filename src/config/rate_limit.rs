@@ -20,7 +20,7 @@ pub struct RateLimit {
     /// Requests that may come at once after a pause.
     pub burst: NonZeroU32,
     pub by: CountBy,
-    /// Whether each response tells the client what is left.
+    /// Whether each response has the fields RateLimit and RateLimit-Policy.
     pub tell: bool,
 }
 

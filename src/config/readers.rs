@@ -118,7 +118,7 @@ where
     }
 }
 
-/// One of some words.
+/// One of these words.
 pub fn one_of<'a, T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(Value<'a>) -> Option<T> {
     move |value| {
         let choices = || {

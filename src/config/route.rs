@@ -26,13 +26,13 @@ pub struct RoutePolicy {
     pub etag: EtagMode,
     /// Requests are forwarded: nothing is looked up, nothing stored.
     pub bypass: bool,
-    /// The freshness lifetime that clients are told; `None` means the origin's.
+    /// The freshness lifetime in the Cache-Control that clients get; `None` means the origin's.
     pub client_ttl: Option<DeltaSeconds>,
     /// Bytes of the largest body that is stored.
     pub max_stored_body: u64,
     /// Responses whose end only the end of their connection shows are stored, too.
     pub store_close_delimited: bool,
-    /// Cache-Status tells the key and details.
+    /// Whether Cache-Status has the key and details.
     pub debug: bool,
     /// What else a successful write to this route invalidates, with all queries.
     pub invalidates: Vec<Template>,

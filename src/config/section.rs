@@ -70,7 +70,7 @@ impl<'a> Section<'a> {
         Some(item.span())
     }
 
-    /// Whether a mistake within `span` has been noted: what follows from it needs no word.
+    /// Whether a mistake within `span` has been noted: its consequences need not be noted, too.
     pub fn is_mistaken(&self, span: &Range<usize>) -> bool {
         self.report.is_mistaken(span)
     }

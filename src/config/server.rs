@@ -1,4 +1,4 @@
-//! `[server]`: the door that clients come through.
+//! `[server]`: where clients connect, and the limits of their connections and requests.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::readers::{YEAR, count, duration, list, or_off, size, some_list, timeo
 use super::section::Section;
 use super::value::Value;
 
-/// Where the gateway listens and what it bears from clients.
+/// Where the gateway listens, and the limits that clients have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     pub listen: Vec<ListenAddr>,

@@ -97,7 +97,7 @@ impl FromStr for ServerUrl {
         if authority.as_str().contains('@') {
             return Err("has a user's name, which a server's URL cannot have");
         }
-        // The parser drops a fragment without a word.
+        // The parser drops a fragment silently.
         if uri.query().is_some() || text.contains('#') {
             return Err("has a query or fragment, which a server's URL cannot have");
         }

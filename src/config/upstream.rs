@@ -234,7 +234,7 @@ fn tls_name(value: Value<'_>) -> Option<String> {
     }
 }
 
-/// Which Host the API is told.
+/// Which Host the API gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HostPolicy {
     /// The one that the client sent.
