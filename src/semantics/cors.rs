@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::list;
 
-/// What a response tells the pages of other origins.
+/// What a response allows the pages of other origins (CORS).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cors<'a> {
     /// The only line of Access-Control-Allow-Origin.
@@ -55,8 +55,8 @@ pub fn allows_all(response: &HeaderMap) -> bool {
         && !response.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS)
 }
 
-/// Fields that a response of ours keeps of the one in whose place it stands: those of CORS, Vary, Date, and what names the
-/// representation.
+/// The fields that the gateway's response takes over from the API's response that it replaces: those of CORS, Vary, Date,
+/// and those that identify the representation.
 pub fn readable_fields(response: &HeaderMap) -> HeaderMap {
     let kept = [
         header::VARY,
@@ -75,8 +75,8 @@ pub fn readable_fields(response: &HeaderMap) -> HeaderMap {
     fields
 }
 
-/// What an error of the gateway's own tells a page of `origin`, where its API has allowed that origin (or all) in a
-/// response with these fields. `None` where it has not.
+/// The CORS fields of an error of the gateway's own for a page of `origin`, where the API has allowed that origin (or all)
+/// in a response with these fields. `None` where it has not.
 pub fn grant(origin: &[u8], response: &HeaderMap) -> Option<HeaderMap> {
     let mut allowed = response.get_all(header::ACCESS_CONTROL_ALLOW_ORIGIN).iter();
     let (Some(only), None) = (allowed.next(), allowed.next()) else {

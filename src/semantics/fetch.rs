@@ -35,7 +35,7 @@ pub struct Situation<'a> {
 pub struct Incomplete<'a> {
     pub stored: &'a Partial,
     pub asked: &'a RangeSelection,
-    /// It has a validator by which parts of it can be told (RFC 9111 §3.4).
+    /// It has a strong validator, so that parts of it can be combined (RFC 9111 §3.4).
     pub combines: bool,
 }
 

@@ -69,7 +69,7 @@ fn unquoted(value: &str) -> Option<String> {
 }
 
 /// §6: an address, an IPv6 address in brackets, with a port (which may be obfuscated, too) or without. An IPv6 address
-/// without brackets is taken for what it was meant to be.
+/// without brackets is accepted.
 fn node(node: &str) -> Option<IpAddr> {
     let bare = |text: &str| Some(text.parse::<IpAddr>().ok()?.to_canonical());
     if let Some(rest) = node.strip_prefix('[') {

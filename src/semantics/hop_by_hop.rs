@@ -92,9 +92,9 @@ const END_TO_END: [&str; 49] = [
 
 /// Whether a field is for all recipients, so that a sender must never name it in Connection (RFC 9110 §7.6.1: "a sender
 /// MUST NOT send a connection option corresponding to a field that is intended for all recipients of the content";
-/// an intermediary may protect such fields). Were it removed at that word, whoever can add to a message's Connection
-/// could take away what keeps a response private, what selects a variant, what tells of a loop or of the client, or
-/// what frames and routes a request.
+/// an intermediary may protect such fields). If such a field were removed, a peer that can add to a message's Connection
+/// could remove what keeps a response private, what selects a variant, what detects loops, what identifies the client,
+/// or what frames and routes a request.
 pub fn is_end_to_end(name: &HeaderName) -> bool {
     let name = name.as_str();
     END_TO_END.contains(&name)
@@ -114,8 +114,8 @@ pub fn strip(headers: &mut HeaderMap) {
     remove_any(headers, &HOP_BY_HOP);
 }
 
-/// Removes the fields with these names. Most messages have none of them: one look at each name they have tells that for
-/// less than a search for each of those.
+/// Removes the fields with these names. Most messages have none of them: to look at each name that a message has costs
+/// less than to search it for each of `names`.
 pub fn remove_any(headers: &mut HeaderMap, names: &[HeaderName]) {
     if headers.keys().any(|name| names.contains(name)) {
         for name in names {

@@ -15,7 +15,7 @@ pub fn is_non_error(status: StatusCode) -> bool {
 
 /// Other URIs that a successful write makes invalid: those in Location and Content-Location, where their origin is the
 /// target's. Each is read as the client reads it, and as the API may have meant it: a URI of one of its servers, or
-/// below its base path, is one of ours.
+/// below its base path, is one of the gateway.
 pub fn related(response: &HeaderMap, view: &ClientView<'_>) -> SmallVec<[TargetUri; 2]> {
     let target = view.target;
     let mut found: SmallVec<[TargetUri; 2]> = SmallVec::new();

@@ -57,7 +57,7 @@ impl SearchVariance {
     }
 
     /// The query without all that does not matter, in one spelling: two queries are equivalent if and only if these
-    /// are equal. Of use for a key only beside something that tells this response's config from others.
+    /// are equal. A key needs something beside it that identifies this response's config.
     pub fn canonical_query(&self, query: Option<&str>) -> String {
         let mut pairs: Vec<_> = pairs(query.unwrap_or_default())
             .filter(|(name, _)| self.matters(name))

@@ -7,8 +7,8 @@ pub fn is_query(method: &Method) -> bool {
     method.as_str() == "QUERY"
 }
 
-/// The request fields that describe the content, and so what the query means. Content-Length is told by the content
-/// itself.
+/// The request fields that describe the content, and so what the query means. Content-Length follows from the
+/// content itself.
 const DESCRIPTION: [HeaderName; 5] = [
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,

@@ -1,4 +1,4 @@
-//! What a client is told of a limit on its requests: the fields RateLimit and RateLimit-Policy
+//! The limit on a client's requests, in fields: RateLimit and RateLimit-Policy
 //! (draft-ietf-httpapi-ratelimit-headers), each a list of strings with parameters (RFC 9651 §3.1).
 
 use http::{HeaderName, HeaderValue};

@@ -28,8 +28,8 @@ pub struct ClientView<'a> {
 }
 
 impl ClientView<'_> {
-    /// What the reference is to the client: a URI of one of the API's servers becomes one of ours, and the base path is
-    /// taken off. `None` where it stays as it is.
+    /// The reference as the client has to see it: a URI of one of the API's servers becomes a URI of the gateway, without
+    /// the base path. `None` where it stays as it is.
     pub fn of(&self, reference: &str) -> Option<String> {
         let (uri, fragment) = match reference.find('#') {
             Some(at) => reference.split_at(at),
@@ -57,7 +57,7 @@ impl ClientView<'_> {
             .map_or(authority, |(_, host)| host);
         let names = |known: &str, of: Scheme| {
             let normal = |scheme| normal_authority(authority, scheme);
-            // An API that is told of another scheme in X-Forwarded-Proto writes that one before its own address.
+            // An API that gets another scheme in X-Forwarded-Proto writes that one before its own address.
             [Some(of), scheme]
                 .into_iter()
                 .flatten()
@@ -123,7 +123,7 @@ impl ClientView<'_> {
         Some(left + fragment)
     }
 
-    /// A URI of ours.
+    /// A URI of the gateway.
     fn absolute(&self, scheme: Scheme, path: &str, query: &str) -> String {
         let slash = if path.is_empty() { "/" } else { "" };
         match &*self.target.authority {
@@ -191,7 +191,7 @@ pub fn in_refresh(value: &str) -> Option<Range<usize>> {
 /// Resolves a URI reference against the target (RFC 3986 §5.2), in normal form; `None` when it is not valid, or of another
 /// origin.
 pub fn resolve(target: &TargetUri, reference: &str) -> Option<TargetUri> {
-    // What lies beyond ASCII is sent percent-encoded by whoever follows the reference.
+    // A client that follows the reference percent-encodes what is not ASCII.
     if reference
         .bytes()
         .any(|byte| matches!(byte, 0..=0x20 | 0x7f))

@@ -95,8 +95,8 @@ impl ValidateReason {
         }
     }
 
-    /// For Cache-Status: `stale` also where a fresh response has to be validated at its own word, as `request` stands for
-    /// the request's.
+    /// For Cache-Status: `request` where the request's directives demand validation; `stale` otherwise, also for a fresh
+    /// response with `no-cache`.
     pub const fn forward(self) -> ForwardReason {
         match self {
             Self::Request => ForwardReason::Request,
@@ -145,7 +145,8 @@ fn decide_found(freshness: &Freshness, resident: Duration, request: &RequestDire
     if request.no_cache || !suits_stale(freshness, resident, request) {
         return validate(ValidateReason::Stale);
     }
-    // RFC 5861 §3. Who sends max-age does not wish for a stale response, unless with max-stale (RFC 9111 §5.2.1.1).
+    // RFC 5861 §3. A client that sends max-age does not accept a stale response, unless with max-stale (RFC 9111
+    // §5.2.1.1).
     let max_stale = request.max_stale.allows(stale_for);
     let window = freshness.stale_while_revalidate.as_millis();
     if stale_for < window && (max_stale || request.max_age.is_none()) {
@@ -218,7 +219,7 @@ pub fn on_error(
     let why = if within(request.stale_if_error.unwrap_or_default()) {
         StaleReason::Error
     } else if request.no_cache {
-        // Who asks for validation, and does not accept staleness in the same breath, gets the error.
+        // A client that demands validation gets the error, unless it sends stale-if-error as well.
         return None;
     } else if within(freshness.stale_if_error) {
         StaleReason::Error
@@ -236,7 +237,7 @@ pub fn on_error(
 }
 
 impl Failure {
-    /// What `stale-if-error` calls an error (RFC 5861 §4): 500, 502, 503 or 504, be it theirs or what ours would be.
+    /// What `stale-if-error` calls an error (RFC 5861 §4): 500, 502, 503 or 504, from the API or from the gateway.
     pub const fn is_error(self) -> bool {
         match self {
             Self::Disconnected => true,

@@ -207,7 +207,7 @@ fn is_one_range(headers: &HeaderMap) -> bool {
     )
 }
 
-/// Why the response may not be stored whoever asked for it, as its own directives and Vary say.
+/// Why the response may not be stored for any request, as its own directives and Vary say.
 pub fn refused_by_directives(
     headers: &HeaderMap,
     directives: &ResponseDirectives,
@@ -247,8 +247,8 @@ pub fn refused_for_credentials(input: &StoreInput<'_>) -> Option<NoStoreReason> 
     if credentials.authorization && !directives.allow_sharing() {
         return Some(NoStoreReason::Authorization);
     }
-    // The same for other credentials, but for two things that §3.5 does not know: a targeted field speaks to a shared
-    // cache, and a response that varies on the credentials answers nobody without them.
+    // The same for other credentials, but for two things that §3.5 does not mention: a targeted field is meant for shared
+    // caches, and a response that varies on the credentials answers only requests with the same ones.
     let shared = directives.allow_sharing() || directives.targeted;
     let refused = (credentials.cookie || credentials.listed)
         && !shared

@@ -1,4 +1,4 @@
-//! What an answer that may not be stored says of what is stored for its request, and of the answers to come.
+//! What a response that may not be stored means for what is stored for its request, and for the responses to come.
 
 use http::StatusCode;
 
@@ -16,7 +16,8 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Of an answer with this status that was refused for `reason`; `credentialed`: its request carried credentials.
+    /// The effect of a response with this status that was refused for `reason`; `credentialed`: its request carried
+    /// credentials.
     pub fn of_refused(reason: NoStoreReason, status: StatusCode, credentialed: bool) -> Self {
         if credentialed || !reason.is_in_response() {
             return Self::None;
@@ -24,7 +25,7 @@ impl Effect {
         Self::of(status)
     }
 
-    /// Of an answer with this status that was refused for what it is, whoever asked.
+    /// The effect of a response with this status that was refused because of the response itself.
     pub fn of(status: StatusCode) -> Self {
         if is_about_the_request(status) {
             return Self::None;

@@ -93,7 +93,7 @@ impl VariantKey {
         self.fetched_with.as_deref()
     }
 
-    /// Whether there is nothing to tell of the request: every other selects it as well.
+    /// Whether no field selects it: every request does.
     pub fn is_whole(&self) -> bool {
         !self.any && self.fields.is_empty() && self.fetched_with.is_none()
     }

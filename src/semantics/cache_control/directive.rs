@@ -198,7 +198,7 @@ fn parse(member: &[u8]) -> Option<Directive<'_>> {
     })
 }
 
-/// What the grammar makes nothing of, and what may hide directives behind separators of another kind.
+/// A part of the line that does not match the grammar, and that may hide directives behind separators of another kind.
 #[derive(Default)]
 struct Malformed<'a> {
     rest: &'a [u8],

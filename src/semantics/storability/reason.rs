@@ -19,7 +19,7 @@ pub enum NoStoreReason {
     Status,
     /// A 412 or 416 to the client's own preconditions or Range.
     Precondition,
-    /// An error that answers what the request's own fields asked for, and no Vary tells which.
+    /// An error about the request's own fields, with no Vary that names them.
     RequestFields,
     /// `must-understand` with a status that we do not.
     NotUnderstood,
@@ -40,8 +40,8 @@ pub enum NoStoreReason {
 }
 
 impl NoStoreReason {
-    /// Whether the cause lies in the response alone, so that the next response for the same variant is likely to have it
-    /// too, whoever asks.
+    /// Whether the cause lies in the response alone, so that the next response for the same variant is likely to have it,
+    /// too, for any client.
     pub const fn is_in_response(self) -> bool {
         match self {
             Self::Method

@@ -10,19 +10,19 @@ use crate::semantics::list;
 pub enum Vary {
     /// Nothing: every request matches.
     None,
-    /// `*`, or something that is as good as it: no field name, more names than anyone can mean, or a field that tells
-    /// the client's address, which a gateway writes anew for each. No request matches.
+    /// `*`, or what amounts to it: a member that is no field name, too many names, or a field with the client's address,
+    /// which a gateway writes anew for each request. No request matches.
     Any,
     /// Sorted, each once.
     Fields(SmallVec<[HeaderName; 4]>),
 }
 
-/// More nominated fields than this are taken for `*`: they would only fill memory.
+/// More nominated fields than this count as `*`: they would only fill memory.
 pub(super) const MOST_FIELDS: usize = 32;
 
-/// Fields in which the gateway tells the origin who its client is: what the origin saw in them is not what any client
+/// Fields in which the gateway sends the client's address to the origin: their values are never those that a client
 /// presents.
-const TELL_THE_CLIENT: [HeaderName; 2] = [
+const IDENTIFY_THE_CLIENT: [HeaderName; 2] = [
     header::FORWARDED,
     HeaderName::from_static("x-forwarded-for"),
 ];
@@ -34,7 +34,7 @@ impl Vary {
             match HeaderName::from_bytes(member) {
                 // A token, and so it would be taken for a name.
                 Ok(_) if member == b"*" => return Self::Any,
-                Ok(name) if TELL_THE_CLIENT.contains(&name) => return Self::Any,
+                Ok(name) if IDENTIFY_THE_CLIENT.contains(&name) => return Self::Any,
                 Ok(name) if names.len() < MOST_FIELDS => names.push(name),
                 _ => return Self::Any,
             }

@@ -35,9 +35,9 @@ pub fn prefer<'a>(
 }
 
 /// Whether a stored response that was selected by another value of `field` may be offered to the origin for this request:
-/// by what it tells of itself, the request may have it and asks for nothing else more. Validators are no help in that:
-/// many origins give the same to all codings, or to all languages of a version (RFC 9110 §8.8.1 forbids it for strong
-/// ones), or compare them without what tells them apart.
+/// by its own fields, the request accepts it and prefers nothing else. Validators are no help in that: many origins give
+/// the same to all codings, or to all languages of a version (RFC 9110 §8.8.1 forbids it for strong ones), or ignore the
+/// part that differs when they compare them.
 pub fn suits(field: &HeaderName, request: &HeaderMap, response: &HeaderMap) -> bool {
     let about = match *field {
         header::ACCEPT => header::CONTENT_TYPE,
