@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bookend::cache::body::{Chunk, Reader, SharedBody, StoredBody, Window, Writer};
 use bookend::cache::budget::{Budget, Token};
-use bookend::cache::collapse::{Ask, Fill, Follower, News};
+use bookend::cache::collapse::{Ask, Fill, Follower, FollowerEvent};
 use bookend::cache::content::Content;
 use bookend::cache::head::{Draft, Head};
 use bookend::cache::key::Keyer;
@@ -147,7 +147,7 @@ fn a_reader_that_is_cut_off_never_sees_a_whole_body() {
         writer.push(b"1234").expect("room");
         writer.stop_storing(window(4));
         writer.push(b"5678").expect("room");
-        writer.charge_laggards(Duration::from_secs(1), Duration::ZERO);
+        writer.charge_slow_readers(Duration::from_secs(1), Duration::ZERO);
         writer.end(None);
         match reading.join().unwrap() {
             (got, Ok(())) => assert_eq!(got, b"12345678"),
@@ -172,14 +172,14 @@ fn fill() -> Arc<Fill> {
 fn every_follower_hears_how_a_fill_ended() {
     model(|| {
         let fill = fill();
-        let hear = |follower: Follower| thread::spawn(move || block_on(follower.news()));
+        let hear = |follower: Follower| thread::spawn(move || block_on(follower.event()));
         let (one, gone) = (hear(fill.follow()), fill.follow());
         let leaving = thread::spawn(move || drop(gone));
         fill.settle(Settled::Abandoned);
         fill.settle(Settled::Failed(Error::internal()));
         let late = fill.follow();
-        assert!(matches!(one.join().unwrap(), News::Abandoned));
-        assert!(matches!(block_on(late.news()), News::Abandoned));
+        assert!(matches!(one.join().unwrap(), FollowerEvent::Abandoned));
+        assert!(matches!(block_on(late.event()), FollowerEvent::Abandoned));
         leaving.join().unwrap();
     });
 }
@@ -189,9 +189,9 @@ fn a_follower_joins_a_stream_from_its_first_byte_or_not_at_all() {
     model(|| {
         let fill = fill();
         let follower = fill.follow();
-        let following = thread::spawn(move || match block_on(follower.news()) {
-            News::Streaming(_, reader) => Some(read(reader)),
-            News::Unshared => None,
+        let following = thread::spawn(move || match block_on(follower.event()) {
+            FollowerEvent::Streaming(_, reader) => Some(read(reader)),
+            FollowerEvent::Unshared => None,
             news => panic!("{news:?}"),
         });
         let (body, mut writer) = SharedBody::new(&budget());

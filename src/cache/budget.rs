@@ -1,10 +1,11 @@
-//! The one byte budget. Whoever keeps bytes of a response holds a [`Token`] for them, from the first byte of a body in
-//! flight to the last reader of an evicted response, so that what moka forgets is not forgotten here.
+//! The one byte budget. Bytes of a response are held together with a [`Token`] for them, from the first byte of a body in
+//! flight to the last reader of an evicted response, so that what moka has evicted is counted as long as it is held.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes that the allocator takes for so many: it has sixteens up to 64, and then four sizes for each doubling.
+/// Bytes that the allocator takes for an allocation of `bytes`: its sizes are multiples of 16 up to 64, then four for each
+/// doubling.
 pub const fn allocated(bytes: usize) -> usize {
     match bytes {
         0 => 0,
@@ -122,11 +123,11 @@ impl Drop for Token {
     }
 }
 
-/// The share of content that is on its way.
+/// The token of content that is on its way.
 #[derive(Debug)]
-pub struct Coming(Token);
+pub struct InFlight(Token);
 
-impl Coming {
+impl InFlight {
     /// A share of nothing, to be grown.
     pub fn empty(budget: &Arc<Budget>) -> Self {
         Self(Token::empty(budget))
@@ -153,7 +154,7 @@ impl Coming {
         self.0.bytes
     }
 
-    /// What counts, from now on, the bytes that only pass.
+    /// A count of the bytes of this content that will not be stored.
     pub fn passing(&self) -> Passing {
         Passing {
             budget: self.0.budget.clone(),
@@ -161,7 +162,7 @@ impl Coming {
         }
     }
 
-    /// The content has come: its share, for the store.
+    /// The content has come: its token, for the store.
     pub fn arrived(mut self) -> Token {
         let rest = Token::empty(&self.0.budget);
         self.in_flight().fetch_sub(self.0.bytes, Ordering::Relaxed);
@@ -173,7 +174,7 @@ impl Coming {
     }
 }
 
-impl Drop for Coming {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.shrink_to(0);
     }
@@ -246,11 +247,11 @@ mod tests {
     fn what_is_on_its_way_is_told_apart_until_it_has_come() {
         let budget = Budget::new(100);
         let _stored = Token::take(&budget, 10).unwrap();
-        let mut coming = Coming::empty(&budget);
+        let mut coming = InFlight::empty(&budget);
         assert!(coming.grow(60));
         coming.shrink_to(50);
         assert_eq!((budget.used(), budget.in_flight()), (60, 50));
-        let mut broken_off = Coming::empty(&budget);
+        let mut broken_off = InFlight::empty(&budget);
         assert!(broken_off.grow(5));
         drop(broken_off);
         let come = coming.arrived();

@@ -1,4 +1,4 @@
-//! Fills in flight, and those who wait for them: `Requested -> Streaming -> Settled`. Waiting is by waker, never by
+//! Fills in flight, and the requests that wait for them: `Requested -> Streaming -> Settled`. Waiting is by waker, never by
 //! polling.
 
 use std::future::poll_fn;
@@ -45,10 +45,10 @@ pub struct Fill {
     started: Monotonic,
     /// Whether requests of others may wait for it.
     joinable: AtomicBool,
-    doomed: AtomicBool,
-    softened: AtomicBool,
-    /// Groups that were invalidated since it began.
-    barred: Mutex<Vec<(Box<str>, Invalidation)>>,
+    invalidated: AtomicBool,
+    softly_invalidated: AtomicBool,
+    /// Cache groups that were invalidated since it began.
+    invalidated_groups: Mutex<Vec<(Box<str>, Invalidation)>>,
     progress: Mutex<Progress>,
 }
 
@@ -56,20 +56,21 @@ pub struct Fill {
 struct Progress {
     stage: Stage,
     followers: usize,
-    /// Who is told when the last follower leaves.
+    /// The fill's own task, which is woken when the last follower leaves.
     task: Option<Waker>,
-    seats: Vec<Seat>,
+    slots: Vec<Slot>,
 }
 
-/// Where one stands who waits.
+/// What a fill keeps for one follower.
 #[derive(Debug, Default)]
-enum Seat {
-    /// It has left, or reads.
+enum Slot {
+    /// Nothing: it has left, or reads.
     #[default]
     Empty,
+    /// The waker of its task, once it has one.
     Waiting(Option<Waker>),
-    /// The body has begun, and is kept for it from the first byte on, however late it wakes.
-    Kept(Reader),
+    /// The body has begun. It is kept for the follower from the first byte on, however late that wakes.
+    Body(Reader),
 }
 
 #[derive(Debug)]
@@ -99,9 +100,9 @@ pub enum Use {
     Settled,
 }
 
-/// What a follower learns.
+/// What a follower's wait ends with.
 #[derive(Debug)]
-pub enum News {
+pub enum FollowerEvent {
     /// The head is here, and the body from its first byte.
     Streaming(Arc<Head>, Reader),
     /// A response was stored or freshened.
@@ -127,16 +128,16 @@ impl Fill {
             stage: Stage::Requested,
             followers: 0,
             task: None,
-            seats: Vec::new(),
+            slots: Vec::new(),
         };
         Arc::new(Self {
             key,
             ask,
             started,
             joinable: AtomicBool::new(joinable),
-            doomed: AtomicBool::new(false),
-            softened: AtomicBool::new(false),
-            barred: Mutex::default(),
+            invalidated: AtomicBool::new(false),
+            softly_invalidated: AtomicBool::new(false),
+            invalidated_groups: Mutex::default(),
             progress: Mutex::new(progress),
         })
     }
@@ -150,41 +151,41 @@ impl Fill {
         now.since(self.started) >= limit && matches!(lock(&self.progress).stage, Stage::Requested)
     }
 
-    /// An invalidation came: the response must not be stored, and nobody joins any more.
-    pub fn doom(&self) {
+    /// An invalidation covers it: the response must not be stored, and nobody joins any more.
+    pub fn invalidate(&self) {
         self.joinable.store(false, Ordering::Release);
-        self.doomed.store(true, Ordering::Release);
+        self.invalidated.store(true, Ordering::Release);
     }
 
-    pub fn is_doomed(&self) -> bool {
-        self.doomed.load(Ordering::Acquire)
+    pub fn is_invalidated(&self) -> bool {
+        self.invalidated.load(Ordering::Acquire)
     }
 
-    /// A soft invalidation came: nobody joins any more, and the response is stored to be validated before it is used.
-    pub fn soften(&self) {
+    /// A soft invalidation covers it: nobody joins any more, and the response is validated before its first use.
+    pub fn invalidate_softly(&self) {
         self.joinable.store(false, Ordering::Release);
-        self.softened.store(true, Ordering::Release);
+        self.softly_invalidated.store(true, Ordering::Release);
     }
 
-    /// A group was invalidated: that counts if the response turns out to belong to it, and nobody joins who could get it
-    /// after all.
-    pub fn bar(&self, group: &str, how: Invalidation) {
+    /// A cache group was invalidated: that counts if the response turns out to belong to it. Nobody joins any more, since
+    /// the response may be one that is not to be used.
+    pub fn invalidate_group(&self, group: &str, how: Invalidation) {
         self.joinable.store(false, Ordering::Release);
-        lock(&self.barred).push((group.into(), how));
+        lock(&self.invalidated_groups).push((group.into(), how));
     }
 
-    /// What came since it began, for a response of these groups, which are sorted.
+    /// The strongest invalidation since it began of a response in these groups, which are sorted.
     pub fn invalidation(&self, groups: &[Box<str>]) -> Option<Invalidation> {
-        if self.is_doomed() {
+        if self.is_invalidated() {
             return Some(Invalidation::Hard);
         }
-        let own = self.softened.load(Ordering::Acquire);
+        let own = self.softly_invalidated.load(Ordering::Acquire);
         let own = own.then_some(Invalidation::Soft);
         if groups.is_empty() {
             return own;
         }
-        let barred = lock(&self.barred);
-        let covering = barred
+        let invalidated_groups = lock(&self.invalidated_groups);
+        let covering = invalidated_groups
             .iter()
             .filter(|(group, _)| groups.binary_search(group).is_ok());
         covering.map(|(_, how)| *how).max().max(own)
@@ -226,7 +227,7 @@ impl Fill {
     /// Lets the followers see the head, and read the body while it comes.
     pub fn stream(&self, head: Arc<Head>, body: Arc<SharedBody>) {
         let mut progress = lock(&self.progress);
-        let waiting = progress.call(|| body.reader().map_or(Seat::Empty, Seat::Kept));
+        let waiting = progress.take_waiting(|| body.reader().map_or(Slot::Empty, Slot::Body));
         progress.stage = Stage::Streaming(Arc::new(Stream { head, body }));
         drop(progress);
         waiting.into_iter().for_each(Waker::wake);
@@ -239,7 +240,7 @@ impl Fill {
             return;
         }
         progress.stage = Stage::Settled(settled);
-        let waiting = progress.call(|| Seat::Waiting(None));
+        let waiting = progress.take_waiting(|| Slot::Waiting(None));
         drop(progress);
         waiting.into_iter().for_each(Waker::wake);
     }
@@ -248,12 +249,12 @@ impl Fill {
     pub fn follow(self: &Arc<Self>) -> Follower {
         let mut progress = lock(&self.progress);
         progress.followers += 1;
-        let seat = match &progress.stage {
-            Stage::Streaming(stream) => stream.body.reader().map_or(Seat::Empty, Seat::Kept),
-            Stage::Requested | Stage::Settled(_) => Seat::Waiting(None),
+        let kept = match &progress.stage {
+            Stage::Streaming(stream) => stream.body.reader().map_or(Slot::Empty, Slot::Body),
+            Stage::Requested | Stage::Settled(_) => Slot::Waiting(None),
         };
-        let slot = progress.seats.len();
-        progress.seats.push(seat);
+        let slot = progress.slots.len();
+        progress.slots.push(kept);
         Follower {
             fill: self.clone(),
             slot,
@@ -262,13 +263,13 @@ impl Fill {
 }
 
 impl Progress {
-    /// Those who wait, to be woken; each has the `next` seat from here on.
-    fn call(&mut self, next: impl Fn() -> Seat) -> Vec<Waker> {
+    /// Takes the wakers of those who wait, and puts `next` in the slot of each.
+    fn take_waiting(&mut self, next: impl Fn() -> Slot) -> Vec<Waker> {
         let mut wakers = Vec::new();
-        for seat in &mut self.seats {
-            if let Seat::Waiting(waker) = seat {
+        for slot in &mut self.slots {
+            if let Slot::Waiting(waker) = slot {
                 wakers.extend(waker.take());
-                *seat = next();
+                *slot = next();
             }
         }
         wakers
@@ -284,29 +285,29 @@ pub struct Follower {
 
 impl Follower {
     /// The head or the end of the fill, whichever comes first. Cancel safe.
-    pub async fn news(&self) -> News {
-        poll_fn(|cx| self.poll_news(cx)).await
+    pub async fn event(&self) -> FollowerEvent {
+        poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    fn poll_news(&self, cx: &mut Context<'_>) -> Poll<News> {
+    fn poll_event(&self, cx: &mut Context<'_>) -> Poll<FollowerEvent> {
         let mut progress = lock(&self.fill.progress);
-        let Progress { stage, seats, .. } = &mut *progress;
-        let seat = &mut seats[self.slot];
+        let Progress { stage, slots, .. } = &mut *progress;
+        let slot = &mut slots[self.slot];
         Poll::Ready(match stage {
             Stage::Requested => {
-                *seat = Seat::Waiting(Some(cx.waker().clone()));
+                *slot = Slot::Waiting(Some(cx.waker().clone()));
                 return Poll::Pending;
             }
-            Stage::Streaming(stream) => match std::mem::take(seat) {
-                Seat::Kept(reader) => News::Streaming(stream.head.clone(), reader),
-                Seat::Empty | Seat::Waiting(_) => News::Unshared,
+            Stage::Streaming(stream) => match std::mem::take(slot) {
+                Slot::Body(reader) => FollowerEvent::Streaming(stream.head.clone(), reader),
+                Slot::Empty | Slot::Waiting(_) => FollowerEvent::Unshared,
             },
-            Stage::Settled(Settled::Stored(stored)) => News::Stored(stored.clone()),
-            Stage::Settled(Settled::Unshared) => News::Unshared,
-            Stage::Settled(Settled::Particular) => News::Particular,
-            Stage::Settled(Settled::Abandoned) => News::Abandoned,
-            Stage::Settled(Settled::ServerError(status)) => News::ServerError(*status),
-            Stage::Settled(Settled::Failed(error)) => News::Failed(error.share()),
+            Stage::Settled(Settled::Stored(stored)) => FollowerEvent::Stored(stored.clone()),
+            Stage::Settled(Settled::Unshared) => FollowerEvent::Unshared,
+            Stage::Settled(Settled::Particular) => FollowerEvent::Particular,
+            Stage::Settled(Settled::Abandoned) => FollowerEvent::Abandoned,
+            Stage::Settled(Settled::ServerError(status)) => FollowerEvent::ServerError(*status),
+            Stage::Settled(Settled::Failed(error)) => FollowerEvent::Failed(error.share()),
         })
     }
 }
@@ -315,7 +316,7 @@ impl Drop for Follower {
     fn drop(&mut self) {
         let mut progress = lock(&self.fill.progress);
         progress.followers -= 1;
-        let seat = std::mem::take(&mut progress.seats[self.slot]);
+        let slot = std::mem::take(&mut progress.slots[self.slot]);
         let task = match progress.followers {
             0 => progress.task.take(),
             _ => None,
@@ -323,7 +324,7 @@ impl Drop for Follower {
         drop(progress);
         task.into_iter().for_each(Waker::wake);
         // A reader that leaves may wake the writer.
-        drop(seat);
+        drop(slot);
     }
 }
 
@@ -349,8 +350,8 @@ mod tests {
         )
     }
 
-    fn poll(follower: &Follower) -> Poll<News> {
-        follower.poll_news(&mut Context::from_waker(Waker::noop()))
+    fn poll(follower: &Follower) -> Poll<FollowerEvent> {
+        follower.poll_event(&mut Context::from_waker(Waker::noop()))
     }
 
     #[test]
@@ -363,7 +364,7 @@ mod tests {
             ErrorKind::ConnectionRefused,
         )));
         for follower in [&one, &two] {
-            let Poll::Ready(News::Failed(error)) = poll(follower) else {
+            let Poll::Ready(FollowerEvent::Failed(error)) = poll(follower) else {
                 panic!("no news")
             };
             assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
@@ -384,7 +385,7 @@ mod tests {
         writer.push(&[b'x'; 100]).unwrap();
         writer.stop_storing(Window { each: 10, all: 10 });
         assert!(room(&mut writer).is_pending(), "it is waited for");
-        let Poll::Ready(News::Streaming(_, mut reader)) = poll(&waiting) else {
+        let Poll::Ready(FollowerEvent::Streaming(_, mut reader)) = poll(&waiting) else {
             panic!("the first bytes are gone")
         };
         let read = reader.poll_chunk(&mut Context::from_waker(Waker::noop()));
@@ -393,7 +394,10 @@ mod tests {
         };
         assert_eq!(read.len(), 100);
         assert!(room(&mut writer).is_ready(), "who has left holds up nobody");
-        assert!(matches!(poll(&fill.follow()), Poll::Ready(News::Unshared)));
+        assert!(matches!(
+            poll(&fill.follow()),
+            Poll::Ready(FollowerEvent::Unshared)
+        ));
     }
 
     #[test]
@@ -401,14 +405,17 @@ mod tests {
         let fill = fill();
         fill.settle(Settled::Unshared);
         fill.settle(Settled::Abandoned);
-        assert!(matches!(poll(&fill.follow()), Poll::Ready(News::Unshared)));
+        assert!(matches!(
+            poll(&fill.follow()),
+            Poll::Ready(FollowerEvent::Unshared)
+        ));
     }
 
     #[test]
     fn a_group_bars_only_its_members() {
         let fill = fill();
-        fill.bar("books", Invalidation::Hard);
-        fill.bar("authors", Invalidation::Soft);
+        fill.invalidate_group("books", Invalidation::Hard);
+        fill.invalidate_group("authors", Invalidation::Soft);
         let of = |groups: &[&str]| {
             let groups: Vec<Box<str>> = groups.iter().map(|group| (*group).into()).collect();
             fill.invalidation(&groups)
@@ -423,11 +430,11 @@ mod tests {
     #[test]
     fn a_hard_invalidation_includes_a_soft_one() {
         let fill = fill();
-        fill.soften();
+        fill.invalidate_softly();
         assert_eq!(fill.invalidation(&[]), Some(Invalidation::Soft));
-        assert!(!fill.is_joinable() && !fill.is_doomed());
-        fill.doom();
-        fill.soften();
+        assert!(!fill.is_joinable() && !fill.is_invalidated());
+        fill.invalidate();
+        fill.invalidate_softly();
         assert_eq!(fill.invalidation(&[]), Some(Invalidation::Hard));
     }
 }

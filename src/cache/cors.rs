@@ -141,7 +141,7 @@ impl CorsApis {
         vary: &VaryPolicy,
     ) -> bool {
         old.selected_by(request, digest, vary)
-            // Without CORS, whoever has asked gets the same.
+            // Without CORS, requests of all origins get the same.
             && (!self.has(target) || self.may_answer(target, old, request))
     }
 

@@ -98,7 +98,7 @@ impl Fields {
         lines.next().is_none().then_some(only.value)
     }
 
-    /// What they tell the pages of other origins.
+    /// What they allow the pages of other origins.
     pub fn cors(&self) -> Cors<'_> {
         Cors {
             allowed: self.single(&ACCESS_CONTROL_ALLOW_ORIGIN),

@@ -13,7 +13,7 @@ use crate::semantics::target::origin_of;
 /// Groups and their members.
 #[derive(Debug, Default)]
 pub struct GroupIndex {
-    /// Keyed: whoever chooses names or hosts chooses no collisions.
+    /// Keyed, so that names and hosts cannot be chosen to collide.
     hasher: RandomState,
     memberships: Mutex<Memberships>,
     /// Resources that left the store, or were replaced in it, to be taken out of their groups.

@@ -12,7 +12,7 @@ use crate::error::Error;
 pub enum Settled {
     /// A response was stored or freshened: look whether it may be reused.
     Stored(Arc<StoredResponse>),
-    /// Its response is for the one who asked; go upstream yourselves, without waiting for another.
+    /// Its response is for the leader alone: followers go upstream themselves, without waiting for another.
     Unshared,
     /// Its response was about the request of the one who asked: others may well get a better one.
     Particular,
@@ -27,7 +27,7 @@ pub enum Settled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotCommitted {
     /// An invalidation or purge came in between.
-    Doomed,
+    Invalidated,
     /// What was stored meanwhile was selected by a field that this was not.
     Overtaken,
     /// The byte budget is used up.
@@ -40,7 +40,7 @@ impl NotCommitted {
     /// Its name in the log.
     pub const fn token(self) -> &'static str {
         match self {
-            Self::Doomed => "invalidated",
+            Self::Invalidated => "invalidated",
             Self::Overtaken => "overtaken",
             Self::OverBudget => "over-budget",
             Self::Superseded => "superseded",

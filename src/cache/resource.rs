@@ -13,7 +13,8 @@ use crate::clock::Monotonic;
 use crate::semantics::storability::NoStoreReason;
 use crate::semantics::vary::VariantKey;
 
-/// Requests like this one proved to have responses that cannot be shared: they do not stand in line.
+/// A hit-for-miss marker: the response to a request like this one could not be shared, so that others like it do not wait
+/// for one another.
 #[derive(Clone, Debug)]
 pub struct Marker {
     pub variant: VariantKey,
@@ -29,7 +30,7 @@ pub enum Unshared {
     Rule(NoStoreReason),
     /// It is larger than what is stored, by its own Content-Length.
     TooLarge,
-    /// Its end cannot be told from a broken connection.
+    /// Its end looks the same as a broken connection.
     UnverifiedEnd,
 }
 
@@ -77,7 +78,7 @@ impl Several {
     }
 
     /// Drops the variant that was used least recently, but for the first, which came just now. Returns whether there was one.
-    pub fn shed(&mut self) -> bool {
+    pub fn evict_least_recently_used(&mut self) -> bool {
         let used = self.variants.iter().enumerate().skip(1);
         let oldest = used.min_by_key(|(_, stored)| stored.last_used());
         let Some((oldest, _)) = oldest else {

@@ -182,7 +182,7 @@ impl Store {
             .retain(|marker| !marks(marker, &fill.ask, vary));
         next.variants.insert(0, stored);
         next.drop_unselectable();
-        self.shed_variants(&mut next);
+        while next.variants.len() > self.max_variants && next.evict_least_recently_used() {}
         self.fit(key, &mut next)?;
         self.put(key, next);
         Ok(())
@@ -191,7 +191,7 @@ impl Store {
     /// Replaces stored responses by freshened ones (RFC 9111 §4.3.4), where they still stand, and ends the fill.
     ///
     /// # Errors
-    /// [`NotCommitted::Doomed`] when an invalidation came since the fill began; nothing is replaced.
+    /// [`NotCommitted::Invalidated`] when an invalidation came since the fill began; nothing is replaced.
     pub fn freshen(
         &self,
         fill: &Arc<Fill>,
@@ -217,7 +217,7 @@ impl Store {
         match fill.invalidation(stored.head.groups()) {
             None => Ok(stored),
             Some(Invalidation::Soft) => Ok(self.expired(&stored)),
-            Some(Invalidation::Hard) => Err(NotCommitted::Doomed),
+            Some(Invalidation::Hard) => Err(NotCommitted::Invalidated),
         }
     }
 
@@ -245,7 +245,7 @@ impl Store {
     pub fn mark(&self, fill: &Arc<Fill>, marker: Marker, now: Monotonic, vary: &VaryPolicy) {
         let mut shard = self.shard(fill.key.hash());
         self.end(&mut shard, fill);
-        if fill.is_doomed() {
+        if fill.is_invalidated() {
             return;
         }
         let current = self.resources.get(fill.key.as_ref());
@@ -269,7 +269,7 @@ impl Store {
     pub fn end_staleness(&self, fill: &Arc<Fill>, now: Now, vary: &VaryPolicy) {
         let mut shard = self.shard(fill.key.hash());
         self.end(&mut shard, fill);
-        if fill.is_doomed() {
+        if fill.is_invalidated() {
             return;
         }
         let Some(current) = self.resources.get(fill.key.as_ref()) else {
@@ -302,7 +302,7 @@ impl Store {
         self.end(&mut shard, fill);
     }
 
-    /// Ends a fill that failed or is not for sharing; its followers are told so.
+    /// Ends a fill that failed or is not for sharing, and tells its followers.
     pub fn settle(&self, fill: &Arc<Fill>, settled: Settled) {
         self.abandon(fill);
         fill.settle(settled);
@@ -385,16 +385,12 @@ impl Store {
         current.map_or_else(Several::default, |resource| resource.to_several())
     }
 
-    fn shed_variants(&self, resource: &mut Several) {
-        while resource.variants.len() > self.max_variants && resource.shed() {}
-    }
-
-    /// Has `resource` take no more than there is room for: otherwise none of it stays.
+    /// Evicts variants of `resource` until the store has room for the rest. Fails where one alone is too large.
     fn fit(&self, key: &Key, resource: &mut Several) -> Result<(), NotCommitted> {
         while Resource::from(resource.clone()).weight(key.as_str().len())
             > self.resources.capacity()
         {
-            if !resource.shed() {
+            if !resource.evict_least_recently_used() {
                 return Err(NotCommitted::OverBudget);
             }
         }

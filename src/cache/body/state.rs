@@ -10,7 +10,7 @@ use http::HeaderMap;
 use smallvec::SmallVec;
 
 use super::stored::{SEGMENT, StoredBody};
-use crate::cache::budget::{Budget, Coming, Passing};
+use crate::cache::budget::{Budget, InFlight, Passing};
 use crate::error::{Error, ErrorKind};
 
 /// What a reader gets next.
@@ -59,7 +59,7 @@ pub(super) struct State {
     window: Option<(Window, Passing)>,
     readers: Vec<Option<Place>>,
     pub(super) writer: Option<Waker>,
-    token: Option<Coming>,
+    token: Option<InFlight>,
 }
 
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl State {
             window: None,
             readers: Vec::new(),
             writer: None,
-            token: Some(Coming::empty(budget)),
+            token: Some(InFlight::empty(budget)),
         }
     }
 
@@ -124,7 +124,7 @@ impl State {
         self.places().next().is_some()
     }
 
-    pub(super) fn is_level(&self) -> bool {
+    pub(super) fn any_reader_has_all(&self) -> bool {
         self.places().any(|place| place.offset == self.received)
     }
 
@@ -188,7 +188,7 @@ impl State {
     fn count_passing(&mut self) {
         let kept = self.kept();
         if let Some((_, passing)) = &mut self.window {
-            let counted = self.token.as_ref().map_or(0, Coming::bytes);
+            let counted = self.token.as_ref().map_or(0, InFlight::bytes);
             passing.set(kept.saturating_sub(counted));
         }
     }

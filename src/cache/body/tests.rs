@@ -128,14 +128,14 @@ fn the_window_holds_the_writer_and_laggards_are_cut() {
     assert!(writer.poll_room(cx).is_ready());
     writer.push(&[2; 600]).unwrap();
     assert!(writer.poll_room(cx).is_pending());
-    assert!(!writer.laggards_hold_up_others());
+    assert!(!writer.slow_readers_hold_up_others());
     while poll(&mut fast).is_ready() {}
-    assert!(writer.laggards_hold_up_others());
+    assert!(writer.slow_readers_hold_up_others());
     let (some, most) = (Duration::from_millis(10), Duration::from_millis(25));
-    writer.charge_laggards(some, most);
-    writer.charge_laggards(some, most);
+    writer.charge_slow_readers(some, most);
+    writer.charge_slow_readers(some, most);
     assert!(writer.poll_room(cx).is_pending(), "it may still catch up");
-    writer.charge_laggards(some, most);
+    writer.charge_slow_readers(some, most);
     assert!(writer.poll_room(cx).is_ready());
     assert_eq!(read_all(&mut slow), Err(ErrorKind::ReaderTooSlow));
     assert!(body.reader().is_none(), "the first bytes are gone");
@@ -153,8 +153,8 @@ fn a_reader_that_gets_level_owes_nothing() {
     for _ in 0..3 {
         writer.push(&[1; 1200]).unwrap();
         while poll(&mut fast).is_ready() {}
-        assert!(writer.laggards_hold_up_others());
-        writer.charge_laggards(some, most);
+        assert!(writer.slow_readers_hold_up_others());
+        writer.charge_slow_readers(some, most);
         while poll(&mut uneven).is_ready() {}
     }
     writer.end(None);

@@ -86,15 +86,15 @@ impl Writer {
     }
 
     /// Whether some reader has read everything while another keeps the window full.
-    pub fn laggards_hold_up_others(&self) -> bool {
+    pub fn slow_readers_hold_up_others(&self) -> bool {
         let state = self.body.lock();
-        state.window().is_some() && state.is_level()
+        state.window().is_some() && state.any_reader_has_all()
     }
 
     /// Others have waited for `waited`: that is on the account of every reader who is more than half a window behind, and
     /// who owes more than `most` is cut off, and sees [`ErrorKind::ReaderTooSlow`]. One that has everything owes nothing:
     /// readers of about the same pace, who are behind by turns, part with nobody.
-    pub fn charge_laggards(&mut self, waited: Duration, most: Duration) {
+    pub fn charge_slow_readers(&mut self, waited: Duration, most: Duration) {
         let mut state = self.body.lock();
         let Some(window) = state.window() else {
             return;

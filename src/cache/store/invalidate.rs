@@ -21,7 +21,7 @@ impl Store {
 
     /// Has all that is stored for a target URI, and for those that its No-Vary-Search makes the same, validated before it
     /// is used again. Returns whether any response was stored that need not have been.
-    pub fn soften_target(&self, target: &str) -> bool {
+    pub fn invalidate_target_softly(&self, target: &str) -> bool {
         self.apply_to_target(target, Invalidation::Soft)
     }
 
@@ -45,20 +45,23 @@ impl Store {
         match how {
             Invalidation::Hard => {
                 if let Some(fills) = shard.fills.remove(&key) {
-                    fills.iter().for_each(|fill| fill.doom());
+                    fills.iter().for_each(|fill| fill.invalidate());
                 }
                 self.resources.remove(key)
             }
             Invalidation::Soft => {
                 let fills = shard.fills.get(&key);
-                fills.into_iter().flatten().for_each(|fill| fill.soften());
-                self.soften_stored(key)
+                fills
+                    .into_iter()
+                    .flatten()
+                    .for_each(|fill| fill.invalidate_softly());
+                self.invalidate_stored_softly(key)
             }
         }
     }
 
     /// Has every response that is stored for `key`, whose shard is locked, validated before its next use.
-    fn soften_stored(&self, key: KeyRef<'_>) -> bool {
+    fn invalidate_stored_softly(&self, key: KeyRef<'_>) -> bool {
         let Some(current) = self.resources.get(key) else {
             return false;
         };
@@ -77,8 +80,8 @@ impl Store {
     fn apply_to_fills(&self, covered: impl Fn(&str) -> bool, how: Invalidation) {
         self.begin_invalidation();
         self.each_covered_fill(covered, |fill| match how {
-            Invalidation::Hard => fill.doom(),
-            Invalidation::Soft => fill.soften(),
+            Invalidation::Hard => fill.invalidate(),
+            Invalidation::Soft => fill.invalidate_softly(),
         });
     }
 
@@ -115,7 +118,7 @@ impl Store {
 
     /// Has all stored responses of a cache group of one origin validated before they are used again. Returns how many
     /// resources had any that need not have been.
-    pub fn soften_group(&self, origin: &str, group: &str) -> usize {
+    pub fn invalidate_group_softly(&self, origin: &str, group: &str) -> usize {
         self.apply_to_groups(Some(origin), &[group], Invalidation::Soft)
     }
 
@@ -137,7 +140,7 @@ impl Store {
         self.each_covered_fill(covered, |fill| {
             groups
                 .iter()
-                .for_each(|group| fill.bar(group.as_ref(), how));
+                .for_each(|group| fill.invalidate_group(group.as_ref(), how));
         });
         let mut count = 0;
         for group in groups.iter().map(AsRef::as_ref) {

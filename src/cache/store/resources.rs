@@ -24,7 +24,7 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// For a store of at most `memory` bytes. `groups` is told what leaves.
+    /// For a store of at most `memory` bytes. `groups` learns which resources leave.
     pub fn new(memory: u64, budget: &Arc<Budget>, groups: Arc<GroupIndex>) -> Self {
         // moka evicts a little late, and bodies in flight need room too.
         let capacity = memory - memory / 8;

@@ -1,7 +1,7 @@
 //! Those who wait for a fill that another leads.
 
 use super::{Exchange, Step};
-use crate::cache::collapse::{Follower, News};
+use crate::cache::collapse::{Follower, FollowerEvent};
 use crate::cache::head::Head;
 use crate::clock::within;
 use crate::proxy::lookup::extent::wants_part_of_unknown_length;
@@ -16,23 +16,23 @@ impl Exchange {
         let counters = self.worker.counters.clone();
         let following = Following::new(follower, counters.clone());
         let patience = self.request.epoch.settings.config.cache.follower_timeout;
-        let news = within(patience, pin!(following.follower.news())).await;
+        let event = within(patience, pin!(following.follower.event())).await;
         self.request.now = self.worker.gateway.clock.now();
         self.collapsed = Some(true);
         // Who has waited long enough looks again: the fill is overdue for all by then, and one of them leads another.
-        let Ok(news) = news else {
+        let Ok(event) = event else {
             // Waiting is no haste: however slow the API is, not all of them lose patience with one another in the end.
             self.rounds = 0;
             return self.go_on(true);
         };
-        match news {
-            News::Streaming(head, _)
+        match event {
+            FollowerEvent::Streaming(head, _)
                 if self.may_reuse(&head) && wants_part_of_unknown_length(&head, &self.request) =>
             {
                 self.collapsed = Some(false);
                 Step::Fetch(miss.as_asked())
             }
-            News::Streaming(head, reader) if self.may_reuse(&head) => {
+            FollowerEvent::Streaming(head, reader) if self.may_reuse(&head) => {
                 counters.collapsed.inc();
                 let status = CacheStatus {
                     collapsed: Some(true),
@@ -41,7 +41,7 @@ impl Exchange {
                 let age = head.freshness.age(head.resident(self.request.now));
                 self.stream(&head, reader, Some(following), Some(age), status)
             }
-            News::Stored(stored) if self.may_reuse(&stored.head) => {
+            FollowerEvent::Stored(stored) if self.may_reuse(&stored.head) => {
                 counters.collapsed.inc();
                 let status = CacheStatus {
                     collapsed: Some(true),
@@ -53,17 +53,19 @@ impl Exchange {
                     .age(stored.head.resident(self.request.now));
                 self.deliver(&stored, Some(age), status)
             }
-            News::Streaming(head, _) => self.go_on(!self.selects(&head)),
-            News::Stored(stored) => self.go_on(!self.selects(&stored.head)),
-            News::Abandoned => self.go_on(true),
-            News::Unshared => self.go_on(false),
+            FollowerEvent::Streaming(head, _) => self.go_on(!self.selects(&head)),
+            FollowerEvent::Stored(stored) => self.go_on(!self.selects(&stored.head)),
+            FollowerEvent::Abandoned => self.go_on(true),
+            FollowerEvent::Unshared => self.go_on(false),
             // Once: where each answer is of that kind, waiting in line would take as long as there are requests.
-            News::Particular => self.go_on(self.rounds < 2),
-            News::ServerError(status) => match self.stand_in(Failure::Status(status), &miss) {
-                Some(step) => step,
-                None => self.go_on(false),
-            },
-            News::Failed(error) => self.failed(&error, &miss),
+            FollowerEvent::Particular => self.go_on(self.rounds < 2),
+            FollowerEvent::ServerError(status) => {
+                match self.stand_in(Failure::Status(status), &miss) {
+                    Some(step) => step,
+                    None => self.go_on(false),
+                }
+            }
+            FollowerEvent::Failed(error) => self.failed(&error, &miss),
         }
     }
 

@@ -159,7 +159,7 @@ impl<'a> Pump<'a> {
             if poll_fn(|cx| Poll::Ready(writer.poll_room(cx).is_ready())).await {
                 return;
             }
-            let held_up = writer.laggards_hold_up_others();
+            let held_up = writer.slow_readers_hold_up_others();
             let clock = &self.task.worker.gateway.clock;
             let begun = clock.now();
             let room = poll_fn(|cx| writer.poll_room(cx));
@@ -169,7 +169,7 @@ impl<'a> Pump<'a> {
                 let passing = self.passing.unwrap_or(begun).mono;
                 let patience = self.task.epoch.settings.config.cache.reader_timeout;
                 let most = patience + now.since(passing) / PATIENCE_PART;
-                self.writer.charge_laggards(now.since(begun.mono), most);
+                self.writer.charge_slow_readers(now.since(begun.mono), most);
             }
         }
     }

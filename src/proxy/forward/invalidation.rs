@@ -97,7 +97,7 @@ impl InvalidationPermit {
                     let queries = store.invalidate_group(origin, &group);
                     self.worker.counters.invalidations.add(queries as u64);
                 }
-                Invalidation::Soft => drop(store.soften_group(origin, &group)),
+                Invalidation::Soft => drop(store.invalidate_group_softly(origin, &group)),
             }
         }
     }
@@ -110,7 +110,7 @@ impl InvalidationPermit {
                     self.worker.counters.invalidations.inc();
                 }
             }
-            Invalidation::Soft => drop(store.soften_target(target)),
+            Invalidation::Soft => drop(store.invalidate_target_softly(target)),
         }
     }
 }
