@@ -19,7 +19,7 @@ use bookend::cache::key::Keyer;
 use bookend::cache::outcome::Settled;
 use bookend::cache::store::{Limits, Role, Sharing, Store};
 use bookend::cache::stored::StoredResponse;
-use bookend::clock::{Monotonic, Now};
+use bookend::clock::Monotonic;
 use bookend::error::{Error, ErrorKind};
 use bookend::semantics::cache_control::ResponseDirectives;
 use bookend::semantics::freshness::{Freshness, Receipt};
@@ -225,6 +225,7 @@ fn head(fields: &[(&'static str, &'static str)]) -> Head {
     let status = StatusCode::OK;
     Draft {
         status,
+        reason: None,
         origin_validators: Validators::of(&headers),
         freshness: Freshness::compute(status, &headers, &directives, receipt, false, &policy),
         received: Monotonic::default(),
@@ -291,7 +292,9 @@ fn overtaken(
         let fill = lead(&store, target);
         let committing = thread::spawn({
             let store = store.clone();
-            move || drop(store.commit(&fill, stored(fields), &VaryPolicy::default()))
+            move || {
+                let _ = store.commit(&fill, stored(fields), &VaryPolicy::default());
+            }
         });
         invalidate(&store);
         let found = store.look_up(store.key(home));
