@@ -295,16 +295,8 @@ mod tests {
             ),
         ];
         for (config, a, b, expected) in cases {
-            assert_eq!(
-                equivalent(&config, a, b),
-                expected,
-                "{config:?} {a:?} {b:?}"
-            );
-            assert_eq!(
-                equivalent(&config, b, a),
-                expected,
-                "{config:?} {b:?} {a:?}"
-            );
+            assert_eq!(equivalent(config, a, b), expected, "{config:?} {a:?} {b:?}");
+            assert_eq!(equivalent(config, b, a), expected, "{config:?} {b:?} {a:?}");
         }
     }
 
