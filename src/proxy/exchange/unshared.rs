@@ -90,13 +90,14 @@ impl Exchange {
         let (method, request) = (self.request.method(), self.request.headers());
         match arrived.status {
             StatusCode::RANGE_NOT_SATISFIABLE => true,
-            StatusCode::PARTIAL_CONTENT => !Partial::of_206(&arrived.headers).is_some_and(|part| {
+            // What says of no part that it is one passes as it came (RFC 9110 §14.4).
+            StatusCode::PARTIAL_CONTENT => Partial::of_206(&arrived.headers).is_some_and(|part| {
                 let validators = &Validators::of(&arrived.headers);
                 let length = part.complete_length();
                 let asked = range::select(method, request, StatusCode::OK, validators, length);
                 let begins =
                     |range: ByteRange| part.beginning_of(range).as_ref() == part.ranges().first();
-                matches!(asked, RangeSelection::Single(range) if begins(range))
+                !matches!(asked, RangeSelection::Single(range) if begins(range))
             }),
             _ => false,
         }
