@@ -7,5 +7,6 @@ mod errors;
 mod groups;
 mod mistyped;
 mod passed;
+mod posts;
 mod room;
 mod statuses;

@@ -74,16 +74,18 @@ impl Store {
     }
 
     /// A fill for a response that came without one; its request was sent when the store's [`sequence`](Self::sequence) was
-    /// `begun`. `None` when something has been invalidated since, as that may cover the response.
+    /// `begun`, and has itself begun so many invalidations (`own`) since. `None` when anything else has been invalidated
+    /// since, as that may cover the response.
     pub fn adopt(
         &self,
         key: KeyRef<'_>,
         ask: Ask,
         now: Monotonic,
         begun: u64,
+        own: u64,
     ) -> Option<Arc<Fill>> {
         let mut shard = self.shard(key.hash());
-        if self.sequence() != begun {
+        if self.sequence() != begun.wrapping_add(own) {
             return None;
         }
         let fill = Fill::new(key.to_key(), ask, false, now);

@@ -12,6 +12,7 @@ use crate::semantics::freshness::MustValidate;
 use crate::semantics::selector::Selector;
 use crate::semantics::target::{origin_of, split_query};
 
+/// Each call of a public function here is one invalidation, and moves the store's [`sequence`](Store::sequence) by one.
 impl Store {
     /// Removes all that is stored for a target URI, and for those that its No-Vary-Search makes the same. Returns whether
     /// any response was stored.
@@ -26,6 +27,7 @@ impl Store {
     }
 
     fn apply_to_target(&self, target: &str, how: Invalidation) -> bool {
+        self.begin_invalidation();
         if self.search.applies_to(target) {
             let (base, _) = split_query(target);
             self.apply_to_fills(|key| split_query(key).0 == base, how);
@@ -36,11 +38,11 @@ impl Store {
     /// Removes all that is stored for `key`, markers too; fills in flight for it are neither stored nor joined any more.
     /// Returns whether any response was stored.
     pub fn invalidate(&self, key: KeyRef<'_>) -> bool {
+        self.begin_invalidation();
         self.apply(key, Invalidation::Hard)
     }
 
     fn apply(&self, key: KeyRef<'_>, how: Invalidation) -> bool {
-        self.begin_invalidation();
         let mut shard = self.shard(key.hash());
         match how {
             Invalidation::Hard => {
@@ -78,7 +80,6 @@ impl Store {
 
     /// Fills in flight for the keys that are `covered` are joined by nobody any more. Hard: nor are they stored.
     fn apply_to_fills(&self, covered: impl Fn(&str) -> bool, how: Invalidation) {
-        self.begin_invalidation();
         self.each_covered_fill(covered, |fill| match how {
             Invalidation::Hard => fill.invalidate(),
             Invalidation::Soft => fill.invalidate_softly(),
@@ -176,6 +177,7 @@ impl Store {
 
     /// Removes the resources whose target URI is `covered`; each is looked at. Returns how many.
     pub fn invalidate_where(&self, covered: impl Fn(&str) -> bool) -> usize {
+        self.begin_invalidation();
         self.apply_to_fills(&covered, Invalidation::Hard);
         let keys: Vec<Key> = self
             .resources
@@ -184,7 +186,9 @@ impl Store {
             .map(|(key, _)| Key::clone(&key))
             .collect();
         let stored = keys.iter();
-        let count = stored.filter(|key| self.invalidate(key.as_ref())).count();
+        let count = stored
+            .filter(|key| self.apply(key.as_ref(), Invalidation::Hard))
+            .count();
         // What has been put off has the memory.
         self.run_pending_tasks();
         count

@@ -63,7 +63,7 @@ impl Exchange {
         .await
         {
             Ok(arrived) if pass::answers_a_get(&self.request, &arrived) => {
-                Box::pin(self.keep_post(arrived, miss)).await
+                Box::pin(self.keep_passed(arrived, miss, begun)).await
             }
             Ok(arrived) if arrived.status == StatusCode::SWITCHING_PROTOCOLS => {
                 Box::pin(self.switch(*arrived, tunnel_share, reason)).await
@@ -137,18 +137,13 @@ impl Exchange {
         Step::Done(Box::new(delivery.precondition_failed(head)))
     }
 
-    /// A POST's response that is what a GET would bring is stored as such, where the rules allow it.
-    async fn keep_post(&mut self, arrived: Box<Arrived>, miss: Miss) -> Step {
-        // Its own invalidation has begun since it was sent.
-        let begun = self.worker.gateway.store.sequence();
-        self.keep_passed(arrived, miss, begun).await
-    }
-
-    /// Stores a response that was passed on, where the rules allow it and nothing was invalidated since `begun`.
+    /// Stores a response that was passed on, where the rules allow it and nothing was invalidated since `begun` but by the
+    /// request itself.
     async fn keep_passed(&mut self, arrived: Box<Arrived>, miss: Miss, begun: u64) -> Step {
         let store = &self.worker.gateway.store;
         let (key, ask) = (self.request.key(store), self.request.ask());
-        let Some(fill) = store.adopt(key, ask, self.request.now.mono, begun) else {
+        let (now, own) = (self.request.now.mono, arrived.invalidations);
+        let Some(fill) = store.adopt(key, ask, now, begun, own) else {
             return self.forwarded(arrived, miss.reason, None);
         };
         let fill = Permit::new(&self.worker, fill);

@@ -19,6 +19,8 @@ pub struct Arrived {
     pub received: Now,
     /// The client's own preconditions and Range were sent.
     pub as_asked: bool,
+    /// Invalidations that have begun for the request itself, which is a write.
+    pub invalidations: u64,
 }
 
 impl Arrived {

@@ -72,6 +72,7 @@ impl Context<'_> {
             requested,
             received,
             as_asked,
+            invalidations: 0,
         })
     }
 }

@@ -25,6 +25,8 @@ pub(in crate::proxy) struct InvalidationPermit {
     route: Arc<RoutePolicy>,
     target: Target,
     owed: Option<Invalidation>,
+    /// Invalidations begun so far, as the store counts them.
+    begun: u64,
 }
 
 /// The group of all queries of a path; no group that a response names begins with a control character.
@@ -40,19 +42,21 @@ impl InvalidationPermit {
             route: request.route.clone(),
             target: request.target.clone(),
             owed: Some(Invalidation::Hard),
+            begun: 0,
         }
     }
 
-    /// The write was answered (RFC 9111 §4.4): an error invalidates nothing.
+    /// The write was answered (RFC 9111 §4.4): an error invalidates nothing. Returns how many invalidations have begun for
+    /// it.
     pub(in crate::proxy) fn finish(
         mut self,
         status: StatusCode,
         fields: &HeaderMap,
         server: &Server,
-    ) {
+    ) -> u64 {
         if !is_non_error(status) {
             self.owed = None;
-            return;
+            return 0;
         }
         let view = ClientView {
             target: &self.target.to_uri(),
@@ -66,8 +70,14 @@ impl InvalidationPermit {
         if !groups.is_empty() {
             let store = &self.worker.gateway.store;
             let count = store.invalidate_groups(self.target.origin(), &groups);
-            tracing::debug!(?groups, count, "a write invalidated groups");
+            self.begun += 1;
+            let groups = groups.join(", ");
+            tracing::debug!(groups, count, "a write invalidated groups");
         }
+        if let Some(how) = self.owed.take() {
+            self.pay(how);
+        }
+        self.begun
     }
 
     /// The write was not answered. Where the API had no whole request, it has most likely done nothing, and clients who
@@ -81,17 +91,20 @@ impl InvalidationPermit {
         };
     }
 
-    /// What the route says that a write to it changes, with all queries.
-    fn apply_to_listed(&self, how: Invalidation) {
-        let (path, _) = split_query(self.target.path_and_query());
-        for template in &self.route.invalidates {
-            let Some(path) = template.for_request(&self.route.pattern, path) else {
+    /// Invalidates the target, and what the route says that a write to it changes, with all queries.
+    fn pay(&mut self, how: Invalidation) {
+        let (target, route) = (self.target.clone(), self.route.clone());
+        self.apply(target.as_str(), how);
+        let (path, _) = split_query(target.path_and_query());
+        for template in &route.invalidates {
+            let Some(path) = template.for_request(&route.pattern, path) else {
                 continue;
             };
             let path = percent::normal(&path);
-            let origin = self.target.origin();
+            let origin = target.origin();
             self.apply(&format!("{origin}{path}"), how);
             let (store, group) = (&self.worker.gateway.store, path_group(&path));
+            self.begun += 1;
             match how {
                 Invalidation::Hard => {
                     let queries = store.invalidate_group(origin, &group);
@@ -102,7 +115,8 @@ impl InvalidationPermit {
         }
     }
 
-    fn apply(&self, target: &str, how: Invalidation) {
+    fn apply(&mut self, target: &str, how: Invalidation) {
+        self.begun += 1;
         let store = &self.worker.gateway.store;
         match how {
             Invalidation::Hard => {
@@ -117,9 +131,8 @@ impl InvalidationPermit {
 
 impl Drop for InvalidationPermit {
     fn drop(&mut self) {
-        if let Some(how) = self.owed {
-            self.apply(self.target.as_str(), how);
-            self.apply_to_listed(how);
+        if let Some(how) = self.owed.take() {
+            self.pay(how);
         }
     }
 }

@@ -71,12 +71,12 @@ pub async fn forward(
             .then(|| request.key(&worker.gateway.store).stable_hash()),
         waiting: request.waiting.clone(),
     };
+    let mut invalidations = 0;
     let (response, requested) = if request.class == Class::Unsafe {
         let requested = worker.gateway.clock.now();
-        (
-            write(worker, request, outgoing, admission).await?,
-            requested,
-        )
+        let written = write(worker, request, outgoing, admission).await?;
+        invalidations = written.invalidations;
+        (written.response, requested)
     } else {
         let make = || fields::request(request, hints, Conditions::Client, RequestBody::Empty).ok();
         let make: Option<&Maker<'_>> = if is_empty { Some(&make) } else { None };
@@ -86,6 +86,7 @@ pub async fn forward(
     };
     let upgrade = upgrade::for_client(request, response.status(), response.headers())?;
     let mut arrived = context_of(worker, request).arrived(response, requested, true);
+    arrived.invalidations = invalidations;
     request.now = arrived.received;
     if let Some(protocols) = upgrade {
         let headers = &mut arrived.headers;
@@ -116,6 +117,13 @@ pub fn answers_a_get(request: &Request, arrived: &Arrived) -> bool {
         && post::answers_get(&request.target.to_uri(), arrived.status, &arrived.headers)
 }
 
+/// A write's answer.
+struct Written {
+    response: Response<UpstreamBody>,
+    /// Invalidations that have begun for it.
+    invalidations: u64,
+}
+
 /// Sends a write from a task of its own: once it is sent, it is carried to its end, and its invalidation with it, when the
 /// client leaves before the answer. As long as it waits for a connection, it leaves with its client.
 /// A gRPC call ends with its client, which is how deadlines travel there.
@@ -124,7 +132,7 @@ async fn write(
     request: &Request,
     outgoing: Outgoing,
     admission: Admission,
-) -> Result<Response<UpstreamBody>, Error> {
+) -> Result<Written, Error> {
     let permit = InvalidationPermit::new(worker, request);
     let upstreams = request.epoch.upstreams.clone();
     let is_call = is_grpc(request.headers());
@@ -145,16 +153,21 @@ async fn write(
             }
         };
         drop(admission);
-        match &answer {
+        let answer = match answer {
             Ok(response) => {
                 let server = response.body().server();
-                permit.finish(response.status(), response.headers(), server);
+                let (status, fields) = (response.status(), response.headers());
+                Ok(Written {
+                    invalidations: permit.finish(status, fields, server),
+                    response,
+                })
             }
-            Err(_) => {
+            Err(error) => {
                 let is_broken_off = upload.as_ref().is_some_and(Upload::was_broken_off);
                 permit.unanswered(waiting.is_sent(), !is_broken_off);
+                Err(error)
             }
-        }
+        };
         // A client that is gone needs no answer.
         drop(sender.send(answer));
     });
