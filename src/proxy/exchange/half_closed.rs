@@ -3,7 +3,7 @@
 //! So a bounded number of them waits on, few of them one client's, and not long where others find no place.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::proxy::admission::{are_places_scarce, most_half_closed};
@@ -38,8 +38,7 @@ impl Presence {
     }
 
     /// Carries `work` on. Where its client is given up, the connection drops it.
-    pub async fn watch<T>(mut self, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
+    pub async fn watch<T>(mut self, mut work: Pin<&mut impl Future<Output = T>>) -> T {
         poll_fn(|cx| {
             let found = self.waiting.half_closed();
             if found != self.found {

@@ -151,7 +151,8 @@ impl Exchange {
         let waiting = self.request.waiting.clone().unwrap_or_default();
         let presence = Presence::of(&self.worker, &self.request, waiting);
         let response = {
-            let steps = pin!(presence.watch(self.steps()));
+            let steps = pin!(self.steps());
+            let steps = pin!(presence.watch(steps));
             match until {
                 None => Ok(steps.await),
                 Some(until) => clock::by(until, steps).await,
