@@ -124,9 +124,11 @@ impl Fields {
         let mut map = HeaderMap::with_capacity(room);
         for line in self.lines().filter(wanted) {
             // Both were such when they were put in.
-            if let Some(value) = line.to_value(&octets)
-                && let Some(name) = line.name.to_name()
-            {
+            let name = match line.name {
+                Name::Known(known) => Some(known.clone()),
+                Name::Other(other) => HeaderName::from_bytes(other).ok(),
+            };
+            if let (Some(name), Some(value)) = (name, line.to_value(&octets)) {
                 map.append(name, value);
             }
         }
@@ -196,13 +198,6 @@ impl Name<'_> {
         match self {
             Self::Known(known) => known.as_str().as_bytes(),
             Self::Other(other) => other,
-        }
-    }
-
-    fn to_name(self) -> Option<HeaderName> {
-        match self {
-            Self::Known(known) => Some(known.clone()),
-            Self::Other(other) => HeaderName::from_bytes(other).ok(),
         }
     }
 }

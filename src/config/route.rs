@@ -11,9 +11,7 @@ use super::rate_limit::RateLimit;
 use super::readers::{count, flag, lifetime, list, one_of, or_off, size, some_list};
 use super::section::Section;
 use super::value::Value;
-use crate::semantics::policy::{
-    Heuristic, HonourRequest, Ignore, OperatorTtl, Policy, SetCookie, TtlMode, VaryPolicy,
-};
+use crate::semantics::policy::{HonourRequest, Ignore, OperatorTtl, Policy, SetCookie, TtlMode};
 use crate::semantics::time::DeltaSeconds;
 
 /// The choices for the requests of one route.
@@ -186,7 +184,9 @@ fn read_rules(section: &mut Section<'_>, rules: &mut Policy) {
     section.set("stale_while_revalidate", stale_while_revalidate, window());
     section.set("stale_if_error", stale_if_error, window());
     section.set("stale_if_disconnected", stale_if_disconnected, window());
-    section.set("ignore", ignore, ignored);
+    section.set("ignore", ignore, |value| {
+        flags(value, &IGNORE, Ignore::default())
+    });
     let mut chosen = None;
     section.set("set_cookie", &mut chosen, |value| {
         one_of(&SET_COOKIE)(value).map(Some)
@@ -196,11 +196,26 @@ fn read_rules(section: &mut Section<'_>, rules: &mut Policy) {
         *set_cookie = chosen;
         ignore.set_cookie = false;
     }
-    section.set("honour", honour, honoured);
+    let none = HonourRequest {
+        max_age: false,
+        min_fresh: false,
+        max_stale: false,
+        no_cache: false,
+        no_store: false,
+        only_if_cached: false,
+        pragma: false,
+    };
+    section.set("honour", honour, |value| flags(value, &HONOUR, none));
     section.set("credential_fields", credential_fields, list(field_name));
     section.set("targeted_fields", targeted_fields, list(field_name));
-    section.section("heuristic", |section| read_heuristic(section, heuristic));
-    section.section("vary", |section| read_vary(section, vary));
+    section.section("heuristic", |section| {
+        section.set("percent", &mut heuristic.percent, count(0..=100));
+        section.set("max", &mut heuristic.max, lifetime);
+    });
+    section.section("vary", |section| {
+        section.set("languages", &mut vary.languages, list(language));
+        section.set("encodings", &mut vary.encodings, list(coding));
+    });
 }
 
 const TTL_MODES: [(&str, TtlMode); 4] = [
@@ -242,23 +257,6 @@ const HONOUR: [Named<HonourRequest>; 7] = [
     ("pragma", |honour| &mut honour.pragma),
 ];
 
-fn ignored(value: Value<'_>) -> Option<Ignore> {
-    flags(value, &IGNORE, Ignore::default())
-}
-
-fn honoured(value: Value<'_>) -> Option<HonourRequest> {
-    let none = HonourRequest {
-        max_age: false,
-        min_fresh: false,
-        max_stale: false,
-        no_cache: false,
-        no_store: false,
-        only_if_cached: false,
-        pragma: false,
-    };
-    flags(value, &HONOUR, none)
-}
-
 /// Sets those flags of `all` that a list names.
 fn flags<T: 'static>(value: Value<'_>, names: &'static [Named<T>], mut all: T) -> Option<T> {
     for flag in list(one_of(names))(value)? {
@@ -285,16 +283,6 @@ fn field_name(value: Value<'_>) -> Option<HeaderName> {
         Ok(name) => Some(name),
         Err(_) => value.refuse_text("is not a field's name, such as \"X-API-Key\""),
     }
-}
-
-fn read_heuristic(section: &mut Section<'_>, heuristic: &mut Heuristic) {
-    section.set("percent", &mut heuristic.percent, count(0..=100));
-    section.set("max", &mut heuristic.max, lifetime);
-}
-
-fn read_vary(section: &mut Section<'_>, vary: &mut VaryPolicy) {
-    section.set("languages", &mut vary.languages, list(language));
-    section.set("encodings", &mut vary.encodings, list(coding));
 }
 
 /// A language tag: RFC 4647 §2.1, without wildcards.

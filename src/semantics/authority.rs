@@ -124,7 +124,12 @@ impl<'a> TargetView<'a> {
                 }
                 target
             }
-            None => host.map_or_else(|| without_host(version), Ok)?,
+            None => match host {
+                Some(host) => host,
+                None if version > Version::HTTP_10 => return Err(BadTarget::NoHost),
+                // The server's default.
+                None => Cow::Borrowed(""),
+            },
         };
         if authority.is_empty() && version > Version::HTTP_10 {
             return Err(BadTarget::InvalidHost);
@@ -199,14 +204,6 @@ fn check_scheme(uri: &Uri, connection: Scheme) -> Result<(), BadTarget> {
         Some(Scheme::Https) if connection == Scheme::Http => Err(BadTarget::NotSecured),
         Some(_) => Ok(()),
     }
-}
-
-/// The authority of a request that names none: empty, for the server's default, before HTTP/1.1.
-fn without_host(version: Version) -> Result<Cow<'static, str>, BadTarget> {
-    if version > Version::HTTP_10 {
-        return Err(BadTarget::NoHost);
-    }
-    Ok(Cow::Borrowed(""))
 }
 
 /// The Host field in normal form (RFC 9112 §3.2). HTTP/1.1 needs one whatever the form of the request target.

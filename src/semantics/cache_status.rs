@@ -157,7 +157,19 @@ impl CacheStatus {
         if let Some(reason) = self.forward {
             out.extend_from_slice(b"; fwd=");
             out.extend_from_slice(reason.token().as_bytes());
-            self.write_forwarding(out);
+            // RFC 9211 §2.3, §2.5, §2.6: these mean something only beside `fwd`.
+            if let Some(status) = self.forward_status {
+                out.extend_from_slice(b"; fwd-status=");
+                out.extend_from_slice(status.as_str().as_bytes());
+            }
+            if self.stored {
+                out.extend_from_slice(b"; stored");
+            }
+            match self.collapsed {
+                Some(true) => out.extend_from_slice(b"; collapsed"),
+                Some(false) => out.extend_from_slice(b"; collapsed=?0"),
+                None => {}
+            }
         } else if self.hit {
             out.extend_from_slice(b"; hit");
         }
@@ -175,22 +187,6 @@ impl CacheStatus {
             write_token_or_string(detail.text(), out);
         }
         member
-    }
-
-    /// What means something only beside `fwd` (RFC 9211 §2.3, §2.5, §2.6).
-    fn write_forwarding(&self, out: &mut Buffer) {
-        if let Some(status) = self.forward_status {
-            out.extend_from_slice(b"; fwd-status=");
-            out.extend_from_slice(status.as_str().as_bytes());
-        }
-        if self.stored {
-            out.extend_from_slice(b"; stored");
-        }
-        match self.collapsed {
-            Some(true) => out.extend_from_slice(b"; collapsed"),
-            Some(false) => out.extend_from_slice(b"; collapsed=?0"),
-            None => {}
-        }
     }
 }
 

@@ -54,7 +54,8 @@ impl Situation<'_> {
                 FetchExtent::Whole
             };
         };
-        if incomplete.holds_all() {
+        // Nothing is missing but its validation.
+        if incomplete.stored.holds(incomplete.asked) {
             return FetchExtent::Whole;
         }
         let is_too_large = incomplete.stored.complete_length() > self.most;
@@ -67,11 +68,6 @@ impl Situation<'_> {
 }
 
 impl Incomplete<'_> {
-    /// Whether nothing is missing but its validation.
-    fn holds_all(&self) -> bool {
-        self.stored.holds(self.asked)
-    }
-
     /// What is missing, in one part, where no more than `most` octets are then stored: only what can be kept may be asked
     /// for in the client's place, since the client is answered from what is stored.
     fn missing(&self, most: u64) -> Option<ByteRange> {

@@ -45,15 +45,12 @@ impl SearchVariance {
             (None, Some(ListEntry::InnerList(names))) => Params::Only(keys(names)?),
             _ => return None,
         };
-        let says = Self {
+        let is_default =
+            order_matters && matches!(&params, Params::AllBut(names) if names.is_empty());
+        (!is_default).then_some(Self {
             order_matters,
             params,
-        };
-        (!says.is_default()).then_some(says)
-    }
-
-    fn is_default(&self) -> bool {
-        self.order_matters && matches!(&self.params, Params::AllBut(names) if names.is_empty())
+        })
     }
 
     /// The query without all that does not matter, in one spelling: two queries are equivalent if and only if these

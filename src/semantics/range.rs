@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::etag::{EntityTag, Strength, Tag};
 use super::list;
+use super::query::is_query;
 use super::time::Timestamp;
 use super::validation::Validators;
 
@@ -89,7 +90,8 @@ pub fn applies(
     validators: &Validators,
 ) -> bool {
     request.contains_key(header::RANGE)
-        && handles_ranges(method)
+        // §14.2 defines ranges for GET only; the QUERY draft takes them over.
+        && (*method == Method::GET || is_query(method))
         && status == StatusCode::OK
         && if_range_holds(request, validators)
 }
@@ -184,11 +186,6 @@ pub fn unsatisfied(complete_length: u64) -> HeaderValue {
         complete: complete_length,
     }
     .to_value()
-}
-
-/// §14.2 defines ranges for GET only; the QUERY draft takes them over.
-fn handles_ranges(method: &Method) -> bool {
-    *method == Method::GET || super::query::is_query(method)
 }
 
 fn parse_spec(spec: &[u8]) -> Option<RangeSpec> {

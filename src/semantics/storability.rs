@@ -185,14 +185,11 @@ pub fn names_negotiation(request: &HeaderMap, response: &HeaderMap) -> bool {
     NEGOTIATED[..4].iter().all(|name| {
         let refuses = |value: &HeaderValue| {
             let value = value.as_bytes();
+            let is_identity = |window: &[u8]| window.eq_ignore_ascii_case(b"identity");
             *name != ACCEPT_ENCODING || value.contains(&b'*') || value.windows(8).any(is_identity)
         };
         fields.contains(name) || !request.get_all(name).iter().any(refuses)
     })
-}
-
-fn is_identity(window: &[u8]) -> bool {
-    window.eq_ignore_ascii_case(b"identity")
 }
 
 /// Whether a 206 holds one range of octets, of a representation of known length.

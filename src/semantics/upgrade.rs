@@ -17,7 +17,7 @@ pub fn offered(version: Version, fields: &HeaderMap) -> Option<HeaderValue> {
         return None;
     }
     let opaque: Vec<&[u8]> = list::members(fields, &UPGRADE)
-        .filter(|protocol| is_protocol(protocol) && !carries_http(name(protocol)))
+        .filter(|protocol| is_protocol(protocol) && !carries_http(protocol))
         .collect();
     if opaque.is_empty() {
         return None;
@@ -41,12 +41,9 @@ fn is_protocol(member: &[u8]) -> bool {
     parts.all(list::is_token)
 }
 
-fn name(protocol: &[u8]) -> &[u8] {
-    let end = protocol.iter().position(|octet| *octet == b'/');
-    &protocol[..end.unwrap_or(protocol.len())]
-}
-
-fn carries_http(name: &[u8]) -> bool {
+fn carries_http(protocol: &[u8]) -> bool {
+    let name = protocol.split(|octet| *octet == b'/').next();
+    let name = name.unwrap_or_default();
     [&b"http"[..], b"h2", b"h2c", b"h3", b"tls"]
         .iter()
         .any(|known| name.eq_ignore_ascii_case(known))

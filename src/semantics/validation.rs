@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::etag::EntityTag;
 use super::hop_by_hop;
-use super::range::ByteRange;
+use super::range::{ByteRange, decimal};
 use super::time::Timestamp;
 use super::vary;
 
@@ -405,7 +405,7 @@ pub fn compare_with_head(
     };
     let same_length = match head.get(header::CONTENT_LENGTH) {
         None => true,
-        Some(value) => stored.length.is_some() && decimal(value) == stored.length,
+        Some(value) => stored.length.is_some() && decimal(value.as_bytes()) == stored.length,
     };
     let same = stored.status == StatusCode::OK
         && same_field(&header::ETAG)
@@ -416,12 +416,6 @@ pub fn compare_with_head(
     } else {
         HeadOutcome::Invalidate
     }
-}
-
-fn decimal(value: &HeaderValue) -> Option<u64> {
-    let text = value.to_str().ok()?;
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten()
 }
 
 /// The value of a field with one line, or several that are the same.

@@ -154,7 +154,9 @@ impl State {
     pub(super) fn append(&mut self, mut data: &[u8]) {
         self.received += data.len() as u64;
         while !data.is_empty() {
-            let fits = data.len().min(self.room());
+            // What the last segment still has room for.
+            let room = self.tail.capacity() - self.tail.len();
+            let fits = data.len().min(room);
             if fits == 0 {
                 let is_first = self.tail.is_empty() && self.dropped == 0 && self.pieces.is_empty();
                 self.close_tail();
@@ -166,11 +168,6 @@ impl State {
             data = &data[fits..];
         }
         self.count_passing();
-    }
-
-    /// Bytes that the last segment still has room for.
-    fn room(&self) -> usize {
-        self.tail.capacity() - self.tail.len()
     }
 
     fn close_tail(&mut self) {

@@ -46,7 +46,12 @@ impl RequestDirectives {
         let mut max_stale = None;
         let mut lines = request.get_all(CACHE_CONTROL).iter().peekable();
         if lines.peek().is_none() {
-            found.read_pragma(request);
+            found.pragma = request
+                .get_all(PRAGMA)
+                .iter()
+                .flat_map(|line| directives(line.as_bytes()))
+                .any(|directive| directive.name().as_bytes() == b"no-cache");
+            found.no_cache = found.pragma;
             return found;
         }
         for directive in lines.flat_map(|line| directives(line.as_bytes())) {
@@ -81,15 +86,6 @@ impl RequestDirectives {
         }
         found.max_stale = max_stale.unwrap_or_default();
         found
-    }
-
-    fn read_pragma(&mut self, request: &HeaderMap) {
-        self.pragma = request
-            .get_all(PRAGMA)
-            .iter()
-            .flat_map(|line| directives(line.as_bytes()))
-            .any(|directive| directive.name().as_bytes() == b"no-cache");
-        self.no_cache = self.pragma;
     }
 
     /// Those directives that the route honours. To be asked once a request.
