@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
@@ -63,6 +64,7 @@ impl RequestStream {
             ended: Cell::new(false),
             body: RefCell::new(Box::pin(body.map_err(Into::into))),
             awaiting: Cell::new(Awaiting::NotStarted),
+            sent: Cell::new(0),
             replay: RefCell::default(),
             failure: RefCell::new(None),
             stall: RefCell::default(),
@@ -133,12 +135,22 @@ impl Upload {
         self.0.stall.borrow_mut().turn(limited);
     }
 
+    /// Whether a server that answers with `status` now may refuse it without having read it: only a part has been sent, or
+    /// more than sockets hold. Such a server may close its connection without a word.
+    pub(in crate::upstream) fn may_be_refused_unread(&self, status: StatusCode) -> bool {
+        let may_be_unread = !self.is_whole() || self.0.sent.get() > HELD_BY_SOCKETS;
+        !status.is_success() && may_be_unread
+    }
+
     /// A final response came. Returns whether it came instead of a 100 (Continue): the content is never sent then.
     pub(in crate::upstream) fn is_refused(&self) -> bool {
         let expectation = self.0.expectation();
         expectation.is_some_and(|expectation| expectation.end())
     }
 }
+
+/// Bytes that sockets take of a request's content, about, without its server reading any.
+const HELD_BY_SOCKETS: u64 = 64 << 10;
 
 /// Which side is waited for while content is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +170,8 @@ struct Streaming {
     ended: Cell<bool>,
     body: RefCell<BoxBody>,
     awaiting: Cell<Awaiting>,
+    /// Bytes that have been read for the server, over all attempts.
+    sent: Cell<u64>,
     replay: RefCell<Replay>,
     failure: RefCell<Option<Error>>,
     stall: RefCell<StallTimer>,
@@ -229,6 +243,8 @@ impl Streaming {
             let frame = frame?;
             Some(match frame {
                 Ok(frame) => {
+                    let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                    self.sent.set(self.sent.get().saturating_add(length));
                     self.replay.borrow_mut().keep(&frame);
                     Ok(frame)
                 }

@@ -135,8 +135,12 @@ impl<'a> PendingRequest<'a> {
         let after = if self.upload.as_ref().is_some_and(Upload::is_refused) {
             // Content that was announced and never sent ends the connection (RFC 9110 §10.1.1).
             After::Close
-        } else if response.version() == Version::HTTP_10 {
-            // On a connection that has spoken HTTP/1.0, hyper drops the content of the next chunked request.
+        } else if response.version() == Version::HTTP_10
+            || (self.upload.as_ref())
+                .is_some_and(|upload| upload.may_be_refused_unread(response.status()))
+        {
+            // On a connection that has spoken HTTP/1.0, hyper drops the content of the next chunked request. One whose server
+            // refuses content early may be closed at any moment, and a write that is sent on it then is lost.
             After::Finish
         } else {
             After::Keep

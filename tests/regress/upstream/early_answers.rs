@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::{Shutdown, SocketAddr};
 use std::thread;
 
-use crate::common::{Answer, Client, Conn, Gateway, Origin, request};
+use crate::common::{Answer, Client, Conn, Gateway, Origin, reply, request};
 
 const MIB: usize = 1 << 20;
 const UPLOAD: usize = 20 * MIB;
@@ -144,5 +144,59 @@ fn an_early_answer_to_an_upload_reaches_the_client_however_the_server_ends() {
                 }
             }
         }
+    }
+}
+
+/// A server that answers the first request of each connection as `answer` says once it has read so much of its content, and
+/// reads all of it then.
+fn answering(answer: &'static str, after: usize, size: usize) -> Origin {
+    Origin::greeting(
+        move |conn| {
+            let Some(request) = conn.request_head() else {
+                return;
+            };
+            if request.method == "GET" {
+                return conn.reply(&request, &reply(200));
+            }
+            conn.read_content(after);
+            conn.write(answer);
+            conn.read_content(size - after);
+        },
+        |request, conn| conn.reply(request, &reply(200)),
+    )
+}
+
+#[test]
+fn a_connection_whose_content_may_be_refused_unread_is_not_used_again() {
+    const LARGE: usize = 200 << 10;
+    let [ok, refused] = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 422 Unprocessable Content\r\nContent-Length: 0\r\n\r\n",
+    ];
+    // Content, how much of it is sent before the answer is there, how much of it the server has read then, its answer, and
+    // whether another connection is opened for the next request.
+    let table = [
+        (10, 5, 0, refused, true),
+        (10, 5, 5, ok, false),
+        (10, 10, 10, refused, false),
+        (10, 10, 10, ok, false),
+        (LARGE, LARGE / 2, 0, refused, true),
+        (LARGE, LARGE, 0, refused, true),
+        (LARGE, LARGE, LARGE, refused, true),
+        (LARGE, LARGE, LARGE, ok, false),
+    ];
+    for (size, sent, read, answer, is_left) in table {
+        let case = format!("{sent} of {size} sent, {read} read: {answer}");
+        let origin = answering(answer, read, size);
+        let gateway = Gateway::before(&origin).workers(1).start();
+        let mut client = gateway.client();
+        client.start(&request("POST", "/a").field("Content-Length", size));
+        client.write(vec![b'x'; sent]);
+        let status = client.answer("POST").finish().status;
+        assert_eq!(status, status_of(answer), "{case}");
+        client.write(vec![b'x'; size - sent]);
+        gateway.await_metric("bookend_upstream_load", 0);
+        client.get("/next");
+        assert_eq!(origin.connections(), 1 + usize::from(is_left), "{case}");
     }
 }
