@@ -287,7 +287,7 @@ impl Head {
         let freshness =
             Freshness::compute(status, &headers, &directives, receipt, credentialed, policy);
         Self {
-            // What was not trusted when it came is not trusted now.
+            // `immutable` that was not trusted when the response came is not trusted now.
             freshness: if self.freshness.immutable {
                 freshness
             } else {

@@ -184,7 +184,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a template was made of, it renders what would have been put together.
+        /// A template made of any heads renders the same fields as are put together without one.
         #[test]
         fn a_rendered_map_is_what_would_be_put_together(
             heads in proptest::collection::vec(

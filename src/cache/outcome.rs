@@ -28,7 +28,7 @@ pub enum Settled {
 pub enum NotCommitted {
     /// An invalidation or purge came in between.
     Invalidated,
-    /// What was stored meanwhile was selected by a field that this was not.
+    /// A response that was stored meanwhile is selected by a request field by which this one is not.
     Overtaken,
     /// The byte budget is used up.
     OverBudget,

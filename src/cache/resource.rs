@@ -64,7 +64,7 @@ pub enum Resource {
     Several(Arc<Several>),
 }
 
-/// What a resource is made of.
+/// The variants and markers of a resource.
 #[derive(Clone, Debug, Default)]
 pub struct Several {
     pub variants: SmallVec<[Arc<StoredResponse>; 2]>,
@@ -72,7 +72,8 @@ pub struct Several {
 }
 
 impl Several {
-    /// Whether a variant here was selected by a field that this one, to be stored beside it, was not.
+    /// Whether a stored variant is selected by a request field by which the response with this head, to be stored beside it, is
+    /// not.
     pub fn has_unknown_selectors(&self, head: &Head) -> bool {
         self.variants.iter().any(|stored| lacks(head, &stored.head))
     }

@@ -57,7 +57,7 @@ pub struct Config {
     pub routes: Routes,
     /// What the file says that cannot mean what it seems to.
     pub warnings: Vec<Mistake>,
-    /// What the file says in a way that is no longer the best: keys under their former names.
+    /// Notes about keys that the file gives under their former names.
     pub notes: Vec<Mistake>,
 }
 

@@ -1,11 +1,11 @@
-//! What is found while a file is read.
+//! The findings of reading a configuration file.
 
 use std::cell::RefCell;
 use std::ops::Range;
 
 use super::env::Lookup;
 
-/// What is found while a file is read: mistakes, warnings and notes with their places, and the keys that are known.
+/// The findings of reading a file: mistakes, warnings and notes with their places, and the keys that are known.
 pub struct Report<'a> {
     pub(super) source: &'a str,
     pub(super) lookup: Lookup<'a>,

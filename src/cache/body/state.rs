@@ -154,7 +154,7 @@ impl State {
     pub(super) fn append(&mut self, mut data: &[u8]) {
         self.received += data.len() as u64;
         while !data.is_empty() {
-            // What the last segment still has room for.
+            // The last segment takes what it has room for.
             let room = self.tail.capacity() - self.tail.len();
             let fits = data.len().min(room);
             if fits == 0 {

@@ -13,7 +13,7 @@ use crate::cache::resource::Resource;
 use crate::clock::Monotonic;
 use crate::semantics::policy::VaryPolicy;
 
-/// What a request that needs a fill is to do.
+/// The next action of a request that needs a fill.
 #[derive(Debug)]
 pub enum Role {
     /// Bring the fill to an end.

@@ -189,7 +189,7 @@ impl Store {
         let count = stored
             .filter(|key| self.apply(key.as_ref(), Invalidation::Hard))
             .count();
-        // What has been put off has the memory.
+        // moka frees what it has removed only in its pending tasks.
         self.run_pending_tasks();
         count
     }
