@@ -43,8 +43,9 @@ const SENT: u8 = 2;
 /// What becomes of a request whose client has closed its side (RFC 9112 §9.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HalfClosed {
-    /// It goes on: its client may still read.
+    /// That was not known before. The request goes on: its client may still read.
     News,
+    /// That was known, or no request is on its way.
     Known,
     /// Its client counts as gone.
     GivenUp,

@@ -39,6 +39,7 @@ fn what_came_while_the_process_was_stopped_came_in_time() {
     idle.write("GET /idle HTTP/1.1\r\nHost: a.test\r\n\r\n");
     head.write("a.test\r\n\r\n");
     content.write("half");
+    // The deadlines are to pass while the process is stopped: time itself is the state, and nobody announces it.
     thread::sleep(Duration::from_secs(4));
     program.signal("-CONT");
 
