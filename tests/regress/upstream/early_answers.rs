@@ -188,14 +188,16 @@ fn a_connection_whose_content_may_be_refused_unread_is_not_used_again() {
     for (size, sent, read, answer, is_left) in table {
         let case = format!("{sent} of {size} sent, {read} read: {answer}");
         let origin = answering(answer, read, size);
-        let gateway = Gateway::before(&origin).workers(1).start();
+        // With room for one connection, the next request waits until the first connection is idle or closed.
+        let gateway = Gateway::before(&origin)
+            .upstream("max_connections = 1\nqueue_timeout = '30s'")
+            .start();
         let mut client = gateway.client();
         client.start(&request("POST", "/a").field("Content-Length", size));
         client.write(vec![b'x'; sent]);
         let status = client.answer("POST").finish().status;
         assert_eq!(status, status_of(answer), "{case}");
         client.write(vec![b'x'; size - sent]);
-        gateway.await_metric("bookend_upstream_load", 0);
         client.get("/next");
         assert_eq!(origin.connections(), 1 + usize::from(is_left), "{case}");
     }
