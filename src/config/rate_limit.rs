@@ -21,7 +21,7 @@ pub struct RateLimit {
     pub burst: NonZeroU32,
     pub by: CountBy,
     /// Whether each response has the fields RateLimit and RateLimit-Policy.
-    pub tell: bool,
+    pub send_fields: bool,
 }
 
 /// Whose requests are counted together.
@@ -54,9 +54,9 @@ impl RateLimit {
         let requests = section.value("requests").map(number);
         let per = section.value("per").map(period);
         let burst = section.value("burst").map(number);
-        let (mut by, mut tell) = (CountBy::default(), true);
+        let (mut by, mut send_fields) = (CountBy::default(), true);
         section.set("by", &mut by, count_by);
-        section.set("tell", &mut tell, flag);
+        section.set("send_fields", &mut send_fields, flag);
         let (requests, per) = match (requests, per) {
             (None, None) if burst.is_none() => return None,
             (Some(requests), Some(per)) => (requests?, per?),
@@ -71,7 +71,7 @@ impl RateLimit {
             per,
             burst: burst.unwrap_or(Some(requests))?,
             by,
-            tell,
+            send_fields,
         };
         if limit.whole_again() > YEAR {
             let message = "this `burst` would take more than a year to be there again";
@@ -130,21 +130,21 @@ mod tests {
             per: DeltaSeconds::new(secs),
             burst: NonZeroU32::new(burst).unwrap(),
             by: CountBy::Client,
-            tell: true,
+            send_fields: true,
         };
         for (text, limit) in [
             ("", None),
-            ("by = 'all', tell = false", None),
+            ("by = 'all', send_fields = false", None),
             ("requests = 100, per = '1s'", Some(plain(100, 1, 100))),
             (
                 "requests = 100, per = '1m', burst = 5",
                 Some(plain(100, 60, 5)),
             ),
             (
-                "requests = 1, per = '1h', by = 'all', tell = false",
+                "requests = 1, per = '1h', by = 'all', send_fields = false",
                 Some(RateLimit {
                     by: CountBy::All,
-                    tell: false,
+                    send_fields: false,
                     ..plain(1, 3600, 1)
                 }),
             ),

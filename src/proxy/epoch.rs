@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::proxy::gateway::{Gateway, Settings};
-use crate::proxy::response::prepared::ReadyFields;
+use crate::proxy::response::prepared::PreparedFields;
 use crate::telemetry::counters::Counters;
 use crate::upstream::Upstreams;
 
@@ -12,7 +12,7 @@ use crate::upstream::Upstreams;
 pub struct Epoch {
     pub settings: Arc<Settings>,
     pub upstreams: Upstreams,
-    pub ready: ReadyFields,
+    pub prepared: PreparedFields,
 }
 
 impl Epoch {
@@ -28,7 +28,7 @@ impl Epoch {
         Self {
             settings,
             upstreams,
-            ready: ReadyFields::new(counters.clone()),
+            prepared: PreparedFields::new(counters.clone()),
         }
     }
 }

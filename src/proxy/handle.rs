@@ -104,7 +104,7 @@ impl Worker {
         self.grant_reading(&mut response, request);
         let fields = response.headers_mut();
         fields.insert(RETRY_AFTER, refusal.retry_after.as_secs().into());
-        refusal.quotas.tell(fields);
+        refusal.quotas.add_to(fields);
         let status = CacheStatus {
             detail: Some(Detail::Other("rate-limited")),
             ..CacheStatus::default()

@@ -14,7 +14,7 @@ pub enum Outcome {
     /// All that was in flight has been answered.
     Drained,
     /// The drain deadline passed first, and connections were aborted.
-    Cut {
+    Aborted {
         /// How many were still open.
         connections: usize,
     },
@@ -159,7 +159,7 @@ impl Supervisor {
         match self.failure {
             Some(error) => Err(error),
             None if self.left == 0 && self.running == 0 => Ok(Outcome::Drained),
-            None => Ok(Outcome::Cut {
+            None => Ok(Outcome::Aborted {
                 connections: self.left,
             }),
         }

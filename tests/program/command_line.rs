@@ -57,20 +57,24 @@ fn check_says_in_a_line_that_a_file_is_good_and_exits_0() {
 }
 
 #[test]
-fn check_notes_a_key_under_its_former_name_and_exits_0() {
-    let folder = folder(
-        "old.toml",
-        "[upstream]\nservers = \"http://127.0.0.1:5000\"\n[upstream.ejection]\nslow_return = \"3s\"\n",
-    );
-    let output = bookend(folder.path(), &["check", "old.toml"]);
-    assert_eq!(output.status.code(), Some(0));
-    // A machine that allows few open files is warned of, too.
-    let lines = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        lines.lines().any(|line| line
-            == "old.toml:4:1: note: `slow_return` is called `slow_start` now; the former name still works"),
-        "{lines}"
-    );
+fn check_notes_keys_under_their_former_names_and_exits_0() {
+    const RATE: &str = "requests = 1\nper = \"1s\"\ntell = false\n";
+    #[rustfmt::skip]
+    let table = [
+        ("[upstream.ejection]", "slow_return = \"3s\"\n", "old.toml:4:1: note: `slow_return` is called `slow_start` now"),
+        ("[server.rate_limit]", RATE, "old.toml:6:1: note: `tell` is called `send_fields` now"),
+        ("[[route]]\nmatch = \"/a\"\n[route.rate_limit]", RATE, "old.toml:8:1: note: `tell` is called `send_fields` now"),
+    ];
+    for (section, lines, note) in table {
+        let toml = format!("[upstream]\nservers = \"http://127.0.0.1:5000\"\n{section}\n{lines}");
+        let folder = folder("old.toml", &toml);
+        let output = bookend(folder.path(), &["check", "old.toml"]);
+        assert_eq!(output.status.code(), Some(0), "{toml}");
+        // A machine that allows few open files is warned of, too.
+        let said = String::from_utf8_lossy(&output.stderr);
+        let note = format!("{note}; the former name still works");
+        assert!(said.lines().any(|line| line == note), "{said}");
+    }
 }
 
 #[test]

@@ -186,9 +186,9 @@ impl Limit {
             }
         };
         let reset = whole_seconds(reset);
-        if self.config.tell {
-            let told = remaining(&self.name, left, reset);
-            quotas.0.push((self.policy.clone(), told));
+        if self.config.send_fields {
+            let rest = remaining(&self.name, left, reset);
+            quotas.0.push((self.policy.clone(), rest));
         }
         match decision {
             Ok(_) => Ok(()),
@@ -256,13 +256,13 @@ impl governor::clock::Clock for Ticks {
 }
 
 impl Quotas {
-    /// `None` when there is nothing to tell.
+    /// `None` when there is no limit to report.
     pub fn some(self) -> Option<Box<Self>> {
         (!self.0.is_empty()).then(|| Box::new(self))
     }
 
     /// Adds them to a response, after those of an API that has limits itself.
-    pub fn tell(&self, fields: &mut HeaderMap) {
+    pub fn add_to(&self, fields: &mut HeaderMap) {
         for (policy, remaining) in &self.0 {
             fields.append(RATE_LIMIT_POLICY, policy.clone());
             fields.append(RATE_LIMIT, remaining.clone());

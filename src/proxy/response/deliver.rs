@@ -17,7 +17,7 @@ use crate::cache::head::Head;
 use crate::cache::stored::StoredResponse;
 use crate::proxy::request::{Class, Request, Traits};
 use crate::proxy::response::body::{Body, Following};
-use crate::proxy::response::prepared::{Form, Telling};
+use crate::proxy::response::prepared::{Form, HitFields};
 use crate::proxy::response::wire_head::give_reason;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_control::ResponseDirectives;
@@ -297,7 +297,7 @@ impl Delivery<'_> {
             Form::Whole => head.status,
             Form::NotModified => StatusCode::NOT_MODIFIED,
         };
-        let (Some((age, ttl)), Some(stored)) = (self.plainly(), stored) else {
+        let (Some((age, ttl)), Some(stored)) = (self.plain_hit(), stored) else {
             let fields = head.fields.to_map();
             let fields = match form {
                 Form::Whole => fields,
@@ -306,14 +306,14 @@ impl Delivery<'_> {
             return self.finish(head, status, fields, body);
         };
         let epoch = &self.request.epoch;
-        let age = tellable_age(age, head);
-        let telling = Telling {
+        let age = sendable_age(age, head);
+        let hit = HitFields {
             stored,
             form,
             age,
             ttl,
         };
-        let fields = epoch.ready.fields(&telling, &epoch.settings.identity);
+        let fields = epoch.prepared.fields(&hit, &epoch.settings.identity);
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = fields;
@@ -322,8 +322,8 @@ impl Delivery<'_> {
         response
     }
 
-    /// Age and ttl of a hit of which there is nothing else to tell.
-    fn plainly(&self) -> Option<(DeltaSeconds, i64)> {
+    /// Age and ttl of a hit whose fields depend on nothing else.
+    fn plain_hit(&self) -> Option<(DeltaSeconds, i64)> {
         let (age, ttl, route) = (self.age?, self.status.ttl?, &self.request.route);
         let plain = !route.debug && route.client_ttl.is_none();
         (plain && self.status == CacheStatus::hit(ttl)).then_some((age, ttl))
@@ -336,7 +336,7 @@ impl Delivery<'_> {
         mut fields: HeaderMap,
         body: Body,
     ) -> Response<Body> {
-        let age = self.age.map(|age| tellable_age(age, head));
+        let age = self.age.map(|age| sendable_age(age, head));
         if let Some(age) = age {
             fields.insert(AGE, age.as_secs().into());
         }
@@ -354,7 +354,7 @@ impl Delivery<'_> {
 
 /// Never an Age beyond the max-age that goes with it: where the operator's lifetime outlives the origin's, the
 /// origin's is what the client reads.
-fn tellable_age(age: DeltaSeconds, head: &Head) -> DeltaSeconds {
+fn sendable_age(age: DeltaSeconds, head: &Head) -> DeltaSeconds {
     if head.freshness.source != LifetimeSource::Operator {
         return age;
     }

@@ -26,7 +26,7 @@ impl Envelope {
     pub fn finish(&self, request: &Request, response: &mut Response<Body>) {
         self.bound(request, response);
         if let Some(quotas) = &self.quotas {
-            quotas.tell(response.headers_mut());
+            quotas.add_to(response.headers_mut());
         }
     }
 

@@ -1,5 +1,5 @@
-//! Response fields as they last went out, ready to go out again. What they tell of a hit changes once a second, so that
-//! in between a hit has nothing to look for, format or put together: it takes a copy.
+//! The header maps of hits, prepared. Age and ttl change once a second; between two changes a hit clones the map that the
+//! hit before it sent, and formats and searches nothing.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -15,74 +15,74 @@ use crate::semantics::preconditions;
 use crate::semantics::time::DeltaSeconds;
 use crate::telemetry::counters::Counters;
 
-/// Fields kept at most; one in each slot.
+/// Header maps kept at most; one in each slot.
 const SLOTS: usize = 2048;
 
-/// Values of Age and of a hit's Cache-Status kept at most, of each; one in each slot.
-const WORDS: usize = 128;
+/// Values kept at most of Age, and as many of a hit's Cache-Status; one in each slot.
+const NUMBERS: usize = 128;
 
-/// Values of Cache-Status kept at most that tell of anything else.
-const SAYINGS: usize = 8;
+/// Values of Cache-Status kept at most for requests that are no hits.
+const CACHE_STATUSES: usize = 8;
 
-/// Templates kept, each for heads of another number of lines.
+/// Templates kept; a head uses the one at its number of lines, modulo this.
 const TEMPLATES: usize = 8;
 
-/// Heads in a row that a template does not fit, or of which none can be made, before it is replaced.
+/// A template is replaced after it has failed to render so many heads in a row.
 const MISFITS: u16 = 32;
 
-/// Heads after which a template is replaced: what heads had in common once may have changed.
+/// A template is replaced after so many heads: the fields that heads have in common may have changed.
 const MAX_RENDERED: u16 = 10_000;
 
-/// Heads that weigh more are put together each time: what is kept here counts in nobody's budget.
-/// A map of them takes about twice as much as they do where they are stored.
+/// Larger heads, in bytes, are built for each hit: the maps that are kept here are not part of the `memory` budget.
+/// A map takes about twice the bytes of the stored head.
 const MAX_WEIGHT: u64 = 2 * 1024;
 
-/// What of a stored response is told.
+/// Which response is made of a stored one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     Whole,
     NotModified,
 }
 
-/// What the fields of a plain hit depend on, as long as the settings are the same.
+/// All that the fields of a plain hit depend on, under one version of the settings.
 #[derive(Clone, Copy, Debug)]
-pub struct Telling<'a> {
+pub struct HitFields<'a> {
     pub stored: &'a Arc<StoredResponse>,
     pub form: Form,
-    /// As told, in Age.
+    /// As sent in Age.
     pub age: DeltaSeconds,
-    /// As told, in Cache-Status.
+    /// As sent in Cache-Status, in seconds.
     pub ttl: i64,
 }
 
-/// The fields that one worker has sent under one version of the settings.
-pub struct ReadyFields {
+/// The header maps that one worker has sent under one version of the settings.
+pub struct PreparedFields {
     slots: RefCell<Box<[Slot]>>,
-    workshop: RefCell<Workshop>,
-    /// Where their bytes are counted.
+    builder: RefCell<FieldBuilder>,
+    /// Counts the bytes that are kept.
     counters: Arc<Counters>,
 }
 
 #[derive(Default)]
 struct Slot {
-    /// Where the response lies that was asked for last and not found: only the second time in a row it is taken in, so that
-    /// those asked for now and then do not drive out those in demand.
+    /// The address of the last stored response that had no entry here. Its map is kept when it is the next one again, so
+    /// that responses with few hits do not replace those with many.
     missed: usize,
     entry: Option<Entry>,
 }
 
 struct Entry {
-    /// Keeps the address from being given to another response, not the response from being dropped.
+    /// Reserves the address for this response; the response itself can be dropped.
     stored: Weak<StoredResponse>,
     form: Form,
     age: DeltaSeconds,
     ttl: i64,
     fields: HeaderMap,
-    /// In bytes, about: that of the head that they are of.
+    /// That of the stored head, in bytes.
     weight: u64,
 }
 
-impl Drop for ReadyFields {
+impl Drop for PreparedFields {
     fn drop(&mut self) {
         let slots = self.slots.borrow();
         let entries = slots.iter().filter_map(|slot| slot.entry.as_ref());
@@ -91,48 +91,48 @@ impl Drop for ReadyFields {
     }
 }
 
-impl fmt::Debug for ReadyFields {
+impl fmt::Debug for PreparedFields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadyFields").finish_non_exhaustive()
+        f.debug_struct("PreparedFields").finish_non_exhaustive()
     }
 }
 
-impl ReadyFields {
+impl PreparedFields {
     pub fn new(counters: Arc<Counters>) -> Self {
         let slots = (0..SLOTS).map(|_| Slot::default()).collect();
         Self {
             slots: RefCell::new(slots),
-            workshop: RefCell::default(),
+            builder: RefCell::default(),
             counters,
         }
     }
 
-    /// The fields of a plain hit, as they were made for the same `telling` before or now.
-    pub fn fields(&self, telling: &Telling<'_>, identity: &Identity) -> HeaderMap {
-        let address = Arc::as_ptr(telling.stored).addr();
+    /// The fields of a plain hit: kept from an equal hit, or built now.
+    pub fn fields(&self, hit: &HitFields<'_>, identity: &Identity) -> HeaderMap {
+        let address = Arc::as_ptr(hit.stored).addr();
         let mut slots = self.slots.borrow_mut();
-        let slot = &mut slots[slot_of(address, telling.form)];
+        let slot = &mut slots[slot_of(address, hit.form)];
         let known = match &slot.entry {
-            Some(entry) if entry.is_of(telling) => {
-                if entry.age == telling.age && entry.ttl == telling.ttl {
+            Some(entry) if entry.is_of(hit) => {
+                if entry.age == hit.age && entry.ttl == hit.ttl {
                     return entry.fields.clone();
                 }
                 true
             }
             _ => slot.missed == address,
         };
-        let weight = telling.stored.head.weight();
-        let fields = self.workshop.borrow_mut().make(telling, weight, identity);
+        let weight = hit.stored.head.weight();
+        let fields = self.builder.borrow_mut().make(hit, weight, identity);
         slot.missed = address;
         if known && weight <= MAX_WEIGHT {
             let before = slot.entry.as_ref().map_or(0, |entry| entry.weight);
             self.counters.ready_bytes.add(weight);
             self.counters.ready_bytes.sub(before);
             slot.entry = Some(Entry {
-                stored: Arc::downgrade(telling.stored),
-                form: telling.form,
-                age: telling.age,
-                ttl: telling.ttl,
+                stored: Arc::downgrade(hit.stored),
+                form: hit.form,
+                age: hit.age,
+                ttl: hit.ttl,
                 fields: fields.clone(),
                 weight,
             });
@@ -140,98 +140,101 @@ impl ReadyFields {
         fields
     }
 
-    /// A value for Cache-Status, as it was written before or now.
+    /// A value of Cache-Status: kept from an equal one, or written now.
     pub fn cache_status(&self, status: &CacheStatus, identity: &Identity) -> HeaderValue {
         let write = || status.to_value(&identity.name);
-        // There are few that name no number of seconds and no key.
+        // Values without seconds and without a key repeat; the others hardly do.
         if status.ttl.is_some() || status.key.is_some() {
             return write();
         }
-        let sayings = &mut self.workshop.borrow_mut().sayings;
-        if let Some((_, known)) = sayings.iter().find(|(said, _)| said == status) {
+        let other_statuses = &mut self.builder.borrow_mut().other_statuses;
+        if let Some((_, known)) = other_statuses
+            .iter()
+            .find(|(status_of, _)| status_of == status)
+        {
             return known.clone();
         }
-        sayings.truncate(SAYINGS - 1);
+        other_statuses.truncate(CACHE_STATUSES - 1);
         let value = write();
-        sayings.insert(0, (status.clone(), value.clone()));
+        other_statuses.insert(0, (status.clone(), value.clone()));
         value
     }
 }
 
 impl Entry {
-    fn is_of(&self, telling: &Telling<'_>) -> bool {
-        Weak::as_ptr(&self.stored) == Arc::as_ptr(telling.stored) && self.form == telling.form
+    fn is_of(&self, hit: &HitFields<'_>) -> bool {
+        Weak::as_ptr(&self.stored) == Arc::as_ptr(hit.stored) && self.form == hit.form
     }
 }
 
-/// Where fields are made, of what was made before.
+/// Builds header maps from templates and from values that were written before.
 #[derive(Default)]
-struct Workshop {
-    templates: [Tool; TEMPLATES],
-    ages: Words,
-    cache_statuses: Words,
-    sayings: Vec<(CacheStatus, HeaderValue)>,
+struct FieldBuilder {
+    templates: [TemplateSlot; TEMPLATES],
+    ages: NumberValues,
+    cache_statuses: NumberValues,
+    other_statuses: Vec<(CacheStatus, HeaderValue)>,
 }
 
-struct Tool {
+struct TemplateSlot {
     template: Option<HeadTemplate>,
     rendered: u16,
     misfits: u16,
 }
 
-impl Default for Tool {
+impl Default for TemplateSlot {
     fn default() -> Self {
         Self {
             template: None,
             rendered: 0,
-            // The first head makes it.
+            // So that the first head makes the template.
             misfits: MISFITS,
         }
     }
 }
 
-impl Workshop {
-    fn make(&mut self, telling: &Telling<'_>, weight: u64, identity: &Identity) -> HeaderMap {
-        let Telling { age, ttl, .. } = *telling;
+impl FieldBuilder {
+    fn make(&mut self, hit: &HitFields<'_>, weight: u64, identity: &Identity) -> HeaderMap {
+        let HitFields { age, ttl, .. } = *hit;
         let added = Added {
             age: self
                 .ages
-                .word(age.as_secs().into(), || age.as_secs().into()),
+                .value(age.as_secs().into(), || age.as_secs().into()),
             via: identity.via_for_client().clone(),
             cache_status: self
                 .cache_statuses
-                .word(ttl, || CacheStatus::hit(ttl).to_value(&identity.name)),
+                .value(ttl, || CacheStatus::hit(ttl).to_value(&identity.name)),
         };
-        let mut fields = match telling.form {
+        let mut fields = match hit.form {
             Form::Whole => {
-                // What is heavy is not kept in a template either.
-                let map = (weight <= MAX_WEIGHT).then(|| self.render(telling, &added));
+                // A template keeps the fields as well, so large heads have none.
+                let map = (weight <= MAX_WEIGHT).then(|| self.render(hit, &added));
                 match map.flatten() {
                     Some(map) => return map,
-                    None => telling.stored.head.fields.to_map(),
+                    None => hit.stored.head.fields.to_map(),
                 }
             }
             Form::NotModified => {
-                preconditions::not_modified_fields(&telling.stored.head.fields.to_map())
+                preconditions::not_modified_fields(&hit.stored.head.fields.to_map())
             }
         };
         added.put(&mut fields);
         fields
     }
 
-    fn render(&mut self, telling: &Telling<'_>, added: &Added) -> Option<HeaderMap> {
-        let fields = &telling.stored.head.fields;
-        let tool = &mut self.templates[fields.line_count() % TEMPLATES];
-        let map = tool
+    fn render(&mut self, hit: &HitFields<'_>, added: &Added) -> Option<HeaderMap> {
+        let fields = &hit.stored.head.fields;
+        let slot = &mut self.templates[fields.line_count() % TEMPLATES];
+        let map = slot
             .template
             .as_mut()
             .and_then(|template| template.render(fields, added));
         match map {
-            Some(_) => (tool.rendered, tool.misfits) = (tool.rendered + 1, 0),
-            None => tool.misfits += 1,
+            Some(_) => (slot.rendered, slot.misfits) = (slot.rendered + 1, 0),
+            None => slot.misfits += 1,
         }
-        if tool.misfits > MISFITS || tool.rendered > MAX_RENDERED {
-            *tool = Tool {
+        if slot.misfits > MISFITS || slot.rendered > MAX_RENDERED {
+            *slot = TemplateSlot {
                 template: HeadTemplate::of(fields),
                 rendered: 0,
                 misfits: 0,
@@ -241,23 +244,23 @@ impl Workshop {
     }
 }
 
-/// Numbers in words, as they were last written.
-struct Words(Box<[(Option<i64>, HeaderValue)]>);
+/// Field values that were written for numbers, the latest of each slot.
+struct NumberValues(Box<[(Option<i64>, HeaderValue)]>);
 
-impl Default for Words {
+impl Default for NumberValues {
     fn default() -> Self {
         let none = (None, HeaderValue::from_static(""));
-        Self(vec![none; WORDS].into())
+        Self(vec![none; NUMBERS].into())
     }
 }
 
-impl Words {
-    fn word(&mut self, number: i64, write: impl FnOnce() -> HeaderValue) -> HeaderValue {
-        let (known, word) = &mut self.0[number.rem_euclid(WORDS as i64) as usize];
+impl NumberValues {
+    fn value(&mut self, number: i64, write: impl FnOnce() -> HeaderValue) -> HeaderValue {
+        let (known, value) = &mut self.0[number.rem_euclid(NUMBERS as i64) as usize];
         if *known != Some(number) {
-            (*known, *word) = (Some(number), write());
+            (*known, *value) = (Some(number), write());
         }
-        word.clone()
+        value.clone()
     }
 }
 
@@ -276,36 +279,36 @@ mod tests {
     use crate::semantics::cache_status::ForwardReason;
 
     #[test]
-    fn numbers_that_share_a_slot_are_told_apart() {
-        let mut words = Words::default();
+    fn numbers_that_share_a_slot_have_values_of_their_own() {
+        let mut values = NumberValues::default();
         let shared = [
             5,
-            5 + WORDS as i64,
+            5 + NUMBERS as i64,
             5,
-            5 - WORDS as i64,
+            5 - NUMBERS as i64,
             i64::MIN,
             0,
             i64::MIN,
         ];
         for number in shared {
-            let word = words.word(number, || HeaderValue::from(number));
-            assert_eq!(word, HeaderValue::from(number));
+            let value = values.value(number, || HeaderValue::from(number));
+            assert_eq!(value, HeaderValue::from(number));
         }
     }
 
     #[test]
-    fn more_is_said_of_requests_than_is_kept() {
+    fn values_of_cache_status_are_right_when_there_are_more_than_are_kept() {
         let identity = Identity::new("bookend", 1, Protocol::Http1);
-        let ready = ReadyFields::new(Arc::default());
+        let prepared = PreparedFields::new(Arc::default());
         for _ in 0..2 {
-            for code in 200..(200 + 2 * SAYINGS as u16) {
+            for code in 200..(200 + 2 * CACHE_STATUSES as u16) {
                 let status = CacheStatus {
                     forward_status: StatusCode::from_u16(code).ok(),
                     ..CacheStatus::forwarded(ForwardReason::UriMiss)
                 };
-                let value = ready.cache_status(&status, &identity);
+                let value = prepared.cache_status(&status, &identity);
                 assert_eq!(value, status.to_value(&identity.name));
-                assert!(ready.workshop.borrow().sayings.len() <= SAYINGS);
+                assert!(prepared.builder.borrow().other_statuses.len() <= CACHE_STATUSES);
             }
         }
     }

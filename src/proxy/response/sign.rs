@@ -19,7 +19,7 @@ fn sign_fields(fields: &mut HeaderMap, request: &Request, status: &CacheStatus) 
     add_via(fields, identity);
     fields.append(
         CACHE_STATUS,
-        request.epoch.ready.cache_status(status, identity),
+        request.epoch.prepared.cache_status(status, identity),
     );
 }
 

@@ -63,7 +63,7 @@ fn requests_beyond_the_limit_are_429_until_there_is_room_again() {
 }
 
 #[test]
-fn nothing_is_told_where_there_is_no_limit_or_the_operator_wants_it_so() {
+fn there_are_no_fields_without_a_limit_or_with_send_fields_off() {
     let origin = origin();
     let open = Gateway::before(&origin).start();
     assert_eq!(
@@ -71,7 +71,7 @@ fn nothing_is_told_where_there_is_no_limit_or_the_operator_wants_it_so() {
         Default::default()
     );
     let silent = Gateway::before(&origin)
-        .server("rate_limit = { requests = 1, per = '1h', tell = false }")
+        .server("rate_limit = { requests = 1, per = '1h', send_fields = false }")
         .start();
     let answers = [200, 429].map(|status| silent.get("/books/123").expect(status));
     assert_eq!(

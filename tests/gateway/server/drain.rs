@@ -147,7 +147,7 @@ fn what_is_left_at_the_deadline_is_cut_off_with_a_reset() {
     let mut reading = gateway.connect();
     reading.send("GET /endless HTTP/1.0\r\n\r\n");
     until("both are there", || gateway.connections() == 2);
-    assert_eq!(gateway.join().unwrap(), Outcome::Cut { connections: 2 });
+    assert_eq!(gateway.join().unwrap(), Outcome::Aborted { connections: 2 });
     for client in [&mut held, &mut reading] {
         let (_, ended) = client.rest();
         assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);

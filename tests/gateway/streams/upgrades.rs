@@ -337,7 +337,7 @@ fn the_drain_waits_for_it_up_to_its_deadline() {
     let mut client = switched(&gateway);
     client.write("a");
     assert_eq!(client.octets(1).as_deref(), Ok(&b"a"[..]));
-    assert_eq!(gateway.stop(), Outcome::Cut { connections: 1 });
+    assert_eq!(gateway.stop(), Outcome::Aborted { connections: 1 });
     assert!(client.octets(1).is_err());
     origin.await_idle();
 
