@@ -1,4 +1,4 @@
-//! What the admin API asks of a gateway: gauges, purge and explain.
+//! The admin API's endpoints that ask the gateway: gauges, purge and explain.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use super::page::Page;
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::Stage;
 
-/// What the admin API asks of the gateway. Called on the admin API's thread.
+/// The operations of a gateway that the admin API uses. Called on the admin API's thread.
 pub trait Operations: Send + Sync + 'static {
     /// Whether the gateway takes requests.
     fn stage(&self) -> Stage;

@@ -29,7 +29,10 @@ pub(super) fn named(request: &Request<Bytes>) -> Result<Vec<Named>, String> {
     Ok(named)
 }
 
-/// What these parameters purge. Fails with what is wrong where one of them is.
+/// The purge that these parameters ask for.
+///
+/// # Errors
+/// A sentence that says which parameter is wrong, and how.
 pub(super) fn purges(named: &[Named]) -> Result<Vec<Purge>, String> {
     named.iter().map(purge).collect()
 }

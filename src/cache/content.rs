@@ -10,7 +10,7 @@ use super::budget::Token;
 use crate::semantics::partial::Partial;
 use crate::semantics::range::ByteRange;
 
-/// What is kept of the content.
+/// The stored content.
 #[derive(Clone, Debug)]
 pub enum Content {
     Complete(StoredBody),

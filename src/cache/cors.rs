@@ -27,14 +27,14 @@ const MAX_LENGTH: usize = 300;
 /// The origins of target URIs, `scheme://authority`, that were seen to answer with a field of CORS or to vary on Origin.
 #[derive(Debug, Default)]
 pub struct CorsApis {
-    /// What the APIs granted last, for errors of our own: the latest first.
+    /// The latest grants of the APIs, newest first, for errors of our own.
     grants: Mutex<VecDeque<Grant>>,
     origins: RwLock<HashSet<Box<str>, RandomState>>,
     /// How many there are, so that nobody takes the lock for none.
     count: AtomicUsize,
 }
 
-/// What one route of an API granted a page.
+/// The grant of one route of an API to a page.
 #[derive(Debug)]
 struct Grant {
     /// The API's origin, and the route's pattern.
@@ -88,7 +88,7 @@ impl CorsApis {
         }
     }
 
-    /// What was granted last to the page that asks for `target` now.
+    /// The latest grant to the page that asks for `target` now.
     pub fn granted(&self, target: &str, route: &str, request: &HeaderMap) -> Option<HeaderMap> {
         let page = request.get(ORIGIN)?.as_bytes();
         let grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);

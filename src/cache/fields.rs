@@ -98,7 +98,7 @@ impl Fields {
         lines.next().is_none().then_some(only.value)
     }
 
-    /// What they allow the pages of other origins.
+    /// The CORS fields: what pages of other origins may do.
     pub fn cors(&self) -> Cors<'_> {
         Cors {
             allowed: self.single(&ACCESS_CONTROL_ALLOW_ORIGIN),
@@ -230,7 +230,7 @@ impl<'a> Lines<'a> {
         Some(octet)
     }
 
-    /// What [`put_number`] has put here.
+    /// Reads a number that [`put_number`] has written.
     #[inline]
     fn number(&mut self) -> Option<usize> {
         // Nearly always one octet, on the path of each hit.
@@ -253,7 +253,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// What [`put`] has put here.
+    /// Reads octets that [`put`] has written.
     fn text(&mut self) -> Option<&'a [u8]> {
         let length = self.number()?;
         let text = self.octets.get(self.at..self.at.checked_add(length)?)?;

@@ -68,7 +68,7 @@ pub struct Head {
     pub credentialed: bool,
 }
 
-/// What most heads have nothing of.
+/// The parts that most heads do not have.
 #[derive(Clone, Debug, Default)]
 struct Rare {
     variant: VariantKey,

@@ -12,7 +12,7 @@ const DIFFERS: HeaderValue = HeaderValue::from_static("");
 /// Heads with more field lines have no template.
 const MAX_LINES: usize = 24;
 
-/// What the gateway adds to a response's own fields.
+/// The fields that the gateway adds to a response's own.
 #[derive(Clone, Debug)]
 pub struct Added {
     pub age: HeaderValue,

@@ -79,7 +79,7 @@ impl StoredResponse {
         head.weight() + (OWN + small) as u64
     }
 
-    /// What is kept of the content. It keeps this response for as long as anybody has a slice of it.
+    /// The stored content. The response lives for as long as a slice of it is used.
     pub fn content(self: &Arc<Self>) -> Content {
         match &self.kept {
             Kept::Small(octets) => Content::Complete(StoredBody::One(if octets.is_empty() {
@@ -112,7 +112,7 @@ impl StoredResponse {
             && (coding(self) != coding(whole) || same())
     }
 
-    /// What is kept of an incomplete response; `None` where it is complete.
+    /// The stored parts of an incomplete response; `None` where it is complete.
     pub fn parts(&self) -> Option<&Parts> {
         match &self.kept {
             Kept::Other(content) => match &**content {

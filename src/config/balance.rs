@@ -1,4 +1,4 @@
-//! What of `[upstream]` is about several servers: which of them is asked, which are left out, and who is asked instead.
+//! The keys of `[upstream]` about several servers: balancing, ejection, health checks and retries.
 
 use std::time::Duration;
 

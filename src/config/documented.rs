@@ -16,7 +16,7 @@ const ROUTE_ONLY: [&str; 5] = [
     "min_body_rate",
 ];
 
-/// What the file says when every default in it, `#key = …`, is spelt out.
+/// The file with each default, `#key = …`, spelt out.
 fn spelt_out() -> String {
     lines(|line| {
         let default = line.strip_prefix('#').filter(|rest| is_key(rest));
@@ -24,7 +24,7 @@ fn spelt_out() -> String {
     })
 }
 
-/// What the file says when every example in it, `# key = …`, is taken over instead.
+/// The file with each example, `# key = …`, spelt out instead.
 fn examples() -> String {
     lines(|line| {
         let example = line.strip_prefix("# ").filter(|rest| is_key(rest));

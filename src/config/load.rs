@@ -24,7 +24,7 @@ pub struct Source {
     pub overrides: Overrides,
 }
 
-/// What the command line says; it goes before what the file says.
+/// Values of the command line, which take precedence over the file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// Empty: as the file says.
@@ -126,7 +126,7 @@ fn parse(
     let mut config = Section::read_root(&report, &root, |root| {
         let mut config = read_all(root);
         overrides.apply(&mut config);
-        // What seems to be missing may stand where the syntax is broken.
+        // A key that seems to be missing may be where the syntax is broken.
         if syntax.is_empty() {
             check_whole(root, &config);
         }
@@ -204,7 +204,7 @@ fn read_all(root: &mut Section<'_>) -> Config {
     }
 }
 
-/// What no single value shows.
+/// Checks that concern more than one value.
 fn check_whole(root: &Section<'_>, config: &Config) {
     let place = root.place("upstream", "servers");
     if config.upstream.servers.is_empty() && !root.is_mistaken(&place) {

@@ -1,4 +1,4 @@
-//! What is wrong in a configuration file, and where.
+//! Mistakes in a configuration file, each with its position.
 
 use std::fmt;
 use std::ops::Range;

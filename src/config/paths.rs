@@ -55,7 +55,7 @@ struct AffixOf<'s> {
 /// Why a pattern cannot be added.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refusal<T> {
-    /// What is wrong with it: a clause that follows the pattern.
+    /// The fault of a pattern, as a clause that follows it.
     Malformed(&'static str),
     /// It matches the same paths as the one with this value.
     Duplicate(T),

@@ -24,7 +24,7 @@ pub struct RateLimit {
     pub send_fields: bool,
 }
 
-/// Whose requests are counted together.
+/// Which requests are counted together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CountBy {
     /// Those of one address (IPv4), or of one network of 64 bits (IPv6).

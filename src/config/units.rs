@@ -24,7 +24,7 @@ const DURATIONS: [(&str, u64); 6] = [
     ("ms", 1),
 ];
 
-/// What is wrong with a size or a duration: a clause that follows the value.
+/// The fault of a size or a duration, as a clause that follows the value.
 pub type Fault = &'static str;
 
 /// Bytes: `"256MiB"` (1024s), `"64KB"` (1000s), `"1.5 GiB"`, `"4096"`; letters in either case.

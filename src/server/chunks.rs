@@ -15,7 +15,7 @@ pub(super) struct Chunks {
     trailers: usize,
 }
 
-/// What the next octet must be.
+/// The octet that is expected next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     FirstDigit,

@@ -116,7 +116,7 @@ impl<S: Service> Connections<S> {
     }
 }
 
-/// What a connection takes up until it ends: its membership in the registry, and one of the connections that the server
+/// The places that a connection takes until it ends: its membership in the registry, and one of the connections that the server
 /// may have.
 struct Slot {
     _membership: Membership,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config;
 use crate::error::ErrorKind;
 
-/// What a connection is doing.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Nothing has been read yet.
@@ -23,7 +23,7 @@ pub(super) enum Phase {
     Lingering,
 }
 
-/// What the deadlines of a connection depend on. Times are milliseconds of the worker's coarse clock.
+/// The inputs of a connection's deadlines. Times are milliseconds of the worker's coarse clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
     pub phase: Phase,

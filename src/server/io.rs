@@ -170,7 +170,7 @@ impl Io {
             Poll::Ready((_, true)) => true,
             Poll::Ready((true, false)) => match self.waiting.half_closed(cx) {
                 HalfClosed::News => {
-                    // Whoever waits for the response is to decide.
+                    // The future that waits for the response decides.
                     cx.waker().wake_by_ref();
                     false
                 }

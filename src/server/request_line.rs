@@ -37,7 +37,7 @@ enum Place {
     LineCr,
 }
 
-/// What hyper is given of the next octets.
+/// The part of the next octets that hyper is given.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pass {
     /// So many are given to hyper as they are.
@@ -48,7 +48,7 @@ pub(super) enum Pass {
     End(usize),
 }
 
-/// What is wrong with a request target. Its `Display` is a sentence for the client.
+/// A fault of a request target. Its `Display` is a sentence for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// An octet that no target may have, and its offset in the target.
@@ -62,7 +62,7 @@ const CONTENT_LENGTH: &[u8] = b"content-length:";
 const TRANSFER_ENCODING: &[u8] = b"transfer-encoding:";
 
 impl Head {
-    /// What is wrong with the target, up to this position.
+    /// The fault of the target, found up to this position.
     pub fn fault(&self) -> Option<Fault> {
         self.fault
     }
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
     use crate::semantics::percent::encoded_octets;
 
-    /// What hyper is given of a head that arrives in pieces of so many octets, where the head ends, and its fault.
+    /// A head that arrives in pieces of so many octets: the octets that hyper is given, where the head ends, and its fault.
     fn passed(octets: &[u8], size: usize) -> (Vec<u8>, Option<usize>, Option<Fault>) {
         let (mut head, mut seen) = (Head::default(), Vec::new());
         let mut at = 0;

@@ -1,4 +1,4 @@
-//! What answers requests, and the content of its responses.
+//! The service that answers requests, and the content of its responses.
 
 use std::error::Error as StdError;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! What the connections of one worker share with it.
+//! State that the connections of one worker share with it.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the workers report to their server, and what it knows of them: which run, which have ended, and how.
+//! Supervision of the workers: the reports they send to their server, and its record of which run and which have ended.
 
 use std::io;
 use std::pin::pin;
@@ -20,12 +20,12 @@ pub enum Outcome {
     },
 }
 
-/// What a worker reports to its server.
+/// A report from a worker to its server.
 #[derive(Debug)]
 pub(super) enum Report {
     /// It can accept connections.
     Ready,
-    /// It has ended as it was told to, with so many connections still open.
+    /// It has ended on command, with this many connections still open.
     Ended { left: usize },
     /// It could not start.
     Failed { source: io::Error },

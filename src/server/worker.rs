@@ -25,7 +25,7 @@ use crate::config;
 use crate::descriptors;
 use crate::telemetry::counters::Counters;
 
-/// What the server tells all its workers to do; a later command replaces an earlier one.
+/// A command of the server to all its workers; a later command replaces an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Command {
     /// Accept nothing yet.
@@ -37,7 +37,7 @@ pub(super) enum Command {
     CutOff,
 }
 
-/// What a worker is made from.
+/// The parts that a worker is made from.
 #[derive(Debug)]
 pub(super) struct WorkerSetup {
     pub index: usize,
@@ -115,7 +115,7 @@ async fn at_least(commands: &mut watch::Receiver<Command>, command: Command) {
     let _ = commands.wait_for(|given| *given >= command).await;
 }
 
-/// What the tasks of one worker share.
+/// State that the tasks of one worker share.
 struct Worker<S> {
     setup: WorkerSetup,
     connections: Connections<S>,

@@ -61,7 +61,7 @@ impl ByKind {
     }
 }
 
-/// What one worker counts.
+/// The counters of one worker.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Requests answered from the store while fresh.

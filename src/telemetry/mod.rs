@@ -1,4 +1,4 @@
-//! What the gateway tells about itself: counters, the access log, tracing.
+//! Telemetry: counters, the access log, tracing.
 
 pub mod access;
 pub mod counters;

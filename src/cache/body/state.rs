@@ -1,4 +1,4 @@
-//! What the readers and the writer of a body share, under its lock.
+//! The state of a body that its readers and its writer share, under its lock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::stored::{SEGMENT, StoredBody};
 use crate::cache::budget::{Budget, InFlight, Passing};
 use crate::error::{Error, ErrorKind};
 
-/// What a reader gets next.
+/// A reader's next result.
 #[derive(Debug)]
 pub enum Chunk {
     Data(Bytes),
@@ -46,7 +46,7 @@ pub(super) const PIECE: u64 = size_of::<Bytes>() as u64;
 pub(super) struct State {
     /// Pieces still kept, in order.
     pieces: VecDeque<Bytes>,
-    /// What nobody has read yet, and room for more: it grows into one piece, in whatever chunks it comes.
+    /// Content that no reader has read yet, and room for more: it grows into one piece, whatever the size of the chunks.
     tail: BytesMut,
     /// How many pieces before the kept ones were let go.
     dropped: u64,
@@ -256,7 +256,7 @@ impl State {
         wakers
     }
 
-    /// What the reader of `slot` gets next; `None` when it has all that has come.
+    /// The next result for the reader of `slot`; `None` when it has read all that has come.
     pub(super) fn read(&mut self, slot: usize) -> Option<Result<Bytes, Error>> {
         let place = self.readers[slot].as_ref()?;
         if place.cut {

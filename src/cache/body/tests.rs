@@ -257,7 +257,7 @@ fn the_windows_of_all_bodies_have_a_bound_beyond_which_each_has_a_segment() {
     assert_eq!(budget.passing(), 0);
 }
 
-/// What happens to a body: so many bytes come, or one of its readers looks.
+/// An event of a body: so many bytes come, or one of its readers polls.
 #[derive(Clone, Debug)]
 enum Event {
     Comes(usize),

@@ -24,7 +24,7 @@ struct Outgoing<T> {
     /// Written by hyper and not sent yet, [`MAX_PENDING`] bytes at most. This is the worker's buffer, and returned to it once
     /// all is sent, so that an idle connection has none.
     pending: Vec<u8>,
-    /// What has been sent has not been flushed.
+    /// Octets have been sent and not been flushed.
     unflushed: bool,
     /// hyper waits until what is pending has been sent.
     is_waited_for: bool,

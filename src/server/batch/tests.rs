@@ -284,7 +284,7 @@ fn a_connection_without_bytes_to_send_has_no_buffer() {
     run(async {
         let (counted, mut client) = Counted::new(1 << 20);
         let state = Rc::new(State::new(Rc::<WorkerShared>::default()));
-        // What another connection has left there is not sent.
+        // Octets that another connection has left in the buffer are not sent.
         drop(state.gather(&[IoSlice::new(b"of HTTP/1")]));
         let batch = Batch::new(counted, state.clone());
         let mut writer = batch.handle();

@@ -1,4 +1,4 @@
-//! What the worker decides about a connection, and what the connection's task does next for it.
+//! The worker's decisions about a connection, and the next action of the connection's task.
 
 use std::task::Context;
 
@@ -6,7 +6,7 @@ use super::State;
 use super::machines::{Closing, Decision, Parking, Protocol};
 use crate::server::deadline::{Deadlines, Phase, Timeout, Timing};
 
-/// What the connection's task is to do next.
+/// The next action of the connection's task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Action {
     Continue,
@@ -139,7 +139,7 @@ impl State {
         parks
     }
 
-    /// What the decision and the drain mean for the connection's task.
+    /// The action that follows from the decision and the drain.
     pub fn action(&self) -> Action {
         match self.decision.get() {
             Decision::CutOff => return Action::Stop,

@@ -1,4 +1,4 @@
-//! What has been read of an HTTP/1 connection and not been given to hyper, and where in its messages that is.
+//! The octets that have been read from an HTTP/1 connection and not been given to hyper, and their position in its messages.
 
 use std::cell::Cell;
 use std::io;
@@ -14,9 +14,9 @@ use crate::server::request_line::{Fault, Head, Pass, plain_head};
 #[derive(Debug, Default)]
 pub(super) struct Input {
     pub framing: Framing,
-    /// What hyper reads next: the encoded part of a request target.
+    /// The encoded part of a request target, which hyper reads next.
     pub ahead: Bytes,
-    /// What has been read and not been tracked.
+    /// Octets that have been read and not been tracked.
     pub held: Bytes,
 }
 
@@ -40,7 +40,7 @@ pub(super) enum Framing {
     Lost,
 }
 
-/// What hyper may be given of some octets.
+/// How many of some octets hyper may be given.
 enum Step {
     /// So many as they are.
     Unchanged(usize),

@@ -1,4 +1,4 @@
-//! What a connection's I/O reports to its state, and what it asks of it.
+//! The events that a connection's I/O reports to its state, and the questions that it asks of it.
 
 use super::State;
 use super::machines::{ClientSide, Closing, Decision, Protocol};

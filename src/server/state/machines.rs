@@ -13,7 +13,7 @@ pub(in crate::server) enum Protocol {
     Http2,
 }
 
-/// What the worker has decided about a connection.
+/// The worker's decision about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Decision {
     /// It goes on.

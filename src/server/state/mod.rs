@@ -114,7 +114,7 @@ pub(in crate::server) struct State {
     input: RefCell<Input>,
     /// Whether `input` is in use: a look at this alone tells that nothing is held or tracked.
     has_input: Cell<bool>,
-    /// What is wrong with the latest request target, whether or not hyper takes it.
+    /// The fault of the latest request target, whether or not hyper accepts it.
     pub target_fault: Cell<Option<Fault>>,
     /// Some of an HTTP/1 response may still be in hyper's buffer.
     unflushed: Cell<bool>,
@@ -221,7 +221,7 @@ impl State {
     }
 }
 
-/// What exchanges report: requests and their responses.
+/// The events that exchanges report: requests and their responses.
 impl State {
     /// A request's head has been read. Returns its stream on HTTP/2.
     pub fn begin_exchange(&self) -> Option<Rc<Stream>> {

@@ -15,7 +15,7 @@ use crate::server::chunks::Chunks;
 use crate::server::deadline::Phase;
 use crate::server::request_line::plain_head;
 
-/// What is known of where a request's content ends.
+/// Whether the end of a request's content is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum ContentFraming {
     Known,
@@ -122,7 +122,7 @@ impl State {
         agrees
     }
 
-    /// What has been read and not been given to hyper.
+    /// Octets that have been read and not been given to hyper.
     pub fn held(&self) -> Bytes {
         self.input.borrow().held.clone()
     }

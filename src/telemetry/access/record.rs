@@ -1,4 +1,4 @@
-//! What a line of the access log says.
+//! The record of one exchange, from which a line of the access log is written.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

@@ -8,7 +8,7 @@ use super::*;
 use crate::semantics::percent::encoded_octets;
 use crate::server::shared::WorkerShared;
 
-/// What hyper is to see of a message, and what is sent for it.
+/// The octets of a message that hyper must see, and the octets that the client sends.
 #[derive(Clone, Debug)]
 struct Message {
     sent: Vec<u8>,
