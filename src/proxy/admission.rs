@@ -100,7 +100,7 @@ fn unless_zero(limit: usize) -> usize {
     }
 }
 
-/// What one of `workers` may take of `limit`.
+/// The share of `limit` that one of `workers` may use.
 fn share(limit: usize, workers: usize) -> usize {
     limit
         .div_ceil(workers.max(1))

@@ -1,4 +1,4 @@
-//! What a worker works with until the configuration changes.
+//! A worker's state for one configuration, until it changes.
 
 use std::sync::Arc;
 

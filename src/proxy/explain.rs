@@ -1,4 +1,5 @@
-//! What the operator is told about a URL: its route, what is stored, what is in flight, and what requests for it get.
+//! Explains a URL to the operator: its route, its stored responses, its fills in flight, and the answer that requests get
+//! now.
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use crate::semantics::vary::VariantKey;
 const MAX_EXPLAINED: usize = 100;
 
 impl Gateway {
-    /// What is known of the URL that `selector` was read from.
+    /// The explanation of the URL that `selector` was read from.
     pub fn explain(&self, url: &str, selector: &Selector) -> Value {
         let now = self.clock.now();
         let found = self.store.find(selector, MAX_EXPLAINED);
@@ -54,7 +55,7 @@ fn name(route: &RoutePolicy) -> &str {
     }
 }
 
-/// What requests with credentials get here, and by which fields they are known.
+/// The answer to requests with credentials, and the fields by which they are recognised.
 fn credentials(route: &RoutePolicy) -> Value {
     let policy = &route.cache;
     let own = ["authorization", "cookie"];

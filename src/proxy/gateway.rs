@@ -1,4 +1,4 @@
-//! What all workers share: the store, the settings in force, the clock and the counters.
+//! State that all workers share: the store, the settings in force, the clock and the counters.
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher as _, RandomState};
@@ -111,7 +111,7 @@ impl Gateway {
     /// # Errors
     /// When the upstream's certificates cannot be used; the old settings stay in force.
     pub fn reload(&self, mut config: Config) -> Result<(), Error> {
-        // What `memory` says now is for the next start.
+        // A new value of `memory` takes effect at the next start.
         config.routes.limit_bodies(self.store.largest_body());
         let version = self.version.load(Ordering::Relaxed) + 1;
         let before = self.settings();

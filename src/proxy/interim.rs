@@ -18,7 +18,7 @@ use crate::upstream::{OnInterim, RequestBody};
 /// Octets that may wait for a client; interim responses beyond are dropped.
 const MOST: usize = 64 * 1024;
 
-/// What one connection is to send before its next response. Clones are one.
+/// The interim responses that one connection sends before its next response. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Interim(Arc<Shared>);
 
@@ -77,7 +77,7 @@ impl Interim {
         Some(std::mem::take(&mut lane.octets))
     }
 
-    /// What was taken has been written.
+    /// The bytes that were taken have been written.
     pub fn written(&self) {
         let mut lane = self.lane();
         lane.writing = false;

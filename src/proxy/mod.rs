@@ -8,7 +8,7 @@
 //!  Fill:     request upstream -> head -> storability -> stream the body to every reader -> commit | abandon
 //! ```
 //!
-//! What can be answered from the store is answered without a suspension; only what has to wait becomes a machine.
+//! A request that the store can answer is answered without suspension; only one that has to wait becomes a state machine.
 
 mod admission;
 mod epoch;

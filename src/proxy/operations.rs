@@ -1,4 +1,4 @@
-//! What operators ask of a running gateway: purge, how much memory, how the servers are.
+//! Operations on a running gateway: purge, memory in use, the servers' health.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::proxy::gateway::Gateway;
 use crate::semantics::selector::Selector;
 use crate::upstream::{Availability, Server};
 
-/// What a purge removes.
+/// The stored responses that a purge covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purge {
     Named(Selector),
@@ -15,7 +15,7 @@ pub enum Purge {
     All,
 }
 
-/// Where the bytes are.
+/// Bytes by use.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
     /// Target URIs with something stored.
@@ -85,7 +85,7 @@ impl Gateway {
         }
     }
 
-    /// Where the memory is, after evictions that are due.
+    /// Memory by use, after evictions that are due.
     pub fn memory(&self) -> Memory {
         self.store.drop_expired(self.clock.now().mono);
         self.store.run_pending_tasks();

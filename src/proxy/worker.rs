@@ -20,7 +20,7 @@ pub struct Worker {
     pub(super) counters: Arc<Counters>,
     pub(super) access: Rc<AccessWriter>,
     epoch: RefCell<Rc<Epoch>>,
-    /// That of the latest hit: the next request uses its memory, and mostly has the same origin.
+    /// The target of the latest hit: the next request reuses its memory, and mostly has the same origin.
     pub(super) latest_target: Cell<Target>,
     /// Fills and writes that go on, whether or not their client stays.
     tasks: Cell<usize>,

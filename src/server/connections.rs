@@ -116,8 +116,8 @@ impl<S: Service> Connections<S> {
     }
 }
 
-/// The places that a connection takes until it ends: its membership in the registry, and one of the connections that the server
-/// may have.
+/// The places that a connection takes until it ends: its membership in the registry, and one of the connections that the
+/// server may have.
 struct Slot {
     _membership: Membership,
     _permit: Option<OwnedSemaphorePermit>,

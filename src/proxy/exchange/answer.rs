@@ -74,7 +74,7 @@ impl Exchange {
         detail: Option<Detail>,
     ) -> Step {
         let answered = arrived.status;
-        // What says how long it is has an end.
+        // Content with a known length is not endless.
         let lasts = arrived.body.size_hint().exact().is_none() && is_endless(&arrived.headers);
         let share = match lasts {
             true => match long_lived::begin(&self.worker, &self.request) {

@@ -13,7 +13,7 @@ use crate::proxy::request::Request;
 use crate::proxy::worker::Worker;
 use crate::upstream::Waiting;
 
-/// What waits for a response, and whether its client has closed its side.
+/// A request that waits for its response, and whether its client has closed its side.
 pub(super) struct Presence {
     worker: Rc<Worker>,
     epoch: Rc<Epoch>,

@@ -22,7 +22,7 @@ use crate::semantics::preconditions::{Precondition, Selected, evaluate_for_origi
 use crate::semantics::validation::strip_conditionals;
 use crate::upstream::RequestBody;
 
-/// What becomes of the request.
+/// The next step of the request.
 pub enum Settlement {
     /// It goes on, with the preconditions that are the origin's to evaluate.
     Forward,

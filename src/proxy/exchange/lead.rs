@@ -27,7 +27,7 @@ impl Exchange {
         let admission = match self.admit() {
             Ok(admission) => admission,
             Err(refused) => {
-                // Where only this client has no room, others may have some: one of them leads.
+                // If only this client is over its share, another of those who wait leads.
                 if refused.full == Full::All {
                     let settled = Settled::Failed(refused.error.share());
                     self.worker.gateway.store.settle(&fill, settled);

@@ -60,7 +60,7 @@ impl Exchange {
         }
         let length = arrived.body.size_hint().exact();
         let most = self.request.route.max_stored_body;
-        // Who knows no ranges answers with the whole.
+        // A server that does not support ranges answers with the whole.
         let knows_ranges = arrived
             .headers
             .get(ACCEPT_RANGES)
@@ -90,7 +90,7 @@ impl Exchange {
         let (method, request) = (self.request.method(), self.request.headers());
         match arrived.status {
             StatusCode::RANGE_NOT_SATISFIABLE => true,
-            // What says of no part that it is one passes as it came (RFC 9110 §14.4).
+            // A 206 that does not say which part it is is passed on as it came (RFC 9110 §14.4).
             StatusCode::PARTIAL_CONTENT => Partial::of_206(&arrived.headers).is_some_and(|part| {
                 let validators = &Validators::of(&arrived.headers);
                 let length = part.complete_length();

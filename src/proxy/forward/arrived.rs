@@ -10,7 +10,7 @@ use crate::upstream::UpstreamBody;
 /// A response whose head has arrived.
 pub struct Arrived {
     pub status: StatusCode,
-    /// Where it is not the usual one of its status.
+    /// The reason phrase, where it is not the usual one of the status.
     pub reason: Option<ReasonPhrase>,
     pub headers: HeaderMap,
     pub body: UpstreamBody,
@@ -24,7 +24,8 @@ pub struct Arrived {
 }
 
 impl Arrived {
-    /// What may be believed of `freshness`: `immutable` only where the way to the origin is authenticated (RFC 8246 §3).
+    /// `freshness` without the claims that may not be trusted: `immutable` needs an authenticated way to the origin
+    /// (RFC 8246 §3).
     pub fn believed(&self, freshness: Freshness) -> Freshness {
         match self.body.server().scheme() {
             "https" => freshness,

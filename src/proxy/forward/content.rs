@@ -114,9 +114,9 @@ struct Paced<B> {
     pace: Option<Pace>,
     /// The end of the whole exchange's time.
     until: Option<Instant>,
-    /// Where it may take a connection for long.
+    /// The place among long-lived connections, for content that may hold one.
     lasting: Option<Lasting>,
-    /// Of HTTP/2, where the end is a stream's.
+    /// Whether it is HTTP/2, where the end is a stream's.
     is_stream: bool,
 }
 

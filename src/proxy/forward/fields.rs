@@ -1,4 +1,4 @@
-//! What is added to a message, and taken from it, on its way through: hop-by-hop fields, Via, CDN-Loop, and the
+//! Fields that are added to a message, or removed from it, on its way through: hop-by-hop fields, Via, CDN-Loop, and the
 //! fields that tell the API who its client is.
 
 use http::header::{
@@ -102,7 +102,7 @@ fn request_fields(request: &Request, conditions: Conditions) -> HeaderMap {
     fields
 }
 
-/// What was for the client's hop leaves; what is to hold for the next one, too, is said anew.
+/// Removes the fields of the client's hop, and writes those of the next hop.
 fn replace_hop_by_hop(fields: &mut HeaderMap, request: &Request) {
     let trailers = hop_by_hop::takes_trailers(fields);
     let upgrade = request
@@ -110,7 +110,7 @@ fn replace_hop_by_hop(fields: &mut HeaderMap, request: &Request) {
         .any(Traits::UPGRADE)
         .then(|| upgrade::offered(request.parts.version, fields))
         .flatten();
-    // What Connection names left when the request was read: see `Request::drop_nominated`.
+    // The fields that Connection names were removed when the request was read: see `Request::drop_nominated`.
     hop_by_hop::remove_any(fields, &hop_by_hop::HOP_BY_HOP);
     // RFC 9110 §10.1.1: an expectation goes on only where there is content to be held back.
     hop_by_hop::remove_any(fields, &[CONTENT_LENGTH, EXPECT]);

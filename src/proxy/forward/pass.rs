@@ -227,7 +227,7 @@ pub fn why_not_stored(request: &Request, arrived: &Arrived) -> Option<Detail> {
     is_too_large.then(|| detail_of(Unshared::TooLarge))
 }
 
-/// What the answer to a HEAD says about the response that is stored for a GET (RFC 9111 §4.3.5).
+/// Updates the response that is stored for a GET by the answer to a HEAD (RFC 9111 §4.3.5).
 fn head_freshens(worker: &Worker, request: &Request, arrived: &Arrived) {
     let (status, receipt) = (arrived.status, arrived.receipt());
     let mut fields = Cow::Borrowed(&arrived.headers);

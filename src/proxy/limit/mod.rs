@@ -55,7 +55,7 @@ struct Limit {
 #[derive(Debug)]
 struct Ticks(Clock);
 
-/// What is counted together.
+/// The key under which requests are counted together.
 #[derive(Hash)]
 enum Key<'a> {
     Client(Client),
@@ -65,7 +65,7 @@ enum Key<'a> {
     All,
 }
 
-/// What is counted: a request's fields, and on demand whose it is and which routes it may be meant for.
+/// A request to count: its fields, and on demand its client and the routes that it may be meant for.
 pub trait Subject {
     fn fields(&self) -> &HeaderMap;
 
@@ -79,7 +79,7 @@ pub trait Subject {
     fn patterns(&self) -> [&str; 2];
 }
 
-/// What a client is told of its limits, for the response.
+/// The limits' fields for a client's response.
 #[derive(Debug, Default)]
 pub struct Quotas(SmallVec<[(HeaderValue, HeaderValue); 2]>);
 

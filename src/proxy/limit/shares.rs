@@ -33,7 +33,7 @@ struct Count {
 #[derive(Debug)]
 pub struct Share {
     shares: Arc<Shares>,
-    /// Whose it is, and the hash of that.
+    /// The owner of the share, and its hash.
     client: Option<(Client, u64)>,
 }
 

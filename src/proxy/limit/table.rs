@@ -1,4 +1,4 @@
-//! Where a limit remembers its clients: a table that cannot grow beyond a bound, whatever clients make up.
+//! The clients of a limit: a table of bounded size, whatever keys clients invent.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! What a request wants of a stored response, and what is to be fetched where that is not all there.
+//! The part of a stored response that a request asks for, and the part that is fetched where it is incomplete.
 
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
 
@@ -28,7 +28,7 @@ pub(in crate::proxy) fn answers(stored: &StoredResponse, request: &Request) -> b
         || (stored.parts()).is_some_and(|parts| parts.ranges.answers(&wanted(stored, request)))
 }
 
-/// What the request selects of a stored response.
+/// The part of a stored response that the request selects.
 fn wanted(stored: &StoredResponse, request: &Request) -> RangeSelection {
     let (head, length) = (&stored.head, stored.complete_length());
     range::select(
@@ -101,7 +101,7 @@ fn may_come_coded(stored: &StoredResponse, request: &Request) -> bool {
         && request.headers().contains_key(ACCEPT_ENCODING)
 }
 
-/// What is to be fetched for a request, which selects `selected`.
+/// The extent to fetch for a request that selects `selected`.
 pub(in crate::proxy) fn fetch_extent(
     request: &Request,
     selected: Option<&StoredResponse>,

@@ -1,4 +1,4 @@
-//! What the store says to a request, and what is to be asked upstream where that is not enough.
+//! The look-up of a request in the store, and the decision (RFC 9111 §4): deliver, fetch or forward.
 
 pub(in crate::proxy) mod candidates;
 pub(in crate::proxy) mod extent;
@@ -21,7 +21,7 @@ use crate::semantics::reuse::{Reuse, Selection, decide};
 use crate::semantics::time::DeltaSeconds;
 use crate::semantics::vary::prefer;
 
-/// What the store says to a request.
+/// The decision about a request that was looked up.
 pub(in crate::proxy) enum Lookup {
     /// A stored response that may be delivered now.
     Deliver {
@@ -39,7 +39,7 @@ pub(in crate::proxy) enum Lookup {
     Unsatisfiable,
 }
 
-/// What the store cannot answer, and what is known for the request upstream.
+/// A request that the store cannot answer, with all that the request upstream needs.
 #[derive(Clone)]
 pub(in crate::proxy) struct Miss {
     pub reason: ForwardReason,
@@ -76,7 +76,7 @@ impl Miss {
         }
     }
 
-    /// What is told of a request that this was asked for, before there is an answer.
+    /// The Cache-Status of this request, before it has an answer.
     pub fn status(&self) -> CacheStatus {
         CacheStatus {
             detail: self.why,
@@ -121,7 +121,7 @@ impl Worker {
         self.conclude(request, reuse, resource, selected)
     }
 
-    /// What was stored under other settings is computed by those in force.
+    /// Computes anew, by the settings in force, a response that was stored under former ones.
     fn compute_anew(&self, request: &Request, stored: &Arc<StoredResponse>) -> Arc<StoredResponse> {
         let store = &self.gateway.store;
         let head = stored

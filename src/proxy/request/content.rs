@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a connection learns of the content of one request.
+/// Tells a connection what happens to the content of one request.
 pub trait ContentWatch: fmt::Debug {
     /// All of it has been read, or it broke off.
     fn ended(&self);
@@ -29,7 +29,7 @@ pub struct RequestContent {
     watch: Option<Box<dyn ContentWatch>>,
 }
 
-/// Where content comes from.
+/// The source of the content.
 enum Source {
     /// A connection that hyper reads.
     Hyper(Incoming),

@@ -13,7 +13,7 @@ use crate::proxy::epoch::Epoch;
 use crate::semantics::authority::{BadTarget, Scheme, TargetView, path_and_query};
 use crate::semantics::list::members;
 
-/// What a request is for, if it is one that may be answered.
+/// The target of a request that may be answered.
 pub(super) fn read_head(
     parts: &Parts,
     traits: Traits,
@@ -91,7 +91,7 @@ fn read_target(
     let Some(host) = host else {
         return Ok(Target::write(&view, before));
     };
-    // What a trusted proxy calls the host is read as a Host would be.
+    // A trusted proxy's name for the host is read as a Host field is.
     let stand_in = HeaderMap::from_iter([(HOST, host.clone())]);
     let path = Uri::from_static("/");
     let named = TargetView::from_request(&Method::GET, &path, &stand_in, scheme, Version::HTTP_11);

@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection.
+//! The peer at the other end of a connection.
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +15,7 @@ use crate::semantics::authority::Scheme;
 use crate::semantics::forwarded;
 use crate::upstream::LatestWaiting;
 
-/// What is known of a connection's client before its first byte; the same for all its requests.
+/// A connection's client as it is known before its first byte; the same for all its requests.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// An IPv4 client of an IPv6 listener has its IPv4 address here. `None` behind a Unix socket.
@@ -23,14 +23,15 @@ pub struct Peer {
     pub scheme: Scheme,
     /// Whether its X-Forwarded-* and Forwarded fields are believed.
     pub trusted: bool,
-    /// What its connection sends before the next response.
+    /// Interim responses that its connection sends before the next response.
     pub interim: Interim,
     /// How far its latest request has come; on HTTP/1, where it has one at a time, its connection looks at it.
     pub waiting: LatestWaiting,
     told: RefCell<Option<Remembered>>,
 }
 
-/// What the API is told about the client of a request: the same for all of a connection's requests to one origin.
+/// The forwarding fields that tell the API about a request's client: the same for all of a connection's requests to one
+/// origin.
 #[derive(Debug)]
 pub struct Told {
     /// X-Forwarded-For.
@@ -85,7 +86,7 @@ impl Peer {
         nearest_stranger(forwarded::named(lines.map(HeaderValue::as_bytes)), proxies).or(own)
     }
 
-    /// What the API is told about this client's request for `target`.
+    /// The forwarding fields of this client's request for `target`.
     pub fn told(&self, target: &Target) -> Arc<Told> {
         let mut remembered = self.told.borrow_mut();
         match &*remembered {
@@ -197,7 +198,7 @@ mod tests {
             ),
             (Some("10.0.0.1:5"), &[], Some("10.0.0.1")),
             (Some("10.0.0.1:5"), &["198.51.100.1"], Some("198.51.100.1")),
-            // What the client wrote itself stands before what its proxy added.
+            // The client's own members come before the one that its proxy added.
             (
                 Some("10.0.0.1:5"),
                 &["203.0.113.9", "198.51.100.1, 10.0.0.2"],

@@ -12,7 +12,7 @@ use crate::semantics::percent;
 pub struct Target {
     text: String,
     scheme: Option<Scheme>,
-    /// Where the path begins.
+    /// The position of the path.
     path: usize,
 }
 

@@ -1,11 +1,11 @@
-//! What of a request touches a cache at all: its method's class, and which fields of note it has.
+//! The traits of a request that matter to a cache: its method's class, and which special fields it has.
 
 use http::{HeaderMap, Method};
 
 use crate::semantics::method::is_safe;
 use crate::semantics::query::is_query;
 
-/// What the cache makes of a method.
+/// How the cache treats a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     Get,
@@ -53,7 +53,7 @@ impl Traits {
     pub const FORWARDED: Self = Self(1 << 7);
     /// An offer to change the protocol, which is passed on.
     pub const UPGRADE: Self = Self(1 << 8);
-    /// What is for this hop, or frames the request on it.
+    /// It has fields for this hop, or fields that frame the request on it.
     pub const THIS_HOP: Self = Self(1 << 9);
     pub const ORIGIN: Self = Self(1 << 10);
 

@@ -109,14 +109,14 @@ impl Drop for Following {
 #[derive(Debug)]
 struct Passed {
     body: UpstreamBody,
-    /// Where only a range of it is passed on.
+    /// The range that is passed on, where it is not all.
     cut: Option<Cut>,
     counters: Rc<PassCounters>,
     /// Its part of what may last.
     share: Option<Share>,
 }
 
-/// What is counted while content passes through.
+/// The counters of content that passes through.
 #[derive(Debug)]
 pub struct PassCounters(pub Arc<Counters>);
 
@@ -392,7 +392,7 @@ impl Expiry {
         let sleep = self
             .sleep
             .get_or_insert_with(|| Box::pin(sleep_until(self.at)));
-        // What comes without end uses up the task's turn: the time passes all the same.
+        // Content without end uses up the task's turn, and its deadline passes meanwhile.
         pin!(unconstrained(sleep.as_mut())).poll(cx).is_ready()
     }
 }
@@ -424,7 +424,7 @@ impl Cut {
         self.left == Some(0)
     }
 
-    /// What of the next `data` belongs to the range.
+    /// The part of the next `data` that belongs to the range.
     fn take(&mut self, mut data: Bytes) -> Option<Bytes> {
         let skipped = self.skip.min(data.len() as u64);
         self.skip -= skipped;

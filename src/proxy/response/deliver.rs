@@ -39,7 +39,7 @@ pub struct Delivery<'a> {
     pub status: CacheStatus,
 }
 
-/// Where the content of a selected response is.
+/// The content of a selected response: stored, or still coming.
 enum Available<'a> {
     /// All of it is there.
     Stored(&'a Arc<StoredResponse>),
@@ -259,7 +259,7 @@ impl Delivery<'_> {
     }
 
     fn unsatisfiable(self, head: &Head, length: u64) -> Response<Body> {
-        // What lets pages of other origins read it, and caches choose it, is the stored response's.
+        // CORS fields and Vary are the stored response's.
         let mut fields = cors::readable_fields(&head.fields.to_map());
         fields.insert(
             CONTENT_RANGE,

@@ -1,4 +1,4 @@
-//! What goes with a request that is not part of it, until its response has been made.
+//! A request's deadline, quotas and interim responses, which belong to its response.
 
 use http::Response;
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use crate::semantics::media_type::is_endless;
 pub struct Envelope {
     /// When the time of the whole exchange is over; set for requests that the store does not answer at once.
     pub until: Option<Instant>,
-    /// Where interim responses go: not for requests that the store answers, nor on HTTP/1.0 and HTTP/2.
+    /// The way for interim responses; `None` for requests that the store answers, and on HTTP/1.0 and HTTP/2.
     pub hints: Option<Hints>,
     pub quotas: Option<Box<Quotas>>,
 }

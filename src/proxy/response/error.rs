@@ -23,7 +23,7 @@ use crate::telemetry::counters::Counters;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
-/// What an error response reports, for the line of its request: travels in the response's extensions.
+/// The error that a response reports, for the access log; one of the response's extensions.
 #[derive(Clone, Debug)]
 pub struct Reported {
     pub(super) kind: ErrorKind,

@@ -27,7 +27,7 @@ const MAX_TARGET: usize = 1024;
 /// Clients that left before their response had begun, as nginx writes them.
 const CLIENT_LEFT: u16 = 499;
 
-/// What the line will tell; written when it drops.
+/// The record of the line; the line is written when this is dropped.
 #[derive(Debug)]
 struct Line {
     log: Rc<AccessWriter>,
@@ -43,7 +43,7 @@ struct Line {
     detail: Option<Arc<str>>,
 }
 
-/// What is known of a request's head.
+/// The parts of a request's head that the line names.
 #[derive(Debug)]
 struct Head {
     method: Method,
@@ -158,7 +158,7 @@ impl Line {
         }
     }
 
-    /// What Cache-Status said, but for what did not come true: a response that broke off is not stored.
+    /// Cache-Status as it came true: a response that broke off is not stored.
     fn cache(&self) -> Option<Cow<'_, str>> {
         let said = std::str::from_utf8(&self.cache).ok()?;
         match self.failure {

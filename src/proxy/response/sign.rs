@@ -1,4 +1,4 @@
-//! What every response carries and how it is counted, whoever made it: Via, Cache-Status, its line in the access log.
+//! Every response gets Via, Cache-Status and a line in the access log, and is counted, whether an API or the gateway made it.
 
 use http::header::{ORIGIN, TRAILER};
 use http::{HeaderMap, Response};

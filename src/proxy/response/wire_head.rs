@@ -1,4 +1,4 @@
-//! What of a response's head depends on how it goes to the client: its reason phrase, and whether trailers come behind it.
+//! The parts of a response's head that depend on the client's protocol: its reason phrase, and whether trailers follow.
 
 use http::request::Parts;
 use http::{Response, Version};
