@@ -8,8 +8,10 @@ use super::load::known_keys;
 const FILE: &str = include_str!("../../config.toml");
 
 /// Keys of a route that [cache] has not.
-const ROUTE_ONLY: [&str; 5] = [
+const ROUTE_ONLY: [&str; 7] = [
+    "host",
     "match",
+    "methods",
     "invalidates",
     "rate_limit",
     "exchange_timeout",
@@ -72,7 +74,7 @@ fn the_documented_defaults_are_the_code_s() {
 fn the_documented_examples_are_valid() {
     let config = parse(&examples());
     assert_eq!(config.server.name(), "edge-1");
-    assert_eq!(config.routes.listed().len(), 4);
+    assert_eq!(config.routes.listed().len(), 5);
 }
 
 #[test]

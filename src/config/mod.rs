@@ -6,17 +6,21 @@ pub mod cache;
 #[cfg(test)]
 mod documented;
 mod env;
+mod hosts;
 mod invalidates;
 mod listen_addr;
 pub mod load;
 pub mod log;
+mod matched;
 pub mod mistake;
 mod paths;
 pub mod rate_limit;
 mod readers;
+mod readings;
 mod renamed;
 mod report;
 pub mod route;
+mod route_tree;
 pub mod routes;
 pub mod secret;
 mod section;
@@ -26,12 +30,11 @@ pub mod units;
 pub mod upstream;
 mod value;
 
-use std::sync::Arc;
-
 pub use self::admin::Admin;
 pub use self::balance::{Balance, Circuit, Ejection, Health, Retries};
 pub use self::cache::{Cache, HugePages};
 pub use self::env::Lookup;
+pub use self::hosts::HostPattern;
 pub use self::invalidates::Template;
 pub use self::listen_addr::ListenAddr;
 pub use self::load::{AdminAddr, Overrides, Source};
@@ -39,6 +42,7 @@ pub use self::log::{AccessFormat, AccessTarget, Log, LogFormat, NO_FILTER, is_fi
 pub use self::mistake::{Mistake, Place};
 pub use self::rate_limit::{CountBy, RateLimit};
 pub use self::route::{EtagMode, RoutePolicy};
+pub use self::route_tree::Asked;
 pub use self::routes::Routes;
 pub use self::secret::Secret;
 pub use self::server::{Http2, Server};
@@ -74,11 +78,6 @@ impl Config {
             warnings: Vec::new(),
             notes: Vec::new(),
         }
-    }
-
-    /// The policy of the route that `path` (without its query) belongs to; the default route when no other matches.
-    pub fn route(&self, path: &str) -> &Arc<RoutePolicy> {
-        self.routes.find(path)
     }
 
     /// What `new` changes that is bound when the gateway starts, and so stays as it is until it starts again.

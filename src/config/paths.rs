@@ -136,9 +136,14 @@ impl<T: Copy> PathTree<T> {
         }
     }
 
-    /// The value of the most specific pattern that `path` matches.
-    pub fn find(&self, path: &str) -> Option<T> {
-        self.root.find(path.strip_prefix('/')?)
+    /// What `take` takes of the value of the most specific pattern that `path` matches, of those that it takes anything of.
+    pub fn find<R>(&self, path: &str, take: impl Fn(T) -> Option<R>) -> Option<R> {
+        self.root.find(path.strip_prefix('/')?, &take)
+    }
+
+    /// What `take` takes of the value of the pattern that matches every path, `/{*rest}`.
+    pub fn find_rest<R>(&self, take: impl Fn(T) -> Option<R>) -> Option<R> {
+        self.root.rest.and_then(take)
     }
 }
 
@@ -174,14 +179,14 @@ impl<T: Copy> Node<T> {
     /// `path` is what is left, without the slash before it. Each node is visited at most once, since its depth fixes
     /// which segment it is compared with: the time is bounded by the number of patterns, whatever the path. Of siblings
     /// with text around a parameter, one of each pair of lengths is visited.
-    fn find(&self, path: &str) -> Option<T> {
+    fn find<R>(&self, path: &str, take: &impl Fn(T) -> Option<R>) -> Option<R> {
         let (segment, left) = match path.split_once('/') {
             Some((segment, left)) => (segment, Some(left)),
             None => (path, None),
         };
         let descend = |node: &Self| match left {
-            Some(left) => node.find(left),
-            None => node.value,
+            Some(left) => node.find(left, take),
+            None => node.value.and_then(take),
         };
         let literal = || descend(self.literals.get(segment)?);
         let affixed = || {
@@ -195,7 +200,8 @@ impl<T: Copy> Node<T> {
             true => None,
             false => self.parameter.as_deref().and_then(descend),
         };
-        literal().or_else(affixed).or_else(parameter).or(self.rest)
+        let rest = || self.rest.and_then(take);
+        literal().or_else(affixed).or_else(parameter).or_else(rest)
     }
 }
 
@@ -336,7 +342,7 @@ mod tests {
             patterns.rotate_left(1);
             let tree = tree(&patterns);
             for (path, pattern) in cases {
-                assert_eq!(tree.find(path), pattern, "{path}");
+                assert_eq!(tree.find(path, Some), pattern, "{path}");
             }
         }
     }
@@ -359,7 +365,7 @@ mod tests {
             ("/v/\u{fc}b", Some(5000)),
             ("/v/\u{e4}", None),
         ] {
-            assert_eq!(tree.find(path), found, "{path}");
+            assert_eq!(tree.find(path, Some), found, "{path}");
         }
     }
 

@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use http::{HeaderName, StatusCode};
-use toml::de::DeValue;
+use http::{HeaderName, Method, StatusCode};
 
+use super::hosts::HostPattern;
 use super::invalidates::Template;
 use super::rate_limit::RateLimit;
 use super::readers::{count, flag, lifetime, list, one_of, or_off, size, some_list};
@@ -17,8 +17,17 @@ use crate::semantics::time::DeltaSeconds;
 /// The choices for the requests of one route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoutePolicy {
+    /// What it is called where it is told of: `match`, after `methods` and `host` where it has them. Empty for the default
+    /// route; each other route has another.
+    pub name: String,
+    /// The line of the file that it begins in, from 1.
+    pub line: usize,
     /// As written in `match`; empty for the default route.
     pub pattern: String,
+    /// Empty for every host.
+    pub hosts: Vec<HostPattern>,
+    /// Empty for all methods.
+    pub methods: Vec<Method>,
     /// What the rules read.
     pub cache: Policy,
     pub etag: EtagMode,
@@ -45,7 +54,11 @@ pub struct RoutePolicy {
 impl Default for RoutePolicy {
     fn default() -> Self {
         Self {
+            name: String::new(),
+            line: 0,
             pattern: String::new(),
+            hosts: Vec::new(),
+            methods: Vec::new(),
             cache: Policy::default(),
             etag: EtagMode::default(),
             bypass: false,
@@ -108,7 +121,11 @@ impl Draft {
         section.set("statuses", statuses, some_list(status));
 
         let RoutePolicy {
+            name: _,
+            line: _,
             pattern: _,
+            hosts: _,
+            methods: _,
             cache,
             etag,
             bypass,
@@ -303,21 +320,5 @@ fn coding(value: Value<'_>) -> Option<String> {
     match HeaderName::try_from(text.as_ref()) {
         Ok(token) => Some(token.as_str().to_owned()),
         Err(_) => value.refuse_text("is not a content coding, such as \"gzip\" or \"br\""),
-    }
-}
-
-/// Reads the `match` of a route; `None` when it is missing or no string, which is then noted.
-pub(super) fn read_pattern<'a>(section: &mut Section<'a>) -> Option<(Value<'a>, String)> {
-    let Some(value) = section.value("match") else {
-        section.mistake(
-            section.span(),
-            "this route has no `match`; write `match = \"/books/{id}\"`",
-        );
-        return None;
-    };
-    match value.item() {
-        // Braces of a pattern would be taken for a variable's: `/v${n}` is none.
-        DeValue::String(text) => Some((value, text.to_string())),
-        _ => value.refuse_type("a pattern such as \"/books/{id}\""),
     }
 }

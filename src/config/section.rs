@@ -7,6 +7,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::mistake::Place;
 use super::renamed::former_names;
 use super::report::{KnownKey, Report};
 use super::value::Value;
@@ -54,6 +55,11 @@ impl<'a> Section<'a> {
     /// Where the section's header is; empty at the start of the file when it has none.
     pub fn span(&self) -> Range<usize> {
         self.span.clone()
+    }
+
+    /// The line that its header is in, from 1.
+    pub fn line(&self) -> usize {
+        Place::of(self.report.source, self.span()).line
     }
 
     pub fn mistake(&self, span: Range<usize>, message: impl Into<String>) {

@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::cache::key::Key;
 use crate::cache::resource::{Marker, Resource};
 use crate::cache::stored::StoredResponse;
 use crate::clock::Now;
-use crate::config::RoutePolicy;
+use crate::config::{Asked, RoutePolicy};
 use crate::proxy::gateway::Gateway;
+use crate::semantics::authority::host_of;
 use crate::semantics::freshness::MustValidate;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::selector::Selector;
@@ -27,8 +29,14 @@ impl Gateway {
         let found = self.store.find(selector, MAX_EXPLAINED);
         let settings = self.settings();
         let (path, _) = split_query(selector.path());
-        let route = settings.config.route(path);
-        let [strict, lenient] = settings.config.routes.readings(path);
+        let routes = &settings.config.routes;
+        let asked = Asked {
+            host: selector.authority().map_or("", host_of),
+            method: &Method::GET,
+            path,
+        };
+        let route = routes.find(asked);
+        let [strict, lenient] = routes.readings(asked);
         let mut explained = json!({
             "url": url,
             "route": name(strict),
@@ -49,9 +57,9 @@ impl Gateway {
 }
 
 fn name(route: &RoutePolicy) -> &str {
-    match route.pattern.as_str() {
+    match route.name.as_str() {
         "" => "(default)",
-        pattern => pattern,
+        name => name,
     }
 }
 

@@ -297,6 +297,11 @@ fn is_plainly_normal(given: &str, scheme: Scheme) -> bool {
     }
 }
 
+/// The host of an authority, without its port.
+pub fn host_of(authority: &str) -> &str {
+    split_port(authority).map_or(authority, |(host, _)| host)
+}
+
 /// The host and the port, which is empty when it is missing or empty (RFC 3986 §6.2.3).
 fn split_port(authority: &str) -> Result<(&str, &str), BadTarget> {
     let host_end = match authority.strip_prefix('[') {

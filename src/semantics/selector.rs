@@ -67,6 +67,16 @@ impl Selector {
         }
     }
 
+    /// The authority that is named; `None` where every host is meant.
+    pub fn authority(&self) -> Option<&str> {
+        match self {
+            Self::PathAndQuery(_) | Self::PathPrefix(_) => None,
+            Self::Target(target) | Self::TargetPrefix(target) => origin_of(target)
+                .split_once("://")
+                .map(|(_, authority)| authority),
+        }
+    }
+
     /// The one target URI that is meant on the host of `key`, where one is.
     pub fn target_beside(&self, key: &str) -> Option<String> {
         match self {

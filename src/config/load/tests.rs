@@ -204,11 +204,11 @@ fn each_kind_of_mistake_has_its_place_and_its_words() {
         ),
         (
             "[[route]]\nmatch = \"/{a}\"\n[[route]]\nmatch = \"/{b}\"\n",
-            "6:9: `match`: \"/{b}\" matches the same paths as the route \"/{a}\"",
+            "6:9: `match`: \"/{b}\" matches the same paths as the route \"/{a}\" in line 3",
         ),
         (
             "[[route]]\nmatch = \"/a\"\n[[route]]\nmatch = \"/%61\"\n",
-            "6:9: `match`: \"/%61\" matches the same paths as the route \"/a\"",
+            "6:9: `match`: \"/%61\" matches the same paths as the route \"/a\" in line 3",
         ),
     ] {
         let text = format!("[upstream]\nservers = \"http://a\"\n{text}");

@@ -63,7 +63,7 @@ impl Context<'_> {
         );
         let (cors, target) = (self.worker.gateway.store.cors(), self.target.as_str());
         cors.learn(target, &headers);
-        cors.note_grant(target, &self.route.pattern, self.fields, &headers);
+        cors.note_grant(target, &self.route.name, self.fields, &headers);
         Box::new(Arrived {
             status: parts.status,
             reason: parts.extensions.remove(),

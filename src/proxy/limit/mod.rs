@@ -33,7 +33,7 @@ const TIDY: u64 = 1_000;
 #[derive(Debug)]
 pub struct Limits {
     server: Option<Arc<Limit>>,
-    /// By the patterns of their routes.
+    /// By the names of their routes.
     routes: HashMap<String, Arc<Limit>>,
 }
 
@@ -75,8 +75,8 @@ pub trait Subject {
     /// `None` where nobody says who it is.
     fn client(&self) -> Option<Client>;
 
-    /// The patterns of the routes that its path may be read as, the same one twice where there is but one.
-    fn patterns(&self) -> [&str; 2];
+    /// The names of the routes that its path may be read as, the same one twice where there is but one.
+    fn routes(&self) -> [&str; 2];
 }
 
 /// The limits' fields for a client's response.
@@ -101,10 +101,10 @@ impl Limits {
         });
         let limited = config.routes.listed().iter().filter_map(|route| {
             let limit = route.rate_limit.as_ref()?;
-            let pattern = route.pattern.as_str();
-            let before = before.and_then(|before| before.routes.get(pattern));
-            let limit = Limit::kept_or_new(pattern, limit, clock, before);
-            Some((pattern.to_owned(), limit))
+            let name = route.name.as_str();
+            let before = before.and_then(|before| before.routes.get(name));
+            let limit = Limit::kept_or_new(name, limit, clock, before);
+            Some((name.to_owned(), limit))
         });
         let routes: HashMap<_, _> = limited.collect();
         (server.is_some() || !routes.is_empty()).then_some(Self { server, routes })
@@ -123,10 +123,10 @@ impl Limits {
             return Ok(quotas);
         }
         // No spelling of a path leads past a limit: one that could mean two routes counts for both.
-        let [strict, lenient] = subject.patterns();
+        let [strict, lenient] = subject.routes();
         let also = (strict != lenient).then_some(lenient);
-        for pattern in [Some(strict), also].into_iter().flatten() {
-            if let Some(limit) = self.routes.get(pattern) {
+        for route in [Some(strict), also].into_iter().flatten() {
+            if let Some(limit) = self.routes.get(route) {
                 limit.count(subject, &mut quotas)?;
             }
         }

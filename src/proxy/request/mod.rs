@@ -30,13 +30,13 @@ use crate::cache::key::KeyRef;
 use crate::cache::resource::Resource;
 use crate::cache::store::Store;
 use crate::clock::{Monotonic, Now};
-use crate::config::{Protocol, RoutePolicy};
+use crate::config::{Asked, Protocol, RoutePolicy, Routes};
 use crate::error::Error;
 use crate::proxy::epoch::Epoch;
 use crate::proxy::limit::{Client, Subject};
 use crate::proxy::request::content::RequestContent;
 use crate::proxy::request::peer::Peer;
-use crate::semantics::authority::path_and_query;
+use crate::semantics::authority::{host_of, path_and_query};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::hop_by_hop;
 use crate::semantics::storability::Credentials;
@@ -111,11 +111,8 @@ impl Request {
             Ok(target) => target,
             Err(error) => return Err(Box::new(Refused { error, parts })),
         };
-        let route = epoch
-            .settings
-            .config
-            .route(split_query(target.path_and_query()).0)
-            .clone();
+        let routes = &epoch.settings.config.routes;
+        let route = routes.find(asked(routes, &target, &parts.method)).clone();
         let policy = &route.cache;
         let directives = if traits.any(Traits::DIRECTIVES) {
             RequestDirectives::parse(&parts.headers).honoured(&policy.honour)
@@ -197,9 +194,14 @@ impl Request {
         for name in [CONTENT_LENGTH, TRANSFER_ENCODING, CONTENT_TYPE] {
             parts.headers.remove(name);
         }
+        let routes = &self.epoch.settings.config.routes;
+        let route = routes
+            .find(asked(routes, &self.target, &parts.method))
+            .clone();
         Self {
             class: Class::Get,
-            credentials: self.credentials,
+            credentials: Credentials::of(&parts.headers, &route.cache),
+            route,
             digest: None,
             ..self.with(parts)
         }
@@ -306,9 +308,21 @@ impl Subject for Request {
         Some(address.into())
     }
 
-    fn patterns(&self) -> [&str; 2] {
-        let (path, _) = split_query(self.target.path_and_query());
+    fn routes(&self) -> [&str; 2] {
         let routes = &self.epoch.settings.config.routes;
-        routes.readings(path).map(|route| route.pattern.as_str())
+        let readings = routes.readings(asked(routes, &self.target, self.method()));
+        readings.map(|route| route.name.as_str())
+    }
+}
+
+/// What says which route takes a request with this target and method.
+fn asked<'a>(routes: &Routes, target: &'a Target, method: &'a Method) -> Asked<'a> {
+    Asked {
+        host: match routes.are_by_host() {
+            true => host_of(target.authority()),
+            false => "",
+        },
+        method,
+        path: split_query(target.path_and_query()).0,
     }
 }

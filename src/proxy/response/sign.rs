@@ -36,7 +36,7 @@ impl Worker {
         let granted = stored
             .find_map(|stored| cors::grant(page.as_bytes(), &stored.head.fields.to_map()))
             .or_else(|| {
-                let (target, route) = (request.target.as_str(), &request.route.pattern);
+                let (target, route) = (request.target.as_str(), &request.route.name);
                 store.cors().granted(target, route, request.headers())
             });
         response.headers_mut().extend(granted.unwrap_or_default());
