@@ -77,10 +77,14 @@ fn a_shortage_of_descriptors_is_named_with_its_cure() {
     });
     let program = Program::start(&origin, "ulimit -n 120", "", "");
     // Each is under way, and needs a connection to the API.
-    let mut clients: Vec<_> = (0..80).map(|_| Client::to(program.addr())).collect();
-    for (n, client) in clients.iter_mut().enumerate() {
-        client.start(&get(&format!("/slow/{n}")));
-    }
+    let mut clients: Vec<_> = (0..80)
+        .map(|n| {
+            // Sent at once: a connection that is silent for half a second may be evicted.
+            let mut client = Client::to(program.addr());
+            client.start(&get(&format!("/slow/{n}")));
+            client
+        })
+        .collect();
     let said = || program.lines("EMFILE");
     await_that("the shortage is told", || !said().is_empty());
     for word in ["ERROR", "LimitNOFILE", "max_connections"] {
