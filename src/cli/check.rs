@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::report::{Exit, environment, tell, too_few_files};
+use super::report::{Exit, environment, print_mistakes, too_few_files};
 use crate::config::units::show_size;
 use crate::config::{Config, Source};
 
@@ -40,7 +40,7 @@ pub fn main(arguments: &Arguments) -> Exit {
             Exit::Success
         }
         Err(mistakes) => {
-            tell(&mistakes);
+            print_mistakes(&mistakes);
             Exit::Mistake
         }
     }

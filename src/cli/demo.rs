@@ -8,7 +8,7 @@ use clap::Args;
 use super::report::{Exit, environment};
 use super::signal;
 use crate::clock::Clock;
-use crate::config::{AccessFormat, Config, Endpoint, ListenAddr, ServerUrl};
+use crate::config::{AccessFormat, Config, ListenAddr, ServerUrl};
 use crate::demo::{BookApi, Options, Seen, tour};
 use crate::instance::{self, Instance};
 use crate::telemetry::log;
@@ -56,7 +56,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn std::error::Error>> {
             let api = BookApi::start(Options {
                 no_store: arguments.no_store,
             })?;
-            let url = server_url(api.addr());
+            let url = format!("http://{}", api.addr()).parse()?;
             (Some(api), url)
         }
     };
@@ -75,7 +75,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn std::error::Error>> {
         return Ok(Exit::Success);
     }
     let seen = api.as_ref().map(|api| api.seen().clone());
-    guided(instance, gateway, seen)
+    run_tour(instance, gateway, seen)
 }
 
 /// The gateway's defaults, but it logs warnings only and its admin API takes any free port.
@@ -91,8 +91,8 @@ fn config(upstream: ServerUrl, tour: bool) -> Config {
     config
 }
 
-/// Runs the tour while the gateway runs.
-fn guided(
+/// Runs the gateway until the tour is over, or a signal ends it.
+fn run_tour(
     instance: Instance,
     gateway: SocketAddr,
     seen: Option<Seen>,
@@ -114,7 +114,8 @@ fn guided(
     }
 }
 
-/// Binds the given address, else the first free port from [`FIRST_PORT`] on, and says so.
+/// Binds the given address, else the first free port from [`FIRST_PORT`] on, and prints which if it is another. Returns the
+/// gateway's address.
 fn bind(
     mut config: Config,
     asked: Option<SocketAddr>,
@@ -127,7 +128,7 @@ fn bind(
                 if asked.is_none() && addr.port() != FIRST_PORT {
                     println!("Port {FIRST_PORT} is taken, using {}.", addr.port());
                 }
-                // What was really taken, where port 0 was asked for.
+                // Where port 0 was asked for, the system chose one.
                 if let [ListenAddr::Tcp(taken)] = instance.addrs() {
                     addr = *taken;
                 }
@@ -138,15 +139,5 @@ fn bind(
             }
             Err(error) => return Err(error),
         }
-    }
-}
-
-fn server_url(addr: SocketAddr) -> ServerUrl {
-    ServerUrl {
-        endpoint: Endpoint::Http {
-            host: addr.ip().to_string(),
-            port: addr.port(),
-        },
-        base_path: String::new(),
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn too_few_files(config: &Config) -> Option<String> {
 }
 
 /// Prints mistakes to standard error, one per line; on a terminal with the lines of the file.
-pub(super) fn tell(mistakes: &[Mistake]) {
+pub(super) fn print_mistakes(mistakes: &[Mistake]) {
     let is_terminal = std::io::stderr().is_terminal();
     for mistake in mistakes {
         match is_terminal {

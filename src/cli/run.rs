@@ -5,16 +5,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::report::{Exit, environment, tell};
+use super::report::{Exit, environment, print_mistakes};
 use super::signal;
 use crate::clock::Clock;
 use crate::config::{
     AdminAddr, Config, ListenAddr, NO_FILTER, Overrides, ServerUrl, Source, is_filter,
 };
 use crate::huge_pages;
-use crate::instance::{Error, Instance};
+use crate::instance::Instance;
 use crate::proxy::Gateway;
-use crate::server::Outcome;
 use crate::telemetry::log;
 
 /// The file that is read when no other is named.
@@ -45,8 +44,9 @@ pub fn main(arguments: &Arguments) -> Exit {
     match source.load(&environment) {
         Ok(config) => serve(&source, config),
         Err(mistakes) => {
-            tell(&mistakes);
-            if arguments.is_default_missing() {
+            print_mistakes(&mistakes);
+            let is_missing = source.file.as_ref().is_some_and(|file| !file.exists());
+            if arguments.config.is_none() && is_missing {
                 eprintln!(
                     "give another with --config FILE, or only the API's address with --upstream URL"
                 );
@@ -56,6 +56,7 @@ pub fn main(arguments: &Arguments) -> Exit {
     }
 }
 
+/// Runs the gateway until a signal ends it, and reloads `source` at each SIGHUP.
 fn serve(source: &Source, config: Config) -> Exit {
     let filter = environment(log::VARIABLE).filter(|filter| !filter.is_empty());
     if let Some(filter) = filter.as_deref().filter(|filter| !is_filter(filter)) {
@@ -70,16 +71,6 @@ fn serve(source: &Source, config: Config) -> Exit {
             return Exit::Mistake;
         }
     };
-    match serve_until_end(source, config) {
-        Ok(_) => Exit::Success,
-        Err(error) => {
-            tracing::error!(%error, "cannot run");
-            Exit::Failure
-        }
-    }
-}
-
-fn serve_until_end(source: &Source, config: Config) -> Result<Outcome, Error> {
     match &source.file {
         Some(file) => tracing::info!(file = %file.display(), "configuration read"),
         None => tracing::info!("no configuration file: the defaults and the command line apply"),
@@ -88,19 +79,27 @@ fn serve_until_end(source: &Source, config: Config) -> Result<Outcome, Error> {
     if config.cache.uses_huge_pages() {
         huge_pages::allow();
     }
-    let instance = Instance::bind(config.clone(), Clock::system())?;
-    let gateway = instance.gateway().clone();
-    let reopen = || {
-        gateway.reopen_log();
-        tracing::info!("access log reopened");
-    };
-    let signals = signal::at_each(|| reload(source, &config, &gateway), reopen);
-    instance.run(async {
-        tokio::select! {
-            () = signal::end() => {}
-            () = signals => {}
+    let outcome = Instance::bind(config.clone(), Clock::system()).and_then(|instance| {
+        let gateway = instance.gateway().clone();
+        let reopen = || {
+            gateway.reopen_log();
+            tracing::info!("access log reopened");
+        };
+        let signals = signal::at_each(|| reload(source, &config, &gateway), reopen);
+        instance.run(async {
+            tokio::select! {
+                () = signal::end() => {}
+                () = signals => {}
+            }
+        })
+    });
+    match outcome {
+        Ok(_) => Exit::Success,
+        Err(error) => {
+            tracing::error!(%error, "cannot run");
+            Exit::Failure
         }
-    })
+    }
 }
 
 fn warn(config: &Config) {
@@ -109,8 +108,8 @@ fn warn(config: &Config) {
     }
 }
 
-/// Reads `source` again and puts it in force; a configuration with mistakes changes nothing. `started` is the one that
-/// the gateway was started with.
+/// Reads `source` again and puts it in force; a configuration with mistakes changes nothing. `started` is the configuration
+/// with which the gateway was started.
 fn reload(source: &Source, started: &Config, gateway: &Gateway) {
     // First and in any case: log rotation depends on it.
     gateway.reopen_log();
@@ -152,10 +151,5 @@ impl Arguments {
                 admin: self.admin.clone(),
             },
         }
-    }
-
-    fn is_default_missing(&self) -> bool {
-        let file = self.source().file;
-        self.config.is_none() && file.is_some_and(|file| !file.exists())
     }
 }

@@ -1,50 +1,47 @@
 //! The signals that end the program, and those that make it read its configuration again or reopen its logs.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::process;
+use std::task::Poll;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Completes when SIGTERM, SIGINT or SIGQUIT arrives; another one after it ends the process at once. Must be awaited
 /// within a runtime that goes on while the gateway drains.
 pub async fn end() {
-    let mut signals = match EndSignals::new() {
+    let kinds = [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::quit(),
+    ];
+    let signals: io::Result<Vec<_>> = kinds.into_iter().map(signal).collect();
+    let mut signals = match signals {
         Ok(signals) => signals,
         Err(error) => {
             tracing::warn!(%error, "cannot wait for signals: only SIGKILL will end this process");
             return std::future::pending().await;
         }
     };
-    signals.next().await;
+    any_of(&mut signals).await;
     tokio::spawn(async move {
-        signals.next().await;
-        // Not by the log, whose writer is not waited for.
+        any_of(&mut signals).await;
+        // The log's writer may not come to write it before the exit.
         eprintln!("bookend: a second signal came: requests in flight are cut off");
         process::exit(1);
     });
 }
 
-/// The three signals that ask for an end.
-struct EndSignals([Signal; 3]);
-
-impl EndSignals {
-    fn new() -> io::Result<Self> {
-        Ok(Self([
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::quit())?,
-        ]))
-    }
-
-    async fn next(&mut self) {
-        let [terminate, interrupt, quit] = &mut self.0;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = quit.recv() => {}
+/// Completes when one of the signals arrives.
+async fn any_of(signals: &mut [Signal]) {
+    poll_fn(|cx| {
+        let mut signals = signals.iter_mut();
+        match signals.any(|signal| signal.poll_recv(cx).is_ready()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
         }
-    }
+    })
+    .await;
 }
 
 /// Calls `reload` at each SIGHUP and `reopen` at each SIGUSR1; never completes. Must be awaited within a runtime.
