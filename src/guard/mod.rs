@@ -25,11 +25,11 @@ pub(crate) struct Guarded<T> {
 struct Guard {
     /// Octets, of the current frame or the preface, that are still to be passed on as they are.
     skip: usize,
-    /// A field section that is not complete yet, and what came after it.
+    /// A field section that is not complete yet, and the octets after it.
     held: Vec<u8>,
-    /// What h2 reads next.
+    /// Octets that h2 reads next.
     ready: Vec<u8>,
-    /// What field sections refer to.
+    /// The dynamic table, to whose entries field sections refer.
     table: Table,
 }
 
@@ -84,7 +84,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
     ) -> Poll<io::Result<()>> {
         let Self { io, guard } = self.get_mut();
         loop {
-            if guard.has_ready() {
+            if !guard.ready.is_empty() {
                 buf.put_slice(&guard.take(buf.remaining()));
                 return Poll::Ready(Ok(()));
             }
@@ -134,7 +134,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
 }
 
 impl Guard {
-    /// After so many octets that are not frames.
+    /// A guard that passes on `skip` octets before the first frame.
     fn behind(skip: usize) -> Self {
         Self {
             skip,
@@ -144,7 +144,7 @@ impl Guard {
         }
     }
 
-    /// Takes what has been read. Returns how many octets of it are passed on as they are; the others are kept.
+    /// Takes octets that have been read. Returns how many of them are passed on as they are; the others are kept.
     fn filter(&mut self, octets: &[u8]) -> usize {
         if !self.held.is_empty() || !self.ready.is_empty() {
             self.held.extend_from_slice(octets);
@@ -175,17 +175,13 @@ impl Guard {
         }
     }
 
-    /// What h2 reads next, `room` octets at most.
+    /// Takes up to `room` of the octets that h2 reads next.
     fn take(&mut self, room: usize) -> Vec<u8> {
         let rest = self.ready.split_off(self.ready.len().min(room));
         std::mem::replace(&mut self.ready, rest)
     }
 
-    fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
-    /// Moves what can be decided from `held` to `ready`.
+    /// Moves the frames and complete sections in `held` to `ready`.
     fn release(&mut self) {
         let held = std::mem::take(&mut self.held);
         let mut rest = &held[..];
@@ -209,8 +205,8 @@ impl Guard {
         self.held = rest.to_vec();
     }
 
-    /// What to do with octets that begin with a frame. A complete section is given once: its lines are added to the table
-    /// then.
+    /// Decides about octets that begin with a frame. Adds the lines of a complete section to the table, so that no section
+    /// may come here twice.
     fn step(&mut self, octets: &[u8]) -> Step {
         let Some(frame) = Frame::read(octets) else {
             return Step::Wait;
@@ -252,7 +248,7 @@ impl Guard {
         self.pass_unread(whole)
     }
 
-    /// What to do with the `whole` octets that have this section and begin with `frame`.
+    /// Decides about the `whole` octets that hold this section and begin with `frame`.
     fn rewrite(&mut self, frame: Frame<'_>, section: &[u8], whole: usize) -> Step {
         match section::rewrite(section, &mut self.table) {
             None => Step::Pass(whole),

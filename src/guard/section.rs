@@ -49,7 +49,7 @@ pub(super) fn rewrite(section: &[u8], table: &mut Table) -> Option<Vec<u8>> {
     Some(rewritten)
 }
 
-/// What is to be done with a line.
+/// Whether a line stays as it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Good,
@@ -113,7 +113,7 @@ impl<'a> Line<'a> {
         matches!(self, Self::Literal { flags, .. } if *flags == ADDED)
     }
 
-    /// The kind of the line, and what is to be done with it. `None` where its Huffman code cannot be read.
+    /// The kind and the form of the line. `None` where its Huffman code cannot be read.
     fn form(&self, table: &Table) -> Option<(Kind, Form)> {
         let (name, value) = match self {
             Self::Size => return Some((Kind::Field, Form::Good)),
@@ -225,6 +225,7 @@ impl<'a> Text<'a> {
     }
 }
 
+/// The form of a path. One with octets that no URI may have can be encoded only in a line that is not added to the table.
 fn path_form(path: &[u8], is_added: bool) -> Form {
     let of = |wanted| path.iter().any(|octet| Octet::of(*octet) == wanted);
     if of(Octet::Refused) {

@@ -1,4 +1,5 @@
-//! What is known of the dynamic table of HPACK (RFC 7541 §2.3.2) that a peer fills: it decides about lines that refer to it.
+//! The kinds of the entries of the dynamic table (RFC 7541 §2.3.2) that a peer fills. A line that refers to an entry is
+//! malformed where its entry is.
 
 use crate::semantics::list::is_tchar;
 
@@ -13,7 +14,7 @@ pub(super) struct Table {
     malformed: u128,
 }
 
-/// The kind of a field, on which it depends which values are malformed.
+/// The kind of a field: it decides which values are malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Field,
@@ -68,7 +69,7 @@ impl Table {
         age.is_some_and(|age| bit(self.malformed, age) == 1)
     }
 
-    /// A section has been passed on without being read: the indices of entries are not known any more.
+    /// To be called when a section is passed on without being read: what it added to the table is not known.
     pub fn forget(&mut self) {
         if self.malformed == 0 {
             *self = Self::default();
