@@ -46,25 +46,16 @@ impl Target {
         }
         .unwrap_or(Self::Unknown)
     }
-
-    fn allows(self) -> &'static str {
-        match self {
-            Self::Books | Self::Reviews(_) => "GET, HEAD, POST",
-            Self::Book(_) => "GET, HEAD, PUT, DELETE",
-            _ => "GET, HEAD",
-        }
-    }
 }
 
-/// Answers one request. `no_store`: every answer says `Cache-Control: no-store` and bears no ETag.
+/// Answers one request. With `no_store`, every response has `Cache-Control: no-store` and no ETag.
 pub(super) fn answer(
     library: &mut Library,
     request: &request::Parts,
     content: &Bytes,
     no_store: bool,
 ) -> Response<Content> {
-    let mut response = dispatch(library, request, content)
-        .unwrap_or_else(|refusal| refused(refusal, Target::of(request.uri.path())));
+    let mut response = dispatch(library, request, content).unwrap_or_else(refused);
     if no_store {
         let fields = response.headers_mut();
         fields.insert(CACHE_CONTROL, NO_STORE);
@@ -73,11 +64,12 @@ pub(super) fn answer(
     response
 }
 
-/// Why a request gets an error: the library's reason, or the message itself.
+/// Why a request gets an error.
 enum Rejection {
     Library(Refusal),
     NotFound,
-    MethodNotAllowed,
+    /// The methods that the target allows.
+    MethodNotAllowed(&'static str),
     NotJson,
     PreconditionFailed,
 }
@@ -88,6 +80,7 @@ impl From<Refusal> for Rejection {
     }
 }
 
+/// Performs the request's method on its target.
 fn dispatch(
     library: &mut Library,
     request: &request::Parts,
@@ -100,9 +93,19 @@ fn dispatch(
     };
     let conditions = &request.headers;
     match (method, target) {
-        (&Method::GET, Target::Stream) => Ok(streamed(library.lines())),
+        (&Method::GET, Target::Books) => Ok(selected(library.list(), conditions)),
+        (&Method::GET, Target::Book(id)) => Ok(selected(library.book(id)?, conditions)),
+        (&Method::GET, Target::Reviews(book)) => Ok(selected(library.reviews(book)?, conditions)),
+        (&Method::GET, Target::Review(book, review)) => {
+            Ok(selected(library.review(book, review)?, conditions))
+        }
         (&Method::GET, Target::ReviewsUnslashed) => Ok(redirect(request)),
-        (&Method::GET, _) => Ok(selected(represent(library, target)?, conditions)),
+        (&Method::GET, Target::Stream) => {
+            let response = Response::new(Content::Lines(Lines::new(library.lines())));
+            let kind = HeaderValue::from_static("application/x-ndjson");
+            let response = with(response, CONTENT_TYPE, kind);
+            Ok(with(response, CACHE_CONTROL, REUSABLE))
+        }
         (&Method::POST, Target::Books) => {
             let (id, json) = library.add_book(&parse(content)?)?;
             Ok(created(&format!("/books/{id}"), json))
@@ -123,21 +126,12 @@ fn dispatch(
             Ok(empty(StatusCode::NO_CONTENT))
         }
         (_, Target::Unknown) => Err(Rejection::NotFound),
-        _ => Err(Rejection::MethodNotAllowed),
-    }
-}
-
-/// The target's current representation.
-fn represent(library: &Library, target: Target) -> Result<String, Rejection> {
-    Ok(match target {
-        Target::Books => library.list(),
-        Target::Book(id) => library.book(id)?,
-        Target::Reviews(book) => library.reviews(book)?,
-        Target::Review(book, review) => library.review(book, review)?,
-        Target::Stream | Target::ReviewsUnslashed | Target::Unknown => {
-            return Err(Rejection::NotFound);
+        (_, Target::Books | Target::Reviews(_)) => {
+            Err(Rejection::MethodNotAllowed("GET, HEAD, POST"))
         }
-    })
+        (_, Target::Book(_)) => Err(Rejection::MethodNotAllowed("GET, HEAD, PUT, DELETE")),
+        _ => Err(Rejection::MethodNotAllowed("GET, HEAD")),
+    }
 }
 
 fn parse(content: &Bytes) -> Result<Value, Rejection> {
@@ -172,17 +166,6 @@ fn selected(json: String, conditions: &HeaderMap) -> Response<Content> {
     with(with(response, CACHE_CONTROL, REUSABLE), ETAG, value)
 }
 
-fn streamed(lines: Vec<String>) -> Response<Content> {
-    let mut response = Response::new(Content::Lines(Lines::new(lines)));
-    let fields = response.headers_mut();
-    fields.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/x-ndjson"),
-    );
-    fields.insert(CACHE_CONTROL, REUSABLE);
-    response
-}
-
 fn redirect(request: &request::Parts) -> Response<Content> {
     let query = request.uri.query().map(|query| format!("?{query}"));
     let location = format!("{}/{}", request.uri.path(), query.unwrap_or_default());
@@ -202,7 +185,7 @@ fn located(response: Response<Content>, location: &str) -> Response<Content> {
     }
 }
 
-fn refused(rejection: Rejection, target: Target) -> Response<Content> {
+fn refused(rejection: Rejection) -> Response<Content> {
     let (status, error) = match rejection {
         Rejection::Library(Refusal::BookNotFound) => (StatusCode::NOT_FOUND, "Book not found"),
         Rejection::Library(Refusal::ReviewNotFound) => (StatusCode::NOT_FOUND, "Review not found"),
@@ -212,21 +195,20 @@ fn refused(rejection: Rejection, target: Target) -> Response<Content> {
             "The shelves are full: delete a book first",
         ),
         Rejection::NotFound => (StatusCode::NOT_FOUND, "Not found"),
-        Rejection::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
+        Rejection::MethodNotAllowed(allowed) => {
+            let response = problem(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed");
+            return with(response, ALLOW, HeaderValue::from_static(allowed));
+        }
         Rejection::NotJson => (StatusCode::BAD_REQUEST, "The content is not JSON"),
         Rejection::PreconditionFailed => (
             StatusCode::PRECONDITION_FAILED,
             "The book has changed since",
         ),
     };
-    let response = problem(status, error);
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        return with(response, ALLOW, HeaderValue::from_static(target.allows()));
-    }
-    response
+    problem(status, error)
 }
 
-/// `{"error": …}`, never to be stored.
+/// `{"error": …}` with `no-store`.
 pub(super) fn problem(status: StatusCode, error: &str) -> Response<Content> {
     let response = reply(status, json!({ "error": error }).to_string());
     with(response, CACHE_CONTROL, NO_STORE)

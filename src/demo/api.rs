@@ -131,7 +131,7 @@ fn run(
         Ok(parts) => (Ok(()), Some(parts)),
         Err(error) => (Err(error), None),
     };
-    // Whoever started this thread waits for the report.
+    // `BookApi::start` waits for the report.
     let _ = report.send(outcome);
     if let Some((runtime, listener)) = parts {
         runtime.block_on(async {
@@ -146,11 +146,11 @@ fn run(
 async fn accept(listener: TcpListener, origin: Rc<Origin>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of descriptors: those in use are given back in time.
+            // No file descriptor is left: wait until a connection is closed.
             sleep(Duration::from_millis(50)).await;
             continue;
         };
-        // Without it only the last small write of an answer waits; not worth refusing the connection.
+        // Where this fails, only the last small write of a response waits.
         let _ = stream.set_nodelay(true);
         let origin = origin.clone();
         let service = service_fn(move |request| {
@@ -161,7 +161,7 @@ async fn accept(listener: TcpListener, origin: Rc<Origin>) {
             .timer(TokioTimer::new())
             .serve_connection(TokioIo::new(stream), service);
         tokio::task::spawn_local(async move {
-            // A connection that breaks is its peer's affair.
+            // An error concerns this connection alone.
             let _ = connection.await;
         });
     }
@@ -171,7 +171,7 @@ impl Origin {
     async fn respond(&self, request: Request<Incoming>) -> Response<Content> {
         self.seen.0.fetch_add(1, Ordering::AcqRel);
         let (parts, content) = request.into_parts();
-        let Some(content) = read(content).await else {
+        let Some(content) = read_content(content).await else {
             return problem(StatusCode::PAYLOAD_TOO_LARGE, "The content is too large");
         };
         if let Some(pause) = pause(parts.uri.query()) {
@@ -182,9 +182,9 @@ impl Origin {
     }
 }
 
-/// The content; `None` when it is too large or broke off. What is too large is still read, within reason: a connection
-/// that is closed with octets unread is reset, and the client may lose the answer.
-async fn read(mut content: Incoming) -> Option<Vec<u8>> {
+/// The content; `None` when it is too large or not complete. Content that is too large is read up to [`MAX_DRAINED`] all the
+/// same: a connection that is closed with octets unread is reset, and the client may lose the response.
+async fn read_content(mut content: Incoming) -> Option<Vec<u8>> {
     let (mut kept, mut received) = (Vec::new(), 0);
     while let Some(frame) = content.frame().await {
         let Ok(data) = frame.ok()?.into_data() else {
@@ -200,7 +200,7 @@ async fn read(mut content: Incoming) -> Option<Vec<u8>> {
     (received <= MAX_CONTENT).then_some(kept)
 }
 
-/// `?pause_ms=300` makes the API think for that long: an answer slow enough to watch requests collapse.
+/// `?pause_ms=300` makes the API wait for that long before it answers, so that requests can be seen to collapse.
 fn pause(query: Option<&str>) -> Option<Duration> {
     let millis = query?
         .split('&')

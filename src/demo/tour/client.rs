@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
@@ -130,21 +129,6 @@ async fn exchange(gateway: SocketAddr, ask: &Ask) -> Result<Answer, Box<dyn Erro
         tokio::spawn(connection);
         sender.send_request(request).await?
     };
-    read(response).await
-}
-
-fn request(uri: &str, ask: &Ask) -> Result<Request<Full<Bytes>>, http::Error> {
-    let mut request = Request::builder().method(&ask.method).uri(uri);
-    for (name, value) in &ask.fields {
-        request = request.header(*name, value);
-    }
-    if ask.content.is_some() {
-        request = request.header(CONTENT_TYPE, "application/json");
-    }
-    request.body(Full::from(ask.content.clone().unwrap_or_default()))
-}
-
-async fn read(response: Response<Incoming>) -> Result<Answer, Box<dyn Error + Send + Sync>> {
     let clock = Clock::system();
     let (parts, mut body) = response.into_parts();
     let mut content = Vec::new();
@@ -163,6 +147,17 @@ async fn read(response: Response<Incoming>) -> Result<Answer, Box<dyn Error + Se
         content: content.into(),
         streamed_for: last.since(first.unwrap_or(last)),
     })
+}
+
+fn request(uri: &str, ask: &Ask) -> Result<Request<Full<Bytes>>, http::Error> {
+    let mut request = Request::builder().method(&ask.method).uri(uri);
+    for (name, value) in &ask.fields {
+        request = request.header(*name, value);
+    }
+    if ask.content.is_some() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    request.body(Full::from(ask.content.clone().unwrap_or_default()))
 }
 
 #[cfg(test)]

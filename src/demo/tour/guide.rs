@@ -1,4 +1,4 @@
-//! What leads through the tour: it sends requests, and shows and checks the answers.
+//! Sends the tour's requests, and prints and checks the responses.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use super::report::Report;
 use super::verdict::Verdict;
 use crate::demo::Seen;
 
-/// Leads through the steps: sends requests, shows and checks the answers.
+/// Sends requests, and prints and checks the responses.
 pub(super) struct Guide<'a> {
     pub(super) gateway: SocketAddr,
     /// The requests that the API has received, where it is ours.

@@ -1,4 +1,4 @@
-//! How the tour is shown, and the account of what differed.
+//! Prints the tour, and at its end which checks failed.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ const SHOWN: [&str; 7] = [
 /// Characters of content that are shown.
 const SHOWN_CONTENT: usize = 100;
 
-/// Shows the tour as it goes and remembers each check that failed.
+/// Prints each step and remembers each check that failed.
 pub(super) struct Report<'a> {
     out: &'a mut dyn Write,
     colour: bool,
@@ -29,28 +29,15 @@ pub(super) struct Report<'a> {
     differences: Vec<String>,
 }
 
-#[derive(Clone, Copy)]
-enum Style {
-    Plain,
-    Bold,
-    Dim,
-    Green,
-    Red,
-    Cyan,
-}
+/// A style of text on a terminal: the parameters of its ANSI escape sequence, empty for none.
+type Style = &'static str;
 
-impl Style {
-    fn code(self) -> &'static str {
-        match self {
-            Self::Plain => "0",
-            Self::Bold => "1",
-            Self::Dim => "2",
-            Self::Green => "32",
-            Self::Red => "1;31",
-            Self::Cyan => "36",
-        }
-    }
-}
+const PLAIN: Style = "";
+const BOLD: Style = "1";
+const DIM: Style = "2";
+const GREEN: Style = "32";
+const RED: Style = "1;31";
+const CYAN: Style = "36";
 
 impl<'a> Report<'a> {
     pub(super) fn new(out: &'a mut dyn Write, colour: bool) -> Self {
@@ -69,42 +56,38 @@ impl<'a> Report<'a> {
         self.steps += 1;
         self.title = title;
         writeln!(self.out)?;
-        self.line(Style::Bold, &format!("{:>2}. {title}", self.steps))?;
-        self.line(Style::Dim, &format!("    {principle}"))
+        self.line(BOLD, &format!("{:>2}. {title}", self.steps))?;
+        self.line(DIM, &format!("    {principle}"))
     }
 
     pub(super) fn ask(&mut self, gateway: SocketAddr, ask: &Ask) -> io::Result<()> {
-        self.line(Style::Cyan, &format!("    $ {}", ask.curl(gateway)))
+        self.line(CYAN, &format!("    $ {}", ask.curl(gateway)))
     }
 
     pub(super) fn answer(&mut self, answer: &Answer) -> io::Result<()> {
         let status = format!("      {:?} {}", answer.version, answer.status);
-        self.line(Style::Plain, &status)?;
+        self.line(PLAIN, &status)?;
         for name in SHOWN {
             for value in answer.fields.get_all(name) {
                 let line = format!(
                     "      {name}: {}",
                     String::from_utf8_lossy(value.as_bytes())
                 );
-                let style = if name == "cache-status" {
-                    Style::Bold
-                } else {
-                    Style::Dim
-                };
+                let style = if name == "cache-status" { BOLD } else { DIM };
                 self.line(style, &line)?;
             }
         }
         for line in excerpt(&answer.content) {
-            self.line(Style::Plain, &format!("      {line}"))?;
+            self.line(PLAIN, &format!("      {line}"))?;
         }
         Ok(())
     }
 
     pub(super) fn note(&mut self, note: &str) -> io::Result<()> {
-        self.line(Style::Plain, &format!("      {note}"))
+        self.line(PLAIN, &format!("      {note}"))
     }
 
-    /// Records one expectation; `found` says what was there instead.
+    /// Prints and counts one check; `found` says what there was in the place of `expected`.
     pub(super) fn check(
         &mut self,
         expected: &str,
@@ -113,15 +96,15 @@ impl<'a> Report<'a> {
     ) -> io::Result<()> {
         self.checks += 1;
         if met {
-            return self.line(Style::Green, &format!("    ✓ {expected}"));
+            return self.line(GREEN, &format!("    ✓ {expected}"));
         }
         let difference = format!("expected {expected}; found {found}");
         self.differences
             .push(format!("{}. {}: {difference}", self.steps, self.title));
-        self.line(Style::Red, &format!("    ✗ {difference}"))
+        self.line(RED, &format!("    ✗ {difference}"))
     }
 
-    /// Shows the account and gives the differences.
+    /// Prints how many checks failed, and which. Returns those.
     pub(super) fn close(mut self) -> io::Result<Vec<String>> {
         writeln!(self.out)?;
         if self.differences.is_empty() {
@@ -129,17 +112,17 @@ impl<'a> Report<'a> {
                 "All {} checks of {} steps were as expected.",
                 self.checks, self.steps
             );
-            self.line(Style::Green, &account)?;
+            self.line(GREEN, &account)?;
         } else {
             let account = format!(
                 "{} of {} checks differed:",
                 self.differences.len(),
                 self.checks
             );
-            self.line(Style::Red, &account)?;
+            self.line(RED, &account)?;
             for index in 0..self.differences.len() {
                 let difference = format!("  {}", self.differences[index]);
-                self.line(Style::Plain, &difference)?;
+                self.line(PLAIN, &difference)?;
             }
         }
         self.out.flush()?;
@@ -147,8 +130,8 @@ impl<'a> Report<'a> {
     }
 
     fn line(&mut self, style: Style, text: &str) -> io::Result<()> {
-        if self.colour && !matches!(style, Style::Plain) {
-            writeln!(self.out, "\x1b[{}m{text}\x1b[0m", style.code())
+        if self.colour && style != PLAIN {
+            writeln!(self.out, "\x1b[{style}m{text}\x1b[0m")
         } else {
             writeln!(self.out, "{text}")
         }
@@ -164,7 +147,7 @@ fn excerpt(content: &[u8]) -> Vec<String> {
             if shown.len() < line.len() {
                 shown.push('…');
             }
-            // What an upstream sends must not steer the terminal.
+            // An upstream's control characters must not reach the terminal.
             shown.replace(char::is_control, "\u{fffd}")
         })
         .take(4)

@@ -1,4 +1,4 @@
-//! How the tour walks each of its steps. Each leaves the API's first books as it found them.
+//! The requests and checks of each step of the tour. Each step leaves the API's first books as it found them.
 
 use std::io;
 
@@ -154,17 +154,14 @@ pub(super) async fn post_then_delete(guide: &mut Guide<'_>) -> io::Result<()> {
     let Some(location) = created.field("location").and_then(path) else {
         return guide.report.check("a Location", false, "none");
     };
-    delete(guide, &location).await
-}
-
-/// A book that is deleted is not found by the next reader, although it was stored a moment ago.
-async fn delete(guide: &mut Guide<'_>, book: &str) -> io::Result<()> {
-    guide.expect(200, Ask::get(book)).await?;
-    if let Some(hit) = guide.expect(200, Ask::get(book)).await? {
+    // After DELETE the book is not found, although a GET of it was stored just before.
+    guide.expect(200, Ask::get(&location)).await?;
+    if let Some(hit) = guide.expect(200, Ask::get(&location)).await? {
         guide.hit(&hit)?;
     }
-    guide.expect(204, Ask::new(Method::DELETE, book)).await?;
-    if let Some(gone) = guide.expect(404, Ask::get(book)).await? {
+    let delete = Ask::new(Method::DELETE, &location);
+    guide.expect(204, delete).await?;
+    if let Some(gone) = guide.expect(404, Ask::get(&location)).await? {
         guide.forwarded(&gone, &["uri-miss"])?;
     }
     Ok(())
