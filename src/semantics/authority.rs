@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 use super::percent::is_unreserved;
 use super::target::split_query;
 
-/// The scheme by which the client reached the gateway, or the one that a trusted proxy before it names.
+/// The scheme of the client's connection to the gateway, or the scheme that a trusted proxy names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     Http,
@@ -105,7 +105,13 @@ impl<'a> TargetView<'a> {
         scheme: Scheme,
         version: Version,
     ) -> Result<Self, BadTarget> {
-        check_scheme(uri, scheme)?;
+        match uri.scheme_str().map(Scheme::parse) {
+            Some(None) => return Err(BadTarget::OtherScheme),
+            Some(Some(Scheme::Https)) if scheme == Scheme::Http => {
+                return Err(BadTarget::NotSecured);
+            }
+            Some(Some(_)) | None => {}
+        }
         let host = host_field(headers, scheme, version)?;
         let authority = match uri.authority() {
             // RFC 9112 §3.2.2: the absolute form's host replaces the Host field.
@@ -195,17 +201,6 @@ fn write_key(scheme: Scheme, authority: &str, path_and_query: &str, key: &mut Ve
     key.extend_from_slice(path_and_query.as_bytes());
 }
 
-fn check_scheme(uri: &Uri, connection: Scheme) -> Result<(), BadTarget> {
-    let Some(scheme) = uri.scheme_str() else {
-        return Ok(());
-    };
-    match Scheme::parse(scheme) {
-        None => Err(BadTarget::OtherScheme),
-        Some(Scheme::Https) if connection == Scheme::Http => Err(BadTarget::NotSecured),
-        Some(_) => Ok(()),
-    }
-}
-
 /// The Host field in normal form (RFC 9112 §3.2). HTTP/1.1 needs one whatever the form of the request target.
 fn host_field(
     headers: &HeaderMap,
@@ -277,8 +272,8 @@ pub fn normal_authority(given: &str, scheme: Scheme) -> Result<Cow<'_, str>, Bad
     }
 }
 
-/// Whether it is a name or an IPv4 address in lower case, with at most a port that is to be kept: what nearly every
-/// request has, seen in one pass. What is not plain may be normal all the same.
+/// Whether one pass shows that the authority is normal: a name or an IPv4 address in lower case, without a port or with one
+/// that stays. Nearly every request has such a one; other authorities may be normal, too.
 fn is_plainly_normal(given: &str, scheme: Scheme) -> bool {
     let octets = given.as_bytes();
     let is_plain = |octet: &u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
@@ -329,7 +324,7 @@ fn is_host(host: &str) -> bool {
                 let mut hex = || octets.next().is_some_and(|byte| byte.is_ascii_hexdigit());
                 hex() && hex()
             }
-            _ => is_unreserved(octet) || is_sub_delim(octet),
+            _ => is_unreserved(octet) || SUB_DELIMS.contains(&octet),
         };
         if !valid {
             return false;
@@ -338,12 +333,8 @@ fn is_host(host: &str) -> bool {
     true
 }
 
-const fn is_sub_delim(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
-    )
-}
+/// RFC 3986 §2.2
+const SUB_DELIMS: &[u8] = b"!$&'()*+,;=";
 
 #[cfg(test)]
 mod tests;

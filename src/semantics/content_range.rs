@@ -26,11 +26,7 @@ impl ContentRange {
         if lines.next().is_some() {
             return None;
         }
-        Self::parse(list::trim(value.as_bytes()))
-    }
-
-    fn parse(value: &[u8]) -> Option<Self> {
-        let (unit, rest) = split_at(value, b' ')?;
+        let (unit, rest) = split_at(list::trim(value.as_bytes()), b' ')?;
         if !unit.eq_ignore_ascii_case(b"bytes") {
             return None;
         }

@@ -12,7 +12,7 @@ use super::list;
 pub struct EntityTag(HeaderValue);
 
 impl EntityTag {
-    /// The tag in `headers`' ETag; `None` without one, and where several lines differ, since then none can be trusted.
+    /// The tag in `headers`' ETag; `None` without one, and where several lines differ.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let mut lines = headers.get_all(header::ETAG).iter();
         let first = lines.next()?;
@@ -65,7 +65,7 @@ impl EntityTag {
     }
 }
 
-/// What a tag says of itself.
+/// The strength of a tag (RFC 9110 §8.8.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strength {
     Strong,
@@ -86,11 +86,16 @@ impl<'a> Tag<'a> {
     pub fn parse(value: &'a [u8]) -> Self {
         let (prefix, rest) = match value {
             [b'W', b'/', rest @ ..] => (Strength::Weak, rest),
-            // The prefix is case-sensitive, so this is no entity tag; but it is plain what was meant.
+            // The prefix is case-sensitive, so this is no entity tag; the octets behind it are compared all the same.
             [b'w', b'/', rest @ ..] => (Strength::Malformed, rest),
             rest => (Strength::Strong, rest),
         };
-        match unquote(rest) {
+        // §8.8.3: `DQUOTE *etagc DQUOTE`
+        let is_etagc = |octet: &u8| matches!(octet, 0x21 | 0x23..=0x7e | 0x80..);
+        let inner = rest
+            .strip_prefix(b"\"")
+            .and_then(|rest| rest.strip_suffix(b"\""));
+        match inner.filter(|inner| inner.iter().all(is_etagc)) {
             Some(opaque) => Self {
                 strength: prefix,
                 opaque,
@@ -111,13 +116,6 @@ impl<'a> Tag<'a> {
     pub fn weak_eq(self, other: Tag<'_>) -> bool {
         self.opaque == other.opaque
     }
-}
-
-/// The octets between the quotes of an opaque-tag; `None` when it is not one.
-fn unquote(value: &[u8]) -> Option<&[u8]> {
-    let inner = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    let is_etagc = |&byte: &u8| matches!(byte, 0x21 | 0x23..=0x7e | 0x80..);
-    inner.iter().all(is_etagc).then_some(inner)
 }
 
 /// How the members of a list are compared with the current tag.

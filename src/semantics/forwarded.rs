@@ -1,9 +1,11 @@
-//! Forwarded (RFC 7239): whom each proxy on the way has named as the one it had the request from.
+//! Forwarded (RFC 7239): the client or proxy that each proxy on the way names as the one that sent it the request.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The addresses that the elements of the field's lines name in `for`, the last first: the nearest proxy's word. `None` for
-/// an element that names nobody: without `for`, `unknown`, an obfuscated identifier (§6), or not well-formed.
+use super::list::unquote;
+
+/// The addresses that the elements of the field's lines name in `for`, the last first, which is the nearest proxy's. `None`
+/// for an element without an address: without `for`, with `unknown` or an obfuscated identifier (§6), or not well-formed.
 pub fn named<'a, I>(lines: I) -> impl Iterator<Item = Option<IpAddr>>
 where
     I: DoubleEndedIterator<Item = &'a [u8]>,
@@ -15,7 +17,7 @@ where
 }
 
 /// The parts of `text` between separators that are in no quoted string; between all separators where a quoted string does
-/// not end: what a client leaves open must not swallow what proxies have added behind it.
+/// not end: a quote that a client does not close must not hide the elements that proxies add behind it.
 fn split(text: &[u8], separator: u8) -> Vec<&[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     let parts = text.split(|&byte| {
@@ -35,7 +37,7 @@ fn split(text: &[u8], separator: u8) -> Vec<&[u8]> {
     }
 }
 
-/// §4: `forwarded-pair *( ";" forwarded-pair )`, each parameter once.
+/// The address that one element names. §4: `forwarded-pair *( ";" forwarded-pair )`, each parameter once.
 fn client(element: &str) -> Option<IpAddr> {
     let mut found = None;
     for pair in split(element.as_bytes(), b';') {
@@ -48,24 +50,15 @@ fn client(element: &str) -> Option<IpAddr> {
             return None;
         }
     }
-    node(&unquoted(found?)?)
-}
-
-/// A token as it is, a quoted string (RFC 9110 §5.6.4) without its quotes; `None` for what is neither.
-fn unquoted(value: &str) -> Option<String> {
-    let Some(quoted) = value.strip_prefix('"') else {
-        return (!value.contains(['"', ' ', '\t'])).then(|| value.to_owned());
-    };
-    let mut text = String::new();
-    let mut rest = quoted.strip_suffix('"')?.chars();
-    while let Some(next) = rest.next() {
-        match next {
-            '\\' => text.push(rest.next()?),
-            '"' => return None,
-            other => text.push(other),
+    let value = found?;
+    match value.strip_prefix('"') {
+        Some(quoted) => {
+            let inside = quoted.strip_suffix('"')?;
+            node(std::str::from_utf8(&unquote(inside.as_bytes())?).ok()?)
         }
+        None if value.contains(['"', ' ', '\t']) => None,
+        None => node(value),
     }
-    Some(text)
 }
 
 /// §6: an address, an IPv6 address in brackets, with a port (which may be obfuscated, too) or without. An IPv6 address

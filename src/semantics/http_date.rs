@@ -1,5 +1,5 @@
 //! HTTP-date in its three formats (RFC 9110 §5.6.7), read as strictly as a cache should (RFC 9111 §4.2): letters in
-//! any case, but nothing that the grammar does not have, and no zone but GMT.
+//! any case, no deviation from the grammar, and no zone but GMT.
 
 use super::calendar::DateTime;
 
@@ -14,7 +14,7 @@ const WEEKDAYS: [&[u8]; 7] = [
 ];
 
 /// Parses a date to seconds since the Unix epoch; `now`, in the same, decides the century of a two-digit year. A date
-/// before 1970 is read as 1970's first second: long ago, for all purposes. `None` when it is no HTTP-date.
+/// before 1970 is read as the first second of 1970. `None` when it is no HTTP-date.
 pub(super) fn parse(value: &[u8], now: u64) -> Option<u64> {
     let date = imf_fixdate(value)
         .or_else(|| asctime(value))
@@ -47,7 +47,7 @@ fn imf_fixdate(value: &[u8]) -> Option<DateTime> {
 /// `Sunday, 06-Nov-94 08:49:37 GMT`
 fn rfc850(value: &[u8], now: u64) -> Option<DateTime> {
     let mut text = Cursor(value);
-    text.long_weekday()?;
+    WEEKDAYS.iter().find_map(|name| text.literal(name))?;
     text.literal(b", ")?;
     let day = text.number(2)?;
     text.literal(b"-")?;
@@ -164,10 +164,6 @@ impl Cursor<'_> {
             b"mon" | b"tue" | b"wed" | b"thu" | b"fri" | b"sat" | b"sun"
         )
         .then_some(())
-    }
-
-    fn long_weekday(&mut self) -> Option<()> {
-        WEEKDAYS.iter().find_map(|name| self.literal(name))
     }
 
     /// `00:00:00` to `23:59:60`, in seconds. A leap second is read as the one before it: the nearest time that we can

@@ -93,6 +93,21 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
     }
 }
 
+/// The octets that the inside of a quoted string stands for (RFC 9110 §5.6.4); `None` when a quote is in it, or when it ends
+/// in a backslash.
+pub(crate) fn unquote(inside: &[u8]) -> Option<Vec<u8>> {
+    let mut value = Vec::with_capacity(inside.len());
+    let mut octets = inside.iter();
+    while let Some(&octet) = octets.next() {
+        value.push(match octet {
+            b'\\' => *octets.next()?,
+            b'"' => return None,
+            octet => octet,
+        });
+    }
+    Some(value)
+}
+
 /// Whether `value` is a token (RFC 9110 §5.6.2).
 pub(crate) fn is_token(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(|&byte| is_tchar(byte))

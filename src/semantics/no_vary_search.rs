@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName};
 use sfv::{BareItem, Dictionary, InnerList, ListEntry};
 
 use super::groups;
+use super::percent::digit;
 
 const NO_VARY_SEARCH: HeaderName = HeaderName::from_static("no-vary-search");
 
@@ -24,8 +25,8 @@ enum Params {
 }
 
 impl SearchVariance {
-    /// What the response says ("obtain a URL variation config"); `None` for the default: without the field, when it is
-    /// invalid, and when it asks for nothing else.
+    /// The response's config ("obtain a URL variation config"); `None` for the default: without the field, when it is
+    /// invalid, and when it is the default.
     ///
     /// The draft's algorithm makes a field with neither `params` nor `except` the default; its introduction and its
     /// examples have `key-order` alone mean something, and so does this.
@@ -53,11 +54,14 @@ impl SearchVariance {
         })
     }
 
-    /// The query without all that does not matter, in one spelling: two queries are equivalent if and only if these
+    /// The query without the parameters that do not matter, in one spelling: two queries are equivalent if and only if these
     /// are equal. A key needs something beside it that identifies this response's config.
     pub fn canonical_query(&self, query: Option<&str>) -> String {
         let mut pairs: Vec<_> = pairs(query.unwrap_or_default())
-            .filter(|(name, _)| self.matters(name))
+            .filter(|(name, _)| match &self.params {
+                Params::AllBut(names) => !names.iter().any(|listed| **listed == **name),
+                Params::Only(names) => names.iter().any(|listed| **listed == **name),
+            })
             .collect();
         if !self.order_matters {
             // Stable: values of the same name keep their order.
@@ -95,14 +99,6 @@ impl SearchVariance {
         };
         format!("{which}{} {verb}{order}", names.join(", "))
     }
-
-    fn matters(&self, name: &str) -> bool {
-        let among = |names: &[Box<str>]| names.iter().any(|listed| **listed == *name);
-        match &self.params {
-            Params::AllBut(names) => !among(names),
-            Params::Only(names) => among(names),
-        }
-    }
 }
 
 /// The names in a list of Strings ("parse a key"), sorted, each once; `None` when there is anything else in it.
@@ -135,28 +131,21 @@ fn decode(text: &str) -> Cow<'_, str> {
     if !text.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
         return Cow::Borrowed(text);
     }
-    let octets = text.as_bytes();
-    let mut decoded = Vec::with_capacity(octets.len());
-    let mut at = 0;
-    while let Some(&octet) = octets.get(at) {
-        let escaped = match octets.get(at + 1..at + 3) {
-            Some(digits) if octet == b'%' => hex(digits),
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [octet, after @ ..] = rest {
+        let digits = match after {
+            [high, low, ..] if *octet == b'%' => digit(*high).zip(digit(*low)),
             _ => None,
         };
-        at += if escaped.is_some() { 3 } else { 1 };
-        decoded.push(match octet {
-            b'+' => b' ',
-            octet => escaped.unwrap_or(octet),
+        decoded.push(match (octet, digits) {
+            (_, Some((high, low))) => high << 4 | low,
+            (b'+', None) => b' ',
+            (octet, None) => *octet,
         });
+        rest = if digits.is_some() { &after[2..] } else { after };
     }
     Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
-}
-
-fn hex(digits: &[u8]) -> Option<u8> {
-    digits.iter().try_fold(0, |value, &digit| {
-        let digit = char::from(digit).to_digit(16)?;
-        Some(value * 16 + u8::try_from(digit).ok()?)
-    })
 }
 
 /// Percent-encodes what separates pairs, and the sign itself.

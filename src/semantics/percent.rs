@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// What an octet is in a path or a query as somebody sends it.
+/// What a path or a query that a client sends may have this octet for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Octet {
     /// It stands for itself: unreserved, reserved, or a percent sign (RFC 3986 §2). `[` and `]` are among them, since to
@@ -146,7 +146,8 @@ fn push_encoded(octet: u8, to: &mut String) {
     to.push(upper_case_digit(octet & 0xf));
 }
 
-fn digit(digit: u8) -> Option<u8> {
+/// The value of a hexadecimal digit, in either case.
+pub(super) fn digit(digit: u8) -> Option<u8> {
     char::from(digit)
         .to_digit(16)
         .and_then(|digit| u8::try_from(digit).ok())

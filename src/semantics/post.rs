@@ -1,4 +1,4 @@
-//! What the response to a POST says it is (RFC 9110 §9.3.3).
+//! Whether the response to a POST is a representation of its target (RFC 9110 §9.3.3).
 
 use http::{HeaderMap, StatusCode, header};
 

@@ -13,11 +13,11 @@ pub struct ApiServer {
     pub scheme: Scheme,
     /// In normal form.
     pub authority: Box<str>,
-    /// What stands before the path of each request to it: empty, or `/…` without a slash at its end.
+    /// The gateway puts it before the path of each request to this server: empty, or `/…` without a slash at its end.
     pub base_path: Box<str>,
 }
 
-/// Where the references of a response are seen from: a client that sent its request for `target` to us.
+/// The view of a client that sent its request for `target` to the gateway: in it the references of a response are resolved.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientView<'a> {
     pub target: &'a TargetUri,
@@ -80,7 +80,7 @@ impl ClientView<'_> {
         });
         // Of several servers at one address, the longest base path is meant.
         let left = left.min_by_key(|(_, left)| left.len());
-        // What an API that trusts X-Forwarded-Host calls itself.
+        // An API that trusts X-Forwarded-Host gives its own URIs the gateway's authority.
         let ours = || {
             let scheme = scheme.unwrap_or(self.target.scheme);
             let is_ours =
@@ -209,7 +209,11 @@ pub fn resolve(target: &TargetUri, reference: &str) -> Option<TargetUri> {
         Some(rest) => {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             let (authority, rest) = rest.split_at(end);
-            same_origin(target, scheme, authority)?;
+            let authority = normal_authority(authority, scheme).ok()?;
+            let is_same_origin = scheme == target.scheme && authority == *target.authority;
+            if authority.is_empty() || !is_same_origin {
+                return None;
+            }
             normal_path("", rest)
         }
         // A scheme without an authority names no origin.
@@ -231,12 +235,6 @@ fn split_scheme(reference: &str) -> (Option<&str>, &str) {
         Some(rest) => (Some(scheme), rest),
         None => (None, reference),
     }
-}
-
-fn same_origin(target: &TargetUri, scheme: Scheme, authority: &str) -> Option<()> {
-    let authority = normal_authority(authority, scheme).ok()?;
-    let same = !authority.is_empty() && scheme == target.scheme && authority == *target.authority;
-    same.then_some(())
 }
 
 /// A reference without scheme and authority, against the path and query of the base (RFC 3986 §5.2.2).

@@ -142,7 +142,9 @@ fn decide_found(freshness: &Freshness, resident: Duration, request: &RequestDire
     if let Some(by) = freshness.must_validate {
         return validate(ValidateReason::MustValidate(by));
     }
-    if request.no_cache || !suits_stale(freshness, resident, request) {
+    // A client that sends min-fresh wants a response that stays fresh.
+    let is_young = is_young(freshness.age_millis(resident), request);
+    if request.no_cache || request.min_fresh.is_some() || !is_young {
         return validate(ValidateReason::Stale);
     }
     // RFC 5861 §3. A client that sends max-age does not accept a stale response, unless with max-stale (RFC 9111
@@ -164,13 +166,8 @@ fn suits(freshness: &Freshness, resident: Duration, request: &RequestDirectives)
     let age = freshness.age_millis(resident);
     let min_fresh = request.min_fresh.unwrap_or_default().as_millis();
     let lasts = freshness.lifetime.as_millis() >= age.saturating_add(min_fresh);
-    // What does not change does not get too old either; only no-cache asks for it anew (RFC 8246 §2.1).
+    // An immutable response is not too old at any age; only no-cache asks for it anew (RFC 8246 §2.1).
     lasts && (freshness.immutable || is_young(age, request))
-}
-
-/// Whether a stale response is young enough, for a client that does not want one that stays fresh.
-fn suits_stale(freshness: &Freshness, resident: Duration, request: &RequestDirectives) -> bool {
-    request.min_fresh.is_none() && is_young(freshness.age_millis(resident), request)
 }
 
 /// `max-age=0` asks for validation, even within the millisecond.

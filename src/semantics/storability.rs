@@ -117,6 +117,11 @@ fn refused_by_request(input: &StoreInput<'_>) -> Option<NoStoreReason> {
 }
 
 fn refused_by_status(input: &StoreInput<'_>) -> Option<NoStoreReason> {
+    // One range of octets, of a representation of known length.
+    let is_one_range = || {
+        let range = ContentRange::of(input.headers);
+        matches!(range, Some(ContentRange::Satisfied { complete, .. }) if complete.is_some())
+    };
     match input.status.as_u16() {
         100..=199 => Some(NoStoreReason::Interim),
         // A 304 only updates what is stored. The others are never stored by their definition (RFC 6585).
@@ -124,9 +129,7 @@ fn refused_by_status(input: &StoreInput<'_>) -> Option<NoStoreReason> {
         // The answer to a condition that other requests do not make.
         412 | 416 if input.preconditioned => Some(NoStoreReason::Precondition),
         // RFC 9111 §3.3
-        206 if input.method != Method::GET || !is_one_range(input.headers) => {
-            Some(NoStoreReason::PartialUnit)
-        }
+        206 if input.method != Method::GET || !is_one_range() => Some(NoStoreReason::PartialUnit),
         status if answers_unknown_fields(status, input) => Some(NoStoreReason::RequestFields),
         _ if input.directives.must_understand && !is_understood(input.status) => {
             Some(NoStoreReason::NotUnderstood)
@@ -135,14 +138,14 @@ fn refused_by_status(input: &StoreInput<'_>) -> Option<NoStoreReason> {
     }
 }
 
-/// Whether the response is an error that answers fields, or content, of its own request which the key knows nothing of: who
-/// sends others would get another answer. Vary makes it known.
+/// Whether the response is an error because of fields, or content, of its request that are no part of the key: a request
+/// with others would get another response. Vary makes fields a part of the key.
 fn answers_unknown_fields(status: u16, input: &StoreInput<'_>) -> bool {
     let varies_on = |names: &[HeaderName]| match Vary::parse(input.headers) {
         Vary::Fields(fields) => names.iter().any(|name| fields.contains(name)),
         Vary::None | Vary::Any => false,
     };
-    // What middleware adds for coding, language and CORS says nothing of an error.
+    // Middleware adds Vary for coding, language and CORS to errors, too.
     let varies_on_others = || match Vary::parse(input.headers) {
         Vary::Fields(fields) => fields.iter().any(|name| !NEGOTIATED.contains(name)),
         Vary::None | Vary::Any => false,
@@ -192,18 +195,6 @@ pub fn names_negotiation(request: &HeaderMap, response: &HeaderMap) -> bool {
     })
 }
 
-/// Whether a 206 holds one range of octets, of a representation of known length.
-fn is_one_range(headers: &HeaderMap) -> bool {
-    let range = ContentRange::of(headers);
-    matches!(
-        range,
-        Some(ContentRange::Satisfied {
-            complete: Some(_),
-            ..
-        })
-    )
-}
-
 /// Why the response may not be stored for any request, as its own directives and Vary say.
 pub fn refused_by_directives(
     headers: &HeaderMap,
@@ -224,8 +215,12 @@ pub fn refused_by_directives(
 
 fn refused_to_be_shared(input: &StoreInput<'_>) -> Option<NoStoreReason> {
     refused_for_credentials(input).or_else(|| {
-        let set_cookie = sets_cookie(input) && input.policy.set_cookie() != SetCookie::Strip;
-        (set_cookie && !may_share_cookies(input)).then_some(NoStoreReason::SetCookie)
+        let directives = input.directives;
+        let sets_cookie = input.headers.contains_key(SET_COOKIE)
+            && !directives.private.fields().contains(&SET_COOKIE)
+            && !directives.no_cache.fields().contains(&SET_COOKIE)
+            && input.policy.set_cookie() != SetCookie::Strip;
+        (sets_cookie && !may_share_cookies(input)).then_some(NoStoreReason::SetCookie)
     })
 }
 
@@ -247,38 +242,26 @@ pub fn refused_for_credentials(input: &StoreInput<'_>) -> Option<NoStoreReason> 
     // The same for other credentials, but for two things that §3.5 does not mention: a targeted field is meant for shared
     // caches, and a response that varies on the credentials answers only requests with the same ones.
     let shared = directives.allow_sharing() || directives.targeted;
+    // Vary names each of the fields that may carry them.
+    let varies_on_them = || match Vary::parse(input.headers) {
+        Vary::Fields(fields) => {
+            let names_listed = || policy.credential_fields.iter().all(|f| fields.contains(f));
+            (!credentials.cookie || fields.contains(&COOKIE))
+                && (!credentials.listed || names_listed())
+        }
+        Vary::None | Vary::Any => false,
+    };
     let refused = (credentials.cookie || credentials.listed)
         && !shared
-        && !(input.freshness.explicit.is_some() && varies_on_credentials(input));
+        && !(input.freshness.explicit.is_some() && varies_on_them());
     refused.then_some(NoStoreReason::Credentials)
 }
 
-/// Whether Vary names each of the fields that may carry the request's credentials (Authorization apart).
-fn varies_on_credentials(input: &StoreInput<'_>) -> bool {
-    let Vary::Fields(fields) = Vary::parse(input.headers) else {
-        return false;
-    };
-    let listed = &input.policy.credential_fields;
-    (!input.credentials.cookie || fields.contains(&COOKIE))
-        && (!input.credentials.listed || listed.iter().all(|name| fields.contains(name)))
-}
-
-fn sets_cookie(input: &StoreInput<'_>) -> bool {
-    let StoreInput {
-        headers,
-        directives,
-        ..
-    } = input;
-    headers.contains_key(SET_COOKIE)
-        && !directives.private.fields().contains(&SET_COOKIE)
-        && !directives.no_cache.fields().contains(&SET_COOKIE)
-}
-
-/// Whether the origin has said clearly enough that others may get the cookie too. RFC 9111 §7.3 leaves it to Cache-Control;
-/// a session given to a stranger is the worst that a cache can do, so by default `public`, `s-maxage` or a targeted field has
-/// to say it, as for credentials, and of a response that may be reused as it is: where each use needs validation, the cookie is
-/// one client's. [`SetCookie::Store`] takes a lifetime of the origin's for its word too, but not where the response also varies
-/// on Cookie: that is how frameworks mark what depends on a session.
+/// Whether the origin allows that other clients get the cookie, too. RFC 9111 §7.3 leaves it to Cache-Control. A cache must
+/// never give one client's session to another, so by default `public`, `s-maxage` or a targeted field has to allow it, as for
+/// credentials, in a response that may be reused without validation: where each use needs validation, the cookie is one
+/// client's. With [`SetCookie::Store`] an explicit lifetime allows it as well, but not where the response varies on Cookie:
+/// so frameworks mark responses that depend on a session.
 fn may_share_cookies(input: &StoreInput<'_>) -> bool {
     let StoreInput {
         directives,
@@ -314,7 +297,7 @@ fn refused_as_useless(input: &StoreInput<'_>) -> Option<NoStoreReason> {
     let usable = match freshness.must_validate {
         Some(MustValidate::NoCache) => false,
         Some(_) => freshness.is_fresh(Duration::ZERO),
-        // Stale it may be, but some request may accept that.
+        // A request may accept it when it is stale.
         None => {
             let windows = [freshness.stale_while_revalidate, freshness.stale_if_error];
             freshness.lifetime > DeltaSeconds::ZERO
@@ -334,7 +317,7 @@ fn keep(input: &StoreInput<'_>) -> Keep {
     }
 }
 
-/// Status codes whose requirements on caches we know and keep: those of RFC 9110 §15 that have a meaning, and 451.
+/// Status codes whose requirements on caches this gateway knows and keeps: those that RFC 9110 §15 defines, and 451.
 fn is_understood(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),
@@ -343,7 +326,7 @@ fn is_understood(status: StatusCode) -> bool {
 }
 
 /// The fields of a response that may be stored (RFC 9111 §3.1): not those for the next hop or for the proxy, and not those
-/// that `private` or `no-cache` name. To be asked for the update by a 304, HEAD or part, too.
+/// that `private` or `no-cache` name. To be called for an update by a 304, HEAD or part, too.
 pub fn stored_fields(
     headers: &HeaderMap,
     directives: &ResponseDirectives,

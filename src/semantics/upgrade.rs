@@ -6,19 +6,27 @@ use http::{HeaderMap, Version};
 use super::hop_by_hop::connection_has;
 use super::list;
 
-/// The protocols that a request offers to go over to, as a gateway may offer them further on; `None` where it offers
-/// none.
+/// Protocols after a change to which requests come again, which would pass by the cache and by every rule of the gateway;
+/// and each hop chooses its version of HTTP for itself.
+const CARRY_HTTP: [&[u8]; 5] = [b"http", b"h2", b"h2c", b"h3", b"tls"];
+
+/// The protocols in a request's Upgrade that a gateway may offer to its server; `None` where there are none.
 ///
-/// Upgrade counts only with its option in Connection, and never in HTTP/1.0 (§7.8) or HTTP/2 (RFC 9113 §8.6). Other
-/// versions of HTTP and TLS are left out: what comes after such a change are requests again, which would pass by the
-/// cache and by every rule of the gateway, and each hop chooses its version for itself.
+/// Upgrade counts only with its option in Connection, and never in HTTP/1.0 (§7.8) or HTTP/2 (RFC 9113 §8.6).
 pub fn offered(version: Version, fields: &HeaderMap) -> Option<HeaderValue> {
     if version != Version::HTTP_11 || !connection_has(fields, "upgrade") {
         return None;
     }
-    let opaque: Vec<&[u8]> = list::members(fields, &UPGRADE)
-        .filter(|protocol| is_protocol(protocol) && !carries_http(protocol))
-        .collect();
+    let is_opaque = |protocol: &&[u8]| {
+        // `protocol-name ["/" protocol-version]`, both tokens.
+        let mut parts = protocol.splitn(2, |octet| *octet == b'/').peekable();
+        let name = parts.peek().copied().unwrap_or_default();
+        !CARRY_HTTP
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known))
+            && parts.all(list::is_token)
+    };
+    let opaque: Vec<&[u8]> = list::members(fields, &UPGRADE).filter(is_opaque).collect();
     if opaque.is_empty() {
         return None;
     }
@@ -33,20 +41,6 @@ pub fn is_accepted(offered: &HeaderValue, fields: &HeaderMap) -> bool {
         && chosen.all(|chosen| {
             list::split(offered.as_bytes()).any(|offer| offer.eq_ignore_ascii_case(chosen))
         })
-}
-
-/// `protocol-name ["/" protocol-version]`, both tokens.
-fn is_protocol(member: &[u8]) -> bool {
-    let mut parts = member.splitn(2, |octet| *octet == b'/');
-    parts.all(list::is_token)
-}
-
-fn carries_http(protocol: &[u8]) -> bool {
-    let name = protocol.split(|octet| *octet == b'/').next();
-    let name = name.unwrap_or_default();
-    [&b"http"[..], b"h2", b"h2c", b"h3", b"tls"]
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Cache directives as they stand in a field line (RFC 9111 §5.2): names and arguments, with nothing known yet about
-//! what they mean.
+//! Cache directives in a field line (RFC 9111 §5.2): their names and arguments. The files beside this one say what they
+//! mean.
 
 use crate::semantics::list::{is_token, split, trim};
 use crate::semantics::time::DeltaSeconds;
@@ -9,8 +9,8 @@ use crate::semantics::time::DeltaSeconds;
 pub(super) struct Directive<'a> {
     name: &'a [u8],
     pub argument: Argument<'a>,
-    /// It stands behind something else than a comma (`public; no-store`), where the grammar has no directive: what
-    /// restricts counts all the same, what permits does not.
+    /// Something else than a comma is before it (`public; no-store`), so that by the grammar it is no directive. It counts
+    /// where it restricts, and not where it permits.
     pub misplaced: bool,
 }
 
@@ -21,7 +21,7 @@ pub(super) enum Argument<'a> {
     Token(&'a [u8]),
     /// Without its quotes, with its escapes.
     Quoted(&'a [u8]),
-    /// Something that the grammar does not have.
+    /// Not of the grammar.
     Malformed,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// `stale-while-revalidate`; whatever is longer, we do not know.
+    /// `stale-while-revalidate`; no known name is longer.
     const LONGEST: usize = 22;
 
     pub fn as_bytes(&self) -> &[u8] {
@@ -41,7 +41,7 @@ impl Name {
 }
 
 impl<'a> Directive<'a> {
-    /// The name in lower case: names are compared without regard to case. Empty when it is none of ours.
+    /// The name in lower case: names are compared without regard to case. Empty when it is longer than every known name.
     pub fn name(&self) -> Name {
         let mut name = Name {
             bytes: [0; Name::LONGEST],
@@ -144,7 +144,7 @@ impl<'a> Iterator for Directives<'a> {
 }
 
 impl<'a> Directives<'a> {
-    /// Takes what stands before the next comma that is not in a quoted string.
+    /// Takes the octets before the next comma that is not in a quoted string.
     fn member(&mut self) -> &'a [u8] {
         let line = self.rest;
         let mut at = 0;
@@ -214,7 +214,7 @@ impl<'a> Malformed<'a> {
         }
     }
 
-    /// Takes the next directive, whatever separates it from others; what is quoted is skipped.
+    /// Takes the next directive, whatever separates it from others; quoted strings are skipped.
     fn next(&mut self) -> Option<Directive<'a>> {
         let rest = self.rest;
         let is_token_at = |at: usize| rest.get(at..=at).is_some_and(is_token);

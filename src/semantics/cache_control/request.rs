@@ -39,8 +39,8 @@ pub enum MaxStale {
 }
 
 impl RequestDirectives {
-    /// Reads Cache-Control and, where there is none, Pragma (RFC 9111 §5.4). They are advice (§5.2.1): of several values
-    /// the most restrictive counts, and what is no number of seconds asks for as much as it could.
+    /// Reads Cache-Control and, where there is none, Pragma (RFC 9111 §5.4). The directives are advice (§5.2.1): of several
+    /// values the most restrictive counts, and an argument that is no number of seconds counts as the most restrictive one.
     pub fn parse(request: &HeaderMap) -> Self {
         let mut found = Self::default();
         let mut max_stale = None;
@@ -57,7 +57,7 @@ impl RequestDirectives {
         for directive in lines.flat_map(|line| directives(line.as_bytes())) {
             let argument = directive.argument;
             let name = directive.name();
-            // What permits, or asks for an error, is not read out of a mistake.
+            // A misplaced directive that permits something, or asks for an error, is ignored.
             if directive.misplaced
                 && !matches!(
                     name.as_bytes(),
@@ -73,7 +73,12 @@ impl RequestDirectives {
                     found.min_fresh = found.min_fresh.max(Some(wanted));
                 }
                 b"max-stale" => {
-                    let limit = MaxStale::read(argument);
+                    let limit = match argument {
+                        Argument::None => MaxStale::Any,
+                        other => other
+                            .delta_seconds()
+                            .map_or(MaxStale::None, MaxStale::Limit),
+                    };
                     max_stale = Some(max_stale.map_or(limit, |other| limit.min(other)));
                 }
                 b"stale-if-error" => restrict(&mut found.stale_if_error, argument),
@@ -88,7 +93,7 @@ impl RequestDirectives {
         found
     }
 
-    /// Those directives that the route honours. To be asked once a request.
+    /// The directives that the route honours. To be called once a request.
     #[must_use]
     pub fn honoured(self, honour: &HonourRequest) -> Self {
         let no_cache = if self.pragma {
@@ -114,13 +119,6 @@ impl RequestDirectives {
 }
 
 impl MaxStale {
-    fn read(argument: Argument<'_>) -> Self {
-        match argument {
-            Argument::None => Self::Any,
-            other => other.delta_seconds().map_or(Self::None, Self::Limit),
-        }
-    }
-
     /// Whether a response that has been stale for so many milliseconds will do.
     pub const fn allows(self, stale_for: u64) -> bool {
         match self {

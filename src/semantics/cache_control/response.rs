@@ -29,7 +29,7 @@ pub struct ResponseDirectives {
     pub targeted: bool,
 }
 
-/// A directive that speaks of the whole response or of some of its fields (RFC 9111 §5.2.2.4, §5.2.2.7).
+/// A directive that applies to the whole response or to some of its fields (RFC 9111 §5.2.2.4, §5.2.2.7).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Scoped {
     #[default]
@@ -39,7 +39,7 @@ pub enum Scoped {
 }
 
 impl Scoped {
-    /// From what it says once more.
+    /// Adds another occurrence of the directive.
     fn add(&mut self, fields: Option<Vec<HeaderName>>) {
         match (&mut *self, fields) {
             (Self::Whole, _) => {}
@@ -53,7 +53,7 @@ impl Scoped {
         *self == Self::Whole
     }
 
-    /// The fields it names; none when it is absent or speaks of the whole response.
+    /// The fields that it names; none when it is absent or applies to the whole response.
     pub fn fields(&self) -> &[HeaderName] {
         match self {
             Self::Fields(names) => names,
@@ -78,8 +78,8 @@ impl ResponseDirectives {
         found
     }
 
-    /// What the origin meant to restrict is restricted, although a mistyped separator makes it no directive of the grammar;
-    /// what it may have meant to permit is not permitted.
+    /// Reads a directive behind a mistyped separator, which by the grammar is none. It counts where it restricts, as the
+    /// origin meant it to; where it permits, it does not.
     fn read_misplaced(&mut self, directive: &Directive<'_>) {
         match directive.name().as_bytes() {
             b"max-age" => restrict(&mut self.limit, directive.argument),
@@ -118,7 +118,7 @@ impl ResponseDirectives {
         }
     }
 
-    /// Whether the response itself allows that what was fetched with credentials is shared (RFC 9111 §3.5).
+    /// Whether the response allows a shared cache to reuse it although its request had credentials (RFC 9111 §3.5).
     pub const fn allow_sharing(&self) -> bool {
         self.must_revalidate || self.public || self.s_maxage.is_some()
     }

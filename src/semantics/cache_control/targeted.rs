@@ -1,10 +1,11 @@
 //! Targeted cache-control fields (RFC 9213): dictionaries of cache directives, by the rules of structured fields.
 
 use http::{HeaderMap, HeaderName};
-use sfv::{BareItem, Dictionary, ListEntry, Parser};
+use sfv::{BareItem, Dictionary, ListEntry};
 
 use super::directive::field_names;
 use super::response::{ResponseDirectives, Scoped};
+use crate::semantics::groups;
 use crate::semantics::time::DeltaSeconds;
 
 impl ResponseDirectives {
@@ -17,27 +18,17 @@ impl ResponseDirectives {
     }
 }
 
-/// The directives of the first field of the target list that is valid and not empty; `None` when there is none (§2.2).
+/// The directives of the first field of the target list that is a dictionary (§2.1) and not empty; `None` when there is
+/// none (§2.2).
 fn from_target_list(
     response: &HeaderMap,
     target_list: &[HeaderName],
 ) -> Option<ResponseDirectives> {
     target_list
         .iter()
-        .filter_map(|name| dictionary(response, name))
+        .filter_map(|name| groups::parse::<Dictionary>(response, name))
         .find(|members| !members.is_empty())
         .map(|members| directives(&members))
-}
-
-/// `None` when the field is absent or no dictionary (§2.1).
-fn dictionary(response: &HeaderMap, name: &HeaderName) -> Option<Dictionary> {
-    let mut lines = response.get_all(name).iter();
-    let mut combined = lines.next()?.as_bytes().to_vec();
-    for line in lines {
-        combined.extend_from_slice(b", ");
-        combined.extend_from_slice(line.as_bytes());
-    }
-    Parser::new(&combined).parse().ok()
 }
 
 /// Values of another type than the directive's are not consumed (§2.1): a lifetime that is no integer makes the response

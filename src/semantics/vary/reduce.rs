@@ -1,4 +1,4 @@
-//! What a route's lists of known languages and codings make of Accept-Language and Accept-Encoding, before these are
+//! Reduces Accept-Language and Accept-Encoding to a route's lists of known languages and codings, before these fields are
 //! keyed and forwarded.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -18,8 +18,8 @@ pub enum Reduced {
     Absent,
 }
 
-/// What the route's lists make of the request's field `name`; [`Reduced::AsIs`] for every other field, without a list,
-/// without the field, and where the field is not of its grammar.
+/// Reduces the request's field `name` to the route's list; [`Reduced::AsIs`] for every other field, without a list, without
+/// the field, and where the field is not of its grammar.
 pub fn reduce(name: &HeaderName, request: &HeaderMap, policy: &VaryPolicy) -> Reduced {
     let by_language = name == header::ACCEPT_LANGUAGE && !policy.languages.is_empty();
     let by_coding = name == header::ACCEPT_ENCODING && !policy.encodings.is_empty();
@@ -68,7 +68,7 @@ pub(super) fn language_weight(members: &[Weighted], language: &str) -> u16 {
     if let Some(weight) = within.map(|m| m.weight).max() {
         return weight;
     }
-    wildcard_weight(members, "*")
+    wildcard_weight(members).unwrap_or(0)
 }
 
 /// The known codings that the client likes best, in the route's order; none of them: no coding.
@@ -79,7 +79,7 @@ fn best_codings(members: &[Weighted], known: &[String]) -> Reduced {
     let weighted: Vec<_> = weighted.filter(|(weight, _)| *weight > 0).collect();
     let best = weighted.iter().map(|(weight, _)| *weight).max();
     let Some(best) = best else {
-        // Not even that is acceptable: what then, the origin decides.
+        // Where no coding at all is not acceptable either, the origin decides.
         return match coding_weight(members, "identity") {
             0 => Reduced::AsIs,
             _ => Reduced::To(HeaderValue::from_static("identity")),
@@ -95,18 +95,14 @@ pub(super) fn coding_weight(members: &[Weighted], coding: &str) -> u16 {
     let named = members.iter().find(|m| m.item.eq_ignore_ascii_case(coding));
     match named {
         Some(member) => member.weight,
-        None if coding.eq_ignore_ascii_case("identity") => {
-            // Acceptable by default; least of all, for it was not asked for.
-            members
-                .iter()
-                .find(|m| m.item == "*")
-                .map_or(1, |m| m.weight)
-        }
-        None => wildcard_weight(members, "*"),
+        // It is acceptable by default, and any coding that the client names is preferred to it.
+        None if coding.eq_ignore_ascii_case("identity") => wildcard_weight(members).unwrap_or(1),
+        None => wildcard_weight(members).unwrap_or(0),
     }
 }
 
-fn wildcard_weight(members: &[Weighted], wildcard: &str) -> u16 {
-    let found = members.iter().find(|m| m.item == wildcard);
-    found.map_or(0, |m| m.weight)
+/// The weight of `*`, where it is a member.
+fn wildcard_weight(members: &[Weighted]) -> Option<u16> {
+    let found = members.iter().find(|m| m.item == "*");
+    found.map(|m| m.weight)
 }

@@ -41,8 +41,12 @@ impl Grammar {
     fn allows(self, item: &[u8]) -> bool {
         match self {
             Self::Tokens => list::is_token(item),
+            // RFC 4647 §2.1: subtags of one to eight letters or digits.
             Self::Languages => {
-                item == b"*" || item.split(|&byte| byte == b'-').all(is_language_subtag)
+                let is_subtag = |subtag: &[u8]| {
+                    matches!(subtag.len(), 1..=8) && subtag.iter().all(u8::is_ascii_alphanumeric)
+                };
+                item == b"*" || item.split(|&byte| byte == b'-').all(is_subtag)
             }
             Self::MediaRanges => {
                 let mut halves = item.split(|&byte| byte == b'/');
@@ -56,11 +60,6 @@ impl Grammar {
             }
         }
     }
-}
-
-/// RFC 4647 §2.1.
-fn is_language_subtag(subtag: &[u8]) -> bool {
-    matches!(subtag.len(), 1..=8) && subtag.iter().all(u8::is_ascii_alphanumeric)
 }
 
 /// The members of a field value. `None` when one of them is not of the field's grammar: the meaning is not known then.
@@ -93,21 +92,16 @@ fn parse_member(grammar: Grammar, member: &[u8]) -> Option<Weighted> {
             return None;
         }
     }
+    let mut item = std::str::from_utf8(item).ok()?.to_ascii_lowercase();
+    // §8.4.1.3: x-gzip and x-compress are other names of gzip and compress.
+    if grammar == Grammar::Tokens && matches!(item.as_str(), "x-gzip" | "x-compress") {
+        item.drain(..2);
+    }
     Some(Weighted {
-        item: canonical_item(grammar, item)?,
+        item,
         parameters,
         weight: weight.unwrap_or(1000),
     })
-}
-
-fn canonical_item(grammar: Grammar, item: &[u8]) -> Option<String> {
-    let item = std::str::from_utf8(item).ok()?.to_ascii_lowercase();
-    // §8.4.1.3: x-gzip and x-compress are other names of gzip and compress.
-    let plain = match item.as_str() {
-        "x-gzip" | "x-compress" if grammar == Grammar::Tokens => item.strip_prefix("x-"),
-        _ => None,
-    };
-    Some(plain.map(str::to_owned).unwrap_or(item))
 }
 
 fn parse_parameter(parameter: &[u8]) -> Option<(String, Vec<u8>)> {
@@ -118,7 +112,7 @@ fn parse_parameter(parameter: &[u8]) -> Option<(String, Vec<u8>)> {
     }
     let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
     let mut value = match value.strip_prefix(b"\"") {
-        Some(quoted) => unquote(quoted.strip_suffix(b"\"")?)?,
+        Some(quoted) => list::unquote(quoted.strip_suffix(b"\"")?)?,
         None if list::is_token(value) => value.to_vec(),
         None => return None,
     };
@@ -127,20 +121,6 @@ fn parse_parameter(parameter: &[u8]) -> Option<(String, Vec<u8>)> {
         value.make_ascii_lowercase();
     }
     Some((name, value))
-}
-
-/// The octets that a quoted-string's inside stands for (RFC 9110 §5.6.4).
-fn unquote(inside: &[u8]) -> Option<Vec<u8>> {
-    let mut value = Vec::with_capacity(inside.len());
-    let mut octets = inside.iter();
-    while let Some(&octet) = octets.next() {
-        value.push(match octet {
-            b'\\' => *octets.next()?,
-            b'"' => return None,
-            octet => octet,
-        });
-    }
-    Some(value)
 }
 
 /// A weight in thousandths (§12.4.2): at most three digits after the point, and at most 1.
