@@ -46,7 +46,7 @@ pub(super) type Indexes = SmallVec<[usize; 8]>;
 #[derive(Default)]
 struct Groups {
     available: Indexes,
-    /// Available, but not for this request: they get a part of their share.
+    /// Available, but in slow start, and not drawn for this request.
     slow_start: Indexes,
     unchecked: Indexes,
     paused: Indexes,
@@ -68,8 +68,8 @@ impl Balancer {
 
     /// A server that is not among those `tried`: an available one, else one whose health checks have not decided yet, else
     /// a paused one, else an ejected one as a trial; `None` when there is none left. Where most servers are not available,
-    /// an ejected one is tried now and then even so: the few should not carry the load of all for longer than need be. One
-    /// whose circuit is open, and whose ejection is over, is tried by one request at a time before it gets a share.
+    /// an ejected one gets a trial now and then even so, so that the others carry its load for no longer than they must. A
+    /// server whose circuit is open, and whose ejection is over, gets one trial at a time before it gets a share.
     pub(super) fn choose(
         &self,
         candidates: &impl Candidates,
@@ -131,7 +131,10 @@ impl Balancer {
                 {
                     groups.trial_only.push(server);
                 }
-                Availability::Available(share) if share < 1.0 && !self.is_drawn(share) => {
+                // In slow start, a server gets its share of the requests, drawn at random.
+                Availability::Available(share)
+                    if share < 1.0 && self.below(1_000) as f64 >= share * 1_000.0 =>
+                {
                     groups.slow_start.push(server);
                 }
                 Availability::Available(_) => groups.available.push(server),
@@ -144,8 +147,8 @@ impl Balancer {
         groups
     }
 
-    /// The servers at which a request waits that was to go to `first`, which has no room. It goes to the one that has room
-    /// first.
+    /// The servers at which a request waits whose choice was `first`, which has no room. The request goes to the server that
+    /// has room first.
     pub(super) fn to_wait_at(
         candidates: &impl Candidates,
         first: usize,
@@ -193,12 +196,7 @@ impl Balancer {
         }
     }
 
-    fn is_drawn(&self, share: f64) -> bool {
-        const STEPS: usize = 1_000;
-        (self.below(STEPS) as f64) < share * STEPS as f64
-    }
-
-    /// A number below `bound`, which is at least 1. Fair enough for spreading load, and for nothing else.
+    /// A random number below `bound`, which is at least 1. Random enough for spreading load, and for nothing else.
     fn below(&self, bound: usize) -> usize {
         // Xorshift; its state is never 0.
         let mut random = self.random.get();

@@ -1,26 +1,26 @@
 //! From a server's address to an open socket: DNS, TCP by happy eyeballs (RFC 8305), TLS, Unix sockets, each within its
 //! deadline.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::limits::ConnectLimits;
 use super::names::address::Address;
 use super::names::resolve::Resolver;
+use super::poll_first::poll_first;
 use super::server::{Server, Transport};
 use super::wire::Socket;
 use crate::clock::{Clock, within};
 use crate::descriptors;
 use crate::error::{Error, ErrorKind};
 
-/// RFC 8305 §5: how long one attempt is alone before the next address is tried beside it.
+/// RFC 8305 §5: how long after one attempt the next address is tried beside it.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// An open socket, and the address that it leads to; none for a Unix socket.
@@ -106,7 +106,7 @@ async fn tcp(
 fn connect_failure(error: io::Error) -> Error {
     use io::ErrorKind as Io;
     if descriptors::is_shortage(&error) {
-        // That is no failure of the server.
+        // The server has not failed.
         return Error::upstream(ErrorKind::ConnectionLimit)
             .detail("no file descriptor is left for a connection to the upstream")
             .because(error);
@@ -125,7 +125,7 @@ fn connect_failure(error: io::Error) -> Error {
     Error::upstream(kind).because(error)
 }
 
-/// How long after, and how often at most, opening a socket is tried again when there was no descriptor left.
+/// How long after a socket could not be opened for want of a descriptor it is tried again, and how often at most.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 const TRIES: u32 = 25;
 
@@ -180,8 +180,14 @@ impl<'a> Race<'a> {
                 let none = || io::Error::new(io::ErrorKind::NotFound, "no address");
                 return Err(failure.unwrap_or_else(none));
             }
-            let delay = (untried.len() > 0).then_some(ATTEMPT_DELAY);
-            let Some((at, ended)) = self.first(delay).await else {
+            let delay = match untried.len() {
+                0 => Duration::MAX,
+                _ => ATTEMPT_DELAY,
+            };
+            let attempts = &mut self.attempts;
+            let ended =
+                poll_fn(|cx| poll_first(attempts.iter_mut().map(|(_, attempt)| attempt), cx));
+            let Ok((at, ended)) = timeout(delay, ended).await else {
                 continue;
             };
             let (address, _) = self.attempts.remove(at);
@@ -201,24 +207,7 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// The first attempt to end; `None` when none has ended after `delay`.
-    async fn first(&mut self, delay: Option<Duration>) -> Option<(usize, io::Result<TcpStream>)> {
-        let mut timer = pin!(sleep(delay.unwrap_or_default()));
-        std::future::poll_fn(|cx| {
-            for (at, (_, attempt)) in self.attempts.iter_mut().enumerate() {
-                if let Poll::Ready(ended) = attempt.as_mut().poll(cx) {
-                    return Poll::Ready(Some((at, ended)));
-                }
-            }
-            match delay {
-                Some(_) => timer.as_mut().poll(cx).map(|()| None),
-                None => Poll::Pending,
-            }
-        })
-        .await
-    }
-
-    /// Gives up all attempts. The earliest `late` of them have failed: they had their time.
+    /// Gives up all attempts. The earliest `late` of them have failed: a later one has overtaken them, or the time is over.
     fn give_up(&mut self, late: usize) {
         let now = self.clock.now().mono;
         for (address, _) in self.attempts.drain(..).take(late) {

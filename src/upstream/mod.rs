@@ -39,6 +39,7 @@ mod names;
 mod open;
 mod outcome;
 mod outgoing;
+mod poll_first;
 mod pool;
 mod request_body;
 mod request_head;

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use hickory_resolver::Resolver;
@@ -19,6 +18,8 @@ use hickory_resolver::system_conf::read_system_conf;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
+use crate::upstream::poll_first::poll_first;
+
 /// How long an answer without a TTL is valid.
 const DEFAULT_TTL: Duration = Duration::from_secs(30);
 
@@ -27,8 +28,8 @@ const DEFAULT_TTL: Duration = Duration::from_secs(30);
 const MAX_TTL: Duration = Duration::from_secs(300);
 const MIN_TTL: Duration = Duration::from_secs(1);
 
-/// How long to wait for a name server before the query is sent again, since query or answer may be lost: slow ones take
-/// most of a second. An answer to the first query counts as long as any is waited for.
+/// How long to wait for a name server before the query is sent again, since query or answer may be lost: slow servers take
+/// most of a second. An answer to the first query counts for as long as the look-up goes on.
 const QUERY_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long before the next of several name servers is queried, too.
@@ -69,7 +70,7 @@ impl NameServers {
         answer(found.iter().collect(), ttl.map(Duration::from_secs))
     }
 
-    /// One for each name server, made for one look-up: its tasks run on the worker that looks up, and the answer is cached
+    /// A resolver for each name server, for one look-up: its tasks run on the worker that looks up, and the answer is cached
     /// elsewhere.
     fn resolvers(self) -> Result<Vec<Resolver<PatientRuntime>>, NetError> {
         let (config, options) = match self {
@@ -101,8 +102,8 @@ impl NameServers {
     }
 }
 
-/// The first answer of any name server: each is queried a little after the one before, or as soon as that has failed. That
-/// a name does not exist is an answer.
+/// The first answer of any name server: each is queried [`NEXT_SERVER`] after the one before, or as soon as that has failed.
+/// "The name does not exist" is an answer.
 async fn first_answer(resolvers: &[Resolver<PatientRuntime>], host: &str) -> io::Result<LookupIp> {
     let look_up = |resolver: &Resolver<PatientRuntime>| {
         let (resolver, host) = (resolver.clone(), host.to_owned());
@@ -121,9 +122,11 @@ async fn first_answer(resolvers: &[Resolver<PatientRuntime>], host: &str) -> io:
             0 => Duration::MAX,
             _ => NEXT_SERVER,
         };
-        let Ok(found) = timeout(wait, next_of(&mut queries)).await else {
+        let found = poll_fn(|cx| poll_first(queries.iter_mut(), cx));
+        let Ok((at, found)) = timeout(wait, found).await else {
             continue;
         };
+        drop(queries.swap_remove(at));
         let error = match found {
             Ok(found) => return Ok(found),
             Err(error) => error,
@@ -138,20 +141,6 @@ async fn first_answer(resolvers: &[Resolver<PatientRuntime>], host: &str) -> io:
             return Err(failed);
         }
     }
-}
-
-/// The output of the first future to end, of at least one.
-async fn next_of<F: Future + Unpin>(futures: &mut Vec<F>) -> F::Output {
-    poll_fn(|cx| {
-        for at in 0..futures.len() {
-            if let Poll::Ready(found) = Pin::new(&mut futures[at]).poll(cx) {
-                drop(futures.swap_remove(at));
-                return Poll::Ready(found);
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }
 
 /// The resolver's runtime, with timers that wait at least [`QUERY_AGAIN`] before a query is sent again. Answers to all

@@ -99,7 +99,7 @@ impl Resolver {
         })
     }
 
-    /// Puts other rules in force for all addresses; what is known of them stays.
+    /// Puts other rules in force for all addresses; their health stays.
     pub(in crate::upstream) fn set_rules(&self, rules: &Ejection) {
         self.rules.store(Arc::new(rules.clone()));
         for address in self
@@ -171,15 +171,15 @@ impl Resolver {
         }
     }
 
-    /// Looks the name up again if that is due, without waiting for the answer.
+    /// Looks the name up again if its TTL is over, without waiting for the answer.
     pub(in crate::upstream) fn refresh_if_due(self: &Arc<Self>) {
         if self.literal.is_none() {
             self.current();
         }
     }
 
-    /// The addresses known, and the look-up to wait for, if there is one: the caller that finds the answer outdated begins
-    /// it, and of the others only those wait that have no answer at all.
+    /// The known addresses, and the look-up to wait for, if there is one. The caller that finds the answer outdated begins
+    /// the look-up and waits for it; other callers wait only where no address is known.
     fn current(self: &Arc<Self>) -> (Option<AddressList>, Option<PendingLookUp>) {
         let mut latest = self.lock();
         let known = match &latest.answer {
@@ -249,7 +249,7 @@ impl Resolver {
     }
 }
 
-/// What a look-up finds; `None` when its worker stopped before it was done.
+/// The outcome of a look-up; `None` when its worker stopped before it was done.
 async fn outcome_of(mut look_up: PendingLookUp) -> Option<io::Result<AddressList>> {
     let outcome = look_up.wait_for(Option::is_some).await.ok()?;
     outcome.as_ref().map(|outcome| match outcome {
@@ -258,7 +258,7 @@ async fn outcome_of(mut look_up: PendingLookUp) -> Option<io::Result<AddressList
     })
 }
 
-/// A look-up on its way. It ends when this is dropped: done, or because its worker stops.
+/// A look-up that is going on. It ends when this is dropped: done, or because its worker stops.
 struct LookUp {
     resolver: Weak<Resolver>,
     outcome: watch::Sender<Option<Result<AddressList, Arc<io::Error>>>>,

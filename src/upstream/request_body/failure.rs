@@ -1,30 +1,26 @@
-//! Why a client's content broke off.
+//! The error for content that a client did not send whole.
 
 use std::error::Error as StdError;
 use std::io;
+use std::iter::successors;
 
 use crate::error::{Error, ErrorKind};
 
-/// Why a client's content broke off.
+/// The error for content that ended too early: content that cannot be decoded is malformed, else the client is gone.
 pub fn client_failure(error: Box<dyn StdError + Send + Sync>) -> Error {
-    match error.downcast::<Error>() {
-        Ok(error) => *error,
-        Err(error) if is_malformed(&*error) => Error::downstream(ErrorKind::BadRequest)
+    use io::ErrorKind::{InvalidData, InvalidInput};
+    let error = match error.downcast::<Error>() {
+        Ok(error) => return *error,
+        Err(error) => error,
+    };
+    let mut causes = successors(Some(&*error as &(dyn StdError + 'static)), |cause| {
+        (*cause).source()
+    });
+    let failure = causes.find_map(|cause| cause.downcast_ref::<io::Error>());
+    match failure.map(io::Error::kind) {
+        Some(InvalidData | InvalidInput) => Error::downstream(ErrorKind::BadRequest)
             .detail("the request's content is malformed")
             .because(error),
-        Err(error) => Error::downstream(ErrorKind::ClientGone).because(error),
+        _ => Error::downstream(ErrorKind::ClientGone).because(error),
     }
-}
-
-/// Whether content broke off since it could not be decoded.
-fn is_malformed(error: &(dyn StdError + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            use io::ErrorKind::{InvalidData, InvalidInput};
-            return matches!(error.kind(), InvalidData | InvalidInput);
-        }
-        cause = error.source();
-    }
-    false
 }

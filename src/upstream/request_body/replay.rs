@@ -5,35 +5,27 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use http_body::Frame;
 
-/// How much of a stream is kept to be sent again, in bytes, how much of all streams of the process, and what each part
-/// costs besides.
+/// How many bytes of a stream are kept to be sent again, how many of all streams of the process, and how many more each
+/// part costs.
 const MAX_KEPT: usize = 64 << 10;
 const MAX_KEPT_IN_ALL: usize = 16 << 20;
 const COST_OF_PART: usize = 64;
 
-/// What has been read of a stream, for as long as it may be sent again.
+/// The parts of a stream that have been read, for as long as they may be sent again.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     parts: Vec<Bytes>,
     /// How many of these have been sent in this attempt.
     sent: usize,
-    /// What they cost, in bytes.
+    /// The cost of all parts, in bytes.
     cost: usize,
     /// Whether a part is not kept any more.
     lost: bool,
-    /// Whether the body has said that nothing more comes.
+    /// Whether the body has ended.
     pub(super) ended: bool,
 }
 
-/// Reserves room for so many bytes more; whether there was room.
-fn reserve(cost: usize) -> bool {
-    let grown = |kept: usize| Some(kept + cost).filter(|kept| *kept <= MAX_KEPT_IN_ALL);
-    KEPT_IN_ALL
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
-        .is_ok()
-}
-
-/// What all streams keep, in bytes.
+/// The bytes that all streams keep.
 static KEPT_IN_ALL: AtomicUsize = AtomicUsize::new(0);
 
 impl Drop for Replay {
@@ -49,6 +41,13 @@ impl Replay {
         }
         // Trailers end the content: by then a server has mostly read what is before them.
         let cost = frame.data_ref().map(|data| data.len() + COST_OF_PART);
+        // Whether all streams together leave room for it, which is then taken.
+        let reserve = |cost: usize| {
+            let grown = |kept: usize| Some(kept + cost).filter(|kept| *kept <= MAX_KEPT_IN_ALL);
+            KEPT_IN_ALL
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
+                .is_ok()
+        };
         match cost.filter(|cost| self.cost + cost <= MAX_KEPT && reserve(*cost)) {
             Some(cost) => {
                 self.cost += cost;
@@ -81,7 +80,7 @@ impl Replay {
         Some(next)
     }
 
-    /// What is sent again before the body is read on, in bytes.
+    /// The bytes that are sent again before the body is read on.
     pub(super) fn left(&self) -> u64 {
         let left = self.parts.iter().skip(self.sent);
         left.map(|part| part.len() as u64).sum()

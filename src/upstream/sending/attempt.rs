@@ -1,7 +1,6 @@
 //! One attempt: a request is sent to one server, once more on another connection where that is safe.
 
-use std::future::{Future as _, poll_fn};
-use std::task::Poll;
+use std::future::poll_fn;
 
 use http::Response;
 use smallvec::SmallVec;
@@ -11,6 +10,7 @@ use crate::clock::within;
 use crate::error::{Error, ErrorKind, Side};
 use crate::upstream::balance::{Balancer, Indexes};
 use crate::upstream::outcome::Resend;
+use crate::upstream::poll_first::poll_first;
 use crate::upstream::pool::{Grant, Lease, Reuse};
 use crate::upstream::response_body::UpstreamBody;
 use crate::upstream::worker::Worker;
@@ -87,10 +87,10 @@ impl Worker {
         }
     }
 
-    /// A connection to the attempt's server, or to another that has room before it.
+    /// A connection to the attempt's server, at once or after a wait; then it may be to another server.
     ///
-    /// Fails with [`ErrorKind::ConnectionLimit`] when none has room in time, or too many wait, and with what keeps the
-    /// connection from being opened.
+    /// Fails with [`ErrorKind::ConnectionLimit`] when none has room in time, or too many wait, and with the failure of
+    /// opening a connection.
     async fn acquire(
         &self,
         attempt: &mut Attempt,
@@ -120,6 +120,7 @@ impl Worker {
         Ok(lease)
     }
 
+    /// Waits for a connection to the attempt's server, or to another that has room before it.
     async fn await_lease(
         &self,
         attempt: &mut Attempt,
@@ -141,22 +142,17 @@ impl Worker {
         }
     }
 
-    /// The first grant of any of `servers`, and whose it is; the last failure when all have failed.
+    /// The first grant of any of `servers`, and which of them gave it; the last failure when all have failed.
     async fn first_grant(&self, servers: &[usize], reuse: Reuse) -> (usize, Result<Grant, Error>) {
         let wait = |server: &usize| (*server, Box::pin(self.pools[*server].await_grant(reuse)));
         let mut waits: SmallVec<[_; 4]> = servers.iter().map(wait).collect();
-        poll_fn(|cx| {
-            let mut at = 0;
-            while let Some((server, wait)) = waits.get_mut(at) {
-                let server = *server;
-                match wait.as_mut().poll(cx) {
-                    Poll::Ready(Err(_)) if waits.len() > 1 => drop(waits.remove(at)),
-                    Poll::Ready(grant) => return Poll::Ready((server, grant)),
-                    Poll::Pending => at += 1,
-                }
+        loop {
+            let first = poll_fn(|cx| poll_first(waits.iter_mut().map(|(_, wait)| wait), cx));
+            let (at, grant) = first.await;
+            let (server, _) = waits.remove(at);
+            if grant.is_ok() || waits.is_empty() {
+                return (server, grant);
             }
-            Poll::Pending
-        })
-        .await
+        }
     }
 }

@@ -1,11 +1,11 @@
-//! What the outcome of each attempt says of its server: for its ejection, its circuit and its pause.
-
-use std::time::Duration;
+//! Records the outcome of each attempt: for its server's ejection, circuit and pause.
 
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 
 use crate::error::{Error, ErrorKind, Side};
+use crate::semantics::list;
+use crate::semantics::time::DeltaSeconds;
 use crate::upstream::health::circuit::Unresponsive;
 use crate::upstream::pool::Pool;
 use crate::upstream::response_body::UpstreamBody;
@@ -20,10 +20,13 @@ impl Worker {
             tracing::info!(server = %server.url(), "server answers again");
         }
         server.health().record_success(now);
+        // A date in Retry-After is ignored: a server whose clock is wrong would be paused for long.
         if response.status() == StatusCode::SERVICE_UNAVAILABLE
-            && let Some(pause) = retry_after(response.headers())
+            && let Some(retry_after) = response.headers().get(RETRY_AFTER)
+            && let Some(pause) =
+                DeltaSeconds::parse(list::trim(retry_after.as_bytes()).iter().copied())
         {
-            server.health().pause(now, pause);
+            server.health().pause(now, pause.as_duration());
         }
     }
 
@@ -54,11 +57,4 @@ impl Worker {
             _ => {}
         }
     }
-}
-
-/// A pause in seconds; a date is ignored, since a server whose clock is wrong would be paused for long.
-fn retry_after(fields: &HeaderMap) -> Option<Duration> {
-    let seconds = fields.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let digits = !seconds.is_empty() && seconds.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| Duration::from_secs(seconds.parse().unwrap_or(u64::MAX)))
 }

@@ -104,8 +104,8 @@ impl Server {
         Ok(server)
     }
 
-    /// Puts what `upstream` says of limits, ejection, the circuit and health checks in force. What is known of the server
-    /// stays.
+    /// Puts the limits, the rules of ejection and of the circuit, and the health checks of `upstream` in force. The server's
+    /// health stays.
     pub(in crate::upstream) fn apply(&self, upstream: &Upstream) {
         let mut ejection = upstream.ejection.clone();
         let alone = upstream.servers.len() == 1;
@@ -127,7 +127,7 @@ impl Server {
         self.checks.set(check);
     }
 
-    /// It is not in the configuration any more: its health checks end.
+    /// Ends the health checks of a server that is not in the configuration any more.
     pub(in crate::upstream) fn retire(&self) {
         self.checks.set(None);
     }
@@ -146,13 +146,13 @@ impl Server {
         }
     }
 
-    /// Host, and port unless it is the scheme's default: what Host says under `HostPolicy::Upstream`, and so what
-    /// Location and Content-Location in this server's responses refer to.
+    /// The host, and the port unless it is the scheme's default: the value of Host under `HostPolicy::Upstream`, to which
+    /// Location and Content-Location in this server's responses then refer.
     pub fn authority(&self) -> &str {
         &self.authority_text
     }
 
-    /// What stands before the path of each request: empty, or `/…` without a slash at its end.
+    /// The path before that of each request: empty, or `/…` without a slash at its end.
     pub fn base_path(&self) -> &str {
         &self.url.base_path
     }
@@ -237,7 +237,7 @@ impl Server {
         &self.transport
     }
 
-    /// Looks the server's name up again where that is due, without waiting for the answer.
+    /// Looks the server's name up again where its TTL is over, without waiting for the answer.
     pub(in crate::upstream) fn refresh_name(&self) {
         if let Transport::Tcp(resolver) | Transport::Tls(resolver, _) = &self.transport {
             resolver.refresh_if_due();
@@ -257,6 +257,7 @@ impl Server {
     }
 }
 
+/// The FNV-1a hash.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

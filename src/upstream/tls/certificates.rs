@@ -12,8 +12,8 @@ use rustls::{AlertDescription, CertificateError, DigitallySignedStruct, Signatur
 /// checked, and its type is of a crate that this one does not depend on.
 const IS_AUTHORITY: &str = "CaUsedAsEndEntity";
 
-/// Accepts what one of the named authorities has issued, and a server's own certificate that is named itself (pinned),
-/// as one that it has issued to itself.
+/// Accepts certificates that one of the named authorities has issued, and a server's certificate that is named itself
+/// (pinned).
 #[derive(Debug)]
 pub(in crate::upstream) struct Trusted {
     named: Vec<CertificateDer<'static>>,
@@ -27,20 +27,11 @@ impl Trusted {
     ) -> Self {
         Self { named, authorities }
     }
+}
 
-    /// Whether `error` says no more of a certificate than that no known authority has issued it.
-    fn is_unknown_issuer(error: &rustls::Error) -> bool {
-        match error {
-            // Another issuer may have the name of a known one.
-            rustls::Error::InvalidCertificate(
-                CertificateError::UnknownIssuer | CertificateError::BadSignature,
-            ) => true,
-            rustls::Error::InvalidCertificate(CertificateError::Other(other)) => {
-                other.0.to_string() == IS_AUTHORITY
-            }
-            _ => false,
-        }
-    }
+/// Whether the certificate is an authority's own.
+fn is_authority(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::Other(other) if other.0.to_string() == IS_AUTHORITY)
 }
 
 impl ServerCertVerifier for Trusted {
@@ -52,6 +43,7 @@ impl ServerCertVerifier for Trusted {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        use CertificateError::{BadSignature, UnknownIssuer};
         let verified = self.authorities.verify_server_cert(
             end_entity,
             intermediates,
@@ -64,13 +56,18 @@ impl ServerCertVerifier for Trusted {
             Err(error) if is_named() => error,
             other => return other,
         };
-        let error = match Self::is_unknown_issuer(&error) {
-            true => verify_server_name(&ParsedCertificate::try_from(end_entity)?, name).err(),
-            false => Some(error),
+        let error = match error {
+            // No known authority has issued it: another issuer may have the name of a known one.
+            rustls::Error::InvalidCertificate(reason)
+                if matches!(reason, UnknownIssuer | BadSignature) || is_authority(&reason) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, name).err()
+            }
+            error => Some(error),
         };
         match error {
             None => Ok(ServerCertVerified::assertion()),
-            // It is for no name at all: the operator has named this very certificate.
+            // It is for no name at all, and the operator has named this very certificate.
             Some(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
                 presented,
                 ..
@@ -126,7 +123,7 @@ pub(in crate::upstream) fn fault_of(error: &CertificateError) -> &'static str {
             "its issuer's signature is wrong; name the issuer's present certificate in upstream.ca_file"
         }
         E::BadEncoding => "it cannot be read; issue one as X.509 version 3",
-        E::Other(other) if other.0.to_string() == IS_AUTHORITY => {
+        error if is_authority(error) => {
             "it is an authority's own; name it in upstream.ca_file to accept exactly this one"
         }
         _ => "it breaks a rule of X.509 that the log names; issue another",

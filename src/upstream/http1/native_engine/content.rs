@@ -15,7 +15,7 @@ const MAX_EXTENSIONS: usize = 16 << 10;
 /// Trailer fields: nearly always no more than that.
 const USUAL_TRAILERS: usize = 16;
 
-/// The largest size has so many; more are leading zeros.
+/// The largest chunk size has so many digits; more are leading zeros.
 const DIGITS: usize = 16;
 
 /// How much of the content is still to come.
@@ -24,7 +24,7 @@ pub(in crate::upstream) enum Content {
     Ended,
     /// So many bytes.
     Length(u64),
-    /// Everything until the connection ends.
+    /// All bytes until the connection ends.
     Close,
     Chunked(Chunked),
 }
@@ -36,7 +36,7 @@ pub(in crate::upstream) struct Chunked {
     extensions: usize,
 }
 
-/// What comes next of a chunked content.
+/// The part of chunked content that comes next.
 #[derive(Clone, Copy, Debug)]
 enum Next {
     Size,
@@ -47,7 +47,7 @@ enum Next {
     Trailers,
 }
 
-/// What has been parsed of the bytes read so far.
+/// The result of parsing the bytes read so far.
 pub(super) enum Step {
     Frame(Frame<Bytes>),
     End,
@@ -105,7 +105,7 @@ impl Content {
                     frame
                 }
                 Step::Frame(frame) => {
-                    // The end is read with the data before it, where it has come: the exchange need not wait for it.
+                    // Where the end has come with the data, it is read with them: the exchange need not wait for it.
                     if chunked.take_end(input) {
                         *self = Self::Ended;
                     }
@@ -145,8 +145,8 @@ impl Chunked {
         }
     }
 
-    /// Takes the end of the content, if it is there in full and without trailers. Errors in what comes instead are found
-    /// by the next call of [`Chunked::take`].
+    /// Takes the end of the content, if it is there in full and without trailers. The next call of [`Chunked::take`] reports
+    /// the errors in other octets.
     fn take_end(&mut self, input: &mut BytesMut) -> bool {
         loop {
             match self.next {
@@ -220,7 +220,7 @@ fn chunk_size(line: &[u8]) -> Result<(u64, usize), Error> {
     Ok((size, digits))
 }
 
-/// What follows a chunk's size: white space, extensions, and a CR that the line's LF comes right after.
+/// Checks the rest of a line after the chunk's size: white space, extensions, and a CR before the line's LF.
 fn check_size_line(rest: &[u8]) -> Result<(), Error> {
     let Some((b'\r', rest)) = rest.split_last() else {
         return Err(refuse("has a chunk size whose line does not end in CRLF"));

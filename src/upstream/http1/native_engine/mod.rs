@@ -48,7 +48,7 @@ pub(in crate::upstream) struct NativeEngine {
     unflushed: bool,
     /// Why the rest of the head cannot be written. The server may still answer the part that it has.
     write_error: Option<io::Error>,
-    /// What has been read and not been parsed yet.
+    /// Octets that have been read and not been parsed yet.
     input: BytesMut,
     room: usize,
     limits: HeadLimits,
@@ -81,20 +81,10 @@ impl NativeEngine {
         self.wire
     }
 
-    /// Whether another request may be sent: the last exchange is over, and nothing has come since, no end either.
+    /// Whether another request may be sent: the last exchange is over, and neither data nor an end has come since.
     pub(in crate::upstream) fn is_ready(&mut self) -> bool {
         let written = self.written == self.output.len() && !self.unflushed;
         self.persists && written && self.input.is_empty() && self.wire.is_quiet()
-    }
-
-    /// Begins an exchange on a connection that is ready.
-    fn begin<B>(&mut self, request: &Request<B>) {
-        self.output.clear();
-        self.written = 0;
-        self.has_yielded = false;
-        self.room = MIN_ROOM;
-        self.head_reader = HeadReader::default();
-        head::write(request, &mut self.output);
     }
 
     /// Whether nothing of the request has been written.
@@ -111,7 +101,12 @@ impl NativeEngine {
         deadline: &mut Deadline,
     ) -> Result<Response<()>, Unanswered> {
         let on_interim = OnInterim::of(&request);
-        self.begin(&request);
+        self.output.clear();
+        self.written = 0;
+        self.has_yielded = false;
+        self.room = MIN_ROOM;
+        self.head_reader = HeadReader::default();
+        head::write(&request, &mut self.output);
         let head = poll_fn(|cx| self.poll_head(cx, on_interim.as_ref()));
         match head_within(timeout, head, deadline, || traffic.last_written(), None).await {
             Some(Ok(head)) => Ok(head),
@@ -136,13 +131,13 @@ impl NativeEngine {
     ) -> Poll<Result<Response<()>, Error>> {
         if !std::mem::replace(&mut self.has_yielded, true) {
             // All requests that have come by now are sent one right after the other: an idle server wakes up once for all
-            // of them, and not once for each. And the runtime polls its sockets before the next turn: what has come on
-            // this one is known then.
+            // of them, and not once for each. And the runtime polls its sockets before the next turn: it is known then
+            // whether anything has come on this one.
             let turn = pin!(yield_now()).poll(cx);
             debug_assert!(turn.is_pending(), "other tasks run first");
             return Poll::Pending;
         }
-        // What comes before the request is no response to it (RFC 9112 §9.2); mostly it is an end.
+        // Data before the request are no response to it (RFC 9112 §9.2); mostly it is an end that has come.
         if self.is_unwritten() && !self.wire.is_quiet() {
             return Poll::Ready(Err(Error::upstream(ErrorKind::ConnectionTerminated)
                 .detail(
@@ -271,7 +266,7 @@ fn persists<B>(head: &Response<B>) -> bool {
     let options = fields.get_all(CONNECTION).iter();
     let mut options = options.flat_map(|value| value.as_bytes().split(|octet| *octet == b','));
     let closes = options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
-    // RFC 9112 §6.1, RFC 9110 §8.6: by its fields it has content, by its status none. What follows is unknown.
+    // RFC 9112 §6.1, RFC 9110 §8.6: by its fields it has content, by its status none. The octets after it may be either.
     let length = fields.get(CONTENT_LENGTH);
     let contradicts = (status.is_informational() || status == StatusCode::NO_CONTENT)
         && (fields.contains_key(TRANSFER_ENCODING)
