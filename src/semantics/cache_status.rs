@@ -1,5 +1,5 @@
-//! What the cache did with a request, as one value that the Cache-Status field (RFC 9211), the access log, the
-//! metrics and `explain` all read.
+//! How the cache handled a request, as one value that the Cache-Status field (RFC 9211), the access log, the metrics and
+//! `explain` all read.
 
 mod forward_reason;
 
@@ -19,7 +19,7 @@ pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub enum Detail {
     NotStored(NoStoreReason),
     Stale(StaleReason),
-    /// What made validation necessary; see [`Detail::validated`].
+    /// The reason for validation; see [`Detail::validated`].
     Validated(ValidateReason),
     /// Anything else; written as a string where it is no token.
     Other(&'static str),
@@ -63,7 +63,7 @@ pub struct CacheStatus {
     pub detail: Option<Detail>,
 }
 
-/// What an exchange came to, as the metrics count it.
+/// The result of an exchange, as the metrics count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheResult {
     /// Answered from the store while fresh.
@@ -112,7 +112,7 @@ impl CacheStatus {
         }
     }
 
-    /// What the exchange came to; `None` where the cache had no part in it, as in errors of the gateway's own.
+    /// The result of the exchange; `None` where the cache had no part in it, as in errors of the gateway's own.
     pub fn result(&self) -> Option<CacheResult> {
         use ForwardReason as Reason;
         let from_store = |ttl: i64| match ttl {
@@ -123,9 +123,9 @@ impl CacheStatus {
             (None, _) if !self.hit => return None,
             (None, ttl) => from_store(ttl.unwrap_or_default()),
             (Some(Reason::Bypass | Reason::Method), _) => CacheResult::Pass,
-            // It stands in for what the API did not answer.
+            // A stored response is served in the place of the API's.
             (Some(_), Some(ttl)) => from_store(ttl),
-            // What is not stored cannot be validated: the condition was the client's.
+            // Nothing was stored that could be validated: the condition was the client's.
             (Some(Reason::UriMiss | Reason::Miss), None) => CacheResult::Miss,
             (Some(_), None) if self.forward_status == Some(StatusCode::NOT_MODIFIED) => {
                 CacheResult::Validated
@@ -139,14 +139,14 @@ impl CacheStatus {
         out.extend_from_slice(&self.member(name));
     }
 
-    /// Appends a member after those of the caches behind us (RFC 9211 §2).
+    /// Appends a member after those of the caches nearer to the origin (RFC 9211 §2).
     pub fn append_to(&self, headers: &mut HeaderMap, name: &InstanceName) {
         headers.append(CACHE_STATUS, self.to_value(name));
     }
 
     /// The member as a value of its own.
     pub fn to_value(&self, name: &InstanceName) -> HeaderValue {
-        // It is all printable ASCII, which a value may always be; the empty list would say nothing.
+        // Printable ASCII is always a valid value; an empty list would have no meaning.
         HeaderValue::from_bytes(&self.member(name)).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::list;
 
-/// What a response allows the pages of other origins (CORS).
+/// The CORS fields of a response, which grant access to pages of other origins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cors<'a> {
     /// The only line of Access-Control-Allow-Origin.
@@ -17,7 +17,7 @@ pub struct Cors<'a> {
     pub any: bool,
 }
 
-/// The one who asks, as far as CORS goes.
+/// The parts of a request that CORS depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asking<'a> {
     pub origin: &'a [u8],
@@ -105,8 +105,8 @@ pub fn grant(origin: &[u8], response: &HeaderMap) -> Option<HeaderMap> {
 /// `fetched_with` is the Origin of the request that it was fetched by; `api_does_cors`: whether its API was ever seen to
 /// answer with a field of CORS or to vary on Origin.
 ///
-/// RFC 9111 §4.1 would allow it always. It is refused where the API would say something else to this origin: pages would
-/// lose what they may read, since somebody without an Origin, or of an origin that is not allowed, asked before them.
+/// RFC 9111 §4.1 would always allow it. It is refused where the API would give this origin other fields: a page could not
+/// read a response that was fetched by a request without an Origin, or of an origin that is not allowed.
 pub fn may_answer(
     asking: Asking<'_>,
     fetched_with: Option<&[u8]>,

@@ -1,21 +1,21 @@
-//! What is asked upstream in the place of a client's request: all of a representation, for the store, a part that is
-//! missing in the store, or what the client asks for, with its own preconditions and Range.
+//! How much of a representation is fetched for a client's request: all of it, for the store; a part that is missing in the
+//! store; or the part that the client asks for, with its own preconditions and Range.
 
 use super::partial::Partial;
 use super::range::{ByteRange, RangeSelection};
 
-/// How much of a representation is asked for, and on whose conditions.
+/// How much of a representation is fetched, and on whose conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchExtent {
-    /// All of it: the client's preconditions and Range are evaluated against what comes (RFC 9111 §4.3.2).
+    /// All of it: the client's preconditions and Range are evaluated against the response (RFC 9111 §4.3.2).
     Whole,
-    /// What the client asks for: its preconditions and Range are forwarded. What comes may be stored all the same.
+    /// As the client asks: its preconditions and Range are forwarded. The response may be stored all the same.
     AsAsked,
-    /// What is missing of an incomplete stored response (RFC 9111 §3.3).
+    /// The range that is missing of an incomplete stored response (RFC 9111 §3.3).
     Missing(ByteRange),
 }
 
-/// What is known about a request that has to go upstream.
+/// The facts about a request that has to go upstream.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
     /// The request has preconditions or a Range.
@@ -30,7 +30,7 @@ pub struct Situation<'a> {
     pub most: u64,
 }
 
-/// An incomplete stored response, and what a request wants of it.
+/// An incomplete stored response, and the part of it that a request asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Incomplete<'a> {
     pub stored: &'a Partial,
@@ -40,11 +40,11 @@ pub struct Incomplete<'a> {
 }
 
 impl Situation<'_> {
-    /// What is to be fetched: what asks the API least, and answers the client as the API itself would.
+    /// The extent that costs the API least and answers the client as the API itself would.
     pub fn extent(&self) -> FetchExtent {
         let is_incomplete = self.incomplete.is_some();
         if self.personal && (self.selective || is_incomplete) {
-            // Nothing of it would be kept, and the whole is more than the client wants.
+            // No part of it would be kept, and the whole is more than the client asks for.
             return FetchExtent::AsAsked;
         }
         let Some(incomplete) = &self.incomplete else {
@@ -68,14 +68,14 @@ impl Situation<'_> {
 }
 
 impl Incomplete<'_> {
-    /// What is missing, in one part, where no more than `most` octets are then stored: only what can be kept may be asked
-    /// for in the client's place, since the client is answered from what is stored.
+    /// The missing range, in one part, where no more than `most` octets are then stored: the client is answered from the
+    /// store, so only a range that can be kept may be fetched in its place.
     fn missing(&self, most: u64) -> Option<ByteRange> {
         let gaps = match self.asked {
             RangeSelection::Single(range) => self.stored.missing(*range),
             _ => self.stored.missing_of_whole(),
         };
-        // One request for all of it: what lies between two gaps comes once more.
+        // One request for all of it: octets between two gaps come once more.
         let missing = ByteRange::new(gaps.first()?.first(), gaps.last()?.last())?;
         (self.combines && self.stored.octets_with(missing) <= most).then_some(missing)
     }

@@ -33,7 +33,7 @@ pub enum LifetimeSource {
     Operator,
 }
 
-/// What forbids any use of a stored response without validation once it is stale (RFC 9111 §4.2.4).
+/// The directive that forbids any use of a stored response without validation once it is stale (RFC 9111 §4.2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MustValidate {
     /// Fresh or not: `no-cache`.
@@ -69,7 +69,7 @@ impl Freshness {
     /// Works out the freshness of a response that has just been received, or validated with the fields in `headers`.
     ///
     /// `credentialed`: the request carried credentials. Then neither a heuristic nor the operator makes the response fresh,
-    /// or fresh for longer, unless the route opts in: only the origin can know for whom it is.
+    /// or fresh for longer, unless the route opts in: only the origin knows which users may get it.
     pub fn compute(
         status: StatusCode,
         headers: &HeaderMap,
@@ -81,7 +81,7 @@ impl Freshness {
         let date = headers
             .get(DATE)
             .and_then(|date| parse_date(date, receipt))
-            // RFC 9110 §6.6.1; an invalid one is as good as none.
+            // RFC 9110 §6.6.1; an invalid one counts as none.
             .unwrap_or(receipt.response_time);
         let assigned = !credentialed || policy.ignore.credentials;
         let explicit = explicit_lifetime(headers, directives, date, receipt);
@@ -159,8 +159,8 @@ impl Freshness {
             .checked_sub(self.lifetime.as_millis())
     }
 
-    /// The same response, stale from now on and only to be served after validation: what a HEAD response that differs
-    /// asks for (RFC 9111 §4.3.5).
+    /// The same response, stale from now on and only to be served after validation, as after a HEAD response that differs
+    /// (RFC 9111 §4.3.5).
     #[must_use]
     pub const fn expired(self) -> Self {
         Self {
@@ -170,7 +170,7 @@ impl Freshness {
         }
     }
 
-    /// The same response without `stale-while-revalidate`: a refresh brought something that could not take its place.
+    /// The same response without `stale-while-revalidate`: the response to a refresh could not take its place.
     #[must_use]
     pub const fn to_be_validated(self) -> Self {
         Self {
@@ -179,8 +179,8 @@ impl Freshness {
         }
     }
 
-    /// The same response without `immutable`: for one that came over an unauthenticated path, or whose length nothing
-    /// confirms (RFC 8246 §3).
+    /// The same response without `immutable`: it came over an unauthenticated path, or nothing confirms its length (RFC 8246
+    /// §3).
     #[must_use]
     pub const fn mutable(self) -> Self {
         Self {
@@ -289,7 +289,7 @@ fn heuristic_lifetime(
     Some(Lifetime(secs.min(heuristic.max), LifetimeSource::Heuristic))
 }
 
-/// The lifetime once the operator has had a say. Where `assigned` is false the operator can only shorten it.
+/// The lifetime by the operator's TTL. Where `assigned` is false, that can only shorten it.
 fn operated(own: Lifetime, explicit: bool, ttl: &OperatorTtl, assigned: bool) -> Lifetime {
     let longer = ttl.value > own.0;
     let applies = match ttl.mode {

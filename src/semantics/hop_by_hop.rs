@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::list::{self, members};
 
 /// Fields that are hop-by-hop whether Connection names them or not. Trailer goes with the framing of the message that
-/// it came in: who forwards trailers announces them anew.
+/// it came in: a gateway that forwards trailers announces them anew.
 pub const HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -92,9 +92,8 @@ const END_TO_END: [&str; 49] = [
 
 /// Whether a field is for all recipients, so that a sender must never name it in Connection (RFC 9110 §7.6.1: "a sender
 /// MUST NOT send a connection option corresponding to a field that is intended for all recipients of the content";
-/// an intermediary may protect such fields). If such a field were removed, a peer that can add to a message's Connection
-/// could remove what keeps a response private, what selects a variant, what detects loops, what identifies the client,
-/// or what frames and routes a request.
+/// an intermediary may protect such fields). Otherwise a peer that can add to a message's Connection could remove the fields
+/// that keep a response private, select a variant, detect loops, identify the client, or frame and route a request.
 pub fn is_end_to_end(name: &HeaderName) -> bool {
     let name = name.as_str();
     END_TO_END.contains(&name)
@@ -103,8 +102,8 @@ pub fn is_end_to_end(name: &HeaderName) -> bool {
             .any(|start| name.starts_with(start))
 }
 
-/// Removes Connection, the fields that it names, and those that are hop-by-hop by definition. Good for headers and for
-/// trailers of responses; what a caller needs of Upgrade and the like it reads before.
+/// Removes Connection, the fields that it names, and those that are hop-by-hop by definition: from headers, or from trailers
+/// of responses. A caller that needs Upgrade or the like reads it before.
 pub fn strip(headers: &mut HeaderMap) {
     if headers.contains_key(header::CONNECTION) {
         for name in nominated(headers) {
@@ -149,8 +148,8 @@ pub fn takes_trailers(request: &HeaderMap) -> bool {
         && members(request, &header::TE).any(|member| member.eq_ignore_ascii_case(b"trailers"))
 }
 
-/// Fields that are no trailers, beside those of one hop: they frame the message, say where it goes or who sends it, or how its
-/// content is read, which has happened when trailers come (RFC 9110 §6.5.1).
+/// Fields that are no trailers, beside hop-by-hop fields: they are for framing, routing, authentication or the reading of
+/// content, which have happened when trailers come (RFC 9110 §6.5.1).
 const NO_TRAILERS: [HeaderName; 12] = [
     header::AUTHORIZATION,
     header::CACHE_CONTROL,
@@ -166,7 +165,7 @@ const NO_TRAILERS: [HeaderName; 12] = [
     header::WWW_AUTHENTICATE,
 ];
 
-/// Removes what no trailer section may have.
+/// Removes the fields that no trailer section may have.
 pub fn strip_trailers(trailers: &mut HeaderMap) {
     strip(trailers);
     remove_any(trailers, &NO_TRAILERS);

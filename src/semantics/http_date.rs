@@ -107,7 +107,7 @@ fn nearest_century(two_digits: DateTime, now: u64) -> DateTime {
     date
 }
 
-/// What is left of the text.
+/// The rest of the text.
 struct Cursor<'a>(&'a [u8]);
 
 impl Cursor<'_> {
@@ -166,8 +166,8 @@ impl Cursor<'_> {
         .then_some(())
     }
 
-    /// `00:00:00` to `23:59:60`, in seconds. A leap second is read as the one before it: the nearest time that we can
-    /// represent and that is not later (RFC 9111 §4.2).
+    /// `00:00:00` to `23:59:60`, in seconds. A leap second is read as the second before it: the nearest time that can be
+    /// represented and is not later (RFC 9111 §4.2).
     fn time_of_day(&mut self) -> Option<u32> {
         let hour = self.number(2)?;
         self.literal(b":")?;

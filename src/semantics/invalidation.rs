@@ -1,4 +1,4 @@
-//! What a write makes invalid (RFC 9111 §4.4).
+//! Invalidation by writes (RFC 9111 §4.4).
 
 use http::{HeaderMap, StatusCode, header};
 use smallvec::SmallVec;

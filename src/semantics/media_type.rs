@@ -1,5 +1,5 @@
-//! What a message's media type says of how long it may last: content that has no end of its own, and calls. An hour of
-//! such content is no sign that anything is wrong.
+//! Media types of content that may last for any time: streams, which have no end of their own, and calls. An hour of such
+//! content is no sign that anything is wrong.
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -22,7 +22,7 @@ const CALLS: [&str; 3] = [
     "application/grpc-web-text",
 ];
 
-/// Whether a message with these fields says that its content may go on for as long as both sides like.
+/// Whether, by its fields, a message's content may go on for as long as both sides like.
 pub fn is_endless(fields: &HeaderMap) -> bool {
     is_one_of(fields, &STREAMS) || is_one_of(fields, &CALLS)
 }

@@ -1,4 +1,4 @@
-//! What the definition of a method says of requests with it (RFC 9110 §9.2).
+//! The properties that the definition of a method gives it (RFC 9110 §9.2).
 
 use http::{HeaderValue, Method};
 

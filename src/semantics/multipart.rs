@@ -24,8 +24,8 @@ pub struct Part {
 }
 
 impl Multipart {
-    /// `content_type` is the representation's own, repeated in each part (§15.3.7.2). `boundary` is not to be foreseen
-    /// by who makes content, lest the content hold it.
+    /// `content_type` is the representation's own, repeated in each part (§15.3.7.2). `boundary` must be unpredictable, so
+    /// that no content can be made that holds it.
     pub fn new(
         ranges: &[ByteRange],
         complete_length: u64,

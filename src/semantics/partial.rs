@@ -1,5 +1,5 @@
-//! Incomplete stored responses: which octets of a representation are there, which are missing, and what may be
-//! combined (RFC 9111 §3.3, §3.4). Offsets only; the octets themselves are the cache's.
+//! Incomplete stored responses: which octets of a representation are stored, which are missing, and which parts may be
+//! combined (RFC 9111 §3.3, §3.4). These rules know offsets only; the cache has the octets.
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
@@ -23,8 +23,8 @@ impl Partial {
         }
     }
 
-    /// What a 206 with one part holds; `None` where its range, unit or complete length is missing or invalid, so that
-    /// it can neither be stored nor combined (RFC 9110 §14.4).
+    /// The range of a 206 with one part; `None` where its range, unit or complete length is missing or invalid, so that it
+    /// can neither be stored nor combined (RFC 9110 §14.4).
     pub fn of_206(headers: &HeaderMap) -> Option<Self> {
         let ContentRange::Satisfied {
             range,
@@ -79,7 +79,7 @@ impl Partial {
         holder.is_some_and(|r| r.first() <= range.first())
     }
 
-    /// What is there of `range` from its first octet on; `None` where that octet is missing.
+    /// The stored part of `range` from its first octet on; `None` where that octet is missing.
     pub fn beginning_of(&self, range: ByteRange) -> Option<ByteRange> {
         let first = ByteRange::new(range.first(), range.first())?;
         let holder = self.ranges.iter().find(|r| r.overlaps(first))?;
@@ -93,7 +93,7 @@ impl Partial {
         with.ranges.iter().map(|range| range.len()).sum()
     }
 
-    /// What is missing of `range`, in order; what lies beyond the complete length is not missing.
+    /// The missing parts of `range`, in order; octets beyond the complete length are not missing.
     pub fn missing(&self, range: ByteRange) -> Vec<ByteRange> {
         let end = range.end().min(self.complete);
         let mut from = range.first();
@@ -106,13 +106,13 @@ impl Partial {
         gaps
     }
 
-    /// What is missing of the whole representation.
+    /// The missing parts of the whole representation.
     pub fn missing_of_whole(&self) -> Vec<ByteRange> {
         ByteRange::whole(self.complete).map_or_else(Vec::new, |whole| self.missing(whole))
     }
 
-    /// What the requested ranges select, if all of it is stored; `None` when something is missing, and where the
-    /// answer would have to be whole (RFC 9111 §3.3).
+    /// The parts that the requested ranges select, if all of them are stored; `None` when octets are missing, and where the
+    /// response would have to be whole (RFC 9111 §3.3).
     pub fn satisfy(&self, set: &[RangeSpec]) -> Option<RangeSelection> {
         let selection = satisfy(set, self.complete);
         self.holds(&selection).then_some(selection)
@@ -128,8 +128,8 @@ impl Partial {
         }
     }
 
-    /// Whether what is there answers a request that selects this: a 206 may be smaller than what was asked for, at its end
-    /// (RFC 9110 §15.3.7).
+    /// Whether the stored octets answer a request that selects this: a 206 may end before the requested range does (RFC 9110
+    /// §15.3.7).
     pub fn answers(&self, selection: &RangeSelection) -> bool {
         self.holds(selection)
             || matches!(selection, RangeSelection::Single(range) if self.beginning_of(*range).is_some())

@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 
-/// What a path or a query that a client sends may have this octet for.
+/// How an octet is treated in the path or the query that a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Octet {
     /// It stands for itself: unreserved, reserved, or a percent sign (RFC 3986 §2). `[` and `]` are among them, since to
     /// encode what is reserved can change what a URI means (§2.2).
     Allowed,
-    /// No URI has it, but clients send it and servers take it: it is passed on percent-encoded, and is equivalent to that.
+    /// No URI has it, but clients send it and servers accept it: it is forwarded percent-encoded, and is equivalent to that.
     Encoded,
-    /// A control, a space, or `#`: where the URI ends would be open to doubt (RFC 9112 §3.2).
+    /// A control, a space, or `#`: recipients could disagree where the URI ends (RFC 9112 §3.2).
     Refused,
 }
 
@@ -54,14 +54,14 @@ fn encoded_if(text: &str, wanted: impl Fn(u8) -> bool) -> Cow<'_, str> {
     for octet in text.bytes() {
         match wanted(octet) {
             true => push_encoded(octet, &mut encoded),
-            // What is not wanted is ASCII.
+            // Only ASCII is not wanted.
             false => encoded.push(char::from(octet)),
         }
     }
     Cow::Owned(encoded)
 }
 
-/// The same for octets that need not be UTF-8.
+/// [`encoded`] for octets that need not be UTF-8.
 pub fn encoded_octets(octets: &[u8]) -> Vec<u8> {
     let mut encoded = String::with_capacity(octets.len() + 16);
     for octet in octets {
@@ -74,11 +74,11 @@ pub fn encoded_octets(octets: &[u8]) -> Vec<u8> {
     encoded.into_bytes()
 }
 
-/// The normal form of a path, a query or both: what no URI has is encoded, unreserved characters are decoded (RFC 3986
-/// §6.2.2.2), all other octets that are percent-encoded are so in upper case (§6.2.2.1).
+/// The normal form of a path, a query or both: octets that no URI has are encoded, unreserved characters are decoded (RFC
+/// 3986 §6.2.2.2), the other encoded octets are in upper case (§6.2.2.1).
 ///
-/// What has a percent sign without two digits is no URI, and is equivalent to itself alone: what is decoded after such a
-/// sign could become its digits, and make `%%41B` the same as `%AB`.
+/// A text with a percent sign without two digits is no URI, and is equivalent to itself alone: characters decoded after such
+/// a sign could become its digits, and make `%%41B` the same as `%AB`.
 pub fn normal(text: &str) -> Cow<'_, str> {
     let text = encoded(text);
     match is_plain(&text) || !is_well_formed(&text) {
@@ -87,7 +87,7 @@ pub fn normal(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Appends the normal form of `text`, which is of a request: what no URI has is encoded already.
+/// Appends the normal form of `text`, in which octets that no URI has are encoded already.
 pub fn push_normal(text: &str, to: &mut String) {
     match is_plain(text) || !is_well_formed(text) {
         true => to.push_str(text),

@@ -1,4 +1,4 @@
-//! What an operator may choose about the rules, as plain data. `config` builds it; the rules read nothing else.
+//! The operator's choices for the rules, as plain data. `config` builds it; the rules read nothing else.
 
 use http::{HeaderName, StatusCode};
 
@@ -15,7 +15,7 @@ pub struct Policy {
     pub honour: HonourRequest,
     /// Rules of the origin that the route overrides by name.
     pub ignore: Ignore,
-    /// What becomes of a response with Set-Cookie, where `ignore` does not say.
+    /// How a response with Set-Cookie is stored, unless `ignore` decides it.
     pub set_cookie: SetCookie,
     /// Request fields that carry credentials, beside Authorization and Cookie.
     pub credential_fields: Vec<HeaderName>,
@@ -124,10 +124,10 @@ pub struct Ignore {
     pub credentials: bool,
 }
 
-/// What becomes of a response with Set-Cookie, which RFC 9111 §7.3 leaves to the rest of its fields.
+/// How a response with Set-Cookie is stored: RFC 9111 §7.3 leaves it to the other fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SetCookie {
-    /// It is stored only where the origin has said that it is for everybody.
+    /// It is stored only where the origin allows all users to get it.
     #[default]
     Refuse,
     /// It is stored without the field.
@@ -137,7 +137,7 @@ pub enum SetCookie {
 }
 
 impl Policy {
-    /// What becomes of a response with Set-Cookie.
+    /// How a response with Set-Cookie is stored.
     pub const fn set_cookie(&self) -> SetCookie {
         if self.ignore.set_cookie {
             SetCookie::Strip

@@ -1,4 +1,4 @@
-//! The client's preconditions (RFC 9110 §13): when they are evaluated, in which order, and what comes of it.
+//! The client's preconditions (RFC 9110 §13): when they are evaluated, in which order, and with which result.
 
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 
@@ -7,7 +7,7 @@ use super::method::is_retrieval;
 use super::time::Timestamp;
 use super::validation::Validators;
 
-/// What the preconditions of a request ask for.
+/// The result of evaluating the preconditions of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
     /// All hold, or there are none: the method is performed.
@@ -37,8 +37,8 @@ pub fn evaluate(method: &Method, request: &HeaderMap, selected: &Selected<'_>) -
     validation_preconditions(method, request, selected)
 }
 
-/// Whether If-None-Match is just this entity tag, the selected response's: then [`evaluate`] has it that nothing was
-/// modified. It is what nearly all conditional requests say, and no more is to be looked at to see it.
+/// Whether If-None-Match is just this entity tag, the selected response's: then [`evaluate`] gives
+/// [`Precondition::NotModified`]. Nearly all conditional requests are such, and this looks at nothing else.
 pub fn names_just(method: &Method, request: &HeaderMap, status: StatusCode, tag: &[u8]) -> bool {
     let mut lines = request.get_all(header::IF_NONE_MATCH).iter();
     lines.next().is_some_and(|line| line.as_bytes() == tag)

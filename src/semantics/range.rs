@@ -38,7 +38,7 @@ impl RangeSpec {
 /// The ranges of a Range field, in the order they were asked for; at least one.
 pub type RangeSet = SmallVec<[RangeSpec; 4]>;
 
-/// What a request's Range selects.
+/// The part of a representation that a request's Range selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RangeSelection {
     /// No applicable Range: the whole representation, 200.
@@ -96,7 +96,7 @@ pub fn applies(
         && if_range_holds(request, validators)
 }
 
-/// What the request selects of a response with this status, these validators and this complete length in octets.
+/// The part that the request selects of a response with this status, these validators and this complete length in octets.
 /// Preconditions come before (RFC 9110 §13.2.2), except If-Range.
 pub fn select(
     method: &Method,

@@ -6,10 +6,10 @@ use http::{HeaderName, HeaderValue};
 use super::structured::{Buffer, write_string};
 use super::time::DeltaSeconds;
 
-/// What is left of each limit.
+/// The field with the rest of each limit.
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// What each limit is.
+/// The field with each limit.
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// The member for a limit of `quota` requests in each `window`: `"name";q=100;w=60`.
@@ -17,8 +17,8 @@ pub fn policy(name: &str, quota: u32, window: DeltaSeconds) -> HeaderValue {
     member(name, [("q", quota), ("w", window.as_secs())])
 }
 
-/// The member for a limit that `remaining` requests are left of until `reset`: for a client that has some left, when it
-/// will have all of them; for one that has none, when it will have one. `"name";r=0;t=3`.
+/// The member for a limit of which `remaining` requests are left: `"name";r=0;t=3`. At `reset` a client with some left has
+/// all of them again, and a client with none has one.
 pub fn remaining(name: &str, remaining: u32, reset: DeltaSeconds) -> HeaderValue {
     member(name, [("r", remaining), ("t", reset.as_secs())])
 }
@@ -32,7 +32,7 @@ fn member(name: &str, parameters: [(&str, u32); 2]) -> HeaderValue {
         member.push(b'=');
         member.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
-    // It is all printable ASCII, which a value may always be.
+    // Printable ASCII is always a valid value.
     HeaderValue::from_bytes(&member).unwrap_or(HeaderValue::from_static("\"?\""))
 }
 

@@ -78,7 +78,7 @@ impl ClientView<'_> {
             };
             (scheme, below(&path, &server.base_path).unwrap_or(&path))
         });
-        // Of several servers at one address, the longest base path is meant.
+        // Of several servers at one address, the one with the longest base path is meant.
         let left = left.min_by_key(|(_, left)| left.len());
         // An API that trusts X-Forwarded-Host gives its own URIs the gateway's authority.
         let ours = || {
@@ -102,7 +102,7 @@ impl ClientView<'_> {
         let path = if from_root {
             without_dots(path)
         } else if path.split('/').any(|segment| segment == "..") {
-            // It may lead out of the base path, and back.
+            // Such a path may leave the base path and enter it again.
             let request = format!("{}{}", self.base_path, self.target.path_and_query);
             Cow::Owned(relative(&request, path))
         } else {
@@ -127,8 +127,8 @@ impl ClientView<'_> {
     fn absolute(&self, scheme: Scheme, path: &str, query: &str) -> String {
         let slash = if path.is_empty() { "/" } else { "" };
         match &*self.target.authority {
-            // An HTTP/1.0 client has not said what it calls us: a path without an authority must not begin with two
-            // slashes (RFC 3986 §4.2).
+            // An HTTP/1.0 client need not name the gateway: a path without an authority must not begin with two slashes
+            // (RFC 3986 §4.2).
             "" => format!("/.{slash}{path}{query}"),
             authority => format!("{}://{authority}{slash}{path}{query}", scheme.as_str()),
         }
@@ -149,7 +149,7 @@ fn without_dots(path: &str) -> Cow<'_, str> {
     }
 }
 
-/// What is left of `path` below `base`, in whichever equivalent spelling: nothing, or a path from the slash on.
+/// The rest of `path` below `base`, in any equivalent spelling: empty, or a path from the slash on.
 fn below<'p>(path: &'p str, base: &str) -> Option<&'p str> {
     let mut rest = path;
     for segment in base.split('/').skip(1) {
@@ -183,7 +183,7 @@ pub fn in_refresh(value: &str) -> Option<Range<usize>> {
         Some(quoted) => quoted.split(['\'', '"']).next()?,
         None => rest.trim_end(),
     };
-    // What is left is a part of the value.
+    // `uri` is a part of `value`.
     let start = uri.as_ptr() as usize - value.as_ptr() as usize;
     Some(start..start + uri.len())
 }

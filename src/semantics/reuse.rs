@@ -1,4 +1,4 @@
-//! Whether a stored response answers a request, and what is to be done if not (RFC 9111 §4).
+//! Whether a stored response answers a request, and the next action if not (RFC 9111 §4).
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::freshness::{Freshness, MustValidate};
 use super::policy::Policy;
 use super::time::DeltaSeconds;
 
-/// What the store holds for a request.
+/// The stored response that was found for a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Selection<'a> {
     /// Nothing for the target URI.
@@ -24,7 +24,7 @@ pub enum Selection<'a> {
     },
 }
 
-/// What to do with a request.
+/// How a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reuse {
     Fresh {

@@ -1,5 +1,5 @@
-//! What an operator names by a URL or the beginning of one: read as a request's target is, so that it finds what a request
-//! has stored.
+//! A URL, or the beginning of URLs, that an operator names. It is read as a request's target is, so that it finds the
+//! responses that were stored for one.
 
 use super::authority::{Scheme, normal_authority};
 use super::percent;
@@ -8,13 +8,13 @@ use super::target::{origin_of, path_and_query};
 /// Target URIs, in the form of the store's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
-    /// That path and query, on every host.
+    /// One path and query, on every host.
     PathAndQuery(String),
-    /// That target URI.
+    /// One target URI.
     Target(String),
-    /// That path and all below it, with all queries, on every host. Without a slash at its end; so empty for all.
+    /// A path and all below it, with all queries, on every host. Without a slash at its end, so it is empty for all.
     PathPrefix(String),
-    /// The same of one origin.
+    /// An origin and a path, and all below it, with all queries.
     TargetPrefix(String),
 }
 
@@ -77,7 +77,7 @@ impl Selector {
         }
     }
 
-    /// The one target URI that is meant on the host of `key`, where one is.
+    /// The target URI that is named, on the host of `key` where none is named; `None` for a prefix.
     pub fn target_beside(&self, key: &str) -> Option<String> {
         match self {
             Self::PathAndQuery(path_and_query) => {
@@ -89,7 +89,7 @@ impl Selector {
     }
 }
 
-/// Whether what comes after the prefix begins a segment or a query, or is below a directory that the prefix names.
+/// Whether `text` is the prefix, or goes on after it with a segment or a query.
 fn is_below(text: &str, prefix: &str) -> bool {
     text.strip_prefix(prefix).is_some_and(|rest| {
         rest.is_empty() || rest.starts_with(['/', '?']) || prefix.ends_with('/')

@@ -52,7 +52,7 @@ impl Credentials {
 #[derive(Clone, Copy, Debug)]
 pub struct StoreInput<'a> {
     pub method: &'a Method,
-    /// As honoured.
+    /// The request's directives that the route honours.
     pub request: RequestDirectives,
     pub credentials: Credentials,
     /// The client's own preconditions or Range went upstream with the request.
@@ -201,7 +201,7 @@ pub fn refused_by_directives(
     directives: &ResponseDirectives,
     policy: &Policy,
 ) -> Option<NoStoreReason> {
-    // RFC 9111 §5.2.2.3: who understands the status ignores no-store beside must-understand.
+    // RFC 9111 §5.2.2.3: a cache that understands the status ignores no-store beside must-understand.
     if directives.no_store && !directives.must_understand && !policy.ignore.no_store {
         return Some(NoStoreReason::NoStore);
     }
@@ -239,7 +239,7 @@ pub fn refused_for_credentials(input: &StoreInput<'_>) -> Option<NoStoreReason> 
     if credentials.authorization && !directives.allow_sharing() {
         return Some(NoStoreReason::Authorization);
     }
-    // The same for other credentials, but for two things that §3.5 does not mention: a targeted field is meant for shared
+    // Other credentials follow the same rule, with two exceptions that §3.5 does not mention: a targeted field is for shared
     // caches, and a response that varies on the credentials answers only requests with the same ones.
     let shared = directives.allow_sharing() || directives.targeted;
     // Vary names each of the fields that may carry them.

@@ -1,6 +1,6 @@
 //! The parts of a target URI in normal form, `scheme://authority/path?query`, or of what stands for one.
 
-/// What stands before the query, and the query without its question mark; `None` without one.
+/// The part before the query, and the query without its question mark; `None` without one.
 pub fn split_query(target: &str) -> (&str, Option<&str>) {
     match target.split_once('?') {
         Some((before, query)) => (before, Some(query)),

@@ -45,8 +45,7 @@ impl Timestamp {
         http_date::parse(trim(value), now.as_secs()).map(Self::from_secs)
     }
 
-    /// The same where dates are only compared with one another and `now` is not at hand: a two-digit year is one of
-    /// 1970 to 2069.
+    /// Parses an HTTP-date that is only compared with others, without `now`: a two-digit year is one of 1970 to 2069.
     pub fn parse_http_date(value: &[u8]) -> Option<Self> {
         Self::parse_http_date_at(value, END_OF_2019)
     }

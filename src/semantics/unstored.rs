@@ -1,17 +1,17 @@
-//! What a response that may not be stored means for what is stored for its request, and for the responses to come.
+//! The effect of a response that may not be stored on the stored responses for its request, and on later ones.
 
 use http::StatusCode;
 
 use super::storability::NoStoreReason;
 
-/// What such an answer does.
+/// The effect of such a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing: it is about one request, one client or a failing server.
     None,
-    /// What is stored and stale is validated before it is used again; what is fresh stays as it is.
+    /// Stale stored responses are validated before they are used again; fresh ones stay as they are.
     EndStaleness,
-    /// A new representation: what is stored is outdated, and the next answer will hardly be storable either.
+    /// The resource has a new representation: stored responses are outdated, and the next response will hardly be storable.
     Supersede,
 }
 
@@ -42,8 +42,8 @@ impl Effect {
     }
 }
 
-/// Whether the status answers what this one request is like (its fields, its size, how many there were before) rather than what
-/// the resource is like, so that another request for the same resource may well get another answer.
+/// Whether the status is about this one request (its fields, its size, the number of those before it) rather than about the
+/// resource, so that another request for the same resource may well get another response.
 pub fn is_about_the_request(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),

@@ -1,5 +1,5 @@
-//! Validating stored responses: the conditional request, what its answer identifies, and the update of stored fields
-//! (RFC 9111 §3.2, §4.3).
+//! Validating stored responses: the conditional request, the responses that its answer identifies, and the update of stored
+//! fields (RFC 9111 §3.2, §4.3).
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use smallvec::SmallVec;
@@ -50,7 +50,7 @@ impl Validators {
         }
     }
 
-    /// The same, in octets of their own: what these were read from need not be kept for their sake.
+    /// The same validators in octets of their own, so that the head they were read from need not be kept.
     pub fn detached(&self) -> Self {
         let mut detached = self.clone();
         if let Some(tag) = &mut detached.etag {
@@ -183,8 +183,9 @@ pub fn conditional_fields<'a>(
 
 type Candidates<'a> = SmallVec<[Candidate<'a>; 4]>;
 
-/// Whether the origin is seen to give variants tags of their own. Some give one to each version instead, whatever its
-/// language or coding: they would call the only variant that is known current for a request that is for another.
+/// Whether two variants have different tags, so that the origin gives each variant its own. Some origins give one tag to each
+/// version instead, whatever its language or coding: they would call the only known variant current for a request that is
+/// for another one.
 fn have_tags_of_their_own(variants: &[Candidate<'_>]) -> bool {
     let mut tags = variants.iter().filter_map(Candidate::tag);
     let first = tags.next();
@@ -332,9 +333,9 @@ fn tags_differ(a: &Validators, b: &Validators) -> bool {
     matches!((&a.etag, &b.etag), (Some(a), Some(b)) if !a.weak_eq(b))
 }
 
-/// Fields of an update that leave the stored ones as they are (RFC 9111 §3.2): they describe the update's own message,
-/// not the stored content. What the stored octets are coded in no later message can change: one that says otherwise is
-/// about another variant, or wrong, as servers are that compress 304s in name.
+/// Fields of an update that leave the stored ones as they are (RFC 9111 §3.2): they describe the update's own message, not
+/// the stored content. No later message can change the coding of the stored octets: a message with another one is about
+/// another variant, or it is wrong, as from servers that name a compression in each 304.
 const NOT_UPDATED: [HeaderName; 3] = [
     header::CONTENT_ENCODING,
     header::CONTENT_LENGTH,
@@ -344,11 +345,11 @@ const NOT_UPDATED: [HeaderName; 3] = [
 /// The fields of a stored response after an update by a 304, by a response to HEAD, or by a part that is combined with
 /// it (RFC 9111 §3.2): each field of the update replaces all lines of the stored field.
 ///
-/// Vary is the exception: what the update does not name of it stays. Many servers send less of it with a 304 than with
-/// the 200 that it stands for (RFC 9110 §15.4.5 wants the same), and the stored content was selected by all of it.
+/// Vary is the exception: members that the update does not name stay. Many servers send fewer of them with a 304 than with
+/// the 200 in its place (RFC 9110 §15.4.5 wants the same), and all of them selected the stored content.
 ///
-/// Age is dropped where the update has none: the age is then counted from this message. What the update's
-/// `no-cache="…"` or `private="…"` name is for the caller to leave out.
+/// Age is dropped where the update has none: the age is then counted from this message. The caller leaves out the fields
+/// that the update's `no-cache="…"` or `private="…"` name.
 pub fn freshen(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
     let mut update = update.clone();
     hop_by_hop::strip(&mut update);
@@ -371,7 +372,7 @@ pub fn freshen(stored: &HeaderMap, update: &HeaderMap) -> HeaderMap {
     fields
 }
 
-/// What a response to HEAD means for a stored response that could have been chosen for it (RFC 9111 §4.3.5).
+/// The effect of a response to HEAD on a stored response that could have been chosen for it (RFC 9111 §4.3.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadOutcome {
     /// [`freshen`] the stored response with the HEAD's fields.

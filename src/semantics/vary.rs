@@ -37,7 +37,7 @@ struct Selecting {
 struct Value {
     /// Its lines as the client sent them, joined.
     sent: Box<[u8]>,
-    /// What is compared, where that is not `sent`; `None` inside where the route's policy removes the field.
+    /// The compared form, where that is not `sent`; `None` inside where the route's policy removes the field.
     compared: Option<Option<Box<[u8]>>>,
 }
 
@@ -59,7 +59,7 @@ impl VariantKey {
         }
     }
 
-    /// The same, selected by `names` too, as `request` has them.
+    /// The same key with `names` as selecting fields, too, with their values in `request`.
     pub fn also_by<'a>(
         mut self,
         names: impl Iterator<Item = &'a HeaderName>,
@@ -80,7 +80,7 @@ impl VariantKey {
         self
     }
 
-    /// The same, for a response that was fetched with this Origin.
+    /// The same key for a response that was fetched with this Origin.
     pub fn fetched_with(mut self, origin: Option<&[u8]>) -> Self {
         self.fetched_with = origin
             .filter(|_| !self.has(&header::ORIGIN))
@@ -122,7 +122,7 @@ impl VariantKey {
                 .all(|field| field.matches(request, policy))
     }
 
-    /// Whether `request` selects this variant but for fields of which `suits` says that it may have it all the same.
+    /// Whether `request` selects this variant, except by fields for which `suits` accepts the variant all the same.
     pub fn nearly_matches(
         &self,
         request: &HeaderMap,
@@ -190,7 +190,7 @@ impl Selecting {
         let mut lines = request.get_all(&self.name).iter();
         match (&self.value, lines.next()) {
             (None, None) => true,
-            // What most requests are: the same octets. No more is to be known then.
+            // Most requests have the same octets: no more has to be compared then.
             (Some(stored), Some(line))
                 if lines.next().is_none() && *stored.sent == *line.as_bytes() =>
             {

@@ -14,7 +14,7 @@ pub(super) struct Directive<'a> {
     pub misplaced: bool,
 }
 
-/// What follows a directive's name.
+/// The part of a directive after its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Argument<'a> {
     None,
@@ -112,7 +112,7 @@ pub(super) fn directives(line: &[u8]) -> Directives<'_> {
 
 pub(super) struct Directives<'a> {
     rest: &'a [u8],
-    /// Of the member before it.
+    /// The malformed part of the latest member.
     malformed: Malformed<'a>,
     /// Quotes still count. After one that is never closed they are octets like any other, so that a broken member does
     /// not hide the `no-store` behind it.

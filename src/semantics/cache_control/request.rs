@@ -7,7 +7,7 @@ use super::directive::{Argument, directives, restrict};
 use crate::semantics::policy::HonourRequest;
 use crate::semantics::time::DeltaSeconds;
 
-/// What a request asks of caches (RFC 9111 §5.2.1, RFC 5861 §4).
+/// The directives of a request for caches (RFC 9111 §5.2.1, RFC 5861 §4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestDirectives {
     /// The response's age may be at most this; 0 asks for validation.

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName};
 use super::directive::{Argument, Directive, directives, restrict};
 use crate::semantics::time::DeltaSeconds;
 
-/// What a response allows caches (RFC 9111 §5.2.2, RFC 5861, RFC 8246).
+/// The directives of a response for caches (RFC 9111 §5.2.2, RFC 5861, RFC 8246).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResponseDirectives {
     pub max_age: Option<DeltaSeconds>,

@@ -21,7 +21,7 @@ pub enum NoStoreReason {
     Precondition,
     /// An error about the request's own fields, with no Vary that names them.
     RequestFields,
-    /// `must-understand` with a status that we do not.
+    /// `must-understand` with a status that the gateway does not understand.
     NotUnderstood,
     /// A 206 without one range of bytes.
     PartialUnit,

@@ -1,17 +1,17 @@
-//! What a response's Vary nominates (RFC 9110 §12.5.5).
+//! The fields that a response's Vary nominates (RFC 9110 §12.5.5).
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use smallvec::SmallVec;
 
 use crate::semantics::list;
 
-/// What a response's Vary nominates.
+/// The fields that a response's Vary nominates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Vary {
     /// Nothing: every request matches.
     None,
-    /// `*`, or what amounts to it: a member that is no field name, too many names, or a field with the client's address,
-    /// which a gateway writes anew for each request. No request matches.
+    /// `*`, a member that is no field name, too many names, or a field with the client's address, which a gateway writes anew
+    /// for each request. No request matches.
     Any,
     /// Sorted, each once.
     Fields(SmallVec<[HeaderName; 4]>),

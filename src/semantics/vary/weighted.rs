@@ -8,7 +8,7 @@ use crate::semantics::list;
 /// A member of such a list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Weighted {
-    /// What is preferred, in lower case: a media range, a coding, a charset or a language range.
+    /// The media range, coding, charset or language range, in lower case.
     pub item: String,
     /// Parameters of a media range other than its weight, names in lower case, values without quotes.
     pub parameters: Vec<(String, Vec<u8>)>,
