@@ -53,7 +53,7 @@ impl Budget {
     }
 
     fn add(&self, parts: u64) {
-        // How much a fast worker adds by its requests in that time is not known beforehand: as much again as by seconds,
+        // It is not known beforehand how much a fast worker adds by its requests in that time: as much again as by seconds,
         // and a hundred retries at least.
         let most = (2 * SECONDS * self.by_second).max(100 * RETRY);
         self.balance

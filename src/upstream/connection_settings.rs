@@ -1,5 +1,5 @@
-//! The settings that a connection depends on, beside its server's URL. Where one has changed, what is known of a server
-//! from before does not hold any more: the change may have corrected it.
+//! The settings that a connection depends on, beside its server's URL. Where one has changed, the server's health from before
+//! does not count any more: the change may have ended its failures.
 
 use std::net::SocketAddr;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config;
 use crate::error::{Error, ErrorKind};
 
-/// Of a pool's connections, and of the requests that wait for one.
+/// Limits of a pool's connections, and of the requests that wait for one.
 #[derive(Clone, Debug)]
 pub(super) struct PoolLimits {
     pub(super) connect: ConnectLimits,
@@ -48,10 +48,10 @@ impl ConnectLimits {
     }
 }
 
-/// Of the field section of a response, and that of its trailers.
+/// Limits of the field section of a response, and of its trailer section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HeadLimits {
-    /// Of the status line and all fields together.
+    /// The status line and all fields together.
     pub(super) bytes: usize,
     /// Field lines.
     pub(super) fields: usize,
@@ -76,7 +76,7 @@ impl HeadLimits {
     }
 }
 
-/// Of HTTP/2 connections.
+/// Limits of HTTP/2 connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Http2Limits {
     /// Requests on one connection at a time.
@@ -84,7 +84,7 @@ pub(super) struct Http2Limits {
     /// Response content in flight on one stream, in bytes.
     pub(super) stream_window: u32,
     pub(super) head: HeadLimits,
-    /// From the open socket to the server's first frame.
+    /// The time from the open socket to the server's first frame.
     pub(super) first_frame: Duration,
 }
 

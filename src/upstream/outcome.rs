@@ -1,4 +1,4 @@
-//! What became of a request that was sent and not answered.
+//! The failure of a request that got no response.
 
 use http::Request;
 
@@ -17,10 +17,10 @@ pub(super) struct Unanswered {
 /// Whether a request that was not answered may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resend {
-    /// The server has done nothing with it: it says so, or none of it was written.
+    /// The server has not processed it: it has refused it, or none of it was written.
     Always,
     /// The connection broke before anything was read, as a pooled one does that its peer has closed meanwhile.
     IfIdempotent,
-    /// The server has answered a part, or has had it for too long: it may have done anything with it.
+    /// The server has answered in part, or has had the request for too long: it may have processed it.
     Never,
 }

@@ -18,7 +18,7 @@ pub struct Outgoing {
     pub idempotent: bool,
     /// Requests with the same hash go to the same server under consistent hashing.
     pub hash: Option<u64>,
-    /// Says how far the request has come, for those who may cancel it by dropping what [`Upstreams::send`](super::Upstreams::send) returns.
+    /// How far the request has come, for a caller that may cancel it by dropping the future of [`Upstreams::send`](super::Upstreams::send).
     pub waiting: Option<Waiting>,
 }
 

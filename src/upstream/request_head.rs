@@ -1,4 +1,4 @@
-//! Sets what depends on the server in a request's head: the base path, Host, and the framing of its content.
+//! Sets the parts of a request's head that depend on the server: the base path, Host, and the framing of its content.
 
 use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
@@ -26,7 +26,7 @@ impl Target {
         }
     }
 
-    /// Sets what depends on the server.
+    /// Sets the target and Host for `server`.
     pub(super) fn set_server(
         &self,
         request: &mut Request<RequestBody>,
@@ -45,7 +45,7 @@ impl Target {
 /// The target in origin form, under `base`: `/api` and `/books/1?page=2` make `/api/books/1?page=2`.
 fn join(base: &str, target: &Uri) -> Result<Uri, Error> {
     let given = target.path_and_query().map_or("/", PathAndQuery::as_str);
-    // The asterisk form (`OPTIONS *`) is about the server, and has no path to put anything before.
+    // The asterisk form (`OPTIONS *`) is about the server, and has no path that `base` could be put before.
     let joined = if base.is_empty() || given == "*" {
         match target.path_and_query() {
             Some(given) => Ok(given.clone()),
@@ -65,8 +65,8 @@ fn join(base: &str, target: &Uri) -> Result<Uri, Error> {
         .map_err(|error| Error::downstream(ErrorKind::UriTooLong).because(error))
 }
 
-/// The head of a request whose server is set, in the form that it has in HTTP/2: the host is part of the
-/// target, and nothing is said about the connection (RFC 9113 §8.2.2, §8.3.1).
+/// The head of a request whose server is set, in the form that it has in HTTP/2: the host is part of the target, and there
+/// are no connection-specific fields (RFC 9113 §8.2.2, §8.3.1).
 pub(super) fn into_http2(
     request: Request<RequestBody>,
     scheme: &'static str,
@@ -89,7 +89,7 @@ pub(super) fn into_http2(
     Ok((Request::from_parts(head, ()), body))
 }
 
-/// Sets the framing fields from the content itself: those of the client were for the client's connection.
+/// Sets the framing fields from the content itself: the client's were for the client's connection.
 pub(super) fn frame(request: &mut Request<RequestBody>) {
     // The client's version is for the client's connection.
     *request.version_mut() = Version::HTTP_11;

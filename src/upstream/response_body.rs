@@ -25,7 +25,7 @@ pub struct UpstreamBody {
     framing: Framing,
     /// Bytes read so far.
     received: u64,
-    /// What is to be read again, before anything else.
+    /// Content that is read again, before anything else.
     unread: Bytes,
     progress: Progress,
     server: Arc<Server>,
@@ -49,7 +49,7 @@ struct Reading {
     upload: Option<Upload>,
 }
 
-/// What happens to a connection when a response has ended.
+/// How a connection goes on when a response has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum After {
     /// It may carry another exchange, once this one's request has been sent whole.
@@ -192,7 +192,7 @@ impl Body for UpstreamBody {
                     // hyper accepts a bare LF as the end of a trailer's line: what follows may be no response.
                     reading.after = After::Finish;
                 }
-                // The connection need not wait for a poll that would only find the end.
+                // The end is known: the connection need not wait for another poll.
                 if this.incoming.is_end_stream() || frame.is_trailers() {
                     this.complete();
                 }
@@ -229,7 +229,7 @@ impl Body for UpstreamBody {
 }
 
 impl Reading {
-    /// Ready when nothing has come for as long as the configuration allows.
+    /// Ready when no content has come for as long as the configuration allows.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timeout = self.lease.pool().limits().body_timeout;
         let Some(deadline) = self.lease.deadline() else {

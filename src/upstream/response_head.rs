@@ -1,4 +1,4 @@
-//! What a gateway must check in a response's head beyond what the parsers check (RFC 9112 §6).
+//! The checks of a response's head that a gateway must make beside the parsers' (RFC 9112 §6).
 
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Response, StatusCode, Version};
@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Response, StatusCode, Version};
 use super::framing::Framing;
 use crate::error::{Error, ErrorKind};
 
-/// What the framing of a response depends on in its request.
+/// The parts of a request that the framing of its response depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) head: bool,
@@ -77,8 +77,8 @@ fn content_length(fields: &mut HeaderMap) -> Result<Option<u64>, Error> {
     Ok(agreed)
 }
 
-/// Chunked is the only coding that a response may have: no other was asked for (RFC 9112 §7.4), and one that is not
-/// decoded would be taken for the content itself.
+/// Whether Transfer-Encoding is chunked, the only coding that a response may have: no other was requested (RFC 9112 §7.4), and
+/// another would not be decoded.
 fn is_chunked(fields: &HeaderMap) -> Result<bool, Error> {
     let mut lines = fields.get_all(TRANSFER_ENCODING).iter();
     match (lines.next(), lines.next()) {

@@ -22,7 +22,7 @@ use crate::telemetry::counters::Counters;
 #[derive(Debug)]
 pub struct Tunnel {
     wire: Wire,
-    /// What came right after the response.
+    /// The octets that came right after the response.
     early: Bytes,
     _load: Load,
     /// Dropped with the tunnel.
@@ -58,7 +58,7 @@ impl Tunnel {
         self
     }
 
-    /// Closes it by a reset, so that the server cannot take what it got for complete.
+    /// Closes it by a reset, so that the server cannot take the octets that it got for complete.
     pub fn reset(mut self) {
         self.wire.reset_on_close();
     }

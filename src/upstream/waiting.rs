@@ -1,5 +1,5 @@
-//! Whether a request has been sent, and whether its client has closed its side, for those that may cancel it: its client's
-//! connection, and what waits for the response.
+//! Whether a request has been sent, and whether its client has closed its side, for the two that may cancel it: its client's
+//! connection, and the task that waits for the response.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,12 +40,12 @@ const QUEUED: u8 = 1;
 /// Handed to a connection, at least once.
 const SENT: u8 = 2;
 
-/// What becomes of a request whose client has closed its side (RFC 9112 §9.6).
+/// How a request goes on whose client has closed its side (RFC 9112 §9.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HalfClosed {
-    /// That was not known before. The request goes on: its client may still read.
+    /// This was not known before. The request goes on: its client may still read.
     News,
-    /// That was known, or no request is on its way.
+    /// This was known, or no request is on its way.
     Known,
     /// Its client counts as gone.
     GivenUp,
@@ -72,8 +72,8 @@ impl LatestWaiting {
             && (lock(&self.0.waiting).as_ref()).is_some_and(|waiting| waiting.is_queued(cx))
     }
 
-    /// Its client's connection is found half-closed. Nothing has been sent for who waits for a connection: whoever only
-    /// closed one side is rarer by far than whoever left.
+    /// Its client's connection is found half-closed. A request that waits for a connection is given up: nothing of it has been
+    /// sent, and by far most such clients have left.
     pub fn half_closed(&self, cx: &Context<'_>) -> HalfClosed {
         let latest = lock(&self.0.waiting);
         let Some(waiting) = &*latest else {
@@ -128,7 +128,7 @@ impl Waiting {
         stage == QUEUED
     }
 
-    /// Counts as waiting until what this returns is dropped.
+    /// Counts as waiting until the returned value is dropped.
     pub(super) fn queue(&self) -> Queued<'_> {
         if !self.is_sent() {
             self.0.stage.store(QUEUED, Ordering::Release);

@@ -40,7 +40,7 @@ impl Socket {
     }
 }
 
-/// What has passed over a socket. The connection's driver writes it, the exchange reads it.
+/// When, and whether, octets have passed over a socket. The connection's driver writes it, the exchange reads it.
 #[derive(Debug)]
 pub(super) struct Traffic {
     start: Instant,
@@ -98,8 +98,8 @@ impl Traffic {
     }
 }
 
-/// What later writes return after one has failed. A server may answer a part of a request and close, and its response
-/// still has to be read (RFC 9112 §9.6): a failed write must not end the connection before that.
+/// The result of later writes after one has failed. A server may answer a part of a request and close, and its response still
+/// has to be read (RFC 9112 §9.6): a failed write must not end the connection before that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterWriteError {
     /// An error: for an engine that reads on by itself.
@@ -193,11 +193,11 @@ impl Wire {
             Socket::Tls(stream) => stream.get_ref().0,
             Socket::Unix(_) => return,
         };
-        // Fails only when the peer has reset the connection before us.
+        // Fails only when the peer has reset the connection already.
         let _ = socket.set_zero_linger();
     }
 
-    /// What a write of `length` bytes returns when the socket has returned `written`.
+    /// The result of a write of `length` bytes, for which the socket has returned `written`.
     fn note_written(
         &mut self,
         length: usize,
@@ -221,7 +221,7 @@ impl Wire {
         !matches!(self.write_state, WriteState::Open)
     }
 
-    /// What a write returns after one has failed.
+    /// The result of a write after one has failed.
     fn poll_after_write_error(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         match self.after_write_error {
             AfterWriteError::Wait if !self.read_ended && self.traffic.is_begun() => {

@@ -1,4 +1,4 @@
-//! What one worker has of an API: a pool for each server, the choice among them, the budget for retries.
+//! One worker's part of an API: a pool for each server, the choice among them, the budget for retries.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};

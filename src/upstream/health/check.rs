@@ -44,7 +44,7 @@ impl Checks {
         }
     }
 
-    /// From now on, the server is checked like this, or not at all.
+    /// Has the server checked like this from now on, or not at all.
     pub(in crate::upstream) fn set(&self, check: Option<Check>) {
         if self.check.load().as_deref() != check.as_ref() {
             self.check.store(check.map(Arc::new));
@@ -66,7 +66,7 @@ impl Checks {
         self.check.load().is_some() && !self.running.swap(true, Ordering::AcqRel)
     }
 
-    /// The caller makes no checks any more.
+    /// To be called when the caller makes no checks any more.
     pub(super) fn unclaim(&self) {
         self.running.store(false, Ordering::Release);
     }

@@ -62,7 +62,7 @@ impl Circuit {
         }
     }
 
-    /// Puts other rules in force. What is known of the server stays.
+    /// Puts other rules in force. The circuit's state stays.
     pub(in crate::upstream) fn set_rules(&self, rules: &config::Circuit) {
         self.rules.store(Arc::new(rules.clone()));
         if rules.failures == 0 {
@@ -74,7 +74,7 @@ impl Circuit {
         self.trial_from.read().is_some()
     }
 
-    /// Until the next trial may begin; zero where it may now.
+    /// The time until the next trial may begin; zero where it may now.
     pub(in crate::upstream) fn wait(&self, now: Monotonic) -> Duration {
         let from = self.trial_from.read();
         from.map_or(Duration::ZERO, |from| from.since(now))

@@ -22,7 +22,7 @@ pub(in crate::upstream) struct ServerHealth {
     ejections_in_a_row: AtomicU32,
     /// The end of the latest ejection, even when that is over.
     ejected_until: AtomicTime,
-    /// As its `Retry-After` has said.
+    /// The end of the pause that its `Retry-After` asked for.
     paused_until: AtomicTime,
     /// Since when a single request tries the server while it is ejected.
     trial_since: AtomicTime,
@@ -35,7 +35,7 @@ pub(in crate::upstream) struct ServerHealth {
 /// Whether requests may go to a server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Availability {
-    /// It may. Less than 1 in slow start after an ejection: the server gets that part of its share.
+    /// They may. Less than 1 in slow start after an ejection: the server gets that part of its share.
     Available(f64),
     /// Only when no other server is available: this one has asked for a pause (`Retry-After`).
     Paused,
@@ -62,7 +62,7 @@ impl ServerHealth {
         }
     }
 
-    /// Puts other rules in force. What is known of the server stays.
+    /// Puts other rules in force. The server's health stays.
     pub(in crate::upstream) fn set_rules(&self, rules: &Ejection) {
         self.rules.store(Arc::new(rules.clone()));
         if rules.failures == 0 {
@@ -75,7 +75,7 @@ impl ServerHealth {
         self.unchecked.store(true, Ordering::Relaxed);
     }
 
-    /// Forgets what health checks have found: it has none any more.
+    /// Forgets the results of health checks: it has none any more.
     pub(in crate::upstream) fn forget_checks(&self) {
         self.unchecked.store(false, Ordering::Relaxed);
         self.unhealthy.store(false, Ordering::Relaxed);
@@ -132,7 +132,7 @@ impl ServerHealth {
         }
     }
 
-    /// No response came, and that is the server's fault. Returns whether that ejects it.
+    /// No response came, by the server's fault. Returns whether that ejects it.
     ///
     /// The count goes on over an ejection: the first failure after its end ejects again, for longer.
     pub(in crate::upstream) fn record_failure(&self, now: Monotonic) -> bool {
@@ -159,15 +159,15 @@ impl ServerHealth {
         self.paused_until.set(later(now, time.min(longest)));
     }
 
-    /// How much is left of the pause that it has asked for.
+    /// The rest of the pause that it has asked for.
     pub(in crate::upstream) fn pause_left(&self, now: Monotonic) -> Duration {
         let until = self.paused_until.read();
         until.map_or(Duration::ZERO, |until| until.since(now))
     }
 
-    /// Whether a request may try an ejected server: one at a time, so that a server that hangs delays one client only;
-    /// but another one after a while, in case the first waits for something slow. Where the request could go to another
-    /// server, the trial is not `urgent`, and a second must pass between trials.
+    /// Whether a request may try an ejected server: one at a time, so that an unresponsive server delays one client only; but
+    /// another one after a while, since the first may wait for a slow response. Where the request could go to another server,
+    /// the trial is not `urgent`, and a second must pass between trials.
     pub(in crate::upstream) fn begin_trial(&self, now: Monotonic, urgent: bool) -> bool {
         const PAUSE: Duration = Duration::from_secs(1);
         let too_soon = |latest| now.since(latest) < PAUSE;
@@ -188,7 +188,7 @@ impl ServerHealth {
         self.trial_since.clear();
     }
 
-    /// What the health checks have found. Returns whether that has changed.
+    /// Records the result of the health checks. Returns whether it has changed.
     pub(in crate::upstream) fn record_checks(&self, now: Monotonic, healthy: bool) -> bool {
         let was_unhealthy = self.unhealthy.swap(!healthy, Ordering::Relaxed);
         self.unchecked.store(false, Ordering::Relaxed);

@@ -31,7 +31,7 @@ pub(in crate::upstream) struct Connection {
     address: Option<Arc<Address>>,
 }
 
-/// What reads and writes a connection. It changes only between two exchanges.
+/// The engine that reads and writes a connection. It changes only between two exchanges.
 #[derive(Debug)]
 enum Engine {
     Native(Box<NativeEngine>),

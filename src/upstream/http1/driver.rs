@@ -148,7 +148,7 @@ fn poll_connection(
     };
     if ended.is_ready() {
         let connection = slot.take();
-        // What it drops may borrow the slot.
+        // Dropping it may borrow the slot.
         drop(slot);
         drop(connection);
     }

@@ -45,7 +45,7 @@ pub(in crate::upstream) struct Http2Connection {
     freed: Rc<Notify>,
 }
 
-/// What the connection and the task that drives it know of each other.
+/// The state that the connection and the task that drives it share.
 #[derive(Debug, Default)]
 struct Status {
     active: Cell<usize>,
@@ -77,8 +77,8 @@ impl Http2Connection {
             .initial_window_size(limits.stream_window)
             // Until its settings have come.
             .initial_max_send_streams(0)
-            // As much as all streams together: a reader that stops delays none but itself. Nor must the overhead of small
-            // frames (below) end the connection for all: h2's default is a quarter of that.
+            // As much as all streams together: a slow reader delays no other. Nor must the overhead of small frames (below)
+            // end the connection for all: h2's default is a quarter of that.
             .initial_connection_window_size(
                 u32::try_from(window).unwrap_or(MAX_WINDOW).min(MAX_WINDOW),
             )

@@ -9,7 +9,7 @@ use crate::clock::Monotonic;
 use crate::config::Ejection;
 use crate::upstream::health::state::ServerHealth;
 
-/// Shared by all workers, and by the connections to it.
+/// An address, shared by all workers and by the connections to it.
 #[derive(Debug)]
 pub(in crate::upstream) struct Address {
     at: SocketAddr,
@@ -52,7 +52,7 @@ impl Address {
         self.last_resort.store(last_resort, Ordering::Relaxed);
     }
 
-    /// Its name no longer resolves to it.
+    /// To be called when its name no longer resolves to it.
     pub(in crate::upstream) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
     }

@@ -50,8 +50,8 @@ impl Pool {
 
     /// The same as [`Pool::grant`] as soon as the cap allows it, or a connection becomes free.
     ///
-    /// Fails with [`ErrorKind::ConnectionLimit`] when too many wait, and with what kept another request from opening a
-    /// connection that was to be shared.
+    /// Fails with [`ErrorKind::ConnectionLimit`] when too many wait, and with the failure of another request that was to open
+    /// a shared connection.
     pub(in crate::upstream) async fn await_grant(&self, reuse: Reuse) -> Result<Grant, Error> {
         match self.http2.is_on() {
             true => self.await_shared_grant(reuse).await,
@@ -101,8 +101,8 @@ impl Pool {
                     return permit.map(Grant::MayOpen).ok_or_else(Error::internal);
                 }
             }
-            // A connection that was opened meanwhile is unused as far as this request is concerned; and where none can
-            // be opened, a used one is better than none.
+            // A connection that was opened meanwhile counts as unused for this request; and where none can be opened, a used
+            // one is better than none.
             if reuse == Reuse::Unused || !self.server().cap().has_room() {
                 reuse = Reuse::Any;
             }
@@ -127,7 +127,7 @@ impl Pool {
         })
     }
 
-    /// Whether the server has said that it takes no request for now, and another server may take it.
+    /// Whether the server has announced that it takes no request for now, and another server may take it.
     fn is_refused_streams(&self) -> bool {
         !self.server().is_alone() && self.http2.allows_none()
     }

@@ -1,4 +1,4 @@
-//! What a request is sent on, and what may be used again for it.
+//! The connections and streams that requests are sent on, and which of them a request may use again.
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -39,7 +39,7 @@ impl Channel {
     }
 }
 
-/// What the pool gives to a request.
+/// The pool's answer to a request that needs a connection.
 #[derive(Debug)]
 pub(in crate::upstream) enum Grant {
     Ready(Channel),
@@ -51,8 +51,8 @@ pub(in crate::upstream) enum Grant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::upstream) enum Reuse {
     Any,
-    /// Those that have not carried a request yet: a pooled one was found closed.
+    /// Connections that have not carried a request yet: a pooled one was found closed.
     Unused,
-    /// None: the request opens its own, so that it is the first on it. Connections that it shared have refused it.
+    /// None: the request opens its own, on which it is the first. Connections that it shared have refused it.
     Never,
 }

@@ -23,7 +23,7 @@ pub(in crate::upstream) struct Http2Connections {
     freed: Rc<Notify>,
     /// Whether a connection is being opened that others can share.
     opening: Cell<bool>,
-    /// Why the last one could not be opened, for those who waited for it.
+    /// Why the last one could not be opened, for the requests that waited for it.
     failure: RefCell<Option<Error>>,
     /// Whether the server has chosen HTTP/1.1 where it could choose.
     http1_chosen: Cell<bool>,
@@ -96,7 +96,7 @@ impl Http2Connections {
         connections.iter().any(|connection| connection.has_room())
     }
 
-    /// Whether the server has said on a connection that it takes no request (RFC 9113 §6.5.2): another connection would
+    /// Whether the server has announced on a connection that it takes no request (RFC 9113 §6.5.2): another connection would
     /// not help.
     pub(super) fn allows_none(&self) -> bool {
         let connections = self.connections.borrow();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::Monotonic;
 use crate::upstream::http1::connection::Connection;
 
-/// The oldest first.
+/// Idle connections, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct IdleConnections(RefCell<Vec<Idle>>);
 
@@ -21,7 +21,7 @@ impl IdleConnections {
         self.0.borrow().is_empty()
     }
 
-    /// The connection that was used last: the least likely to have been closed, and the others reach the timeout.
+    /// Takes the connection that was used last: it is the least likely to have been closed, and the others reach the timeout.
     pub(super) fn take_latest(&self, now: Monotonic, timeout: Duration) -> Option<Connection> {
         let mut idle = self.0.borrow_mut();
         while let Some(mut last) = idle.pop() {
@@ -53,7 +53,7 @@ impl IdleConnections {
         });
     }
 
-    /// Closes those that have been idle for `timeout`, that were closed by the server or lead to a retired address.
+    /// Closes connections that have been idle for `timeout`, that the server has closed or that lead to a retired address.
     pub(super) fn close_expired(&self, now: Monotonic, timeout: Duration) {
         self.0.borrow_mut().retain_mut(|idle| {
             !idle.connection.is_retired()
@@ -62,7 +62,7 @@ impl IdleConnections {
         });
     }
 
-    /// Closes as many, the oldest first, or all.
+    /// Closes `count` connections, the oldest first, or all if they are fewer.
     pub(super) fn close_oldest(&self, count: usize) {
         let mut idle = self.0.borrow_mut();
         let count = count.min(idle.len());

@@ -1,4 +1,4 @@
-//! What an exchange has of a connection, from the request to the end of its response.
+//! An exchange's hold on a connection, from the request to the end of its response.
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -22,13 +22,13 @@ use crate::upstream::request_body::{RequestBody, Upload};
 /// A connection, or a stream of one, that belongs to one exchange. It counts as the server's load as long as it lives.
 #[derive(Debug)]
 pub(in crate::upstream) struct Lease {
-    /// `None` while it is waited for, and once the exchange is finished.
+    /// `None` while the request waits for one, and once the exchange is finished.
     channel: Option<Channel>,
     pool: Rc<Pool>,
 }
 
 impl Lease {
-    /// Without a connection: for a request that waits for one.
+    /// A lease without a connection, for a request that waits for one.
     pub(in crate::upstream) fn waiting(pool: &Rc<Pool>) -> Self {
         pool.server().begin_request();
         Self {
@@ -37,8 +37,8 @@ impl Lease {
         }
     }
 
-    /// What was granted, its connection opened where that is left to do; `None` where the server takes no request on it
-    /// at the moment.
+    /// A lease of the granted connection, which is opened where it is not yet; `None` where the server takes no request on
+    /// it at the moment.
     pub(in crate::upstream) async fn obtain(
         pool: &Rc<Pool>,
         grant: Grant,
@@ -111,7 +111,7 @@ impl Lease {
         }
     }
 
-    /// No response came, and that is the upstream's fault.
+    /// No response came, by the upstream's fault.
     pub(in crate::upstream) fn record_failure(&self, error: &Error) {
         if let Some(address) = self.address() {
             address.failed(self.pool.now(), error);

@@ -4,8 +4,8 @@
 //! A connection, or a stream of one, leaves the pool as a [`Lease`]. Finished, it comes back; dropped, it is closed:
 //! after a broken exchange the next bytes on it could belong to anything.
 //!
-//! `acquire` says how a request gets a connection, `lease` what it does with it; `channel` is what it is given. `idle`,
-//! `http2_connections` and `waiters` are what a pool consists of.
+//! `acquire` says how a request gets a connection, and `lease` how it uses it; `channel` has the types of both. A pool
+//! consists of `idle`, `http2_connections` and `waiters`.
 
 mod acquire;
 mod channel;
@@ -118,9 +118,9 @@ impl Pool {
         }
     }
 
-    /// Opens a connection; `None` where it is one that the server takes no request on at the moment.
+    /// Opens a connection; `None` where the server takes no request on it at the moment.
     ///
-    /// Fails with what [`connect`] fails with.
+    /// Fails as [`connect`] does.
     async fn open(self: &Rc<Self>, permit: OwnedSemaphorePermit) -> Result<Option<Channel>, Error> {
         let cap = self.server.cap().clone();
         let open = OpenConnection::new(permit, cap, self.open.clone(), self.counters.clone());
@@ -145,7 +145,7 @@ impl Pool {
         })?;
         self.http2.add(&connection);
         self.keep_sweeping();
-        // A request that can go nowhere else is sent on it all the same: it has its deadline.
+        // A request that has no other server is sent on it all the same, within its deadline.
         let usable = self.server.is_alone() || connection.has_room();
         Ok(usable.then(|| Channel::Http2(Stream::open(&connection))))
     }
@@ -158,7 +158,7 @@ impl Pool {
         }
         let queue = self.server.queue();
         let mut left = Some(connection);
-        // Those of this worker can have it, though there was none when they began to wait.
+        // Requests of this worker can have it, though the worker had no connection when they began to wait.
         if queue.without_connection() <= self.waiters.without_connection.get() {
             left = left.and_then(|connection| self.waiters.hand_over(connection));
         }

@@ -12,7 +12,7 @@ use crate::upstream::http1::connection::Connection;
 pub(super) struct Waiters {
     waiting: RefCell<VecDeque<Waiter>>,
     next_ticket: Cell<u64>,
-    /// Those that began to wait when the worker had no connection.
+    /// How many of them began to wait when the worker had no connection.
     pub(super) without_connection: Cell<usize>,
 }
 
@@ -23,7 +23,7 @@ struct Waiter {
 }
 
 impl Waiters {
-    /// Waits for a connection until what this returns is dropped.
+    /// Joins the queue, until the ticket is dropped. A connection goes to `receiver`.
     pub(super) fn join(&self, receiver: oneshot::Sender<Connection>) -> Ticket<'_> {
         let ticket = self.next_ticket.get();
         self.next_ticket.set(ticket + 1);

@@ -24,9 +24,9 @@ use crate::error::Error;
 #[derive(Debug)]
 pub enum RequestBody {
     Empty,
-    /// All of it, in memory: may be sent as often as need be.
+    /// Content in memory: may be sent any number of times.
     Full(Bytes),
-    /// As it comes from the client: may be sent again while all that has come is kept.
+    /// Content that is sent as it comes from the client: may be sent again while all that has come is kept.
     Stream(RequestStream),
 }
 
@@ -48,7 +48,7 @@ impl RequestBody {
         }
     }
 
-    /// Follows a streamed body on its way; `None` for the others, which go out at once.
+    /// A handle to follow a streamed body on its way; `None` for the others, which are sent at once.
     pub fn upload(&self) -> Option<Upload> {
         match self {
             Self::Stream(stream) => Some(stream.upload()),

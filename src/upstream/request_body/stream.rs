@@ -79,14 +79,14 @@ impl RequestStream {
         self
     }
 
-    /// Not to be read before `expectation` is met, or the upstream has not answered for a second: the client is sent a
+    /// The content is not read before `expectation` is met, or the upstream has not answered for a second: the client gets a
     /// 100 (Continue) when it is read.
     pub fn expecting_continue(self, expectation: Expectation) -> Self {
         *self.0.continuation.borrow_mut() = Some(Continuation::new(expectation));
         self
     }
 
-    /// Says later how far this stream got.
+    /// A handle that knows how far this stream got.
     pub fn upload(&self) -> Upload {
         Upload(self.0.clone())
     }
@@ -136,7 +136,7 @@ impl Upload {
     }
 
     /// Whether a server that answers with `status` now may refuse it without having read it: only a part has been sent, or
-    /// more than sockets hold. Such a server may close its connection without a word.
+    /// more than sockets hold. Such a server may close its connection without notice.
     pub(in crate::upstream) fn may_be_refused_unread(&self, status: StatusCode) -> bool {
         let may_be_unread = !self.is_whole() || self.0.sent.get() > HELD_BY_SOCKETS;
         !status.is_success() && may_be_unread
@@ -183,7 +183,7 @@ impl Streaming {
         self.replay.borrow().next().is_none() && self.body.borrow().is_end_stream()
     }
 
-    /// Of what the body has left, and of what is sent again before that.
+    /// The size of the rest of the body, and of the parts that are sent again before it.
     fn size_hint(&self) -> SizeHint {
         let again = self.replay.borrow().left();
         let left = self.body.borrow().size_hint();

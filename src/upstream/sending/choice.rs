@@ -1,4 +1,4 @@
-//! The servers as the balancer sees them, and the wait for those that no health check has judged yet.
+//! The servers as the balancer sees them, and the wait for the first health checks.
 
 use std::error::Error as _;
 use std::pin::pin;
@@ -26,7 +26,7 @@ impl Worker {
         }
     }
 
-    /// Where no server is known to be healthy yet, waits for the first health check that says so, or until each server has
+    /// Where no server is known to be healthy yet, waits for the first health check that succeeds, or until each server has
     /// been checked once. That takes no longer than one check.
     pub(super) async fn await_first_checks(&self) {
         if self.shared.health.path.is_none() || self.pools.len() < 2 {
@@ -67,7 +67,7 @@ impl Worker {
         let servers = self.shared.servers().iter();
         let waits = servers.map(|server| match server.availability(now) {
             Availability::Unhealthy => self.shared.health.interval,
-            // What the server has asked for itself is the better guess.
+            // The pause that the server has asked for is the better guess.
             _ => (server.circuit().wait(now)).max(server.health().pause_left(now)),
         });
         let kind = ErrorKind::DestinationUnavailable;

@@ -1,10 +1,10 @@
 //! From a request to a response's head: which server and connection carry it, and when it may be sent again.
 //!
-//! Nothing that may have been processed is sent twice, unless twice is as good as once (RFC 9110 §9.2.2). What was never
-//! written may always be sent again.
+//! A request that may have been processed is not sent again, unless it is idempotent (RFC 9110 §9.2.2). A request of which
+//! nothing was written may always be sent again.
 //!
-//! `send` here goes from server to server; `attempt` sends to one; `choice` shows the servers to the balancer;
-//! `record` notes what each attempt says of its server; `request` is what stays the same over all attempts.
+//! `send` here goes from server to server; `attempt` sends to one; `choice` shows the servers to the balancer; `record`
+//! notes the outcome of each attempt for its server; `request` stays the same over all attempts.
 
 mod attempt;
 mod choice;
@@ -58,13 +58,13 @@ impl Worker {
                 Err(error) => error,
             };
             self.record_failure(pool.server(), &error);
-            // A server that has answered other requests meanwhile is not unresponsive, whatever this one met with.
+            // A server that has answered other requests meanwhile is not unresponsive, whatever the outcome of this one.
             if pool.answers() == attempt.answers {
                 self.record_unresponsive(pool.server(), &error, trial.is_some());
             }
             drop(trial);
             let next = match request.is_sendable() {
-                // It has waited at all servers that are as good: another queue has nothing better.
+                // It has waited at all servers that are as good: no other queue is better.
                 true if error.kind() == ErrorKind::ConnectionLimit => None,
                 true if !last => self.choose(&request, &tried),
                 _ => None,

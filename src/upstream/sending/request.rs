@@ -66,7 +66,7 @@ impl<'a> PendingRequest<'a> {
         self.request.is_some()
     }
 
-    /// Sets what depends on the server. A request for which that cannot be done is not sent to another either.
+    /// Sets the parts that depend on the server. A request for which this fails is not sent to another server either.
     pub(super) fn set_server(&mut self, server: &Server, host: HostPolicy) -> Result<(), Error> {
         let set = match &mut self.request {
             Some(request) => self.target.set_server(request, server, host),
@@ -123,7 +123,7 @@ impl<'a> PendingRequest<'a> {
         error
     }
 
-    /// The response, once its head has been found to be sound.
+    /// The response, once its head has been inspected.
     pub(super) fn receive(
         &self,
         mut response: Response<Incoming>,

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 #[derive(Debug)]
 pub(in crate::upstream) struct Cap {
-    /// In order of arrival, over all workers.
+    /// One for each connection that may be opened; requests of all workers get them in order of arrival.
     permits: Arc<Semaphore>,
     limit: Mutex<usize>,
     /// Connections that are open beyond the cap, since it was lowered: so many permits are not given back.

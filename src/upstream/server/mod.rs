@@ -30,7 +30,7 @@ pub struct Server {
     authority: HeaderValue,
     authority_text: Box<str>,
     transport: Transport,
-    /// Of connections, over all workers.
+    /// The cap of connections, over all workers.
     cap: Arc<Cap>,
     queue: Queue,
     health: ServerHealth,

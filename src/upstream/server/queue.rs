@@ -6,19 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-/// The order of waiting is the semaphore's ([`super::cap::Cap`]); this says what the pools must know to make room.
+/// Counts the requests that wait, so that pools make room for them. The semaphore ([`super::cap::Cap`]) keeps their order.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Queue {
     waiting: AtomicUsize,
-    /// Those of `waiting` whose worker has no connection at all that could be handed to them.
+    /// How many of `waiting` have a worker without any connection that could be handed to them.
     without_connection: AtomicUsize,
     /// Notified when a request begins to wait: each worker's pool then closes idle connections.
     pools: Mutex<Vec<Arc<Notify>>>,
 }
 
 impl Queue {
-    /// Takes a place, unless `limit` wait already. `without_connection` counts those of the same worker that began to wait
-    /// when it had no connection, if this is one of them.
+    /// Takes a place, unless `limit` requests wait already. `without_connection` counts the requests of the same worker that
+    /// began to wait when it had no connection, if this is one of them.
     pub(in crate::upstream) fn enter<'a>(
         &'a self,
         limit: usize,

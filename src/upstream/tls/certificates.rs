@@ -99,7 +99,7 @@ impl ServerCertVerifier for Trusted {
     }
 }
 
-/// What is wrong with a certificate, and what to do about it.
+/// The fault of a certificate, and its cure.
 pub(in crate::upstream) fn fault_of(error: &CertificateError) -> &'static str {
     use CertificateError as E;
     match error {
@@ -130,7 +130,7 @@ pub(in crate::upstream) fn fault_of(error: &CertificateError) -> &'static str {
     }
 }
 
-/// What is wrong with a handshake, and what to do about it; `None` where nothing is known but the library's words.
+/// The fault of a handshake, and its cure; `None` where only the library's error is known.
 pub(in crate::upstream) fn fault_of_handshake(error: &rustls::Error) -> Option<&'static str> {
     use rustls::Error as E;
     Some(match error {

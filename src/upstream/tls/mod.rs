@@ -139,7 +139,7 @@ fn handshake_failure(error: io::Error) -> Error {
         ),
     };
     match reason {
-        // The library has no words for it, but what it wraps has a name.
+        // The library has no text for it, but the error that it wraps has a name.
         Some(rustls::Error::InvalidCertificate(CertificateError::Other(other))) => {
             failure.because(other.0.to_string())
         }

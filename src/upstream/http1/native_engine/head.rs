@@ -152,7 +152,7 @@ fn parse<'a>(
     Ok(Some((length, status, reason, version)))
 }
 
-/// The same with more fields than usual, `max` at most.
+/// Reads a whole head with more fields than usual, `max` at most. It is a function of its own for its large arrays' sake.
 fn parse_many(
     input: &[u8],
     max: usize,
