@@ -1,4 +1,4 @@
-//! What the subcommands share: exit statuses, environment variables, and how mistakes are printed.
+//! Shared by the subcommands: exit statuses, environment variables, and how mistakes are printed.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -26,7 +26,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What `${NAME}` in a configuration stands for.
+/// The value of `${NAME}` in a configuration.
 pub(super) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

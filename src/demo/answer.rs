@@ -1,4 +1,4 @@
-//! What the book API answers: resources, caching fields and conditional requests. No I/O: a request's parts and
+//! The book API's responses: resources, caching fields and conditional requests. No I/O: a request's parts and
 //! content in, a response out.
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use crate::semantics::etag::{Comparison, EntityTag, list_names};
 const REUSABLE: HeaderValue = HeaderValue::from_static("public, max-age=60");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// What a path names.
+/// The resource that a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
     Books,

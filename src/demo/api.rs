@@ -39,7 +39,7 @@ pub struct Options {
     pub no_store: bool,
 }
 
-/// What the API has seen; counts from any thread.
+/// Counts the requests that the API has received; can be read from any thread.
 #[derive(Clone, Debug, Default)]
 pub struct Seen(Arc<AtomicU64>);
 
@@ -104,7 +104,7 @@ impl Drop for BookApi {
     }
 }
 
-/// What all connections share; they all live on one thread.
+/// The state that all connections share; they are all on one thread.
 struct Origin {
     options: Options,
     seen: Seen,

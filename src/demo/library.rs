@@ -29,7 +29,7 @@ pub(super) enum Refusal {
     Unprocessable(&'static str),
     BookNotFound,
     ReviewNotFound,
-    /// As many books or reviews are kept as may be.
+    /// No more books or reviews can be kept.
     Full,
 }
 

@@ -1,4 +1,4 @@
-//! What a `Cache-Status` field (RFC 9211) says of the gateway that answered.
+//! Reads the member of a `Cache-Status` field (RFC 9211) that the gateway has added.
 
 use http::HeaderMap;
 use sfv::{BareItem, List, ListEntry, Parameters, Parser};
