@@ -75,6 +75,8 @@ pub enum ErrorKind {
     TunnelTimeout,
     /// The method is one that this gateway refuses (CONNECT).
     MethodNotAllowed,
+    /// No route takes the request, and there is no API for such.
+    NoRoute,
     /// The request has already passed through this gateway (RFC 8586).
     LoopDetected,
     /// The gateway sheds load.
@@ -89,7 +91,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Dns,
         Self::ConnectionRefused,
         Self::ConnectionTimeout,
@@ -117,6 +119,7 @@ impl ErrorKind {
         Self::ClientWriteTimeout,
         Self::TunnelTimeout,
         Self::MethodNotAllowed,
+        Self::NoRoute,
         Self::LoopDetected,
         Self::Overloaded,
         Self::RateLimited,
@@ -154,6 +157,7 @@ impl ErrorKind {
             Self::ClientWriteTimeout => "client_write_timeout",
             Self::TunnelTimeout => "tunnel_timeout",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::NoRoute => "no_route",
             Self::LoopDetected => "loop_detected",
             Self::Overloaded => "overloaded",
             Self::RateLimited => "rate_limited",
@@ -192,6 +196,7 @@ impl ErrorKind {
             Self::ContentTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout | Self::RequestBodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoRoute => StatusCode::NOT_FOUND,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -227,6 +232,7 @@ impl ErrorKind {
             | Self::MethodNotAllowed
             | Self::ClientGone
             | Self::OnlyIfCached => "http_request_error",
+            Self::NoRoute => "destination_not_found",
             Self::LoopDetected => "proxy_loop_detected",
             Self::Overloaded | Self::RateLimited => "http_request_denied",
             Self::Internal => "proxy_internal_error",
@@ -279,6 +285,7 @@ impl ErrorKind {
                 "neither side sent anything within the deadline (tunnel_timeout)"
             }
             Self::MethodNotAllowed => "the gateway does not forward this method",
+            Self::NoRoute => "no route of the gateway takes this request",
             Self::LoopDetected => "the request has already passed through this gateway (CDN-Loop)",
             Self::Overloaded => "too many requests wait for the upstream",
             Self::RateLimited => "the request is over the rate limit",

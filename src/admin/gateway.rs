@@ -32,8 +32,8 @@ impl Operations for GatewayOperations {
         self.readiness.stage()
     }
 
-    fn is_upstream_available(&self) -> bool {
-        self.gateway.is_upstream_available()
+    fn unavailable_upstreams(&self) -> Vec<Option<Box<str>>> {
+        self.gateway.unavailable_upstreams()
     }
 
     fn metrics(&self) -> &Metrics {
@@ -100,7 +100,13 @@ fn write_servers(page: &mut Page, servers: &[ServerState]) {
     let mut gauge = |name, help, value: fn(&ServerState) -> usize| {
         let mut family = page.family(name, Kind::Gauge, help);
         for server in servers {
-            family.sample(&[("server", &server.url)], value(server) as u64);
+            let value = value(server) as u64;
+            match &server.upstream {
+                None => family.sample(&[("server", &server.url)], value),
+                Some(upstream) => {
+                    family.sample(&[("upstream", upstream), ("server", &server.url)], value)
+                }
+            };
         }
     };
     let help = "1 when the server gets requests, 0 when it is ejected, unhealthy, or only tried.";

@@ -2,12 +2,15 @@
 
 use super::page::{Kind, Page};
 use crate::error::ErrorKind;
-use crate::telemetry::counters::{Counters, Metrics};
+use crate::telemetry::counters::{Counters, Metrics, UpstreamCounters};
 
 type Read = fn(&Counters) -> u64;
 
 /// A metric's name, its help, and where its value is.
 type Row = (&'static str, &'static str, Read);
+
+/// A metric of each API: its name, its help, and where its value is.
+type UpstreamRow = (&'static str, &'static str, fn(&UpstreamCounters) -> u64);
 
 /// The values of the label `result` of `bookend_requests_total`.
 const RESULTS: [(&str, Read); 6] = [
@@ -20,16 +23,10 @@ const RESULTS: [(&str, Read); 6] = [
 ];
 
 #[rustfmt::skip]
-const COUNTERS: [Row; 18] = [
+const COUNTERS: [Row; 12] = [
     ("bookend_requests_collapsed_total", "Requests answered by another request's fill.", |c| c.collapsed.value()),
     ("bookend_not_modified_total", "304 responses from the store.", |c| c.not_modified.value()),
-    ("bookend_upstream_requests_total", "Requests sent upstream, with retries.", |c| c.upstream_requests.value()),
-    ("bookend_upstream_retries_total", "Retries on another connection or server.", |c| c.upstream_retries.value()),
-    ("bookend_upstream_errors_total", "Upstream requests that ended in an error.", |c| c.upstream_errors.value()),
-    ("bookend_upstream_unavailable_total", "Requests not sent upstream because no server was available.", |c| c.unavailable.value()),
-    ("bookend_upstream_connects_total", "Upstream connections opened.", |c| c.upstream_connects.value()),
     ("bookend_sent_bytes_total", "Response content sent to clients.", |c| c.bytes_sent.value()),
-    ("bookend_received_bytes_total", "Response content received from upstream.", |c| c.bytes_received.value()),
     ("bookend_connections_accepted_total", "Client connections accepted.", |c| c.connections_accepted.value()),
     ("bookend_stored_total", "Responses stored.", |c| c.stored.value()),
     ("bookend_invalidations_total", "Resources removed by unsafe methods.", |c| c.invalidations.value()),
@@ -39,6 +36,22 @@ const COUNTERS: [Row; 18] = [
     ("bookend_background_fills_total", "Background fills started for stale responses that were served.", |c| c.background_begun.value()),
     ("bookend_background_fills_refused_total", "Background fills not started because max_background_fills were running.", |c| c.background_refused.value()),
     ("bookend_access_log_lost_total", "Access log lines lost because they could not be written in time.", |c| c.access_log_lost.value()),
+];
+
+#[rustfmt::skip]
+const UPSTREAM_COUNTERS: [UpstreamRow; 6] = [
+    ("bookend_upstream_requests_total", "Requests sent upstream, with retries.", |c| c.requests.value()),
+    ("bookend_upstream_retries_total", "Retries on another connection or server.", |c| c.retries.value()),
+    ("bookend_upstream_errors_total", "Upstream requests that ended in an error.", |c| c.errors.value()),
+    ("bookend_upstream_unavailable_total", "Requests not sent upstream because no server was available.", |c| c.unavailable.value()),
+    ("bookend_upstream_connects_total", "Upstream connections opened.", |c| c.connects.value()),
+    ("bookend_received_bytes_total", "Response content received from upstream.", |c| c.bytes_received.value()),
+];
+
+#[rustfmt::skip]
+const UPSTREAM_GAUGES: [UpstreamRow; 2] = [
+    ("bookend_upstream_connections", "Upstream connections that are open.", |c| c.connections.value()),
+    ("bookend_tunnels", "Connections switched to another protocol, such as WebSocket.", |c| c.tunnels.value()),
 ];
 
 /// The values of the label `deadline` of `bookend_client_timeouts_total`.
@@ -51,15 +64,13 @@ const TIMEOUTS: [(&str, Read); 5] = [
 ];
 
 #[rustfmt::skip]
-const GAUGES: [Row; 8] = [
+const GAUGES: [Row; 6] = [
     ("bookend_connections", "Client connections that are open.", |c| c.connections.value()),
     ("bookend_requests_in_flight", "Requests that are being answered.", |c| c.in_flight.value()),
     ("bookend_requests_waiting", "Requests that wait for the API; of those that share a fill, the one that leads it.", |c| c.waiting.value()),
     ("bookend_followers", "Requests that wait for another request's fill, or read from it.", |c| c.followers.value()),
     ("bookend_fills", "Fills that are running.", |c| c.fills.value()),
     ("bookend_background_fills", "Background fills that are running.", |c| c.background_fills.value()),
-    ("bookend_upstream_connections", "Upstream connections that are open.", |c| c.upstream_connections.value()),
-    ("bookend_tunnels", "Connections switched to another protocol, such as WebSocket.", |c| c.tunnels.value()),
 ];
 
 /// Adds the sums over all workers.
@@ -81,6 +92,7 @@ pub(super) fn write(page: &mut Page, metrics: &Metrics) {
     for (name, help, read) in COUNTERS {
         page.single(name, Kind::Counter, help, metrics.sum(read));
     }
+    write_upstreams(page, metrics);
     let mut errors = page.family(
         "bookend_errors_total",
         Kind::Counter,
@@ -107,4 +119,20 @@ pub(super) fn write(page: &mut Page, metrics: &Metrics) {
         "Worker threads.",
         metrics.workers.len() as u64,
     );
+}
+
+/// What concerns one API: of that of `[upstream]` without a label, as it was before there could be others, of those of
+/// `[upstreams.NAME]` with the label `upstream`.
+fn write_upstreams(page: &mut Page, metrics: &Metrics) {
+    let names = metrics.upstream_names();
+    let counters = UPSTREAM_COUNTERS.map(|row| (Kind::Counter, row));
+    let gauges = UPSTREAM_GAUGES.map(|row| (Kind::Gauge, row));
+    for (kind, (name, help, read)) in counters.into_iter().chain(gauges) {
+        let mut family = page.family(name, kind, help);
+        family.sample(&[], metrics.sum_of_upstream(None, read));
+        for upstream in &names {
+            let value = metrics.sum_of_upstream(Some(upstream), read);
+            family.sample(&[("upstream", upstream)], value);
+        }
+    }
 }

@@ -13,9 +13,9 @@ pub trait Operations: Send + Sync + 'static {
     /// Whether the gateway takes requests.
     fn stage(&self) -> Stage;
 
-    /// Whether any upstream server is available.
-    fn is_upstream_available(&self) -> bool {
-        true
+    /// The names of the APIs of which no server is available; `None` for that of `[upstream]`.
+    fn unavailable_upstreams(&self) -> Vec<Option<Box<str>>> {
+        Vec::new()
     }
 
     /// The counters of its workers.

@@ -79,11 +79,25 @@ const ENDPOINTS: [Endpoint; 5] = [
 /// A gateway whose API is down stays ready: it answers from its store, and with 503 where it cannot. The text says so.
 fn readyz(operations: &dyn Operations) -> Response<Bytes> {
     match operations.stage() {
-        Stage::Ready if operations.is_upstream_available() => text(StatusCode::OK, "ready\n"),
-        Stage::Ready => text(
-            StatusCode::OK,
-            "ready, but no upstream server is available\n",
-        ),
+        Stage::Ready => match &operations.unavailable_upstreams()[..] {
+            [] => text(StatusCode::OK, "ready\n"),
+            [None] => text(
+                StatusCode::OK,
+                "ready, but no upstream server is available\n",
+            ),
+            unavailable => {
+                let name = |name: &Option<Box<str>>| match name {
+                    None => "[upstream]".to_owned(),
+                    Some(name) => format!("[upstreams.{name}]"),
+                };
+                let names: Vec<_> = unavailable.iter().map(name).collect();
+                let names = names.join(" and of ");
+                text(
+                    StatusCode::OK,
+                    format!("ready, but no server of {names} is available\n"),
+                )
+            }
+        },
         Stage::Starting => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
         Stage::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     }

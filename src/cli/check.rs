@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::report::{Exit, environment, print_mistakes, too_few_files};
 use crate::config::units::show_size;
-use crate::config::{Config, Source};
+use crate::config::{Config, NamedUpstream, Source};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -57,10 +57,18 @@ fn summary(config: &Config) -> String {
         1 => "1 route".to_owned(),
         n => format!("{n} routes"),
     };
+    let upstream = |named: &NamedUpstream| {
+        let servers = join(&named.upstream.servers);
+        match &named.name {
+            None => servers,
+            Some(name) => format!("{name}: {servers}"),
+        }
+    };
+    let upstreams: Vec<_> = config.upstreams.iter().map(upstream).collect();
     format!(
         "{} in front of {}, {} of memory, {routes}, admin {admin}",
         join(&config.server.listen),
-        join(&config.upstream.servers),
+        upstreams.join("; "),
         show_size(config.cache.memory),
     )
 }

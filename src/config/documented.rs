@@ -8,10 +8,11 @@ use super::load::known_keys;
 const FILE: &str = include_str!("../../config.toml");
 
 /// Keys of a route that [cache] has not.
-const ROUTE_ONLY: [&str; 7] = [
+const ROUTE_ONLY: [&str; 8] = [
     "host",
     "match",
     "methods",
+    "upstream",
     "invalidates",
     "rate_limit",
     "exchange_timeout",
@@ -41,7 +42,8 @@ fn lines(change: impl Fn(&'static str) -> &'static str) -> String {
 fn is_key(text: &str) -> bool {
     let name = text.split_once(" = ").map_or("", |(name, _)| name);
     let is_name = |c: char| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit();
-    text == "[[route]]" || (!name.is_empty() && name.chars().all(is_name))
+    let is_header = text == "[[route]]" || text.starts_with("[upstreams.") && text.ends_with(']');
+    is_header || (!name.is_empty() && name.chars().all(is_name))
 }
 
 fn parse(text: &str) -> Config {
@@ -74,7 +76,7 @@ fn the_documented_defaults_are_the_code_s() {
 fn the_documented_examples_are_valid() {
     let config = parse(&examples());
     assert_eq!(config.server.name(), "edge-1");
-    assert_eq!(config.routes.listed().len(), 5);
+    assert_eq!(config.routes.listed().len(), 6);
 }
 
 #[test]

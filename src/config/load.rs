@@ -14,7 +14,7 @@ use super::report::{KnownKey, Report};
 use super::route::Draft;
 use super::section::Section;
 use super::units::show_size;
-use super::{Admin, Cache, Config, ListenAddr, Log, Routes, Server, ServerUrl, Upstream};
+use super::{Admin, Cache, Config, ListenAddr, Log, Routes, Server, ServerUrl, upstreams};
 
 /// Where a configuration comes from. It can be asked again, after the file has changed.
 #[derive(Clone, Debug, Default)]
@@ -86,7 +86,7 @@ pub(super) fn known_keys() -> Vec<KnownKey> {
     let text = "[[route]]\nmatch = \"/\"";
     let (root, _) = DeTable::parse_recoverable(text);
     let report = Report::new(text, &|_| None, Vec::new);
-    Section::read_root(&report, &root, read_all);
+    Section::read_root(&report, &root, |root| read_all(root, &[]));
     report.known()
 }
 
@@ -124,7 +124,7 @@ fn parse(
 
     let report = Report::new(text, lookup, known_keys);
     let mut config = Section::read_root(&report, &root, |root| {
-        let mut config = read_all(root);
+        let mut config = read_all(root, &overrides.upstream);
         overrides.apply(&mut config);
         // A key that seems to be missing may be where the syntax is broken.
         if syntax.is_empty() {
@@ -168,9 +168,6 @@ impl Overrides {
         if !self.listen.is_empty() {
             config.server.listen = self.listen.clone();
         }
-        if !self.upstream.is_empty() {
-            config.upstream.servers = self.upstream.clone();
-        }
         match &self.admin {
             None => {}
             Some(AdminAddr::Off) => config.admin = None,
@@ -182,19 +179,20 @@ impl Overrides {
     }
 }
 
-fn read_all(root: &mut Section<'_>) -> Config {
+/// `servers` are those of `[upstream]` that the command line gives.
+fn read_all(root: &mut Section<'_>, servers: &[ServerUrl]) -> Config {
     let server = root.section("server", Server::read);
-    let upstream = root.section("upstream", Upstream::read);
+    let upstreams = upstreams::read(root, servers);
     let (cache, default) = root.section("cache", |section| {
         let cache = Cache::read(section);
         (cache, Draft::default().read(section))
     });
     let admin = root.section("admin", Admin::read);
     let log = root.section("log", Log::read);
-    let routes = Routes::read(root, &default);
+    let routes = Routes::read(root, &default, &upstreams);
     Config {
         server,
-        upstream,
+        upstreams,
         cache,
         admin,
         log,
@@ -206,25 +204,7 @@ fn read_all(root: &mut Section<'_>) -> Config {
 
 /// Checks that concern more than one value.
 fn check_whole(root: &Section<'_>, config: &Config) {
-    let place = root.place("upstream", "servers");
-    if config.upstream.servers.is_empty() && !root.is_mistaken(&place) {
-        root.mistake(
-            place,
-            "no upstream; write `servers = [\"http://127.0.0.1:5000\"]` in [upstream], or give --upstream",
-        );
-    }
-    let servers = &config.upstream.servers;
-    let misfit = |server| config.upstream.protocol.misfit(server);
-    if let Some((server, why)) = servers
-        .iter()
-        .find_map(|server| Some((server, misfit(server)?)))
-    {
-        root.mistake(
-            root.place("upstream", "protocol"),
-            format!("{why} ({server})"),
-        );
-    }
-    check_servers(root, config);
+    upstreams::check(root, config);
     warn_of_cache(root, config);
     if let Some(admin) = &config.admin {
         if admin.is_open() {
@@ -243,30 +223,6 @@ fn check_whole(root: &Section<'_>, config: &Config) {
                     "{} is where [server] listens; admin needs its own",
                     admin.listen
                 ),
-            );
-        }
-    }
-}
-
-/// Notes servers that are this gateway itself, and servers that are listed twice.
-fn check_servers(root: &Section<'_>, config: &Config) {
-    let servers = &config.upstream.servers;
-    let place = || root.place("upstream", "servers");
-    let admin = config.admin.iter().map(|admin| &admin.listen);
-    for listen in config.server.listen.iter().chain(admin) {
-        if let Some(server) = servers.iter().find(|server| server.endpoint.is_at(listen)) {
-            root.mistake(
-                place(),
-                format!("{server} is where this gateway listens ({listen}): every request would come back to it; \
-                         write the API's own address"),
-            );
-        }
-    }
-    for (at, server) in servers.iter().enumerate() {
-        if servers[..at].contains(server) {
-            root.warning(
-                place(),
-                format!("{server} is there twice: it gets two shares, and twice the connections"),
             );
         }
     }

@@ -28,6 +28,7 @@ pub mod server;
 mod server_url;
 pub mod units;
 pub mod upstream;
+mod upstreams;
 mod value;
 
 pub use self::admin::Admin;
@@ -48,12 +49,14 @@ pub use self::secret::Secret;
 pub use self::server::{Http2, Server};
 pub use self::server_url::{Endpoint, ServerUrl};
 pub use self::upstream::{HostPolicy, Protocol, Upstream};
+pub use self::upstreams::{Destination, NamedUpstream};
 
 /// All that an operator chose, or left at its default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub server: Server,
-    pub upstream: Upstream,
+    /// That of `[upstream]` first, where there is one, then those of `[upstreams.NAME]`.
+    pub upstreams: Vec<NamedUpstream>,
     pub cache: Cache,
     /// `None` when the admin listener is off.
     pub admin: Option<Admin>,
@@ -70,7 +73,10 @@ impl Config {
     pub fn in_front_of(servers: Vec<ServerUrl>) -> Self {
         Self {
             server: Server::default(),
-            upstream: Upstream::in_front_of(servers),
+            upstreams: vec![NamedUpstream {
+                name: None,
+                upstream: Upstream::in_front_of(servers),
+            }],
             cache: Cache::default(),
             admin: Some(Admin::default()),
             log: Log::default(),

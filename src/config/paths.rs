@@ -12,6 +12,8 @@ use std::hash::{Hash, Hasher, RandomState};
 use equivalent::Equivalent;
 use hashbrown::HashMap;
 
+use crate::semantics::path_form::Segment;
+
 /// Patterns with a value each.
 #[derive(Clone, Debug)]
 pub struct PathTree<T> {
@@ -116,15 +118,16 @@ impl<T: Copy> PathTree<T> {
             .map(Segment::parse)
             .collect::<Result<_, _>>()
             .map_err(Refusal::Malformed)?;
-        let (last, inner) = segments.split_last().unwrap_or((&Segment::Rest, &[]));
-        if inner.contains(&Segment::Rest) {
+        let (last, inner) = segments.split_last().unwrap_or((&Segment::Rest(""), &[]));
+        let is_rest = |segment: &Segment<'_>| matches!(segment, Segment::Rest(_));
+        if inner.iter().any(is_rest) {
             return Err(Refusal::Malformed("has something after its `{*…}`"));
         }
         let node = inner
             .iter()
             .fold(&mut self.root, |node, segment| node.child(segment));
         let slot = match last {
-            Segment::Rest => &mut node.rest,
+            Segment::Rest(_) => &mut node.rest,
             segment => &mut node.child(segment).value,
         };
         match slot {
@@ -151,7 +154,14 @@ impl<T: Copy> Node<T> {
     fn child(&mut self, segment: &Segment<'_>) -> &mut Self {
         match *segment {
             Segment::Literal(text) => self.literals.entry(text.into()).or_default(),
-            Segment::Affixed { before, after } => {
+            // `insert` lets a rest be nothing but the last segment.
+            Segment::Rest(_)
+            | Segment::Part {
+                before: "",
+                after: "",
+                ..
+            } => self.parameter.get_or_insert_default(),
+            Segment::Part { before, after, .. } => {
                 let lengths = Lengths {
                     before: before.len(),
                     after: after.len(),
@@ -171,8 +181,6 @@ impl<T: Copy> Node<T> {
                 };
                 self.affixed[at].1.entry(affix).or_default()
             }
-            // `insert` lets a rest be nothing but the last segment.
-            Segment::Parameter | Segment::Rest => self.parameter.get_or_insert_default(),
         }
     }
 
@@ -239,46 +247,6 @@ impl Hash for Affix {
 impl Equivalent<Affix> for AffixOf<'_> {
     fn equivalent(&self, affix: &Affix) -> bool {
         *self.before == *affix.before && *self.after == *affix.after
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Segment<'p> {
-    Literal(&'p str),
-    Affixed { before: &'p str, after: &'p str },
-    Parameter,
-    Rest,
-}
-
-impl<'p> Segment<'p> {
-    fn parse(text: &'p str) -> Result<Self, &'static str> {
-        const BRACES: &str = "has braces that do not enclose a name, as in `{id}` or `{*rest}`";
-        let Some((before, rest)) = text.split_once('{') else {
-            return match text.contains('}') {
-                true => Err(BRACES),
-                false => Ok(Self::Literal(text)),
-            };
-        };
-        let (name, after) = rest.split_once('}').ok_or(BRACES)?;
-        if after.contains('{') {
-            return Err("has two parameters in one segment");
-        }
-        let (name, is_rest) = match name.strip_prefix('*') {
-            Some(name) => (name, true),
-            None => (name, false),
-        };
-        let named = name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
-        if before.contains('}') || after.contains('}') || name.is_empty() || !named {
-            return Err(BRACES);
-        }
-        match (is_rest, before, after) {
-            (true, "", "") => Ok(Self::Rest),
-            (true, ..) => Err("has something beside its `{*…}` in one segment"),
-            (false, "", "") => Ok(Self::Parameter),
-            (false, before, after) => Ok(Self::Affixed { before, after }),
-        }
     }
 }
 

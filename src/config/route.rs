@@ -10,6 +10,7 @@ use super::invalidates::Template;
 use super::rate_limit::RateLimit;
 use super::readers::{count, flag, lifetime, list, one_of, or_off, size, some_list};
 use super::section::Section;
+use super::upstreams::Destination;
 use super::value::Value;
 use crate::semantics::policy::{HonourRequest, Ignore, OperatorTtl, Policy, SetCookie, TtlMode};
 use crate::semantics::time::DeltaSeconds;
@@ -28,6 +29,7 @@ pub struct RoutePolicy {
     pub hosts: Vec<HostPattern>,
     /// Empty for all methods.
     pub methods: Vec<Method>,
+    pub destination: Destination,
     /// What the rules read.
     pub cache: Policy,
     pub etag: EtagMode,
@@ -59,6 +61,7 @@ impl Default for RoutePolicy {
             pattern: String::new(),
             hosts: Vec::new(),
             methods: Vec::new(),
+            destination: Destination::Upstream(0),
             cache: Policy::default(),
             etag: EtagMode::default(),
             bypass: false,
@@ -126,6 +129,7 @@ impl Draft {
             pattern: _,
             hosts: _,
             methods: _,
+            destination: _,
             cache,
             etag,
             bypass,

@@ -14,6 +14,7 @@ use super::readings::{is_plain, lenient_reading, strict_reading};
 use super::route::{Draft, RoutePolicy};
 use super::route_tree::{Asked, RouteTree};
 use super::section::Section;
+use super::upstreams::{self, Destination, NamedUpstream};
 
 /// All routes.
 #[derive(Clone)]
@@ -21,8 +22,10 @@ pub struct Routes {
     /// In the order of the file.
     listed: Arc<[Arc<RoutePolicy>]>,
     default: Arc<RoutePolicy>,
-    /// For paths that could be read as those of two routes.
-    ambiguous: Arc<RoutePolicy>,
+    /// For paths that could be read as those of two routes: by the API that both lead to.
+    ambiguous: Arc<[Arc<RoutePolicy>]>,
+    /// For those that lead to two APIs.
+    unclear: Arc<RoutePolicy>,
     /// To indices into `listed`.
     tree: Arc<RouteTree>,
 }
@@ -40,7 +43,15 @@ impl Routes {
         let lenient = self.tree.find(asked, &lenient_reading(asked.path));
         match strict == lenient {
             true => self.policy(strict),
-            false => &self.ambiguous,
+            false => self.ambiguous(self.policy(strict), self.policy(lenient)),
+        }
+    }
+
+    fn ambiguous(&self, strict: &RoutePolicy, lenient: &RoutePolicy) -> &Arc<RoutePolicy> {
+        let (one, other) = (strict.destination, lenient.destination);
+        match one.upstream().filter(|_| one == other) {
+            Some(upstream) => self.ambiguous.get(upstream).unwrap_or(&self.unclear),
+            None => &self.unclear,
         }
     }
 
@@ -87,7 +98,7 @@ impl Routes {
         };
         self.listed = self.listed.iter().map(limit).collect();
         self.default = limit(&self.default);
-        self.ambiguous = limit(&self.ambiguous);
+        self.ambiguous = self.ambiguous.iter().map(limit).collect();
     }
 
     fn policy(&self, index: Option<usize>) -> &Arc<RoutePolicy> {
@@ -98,29 +109,55 @@ impl Routes {
     }
 
     /// Reads every `[[route]]` of the file; each begins with `default`'s choices.
-    pub(super) fn read(root: &mut Section<'_>, default: &Draft) -> Self {
+    pub(super) fn read(
+        root: &mut Section<'_>,
+        default: &Draft,
+        upstreams: &[NamedUpstream],
+    ) -> Self {
         let mut listed: Vec<Arc<RoutePolicy>> = Vec::new();
         let mut tree = RouteTree::default();
         root.sections("route", |section| {
-            listed.extend(read_route(section, default, &mut tree, &listed).map(Arc::new));
+            listed
+                .extend(read_route(section, default, upstreams, &mut tree, &listed).map(Arc::new));
         });
         if listed.iter().all(|route| route.cache.ttl.is_none()) {
             default.warn_without_ttl(root, |key| root.given_in("cache", key));
         }
-        Self::new(listed, tree, default.clone().finish())
+        let default = default.clone().finish();
+        let has_default = upstreams.first().is_some_and(|first| first.name.is_none());
+        let default = match has_default {
+            true => default,
+            false => passed_to(Destination::Nowhere, &default),
+        };
+        Self::new(listed, tree, default, upstreams.len())
     }
 
-    fn new(listed: Vec<Arc<RoutePolicy>>, tree: RouteTree, default: RoutePolicy) -> Self {
-        let ambiguous = RoutePolicy {
-            bypass: true,
-            ..default.clone()
-        };
+    fn new(
+        listed: Vec<Arc<RoutePolicy>>,
+        tree: RouteTree,
+        default: RoutePolicy,
+        upstreams: usize,
+    ) -> Self {
+        let passed = |destination| Arc::new(passed_to(destination, &default));
         Self {
             listed: listed.into(),
+            ambiguous: (0..upstreams)
+                .map(Destination::Upstream)
+                .map(passed)
+                .collect(),
+            unclear: passed(Destination::Unclear),
             default: Arc::new(default),
-            ambiguous: Arc::new(ambiguous),
             tree: Arc::new(tree),
         }
+    }
+}
+
+/// A policy for requests that the cache stays out of.
+fn passed_to(destination: Destination, default: &RoutePolicy) -> RoutePolicy {
+    RoutePolicy {
+        destination,
+        bypass: true,
+        ..default.clone()
     }
 }
 
@@ -129,10 +166,12 @@ impl Routes {
 fn read_route(
     section: &mut Section<'_>,
     default: &Draft,
+    upstreams: &[NamedUpstream],
     tree: &mut RouteTree,
     listed: &[Arc<RoutePolicy>],
 ) -> Option<RoutePolicy> {
     let matched = Matched::read(section);
+    let destination = upstreams::read_choice(section, upstreams);
     let draft = default.clone().read(section);
     let mut invalidates = Vec::new();
     let pattern = matched.as_ref().map_or("", |matched| &*matched.pattern);
@@ -153,6 +192,7 @@ fn read_route(
         pattern: matched.pattern,
         hosts: matched.hosts,
         methods: matched.methods,
+        destination: destination?,
         invalidates,
         rate_limit,
         exchange_timeout,
@@ -163,7 +203,7 @@ fn read_route(
 
 impl Default for Routes {
     fn default() -> Self {
-        Self::new(Vec::new(), RouteTree::default(), RoutePolicy::default())
+        Self::new(Vec::new(), RouteTree::default(), RoutePolicy::default(), 1)
     }
 }
 

@@ -81,17 +81,25 @@ impl<'a> Section<'a> {
         self.report.is_mistaken(span)
     }
 
-    /// Where `key` of the table `section` inside of this one has its value; where the section is when it has no such
+    /// Where `key` of the table `section` inside of this one, `upstream` or `upstreams.films`, has its value; where the section is when it has no such
     /// key, and the start of the file when there is no such section.
     pub fn place(&self, section: &str, key: &'static str) -> Range<usize> {
         let given = self.given_in(section, key);
-        let section = self.table.and_then(|table| table.get(section));
-        given.or(section.map(Spanned::span)).unwrap_or_default()
+        let table = || {
+            let mut names = section.split('.');
+            let first = self.table?.get(names.next()?)?;
+            names.try_fold(first, |table, name| table.get_ref().get(name))
+        };
+        given
+            .or_else(|| table().map(Spanned::span))
+            .unwrap_or_default()
     }
 
     /// Where the value of `key` of the table `section` inside of this one is, if the operator gave one.
     pub fn given_in(&self, section: &str, key: &'static str) -> Option<Range<usize>> {
-        let table = self.table?.get(section)?.get_ref().as_table()?;
+        let table = section.split('.').try_fold(self.table?, |table, name| {
+            table.get(name)?.get_ref().as_table()
+        })?;
         let (_, item) = find(table, &format!("[{section}]"), key)?;
         Some(item.span())
     }
@@ -130,6 +138,41 @@ impl<'a> Section<'a> {
         let table = value.and_then(|value| value.table(&title));
         let span = value.map_or(0..0, |value| value.span());
         Self::read(self.report, title, table, span, read)
+    }
+
+    /// Reads each table of the table `key`, as `[key.NAME]` makes it, and gives `read` its name.
+    pub fn named_sections(
+        &mut self,
+        key: &'static str,
+        mut read: impl FnMut(&str, &mut Section<'a>),
+    ) {
+        let Some(value) = self.value(key) else {
+            return;
+        };
+        let Some(tables) = value.table(&format!("[{key}.NAME]")) else {
+            return;
+        };
+        let is_of = |octet: u8| octet.is_ascii_alphanumeric() || b"-_".contains(&octet);
+        for (name, item) in tables {
+            let (span, name) = (name.span(), &**name.get_ref());
+            let value = Value { item, ..value };
+            let DeValue::Table(table) = value.item() else {
+                let message = format!(
+                    "`{name}` is not a section: begin one with [{key}.NAME] for each name, and write its keys there"
+                );
+                self.mistake(span, message);
+                continue;
+            };
+            if name.is_empty() || !name.bytes().all(is_of) {
+                let message = format!("\"{name}\" is not a name; use letters, digits, `-` and `_`");
+                self.mistake(span, message);
+                continue;
+            }
+            let title = format!("[{key}.{name}]");
+            Self::read(self.report, title, Some(table), value.span(), |section| {
+                read(name, section)
+            });
+        }
     }
 
     /// Reads each table of the array `key`, as `[[key]]` makes it.
@@ -225,7 +268,7 @@ fn elsewhere(name: &str, all_keys: Vec<KnownKey>) -> String {
 }
 
 /// The known key that `name` was probably meant to be.
-fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let name = name.to_lowercase().replace('-', "_");
     let (distance, key) = known
         .iter()

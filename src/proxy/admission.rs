@@ -61,13 +61,13 @@ impl Admission {
 }
 
 /// Whether it may well be that others find no place: more than half of all are taken, or of this worker's, or requests wait
-/// for a connection to the API.
-pub(super) fn are_places_scarce(worker: &Worker, epoch: &Epoch) -> bool {
+/// for a connection to this API.
+pub(super) fn are_places_scarce(worker: &Worker, epoch: &Epoch, upstream: Option<usize>) -> bool {
     let most = unless_zero(epoch.settings.config.server.max_requests);
     let here = worker.counters.waiting.value() as usize;
     worker.gateway.waiting.held() > most / 2
         || here > share(most, worker.gateway.metrics.workers.len()) / 2
-        || (epoch.settings.upstream.servers().iter()).any(|server| server.waiting() > 0)
+        || epoch.settings.has_requests_waiting(upstream)
 }
 
 /// How many requests of clients that have closed their side may wait, in all and of one client: as many as may go on

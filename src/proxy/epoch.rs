@@ -18,10 +18,10 @@ pub struct Epoch {
 impl Epoch {
     pub(super) fn new(gateway: &Gateway, counters: &Arc<Counters>, before: Option<&Self>) -> Self {
         let settings = gateway.settings();
-        let upstreams = Upstreams::renewed(
-            settings.upstream.clone(),
-            gateway.clock.clone(),
-            counters.clone(),
+        let upstreams = Upstreams::new(
+            &settings.upstreams,
+            &gateway.clock,
+            counters,
             before.map(|before| &before.upstreams),
         );
         upstreams.start();

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::cache::store::Store;
 use crate::clock::Clock;
-use crate::config::{Config, Protocol, ServerUrl};
+use crate::config::{Config, Protocol, RoutePolicy, ServerUrl, Upstream};
 use crate::error::Error;
 use crate::proxy::limit::{Limits, Shares};
 use crate::semantics::authority::{Scheme, normal_authority};
@@ -40,8 +40,6 @@ pub struct Gateway {
     pub(super) unattended: Arc<Shares>,
     /// Requests that wait for the API, of clients that have closed their side.
     pub(super) half_closed: Arc<Shares>,
-    /// Exchanges that last.
-    pub(super) long_lived: Arc<Shares>,
     /// Tells this process from others of the same name, for the detection of loops.
     process: u64,
 }
@@ -51,10 +49,13 @@ pub struct Gateway {
 pub struct Settings {
     pub version: u64,
     pub config: Config,
-    pub upstream: Arc<UpstreamShared>,
+    /// What all workers share about each API, in the order of the configuration.
+    pub upstreams: Arc<[Arc<UpstreamShared>]>,
     pub identity: Identity,
-    /// The API's servers: a Location that names one of them means this gateway.
+    /// The APIs' servers: a Location that names one of them means this gateway.
     pub api_servers: Vec<ApiServer>,
+    /// Exchanges that last, of each API.
+    pub(super) long_lived: Box<[Arc<Shares>]>,
     /// `None` where the rate of requests has no limit.
     pub limits: Option<Limits>,
 }
@@ -69,8 +70,8 @@ pub struct Identity {
     via_http2: HeaderValue,
     /// Our member of CDN-Loop (RFC 8586).
     pub cdn_loop: HeaderValue,
-    /// The version in which the API is spoken to.
-    towards_api: Version,
+    /// The version in which each API is spoken to.
+    towards_apis: Box<[Version]>,
 }
 
 impl Gateway {
@@ -100,7 +101,6 @@ impl Gateway {
             waiting: Arc::default(),
             unattended: Arc::default(),
             half_closed: Arc::default(),
-            long_lived: Arc::default(),
             process,
         }))
     }
@@ -157,9 +157,18 @@ impl Settings {
         limits: Option<Limits>,
         before: Option<&Self>,
     ) -> Result<Self, Error> {
-        let before = before.map(|before| &*before.upstream);
-        let upstream = UpstreamShared::renewed(&config.upstream, before)?;
-        let identity = Identity::new(config.server.name(), process, config.upstream.protocol);
+        let known = before.map_or(&[][..], |before| &before.upstreams);
+        let upstreams = UpstreamShared::of_all(&config.upstreams, known)?;
+        let long_lived = |upstream: &Arc<UpstreamShared>| {
+            let at = known
+                .iter()
+                .position(|known| known.name() == upstream.name());
+            let shares = at.and_then(|at| before?.long_lived.get(at).cloned());
+            shares.unwrap_or_default()
+        };
+        let long_lived = upstreams.iter().map(long_lived).collect();
+        let protocols = config.upstreams.iter().map(|named| named.upstream.protocol);
+        let identity = Identity::new(config.server.name(), process, protocols);
         let server = |server: &ServerUrl| {
             let scheme = match server.endpoint.is_tls() {
                 true => Scheme::Https,
@@ -173,25 +182,52 @@ impl Settings {
                 base_path: server.base_path.as_str().into(),
             }
         };
-        let api_servers = config.upstream.servers.iter().map(server).collect();
+        let servers = config
+            .upstreams
+            .iter()
+            .flat_map(|named| &named.upstream.servers);
+        let api_servers = servers.map(server).collect();
         Ok(Self {
             version,
             api_servers,
             config,
-            upstream,
+            upstreams,
             identity,
+            long_lived,
             limits,
         })
+    }
+
+    /// Whether requests wait for a connection to this API.
+    pub fn has_requests_waiting(&self, upstream: Option<usize>) -> bool {
+        let shared = upstream.and_then(|upstream| self.upstreams.get(upstream));
+        let mut servers = shared.iter().flat_map(|shared| shared.servers());
+        servers.any(|server| server.waiting() > 0)
+    }
+
+    /// How the API that a request goes to is spoken to; `None` where it goes to none.
+    pub fn upstream_of(&self, route: &RoutePolicy) -> Option<&Upstream> {
+        let named = self.config.upstreams.get(route.destination.upstream()?)?;
+        Some(&named.upstream)
     }
 }
 
 impl Identity {
-    pub(super) fn new(name: &str, process: u64, towards_api: Protocol) -> Self {
+    /// `towards_apis` are those of the configuration's APIs, in their order.
+    pub(super) fn new(
+        name: &str,
+        process: u64,
+        towards_apis: impl IntoIterator<Item = Protocol>,
+    ) -> Self {
         let token: String = name
             .chars()
             .map(|c| u8::try_from(c).is_ok_and(is_tchar).then_some(c))
             .map(|c| c.unwrap_or('-'))
             .collect();
+        let version = |protocol| match protocol {
+            Protocol::Http1 => Version::HTTP_11,
+            Protocol::H2c | Protocol::H2 => Version::HTTP_2,
+        };
         let value = |text: String| {
             HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("bookend"))
         };
@@ -201,17 +237,15 @@ impl Identity {
             via_http11: value(format!("1.1 {token}")),
             via_http2: value(format!("2 {token}")),
             cdn_loop: value(format!("{token}; process={process:016x}")),
-            towards_api: match towards_api {
-                Protocol::Http1 => Version::HTTP_11,
-                Protocol::H2c | Protocol::H2 => Version::HTTP_2,
-            },
+            towards_apis: towards_apis.into_iter().map(version).collect(),
         }
     }
 
-    /// Our member of Via for a response. Where TLS has negotiated another version than is configured, it is still told
+    /// Our member of Via for a response to a request to this API, or else to the first. Where TLS has negotiated another version than is configured, it is still told
     /// as configured: what is stored came on some connection or other.
-    pub fn via_for_client(&self) -> &HeaderValue {
-        self.via(self.towards_api)
+    pub fn via_for_client(&self, upstream: Option<usize>) -> &HeaderValue {
+        let version = self.towards_apis.get(upstream.unwrap_or_default());
+        self.via(version.copied().unwrap_or(Version::HTTP_11))
     }
 
     /// Our member of Via for a message received with `version` (RFC 9110 §7.6.3).

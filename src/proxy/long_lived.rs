@@ -33,16 +33,25 @@ const LOOK: Duration = Duration::from_millis(500);
 /// # Errors
 /// [`ErrorKind::Overloaded`] when there are as many as may be, in all or of this client.
 pub(super) fn begin(worker: &Worker, request: &Request) -> Result<Option<Share>, Error> {
-    let upstream = &request.epoch.settings.config.upstream;
-    let Some((most, each)) = bounds(upstream) else {
+    let Some((shares, (most, each))) = of_api(request) else {
         return Ok(None);
     };
     let client = request.client_behind_proxies();
-    let entered = worker.gateway.long_lived.enter(client, most, each);
+    let entered = shares.enter(client, most, each);
     entered.map(Some).map_err(|full| {
         worker.counters.shed.inc();
         refusal(full)
     })
+}
+
+/// Those of the API that the request goes to, and their bounds; `None` without.
+fn of_api(request: &Request) -> Option<(&Arc<Shares>, (usize, usize))> {
+    let settings = &request.epoch.settings;
+    let bounds = bounds(settings.upstream_of(&request.route)?)?;
+    let shares = settings
+        .long_lived
+        .get(request.route.destination.upstream()?)?;
+    Some((shares, bounds))
 }
 
 fn refusal(full: Full) -> Error {
@@ -75,6 +84,7 @@ pub(super) struct Lasting {
     client: Option<Client>,
     bounds: (usize, usize),
     epoch: Rc<Epoch>,
+    upstream: Option<usize>,
     next_look: Instant,
     /// Wakes the upload for it.
     timer: Option<Pin<Box<Sleep>>>,
@@ -83,13 +93,14 @@ pub(super) struct Lasting {
 }
 
 impl Lasting {
-    pub fn of(worker: &Worker, request: &Request) -> Option<Self> {
-        let bounds = bounds(&request.epoch.settings.config.upstream)?;
+    pub fn of(request: &Request) -> Option<Self> {
+        let (shares, bounds) = of_api(request)?;
         Some(Self {
-            shares: worker.gateway.long_lived.clone(),
+            shares: shares.clone(),
             client: request.client_behind_proxies(),
             bounds,
             epoch: request.epoch.clone(),
+            upstream: request.route.destination.upstream(),
             next_look: timer_now() + SHORT,
             timer: None,
             share: None,
@@ -123,8 +134,7 @@ impl Lasting {
     }
 
     fn is_in_the_way(&self) -> bool {
-        let servers = self.epoch.settings.upstream.servers();
-        servers.iter().any(|server| server.waiting() > 0)
+        self.epoch.settings.has_requests_waiting(self.upstream)
     }
 }
 

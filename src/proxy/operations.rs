@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::proxy::gateway::Gateway;
 use crate::semantics::selector::Selector;
-use crate::upstream::{Availability, Server};
+use crate::upstream::{Availability, Server, UpstreamShared};
 
 /// The stored responses that a purge covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Memory {
 /// An upstream server as the workers see it together.
 #[derive(Clone, Debug)]
 pub struct ServerState {
+    /// The name of its API; `None` for that of `[upstream]`.
+    pub upstream: Option<Box<str>>,
     pub url: String,
     /// Whether requests go to it.
     pub fit: bool,
@@ -53,14 +55,22 @@ pub struct ServerState {
 }
 
 impl Gateway {
-    /// Whether requests go to any upstream server, other than to try whether it is back.
-    pub fn is_upstream_available(&self) -> bool {
-        self.settings().upstream.is_available(self.clock.now().mono)
+    /// The names of the APIs of which no server gets requests, other than to try whether it is back; `None` for that of
+    /// `[upstream]`.
+    pub fn unavailable_upstreams(&self) -> Vec<Option<Box<str>>> {
+        let now = self.clock.now().mono;
+        let settings = self.settings();
+        let upstreams = settings.upstreams.iter();
+        let unavailable = upstreams.filter(|upstream| !upstream.is_available(now));
+        unavailable
+            .map(|upstream| upstream.name().map(Into::into))
+            .collect()
     }
 
     pub fn servers(&self) -> Vec<ServerState> {
         let now = self.clock.now().mono;
-        let state = |server: &Arc<Server>| ServerState {
+        let state = |upstream: &UpstreamShared, server: &Arc<Server>| ServerState {
+            upstream: upstream.name().map(Into::into),
             url: server.url().to_string(),
             fit: matches!(server.availability(now), Availability::Available(_))
                 && !server.takes_only_trials(),
@@ -68,11 +78,15 @@ impl Gateway {
             connections: server.connections(),
             waiting: server.waiting(),
         };
-        self.settings()
-            .upstream
-            .servers()
+        let settings = self.settings();
+        let of = |upstream: &UpstreamShared| -> Vec<_> {
+            let servers = upstream.servers().iter();
+            servers.map(|server| state(upstream, server)).collect()
+        };
+        settings
+            .upstreams
             .iter()
-            .map(state)
+            .flat_map(|upstream| of(upstream))
             .collect()
     }
 

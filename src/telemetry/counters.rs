@@ -1,7 +1,8 @@
 //! The counters of a worker. Each worker writes its own, so that no core waits for another to count; `/metrics` adds them up.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::ErrorKind;
 
@@ -82,20 +83,12 @@ pub struct Counters {
     pub collapsed: Counter,
     /// Answers 304 given from the store.
     pub not_modified: Counter,
-    /// Requests sent upstream, retries included.
-    pub upstream_requests: Counter,
-    /// Retries on another connection or server.
-    pub upstream_retries: Counter,
-    /// Upstream requests that ended in an error.
-    pub upstream_errors: Counter,
-    /// Requests not sent upstream because no server was available.
-    pub unavailable: Counter,
-    /// Upstream connections opened.
-    pub upstream_connects: Counter,
+    /// What concerns the API of `[upstream]` alone.
+    pub upstream: Arc<UpstreamCounters>,
+    /// The same of those of `[upstreams.NAME]`, by their names, also of those that a reload has removed.
+    named: Mutex<BTreeMap<Box<str>, Arc<UpstreamCounters>>>,
     /// Response content sent to clients, in bytes.
     pub bytes_sent: Counter,
-    /// Response content received from upstream, in bytes.
-    pub bytes_received: Counter,
     /// Client connections accepted.
     pub connections_accepted: Counter,
     /// Client connections ended by their deadline: for a request's head.
@@ -138,13 +131,44 @@ pub struct Counters {
     pub background_fills: Gauge,
     /// Bytes of response fields kept ready now, about.
     pub ready_bytes: Gauge,
+}
+
+/// What one worker counts of one API.
+#[derive(Debug, Default)]
+pub struct UpstreamCounters {
+    /// Requests sent upstream, retries included.
+    pub requests: Counter,
+    /// Retries on another connection or server.
+    pub retries: Counter,
+    /// Upstream requests that ended in an error.
+    pub errors: Counter,
+    /// Requests not sent upstream because no server was available.
+    pub unavailable: Counter,
+    /// Upstream connections opened.
+    pub connects: Counter,
+    /// Response content received from upstream, in bytes.
+    pub bytes_received: Counter,
     /// Upstream connections open now.
-    pub upstream_connections: Gauge,
+    pub connections: Gauge,
     /// Open connections switched to another protocol, such as WebSocket.
     pub tunnels: Gauge,
 }
 
 impl Counters {
+    /// Those of the API with this name; `None` is that of `[upstream]`.
+    pub fn of_upstream(&self, name: Option<&str>) -> Arc<UpstreamCounters> {
+        let Some(name) = name else {
+            return self.upstream.clone();
+        };
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        named.entry(name.into()).or_default().clone()
+    }
+
+    fn names(&self) -> Vec<Box<str>> {
+        let named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        named.keys().cloned().collect()
+    }
+
     /// Counts a request that was answered with an error of the gateway's own, or left by its client before.
     pub fn count_error(&self, kind: ErrorKind) {
         self.errors.inc();
@@ -163,6 +187,23 @@ impl Metrics {
         Self {
             workers: (0..workers).map(|_| Arc::default()).collect(),
         }
+    }
+
+    /// The names of the APIs of `[upstreams.NAME]` that the process has known, in their order.
+    pub fn upstream_names(&self) -> BTreeSet<Box<str>> {
+        self.workers
+            .iter()
+            .flat_map(|counters| counters.names())
+            .collect()
+    }
+
+    /// The sum over all workers of what `read` reads of one API; `None` is that of `[upstream]`.
+    pub fn sum_of_upstream(
+        &self,
+        name: Option<&str>,
+        read: impl Fn(&UpstreamCounters) -> u64,
+    ) -> u64 {
+        self.sum(|counters| read(&counters.of_upstream(name)))
     }
 
     /// The sum over all workers of what `read` reads.

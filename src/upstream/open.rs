@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::server::cap::Cap;
-use crate::telemetry::counters::Counters;
+use crate::telemetry::counters::UpstreamCounters;
 
 /// One connection, from before it is opened until its socket is closed.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct OpenConnection {
     permit: Option<OwnedSemaphorePermit>,
     cap: Arc<Cap>,
     of_worker: Arc<AtomicUsize>,
-    counters: Arc<Counters>,
+    counters: Arc<UpstreamCounters>,
 }
 
 impl OpenConnection {
@@ -23,10 +23,10 @@ impl OpenConnection {
         permit: OwnedSemaphorePermit,
         cap: Arc<Cap>,
         of_worker: Arc<AtomicUsize>,
-        counters: Arc<Counters>,
+        counters: Arc<UpstreamCounters>,
     ) -> Self {
         of_worker.fetch_add(1, Ordering::Relaxed);
-        counters.upstream_connections.add(1);
+        counters.connections.add(1);
         Self {
             permit: Some(permit),
             cap,
@@ -42,6 +42,6 @@ impl Drop for OpenConnection {
             self.cap.give_back(permit);
         }
         self.of_worker.fetch_sub(1, Ordering::Relaxed);
-        self.counters.upstream_connections.sub(1);
+        self.counters.connections.sub(1);
     }
 }

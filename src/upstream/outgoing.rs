@@ -8,6 +8,8 @@ use super::waiting::Waiting;
 /// A request to be sent upstream.
 #[derive(Debug)]
 pub struct Outgoing {
+    /// Which API it is for, by its place in the configuration's list; `None` where there is none for it.
+    pub upstream: Option<usize>,
     /// The target is in origin form, as it is forwarded: the server's base path is put before it here. Hop-by-hop
     /// fields are gone and forwarding fields are there already; framing fields are set here, from the body.
     ///

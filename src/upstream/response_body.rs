@@ -154,7 +154,7 @@ impl UpstreamBody {
         if let Progress::Reading(reading) = std::mem::replace(&mut self.progress, Progress::Failed)
             && error.side() == Side::Upstream
         {
-            reading.lease.pool().counters().upstream_errors.inc();
+            reading.lease.pool().counters().errors.inc();
         }
         Poll::Ready(Some(Err(error)))
     }

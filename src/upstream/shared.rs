@@ -1,4 +1,4 @@
-//! What all workers share about the API.
+//! What all workers share about an API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,11 @@ use crate::clock::Monotonic;
 use crate::config::{self, HostPolicy};
 use crate::error::Error;
 
-/// What all workers share about the API: its servers, their caps of connections and their health.
+/// What all workers share about an API: its servers, their caps of connections and their health.
 #[derive(Debug)]
 pub struct UpstreamShared {
+    /// `None` for that of `[upstream]`.
+    name: Option<Box<str>>,
     servers: Box<[Arc<Server>]>,
     pub(super) host: HostPolicy,
     pub(super) response_timeout: Duration,
@@ -32,16 +34,43 @@ pub struct UpstreamShared {
 }
 
 impl UpstreamShared {
-    /// Reads the certificates that the configuration names; fails with a detail for the operator when a file or a name
-    /// cannot be used.
-    pub fn new(config: &config::Upstream) -> Result<Arc<Self>, Error> {
-        Self::renewed(config, None)
+    /// That of each of `configs`, in their order. Reads the certificates that they name; fails with a detail for the operator
+    /// when a file or a name cannot be used.
+    ///
+    /// After a reload: a server that the API of the same name had `before`, and that is connected to with the same settings,
+    /// stays with all that is known of it; limits and rules are those of `configs` from now on. Health checks of servers that
+    /// are not in `configs` end. Nothing has changed when this fails.
+    pub fn of_all(
+        configs: &[config::NamedUpstream],
+        before: &[Arc<Self>],
+    ) -> Result<Arc<[Arc<Self>]>, Error> {
+        let all: Arc<[Arc<Self>]> = configs
+            .iter()
+            .map(|config| {
+                let before = before.iter().find(|before| before.name == config.name);
+                Self::prepared(config, before.map(|before| &**before)).map(Arc::new)
+            })
+            .collect::<Result<_, _>>()?;
+        for (shared, config) in all.iter().zip(configs) {
+            for server in &shared.servers {
+                server.apply(&config.upstream);
+            }
+        }
+        for server in before.iter().flat_map(|before| &before.servers) {
+            let mut staying = all.iter().flat_map(|shared| &shared.servers);
+            if !staying.any(|stays| Arc::ptr_eq(stays, server)) {
+                server.retire();
+            }
+        }
+        Ok(all)
     }
 
-    /// The same after a reload: a server that was there `before`, and is connected to with the same settings, stays with all that is
-    /// known of it; limits and rules are those of `config` from now on. Health checks of servers that are not in
-    /// `config` end. Nothing has changed when this fails.
-    pub fn renewed(config: &config::Upstream, before: Option<&Self>) -> Result<Arc<Self>, Error> {
+    /// What is known of servers that were there `before` is shared, and not changed.
+    fn prepared(config: &config::NamedUpstream, before: Option<&Self>) -> Result<Self, Error> {
+        let config::NamedUpstream {
+            name,
+            upstream: config,
+        } = config;
         let connection_settings = ConnectionSettings::of(config);
         let same_settings =
             before.filter(|before| before.connection_settings == connection_settings);
@@ -65,15 +94,8 @@ impl UpstreamShared {
             .iter()
             .map(server)
             .collect::<Result<_, _>>()?;
-        for server in &servers {
-            server.apply(config);
-        }
-        for server in before.iter().flat_map(|before| &before.servers) {
-            if !servers.iter().any(|stays| Arc::ptr_eq(stays, server)) {
-                server.retire();
-            }
-        }
-        Ok(Arc::new(Self {
+        Ok(Self {
+            name: name.clone(),
             servers,
             host: config.host,
             response_timeout: config.response_timeout,
@@ -85,7 +107,12 @@ impl UpstreamShared {
             health: config.health.clone(),
             connection_settings,
             checked,
-        }))
+        })
+    }
+
+    /// `None` for that of `[upstream]`.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// Whether any server is expected to answer.

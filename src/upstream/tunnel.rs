@@ -15,7 +15,7 @@ use super::pool::Lease;
 use super::server::Server;
 use super::wire::Wire;
 use crate::error::{Error, ErrorKind};
-use crate::telemetry::counters::Counters;
+use crate::telemetry::counters::UpstreamCounters;
 
 /// The upstream's side of a tunnel. It keeps its place in the cap of connections, and counts as the server's load.
 /// Dropping it closes the connection.
@@ -103,7 +103,7 @@ impl AsyncWrite for Tunnel {
 #[derive(Debug)]
 struct Load {
     server: Arc<Server>,
-    counters: Arc<Counters>,
+    counters: Arc<UpstreamCounters>,
 }
 
 impl Drop for Load {

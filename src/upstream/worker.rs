@@ -12,7 +12,7 @@ use super::pool::{Http2Connections, Pool};
 use super::server::Server;
 use super::shared::UpstreamShared;
 use crate::clock::Clock;
-use crate::telemetry::counters::Counters;
+use crate::telemetry::counters::UpstreamCounters;
 
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -23,7 +23,7 @@ pub(super) struct Worker {
     pub(super) budget: Budget,
     checks_started: Cell<bool>,
     pub(super) clock: Clock,
-    pub(super) counters: Arc<Counters>,
+    pub(super) counters: Arc<UpstreamCounters>,
 }
 
 impl Worker {
@@ -31,7 +31,7 @@ impl Worker {
     pub(super) fn new(
         shared: Arc<UpstreamShared>,
         clock: Clock,
-        counters: Arc<Counters>,
+        counters: Arc<UpstreamCounters>,
         before: Option<&Self>,
     ) -> Self {
         let pool = |server: &Arc<Server>| {

@@ -136,17 +136,18 @@ impl Setup {
             .iter()
             .map(|url| format!("{url:?}"))
             .collect();
+        let upstream = match servers.is_empty() {
+            true => String::new(),
+            false => format!(
+                "[upstream]\nservers = [{}]\n{}",
+                servers.join(", "),
+                self.upstream
+            ),
+        };
         let toml = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = {}\n{}\n[upstream]\nservers = [{}]\n{}\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = {}\n{}\n{upstream}\n\
              [cache]\n{}\n[admin]\nlisten = \"127.0.0.1:0\"\n{}\n[log]\n{}\n{}",
-            self.workers,
-            self.server,
-            servers.join(", "),
-            self.upstream,
-            self.cache,
-            self.admin,
-            self.log,
-            self.more
+            self.workers, self.server, self.cache, self.admin, self.log, self.more
         );
         let config = Config::parse(&toml, "the test", &|_| None);
         config.unwrap_or_else(|mistakes| panic!("{toml}\n{mistakes:#?}"))
@@ -158,7 +159,7 @@ impl Gateway {
         Self::before_all([origin.url()])
     }
 
-    /// Before several servers, given by their URLs.
+    /// Before several servers, given by their URLs; without an `[upstream]` where there are none.
     pub fn before_all(upstreams: impl IntoIterator<Item = String>) -> Setup {
         Setup {
             upstreams: upstreams.into_iter().collect(),

@@ -350,7 +350,7 @@ fn what_all_have_left_is_fetched_for_so_long_only() {
         .cache("fill_timeout = \"20s\"")
         .manual_clock()
         .start();
-    let received = || gateway.sum(|counted| counted.bytes_received.value());
+    let received = || gateway.sum(|counted| counted.upstream.bytes_received.value());
     let mut client = gateway.client();
     client.open(&get("/books")).until(1);
     client.reset();

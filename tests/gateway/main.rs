@@ -20,6 +20,7 @@ mod in_memory;
 mod layers;
 mod ranges;
 mod reload;
+mod routes;
 mod server;
 mod streaming;
 mod streams;

@@ -246,7 +246,7 @@ fn the_command_line_goes_before_the_file() {
     };
     let config = parse(text, Some("c.toml"), &|_| None, &overrides).expect("valid");
     assert_eq!(config.server.listen, overrides.listen);
-    assert_eq!(config.upstream.servers, overrides.upstream);
+    assert_eq!(config.upstreams[0].upstream.servers, overrides.upstream);
     assert_eq!(config.admin, None);
 }
 
@@ -366,7 +366,10 @@ fn a_key_under_its_former_name_works_and_is_noted() {
         Config::parse(&text, "c.toml", &|_| None)
     };
     let config = parse("slow_return = '3s'\n").expect("a valid file");
-    assert_eq!(config.upstream.ejection.slow_start.as_secs(), 3);
+    assert_eq!(
+        config.upstreams[0].upstream.ejection.slow_start.as_secs(),
+        3
+    );
     let notes: Vec<_> = config.notes.iter().map(Mistake::as_note).collect();
     let expected =
         "c.toml:4:1: note: `slow_return` is called `slow_start` now; the former name still works";
@@ -375,7 +378,10 @@ fn a_key_under_its_former_name_works_and_is_noted() {
         (0, vec![expected.to_owned()])
     );
     let config = parse("slow_start = '4s'\n").expect("a valid file");
-    assert_eq!(config.upstream.ejection.slow_start.as_secs(), 4);
+    assert_eq!(
+        config.upstreams[0].upstream.ejection.slow_start.as_secs(),
+        4
+    );
     assert_eq!(config.notes, []);
     for (keys, expected) in [
         (

@@ -17,6 +17,8 @@ use crate::upstream::Waiting;
 pub(super) struct Presence {
     worker: Rc<Worker>,
     epoch: Rc<Epoch>,
+    /// The API that is asked.
+    upstream: Option<usize>,
     client: Option<Client>,
     waiting: Waiting,
     /// How often the connection has been found half-closed, as far as it was looked at here.
@@ -30,6 +32,7 @@ impl Presence {
         Self {
             worker: worker.clone(),
             epoch: request.epoch.clone(),
+            upstream: request.route.destination.upstream(),
             client: request.client_behind_proxies(),
             waiting,
             found: 0,
@@ -53,7 +56,7 @@ impl Presence {
     /// The connection was found half-closed: at once when it became so, and then from time to time.
     fn half_closed(&mut self) {
         let may_wait = match self.share {
-            Some(_) => !are_places_scarce(&self.worker, &self.epoch),
+            Some(_) => !are_places_scarce(&self.worker, &self.epoch, self.upstream),
             None => {
                 let (most, each) = most_half_closed(&self.epoch.settings.config);
                 let shares = &self.worker.gateway.half_closed;

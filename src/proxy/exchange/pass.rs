@@ -4,7 +4,8 @@ use http::{Response, StatusCode};
 
 use super::{Exchange, Step};
 use crate::cache::head::Head;
-use crate::error::Error;
+use crate::config::Destination;
+use crate::error::{Error, ErrorKind};
 use crate::proxy::exchange::if_match::{Settlement, settle};
 use crate::proxy::fill::{FillTask, Permit};
 use crate::proxy::forward::arrived::Arrived;
@@ -13,7 +14,7 @@ use crate::proxy::forward::upgrade::Switch;
 use crate::proxy::limit::Share;
 use crate::proxy::long_lived;
 use crate::proxy::lookup::{Miss, detail_of};
-use crate::proxy::request::{Class, Traits};
+use crate::proxy::request::{Class, Request, Traits};
 use crate::proxy::response::body::Body;
 use crate::proxy::response::deliver::Delivery;
 use crate::proxy::task::Task;
@@ -29,6 +30,9 @@ impl Exchange {
             self.worker
                 .sign(&mut response, &self.request, CacheStatus::forwarded(reason));
             return Step::Done(Box::new(response));
+        }
+        if let Some(error) = without_destination(&self.request) {
+            return self.fail(&error, None);
         }
         let admission = match self.admit() {
             Ok(admission) => admission,
@@ -154,5 +158,17 @@ impl Exchange {
         let task = task.asking(&miss);
         let task = Task::new(&self.worker, |leader| task.led_by(leader).adopt(arrived));
         self.learn(task, &miss).await
+    }
+}
+
+/// Why no API is asked, where none is.
+fn without_destination(request: &Request) -> Option<Error> {
+    match request.route.destination {
+        Destination::Upstream(_) => None,
+        Destination::Nowhere => Some(Error::downstream(ErrorKind::NoRoute)),
+        Destination::Unclear => Some(
+            Error::downstream(ErrorKind::BadRequest)
+                .detail("the path can be read as that of two routes, which lead to different APIs"),
+        ),
     }
 }

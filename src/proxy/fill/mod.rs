@@ -239,13 +239,15 @@ impl FillTask {
     async fn send(&mut self) -> Result<Box<Arrived>, Error> {
         let (request, ranged, validates) = self.request_now();
         self.validates = validates;
+        let upstream = self.route.destination.upstream();
         let outgoing = Outgoing {
+            upstream,
             request,
             idempotent: true,
             hash: self
                 .epoch
                 .upstreams
-                .wants_hash()
+                .wants_hash(upstream)
                 .then(|| self.fill.key.as_ref().stable_hash()),
             waiting: self.waiting.clone(),
         };

@@ -17,7 +17,6 @@ use crate::proxy::forward::fields;
 use crate::proxy::long_lived::Lasting;
 use crate::proxy::request::content::RequestContent;
 use crate::proxy::request::{Request, Traits};
-use crate::proxy::worker::Worker;
 use crate::semantics::media_type::is_endless;
 use crate::upstream::{Expectation, RequestBody, RequestStream, client_failure};
 
@@ -25,15 +24,11 @@ use crate::upstream::{Expectation, RequestBody, RequestStream, client_failure};
 ///
 /// # Errors
 /// When it says itself that it is too large.
-pub fn to_pass_on(
-    worker: &Worker,
-    request: &mut Request,
-    until: Option<Instant>,
-) -> Result<RequestBody, Error> {
+pub fn to_pass_on(request: &mut Request, until: Option<Instant>) -> Result<RequestBody, Error> {
     let Some(mut content) = take(request, until) else {
         return Ok(RequestBody::Empty);
     };
-    content.lasting = Lasting::of(worker, request);
+    content.lasting = Lasting::of(request);
     let config = &request.epoch.settings.config;
     let stream = match config.server.max_body {
         None => RequestStream::new(content),

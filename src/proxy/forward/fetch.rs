@@ -59,6 +59,7 @@ impl Context<'_> {
             received.wall,
             body.server(),
             settings,
+            self.route,
             self.target,
         );
         let (cors, target) = (self.worker.gateway.store.cors(), self.target.as_str());

@@ -8,7 +8,7 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Uri, Version};
 
-use crate::config::HostPolicy;
+use crate::config::{HostPolicy, RoutePolicy, Upstream};
 use crate::error::{Error, ErrorKind};
 use crate::proxy::gateway::{Identity, Settings};
 use crate::proxy::interim::{self, Hints};
@@ -203,6 +203,7 @@ pub fn response_fields(
     received: Timestamp,
     server: &Server,
     settings: &Settings,
+    route: &RoutePolicy,
     target: &Target,
 ) {
     let trailers: Vec<_> = fields.get_all(TRAILER).iter().cloned().collect();
@@ -216,7 +217,8 @@ pub fn response_fields(
         fields.insert(DATE, date);
     }
     let has_target = || TARGET_FIELDS.iter().any(|name| fields.contains_key(name));
-    if settings.config.upstream.host == HostPolicy::Upstream && has_target() {
+    let has_own_host = |upstream: &Upstream| upstream.host == HostPolicy::Upstream;
+    if settings.upstream_of(route).is_some_and(has_own_host) && has_target() {
         let view = ClientView {
             target: &target.to_uri(),
             base_path: server.base_path(),
@@ -255,7 +257,7 @@ fn rewrite_target(name: &HeaderName, value: &mut HeaderValue, view: &ClientView<
     }
 }
 
-/// Adds our member to a response's Via.
-pub fn add_via(fields: &mut HeaderMap, identity: &Identity) {
-    fields.append(VIA, identity.via_for_client().clone());
+/// Adds our member to the Via of a response to a request to this API.
+pub fn add_via(fields: &mut HeaderMap, identity: &Identity, upstream: Option<usize>) {
+    fields.append(VIA, identity.via_for_client(upstream).clone());
 }

@@ -59,15 +59,17 @@ pub async fn forward(
     let hints = envelope.hints.as_ref();
     let content = match read {
         Some(content) => RequestBody::Full(content),
-        None => content::to_pass_on(worker, request, envelope.until)?,
+        None => content::to_pass_on(request, envelope.until)?,
     };
     let upstreams = &request.epoch.upstreams;
     let is_empty = matches!(content, RequestBody::Empty);
+    let upstream = request.route.destination.upstream();
     let outgoing = Outgoing {
+        upstream,
         request: fields::request(request, hints, Conditions::Client, content)?,
         idempotent: is_idempotent(request.method()),
         hash: upstreams
-            .wants_hash()
+            .wants_hash(upstream)
             .then(|| request.key(&worker.gateway.store).stable_hash()),
         waiting: request.waiting.clone(),
     };

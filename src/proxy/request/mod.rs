@@ -98,14 +98,6 @@ impl Request {
         if !content.is_end_stream() {
             traits.add(Traits::CONTENT);
         }
-        // After the switch there is no place for the rest of a request, and in HTTP/2 there is no switch.
-        if traits.any(Traits::UPGRADE)
-            && (traits.any(Traits::CONTENT)
-                || epoch.settings.config.upstream.protocol != Protocol::Http1
-                || upgrade::offered(parts.version, &parts.headers).is_none())
-        {
-            traits.remove(Traits::UPGRADE);
-        }
         let class = Class::of(&parts.method);
         let target = match read_head(&parts, traits, peer, epoch, before) {
             Ok(target) => target,
@@ -113,6 +105,14 @@ impl Request {
         };
         let routes = &epoch.settings.config.routes;
         let route = routes.find(asked(routes, &target, &parts.method)).clone();
+        // After the switch there is no place for the rest of a request, and in HTTP/2 there is no switch.
+        if traits.any(Traits::UPGRADE)
+            && (traits.any(Traits::CONTENT)
+                || !speaks_http1(epoch, &route)
+                || upgrade::offered(parts.version, &parts.headers).is_none())
+        {
+            traits.remove(Traits::UPGRADE);
+        }
         let policy = &route.cache;
         let directives = if traits.any(Traits::DIRECTIVES) {
             RequestDirectives::parse(&parts.headers).honoured(&policy.honour)
@@ -313,6 +313,11 @@ impl Subject for Request {
         let readings = routes.readings(asked(routes, &self.target, self.method()));
         readings.map(|route| route.name.as_str())
     }
+}
+
+fn speaks_http1(epoch: &Epoch, route: &RoutePolicy) -> bool {
+    let upstream = epoch.settings.upstream_of(route);
+    upstream.is_some_and(|upstream| upstream.protocol == Protocol::Http1)
 }
 
 /// What says which route takes a request with this target and method.

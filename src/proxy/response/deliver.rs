@@ -310,6 +310,7 @@ impl Delivery<'_> {
         let hit = HitFields {
             stored,
             form,
+            upstream: self.request.route.destination.upstream(),
             age,
             ttl,
         };

@@ -112,7 +112,7 @@ impl Worker {
         let mut response = respond(error, method, identity, &self.counters);
         self.date(&mut response, self.gateway.clock.now());
         let fields = response.headers_mut();
-        add_via(fields, identity);
+        add_via(fields, identity, None);
         CacheStatus::default().append_to(fields, &identity.name);
         response
     }

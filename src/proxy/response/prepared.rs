@@ -49,6 +49,8 @@ pub enum Form {
 pub struct HitFields<'a> {
     pub stored: &'a Arc<StoredResponse>,
     pub form: Form,
+    /// The API that its requests go to.
+    pub upstream: Option<usize>,
     /// As sent in Age.
     pub age: DeltaSeconds,
     /// As sent in Cache-Status, in seconds.
@@ -200,7 +202,7 @@ impl FieldBuilder {
             age: self
                 .ages
                 .value(age.as_secs().into(), || age.as_secs().into()),
-            via: identity.via_for_client().clone(),
+            via: identity.via_for_client(hit.upstream).clone(),
             cache_status: self
                 .cache_statuses
                 .value(ttl, || CacheStatus::hit(ttl).to_value(&identity.name)),
@@ -298,7 +300,7 @@ mod tests {
 
     #[test]
     fn values_of_cache_status_are_right_when_there_are_more_than_are_kept() {
-        let identity = Identity::new("bookend", 1, Protocol::Http1);
+        let identity = Identity::new("bookend", 1, [Protocol::Http1]);
         let prepared = PreparedFields::new(Arc::default());
         for _ in 0..2 {
             for code in 200..(200 + 2 * CACHE_STATUSES as u16) {

@@ -16,7 +16,7 @@ use crate::semantics::cors;
 
 fn sign_fields(fields: &mut HeaderMap, request: &Request, status: &CacheStatus) {
     let identity = &request.epoch.settings.identity;
-    add_via(fields, identity);
+    add_via(fields, identity, request.route.destination.upstream());
     fields.append(
         CACHE_STATUS,
         request.epoch.prepared.cache_status(status, identity),

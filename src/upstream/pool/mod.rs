@@ -38,14 +38,14 @@ use super::server::Server;
 use super::wire::Wire;
 use crate::clock::{Clock, Monotonic};
 use crate::error::Error;
-use crate::telemetry::counters::Counters;
+use crate::telemetry::counters::UpstreamCounters;
 
 #[derive(Debug)]
 pub(super) struct Pool {
     server: Arc<Server>,
     limits: RefCell<Rc<PoolLimits>>,
     clock: Clock,
-    counters: Arc<Counters>,
+    counters: Arc<UpstreamCounters>,
     idle: IdleConnections,
     http2: Http2Connections,
     waiters: Waiters,
@@ -64,7 +64,7 @@ impl Pool {
         limits: PoolLimits,
         http2: Http2Connections,
         clock: Clock,
-        counters: Arc<Counters>,
+        counters: Arc<UpstreamCounters>,
     ) -> Rc<Self> {
         let reclaim = Arc::new(Notify::new());
         server.queue().register(reclaim.clone());
@@ -96,7 +96,7 @@ impl Pool {
         self.answers.set(self.answers.get().wrapping_add(1));
     }
 
-    pub(super) fn counters(&self) -> &Arc<Counters> {
+    pub(super) fn counters(&self) -> &Arc<UpstreamCounters> {
         &self.counters
     }
 
@@ -127,7 +127,7 @@ impl Pool {
         let connect_limits = self.limits().connect;
         let Connected { socket, address } =
             connect(&self.server, connect_limits, &self.clock).await?;
-        self.counters.upstream_connects.inc();
+        self.counters.connects.inc();
         let is_http2 = socket.speaks_http2(self.http2.protocol());
         self.http2.set_http1_chosen(!is_http2);
         let wire = Wire::new(socket, Some(open));

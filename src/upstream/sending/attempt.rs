@@ -54,7 +54,7 @@ impl Worker {
                 lease.is_shared() || may_be_closed || request.is_idempotent() && !attempt.last;
             let copy = copy_wanted.then(|| request.copy()).flatten();
             let sent = request.take()?;
-            self.counters.upstream_requests.inc();
+            self.counters.requests.inc();
             let timeout = self.shared.response_timeout;
             let unanswered = match lease.exchange(sent, timeout).await {
                 Ok(response) => {
@@ -77,7 +77,7 @@ impl Worker {
                 }
                 return Err(error);
             }
-            self.counters.upstream_retries.inc();
+            self.counters.retries.inc();
             reuse = if refusals > 1 {
                 Reuse::Never
             } else {

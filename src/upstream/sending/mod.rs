@@ -73,7 +73,7 @@ impl Worker {
                 Some(next) if self.budget.spend(self.clock.now().mono) => choice = next,
                 _ => return Err(error),
             }
-            self.counters.upstream_retries.inc();
+            self.counters.retries.inc();
         }
     }
 }

@@ -31,6 +31,7 @@ pub(in crate::upstream) struct PendingRequest<'a> {
 impl<'a> PendingRequest<'a> {
     pub(in crate::upstream) fn new(outgoing: Outgoing, make: Option<&'a Maker<'a>>) -> Self {
         let Outgoing {
+            upstream: _,
             mut request,
             idempotent,
             hash,

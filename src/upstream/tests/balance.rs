@@ -81,11 +81,7 @@ fn a_server_that_refuses_is_replaced_for_any_method_and_ejected() {
                     .expect("the other server answers");
                 assert_eq!(read(response).await.expect("content"), "b");
             }
-            assert_eq!(
-                worker.counters.upstream_retries.value(),
-                3,
-                "then it is left out"
-            );
+            assert_eq!(worker.counters.retries.value(), 3, "then it is left out");
         }
     });
 }
@@ -151,7 +147,7 @@ fn a_server_killed_among_three_costs_no_idempotent_request() {
             client.expect("no request fails");
         }
         assert!(b.served.get() > 100 && c.served.get() > 100);
-        assert!(worker.counters.upstream_retries.value() > 0);
+        assert!(worker.counters.retries.value() > 0);
     });
 }
 
@@ -252,7 +248,7 @@ fn a_full_queue_sends_to_another_server_and_ejects_none() {
         config.ejection.failures = 1;
         config.max_connections = 1;
         config.max_waiting = 0;
-        let shared = UpstreamShared::new(&config).expect("a valid upstream");
+        let shared = shared(&config);
         let worker = Worker::of(shared.clone());
         // Three for two: a request that is to go to the full server goes to the other one.
         let (mut one, mut two) = (Box::pin(worker.get("/")), Box::pin(worker.get("/")));
@@ -294,7 +290,7 @@ fn a_request_that_timed_out_in_one_queue_does_not_wait_in_another() {
             _ = &mut two => panic!("nobody answers"),
             third = worker.get("/") => assert_eq!(kind(third), Some(ErrorKind::ConnectionLimit)),
         }
-        assert_eq!(worker.counters.upstream_retries.value(), 0);
+        assert_eq!(worker.counters.retries.value(), 0);
     });
 }
 
@@ -304,7 +300,7 @@ fn a_server_that_answers_now_and_then_is_not_ejected() {
         let (flaky, good) = (Origin::start().await, Echo::start("good").await);
         let mut config = config(vec![flaky.url(), good.origin.url()]);
         config.ejection.failures = 2;
-        let shared = UpstreamShared::new(&config).expect("a valid upstream");
+        let shared = shared(&config);
         let worker = Worker::of(shared.clone());
         let script = async {
             for _ in 0..3 {
@@ -343,7 +339,7 @@ fn retries_end_with_their_budget() {
         for _ in 0..20 {
             failures += usize::from(name(&worker, "/").await.is_err());
         }
-        assert_eq!((worker.counters.upstream_retries.value(), failures), (3, 7));
+        assert_eq!((worker.counters.retries.value(), failures), (3, 7));
     });
 }
 
@@ -410,6 +406,7 @@ fn a_key_keeps_its_server_and_moves_only_when_that_is_gone() {
         let worker = Worker::new(&config);
         let ask = async |hash| {
             let outgoing = Outgoing {
+                upstream: Some(0),
                 request: get("/"),
                 idempotent: true,
                 hash: Some(hash),

@@ -155,7 +155,7 @@ fn a_reset_within_content_is_an_incomplete_response() {
                 "{fields}"
             );
             assert!(!outcome.verified);
-            assert_eq!(worker.counters.upstream_errors.value(), 1);
+            assert_eq!(worker.counters.errors.value(), 1);
         }
     });
 }
@@ -246,7 +246,7 @@ fn a_body_that_is_dropped_early_closes_its_connection() {
         .await;
         drop(response.expect("a head"));
         peer.closed().await;
-        assert_eq!(worker.counters.upstream_connections.value(), 0);
+        assert_eq!(worker.counters.connections.value(), 0);
     });
 }
 

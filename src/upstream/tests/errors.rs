@@ -109,7 +109,7 @@ fn an_error_keeps_its_side_and_its_cause() {
         let error = response.expect_err("nonsense");
         assert_eq!(error.side(), crate::error::Side::Upstream);
         assert!(std::error::Error::source(&error).is_some());
-        assert_eq!(worker.counters.upstream_errors.value(), 1);
+        assert_eq!(worker.counters.errors.value(), 1);
     });
 }
 
@@ -143,7 +143,7 @@ fn a_port_without_a_listener_refuses() {
             kind(worker.get("/").await),
             Some(ErrorKind::ConnectionRefused)
         );
-        assert_eq!(worker.counters.upstream_connections.value(), 0);
+        assert_eq!(worker.counters.connections.value(), 0);
     });
 }
 

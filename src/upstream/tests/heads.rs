@@ -218,12 +218,12 @@ fn a_connection_that_switches_protocols_leaves_the_pool_with_its_place_in_the_ca
             tunnel
         };
         let (mut peer, tunnel) = exchange(script, client).await;
-        let server = worker.upstreams.0.pools[0].server().clone();
-        assert_eq!(worker.counters.upstream_connections.value(), 1);
+        let server = worker.upstreams.0[0].pools[0].server().clone();
+        assert_eq!(worker.counters.connections.value(), 1);
         assert_eq!(server.load(), 1);
         drop(tunnel);
         assert_eq!(server.load(), 0);
         peer.closed().await;
-        assert_eq!(worker.counters.upstream_connections.value(), 0);
+        assert_eq!(worker.counters.connections.value(), 0);
     });
 }

@@ -13,7 +13,7 @@ fn health_checks_make_a_server_unhealthy_and_healthy_again() {
         config.health.unhealthy = 2;
         config.health.healthy = 2;
         config.ejection.slow_start = Duration::ZERO;
-        let shared = UpstreamShared::new(&config).expect("a valid upstream");
+        let shared = shared(&config);
         let worker = Worker::of(shared.clone());
         worker.upstreams.start();
         let check = async |origin: &Origin, status: &str| {

@@ -32,10 +32,10 @@ use super::{
     Availability, Outgoing, RequestBody, RequestStream, UpstreamBody, UpstreamShared, Upstreams,
 };
 use crate::clock::{Clock, ManualClock};
-use crate::config::{ServerUrl, Upstream};
+use crate::config::{NamedUpstream, ServerUrl, Upstream};
 use crate::error::{Error, ErrorKind};
 use crate::semantics::time::Timestamp;
-use crate::telemetry::counters::Counters;
+use crate::telemetry::counters::{Counters, UpstreamCounters};
 
 /// Long enough for anything that works, on any machine.
 const HANG: Duration = Duration::from_secs(20);
@@ -55,21 +55,21 @@ fn run(test: impl Future<Output = ()>) {
 /// A worker in front of an origin.
 struct Worker {
     upstreams: Upstreams,
-    counters: Arc<Counters>,
+    counters: Arc<UpstreamCounters>,
     time: ManualClock,
 }
 
 impl Worker {
     fn new(config: &Upstream) -> Self {
-        Self::of(UpstreamShared::new(config).expect("a valid upstream"))
+        Self::of(shared(config))
     }
 
     fn of(shared: Arc<UpstreamShared>) -> Self {
         let (clock, time) = Clock::manual(Timestamp::from_secs(1_700_000_000));
-        let counters = Arc::new(Counters::default());
+        let counters = Counters::default();
         Self {
-            upstreams: Upstreams::new(shared, clock, counters.clone()),
-            counters,
+            upstreams: Upstreams::new(&[shared], &clock, &counters, None),
+            counters: counters.upstream.clone(),
             time,
         }
     }
@@ -94,6 +94,7 @@ impl Worker {
         );
         self.upstreams
             .send(Outgoing {
+                upstream: Some(0),
                 request,
                 idempotent,
                 hash: None,
@@ -101,6 +102,19 @@ impl Worker {
             })
             .await
     }
+}
+
+/// What the workers of an API share.
+fn shared(config: &Upstream) -> Arc<UpstreamShared> {
+    try_shared(config).expect("a valid upstream")
+}
+
+fn try_shared(config: &Upstream) -> Result<Arc<UpstreamShared>, Error> {
+    let config = NamedUpstream {
+        name: None,
+        upstream: config.clone(),
+    };
+    UpstreamShared::of_all(&[config], &[]).map(|all| all[0].clone())
 }
 
 /// An origin, and a worker in front of it with what `change` changes of the defaults.

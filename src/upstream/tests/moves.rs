@@ -74,7 +74,7 @@ fn a_connection_that_is_always_in_use_is_left_too() {
                 }
             };
             tokio::join!(at_first(), at_first());
-            assert_eq!(worker.counters.upstream_connects.value(), 1);
+            assert_eq!(worker.counters.connects.value(), 1);
             names.say(moved());
             tokio::join!(client(), client());
         };
@@ -82,7 +82,7 @@ fn a_connection_that_is_always_in_use_is_left_too() {
             () = script => {}
             () = clients => {}
         }
-        assert_eq!(worker.counters.upstream_connects.value(), 2);
+        assert_eq!(worker.counters.connects.value(), 2);
     });
 }
 

@@ -19,7 +19,7 @@ fn a_request_beyond_the_cap_waits_and_gets_the_connection_that_becomes_free() {
         let (order, a, b, c) = tokio::join!(script, ask("/a"), ask("/b"), ask("/c"));
         assert!(a.is_ok() && b.is_ok() && c.is_ok());
         assert_eq!(order, ["a", "b", "c"], "first come, first served");
-        assert_eq!(worker.counters.upstream_connects.value(), 1);
+        assert_eq!(worker.counters.connects.value(), 1);
     });
 }
 
@@ -110,7 +110,7 @@ fn the_cap_is_one_for_all_workers_and_an_idle_connection_of_another_makes_room()
         let origin = Origin::start().await;
         let mut config = config(vec![origin.url()]);
         config.max_connections = 1;
-        let shared = UpstreamShared::new(&config).expect("a valid upstream");
+        let shared = shared(&config);
         let (first, second) = (Worker::of(shared.clone()), Worker::of(shared));
         let script = async {
             let mut peer = origin.accept().await;
@@ -121,7 +121,7 @@ fn the_cap_is_one_for_all_workers_and_an_idle_connection_of_another_makes_room()
         let exchanges = async {
             read(first.get("/").await?).await?;
             assert_eq!(
-                first.counters.upstream_connections.value(),
+                first.counters.connections.value(),
                 1,
                 "idle, and in the way"
             );
@@ -129,7 +129,7 @@ fn the_cap_is_one_for_all_workers_and_an_idle_connection_of_another_makes_room()
         };
         let (_, last) = exchange(script, exchanges).await;
         assert_eq!(last.expect("content"), "two");
-        assert_eq!(first.counters.upstream_connections.value(), 0);
+        assert_eq!(first.counters.connections.value(), 0);
     });
 }
 
@@ -139,7 +139,7 @@ fn a_worker_without_any_connection_is_not_starved_by_a_busy_one() {
         let origin = Origin::start().await;
         let mut config = config(vec![origin.url()]);
         config.max_connections = 1;
-        let shared = UpstreamShared::new(&config).expect("a valid upstream");
+        let shared = shared(&config);
         let (busy, starved) = (Worker::of(shared.clone()), Worker::of(shared));
         let script = async {
             let mut served = Vec::new();
@@ -183,7 +183,7 @@ fn a_connection_that_becomes_free_makes_room_for_a_request_of_another_worker() {
         config.max_connections = 2;
         // Sooner than the next sweep of idle connections.
         config.queue_timeout = Duration::from_millis(500);
-        let shared = UpstreamShared::new(&config).expect("a valid upstream");
+        let shared = shared(&config);
         let (first, second) = (Worker::of(shared.clone()), Worker::of(shared));
         let script = async {
             let mut peers = [origin.accept().await, origin.accept().await];

@@ -19,8 +19,8 @@ fn a_connection_is_used_again_once_the_response_has_been_read() {
         };
         let (_peer, done) = exchange(script, exchanges).await;
         done.expect("two answers");
-        assert_eq!(worker.counters.upstream_connects.value(), 1);
-        assert_eq!(worker.counters.upstream_connections.value(), 1);
+        assert_eq!(worker.counters.connects.value(), 1);
+        assert_eq!(worker.counters.connections.value(), 1);
     });
 }
 
@@ -36,7 +36,7 @@ async fn two_idle(origin: &Origin, worker: &Worker) -> [Peer<tokio::net::TcpStre
     let ([first, second], a, b) = tokio::join!(script, worker.get("/a"), worker.get("/b"));
     read(a.expect("a response")).await.expect("content");
     read(b.expect("a response")).await.expect("content");
-    assert_eq!(worker.counters.upstream_connects.value(), 2);
+    assert_eq!(worker.counters.connects.value(), 2);
     [first, second]
 }
 
@@ -122,7 +122,7 @@ fn an_idempotent_request_is_sent_once_more_when_the_pooled_connection_was_dead()
                 "{head}"
             );
             assert_eq!(content(response).await, "second");
-            assert_eq!(worker.counters.upstream_retries.value(), 1);
+            assert_eq!(worker.counters.retries.value(), 1);
         }
     });
 }
@@ -167,7 +167,7 @@ fn a_fresh_connection_that_breaks_is_not_tried_again() {
         let (_, response) = exchange(script, worker.get("/")).await;
         assert_eq!(kind(response), Some(ErrorKind::ConnectionTerminated));
         assert!(!origin.is_called().await);
-        assert_eq!(worker.counters.upstream_errors.value(), 1);
+        assert_eq!(worker.counters.errors.value(), 1);
     });
 }
 
@@ -250,6 +250,7 @@ fn clones_share_their_connections() {
         let mut peer = idle(&origin, &worker).await;
         let clone = worker.upstreams.clone();
         let outgoing = Outgoing {
+            upstream: Some(0),
             request: get("/"),
             idempotent: true,
             hash: None,

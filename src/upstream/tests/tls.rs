@@ -128,7 +128,7 @@ fn http2_is_spoken_where_tls_negotiates_it_and_else_http1() {
             let exchanges = async {
                 read(worker.get("/").await?).await?;
                 let last = read(worker.get("/").await?).await;
-                assert_eq!(worker.counters.upstream_connects.value(), 1);
+                assert_eq!(worker.counters.connects.value(), 1);
                 drop(worker);
                 last
             };
@@ -155,7 +155,7 @@ fn a_server_whose_certificate_is_trusted_answers() {
         };
         let (_, last) = exchange(script, exchanges).await;
         assert_eq!(last.expect("content"), "two");
-        assert_eq!(worker.counters.upstream_connects.value(), 1);
+        assert_eq!(worker.counters.connects.value(), 1);
     });
 }
 
@@ -335,7 +335,7 @@ fn a_ca_file_that_cannot_be_used_is_an_error_with_a_detail() {
             };
             let mut config = config(vec![server]);
             config.ca_file = Some(file);
-            let error = UpstreamShared::new(&config).expect_err("a bad file");
+            let error = try_shared(&config).map(drop).expect_err("a bad file");
             assert!(error.explanation().contains(name), "{error}");
             assert!(error.explanation().contains(complaint), "{error}");
         }

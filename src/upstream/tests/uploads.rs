@@ -213,7 +213,7 @@ fn content_that_breaks_off_is_the_client_s_failure() {
                 (error.kind(), error.side()),
                 (ErrorKind::ClientGone, Side::Downstream)
             );
-            assert_eq!(worker.counters.upstream_errors.value(), 0);
+            assert_eq!(worker.counters.errors.value(), 0);
         }
     });
 }
@@ -362,7 +362,7 @@ fn a_response_may_overtake_the_content_which_is_then_sent_to_its_end() {
         assert_eq!(peer.content(14).await, b"4\r\nbook\r\n0\r\n\r\n");
         let (_, response) = tokio::join!(peer.answer("again"), worker.get("/"));
         assert_eq!(content(response).await, "again");
-        assert_eq!(worker.counters.upstream_connects.value(), 1);
+        assert_eq!(worker.counters.connects.value(), 1);
     });
 }
 
@@ -399,6 +399,6 @@ fn content_that_breaks_off_during_the_response_is_the_client_s_failure() {
         feed.send(Err("broken off".into())).expect("a reader");
         let content = read(response.expect("a head")).await;
         assert_eq!(kind(content), Some(ErrorKind::ClientGone));
-        assert_eq!(worker.counters.upstream_errors.value(), 0);
+        assert_eq!(worker.counters.errors.value(), 0);
     });
 }

@@ -131,7 +131,7 @@ fn asks(gateway: &Gateway) -> Seen {
 fn asks_after_another(gateway: &Gateway) -> Seen {
     let mut another = gateway.client();
     another.start(&unstored());
-    gateway.await_sum(1, |counted| counted.upstream_requests.value());
+    gateway.await_sum(1, |counted| counted.upstream.requests.value());
     let seen = asks(gateway);
     another.reset();
     seen

@@ -220,7 +220,7 @@ fn a_malformed_field_of_a_response_ends_its_stream_and_not_the_others() {
         let mut first = gateway.client();
         first.start(&post("/first", ""));
         await_that("the first has been sent", || {
-            gateway.sum(|counted| counted.upstream_requests.value()) == 1
+            gateway.sum(|counted| counted.upstream.requests.value()) == 1
         });
         let what = String::from_utf8_lossy(fields[fields.len() - 1].0);
         let refused = gateway.send(&post("/second", ""));

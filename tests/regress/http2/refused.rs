@@ -29,7 +29,7 @@ fn a_refused_request_is_sent_again_with_its_content() {
             .start();
         let answer = gateway.send(&request);
         assert_eq!(answer.status, 200, "{}: {}", request.method, answer.text());
-        assert_eq!(gateway.sum(|counted| counted.upstream_requests.value()), 2);
+        assert_eq!(gateway.sum(|counted| counted.upstream.requests.value()), 2);
     }
 }
 

@@ -173,7 +173,7 @@ fn a_client_that_leaves_before_the_response_resets_its_stream_only() {
         };
         let (_, answer) = exchange(script, worker.get("/")).await;
         assert_eq!(read(answer.unwrap()).await.unwrap(), "well");
-        assert_eq!(worker.counters.upstream_connects.value(), 1);
+        assert_eq!(worker.counters.connects.value(), 1);
     });
 }
 

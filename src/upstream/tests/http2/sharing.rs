@@ -49,7 +49,7 @@ fn requests_share_a_connection_and_are_answered_in_any_order() {
             (&*a.unwrap(), &*b.unwrap(), &*c.unwrap()),
             (&b"a"[..], &b"b"[..], &b"c"[..])
         );
-        assert_eq!(worker.counters.upstream_connects.value(), 1);
+        assert_eq!(worker.counters.connects.value(), 1);
     });
 }
 
@@ -76,7 +76,7 @@ fn no_more_streams_are_opened_than_the_server_allows_and_the_rest_wait_in_the_qu
         };
         let (_server, a, b) = tokio::join!(script, ask(&worker, "/a"), ask(&worker, "/b"));
         assert!(a.is_ok() && b.is_ok());
-        assert_eq!(worker.counters.upstream_connects.value(), 1);
+        assert_eq!(worker.counters.connects.value(), 1);
     });
 }
 
@@ -195,12 +195,12 @@ fn a_connection_that_is_going_away_gets_no_further_request() {
         };
         let asks = async {
             ask(&worker, "/a").await.unwrap();
-            until(|| worker.upstreams.0.shared.servers()[0].connections() == 0).await;
+            until(|| worker.upstreams.0[0].shared.servers()[0].connections() == 0).await;
             read(worker.send(post()).await?).await
         };
         let (_server, b) = exchange(script, asks).await;
         assert_eq!(b.unwrap(), "b");
-        assert_eq!(worker.counters.upstream_retries.value(), 0);
+        assert_eq!(worker.counters.retries.value(), 0);
     });
 }
 
@@ -233,7 +233,7 @@ fn a_refused_stream_is_sent_again_even_a_first_one() {
             };
             let (_servers, refused) = exchange(script, asks).await;
             assert_eq!(refused, Some(ErrorKind::ConnectionTerminated));
-            assert_eq!(worker.counters.upstream_retries.value(), 2);
+            assert_eq!(worker.counters.retries.value(), 2);
         }
     });
 }
@@ -264,7 +264,7 @@ fn a_connection_that_breaks_takes_only_what_may_not_be_sent_twice_with_it() {
         let (_server, (read, written)) = exchange(script, asks).await;
         assert_eq!(read.unwrap(), "again");
         assert_eq!(kind(written), Some(ErrorKind::ConnectionTerminated));
-        assert_eq!(worker.counters.upstream_retries.value(), 1);
+        assert_eq!(worker.counters.retries.value(), 1);
     });
 }
 
@@ -292,7 +292,7 @@ fn a_stream_that_is_reset_for_another_reason_is_not_sent_again() {
             let (_server, (broken, after)) = exchange(script, asks).await;
             assert_eq!(broken, Some(ErrorKind::ConnectionTerminated), "{code}");
             assert_eq!(after, "well", "the connection is none the worse");
-            assert_eq!(worker.counters.upstream_connects.value(), 1);
+            assert_eq!(worker.counters.connects.value(), 1);
         }
     });
 }
@@ -330,7 +330,7 @@ fn a_server_that_sends_no_settings_times_out_for_all_that_wait_for_it() {
         let (_, a, b) = tokio::join!(script, worker.get("/a"), worker.get("/b"));
         assert_eq!(kind(a), Some(ErrorKind::ConnectionTimeout));
         assert_eq!(kind(b), Some(ErrorKind::ConnectionTimeout));
-        assert_eq!(worker.counters.upstream_connects.value(), 1);
+        assert_eq!(worker.counters.connects.value(), 1);
     });
 }
 
@@ -365,7 +365,7 @@ fn health_checks_speak_http2_too() {
             config.health.interval = Duration::from_millis(5);
             config.health.unhealthy = 1;
         });
-        let shared = worker.upstreams.0.shared.clone();
+        let shared = worker.upstreams.0[0].shared.clone();
         worker.upstreams.start();
         let unhealthy = || {
             let availability = shared.servers()[0].availability(crate::clock::Monotonic::default());

@@ -1,0 +1,168 @@
+//! The APIs behind the gateway: that of `[upstream]`, and others by name, `[upstreams.NAME]`.
+
+use super::Config;
+use super::section::{Section, nearest};
+use super::server_url::ServerUrl;
+use super::upstream::Upstream;
+use super::value::Value;
+
+/// An API and what it is called.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedUpstream {
+    /// `None` for that of `[upstream]`.
+    pub name: Option<Box<str>>,
+    pub upstream: Upstream,
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To the API at this place in [`Config::upstreams`].
+    Upstream(usize),
+    /// To none: no route takes it, and there is no `[upstream]`.
+    Nowhere,
+    /// To none: its path can be read as that of two routes which do not lead to the same.
+    Unclear,
+}
+
+impl Destination {
+    /// The place of the API in [`Config::upstreams`].
+    pub fn upstream(self) -> Option<usize> {
+        match self {
+            Self::Upstream(upstream) => Some(upstream),
+            Self::Nowhere | Self::Unclear => None,
+        }
+    }
+}
+
+/// The table of the file that a list of APIs comes from, as in `upstreams.films`.
+fn table(name: Option<&str>) -> String {
+    name.map_or("upstream".to_owned(), |name| format!("upstreams.{name}"))
+}
+
+/// All APIs of the file; that of `[upstream]` first, where there is one. `servers` are those that the command line gives in
+/// place of its own.
+pub(super) fn read(root: &mut Section<'_>, servers: &[ServerUrl]) -> Vec<NamedUpstream> {
+    let mut default = root.section("upstream", Upstream::read);
+    if !servers.is_empty() {
+        default.servers = servers.to_vec();
+    }
+    let mut named = Vec::new();
+    root.named_sections("upstreams", |name, section| {
+        let upstream = Upstream::read(section);
+        if section.given("servers").is_none() {
+            section.mistake(
+                section.span(),
+                format!("[upstreams.{name}] has no `servers`; write `servers = [\"http://127.0.0.1:5000\"]`"),
+            );
+        }
+        named.push(NamedUpstream {
+            name: Some(name.into()),
+            upstream,
+        });
+    });
+    // With others, it may be left out.
+    let has_default =
+        named.is_empty() || !default.servers.is_empty() || root.given("upstream").is_some();
+    let default = has_default.then_some(NamedUpstream {
+        name: None,
+        upstream: default,
+    });
+    default.into_iter().chain(named).collect()
+}
+
+/// Reads the `upstream` of a route: one of `upstreams`, or that of `[upstream]` where it has none. `None` where there is no
+/// such API, which is then noted.
+pub(super) fn read_choice(
+    section: &mut Section<'_>,
+    upstreams: &[NamedUpstream],
+) -> Option<Destination> {
+    let Some(value) = section.value("upstream") else {
+        if let Some(NamedUpstream { name: None, .. }) = upstreams.first() {
+            return Some(Destination::Upstream(0));
+        }
+        let name = upstreams.first().and_then(|first| first.name.as_deref());
+        section.mistake(
+            section.span(),
+            format!(
+                "this route has no `upstream`, and the file has no [upstream] for it; write `upstream = \"{}\"`",
+                name.unwrap_or("books")
+            ),
+        );
+        return None;
+    };
+    let name = value.text("the NAME of an [upstreams.NAME]")?;
+    let is_named = |upstream: &NamedUpstream| upstream.name.as_deref() == Some(&*name);
+    match upstreams.iter().position(is_named) {
+        Some(at) => Some(Destination::Upstream(at)),
+        None => unknown(value, &name, upstreams),
+    }
+}
+
+fn unknown<T>(value: Value<'_>, name: &str, upstreams: &[NamedUpstream]) -> Option<T> {
+    let names: Vec<_> = upstreams
+        .iter()
+        .filter_map(|upstream| upstream.name.as_deref())
+        .collect();
+    let cure = match (nearest(name, &names), &names[..]) {
+        (Some(near), _) => format!("did you mean \"{near}\"?"),
+        (None, []) => format!("write [upstreams.{name}] with its `servers`"),
+        (None, names) => format!("there are \"{}\"", names.join("\", \"")),
+    };
+    value.refuse_text(format!("is not the name of an API of this file; {cure}"))
+}
+
+/// What no single value of an API shows.
+pub(super) fn check(root: &Section<'_>, config: &Config) {
+    for (at, upstream) in config.upstreams.iter().enumerate() {
+        check_one(root, config, upstream);
+        let name = upstream.name.as_deref();
+        let is_used = |destination| destination == Destination::Upstream(at);
+        let mut routes = config.routes.listed().iter();
+        if let Some(name) = name
+            && !routes.any(|route| is_used(route.destination))
+        {
+            root.warning(
+                root.place(&table(Some(name)), "servers"),
+                format!("[upstreams.{name}] is used by no route; write `upstream = \"{name}\"` in a [[route]]"),
+            );
+        }
+    }
+}
+
+fn check_one(root: &Section<'_>, config: &Config, upstream: &NamedUpstream) {
+    let table = table(upstream.name.as_deref());
+    let servers = &upstream.upstream.servers;
+    let place = || root.place(&table, "servers");
+    if servers.is_empty() && upstream.name.is_none() && !root.is_mistaken(&place()) {
+        root.mistake(
+            place(),
+            "no upstream; write `servers = [\"http://127.0.0.1:5000\"]` in [upstream], or give --upstream",
+        );
+    }
+    let misfit = |server| upstream.upstream.protocol.misfit(server);
+    if let Some((server, why)) = servers
+        .iter()
+        .find_map(|server| Some((server, misfit(server)?)))
+    {
+        root.mistake(root.place(&table, "protocol"), format!("{why} ({server})"));
+    }
+    let admin = config.admin.iter().map(|admin| &admin.listen);
+    for listen in config.server.listen.iter().chain(admin) {
+        if let Some(server) = servers.iter().find(|server| server.endpoint.is_at(listen)) {
+            root.mistake(
+                place(),
+                format!("{server} is where this gateway listens ({listen}): every request would come back to it; \
+                         write the API's own address"),
+            );
+        }
+    }
+    for (at, server) in servers.iter().enumerate() {
+        if servers[..at].contains(server) {
+            root.warning(
+                place(),
+                format!("{server} is there twice: it gets two shares, and twice the connections"),
+            );
+        }
+    }
+}
