@@ -42,7 +42,7 @@ fn lines(change: impl Fn(&'static str) -> &'static str) -> String {
 fn is_key(text: &str) -> bool {
     let name = text.split_once(" = ").map_or("", |(name, _)| name);
     let is_name = |c: char| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit();
-    let is_header = text == "[[route]]" || text.starts_with("[upstreams.") && text.ends_with(']');
+    let is_header = text == "[[route]]" || text.starts_with("[upstreams.") && !text.contains(' ');
     is_header || (!name.is_empty() && name.chars().all(is_name))
 }
 
