@@ -14,7 +14,8 @@ use super::report::{KnownKey, Report};
 use super::route::Draft;
 use super::section::Section;
 use super::units::show_size;
-use super::{Admin, Cache, Config, ListenAddr, Log, Routes, Server, ServerUrl, upstreams};
+use super::upstreams::{self, Destination};
+use super::{Admin, Cache, Config, ListenAddr, Log, Routes, Server, ServerUrl};
 
 /// Where a configuration comes from. It can be asked again, after the file has changed.
 #[derive(Clone, Debug, Default)]
@@ -204,7 +205,12 @@ fn read_all(root: &mut Section<'_>, servers: &[ServerUrl]) -> Config {
 
 /// Checks that concern more than one value.
 fn check_whole(root: &Section<'_>, config: &Config) {
-    upstreams::check(root, config);
+    let admin = config.admin.iter().map(|admin| &admin.listen);
+    let own: Vec<_> = config.server.listen.iter().chain(admin).collect();
+    upstreams::check(root, &config.upstreams, &own, |upstream| {
+        let mut routes = config.routes.listed().iter();
+        routes.any(|route| route.destination == Destination::Upstream(upstream))
+    });
     warn_of_cache(root, config);
     if let Some(admin) = &config.admin {
         if admin.is_open() {

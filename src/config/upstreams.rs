@@ -1,6 +1,6 @@
 //! The APIs behind the gateway: that of `[upstream]`, and others by name, `[upstreams.NAME]`.
 
-use super::Config;
+use super::listen_addr::ListenAddr;
 use super::section::{Section, nearest};
 use super::server_url::ServerUrl;
 use super::upstream::Upstream;
@@ -17,7 +17,7 @@ pub struct NamedUpstream {
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// To the API at this place in [`Config::upstreams`].
+    /// To the API at this place in the configuration's list.
     Upstream(usize),
     /// To none: no route takes it, and there is no `[upstream]`.
     Nowhere,
@@ -26,7 +26,7 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// The place of the API in [`Config::upstreams`].
+    /// The place of the API in the configuration's list.
     pub fn upstream(self) -> Option<usize> {
         match self {
             Self::Upstream(upstream) => Some(upstream),
@@ -112,15 +112,18 @@ fn unknown<T>(value: Value<'_>, name: &str, upstreams: &[NamedUpstream]) -> Opti
     value.refuse_text(format!("is not the name of an API of this file; {cure}"))
 }
 
-/// What no single value of an API shows.
-pub(super) fn check(root: &Section<'_>, config: &Config) {
-    for (at, upstream) in config.upstreams.iter().enumerate() {
-        check_one(root, config, upstream);
-        let name = upstream.name.as_deref();
-        let is_used = |destination| destination == Destination::Upstream(at);
-        let mut routes = config.routes.listed().iter();
-        if let Some(name) = name
-            && !routes.any(|route| is_used(route.destination))
+/// What no single value of an API shows. `own` is where the gateway listens; `is_used` says whether a route names the API at
+/// this place.
+pub(super) fn check(
+    root: &Section<'_>,
+    upstreams: &[NamedUpstream],
+    own: &[&ListenAddr],
+    is_used: impl Fn(usize) -> bool,
+) {
+    for (at, upstream) in upstreams.iter().enumerate() {
+        check_one(root, upstream, own);
+        if let Some(name) = upstream.name.as_deref()
+            && !is_used(at)
         {
             root.warning(
                 root.place(&table(Some(name)), "servers"),
@@ -130,7 +133,7 @@ pub(super) fn check(root: &Section<'_>, config: &Config) {
     }
 }
 
-fn check_one(root: &Section<'_>, config: &Config, upstream: &NamedUpstream) {
+fn check_one(root: &Section<'_>, upstream: &NamedUpstream, own: &[&ListenAddr]) {
     let table = table(upstream.name.as_deref());
     let servers = &upstream.upstream.servers;
     let place = || root.place(&table, "servers");
@@ -147,8 +150,7 @@ fn check_one(root: &Section<'_>, config: &Config, upstream: &NamedUpstream) {
     {
         root.mistake(root.place(&table, "protocol"), format!("{why} ({server})"));
     }
-    let admin = config.admin.iter().map(|admin| &admin.listen);
-    for listen in config.server.listen.iter().chain(admin) {
+    for listen in own {
         if let Some(server) = servers.iter().find(|server| server.endpoint.is_at(listen)) {
             root.mistake(
                 place(),
