@@ -3,9 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 
+use super::cache_status::CacheStatus;
 use super::client::{Answer, Ask, send};
 use super::report::Report;
-use super::verdict::Verdict;
 use crate::demo::Seen;
 
 /// Sends requests, and prints and checks the responses.
@@ -48,16 +48,16 @@ impl Guide<'_> {
 
     /// Checks that the answer came from the store.
     pub(super) fn hit(&mut self, answer: &Answer) -> io::Result<()> {
-        let verdict = Verdict::of(&answer.fields);
-        let hit = verdict.as_ref().is_some_and(|verdict| verdict.hit);
+        let member = CacheStatus::of(&answer.fields);
+        let hit = member.as_ref().is_some_and(|member| member.hit);
         self.report.check("Cache-Status: hit", hit, shown(answer))
     }
 
     /// Checks that the answer came from the API, for one of these reasons where any are given.
     pub(super) fn forwarded(&mut self, answer: &Answer, reasons: &[&str]) -> io::Result<()> {
-        let verdict = Verdict::of(&answer.fields);
-        let forwarded = verdict
-            .and_then(|verdict| verdict.fwd)
+        let member = CacheStatus::of(&answer.fields);
+        let forwarded = member
+            .and_then(|member| member.fwd)
             .is_some_and(|fwd| reasons.is_empty() || reasons.contains(&fwd.as_str()));
         let expected = match reasons {
             [] => "Cache-Status: fwd".to_owned(),

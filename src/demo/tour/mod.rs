@@ -1,11 +1,11 @@
 //! The tour: what the gateway does for a book API, a request at a time, each with the rule that it shows. It may be
 //! read, as curl lines to try ([`describe`]), or run against a gateway ([`run`]), which checks every answer.
 
+mod cache_status;
 mod client;
 mod guide;
 mod report;
 mod steps;
-mod verdict;
 mod walks;
 
 use std::fmt::Write as _;

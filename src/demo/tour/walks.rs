@@ -6,9 +6,9 @@ use http::{Method, Version};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use super::cache_status::CacheStatus;
 use super::client::{Answer, Ask, send};
 use super::guide::{Guide, shown};
-use super::verdict::Verdict;
 use crate::demo::Seen;
 
 /// Clients that ask at once in the step on collapsing.
@@ -19,14 +19,14 @@ pub(super) async fn miss_then_hit(guide: &mut Guide<'_>) -> io::Result<()> {
         return Ok(());
     };
     guide.forwarded(&miss, &["uri-miss"])?;
-    let stored = Verdict::of(&miss.fields).is_some_and(|verdict| verdict.stored);
+    let stored = CacheStatus::of(&miss.fields).is_some_and(|member| member.stored);
     guide.report.check("stored", stored, shown(&miss))?;
 
     let Some(hit) = guide.expect(200, Ask::get("/books/123")).await? else {
         return Ok(());
     };
     guide.hit(&hit)?;
-    let ttl = Verdict::of(&hit.fields).and_then(|verdict| verdict.ttl);
+    let ttl = CacheStatus::of(&hit.fields).and_then(|member| member.ttl);
     guide
         .report
         .check("a ttl above 0", ttl.is_some_and(|ttl| ttl > 0), shown(&hit))?;
@@ -207,23 +207,23 @@ pub(super) async fn collapse(guide: &mut Guide<'_>) -> io::Result<()> {
     guide
         .report
         .check(&format!("{CROWD} answers 200"), whole == CROWD, whole)?;
-    let verdicts: Vec<Verdict> = answers
+    let members: Vec<CacheStatus> = answers
         .iter()
-        .filter_map(|answer| Verdict::of(&answer.fields))
+        .filter_map(|answer| CacheStatus::of(&answer.fields))
         .collect();
-    let led = verdicts
+    let led = members
         .iter()
-        .filter(|verdict| !verdict.hit && !verdict.collapsed)
+        .filter(|member| !member.hit && !member.collapsed)
         .count();
-    let collapsed = verdicts.iter().filter(|verdict| verdict.collapsed).count();
+    let collapsed = members.iter().filter(|member| member.collapsed).count();
     guide.report.note(&format!(
         "{led} forwarded, {collapsed} collapsed with it, {} answered from the store",
-        verdicts.len() - led - collapsed
+        members.len() - led - collapsed
     ))?;
     guide.report.check(
         "one that was forwarded, by Cache-Status",
-        led == 1 && verdicts.len() == CROWD,
-        format!("{led}, of {} that say", verdicts.len()),
+        led == 1 && members.len() == CROWD,
+        format!("{led}, of {} that say", members.len()),
     )?;
     let same = answers
         .windows(2)

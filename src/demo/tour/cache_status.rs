@@ -5,7 +5,7 @@ use sfv::{BareItem, List, ListEntry, Parameters, Parser};
 
 /// The last member of the field: the cache nearest to the client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(super) struct CacheStatus {
     pub(super) hit: bool,
     /// Why the request went upstream.
     pub(super) fwd: Option<String>,
@@ -16,7 +16,7 @@ pub(super) struct Verdict {
     pub(super) collapsed: bool,
 }
 
-impl Verdict {
+impl CacheStatus {
     /// `None` when the field is missing, empty or no structured list.
     pub(super) fn of(fields: &HeaderMap) -> Option<Self> {
         let lines: Option<Vec<_>> = fields
@@ -55,26 +55,26 @@ impl Verdict {
 mod tests {
     use super::*;
 
-    fn verdict(lines: &[&'static str]) -> Option<Verdict> {
+    fn member(lines: &[&'static str]) -> Option<CacheStatus> {
         let mut fields = HeaderMap::new();
         for line in lines {
             fields.append("cache-status", http::HeaderValue::from_static(line));
         }
-        Verdict::of(&fields)
+        CacheStatus::of(&fields)
     }
 
     #[test]
     fn the_cache_nearest_to_the_client_is_read() {
-        let hit = Verdict {
+        let hit = CacheStatus {
             hit: true,
             ttl: Some(58),
-            ..Verdict::default()
+            ..CacheStatus::default()
         };
-        let miss = Verdict {
+        let miss = CacheStatus {
             fwd: Some("uri-miss".to_owned()),
             fwd_status: Some(200),
             stored: true,
-            ..Verdict::default()
+            ..CacheStatus::default()
         };
         let table: [(&[&'static str], _); 6] = [
             (&["bookend; hit; ttl=58"], Some(hit.clone())),
@@ -94,7 +94,7 @@ mod tests {
             (&["b; ;"], None),
         ];
         for (lines, expected) in table {
-            assert_eq!(verdict(lines), expected, "{lines:?}");
+            assert_eq!(member(lines), expected, "{lines:?}");
         }
     }
 }
