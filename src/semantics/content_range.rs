@@ -21,12 +21,8 @@ impl ContentRange {
     /// `None` without the field, with another range unit, and when it is invalid: such content must not be combined
     /// with any other.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut lines = headers.get_all(header::CONTENT_RANGE).iter();
-        let value = lines.next()?;
-        if lines.next().is_some() {
-            return None;
-        }
-        let (unit, rest) = split_at(list::trim(value.as_bytes()), b' ')?;
+        let value = list::only_line(headers, &header::CONTENT_RANGE)?;
+        let (unit, rest) = split_at(value, b' ')?;
         if !unit.eq_ignore_ascii_case(b"bytes") {
             return None;
         }

@@ -13,7 +13,7 @@ where
     lines
         .rev()
         .flat_map(|line| split(line, b',').into_iter().rev())
-        .map(|element| std::str::from_utf8(element).ok().and_then(client))
+        .map(|element| std::str::from_utf8(element).ok().and_then(address_in))
 }
 
 /// The parts of `text` between separators that are in no quoted string; between all separators where a quoted string does
@@ -38,7 +38,7 @@ fn split(text: &[u8], separator: u8) -> Vec<&[u8]> {
 }
 
 /// The address that one element names. §4: `forwarded-pair *( ";" forwarded-pair )`, each parameter once.
-fn client(element: &str) -> Option<IpAddr> {
+fn address_in(element: &str) -> Option<IpAddr> {
     let mut found = None;
     for pair in split(element.as_bytes(), b';') {
         let pair = std::str::from_utf8(pair).ok()?.trim_ascii();
@@ -61,8 +61,8 @@ fn client(element: &str) -> Option<IpAddr> {
     }
 }
 
-/// §6: an address, an IPv6 address in brackets, with a port (which may be obfuscated, too) or without. An IPv6 address
-/// without brackets is accepted.
+/// Reads a node (§6): an address, or an IPv6 address in brackets, with a port (which may be obfuscated, too) or without. An
+/// IPv6 address without brackets is accepted.
 fn node(node: &str) -> Option<IpAddr> {
     let bare = |text: &str| Some(text.parse::<IpAddr>().ok()?.to_canonical());
     if let Some(rest) = node.strip_prefix('[') {

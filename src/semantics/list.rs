@@ -1,6 +1,13 @@
-//! Members of list-based fields (RFC 9110 §5.6.1), over all lines of the field.
+//! Members of list-based fields (RFC 9110 §5.6.1), over all lines of the field; and fields that must have one line.
 
 use http::{HeaderMap, HeaderName};
+
+/// The value of the field `name` without white space around it, where the field has exactly one line.
+pub(crate) fn only_line<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut lines = headers.get_all(name).iter();
+    let only = lines.next().filter(|_| lines.next().is_none())?;
+    Some(trim(only.as_bytes()))
+}
 
 /// The members of the field `name`, in order, over all its lines: without the white space around them, without the
 /// empty ones that a recipient has to accept (§5.6.1.2). A comma inside a quoted string does not separate.

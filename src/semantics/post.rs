@@ -14,11 +14,8 @@ pub fn answers_get(target: &TargetUri, status: StatusCode, response: &HeaderMap)
 
 /// Whether Content-Location, once, refers to the target itself.
 fn content_location_is_target(target: &TargetUri, response: &HeaderMap) -> bool {
-    let mut lines = response.get_all(header::CONTENT_LOCATION).iter();
-    let Some(value) = lines.next().filter(|_| lines.next().is_none()) else {
-        return false;
-    };
-    let reference = std::str::from_utf8(list::trim(value.as_bytes())).ok();
+    let reference = list::only_line(response, &header::CONTENT_LOCATION);
+    let reference = reference.and_then(|value| std::str::from_utf8(value).ok());
     let uri = reference.and_then(|reference| resolve(target, reference));
     uri.as_ref() == Some(target)
 }

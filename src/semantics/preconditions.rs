@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 
 use super::etag::{Comparison, Strength, Tag, list_names};
+use super::list;
 use super::method::is_retrieval;
 use super::time::Timestamp;
 use super::validation::Validators;
@@ -130,13 +131,14 @@ fn validation_preconditions(
     }
 }
 
-/// Whether If-Modified-Since holds; true when it is to be ignored.
+/// Whether If-Modified-Since holds; true when it is to be ignored, as with several dates or an invalid one (§13.1.3).
 fn modified_since(method: &Method, request: &HeaderMap, selected: &Selected<'_>) -> bool {
     // §13.1.3: ignored with other methods.
     if !matches!(*method, Method::GET | Method::HEAD) {
         return true;
     }
-    let Some(since) = single_date(request, &header::IF_MODIFIED_SINCE) else {
+    let since = list::only_line(request, &header::IF_MODIFIED_SINCE);
+    let Some(since) = since.and_then(Timestamp::parse_http_date) else {
         return true;
     };
     let validators = selected.validators;
@@ -150,19 +152,10 @@ fn modified_since(method: &Method, request: &HeaderMap, selected: &Selected<'_>)
 
 /// Whether If-Unmodified-Since holds; `None` when it is absent or to be ignored (§13.1.4).
 fn unmodified_since(request: &HeaderMap, validators: &Validators) -> Option<bool> {
-    let since = single_date(request, &header::IF_UNMODIFIED_SINCE)?;
+    let since = list::only_line(request, &header::IF_UNMODIFIED_SINCE)?;
+    let since = Timestamp::parse_http_date(since)?;
     let modified = validators.last_modified.as_ref()?.time;
     Some(modified.as_secs() <= since.as_secs())
-}
-
-/// The date in a field with exactly one valid member (§13.1.3, §13.1.4).
-fn single_date(request: &HeaderMap, name: &HeaderName) -> Option<Timestamp> {
-    let mut lines = request.get_all(name).iter();
-    let only = lines.next()?;
-    if lines.next().is_some() {
-        return None;
-    }
-    Timestamp::parse_http_date(only.as_bytes())
 }
 
 #[cfg(test)]

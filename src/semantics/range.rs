@@ -24,6 +24,22 @@ pub enum RangeSpec {
 }
 
 impl RangeSpec {
+    /// Reads one range of a Range field; `None` when it is invalid.
+    fn parse(spec: &[u8]) -> Option<Self> {
+        let dash = spec.iter().position(|&byte| byte == b'-')?;
+        let (first, last) = (&spec[..dash], &spec[dash + 1..]);
+        if first.is_empty() {
+            let length = decimal(last)?;
+            return Some(Self::Suffix { length });
+        }
+        let first = decimal(first)?;
+        let last = match last {
+            [] => u64::MAX,
+            digits => decimal(digits)?,
+        };
+        (first <= last).then_some(Self::From { first, last })
+    }
+
     /// The octets it means of a representation; `None` when it is not satisfiable.
     pub fn resolve(self, complete_length: u64) -> Option<ByteRange> {
         let end = complete_length.checked_sub(1)?;
@@ -61,12 +77,7 @@ const MOST_OVERLAPS: usize = 1;
 /// The ranges in octets that the request asks for. `None` without a Range field, with another range unit, with a range
 /// that is invalid, or with too many: the field is ignored then (§14.2).
 pub fn requested(request: &HeaderMap) -> Option<RangeSet> {
-    let mut lines = request.get_all(header::RANGE).iter();
-    let value = lines.next()?;
-    if lines.next().is_some() {
-        return None;
-    }
-    let value = list::trim(value.as_bytes());
+    let value = list::only_line(request, &header::RANGE)?;
     let equals = value.iter().position(|&byte| byte == b'=')?;
     let (unit, ranges) = (&value[..equals], &value[equals + 1..]);
     if !unit.eq_ignore_ascii_case(b"bytes") {
@@ -77,7 +88,7 @@ pub fn requested(request: &HeaderMap) -> Option<RangeSet> {
         if set.len() == MOST_RANGES {
             return None;
         }
-        set.push(parse_spec(member)?);
+        set.push(RangeSpec::parse(member)?);
     }
     (!set.is_empty()).then_some(set)
 }
@@ -186,21 +197,6 @@ pub fn unsatisfied(complete_length: u64) -> HeaderValue {
         complete: complete_length,
     }
     .to_value()
-}
-
-fn parse_spec(spec: &[u8]) -> Option<RangeSpec> {
-    let dash = spec.iter().position(|&byte| byte == b'-')?;
-    let (first, last) = (&spec[..dash], &spec[dash + 1..]);
-    if first.is_empty() {
-        let length = decimal(last)?;
-        return Some(RangeSpec::Suffix { length });
-    }
-    let first = decimal(first)?;
-    let last = match last {
-        [] => u64::MAX,
-        digits => decimal(digits)?,
-    };
-    (first <= last).then_some(RangeSpec::From { first, last })
 }
 
 /// Adds a range, joined with those it overlaps and in the place of the first of them (§15.3.7.2); returns how many those

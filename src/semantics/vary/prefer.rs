@@ -45,25 +45,25 @@ pub fn suits(field: &HeaderName, request: &HeaderMap, response: &HeaderMap) -> b
         header::ACCEPT_ENCODING => header::CONTENT_ENCODING,
         _ => return false,
     };
-    let told = joined(&about, response);
-    let told = told
+    let value = joined(&about, response);
+    let value = value
         .as_deref()
-        .and_then(|told| std::str::from_utf8(told).ok());
-    let asked = joined(field, request);
-    let members = asked.and_then(|asked| parse(Grammar::of(field)?, &asked));
+        .and_then(|value| std::str::from_utf8(value).ok());
+    let preferences = joined(field, request);
+    let members = preferences.and_then(|value| parse(Grammar::of(field)?, &value));
     let most = |members: &[Weighted]| members.iter().map(|m| m.weight).max().unwrap_or(0);
     let is_best = |weight: u16, best: u16| weight > 0 && weight >= best;
-    match (told, members) {
-        (told, Some(members)) if *field == header::ACCEPT_ENCODING => {
+    match (value, members) {
+        (coding, Some(members)) if *field == header::ACCEPT_ENCODING => {
             let weight = |coding| coding_weight(&members, coding);
             let best = most(&members).max(weight("identity"));
-            is_best(weight(told.unwrap_or("identity")), best)
+            is_best(weight(coding.unwrap_or("identity")), best)
         }
-        // Without the field, any coding would do, and none is what is meant (RFC 9110 §12.5.3).
-        (told, None) if *field == header::ACCEPT_ENCODING => {
-            told.is_none_or(|coding| coding.eq_ignore_ascii_case("identity"))
+        // Without the field any coding is acceptable (RFC 9110 §12.5.3), but clients without it mostly decode none.
+        (coding, None) if *field == header::ACCEPT_ENCODING => {
+            coding.is_none_or(|coding| coding.eq_ignore_ascii_case("identity"))
         }
-        // Nothing is known: the origin says.
+        // The response does not describe itself: the origin decides.
         (None, _) => true,
         (Some(_), None) => false,
         (Some(kind), Some(members)) if *field == header::ACCEPT => {

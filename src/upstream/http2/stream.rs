@@ -266,7 +266,7 @@ async fn send_content(body: RequestBody, mut sending: SendStream<Bytes>, slot: R
         match frame.into_data() {
             Ok(data) => {
                 let last = body.is_end_stream();
-                if !send(&mut sending, data, last, &slot).await || last {
+                if !send_data(&mut sending, data, last, &slot).await || last {
                     return;
                 }
             }
@@ -280,8 +280,13 @@ async fn send_content(body: RequestBody, mut sending: SendStream<Bytes>, slot: R
     }
 }
 
-/// Returns whether the stream has taken all of `data`.
-async fn send(sending: &mut SendStream<Bytes>, mut data: Bytes, last: bool, slot: &Slot) -> bool {
+/// Sends `data` as fast as the server takes it. Returns whether the stream has taken all of it.
+async fn send_data(
+    sending: &mut SendStream<Bytes>,
+    mut data: Bytes,
+    last: bool,
+    slot: &Slot,
+) -> bool {
     if data.is_empty() {
         return !last || sending.send_data(data, true).is_ok();
     }
