@@ -23,6 +23,7 @@
 //! | [`admin`] | the admin API: health, metrics, purge, explain |
 //! | [`proxy`] | the life of a request: exchange, fill, what is added and stripped, and where an error becomes a response |
 //! | [`cache`] | where responses live: keys, the store, bodies that many read, collapse, the byte budget |
+//! | [`ledger`] | what was invalidated: an invalidation as one value, whoever asked for it |
 //! | [`upstream`] | the API behind: connections, pool, balancing, health, retries |
 //! | [`semantics`] | the rules, as pure functions: no I/O, no clock, no async |
 //! | [`config`] | what the operator wrote, checked as a whole and turned into plain data |
@@ -33,8 +34,8 @@
 //! | [`turn`] | how much a task may read before others have their turn |
 //! | [`demo`] | the embedded book API and the tour of `bookend demo` |
 //!
-//! Arrows point down only: `cli -> server, admin -> proxy -> (cache, upstream) -> semantics`; `tests/layering` holds
-//! them.
+//! Arrows point down only: `cli -> server, admin -> proxy -> (cache, upstream) -> ledger -> semantics`;
+//! `tests/layering` holds them.
 
 #![forbid(unsafe_code)]
 
@@ -49,6 +50,7 @@ pub mod error;
 pub mod guard;
 pub mod huge_pages;
 pub mod instance;
+pub mod ledger;
 pub mod proxy;
 pub mod semantics;
 pub mod server;

@@ -21,10 +21,12 @@ use bookend::cache::store::{Limits, Role, Sharing, Store};
 use bookend::cache::stored::StoredResponse;
 use bookend::clock::Monotonic;
 use bookend::error::{Error, ErrorKind};
+use bookend::ledger::invalidation::{Invalidation, Matcher};
 use bookend::semantics::cache_control::ResponseDirectives;
 use bookend::semantics::freshness::{Freshness, Receipt};
 use bookend::semantics::no_vary_search::SearchVariance;
 use bookend::semantics::policy::{Policy, VaryPolicy};
+use bookend::semantics::selector::Selector;
 use bookend::semantics::time::Timestamp;
 use bookend::semantics::validation::Validators;
 use bookend::semantics::vary::{VariantKey, Vary};
@@ -277,8 +279,9 @@ fn overtaken(
     target: &'static str,
     home: &'static str,
     fields: &'static [(&'static str, &'static str)],
-    invalidate: impl Fn(&Store) + Send + Sync + 'static,
+    matcher: Matcher,
 ) {
+    let invalidation = Invalidation::hard(vec![matcher]);
     model(move || {
         let store = Arc::new(Store::new(1 << 20, 4));
         if home != target {
@@ -287,7 +290,7 @@ fn overtaken(
             store
                 .commit(&first, stored(fields), &VaryPolicy::default())
                 .expect("room");
-            invalidate(&store);
+            store.apply(&invalidation);
         }
         let fill = lead(&store, target);
         let committing = thread::spawn({
@@ -296,7 +299,7 @@ fn overtaken(
                 let _ = store.commit(&fill, stored(fields), &VaryPolicy::default());
             }
         });
-        invalidate(&store);
+        store.apply(&invalidation);
         let found = store.look_up(store.key(home));
         assert!(
             found.is_none(),
@@ -309,39 +312,74 @@ fn overtaken(
     });
 }
 
+fn prefix(text: &str) -> Matcher {
+    Matcher::Urls(Selector::prefix(text).expect("a prefix"))
+}
+
+const PLAIN: &str = "http://a/b";
+
 #[test]
 fn an_invalidation_wins_over_a_commit() {
-    overtaken("http://a/b", "http://a/b", &[], |store| {
-        store.invalidate_target("http://a/b");
-    });
+    overtaken(PLAIN, PLAIN, &[], Matcher::target(PLAIN));
+}
+
+#[test]
+fn an_invalidation_of_a_path_wins_over_a_commit() {
+    overtaken("http://a/b?q", "http://a/b?q", &[], Matcher::path(PLAIN));
 }
 
 #[test]
 fn a_purge_of_a_prefix_wins_over_a_commit() {
-    overtaken("http://a/b", "http://a/b", &[], |store| {
-        store.invalidate_where(|key| key.starts_with("http://a/"));
-    });
+    overtaken(PLAIN, PLAIN, &[], prefix("http://a"));
+}
+
+#[test]
+fn a_purge_of_a_prefix_on_every_host_wins_over_a_commit() {
+    overtaken("http://a/b/c", "http://a/b/c", &[], prefix("/b"));
+}
+
+#[test]
+fn a_purge_of_everything_wins_over_a_commit() {
+    overtaken(PLAIN, PLAIN, &[], Matcher::All);
 }
 
 #[test]
 fn a_purge_of_a_group_wins_over_a_commit() {
-    overtaken("http://a/b", "http://a/b", &[], |store| {
-        store.invalidate_group("http://a", "books");
-    });
+    overtaken(PLAIN, PLAIN, &[], Matcher::tag("http://a", "books"));
 }
+
+/// A query that is the same but for what does not matter.
+const IGNORED: (&str, &str) = ("no-vary-search", "params=(\"utm\")");
 
 #[test]
 fn an_invalidation_wins_over_the_commit_of_a_query_that_is_the_same_but_for_what_does_not_matter() {
-    let fields = &[("no-vary-search", "params=(\"utm\")")];
-    overtaken("http://a/b?q=1&utm=2", "http://a/b?q=1", fields, |store| {
-        store.invalidate_target("http://a/b?q=1");
-    });
+    let matcher = Matcher::target("http://a/b?q=1");
+    overtaken(
+        "http://a/b?q=1&utm=2",
+        "http://a/b?q=1",
+        &[IGNORED],
+        matcher,
+    );
+}
+
+#[test]
+fn a_purge_of_a_path_wins_over_such_a_commit_too() {
+    let matcher = Matcher::path(PLAIN);
+    overtaken(
+        "http://a/b?q=1&utm=2",
+        "http://a/b?q=1",
+        &[IGNORED],
+        matcher,
+    );
 }
 
 #[test]
 fn a_purge_of_a_group_wins_over_such_a_commit_too() {
-    let fields = &[("no-vary-search", "params=(\"utm\")")];
-    overtaken("http://a/b?q=1&utm=2", "http://a/b?q=1", fields, |store| {
-        store.invalidate_group("http://a", "books");
-    });
+    let matcher = Matcher::tag("http://a", "books");
+    overtaken(
+        "http://a/b?q=1&utm=2",
+        "http://a/b?q=1",
+        &[IGNORED],
+        matcher,
+    );
 }

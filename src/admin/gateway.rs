@@ -9,7 +9,7 @@ use serde_json::json;
 use super::answer::{json as document, problem};
 use super::operations::Operations;
 use super::page::{Kind, Page};
-use super::purge::{explained, named, purges};
+use super::purge::{explained, named, purge};
 use crate::proxy::{Gateway, Memory, ServerState};
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::{Readiness, Stage};
@@ -46,18 +46,23 @@ impl Operations for GatewayOperations {
     }
 
     fn purge(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        let read = named(request).and_then(|named| Ok((purges(&named)?, named)));
-        let (purges, named) = match read {
+        let read = named(request).and_then(|named| Ok((purge(&named)?, named)));
+        let (purge, named) = match read {
             Ok(read) => read,
             Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
         };
-        let purged: usize = purges.iter().map(|purge| self.gateway.purge(purge)).sum();
+        let applied = self.gateway.purge(&purge);
         let named: Vec<_> = named
             .iter()
             .map(|(what, value)| format!("{what}={value}"))
             .collect();
-        tracing::info!(resources = purged, named = named.join(", "), "purged");
-        document(StatusCode::OK, &json!({ "purged": purged }))
+        tracing::info!(
+            resources = applied.resources,
+            bytes = applied.bytes,
+            named = named.join(", "),
+            "purged"
+        );
+        document(StatusCode::OK, &json!({ "purged": applied.resources }))
     }
 
     fn explain(&self, request: &Request<Bytes>) -> Response<Bytes> {

@@ -5,7 +5,7 @@ use http::Request;
 use serde_json::Value;
 
 use super::query::{Parameter, parameters};
-use crate::proxy::Purge;
+use crate::ledger::invalidation::{Invalidation, Matcher};
 use crate::semantics::selector::Selector;
 
 const PURGE_USAGE: &str = "name what to purge: POST /purge?url=/books/123, ?url=http://host/books/123, ?prefix=/books, \
@@ -33,8 +33,9 @@ pub(super) fn named(request: &Request<Bytes>) -> Result<Vec<Named>, String> {
 ///
 /// # Errors
 /// A sentence that says which parameter is wrong, and how.
-pub(super) fn purges(named: &[Named]) -> Result<Vec<Purge>, String> {
-    named.iter().map(purge).collect()
+pub(super) fn purge(named: &[Named]) -> Result<Invalidation, String> {
+    let covers = named.iter().map(matcher).collect::<Result<_, _>>()?;
+    Ok(Invalidation::hard(covers))
 }
 
 /// The URL to explain, as given and as a selector.
@@ -97,20 +98,23 @@ fn from_content(content: &[u8]) -> Result<Vec<Named>, String> {
     Ok(named)
 }
 
-fn purge((what, value): &Named) -> Result<Purge, String> {
+fn matcher((what, value): &Named) -> Result<Matcher, String> {
     let fault = |fault: String| format!("{what}={value} {fault}");
     match what.as_str() {
-        "url" => Selector::url(value).map(Purge::Named).map_err(fault),
-        "prefix" => Selector::prefix(value).map(Purge::Named).map_err(fault),
+        "url" => Selector::url(value).map(Matcher::Urls).map_err(fault),
+        "prefix" => Selector::prefix(value).map(Matcher::Urls).map_err(fault),
         // RFC 9875 §2: a String, which is of visible ASCII and spaces.
         "group" if !value.is_empty() && value.bytes().all(|octet| matches!(octet, b' '..=b'~')) => {
-            Ok(Purge::Group(value.clone()))
+            Ok(Matcher::Tag {
+                name: value.clone(),
+                origin: None,
+            })
         }
         "group" => Err(fault(
             "is not a cache group's name, as in Cache-Groups: visible ASCII and spaces (RFC 9875)"
                 .to_owned(),
         )),
-        "all" if value == "true" => Ok(Purge::All),
+        "all" if value == "true" => Ok(Matcher::All),
         "all" => Err(fault(
             "must be all=true, which purges everything".to_owned(),
         )),

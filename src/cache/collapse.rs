@@ -17,6 +17,7 @@ use super::stored::StoredResponse;
 use super::sync::{AtomicBool, Mutex, MutexGuard};
 use crate::clock::Monotonic;
 use crate::error::Error;
+use crate::ledger::invalidation::Strength;
 
 /// What a fill asks upstream, as far as others must compare with it.
 #[derive(Clone, Debug)]
@@ -25,15 +26,6 @@ pub struct Ask {
     pub headers: HeaderMap,
     /// For QUERY: its content.
     pub digest: Option<ContentDigest>,
-}
-
-/// What an invalidation does to what it covers. The greater one includes the lesser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Invalidation {
-    /// It is validated before it is used again.
-    Soft,
-    /// It is not used again.
-    Hard,
 }
 
 /// One request upstream whose response may be stored, and followed by others.
@@ -48,7 +40,7 @@ pub struct Fill {
     invalidated: AtomicBool,
     softly_invalidated: AtomicBool,
     /// Cache groups that were invalidated since it began.
-    invalidated_groups: Mutex<Vec<(Box<str>, Invalidation)>>,
+    invalidated_groups: Mutex<Vec<(Box<str>, Strength)>>,
     progress: Mutex<Progress>,
 }
 
@@ -151,36 +143,35 @@ impl Fill {
         now.since(self.started) >= limit && matches!(lock(&self.progress).stage, Stage::Requested)
     }
 
-    /// An invalidation covers it: the response must not be stored, and nobody joins any more.
-    pub fn invalidate(&self) {
+    /// An invalidation covers it, and nobody joins any more. Hard: the response must not be stored; soft: it is validated
+    /// before its first use.
+    pub fn invalidate(&self, how: Strength) {
         self.joinable.store(false, Ordering::Release);
-        self.invalidated.store(true, Ordering::Release);
+        let which = match how {
+            Strength::Soft => &self.softly_invalidated,
+            Strength::Hard => &self.invalidated,
+        };
+        which.store(true, Ordering::Release);
     }
 
     pub fn is_invalidated(&self) -> bool {
         self.invalidated.load(Ordering::Acquire)
     }
 
-    /// A soft invalidation covers it: nobody joins any more, and the response is validated before its first use.
-    pub fn invalidate_softly(&self) {
-        self.joinable.store(false, Ordering::Release);
-        self.softly_invalidated.store(true, Ordering::Release);
-    }
-
     /// A cache group was invalidated: that counts if the response turns out to belong to it. Nobody joins any more, since
     /// the response may be one that is not to be used.
-    pub fn invalidate_group(&self, group: &str, how: Invalidation) {
+    pub fn invalidate_group(&self, group: &str, how: Strength) {
         self.joinable.store(false, Ordering::Release);
         lock(&self.invalidated_groups).push((group.into(), how));
     }
 
     /// The strongest invalidation since it began of a response in these groups, which are sorted.
-    pub fn invalidation(&self, groups: &[Box<str>]) -> Option<Invalidation> {
+    pub fn invalidation(&self, groups: &[Box<str>]) -> Option<Strength> {
         if self.is_invalidated() {
-            return Some(Invalidation::Hard);
+            return Some(Strength::Hard);
         }
         let own = self.softly_invalidated.load(Ordering::Acquire);
-        let own = own.then_some(Invalidation::Soft);
+        let own = own.then_some(Strength::Soft);
         if groups.is_empty() {
             return own;
         }
@@ -414,15 +405,15 @@ mod tests {
     #[test]
     fn a_group_bars_only_its_members() {
         let fill = fill();
-        fill.invalidate_group("books", Invalidation::Hard);
-        fill.invalidate_group("authors", Invalidation::Soft);
+        fill.invalidate_group("books", Strength::Hard);
+        fill.invalidate_group("authors", Strength::Soft);
         let of = |groups: &[&str]| {
             let groups: Vec<Box<str>> = groups.iter().map(|group| (*group).into()).collect();
             fill.invalidation(&groups)
         };
-        assert_eq!(of(&["books", "other"]), Some(Invalidation::Hard));
-        assert_eq!(of(&["authors", "books"]), Some(Invalidation::Hard));
-        assert_eq!(of(&["authors"]), Some(Invalidation::Soft));
+        assert_eq!(of(&["books", "other"]), Some(Strength::Hard));
+        assert_eq!(of(&["authors", "books"]), Some(Strength::Hard));
+        assert_eq!(of(&["authors"]), Some(Strength::Soft));
         assert_eq!((of(&["other"]), of(&[])), (None, None));
         assert!(!fill.is_joinable());
     }
@@ -430,11 +421,11 @@ mod tests {
     #[test]
     fn a_hard_invalidation_includes_a_soft_one() {
         let fill = fill();
-        fill.invalidate_softly();
-        assert_eq!(fill.invalidation(&[]), Some(Invalidation::Soft));
+        fill.invalidate(Strength::Soft);
+        assert_eq!(fill.invalidation(&[]), Some(Strength::Soft));
         assert!(!fill.is_joinable() && !fill.is_invalidated());
-        fill.invalidate();
-        fill.invalidate_softly();
-        assert_eq!(fill.invalidation(&[]), Some(Invalidation::Hard));
+        fill.invalidate(Strength::Hard);
+        fill.invalidate(Strength::Soft);
+        assert_eq!(fill.invalidation(&[]), Some(Strength::Hard));
     }
 }

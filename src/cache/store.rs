@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 pub use self::follow::{Limits, Role, Sharing};
 use self::resources::Resources;
 use super::budget::{Budget, Token};
-use super::collapse::{Ask, Fill, Invalidation};
+use super::collapse::{Ask, Fill};
 use super::cors::CorsApis;
 use super::index::GroupIndex;
 use super::key::{Key, KeyRef, Keyer, Prehashed};
@@ -28,6 +28,7 @@ use super::search::SearchRules;
 use super::stored::StoredResponse;
 use super::sync::{AtomicU64, Mutex, MutexGuard};
 use crate::clock::{Monotonic, Now};
+use crate::ledger::invalidation::Strength;
 use crate::semantics::freshness::MustValidate;
 use crate::semantics::policy::VaryPolicy;
 use crate::semantics::selector::Selector;
@@ -84,12 +85,6 @@ impl Store {
     /// since its request was sent.
     pub fn sequence(&self) -> u64 {
         self.sequence.load(Ordering::SeqCst)
-    }
-
-    /// To be called before the locks of an invalidation's shards are taken: who registers a fill under such a lock either
-    /// sees the new number, or its fill is found by the invalidation.
-    fn begin_invalidation(&self) {
-        self.sequence.fetch_add(1, Ordering::SeqCst);
     }
 
     pub fn key<'a>(&self, target: &'a str) -> KeyRef<'a> {
@@ -216,8 +211,8 @@ impl Store {
     ) -> Result<Arc<StoredResponse>, NotCommitted> {
         match fill.invalidation(stored.head.groups()) {
             None => Ok(stored),
-            Some(Invalidation::Soft) => Ok(self.expired(&stored)),
-            Some(Invalidation::Hard) => Err(NotCommitted::Invalidated),
+            Some(Strength::Soft) => Ok(self.expired(&stored)),
+            Some(Strength::Hard) => Err(NotCommitted::Invalidated),
         }
     }
 

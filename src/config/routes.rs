@@ -70,13 +70,6 @@ impl Routes {
         self.tree.has_hosts()
     }
 
-    /// Whether a write to some route invalidates others by their paths.
-    pub fn invalidate_paths(&self) -> bool {
-        self.listed
-            .iter()
-            .any(|route| !route.invalidates.is_empty())
-    }
-
     /// The policy of requests that no route takes.
     pub fn default_route(&self) -> &Arc<RoutePolicy> {
         &self.default

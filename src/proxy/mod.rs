@@ -31,7 +31,7 @@ mod worker;
 pub use self::forward::upgrade::Switch;
 pub use self::gateway::Gateway;
 pub use self::interim::Interim;
-pub use self::operations::{Memory, Purge, ServerState};
+pub use self::operations::{Memory, ServerState};
 pub use self::request::content::{ContentWatch, RequestContent};
 pub use self::request::peer::Peer;
 pub use self::response::body::Body;

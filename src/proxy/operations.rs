@@ -2,18 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::ledger::invalidation::{Applied, Invalidation};
 use crate::proxy::gateway::Gateway;
-use crate::semantics::selector::Selector;
 use crate::upstream::{Availability, Server, UpstreamShared};
-
-/// The stored responses that a purge covers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Purge {
-    Named(Selector),
-    /// A cache group, on every host.
-    Group(String),
-    All,
-}
 
 /// Bytes by use.
 #[derive(Clone, Copy, Debug)]
@@ -90,13 +81,9 @@ impl Gateway {
             .collect()
     }
 
-    /// Removes what is stored for what `purge` names. Returns how many resources had responses.
-    pub fn purge(&self, purge: &Purge) -> usize {
-        match purge {
-            Purge::Named(selector) => self.store.invalidate_selected(selector),
-            Purge::Group(group) => self.store.invalidate_group_everywhere(group),
-            Purge::All => self.store.invalidate_where(|_| true),
-        }
+    /// Carries out a purge. When this returns, nothing older is stored or answered any more.
+    pub fn purge(&self, purge: &Invalidation) -> Applied {
+        self.store.apply(purge)
     }
 
     /// Memory by use, after evictions that are due.

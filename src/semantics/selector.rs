@@ -1,9 +1,11 @@
 //! A URL, or the beginning of URLs, that an operator names. It is read as a request's target is, so that it finds the
 //! responses that were stored for one.
 
+use std::fmt;
+
 use super::authority::{Scheme, normal_authority};
 use super::percent;
-use super::target::{origin_of, path_and_query};
+use super::target::{origin_of, path_and_query, split_query};
 
 /// Target URIs, in the form of the store's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub enum Selector {
     PathAndQuery(String),
     /// One target URI.
     Target(String),
+    /// One target URI without a query, with all queries.
+    TargetPath(String),
     /// A path and all below it, with all queries, on every host. Without a slash at its end, so it is empty for all.
     PathPrefix(String),
     /// An origin and a path, and all below it, with all queries.
@@ -54,6 +58,7 @@ impl Selector {
         match self {
             Self::PathAndQuery(named) => path_and_query(key) == named,
             Self::Target(target) => key == target,
+            Self::TargetPath(target) => split_query(key).0 == target,
             Self::PathPrefix(prefix) => is_below(path_and_query(key), prefix),
             Self::TargetPrefix(prefix) => is_below(key, prefix),
         }
@@ -63,7 +68,9 @@ impl Selector {
     pub fn path(&self) -> &str {
         match self {
             Self::PathAndQuery(path) | Self::PathPrefix(path) => path,
-            Self::Target(target) | Self::TargetPrefix(target) => path_and_query(target),
+            Self::Target(target) | Self::TargetPath(target) | Self::TargetPrefix(target) => {
+                path_and_query(target)
+            }
         }
     }
 
@@ -71,9 +78,10 @@ impl Selector {
     pub fn authority(&self) -> Option<&str> {
         match self {
             Self::PathAndQuery(_) | Self::PathPrefix(_) => None,
-            Self::Target(target) | Self::TargetPrefix(target) => origin_of(target)
-                .split_once("://")
-                .map(|(_, authority)| authority),
+            Self::Target(target) | Self::TargetPath(target) | Self::TargetPrefix(target) => {
+                let scheme_and_authority = origin_of(target).split_once("://");
+                scheme_and_authority.map(|(_, authority)| authority)
+            }
         }
     }
 
@@ -84,7 +92,23 @@ impl Selector {
                 Some(format!("{}{path_and_query}", origin_of(key)))
             }
             Self::Target(target) => Some(target.clone()),
-            Self::PathPrefix(_) | Self::TargetPrefix(_) => None,
+            Self::TargetPath(_) | Self::PathPrefix(_) | Self::TargetPrefix(_) => None,
+        }
+    }
+}
+
+/// In plain words, for the log.
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PathAndQuery(path) => write!(f, "{path} on every host"),
+            Self::Target(target) => f.write_str(target),
+            Self::TargetPath(target) => write!(f, "{target} with all queries"),
+            Self::PathPrefix(prefix) if prefix.is_empty() => {
+                f.write_str("every path on every host")
+            }
+            Self::PathPrefix(prefix) => write!(f, "{prefix} and all below it on every host"),
+            Self::TargetPrefix(prefix) => write!(f, "{prefix} and all below it"),
         }
     }
 }
@@ -166,6 +190,24 @@ mod tests {
             let refused = Selector::url(text).unwrap_err();
             assert!(refused.starts_with(why), "{text}: {refused}");
         }
+    }
+
+    #[test]
+    fn a_path_of_one_origin_is_meant_with_all_queries() {
+        let path = Selector::TargetPath("http://h.test/books".to_owned());
+        for (key, covered) in [
+            ("http://h.test/books", true),
+            ("http://h.test/books?", true),
+            ("http://h.test/books?a=/b", true),
+            ("http://h.test/books/", false),
+            ("http://h.test/books/1", false),
+            ("http://h.test/bookshop", false),
+            ("http://h.test:8080/books", false),
+            ("https://h.test/books", false),
+        ] {
+            assert_eq!(path.covers(key), covered, "{key}");
+        }
+        assert_eq!(path.path(), "/books");
     }
 
     #[test]

@@ -51,6 +51,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "error",
+            "ledger",
             "proxy",
             "semantics",
             "server",
@@ -64,6 +65,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "error",
+            "ledger",
             "semantics",
             "telemetry",
             "upstream",
@@ -71,8 +73,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "cache",
-        &["clock", "config", "error", "semantics", "telemetry"],
+        &[
+            "clock",
+            "config",
+            "error",
+            "ledger",
+            "semantics",
+            "telemetry",
+        ],
     ),
+    ("ledger", &["semantics"]),
     (
         "upstream",
         &[

@@ -61,10 +61,10 @@ impl Resources {
         }
     }
 
-    /// Takes out what is there for `key`, whose shard is locked. Returns whether any response was stored.
-    pub fn remove(&self, key: KeyRef<'_>) -> bool {
+    /// Takes out what is there for `key`, whose shard is locked. Returns it where any response was stored.
+    pub fn remove(&self, key: KeyRef<'_>) -> Option<Resource> {
         self.markers.remove(key);
-        self.stored.remove(&key).is_some()
+        self.stored.remove(&key)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Arc<Key>, Resource)> {

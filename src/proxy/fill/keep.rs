@@ -26,6 +26,7 @@ use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cors;
 use crate::semantics::fetch::FetchExtent;
 use crate::semantics::freshness::Freshness;
+use crate::semantics::groups;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::partial::{Partial, combined_fields, fields_of_whole};
 use crate::semantics::range::{self, ByteRange};
@@ -239,7 +240,7 @@ impl FillTask {
             received: arrived.received.mono,
             variant: self.variant(&arrived.headers),
             digest: self.fill.ask.digest,
-            groups: self.groups(&arrived.headers),
+            groups: groups::memberships(&arrived.headers).into(),
             search: SearchVariance::parse(&arrived.headers).map(Box::new),
             content_length: arrived.body.size_hint().exact(),
             age,

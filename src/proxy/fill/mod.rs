@@ -42,7 +42,6 @@ use crate::proxy::epoch::Epoch;
 use crate::proxy::forward::arrived::Arrived;
 use crate::proxy::forward::fetch::{Context, fetch};
 use crate::proxy::forward::fields;
-use crate::proxy::forward::invalidation::path_group;
 use crate::proxy::interim::Hints;
 use crate::proxy::limit::Client;
 use crate::proxy::lookup::Miss;
@@ -52,10 +51,8 @@ use crate::proxy::worker::Worker;
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
 use crate::semantics::fetch::FetchExtent;
 use crate::semantics::freshness::{Freshness, Receipt};
-use crate::semantics::groups;
 use crate::semantics::preconditions::is_conditional;
 use crate::semantics::storability::{Credentials, NoStoreReason, StoreInput, names_negotiation};
-use crate::semantics::target::split_query;
 use crate::semantics::validation::{self, Candidate, Validators};
 use crate::upstream::{Outgoing, RequestBody, Waiting};
 
@@ -361,17 +358,6 @@ impl FillTask {
             freshness,
             policy: &self.route.cache,
         }
-    }
-
-    /// The response's cache groups, sorted; one of our own for all queries of its path where writes may invalidate it so.
-    fn groups(&self, headers: &HeaderMap) -> Box<[Box<str>]> {
-        let mut groups = groups::memberships(headers);
-        let (path, query) = split_query(self.target.path_and_query());
-        if query.is_some() && self.epoch.settings.config.routes.invalidate_paths() {
-            groups.push(path_group(path).into());
-            groups.sort_unstable();
-        }
-        groups.into()
     }
 
     fn compute(

@@ -12,6 +12,7 @@ use crate::cache::stored::StoredResponse;
 use crate::config::EtagMode;
 use crate::proxy::fill::update::{Asked, Update, withheld};
 use crate::proxy::forward::arrived::Arrived;
+use crate::semantics::groups;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::storability::Storability;
 use crate::semantics::validation::{self, Validators};
@@ -173,7 +174,7 @@ impl FillTask {
             received: arrived.received.mono,
             variant,
             digest: before.digest,
-            groups: self.groups(&headers),
+            groups: groups::memberships(&headers).into(),
             search: SearchVariance::parse(&headers).map(Box::new),
             content_length: before.content_length,
             age,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 
-use crate::cache::collapse::Invalidation;
 use crate::config::RoutePolicy;
+use crate::ledger::invalidation::{Invalidation, Matcher, Strength};
 use crate::proxy::epoch::Epoch;
 use crate::proxy::request::{Request, Target};
 use crate::proxy::worker::Worker;
@@ -24,15 +24,11 @@ pub(in crate::proxy) struct InvalidationPermit {
     epoch: Rc<Epoch>,
     route: Arc<RoutePolicy>,
     target: Target,
-    owed: Option<Invalidation>,
-    /// Invalidations begun so far, as the store counts them.
-    begun: u64,
+    owed: Option<Strength>,
 }
 
-/// The group of all queries of a path; no group that a response names begins with a control character.
-pub(in crate::proxy) fn path_group(path: &str) -> String {
-    format!("\0{path}")
-}
+/// Invalidations that have begun for one write.
+pub(in crate::proxy) type Begun = u64;
 
 impl InvalidationPermit {
     pub(in crate::proxy) fn new(worker: &Rc<Worker>, request: &Request) -> Self {
@@ -41,8 +37,7 @@ impl InvalidationPermit {
             epoch: request.epoch.clone(),
             route: request.route.clone(),
             target: request.target.clone(),
-            owed: Some(Invalidation::Hard),
-            begun: 0,
+            owed: Some(Strength::Hard),
         }
     }
 
@@ -53,9 +48,9 @@ impl InvalidationPermit {
         status: StatusCode,
         fields: &HeaderMap,
         server: &Server,
-    ) -> u64 {
+    ) -> Begun {
+        self.owed = None;
         if !is_non_error(status) {
-            self.owed = None;
             return 0;
         }
         let view = ClientView {
@@ -63,21 +58,14 @@ impl InvalidationPermit {
             base_path: server.base_path(),
             servers: &self.epoch.settings.api_servers,
         };
-        for uri in related(fields, &view) {
-            self.apply(&key_text(&uri), Invalidation::Hard);
-        }
-        let groups = groups::invalidated(fields);
-        if !groups.is_empty() {
-            let store = &self.worker.gateway.store;
-            let count = store.invalidate_groups(self.target.origin(), &groups);
-            self.begun += 1;
-            let groups = groups.join(", ");
-            tracing::debug!(groups, count, "a write invalidated groups");
-        }
-        if let Some(how) = self.owed.take() {
-            self.pay(how);
-        }
-        self.begun
+        let mut covers = self.own();
+        let related = related(fields, &view);
+        covers.extend(related.iter().map(|uri| Matcher::target(key_text(uri))));
+        let origin = self.target.origin();
+        let groups = groups::invalidated(fields).into_iter();
+        covers.extend(groups.map(|group| Matcher::tag(origin, group)));
+        self.apply(&Invalidation::hard(covers));
+        1
     }
 
     /// The write was not answered. Where the API had no whole request, it has most likely done nothing, and clients who
@@ -86,53 +74,42 @@ impl InvalidationPermit {
     pub(in crate::proxy) fn unanswered(mut self, is_sent: bool, is_whole: bool) {
         self.owed = match (is_sent, is_whole) {
             (false, _) => None,
-            (true, false) => Some(Invalidation::Soft),
-            (true, true) => Some(Invalidation::Hard),
+            (true, false) => Some(Strength::Soft),
+            (true, true) => Some(Strength::Hard),
         };
     }
 
-    /// Invalidates the target, and what the route says that a write to it changes, with all queries.
-    fn pay(&mut self, how: Invalidation) {
-        let (target, route) = (self.target.clone(), self.route.clone());
-        self.apply(target.as_str(), how);
-        let (path, _) = split_query(target.path_and_query());
-        for template in &route.invalidates {
-            let Some(path) = template.for_request(&route.pattern, path) else {
-                continue;
-            };
-            let path = percent::normal(&path);
-            let origin = target.origin();
-            self.apply(&format!("{origin}{path}"), how);
-            let (store, group) = (&self.worker.gateway.store, path_group(&path));
-            self.begun += 1;
-            match how {
-                Invalidation::Hard => {
-                    let queries = store.invalidate_group(origin, &group);
-                    self.worker.counters.invalidations.add(queries as u64);
-                }
-                Invalidation::Soft => drop(store.invalidate_group_softly(origin, &group)),
-            }
-        }
+    /// What a write covers whatever its answer says: the target, and what the route says that a write to it changes, with all
+    /// queries.
+    fn own(&self) -> Vec<Matcher> {
+        let mut covers = vec![Matcher::target(self.target.as_str())];
+        let (path, _) = split_query(self.target.path_and_query());
+        let templates = self.route.invalidates.iter();
+        let paths =
+            templates.filter_map(|template| template.for_request(&self.route.pattern, path));
+        let origin = self.target.origin();
+        covers
+            .extend(paths.map(|path| Matcher::path(format!("{origin}{}", percent::normal(&path)))));
+        covers
     }
 
-    fn apply(&mut self, target: &str, how: Invalidation) {
-        self.begun += 1;
-        let store = &self.worker.gateway.store;
-        match how {
-            Invalidation::Hard => {
-                if store.invalidate_target(target) {
-                    self.worker.counters.invalidations.inc();
-                }
-            }
-            Invalidation::Soft => drop(store.invalidate_target_softly(target)),
+    fn apply(&self, invalidation: &Invalidation) {
+        let applied = self.worker.gateway.store.apply(invalidation);
+        if invalidation.strength == Strength::Hard {
+            self.worker
+                .counters
+                .invalidations
+                .add(applied.resources as u64);
         }
+        tracing::debug!(%invalidation, resources = applied.resources, "a write invalidates");
     }
 }
 
 impl Drop for InvalidationPermit {
     fn drop(&mut self) {
-        if let Some(how) = self.owed.take() {
-            self.pay(how);
+        if let Some(strength) = self.owed.take() {
+            let covers = self.own();
+            self.apply(&Invalidation { covers, strength });
         }
     }
 }
