@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::budget::allocated;
 use super::fields::Fields;
-use super::membership::MEMBERSHIP;
+use super::index::entry::TAG_ENTRY;
 use crate::clock::{Monotonic, Now};
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::freshness::{Freshness, Receipt};
@@ -335,7 +335,7 @@ impl Rare {
     fn weight(&self) -> usize {
         let names = self.groups.iter().map(|group| allocated(group.len()));
         let list = self.groups.len() * size_of::<Box<str>>();
-        let memberships = self.groups.len() * MEMBERSHIP;
+        let memberships = self.groups.len() * TAG_ENTRY;
         let groups = names.sum::<usize>() + allocated(list) + memberships;
         let reason = self
             .reason

@@ -1,125 +1,176 @@
-//! Which resources belong to which cache group (RFC 9875), and how that follows what is stored. What is found here is
-//! compared with what is stored before it is used.
+//! What is stored, by path and by tag, so that an invalidation costs what it matches. It follows what is stored: what is
+//! entered and taken out here changes under the lock of the key's shard, as what is stored does; what moka evicts, which no
+//! such lock covers, is noted and taken out later.
+
+pub mod entry;
+mod paths;
+mod tags;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use super::key::{Key, KeyRef};
-use super::membership::{GroupId, Memberships};
+use self::entry::{TagId, lock};
+use self::paths::{Numbers, Paths, Place};
+use self::tags::Tags;
+use super::key::Key;
 use super::resource::Resource;
+use crate::semantics::selector::Selector;
 use crate::semantics::target::origin_of;
 
-/// Groups and their members.
-#[derive(Debug, Default)]
-pub struct GroupIndex {
+const SHARDS: usize = 64;
+
+/// What is stored, by path and by tag.
+#[derive(Debug)]
+pub struct Index {
     /// Keyed, so that names and hosts cannot be chosen to collide.
     hasher: RandomState,
-    memberships: Mutex<Memberships>,
-    /// Resources that left the store, or were replaced in it, to be taken out of their groups.
-    removed: Mutex<Vec<Removed>>,
+    numbers: Numbers,
+    /// By the hash of the key.
+    paths: Box<[Mutex<Paths>]>,
+    /// By the hash of the tag's name.
+    tags: Box<[Mutex<Tags>]>,
+    /// Resources that were evicted, to be taken out.
+    evicted: Mutex<Vec<Evicted>>,
     /// Whether there are any.
-    has_removed: AtomicBool,
+    has_evicted: AtomicBool,
 }
 
+/// A resource that was evicted.
 #[derive(Debug)]
-struct Removed {
-    key: Key,
-    groups: Box<[GroupId]>,
+pub struct Evicted {
+    pub key: Arc<Key>,
+    tags: Box<[TagId]>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn shard<T>(shards: &[Mutex<T>], hash: usize) -> &Mutex<T> {
+    &shards[hash % SHARDS]
 }
 
-impl GroupIndex {
-    /// Enters `resource`, which has been stored, under each of its groups. `current` is what is stored for a key.
-    pub fn add(
-        &self,
-        key: &Key,
-        resource: &Resource,
-        current: impl Fn(KeyRef<'_>) -> Option<Resource>,
-    ) {
-        self.clean_up(&current);
-        let groups = self.groups_of(key, resource);
-        if groups.is_empty() {
-            return;
-        }
-        let mut memberships = lock(&self.memberships);
-        for group in &groups {
-            memberships.insert(*group, key);
-        }
-        // It may have been evicted before it was entered, and taken out again before that, too.
-        self.take_out(&mut memberships, key, &groups, &current);
-    }
-
-    /// Notes that `resource` left the store; cheap, and takes no other lock: moka calls it while it evicts.
-    pub fn enqueue_removal(&self, key: &Key, resource: &Resource) {
-        let groups = self.groups_of(key, resource);
-        if !groups.is_empty() {
-            let key = key.clone();
-            lock(&self.removed).push(Removed { key, groups });
-            self.has_removed.store(true, Ordering::Release);
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            hasher: RandomState::default(),
+            numbers: Numbers::default(),
+            paths: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            tags: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            evicted: Mutex::default(),
+            has_evicted: AtomicBool::new(false),
         }
     }
+}
 
-    /// The keys that may belong to `group`, of one origin or of all.
-    pub fn members(&self, origin: Option<&str>, group: &str) -> Vec<Key> {
-        let name = self.hash(group);
+impl Index {
+    /// Has `now`, which is stored for `key` in the place of `before`, found by its path and its tags. The key's shard is
+    /// locked.
+    pub fn enter(&self, key: &Key, before: Option<&Resource>, now: &Resource) {
+        if before.is_none() {
+            let number = self.numbers.of(key.as_str());
+            lock(self.paths_of(key)).insert(number, key.text().clone());
+        }
+        if let Some(before) = before.filter(|before| before.groups().next().is_some()) {
+            self.take_out_tags(key, &self.tags_of(key, before), Some(now));
+        }
+        for tag in self.tags_of(key, now) {
+            lock(shard(&self.tags, tag.0 as usize)).insert(tag, key);
+        }
+    }
+
+    /// Takes out `before`, in whose place nothing is stored for `key`. The key's shard is locked.
+    pub fn leave(&self, key: &Key, before: &Resource) {
+        let number = self.numbers.of(key.as_str());
+        lock(self.paths_of(key)).remove(number, key.text().clone());
+        self.take_out_tags(key, &self.tags_of(key, before), None);
+    }
+
+    /// Notes that `resource` was evicted; cheap, and takes no other lock: moka calls it while it evicts.
+    pub fn note_eviction(&self, key: Arc<Key>, resource: &Resource) {
+        let tags = self.tags_of(&key, resource);
+        lock(&self.evicted).push(Evicted { key, tags });
+        self.has_evicted.store(true, Ordering::Release);
+    }
+
+    /// What was evicted since this was asked last, for [`take_out`](Self::take_out).
+    pub fn evicted(&self) -> Vec<Evicted> {
+        let any = self.has_evicted.load(Ordering::Acquire)
+            && self.has_evicted.swap(false, Ordering::AcqRel);
+        match any {
+            true => std::mem::take(&mut *lock(&self.evicted)),
+            false => Vec::new(),
+        }
+    }
+
+    /// Takes out what was evicted, but for what `now`, which is stored for its key, has as well. The key's shard is locked.
+    pub fn take_out(&self, evicted: &Evicted, now: Option<&Resource>) {
+        let key = &*evicted.key;
+        if now.is_none() {
+            let number = self.numbers.of(key.as_str());
+            lock(self.paths_of(key)).remove(number, key.text().clone());
+        }
+        self.take_out_tags(key, &evicted.tags, now);
+    }
+
+    /// The target URIs of what is stored that `selector` covers, and few others. `all_queries`: queries other than those that
+    /// it names may be the same to a response.
+    pub fn selected(&self, selector: &Selector, all_queries: bool) -> Vec<Arc<str>> {
+        let place = Place::of(selector, &self.numbers, all_queries);
+        let mut found = Vec::new();
+        for paths in &self.paths {
+            place.find(&self.numbers, paths, &mut found);
+        }
+        found
+    }
+
+    /// The target URIs of all that is stored.
+    pub fn all(&self) -> Vec<Arc<str>> {
+        let mut found = Vec::new();
+        for paths in &self.paths {
+            paths::all(paths, &mut found);
+        }
+        found
+    }
+
+    /// The keys of what is stored with the tag `name`, of one origin or of all; rarely, of others.
+    pub fn tagged(&self, origin: Option<&str>, name: &str) -> Vec<Key> {
+        let name = self.hash(name);
         let origin = origin.map(|origin| self.hash(origin));
         let (first, last) = (origin.unwrap_or(0), origin.unwrap_or(u32::MAX));
-        let memberships = lock(&self.memberships);
-        let members = memberships.members((name, first), (name, last));
-        members.cloned().collect()
+        let tags = shard(&self.tags, name as usize);
+        tags::members(tags, (name, first), (name, last))
     }
 
-    /// Groups now, and their members in all.
-    pub fn size(&self) -> (usize, usize) {
-        let memberships = lock(&self.memberships);
-        memberships.size()
+    /// Tags now, and their members in all.
+    pub fn tag_size(&self) -> (usize, usize) {
+        let sizes = self.tags.iter().map(|tags| lock(tags).size());
+        sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1))
     }
 
-    /// Takes out what left the store. `current` is what is stored for a key.
-    pub fn clean_up(&self, current: impl Fn(KeyRef<'_>) -> Option<Resource>) {
-        if !self.has_removed.swap(false, Ordering::AcqRel) {
+    fn paths_of(&self, key: &Key) -> &Mutex<Paths> {
+        // The lowest bits choose the shard of the store.
+        shard(&self.paths, (key.hash() >> 32) as usize)
+    }
+
+    /// Takes a key from under those of `tags` that `now` has not.
+    fn take_out_tags(&self, key: &Key, tags: &[TagId], now: Option<&Resource>) {
+        if tags.is_empty() {
             return;
         }
-        let removed = std::mem::take(&mut *lock(&self.removed));
-        let mut memberships = lock(&self.memberships);
-        for Removed { key, groups } in &removed {
-            self.take_out(&mut memberships, key, groups, &current);
+        let kept = now.map(|now| self.tags_of(key, now)).unwrap_or_default();
+        for tag in tags.iter().filter(|tag| kept.binary_search(tag).is_err()) {
+            lock(shard(&self.tags, tag.0 as usize)).remove(*tag, key);
         }
     }
 
-    /// Takes a key out of those of the groups that what is stored for it does not belong to.
-    fn take_out(
-        &self,
-        memberships: &mut Memberships,
-        key: &Key,
-        groups: &[GroupId],
-        current: impl Fn(KeyRef<'_>) -> Option<Resource>,
-    ) {
-        let current = current(key.as_ref());
-        let mut kept: Vec<u32> = current.iter().flat_map(|now| self.names_of(now)).collect();
-        kept.sort_unstable();
-        for group in groups {
-            if kept.binary_search(&group.0).is_err() {
-                memberships.remove(*group, key);
-            }
-        }
-    }
-
-    fn groups_of(&self, key: &Key, resource: &Resource) -> Box<[GroupId]> {
-        let mut names = self.names_of(resource).peekable();
-        if names.peek().is_none() {
+    /// Sorted.
+    fn tags_of(&self, key: &Key, resource: &Resource) -> Box<[TagId]> {
+        let mut tags = resource.groups().peekable();
+        if tags.peek().is_none() {
             return Box::default();
         }
         let origin = self.hash(origin_of(key.as_str()));
-        names.map(|name| (name, origin)).collect()
-    }
-
-    fn names_of(&self, resource: &Resource) -> impl Iterator<Item = u32> {
-        resource.groups().map(|group| self.hash(group))
+        let mut tags: Box<[TagId]> = tags.map(|tag| (self.hash(tag), origin)).collect();
+        tags.sort_unstable();
+        tags
     }
 
     fn hash(&self, text: &str) -> u32 {

@@ -3,14 +3,25 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::sync::Arc;
 
 use equivalent::Equivalent;
+
+use super::budget::allocated;
 
 /// Makes keys. One a process: all keys that meet in a store must come from the same.
 #[derive(Clone, Debug, Default)]
 pub struct Keyer(RandomState);
 
 impl Keyer {
+    /// The key of `text`, which it shares.
+    pub fn owned(&self, text: Arc<str>) -> Key {
+        Key {
+            hash: self.0.hash_one(&*text),
+            text,
+        }
+    }
+
     /// The key of `target`, borrowed: enough for a look-up, without an allocation.
     pub fn key<'a>(&self, target: &'a str) -> KeyRef<'a> {
         KeyRef {
@@ -20,11 +31,17 @@ impl Keyer {
     }
 }
 
-/// An owned key. Clones are few, and stored ones many: counts of who shares the text would take more than they save.
-#[derive(Clone)]
+/// An owned key. Clones share the text: what is stored, the fill that brought it and its places in the index.
+#[derive(Clone, PartialOrd, Ord)]
 pub struct Key {
     hash: u64,
-    text: Box<str>,
+    text: Arc<str>,
+}
+
+/// Bytes that the text of a key takes, which has so many.
+pub fn text_cost(bytes: usize) -> usize {
+    // With the counts of who shares it.
+    allocated(bytes + 2 * size_of::<usize>())
 }
 
 /// A key whose text is borrowed from the request that asks.
@@ -47,9 +64,22 @@ impl Key {
         &self.text
     }
 
+    /// The target URI, to be shared.
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
     /// The keyed hash of the text.
     pub fn hash(&self) -> u64 {
         self.hash
+    }
+
+    /// None comes before it in order, which is that of hashes first.
+    pub fn first() -> Self {
+        Self {
+            hash: 0,
+            text: Arc::default(),
+        }
     }
 }
 

@@ -12,7 +12,6 @@ pub mod head_template;
 pub mod index;
 pub mod key;
 mod known;
-mod membership;
 pub mod outcome;
 pub mod resource;
 pub mod search;

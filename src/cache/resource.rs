@@ -7,7 +7,8 @@ use smallvec::{SmallVec, smallvec};
 
 use super::budget::allocated;
 use super::head::{ContentDigest, Head};
-use super::membership::MEMBER;
+use super::index::entry::PATH_ENTRY;
+use super::key::text_cost;
 use super::stored::StoredResponse;
 use crate::clock::Monotonic;
 use crate::semantics::storability::NoStoreReason;
@@ -168,11 +169,7 @@ impl Resource {
                 allocated(size_of::<Several>() + 16) + lists + selecting.sum::<usize>()
             }
         };
-        let member = match self.groups().next() {
-            Some(_) => MEMBER + allocated(key),
-            None => 0,
-        };
-        variants + (around + member + allocated(key) + OVERHEAD) as u64
+        variants + (around + text_cost(key) + PATH_ENTRY + OVERHEAD) as u64
     }
 
     /// The cache groups of all its variants.

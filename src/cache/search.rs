@@ -24,7 +24,7 @@ pub struct SearchRules {
 impl SearchRules {
     /// The target under which responses for `target` are stored.
     pub fn canonical<'a>(&self, target: &'a str) -> Cow<'a, str> {
-        if self.count.load(Ordering::Acquire) == 0 {
+        if !self.has_any() {
             return Cow::Borrowed(target);
         }
         let (base, query) = split_query(target);
@@ -35,9 +35,14 @@ impl SearchRules {
         }
     }
 
+    /// Whether any path has a rule.
+    pub fn has_any(&self) -> bool {
+        self.count.load(Ordering::Acquire) > 0
+    }
+
     /// Whether the target's path has a rule.
     pub fn applies_to(&self, target: &str) -> bool {
-        self.count.load(Ordering::Acquire) > 0 && {
+        self.has_any() && {
             let (base, _) = split_query(target);
             self.rules
                 .read()
@@ -49,7 +54,7 @@ impl SearchRules {
     /// Takes over what the latest response for `target` says; `None` means that the whole query matters.
     pub fn learn(&self, target: &str, rule: Option<&SearchVariance>) {
         let (base, _) = split_query(target);
-        let known = self.count.load(Ordering::Acquire) > 0;
+        let known = self.has_any();
         if rule.is_none() && !known {
             return;
         }

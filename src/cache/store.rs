@@ -20,7 +20,6 @@ use self::resources::Resources;
 use super::budget::{Budget, Token};
 use super::collapse::{Ask, Fill};
 use super::cors::CorsApis;
-use super::index::GroupIndex;
 use super::key::{Key, KeyRef, Keyer, Prehashed};
 use super::outcome::{NotCommitted, Settled};
 use super::resource::{Marker, Resource, Several};
@@ -49,7 +48,6 @@ pub struct Store {
     shards: Box<[Mutex<Shard>]>,
     keyer: Keyer,
     budget: Arc<Budget>,
-    groups: Arc<GroupIndex>,
     search: SearchRules,
     cors: CorsApis,
     max_variants: usize,
@@ -65,15 +63,13 @@ struct Shard {
 impl Store {
     /// A store of at most `memory` bytes, bodies in flight included, with at most `max_variants` a target URI.
     pub fn new(memory: u64, max_variants: usize) -> Self {
-        let groups = Arc::new(GroupIndex::default());
         let budget = Budget::new(memory);
-        let resources = Resources::new(memory, &budget, groups.clone());
+        let resources = Resources::new(memory, &budget);
         Self {
             resources,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             keyer: Keyer::default(),
             budget,
-            groups,
             search: SearchRules::default(),
             cors: CorsApis::default(),
             max_variants: max_variants.max(1),
@@ -118,7 +114,7 @@ impl Store {
 
     /// Cache groups now, and their members in all.
     pub fn group_size(&self) -> (usize, usize) {
-        self.groups.size()
+        self.resources.index().tag_size()
     }
 
     /// Which APIs do CORS, and what that means for who is answered with what.
@@ -138,17 +134,20 @@ impl Store {
     ) -> Result<(), NotCommitted> {
         self.search.learn(fill.key.as_str(), stored.head.search());
         let home = self.search.canonical(fill.key.as_str());
-        if home == fill.key.as_str() {
+        let committed = if home == fill.key.as_str() {
             let mut shard = self.shard(fill.key.hash());
             self.end(&mut shard, fill);
-            return self.commit_under(&fill.key, fill, stored, vary);
-        }
-        let home = self.key(&home).to_key();
-        let shard = self.shard(home.hash());
-        let committed = self.commit_under(&home, fill, stored, vary);
-        drop(shard);
-        // Only now: till it was stored under its other key, an invalidation had to find it among those in flight.
-        self.abandon(fill);
+            self.commit_under(&fill.key, fill, stored, vary)
+        } else {
+            let home = self.key(&home).to_key();
+            let shard = self.shard(home.hash());
+            let committed = self.commit_under(&home, fill, stored, vary);
+            drop(shard);
+            // Only now: till it was stored under its other key, an invalidation had to find it among those in flight.
+            self.abandon(fill);
+            committed
+        };
+        self.take_out_evicted();
         committed
     }
 
@@ -161,7 +160,9 @@ impl Store {
         vary: &VaryPolicy,
     ) -> Result<(), NotCommitted> {
         let stored = self.as_invalidated(fill, stored)?;
-        let mut next = self.copy(key);
+        let before = self.resources.get(key.as_ref());
+        let before = before.as_ref();
+        let mut next = before.map_or_else(Several::default, Resource::to_several);
         if next.has_unknown_selectors(&stored.head) {
             return Err(NotCommitted::Overtaken);
         }
@@ -179,7 +180,7 @@ impl Store {
         next.drop_unselectable();
         while next.variants.len() > self.max_variants && next.evict_least_recently_used() {}
         self.fit(key, &mut next)?;
-        self.put(key, next);
+        self.put(key, before, next);
         Ok(())
     }
 
@@ -233,7 +234,7 @@ impl Store {
             }
         }
         next.drop_unselectable();
-        self.put(key, next);
+        self.put(key, Some(&current), next);
     }
 
     /// Notes at `now` that responses like the fill's cannot be shared, removes what it supersedes, and ends the fill.
@@ -243,11 +244,12 @@ impl Store {
         if fill.is_invalidated() {
             return;
         }
-        let current = self.resources.get(fill.key.as_ref());
-        if current.is_some_and(|current| marker.is_known(&current, &fill.ask, now, vary)) {
+        let before = self.resources.get(fill.key.as_ref());
+        let before = before.as_ref();
+        if before.is_some_and(|before| marker.is_known(before, &fill.ask, now, vary)) {
             return;
         }
-        let mut next = self.copy(&fill.key);
+        let mut next = before.map_or_else(Several::default, Resource::to_several);
         // What was stored for the same request has been superseded by a response that may not be stored.
         let asked = (&fill.ask.headers, fill.ask.digest.as_ref());
         let key = fill.key.as_str();
@@ -257,7 +259,9 @@ impl Store {
         next.markers.truncate(MAX_MARKERS - 1);
         next.markers.insert(0, marker);
         self.resources.drop_expired(now, EXPIRED_AT_ONCE);
-        self.put(&fill.key, next);
+        self.put(&fill.key, before, next);
+        drop(shard);
+        self.take_out_evicted();
     }
 
     /// Ends the fill, and has what its request selects and is stale at `now` validated before it is used again.
@@ -308,25 +312,11 @@ impl Store {
         self.search.canonical(target)
     }
 
-    /// At most `most` of the resources that an operator names; each is looked at, unless they are one at most.
+    /// At most `most` of the resources that an operator names.
     pub fn find(&self, selector: &Selector, most: usize) -> Vec<(Key, Resource)> {
-        if let Selector::Target(target) = selector {
-            let target = self.canonical(target);
-            let key = self.key(&target);
-            let found = self.look_up(key);
-            return found
-                .map(|resource| (key.to_key(), resource))
-                .into_iter()
-                .collect();
-        }
-        let found = self
-            .resources
-            .iter()
-            .filter(|(key, _)| self.is_selected(selector, key.as_str()));
-        found
-            .map(|(key, resource)| (Key::clone(&key), resource))
-            .take(most)
-            .collect()
+        let keys = self.selected(selector).into_iter();
+        let found = keys.filter_map(|key| Some((key.clone(), self.look_up(key.as_ref())?)));
+        found.take(most).collect()
     }
 
     /// How many fills are in flight for the target URIs that are `wanted`.
@@ -355,7 +345,16 @@ impl Store {
     /// Does what moka has put off: evictions above all.
     pub fn run_pending_tasks(&self) {
         self.resources.run_pending_tasks();
-        self.groups.clean_up(|key| self.look_up(key));
+        self.take_out_evicted();
+    }
+
+    /// Takes what was evicted out of the index. No shard may be locked.
+    fn take_out_evicted(&self) {
+        for evicted in self.resources.index().evicted() {
+            let _shard = self.shard(evicted.key.hash());
+            let now = self.resources.get(evicted.key.as_ref().as_ref());
+            self.resources.index().take_out(&evicted, now.as_ref());
+        }
     }
 
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
@@ -374,12 +373,6 @@ impl Store {
         }
     }
 
-    /// What is stored for `key`, to be changed.
-    fn copy(&self, key: &Key) -> Several {
-        let current = self.resources.get(key.as_ref());
-        current.map_or_else(Several::default, |resource| resource.to_several())
-    }
-
     /// Evicts variants of `resource` until the store has room for the rest. Fails where one alone is too large.
     fn fit(&self, key: &Key, resource: &mut Several) -> Result<(), NotCommitted> {
         while Resource::from(resource.clone()).weight(key.as_str().len())
@@ -392,13 +385,12 @@ impl Store {
         Ok(())
     }
 
-    fn put(&self, key: &Key, all: Several) {
+    /// Puts `all` in the place of `before`, which is what is stored for `key`. The key's shard is locked.
+    fn put(&self, key: &Key, before: Option<&Resource>, all: Several) {
         if all.variants.is_empty() && all.markers.is_empty() {
-            self.resources.remove(key.as_ref());
+            self.resources.remove(key);
         } else {
-            let resource = Resource::from(all);
-            self.resources.insert(key, resource.clone());
-            self.groups.add(key, &resource, |key| self.look_up(key));
+            self.resources.insert(key, before, Resource::from(all));
         }
     }
 }

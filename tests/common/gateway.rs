@@ -9,6 +9,7 @@ use std::time::Duration;
 use bookend::clock::{Clock, ManualClock};
 use bookend::config::{Config, ListenAddr};
 use bookend::instance::{self, Instance};
+use bookend::ledger::invalidation::{Applied, Invalidation};
 use bookend::proxy;
 use bookend::semantics::selector::Selector;
 use bookend::semantics::time::Timestamp;
@@ -292,6 +293,16 @@ impl Gateway {
     #[track_caller]
     pub fn await_no_fills(&self) {
         self.await_sum(0, |counted| counted.fills.value());
+    }
+
+    /// Carries out an invalidation, as a purge does.
+    pub fn apply(&self, invalidation: &Invalidation) -> Applied {
+        self.shared.purge(invalidation)
+    }
+
+    /// What an invalidation would do.
+    pub fn preview(&self, invalidation: &Invalidation) -> Applied {
+        self.shared.store().preview(invalidation)
     }
 
     /// URIs that responses are stored for.

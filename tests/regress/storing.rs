@@ -8,5 +8,6 @@ mod groups;
 mod mistyped;
 mod passed;
 mod posts;
+mod purges;
 mod room;
 mod statuses;

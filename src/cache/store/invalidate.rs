@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::Store;
 use crate::cache::collapse::Fill;
-use crate::cache::key::{Key, KeyRef};
+use crate::cache::key::Key;
 use crate::cache::resource::Resource;
 use crate::cache::stored::StoredResponse;
 use crate::cache::sync::Mutex;
@@ -30,7 +30,7 @@ impl Store {
         for matcher in &invalidation.covers {
             self.apply_to_fills(matcher, how);
             for key in self.covered(matcher) {
-                if let Some(bytes) = self.apply_to(key.as_ref(), how) {
+                if let Some(bytes) = self.apply_to(&key, how) {
                     applied.resources += 1;
                     applied.bytes += bytes;
                 }
@@ -73,13 +73,10 @@ impl Store {
     /// The keys of what is stored and covered.
     fn covered(&self, matcher: &Matcher) -> Vec<Key> {
         match matcher {
-            Matcher::Urls(Selector::Target(target)) => {
-                vec![self.key(&self.canonical(target)).to_key()]
-            }
-            Matcher::Urls(selector) => self.stored_keys(|key| self.is_selected(selector, key)),
+            Matcher::Urls(selector) => self.selected(selector),
             Matcher::Tag { name, origin } => {
                 let origin = origin.as_deref();
-                let mut members = self.groups.members(origin, name);
+                let mut members = self.resources.index().tagged(origin, name);
                 members.retain(|key| {
                     let resource = self.look_up(key.as_ref());
                     origin.is_none_or(|origin| origin_of(key.as_str()) == origin)
@@ -87,14 +84,26 @@ impl Store {
                 });
                 members
             }
-            Matcher::All => self.stored_keys(|_| true),
+            Matcher::All => self.keys(self.resources.index().all()),
         }
     }
 
-    fn stored_keys(&self, covered: impl Fn(&str) -> bool) -> Vec<Key> {
-        let stored = self.resources.iter();
-        let covered = stored.filter(|(key, _)| covered(key.as_str()));
-        covered.map(|(key, _)| Key::clone(&key)).collect()
+    /// The keys of what is stored for the target URIs that `selector` names.
+    pub(super) fn selected(&self, selector: &Selector) -> Vec<Key> {
+        if let Selector::Target(target) = selector {
+            return vec![self.key(&self.canonical(target)).to_key()];
+        }
+        let mut found = self
+            .resources
+            .index()
+            .selected(selector, self.search.has_any());
+        found.retain(|target| self.is_selected(selector, target));
+        self.keys(found)
+    }
+
+    fn keys(&self, targets: Vec<Arc<str>>) -> Vec<Key> {
+        let keys = targets.into_iter().map(|target| self.keyer.owned(target));
+        keys.collect()
     }
 
     /// Whether requests for what `selector` names find what is stored for `key`, or fills in flight for it.
@@ -109,18 +118,18 @@ impl Store {
 
     /// Applies an invalidation to all that is stored for `key`, markers too, and to fills in flight for it. Returns the bytes
     /// of the resource, where any response was stored; or, softly, where any need not have been validated.
-    fn apply_to(&self, key: KeyRef<'_>, how: Strength) -> Option<u64> {
+    fn apply_to(&self, key: &Key, how: Strength) -> Option<u64> {
         let mut shard = self.shard(key.hash());
         let bytes = |resource: Resource| resource.weight(key.as_str().len());
         match how {
             Strength::Hard => {
-                if let Some(fills) = shard.fills.remove(&key) {
+                if let Some(fills) = shard.fills.remove(key) {
                     fills.iter().for_each(|fill| fill.invalidate(how));
                 }
                 self.resources.remove(key).map(bytes)
             }
             Strength::Soft => {
-                let fills = shard.fills.get(&key).into_iter().flatten();
+                let fills = shard.fills.get(key).into_iter().flatten();
                 fills.for_each(|fill| fill.invalidate(how));
                 self.invalidate_stored_softly(key).map(bytes)
             }
@@ -129,8 +138,8 @@ impl Store {
 
     /// Has every response that is stored for `key`, whose shard is locked, validated before its next use. Returns what was
     /// stored, where that changes anything.
-    fn invalidate_stored_softly(&self, key: KeyRef<'_>) -> Option<Resource> {
-        let current = self.resources.get(key)?;
+    fn invalidate_stored_softly(&self, key: &Key) -> Option<Resource> {
+        let current = self.resources.get(key.as_ref())?;
         let used = current
             .variants()
             .iter()
@@ -139,7 +148,7 @@ impl Store {
         if updates.is_empty() {
             return None;
         }
-        self.replace(&key.to_key(), &updates);
+        self.replace(key, &updates);
         Some(current)
     }
 

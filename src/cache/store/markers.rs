@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cache::budget::{Budget, Token, tree_entry};
+use crate::cache::index::Index;
 use crate::cache::key::{Key, KeyHash, KeyRef, Prehashed};
 use crate::cache::resource::Resource;
 use crate::clock::Monotonic;
@@ -33,14 +34,17 @@ struct Expiry {
 }
 
 impl Markers {
-    /// For markers that take at most `share` bytes of `budget`.
-    pub fn new(share: u64, budget: &Arc<Budget>) -> Self {
+    /// For markers that take at most `share` bytes of `budget`. `index` learns which leave.
+    pub fn new(share: u64, budget: &Arc<Budget>, index: &Arc<Index>) -> Self {
         let expiry = Expiry {
             places: BTreeMap::new(),
             token: Token::empty(budget),
         };
+        let index = index.clone();
         Self {
-            resources: moka::sync::Cache::builder().build_with_hasher(Prehashed::default()),
+            resources: moka::sync::Cache::builder()
+                .eviction_listener(move |key, resource, _| index.note_eviction(key, &resource))
+                .build_with_hasher(Prehashed::default()),
             expiry: Mutex::new(expiry),
             count: AtomicU64::new(0),
             share,
@@ -53,22 +57,24 @@ impl Markers {
     }
 
     /// Puts `resource`, which has nothing but markers, in the place of what is here for `key`, whose shard is locked. Others
-    /// leave where there is no room; and where the budget has none, `resource` does not stay.
-    pub fn insert(&self, key: &Key, resource: Resource) {
+    /// leave where there is no room; and where the budget has none, `resource` does not stay. Returns whether it does.
+    pub fn insert(&self, key: &Key, resource: Resource) -> bool {
         let mut expiry = self.expiry();
         self.take_out(&mut expiry, key.as_ref());
         let bytes = weight(key, &resource);
         if bytes > self.share {
-            return;
+            return false;
         }
         while expiry.token.bytes() + bytes > self.share {
             self.drop_first(&mut expiry, |_| true);
         }
-        if expiry.token.grow(bytes) {
+        let stays = expiry.token.grow(bytes);
+        if stays {
             expiry.places.insert(place(key.hash(), &resource), bytes);
             self.resources.insert(key.clone(), resource);
             self.note(&expiry);
         }
+        stays
     }
 
     /// Takes out what is here for `key`, whose shard is locked.
@@ -87,10 +93,6 @@ impl Markers {
             let mut dropped = (0..most).map(|_| self.drop_first(&mut expiry, is_due));
             while dropped.next() == Some(true) {}
         }
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = (Arc<Key>, Resource)> {
-        self.resources.iter()
     }
 
     pub fn count(&self) -> u64 {
@@ -183,7 +185,7 @@ mod tests {
     fn markers_that_expire_first_leave_first_and_their_bytes_with_them() {
         let (keyer, budget) = (Keyer::default(), Budget::new(1 << 20));
         let one = weight(&key(&keyer, 0), &marker(1));
-        let markers = Markers::new(3 * one, &budget);
+        let markers = Markers::new(3 * one, &budget, &Arc::default());
         let there = |markers: &Markers| -> Vec<u64> {
             let is_there = |n: &u64| markers.get(key(&keyer, *n).as_ref()).is_some();
             (0..10).filter(is_there).collect()
@@ -212,14 +214,14 @@ mod tests {
     fn a_marker_without_room_does_not_stay() {
         let (keyer, budget) = (Keyer::default(), Budget::new(1 << 20));
         let one = weight(&key(&keyer, 0), &marker(1));
-        let few = Markers::new(one + 8, &budget);
+        let few = Markers::new(one + 8, &budget, &Arc::default());
         few.insert(&key(&keyer, 0), marker(1));
         let large = keyer.key(&"x".repeat(100)).to_key();
         few.insert(&large, marker(9));
         assert_eq!((few.count(), few.bytes()), (1, one), "it drives out none");
         drop(few);
         let all = Token::take(&budget, (1 << 20) - one + 1);
-        let some = Markers::new(1 << 20, &budget);
+        let some = Markers::new(1 << 20, &budget, &Arc::default());
         some.insert(&key(&keyer, 0), marker(1));
         assert_eq!((some.count(), some.bytes()), (0, 0));
         drop(all);

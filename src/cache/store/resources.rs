@@ -7,7 +7,7 @@ use moka::policy::EvictionPolicy;
 
 use super::markers::Markers;
 use crate::cache::budget::Budget;
-use crate::cache::index::GroupIndex;
+use crate::cache::index::Index;
 use crate::cache::key::{Key, KeyRef, Prehashed};
 use crate::cache::resource::Resource;
 use crate::clock::Monotonic;
@@ -21,11 +21,13 @@ pub struct Resources {
     /// Bytes that `stored` has room for.
     capacity: u64,
     markers: Markers,
+    index: Arc<Index>,
 }
 
 impl Resources {
-    /// For a store of at most `memory` bytes. `groups` learns which resources leave.
-    pub fn new(memory: u64, budget: &Arc<Budget>, groups: Arc<GroupIndex>) -> Self {
+    /// For a store of at most `memory` bytes.
+    pub fn new(memory: u64, budget: &Arc<Budget>) -> Self {
+        let index = Arc::new(Index::default());
         // moka evicts a little late, and bodies in flight need room too.
         let capacity = memory - memory / 8;
         let stored = moka::sync::Cache::builder()
@@ -35,14 +37,20 @@ impl Resources {
             })
             // LRU rather than TinyLFU: what Cache-Status calls stored is there for the next request.
             .eviction_policy(EvictionPolicy::lru())
-            .eviction_listener(move |key: Arc<Key>, resource: Resource, _| {
-                groups.enqueue_removal(&key, &resource);
+            .eviction_listener({
+                let index = index.clone();
+                move |key, resource, cause| {
+                    if cause.was_evicted() {
+                        index.note_eviction(key, &resource);
+                    }
+                }
             })
             .build_with_hasher(Prehashed::default());
         Self {
             stored,
             capacity,
-            markers: Markers::new(memory / MARKERS_PART, budget),
+            markers: Markers::new(memory / MARKERS_PART, budget, &index),
+            index,
         }
     }
 
@@ -50,25 +58,37 @@ impl Resources {
         self.stored.get(&key).or_else(|| self.markers.get(key))
     }
 
-    /// Puts `resource` in the place of what is there for `key`, whose shard is locked.
-    pub fn insert(&self, key: &Key, resource: Resource) {
-        if resource.variants().is_empty() {
-            self.markers.insert(key, resource);
+    /// Puts `resource` in the place of what is there for `key`, whose shard is locked; `before` is what was found there since.
+    pub fn insert(&self, key: &Key, before: Option<&Resource>, resource: Resource) {
+        let stays = if resource.variants().is_empty() {
+            let stays = self.markers.insert(key, resource.clone());
             self.stored.invalidate(&key.as_ref());
+            stays
         } else {
-            self.stored.insert(key.clone(), resource);
+            self.stored.insert(key.clone(), resource.clone());
             self.markers.remove(key.as_ref());
+            true
+        };
+        match before {
+            _ if stays => self.index.enter(key, before, &resource),
+            Some(before) => self.index.leave(key, before),
+            None => {}
         }
     }
 
     /// Takes out what is there for `key`, whose shard is locked. Returns it where any response was stored.
-    pub fn remove(&self, key: KeyRef<'_>) -> Option<Resource> {
-        self.markers.remove(key);
-        self.stored.remove(&key)
+    pub fn remove(&self, key: &Key) -> Option<Resource> {
+        self.markers.remove(key.as_ref());
+        let stored = self.stored.remove(&key.as_ref());
+        if let Some(stored) = &stored {
+            self.index.leave(key, stored);
+        }
+        stored
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (Arc<Key>, Resource)> {
-        self.stored.iter().chain(self.markers.iter())
+    /// What is there, by path and by tag.
+    pub fn index(&self) -> &Index {
+        &self.index
     }
 
     /// How many there are, about.
@@ -95,5 +115,114 @@ impl Resources {
     pub fn run_pending_tasks(&self) {
         self.stored.run_pending_tasks();
         self.markers.run_pending_tasks();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::budget::Token;
+    use crate::cache::content::Content;
+    use crate::cache::key::Keyer;
+    use crate::cache::resource::{Marker, Several, Unshared};
+    use crate::cache::stored::StoredResponse;
+    use crate::cache::stored::tests::head;
+    use crate::semantics::vary::VariantKey;
+    use std::time::Duration;
+
+    const MEMORY: u64 = 1 << 20;
+
+    fn stored(groups: &[&str]) -> Resource {
+        let mut draft = head().draft();
+        draft.groups = groups.iter().map(|group| (*group).into()).collect();
+        let body = crate::cache::body::StoredBody::new(&[], Token::empty(&Budget::new(0)));
+        let response = StoredResponse::new(draft.packed(), Content::Complete(body), None);
+        Resource::One(Arc::new(response))
+    }
+
+    fn marked() -> Resource {
+        Resource::from(Several {
+            markers: smallvec::smallvec![Marker {
+                variant: VariantKey::default(),
+                digest: None,
+                until: Monotonic::default().after(Duration::from_secs(1)),
+                why: Unshared::TooLarge,
+            }],
+            ..Several::default()
+        })
+    }
+
+    /// What the index knows: target URIs, tags, and memberships.
+    fn known(resources: &Resources) -> (usize, (usize, usize)) {
+        let index = resources.index();
+        (index.all().len(), index.tag_size())
+    }
+
+    /// As the store does it where no shard is locked.
+    fn take_out_evicted(resources: &Resources) {
+        for evicted in resources.index().evicted() {
+            let now = resources.get(evicted.key.as_ref().as_ref());
+            resources.index().take_out(&evicted, now.as_ref());
+        }
+    }
+
+    #[test]
+    fn the_index_follows_what_is_there() {
+        let resources = Resources::new(MEMORY, &Budget::new(MEMORY));
+        let key = Keyer::default().key("http://a/books").to_key();
+        let put = |resource: Resource| {
+            let before = resources.get(key.as_ref());
+            resources.insert(&key, before.as_ref(), resource);
+            take_out_evicted(&resources);
+        };
+        for (resource, expected) in [
+            (stored(&["a", "b"]), (1, (2, 2))),
+            (stored(&["b", "c", "d"]), (1, (3, 3))),
+            (marked(), (1, (0, 0))),
+            (marked(), (1, (0, 0))),
+            (stored(&["a"]), (1, (1, 1))),
+            (stored(&[]), (1, (0, 0))),
+            (stored(&["a"]), (1, (1, 1))),
+        ] {
+            put(resource);
+            assert_eq!(known(&resources), expected);
+        }
+        assert!(resources.remove(&key).is_some());
+        assert_eq!(known(&resources), (0, (0, 0)));
+        put(marked());
+        assert!(resources.remove(&key).is_none());
+        take_out_evicted(&resources);
+        assert_eq!(known(&resources), (0, (0, 0)));
+    }
+
+    #[test]
+    fn what_does_not_stay_is_not_in_the_index() {
+        let budget = Budget::new(MEMORY);
+        let resources = Resources::new(MEMORY, &budget);
+        let keyer = Keyer::default();
+        let used = Token::take(&budget, MEMORY).expect("all of it");
+        for n in 0..3 {
+            resources.insert(
+                &keyer.key(&format!("http://a/{n}")).to_key(),
+                None,
+                marked(),
+            );
+        }
+        assert_eq!(known(&resources).0, 0, "no room for a marker");
+        drop(used);
+        // Far more than there is room for.
+        for n in 0..5_000 {
+            let key = keyer.key(&format!("http://a/{n}")).to_key();
+            resources.insert(&key, None, stored(&["all"]));
+        }
+        resources.run_pending_tasks();
+        take_out_evicted(&resources);
+        let (count, tags) = known(&resources);
+        assert!(0 < count && count < 5_000, "{count}");
+        assert_eq!((resources.count(), tags), (count as u64, (1, count)));
+        resources.insert(&keyer.key("http://a/m").to_key(), None, marked());
+        resources.drop_expired(Monotonic::default().after(Duration::from_secs(2)), 9);
+        take_out_evicted(&resources);
+        assert_eq!(known(&resources).0, count);
     }
 }

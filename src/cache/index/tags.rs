@@ -1,0 +1,106 @@
+//! Tags and what has them, as a tree of numbers and keys: a membership takes the same few bytes whatever the tag's name is,
+//! and what is taken out gives its memory back.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Mutex;
+
+use super::entry::{CHUNK, TagEntry as Entry, TagId, lock};
+use crate::cache::key::Key;
+
+#[derive(Debug, Default)]
+pub struct Tags {
+    members: BTreeSet<Entry>,
+    /// How many different tags those have.
+    count: usize,
+}
+
+impl Tags {
+    /// How many tags there are, and their members in all.
+    pub fn size(&self) -> (usize, usize) {
+        (self.count, self.members.len())
+    }
+
+    /// Enters a key under a tag.
+    pub fn insert(&mut self, tag: TagId, key: &Key) {
+        let is_new = !self.has(tag);
+        self.members.insert((tag, key.clone()));
+        self.count += usize::from(is_new);
+    }
+
+    /// Takes a key from under a tag.
+    pub fn remove(&mut self, tag: TagId, key: &Key) {
+        if self.members.remove(&(tag, key.clone())) {
+            self.count -= usize::from(!self.has(tag));
+        }
+    }
+
+    fn has(&self, tag: TagId) -> bool {
+        let mut from = self.members.range((tag, Key::first())..);
+        from.next().is_some_and(|(other, _)| *other == tag)
+    }
+}
+
+/// The members of the tags from `first` to `last`. Nobody waits for more than a few of them.
+pub fn members(tags: &Mutex<Tags>, first: TagId, last: TagId) -> Vec<Key> {
+    let mut found = Vec::new();
+    let mut from = Bound::Included((first, Key::first()));
+    loop {
+        let tags = lock(tags);
+        let before = found.len();
+        let entries = tags.members.range((from, Bound::Unbounded)).take(CHUNK);
+        let mut end = None;
+        for entry in entries.take_while(|(tag, _)| *tag <= last) {
+            found.push(entry.1.clone());
+            end = Some(entry);
+        }
+        match end {
+            Some(end) if found.len() - before == CHUNK => from = Bound::Excluded(end.clone()),
+            _ => return found,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::key::Keyer;
+
+    #[test]
+    fn what_is_taken_out_has_no_tag() {
+        let keyer = Keyer::default();
+        let [a, b] = ["http://a/1", "http://a/2"].map(|target| keyer.key(target).to_key());
+        let (books, others) = ((7, 1), (7, 2));
+        let tags = Mutex::new(Tags::default());
+        for (tag, key) in [(books, &a), (books, &a), (books, &b), (others, &a)] {
+            lock(&tags).insert(tag, key);
+        }
+        assert_eq!(lock(&tags).size(), (2, 3));
+        let of = |first, last| {
+            let members = members(&tags, first, last);
+            let mut members: Vec<_> = members.iter().map(|key| key.as_str().to_owned()).collect();
+            members.sort_unstable();
+            members
+        };
+        assert_eq!(of(books, books), ["http://a/1", "http://a/2"]);
+        assert_eq!(of(others, others), ["http://a/1"]);
+        assert_eq!(of(books, others).len(), 3);
+        assert!(of((8, 0), (8, u32::MAX)).is_empty());
+        for (tag, key) in [(books, &a), (books, &a), (others, &b), (others, &a)] {
+            lock(&tags).remove(tag, key);
+        }
+        assert_eq!(lock(&tags).size(), (1, 1));
+        lock(&tags).remove(books, &b);
+        assert_eq!(lock(&tags).size(), (0, 0));
+    }
+
+    #[test]
+    fn more_members_than_are_taken_at_once_are_found() {
+        let keyer = Keyer::default();
+        let tags = Mutex::new(Tags::default());
+        for n in 0..2 * CHUNK + 1 {
+            lock(&tags).insert((7, 1), &keyer.key(&format!("http://a/{n}")).to_key());
+        }
+        assert_eq!(members(&tags, (7, 0), (7, u32::MAX)).len(), 2 * CHUNK + 1);
+    }
+}
