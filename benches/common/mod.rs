@@ -16,6 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A running gateway with one worker.
 pub struct Gateway {
     addr: SocketAddr,
+    admin: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -24,13 +25,16 @@ impl Gateway {
     pub fn start() -> Self {
         let toml = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[upstream]\nservers = [\"http://{}\"]\n\
-             [cache]\nmemory = \"4GiB\"\n[admin]\nlisten = \"off\"\n[log]\naccess = \"off\"\n",
+             [cache]\nmemory = \"4GiB\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n",
             origin()
         );
         let config =
             Config::parse(&toml, "the benchmark", &|_| None).expect("a valid configuration");
         let instance = Instance::bind(config, Clock::system()).expect("a free port");
         let ListenAddr::Tcp(addr) = instance.addrs()[0] else {
+            unreachable!("a TCP address was asked for")
+        };
+        let Some(&ListenAddr::Tcp(admin)) = instance.admin_addr() else {
             unreachable!("a TCP address was asked for")
         };
         let (stop, stopped) = oneshot::channel();
@@ -42,9 +46,15 @@ impl Gateway {
         });
         Self {
             addr,
+            admin,
             stop: Some(stop),
             thread: Some(thread),
         }
+    }
+
+    /// Where the admin API listens.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// So many connections that send `request` in step, each once it has its last answer: the gateway sees them arrive
@@ -121,6 +131,14 @@ impl Clients {
         for _ in 0..responses.div_ceil(self.sockets.len()) {
             self.turn();
         }
+    }
+
+    /// The same from the first number on.
+    pub fn store_again(&mut self, responses: usize) {
+        if let Some(number) = &mut self.number {
+            number.latest = 0;
+        }
+        self.store(responses);
     }
 
     /// One request on each connection.
@@ -222,6 +240,10 @@ fn answer(mut socket: TcpStream) {
         let (more, length) = match path {
             "/large" => ("cache-control: max-age=36000\r\n", 100 << 10),
             "/uncacheable" => ("cache-control: no-store\r\n", 1024),
+            path if path.starts_with("/tagged/") => (
+                "cache-control: max-age=36000\r\ncache-groups: \"shelf\"\r\n",
+                1024,
+            ),
             "/coded" if gzip => (
                 "cache-control: max-age=36000\r\nvary: accept-encoding\r\ncontent-encoding: gzip\r\n",
                 1024,
@@ -265,11 +287,13 @@ Sec-Fetch-Mode: navigate\r\n\
 Sec-Fetch-Site: same-origin\r\n\
 Priority: u=0, i\r\n";
 
+/// A GET with these field lines.
+pub fn get(path: &str, fields: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: books.example\r\n{fields}\r\n")
+}
+
 /// What is measured of a whole request, by name.
 pub fn requests() -> [(&'static str, String); 8] {
-    let get = |path: &str, fields: &str| {
-        format!("GET {path} HTTP/1.1\r\nHost: books.example\r\n{fields}\r\n")
-    };
     [
         ("hit", get("/books/1", "")),
         ("hit, browser's fields", get("/books/1", BROWSER)),
