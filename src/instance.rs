@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ListenAddr};
 use crate::error;
 use crate::proxy::{Gateway, Worker};
-use crate::server::{self, Outcome, Server};
+use crate::server::{self, Outcome, Server, TlsListeners};
 
 /// A gateway whose addresses are taken, and which waits to be run.
 #[derive(Debug)]
@@ -63,11 +63,20 @@ impl Instance {
         &self.gateway
     }
 
+    /// The TLS of its listeners.
+    pub fn tls(&self) -> TlsListeners {
+        self.server.tls()
+    }
+
     /// Serves until `shutdown` is done and everything in flight has been answered, or the drain deadline has passed.
     /// Blocks the calling thread, which polls `shutdown` in a runtime of its own.
     pub fn run(self, shutdown: impl Future<Output = ()>) -> Result<Outcome, Error> {
         let clock = self.deadlines;
-        let operations = GatewayOperations::new(self.gateway.clone(), self.server.readiness());
+        let operations = GatewayOperations::new(
+            self.gateway.clone(),
+            self.server.readiness(),
+            self.server.tls(),
+        );
         let admin = self
             .admin
             .map(|admin| admin.start(Arc::new(operations), clock.clone()));

@@ -11,6 +11,7 @@ use super::operations::Operations;
 use super::page::{Kind, Page};
 use super::purge::{explained, named, purge};
 use crate::proxy::{Gateway, Memory, ServerState};
+use crate::server::{InUse, TlsListeners};
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::{Readiness, Stage};
 
@@ -19,11 +20,16 @@ use crate::telemetry::readiness::{Readiness, Stage};
 pub struct GatewayOperations {
     gateway: Arc<Gateway>,
     readiness: Readiness,
+    tls: TlsListeners,
 }
 
 impl GatewayOperations {
-    pub fn new(gateway: Arc<Gateway>, readiness: Readiness) -> Self {
-        Self { gateway, readiness }
+    pub fn new(gateway: Arc<Gateway>, readiness: Readiness, tls: TlsListeners) -> Self {
+        Self {
+            gateway,
+            readiness,
+            tls,
+        }
     }
 }
 
@@ -43,6 +49,7 @@ impl Operations for GatewayOperations {
     fn gauges(&self, page: &mut Page) {
         write_memory(page, self.gateway.memory());
         write_servers(page, &self.gateway.servers());
+        write_certificates(page, &self.tls.certificates());
     }
 
     fn purge(&self, request: &Request<Bytes>) -> Response<Bytes> {
@@ -99,6 +106,14 @@ fn write_memory(page: &mut Page, memory: Memory) {
     gauge("bookend_rate_limit_clients", help, memory.limited_clients);
     let help = "The byte budget (`memory` in [cache]).";
     gauge("bookend_memory_limit_bytes", help, memory.limit);
+}
+
+fn write_certificates(page: &mut Page, certificates: &[InUse]) {
+    let help = "When the certificate expires, in seconds since 1970.";
+    let mut family = page.family("bookend_certificate_expiry_seconds", Kind::Gauge, help);
+    for InUse { file, not_after } in certificates {
+        family.sample(&[("file", file)], u64::try_from(*not_after).unwrap_or(0));
+    }
 }
 
 fn write_servers(page: &mut Page, servers: &[ServerState]) {

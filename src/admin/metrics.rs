@@ -23,10 +23,13 @@ const RESULTS: [(&str, Read); 6] = [
 ];
 
 #[rustfmt::skip]
-const COUNTERS: [Row; 12] = [
+const COUNTERS: [Row; 15] = [
     ("bookend_requests_collapsed_total", "Requests answered by another request's fill.", |c| c.collapsed.value()),
     ("bookend_not_modified_total", "304 responses from the store.", |c| c.not_modified.value()),
     ("bookend_sent_bytes_total", "Response content sent to clients.", |c| c.bytes_sent.value()),
+    ("bookend_tls_handshakes_total", "TLS handshakes that clients completed.", |c| c.tls_handshakes.value()),
+    ("bookend_tls_resumed_total", "TLS handshakes that resumed a session.", |c| c.tls_resumed.value()),
+    ("bookend_tls_failures_total", "TLS handshakes that failed, and clients that did not begin one.", |c| c.tls_failures.value()),
     ("bookend_connections_accepted_total", "Client connections accepted.", |c| c.connections_accepted.value()),
     ("bookend_stored_total", "Responses stored.", |c| c.stored.value()),
     ("bookend_invalidations_total", "Resources removed by unsafe methods.", |c| c.invalidations.value()),

@@ -67,7 +67,7 @@ fn summary(config: &Config) -> String {
     let upstreams: Vec<_> = config.upstreams.iter().map(upstream).collect();
     format!(
         "{} in front of {}, {} of memory, {routes}, admin {admin}",
-        join(&config.server.listen),
+        join(&config.server.addrs().collect::<Vec<_>>()),
         upstreams.join("; "),
         show_size(config.cache.memory),
     )

@@ -14,6 +14,7 @@ use crate::config::{
 use crate::huge_pages;
 use crate::instance::Instance;
 use crate::proxy::Gateway;
+use crate::server::TlsListeners;
 use crate::telemetry::log;
 
 /// The file that is read when no other is named.
@@ -80,12 +81,12 @@ fn serve(source: &Source, config: Config) -> Exit {
         huge_pages::allow();
     }
     let outcome = Instance::bind(config.clone(), Clock::system()).and_then(|instance| {
-        let gateway = instance.gateway().clone();
+        let (gateway, tls) = (instance.gateway().clone(), instance.tls());
         let reopen = || {
             gateway.reopen_log();
             tracing::info!("access log reopened");
         };
-        let signals = signal::at_each(|| reload(source, &config, &gateway), reopen);
+        let signals = signal::at_each(|| reload(source, &config, &gateway, &tls), reopen);
         instance.run(async {
             tokio::select! {
                 () = signal::end() => {}
@@ -110,7 +111,7 @@ fn warn(config: &Config) {
 
 /// Reads `source` again and puts it in force; a configuration with mistakes changes nothing. `started` is the configuration
 /// with which the gateway was started.
-fn reload(source: &Source, started: &Config, gateway: &Gateway) {
+fn reload(source: &Source, started: &Config, gateway: &Gateway, tls: &TlsListeners) {
     // First and in any case: log rotation depends on it.
     gateway.reopen_log();
     let config = match source.load(&environment) {
@@ -129,6 +130,10 @@ fn reload(source: &Source, started: &Config, gateway: &Gateway) {
     warn(&config);
     for what in started.bound_changes(&config) {
         tracing::warn!("{what} has changed: restart the gateway to put it in force");
+    }
+    if let Err(fault) = tls.reload(&config.server) {
+        tracing::error!(%fault, "configuration not reloaded: the one before stays in force");
+        return;
     }
     match gateway.reload(config) {
         Ok(()) => tracing::info!("configuration reloaded"),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::readers::parsed;
+use super::readers::{parsed, some_list};
 use super::value::Value;
 
 /// An address to listen on.
@@ -70,6 +70,17 @@ const NO_ADDRESS: &str =
 /// Reads one from a string.
 pub(super) fn listen_addr(value: Value<'_>) -> Option<ListenAddr> {
     parsed("an address such as \"127.0.0.1:8080\"")(value)
+}
+
+/// Reads one or several, each once.
+pub(super) fn listen_addrs(value: Value<'_>) -> Option<Vec<ListenAddr>> {
+    let addrs = some_list(listen_addr)(value)?;
+    for (at, addr) in addrs.iter().enumerate() {
+        if !addr.is_free_port() && addrs[..at].contains(addr) {
+            return value.members()[at].refuse_text("is listed twice");
+        }
+    }
+    Some(addrs)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use toml::de::DeTable;
 
 use super::env::Lookup;
+use super::listener::Listener;
 use super::mistake::{Mistake, Place};
 use super::report::{KnownKey, Report};
 use super::route::Draft;
@@ -84,7 +85,7 @@ impl Config {
 
 /// All keys, with their sections.
 pub(super) fn known_keys() -> Vec<KnownKey> {
-    let text = "[[route]]\nmatch = \"/\"";
+    let text = "[[route]]\nmatch = \"/\"\n[[listener]]\n[[listener.tls.certificates]]";
     let (root, _) = DeTable::parse_recoverable(text);
     let report = Report::new(text, &|_| None, Vec::new);
     Section::read_root(&report, &root, |root| read_all(root, &[]));
@@ -168,6 +169,7 @@ impl Overrides {
     fn apply(&self, config: &mut Config) {
         if !self.listen.is_empty() {
             config.server.listen = self.listen.clone();
+            config.server.listeners.clear();
         }
         match &self.admin {
             None => {}
@@ -182,7 +184,8 @@ impl Overrides {
 
 /// `servers` are those of `[upstream]` that the command line gives.
 fn read_all(root: &mut Section<'_>, servers: &[ServerUrl]) -> Config {
-    let server = root.section("server", Server::read);
+    let listeners = Listener::read_all(root);
+    let server = root.section("server", |section| Server::read(section, listeners));
     let upstreams = upstreams::read(root, servers);
     let (cache, default) = root.section("cache", |section| {
         let cache = Cache::read(section);
@@ -206,7 +209,7 @@ fn read_all(root: &mut Section<'_>, servers: &[ServerUrl]) -> Config {
 /// Checks that concern more than one value.
 fn check_whole(root: &Section<'_>, config: &Config) {
     let admin = config.admin.iter().map(|admin| &admin.listen);
-    let own: Vec<_> = config.server.listen.iter().chain(admin).collect();
+    let own: Vec<_> = config.server.addrs().chain(admin).collect();
     upstreams::check(root, &config.upstreams, &own, |upstream| {
         let mut routes = config.routes.listed().iter();
         routes.any(|route| route.destination == Destination::Upstream(upstream))
@@ -222,7 +225,7 @@ fn check_whole(root: &Section<'_>, config: &Config) {
                 ),
             );
         }
-        if !admin.listen.is_free_port() && config.server.listen.contains(&admin.listen) {
+        if !admin.listen.is_free_port() && config.server.addrs().any(|addr| *addr == admin.listen) {
             root.mistake(
                 root.place("admin", "listen"),
                 format!(

@@ -3,12 +3,14 @@
 pub mod admin;
 pub mod balance;
 pub mod cache;
+pub mod certificate;
 #[cfg(test)]
 mod documented;
 mod env;
 mod hosts;
 mod invalidates;
 mod listen_addr;
+pub mod listener;
 pub mod load;
 pub mod log;
 mod matched;
@@ -34,10 +36,12 @@ mod value;
 pub use self::admin::Admin;
 pub use self::balance::{Balance, Circuit, Ejection, Health, Retries};
 pub use self::cache::{Cache, HugePages};
+pub use self::certificate::Certificate;
 pub use self::env::Lookup;
 pub use self::hosts::HostPattern;
 pub use self::invalidates::Template;
 pub use self::listen_addr::ListenAddr;
+pub use self::listener::Listener;
 pub use self::load::{AdminAddr, Overrides, Source};
 pub use self::log::{AccessFormat, AccessTarget, Log, LogFormat, NO_FILTER, is_filter};
 pub use self::mistake::{Mistake, Place};
@@ -91,9 +95,14 @@ impl Config {
         // Limits are kept apart from the listeners, and follow the file.
         let server = Server {
             rate_limit: self.server.rate_limit.clone(),
+            listeners: self.server.listeners.clone(),
             ..new.server.clone()
         };
         let bound = [
+            (
+                "[[listener]]",
+                !Listener::are_bound_alike(&self.server.listeners, &new.server.listeners),
+            ),
             ("[server]", self.server != server),
             ("[cache] memory", self.cache.memory != new.cache.memory),
             (
@@ -133,6 +142,10 @@ mod tests {
             ),
             ("[server.rate_limit]\nrequests = 1\nper = '1s'", &[]),
             ("[server.http2]\nmax_concurrent_streams = 1", &["[server]"]),
+            (
+                "[[listener]]\nlisten = ':8081'",
+                &["[[listener]]", "[server]"],
+            ),
             (
                 "[admin]\nlisten = 'off'\n[log]\naccess = 'off'",
                 &["[admin]", "[log]"],

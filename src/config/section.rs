@@ -177,7 +177,10 @@ impl<'a> Section<'a> {
 
     /// Reads each table of the array `key`, as `[[key]]` makes it.
     pub fn sections(&mut self, key: &'static str, mut read: impl FnMut(&mut Section<'a>)) {
-        let title = format!("[[{key}]]");
+        let title = match self.title.trim_matches(['[', ']']) {
+            "" => format!("[[{key}]]"),
+            outer => format!("[[{outer}.{key}]]"),
+        };
         let Some(value) = self.value(key) else {
             return;
         };

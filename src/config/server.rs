@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::listen_addr::{ListenAddr, listen_addr};
+use super::listen_addr::{ListenAddr, listen_addrs};
+use super::listener::Listener;
 use super::rate_limit::RateLimit;
-use super::readers::{YEAR, count, duration, list, or_off, size, some_list, timeout};
+use super::readers::{YEAR, count, duration, list, or_off, size, timeout};
 use super::section::Section;
 use super::value::Value;
 
 /// Where the gateway listens, and the limits that clients have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
+    /// Without TLS. Empty where the file has a [[listener]] and no `listen` here.
     pub listen: Vec<ListenAddr>,
+    /// The addresses of `[[listener]]`.
+    pub listeners: Vec<Listener>,
     /// Worker threads; 0 means one a core.
     pub workers: usize,
     /// The instance's name in Via, Cache-Status and CDN-Loop; a token. `None` when the operator gave none.
@@ -65,8 +69,18 @@ impl Server {
         self.name.as_deref().unwrap_or(Self::DEFAULT_NAME)
     }
 
-    pub(super) fn read(section: &mut Section<'_>) -> Self {
+    /// All addresses that clients connect to.
+    pub fn addrs(&self) -> impl Iterator<Item = &ListenAddr> {
+        let further = self.listeners.iter().flat_map(|listener| &listener.listen);
+        self.listen.iter().chain(further)
+    }
+
+    pub(super) fn read(section: &mut Section<'_>, listeners: Vec<Listener>) -> Self {
         let mut server = Self::default();
+        if !listeners.is_empty() {
+            server.listen.clear();
+        }
+        server.listeners = listeners;
         section.set("listen", &mut server.listen, listen_addrs);
         section.set("workers", &mut server.workers, count(0..=1024));
         section.set("name", &mut server.name, |value| Some(Some(name(value)?)));
@@ -112,6 +126,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             listen: vec![ListenAddr::Tcp((Ipv4Addr::LOCALHOST, 8080).into())],
+            listeners: Vec::new(),
             workers: 0,
             name: None,
             trusted_proxies: Vec::new(),
@@ -173,16 +188,6 @@ impl Http2 {
         section.set("connection_window", &mut http2.connection_window, window());
         http2
     }
-}
-
-fn listen_addrs(value: Value<'_>) -> Option<Vec<ListenAddr>> {
-    let addrs = some_list(listen_addr)(value)?;
-    for (at, addr) in addrs.iter().enumerate() {
-        if !addr.is_free_port() && addrs[..at].contains(addr) {
-            return value.members()[at].refuse_text("is listed twice");
-        }
-    }
-    Some(addrs)
 }
 
 /// A name that can stand as it is in Via (RFC 9110 §7.6.3: a token), in Cache-Status (RFC 9211 §2: an sf-token) and

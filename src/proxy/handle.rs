@@ -59,6 +59,12 @@ impl Worker {
             Ok(request) => request,
             Err(refused) => return Ok(self.refuse(peer, &refused.error, Some(&refused.parts))),
         };
+        if let Some(port) = peer.redirect {
+            return Ok(match self.redirect(&request, port) {
+                Ok(response) => response,
+                Err(error) => self.refuse(peer, &error, Some(&request.parts)),
+            });
+        }
         let mut envelope = Envelope::default();
         if let Some(limits) = &epoch.settings.limits {
             match limits.count(&request) {

@@ -23,6 +23,7 @@ mod limit;
 mod long_lived;
 mod lookup;
 mod operations;
+mod redirect;
 mod request;
 mod response;
 mod task;

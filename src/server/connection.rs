@@ -9,6 +9,7 @@ use std::task::{Poll, ready};
 use bytes::Bytes;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::HandshakeKind;
 use tokio::io::AsyncWriteExt;
 
 use super::batch::{Batch, Batched};
@@ -19,7 +20,9 @@ use super::io::Io;
 use super::protocol::{Detected, Protocols, detect};
 use super::refusal;
 use super::service::{BoxError, Service};
+use super::socket::Socket;
 use super::state::{Action, Closing, Decision, Protocol, State};
+use super::tls::Accepted;
 use super::tunnel;
 use crate::error::{Error, ErrorKind};
 use crate::guard::Guarded;
@@ -56,6 +59,38 @@ pub(super) async fn serve<S: Service>(
     if let Err(error) = cause_of_end(&state, ended) {
         let peer = peer.addr.map(tracing::field::display);
         tracing::debug!(peer, %error, "connection ended");
+    }
+}
+
+/// Serves a connection of a listener with TLS, after its handshake.
+pub(super) async fn serve_accepted<S: Service>(
+    accepted: io::Result<Option<Accepted>>,
+    state: Rc<State>,
+    peer: Peer,
+    service: Rc<S>,
+    protocols: Rc<Protocols>,
+) {
+    match accepted {
+        Ok(Some(Accepted::Tls(stream))) => {
+            let kind = stream.get_ref().1.handshake_kind();
+            state.count_handshake(true, kind == Some(HandshakeKind::Resumed));
+            let io = Io::new(Socket::Tls(stream), state);
+            serve(io, Rc::new(peer), service, protocols).await;
+        }
+        Ok(Some(Accepted::Plain(socket))) => {
+            state.count_handshake(false, false);
+            let io = Io::new(Socket::Tcp(socket), state.clone());
+            let error = Error::downstream(ErrorKind::BadRequest)
+                .detail("this address speaks TLS: write https:// in the URL");
+            // A client that has left cannot be told.
+            let _ = Box::pin(refuse(io, &state, &Rc::new(peer), &service, error)).await;
+        }
+        Ok(None) => {}
+        Err(error) => {
+            state.count_handshake(false, false);
+            let peer = peer.addr.map(tracing::field::display);
+            tracing::debug!(peer, %error, "TLS handshake failed");
+        }
     }
 }
 

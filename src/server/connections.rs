@@ -10,15 +10,18 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::connection;
 use super::deadline::Deadlines;
 use super::io::Io;
+use super::listen::Treatment;
 use super::protocol::Protocols;
 use super::registry::{Membership, Registry};
 use super::service::Service;
 use super::shared::WorkerShared;
 use super::socket::Socket;
 use super::state::State;
+use super::tls::Turns;
 use crate::clock::Clock;
 use crate::config;
 use crate::proxy::Peer;
+use crate::semantics::authority::Scheme;
 use crate::telemetry::counters::Counters;
 
 /// The open connections of one worker, and what serves them. All of it stays on the worker's thread.
@@ -28,6 +31,7 @@ pub(super) struct Connections<S> {
     clock: Clock,
     protocols: Rc<Protocols>,
     deadlines: Deadlines,
+    turns: Rc<Turns>,
     pub shared: Rc<WorkerShared>,
     pub registry: Rc<Registry>,
 }
@@ -46,6 +50,7 @@ impl<S: Service> Connections<S> {
             service,
             protocols: Rc::new(Protocols::new(&config)),
             deadlines: Deadlines::new(&config),
+            turns: Rc::default(),
             config,
             clock,
             shared,
@@ -60,6 +65,7 @@ impl<S: Service> Connections<S> {
         socket: Socket,
         addr: Option<SocketAddr>,
         permit: Option<OwnedSemaphorePermit>,
+        treatment: &Treatment,
     ) {
         let state = Rc::new(State::new(self.shared.clone()));
         let counters = self.shared.counters.clone();
@@ -70,18 +76,33 @@ impl<S: Service> Connections<S> {
             _permit: permit,
             counters,
         };
-        let trusted = &self.config.trusted_proxies;
-        let peer = Rc::new(Peer::of(addr, socket.scheme(), trusted));
-        let serving = connection::serve(
-            Io::new(socket, state),
-            peer,
-            self.service.clone(),
-            self.protocols.clone(),
-        );
-        tokio::task::spawn_local(async move {
-            let _slot = slot;
-            serving.await;
-        });
+        let scheme = match treatment.tls {
+            Some(_) => Scheme::Https,
+            None => socket.scheme(),
+        };
+        let mut peer = Peer::of(addr, scheme, &self.config.trusted_proxies);
+        peer.redirect = treatment.redirect;
+        let (service, protocols) = (self.service.clone(), self.protocols.clone());
+        match (&treatment.tls, socket) {
+            (Some(tls), Socket::Tcp(socket)) => {
+                let (tls, turns) = (tls.clone(), self.turns.clone());
+                peer.hsts = tls.hsts();
+                tokio::task::spawn_local(async move {
+                    let _slot = slot;
+                    // Boxed: its memory is freed before the connection speaks HTTP.
+                    let accepted = Box::pin(tls.accept(socket, &state, &turns)).await;
+                    connection::serve_accepted(accepted, state, peer, service, protocols).await;
+                });
+            }
+            (_, socket) => {
+                let io = Io::new(socket, state);
+                let serving = connection::serve(io, Rc::new(peer), service, protocols);
+                tokio::task::spawn_local(async move {
+                    let _slot = slot;
+                    serving.await;
+                });
+            }
+        }
     }
 
     /// The ticks at which [`Connections::tick`] is to be called.

@@ -4,12 +4,15 @@ use std::error::Error as StdError;
 use std::{fmt, io};
 
 use crate::config::ListenAddr;
+use crate::config::certificate::Fault;
 
 /// Why a server could not start, or did not end well.
 #[derive(Debug)]
 pub enum Error {
     /// An address could not be bound.
     Listen { addr: ListenAddr, source: io::Error },
+    /// A certificate, or another file of a listener, could not be used.
+    Certificate(Fault),
     /// A thread or a runtime could not be made.
     Start(io::Error),
     /// A worker's thread panicked.
@@ -23,6 +26,7 @@ impl fmt::Display for Error {
                 write!(f, "cannot listen on {addr}: another process already does")
             }
             Self::Listen { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
+            Self::Certificate(fault) => fault.fmt(f),
             Self::Start(source) => write!(f, "cannot start a worker: {source}"),
             Self::WorkerDied { index } => write!(f, "worker {index} died"),
         }
@@ -33,7 +37,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Listen { source, .. } | Self::Start(source) => Some(source),
-            Self::WorkerDied { .. } => None,
+            Self::Certificate(_) | Self::WorkerDied { .. } => None,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, HeaderValue, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -60,6 +60,10 @@ where
         let persists =
             framing == ContentFraming::Known && state.action() != Action::CloseGracefully;
         prepare_head(&mut response, state, persists);
+        if let Some(hsts) = &peer.hsts {
+            let fields = response.headers_mut();
+            fields.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
         if may_end_by_close
             && !response.body().is_end_stream()
             && response.body().size_hint().exact().is_none()

@@ -8,6 +8,7 @@ use tokio::io::{DuplexStream, duplex};
 use tokio::task::AbortHandle;
 
 use super::connections::Connections;
+use super::listen::Treatment;
 use super::service::Service;
 use super::socket::Socket;
 use crate::clock::Clock;
@@ -54,8 +55,9 @@ impl<S: Service> InMemory<S> {
     /// client's end.
     pub fn connect(&self, addr: Option<SocketAddr>, scheme: Scheme) -> DuplexStream {
         let (client, stream) = duplex(BUFFER);
+        let socket = Socket::Memory { stream, scheme };
         self.connections
-            .open(Socket::Memory { stream, scheme }, addr, None);
+            .open(socket, addr, None, &Treatment::default());
         client
     }
 

@@ -139,6 +139,16 @@ impl Io {
         Poll::Ready(Ok(length))
     }
 
+    /// Writes what the socket has encrypted and not written.
+    fn poll_flush_socket(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.socket.poll_flush(cx);
+        if flushed.is_pending() {
+            self.check_write()?;
+            self.state.on_write_pending();
+        }
+        flushed
+    }
+
     /// Writes the rest of `unwritten`.
     fn poll_unwritten(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.unwritten.is_empty() {
@@ -311,15 +321,17 @@ impl AsyncWrite for Io {
         true
     }
 
-    /// hyper calls this when its own buffer is empty; sockets have none.
+    /// hyper calls this when its own buffer is empty.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        ready!(this.poll_flush_socket(cx))?;
         this.state.on_flushed();
         if this.state.take_probe() {
             this.poll_probe(cx)?;
         }
         this.poll_left(cx)?;
         ready!(this.poll_interim(cx))?;
+        ready!(this.poll_flush_socket(cx))?;
         match this.state.closes_our_side() {
             true => this.poll_half_close(cx),
             false => Poll::Ready(Ok(())),

@@ -6,11 +6,13 @@ use std::net::{self, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net as unix;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::error::Error;
-use crate::config::ListenAddr;
+use super::tls::{Tls, TlsListeners};
+use crate::config::{self, ListenAddr};
 
 /// Connections that may wait to be accepted; the system's limit (`net.core.somaxconn`) may be lower.
 const BACKLOG: i32 = 4096;
@@ -19,8 +21,23 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug)]
 pub(super) struct Listeners {
     addrs: Vec<ListenAddr>,
-    sets: Vec<Vec<Listener>>,
+    sets: Vec<Vec<Bound>>,
     files: Vec<SocketFile>,
+}
+
+/// A listener of one worker, and how its connections are treated.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub listener: Listener,
+    pub treatment: Treatment,
+}
+
+/// How the connections of a listener are treated; the workers share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Treatment {
+    pub tls: Option<Arc<Tls>>,
+    /// Each request is redirected to https at this port.
+    pub redirect: Option<u16>,
 }
 
 /// One listener of one worker.
@@ -31,23 +48,48 @@ pub(super) enum Listener {
 }
 
 impl Listeners {
-    pub fn bind(addrs: &[ListenAddr], workers: usize) -> Result<Self, Error> {
+    /// Binds all addresses of `config`. Returns them with the TLS of those that have it.
+    pub fn bind(config: &config::Server, workers: usize) -> Result<(Self, TlsListeners), Error> {
         let mut listeners = Self {
-            addrs: Vec::with_capacity(addrs.len()),
+            addrs: Vec::new(),
             sets: (0..workers).map(|_| Vec::new()).collect(),
             files: Vec::new(),
         };
-        for addr in addrs {
-            let taken = match addr {
-                ListenAddr::Tcp(at) => listeners.add_tcp(*at, is_v6_only(*at, addrs)),
-                ListenAddr::Unix(path) => listeners.add_unix(path),
-            };
-            taken.map_err(|source| Error::Listen {
-                addr: addr.clone(),
-                source,
-            })?;
+        let all: Vec<_> = config.addrs().cloned().collect();
+        for addr in &config.listen {
+            listeners.add(addr, &all, &Treatment::default())?;
         }
-        Ok(listeners)
+        let mut secured = Vec::new();
+        for listener in &config.listeners {
+            let tls = listener.tls.as_ref().map(Tls::new).transpose();
+            let treatment = Treatment {
+                tls: tls.map_err(Error::Certificate)?,
+                redirect: listener.redirect,
+            };
+            for addr in &listener.listen {
+                listeners.add(addr, &all, &treatment)?;
+            }
+            if let Some(tls) = treatment.tls {
+                secured.push((listener.listen.clone(), tls));
+            }
+        }
+        Ok((listeners, TlsListeners::new(secured)))
+    }
+
+    fn add(
+        &mut self,
+        addr: &ListenAddr,
+        all: &[ListenAddr],
+        treatment: &Treatment,
+    ) -> Result<(), Error> {
+        let taken = match addr {
+            ListenAddr::Tcp(at) => self.add_tcp(*at, is_v6_only(*at, all), treatment),
+            ListenAddr::Unix(path) => self.add_unix(path, treatment),
+        };
+        taken.map_err(|source| Error::Listen {
+            addr: addr.clone(),
+            source,
+        })
     }
 
     pub fn addrs(&self) -> &[ListenAddr] {
@@ -55,13 +97,18 @@ impl Listeners {
     }
 
     /// A set of listeners for each worker, and the socket files, which are removed when they are dropped.
-    pub fn into_parts(self) -> (Vec<Vec<Listener>>, Vec<SocketFile>) {
+    pub fn into_parts(self) -> (Vec<Vec<Bound>>, Vec<SocketFile>) {
         (self.sets, self.files)
     }
 
     /// The first listener binds the port without sharing it, so that a port in use is an error; then those of the other
     /// workers share it.
-    fn add_tcp(&mut self, addr: SocketAddr, v6_only: bool) -> io::Result<()> {
+    fn add_tcp(
+        &mut self,
+        addr: SocketAddr,
+        v6_only: bool,
+        treatment: &Treatment,
+    ) -> io::Result<()> {
         let mut shared = None;
         for set in &mut self.sets {
             let listener = match shared {
@@ -73,14 +120,17 @@ impl Listeners {
                 }
                 Some(addr) => tcp(addr, v6_only, true)?,
             };
-            set.push(Listener::Tcp(listener.into()));
+            set.push(Bound {
+                listener: Listener::Tcp(listener.into()),
+                treatment: treatment.clone(),
+            });
         }
         self.addrs.push(ListenAddr::Tcp(shared.unwrap_or(addr)));
         Ok(())
     }
 
     /// The workers share one Unix listener: Unix sockets have no SO_REUSEPORT.
-    fn add_unix(&mut self, path: &Path) -> io::Result<()> {
+    fn add_unix(&mut self, path: &Path, treatment: &Treatment) -> io::Result<()> {
         remove_stale(path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&socket2::SockAddr::unix(path)?)?;
@@ -88,7 +138,10 @@ impl Listeners {
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         for set in &mut self.sets {
-            set.push(Listener::Unix(socket.try_clone()?.into()));
+            set.push(Bound {
+                listener: Listener::Unix(socket.try_clone()?.into()),
+                treatment: treatment.clone(),
+            });
         }
         self.addrs.push(ListenAddr::Unix(path.to_owned()));
         Ok(())

@@ -4,10 +4,10 @@
 //! and a [`Service`] of its own; workers share nothing on the path of a request.
 //!
 //! ```text
-//!  accept ──> detect ─┬─ HTTP/1 ─> request ─> Service ─> response ─┐   a deadline for each phase:
-//!                    │      ├────────── keep-alive ──────────────┘   head, idle, content, write, linger
-//!                    │      └─ 101 ─> tunnel
-//!                    └─ HTTP/2 (prior knowledge)
+//!  accept ─(TLS)─> detect ─┬─ HTTP/1 ─> request ─> Service ─> response ─┐   a deadline for each phase:
+//!                         │      ├────────── keep-alive ──────────────┘   head, idle, content, write, linger
+//!                         │      └─ 101 ─> tunnel
+//!                         └─ HTTP/2 (prior knowledge, or chosen by TLS)
 //! ```
 //!
 //! A response whose content ends with an error is aborted, so that no client takes it for complete: an HTTP/1 connection is
@@ -35,6 +35,7 @@ mod shared;
 mod socket;
 mod state;
 mod supervisor;
+mod tls;
 mod tunnel;
 mod worker;
 
@@ -43,5 +44,6 @@ pub use self::in_memory::InMemory;
 pub use self::run::{Server, worker_count};
 pub use self::service::{ResponseContent, Service};
 pub use self::supervisor::Outcome;
+pub use self::tls::{InUse, TlsListeners};
 pub use crate::proxy::{Peer, RequestContent};
 pub use crate::semantics::authority::Scheme;

@@ -14,6 +14,7 @@ use super::error::Error;
 use super::listen::Listeners;
 use super::service::Service;
 use super::supervisor::{Outcome, Reporter, Supervisor};
+use super::tls::{TlsListeners, watch};
 use super::worker::{Command, WorkerSetup, work};
 use crate::clock::Clock;
 use crate::config::{self, ListenAddr};
@@ -25,6 +26,7 @@ use crate::telemetry::readiness::{Readiness, Stage};
 #[derive(Debug)]
 pub struct Server {
     listeners: Listeners,
+    tls: TlsListeners,
     config: Arc<config::Server>,
     workers: usize,
     readiness: Readiness,
@@ -33,7 +35,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds all addresses of `config.listen`; port 0 means a free port, the same for all workers. Raises the limit of open
+    /// Binds all addresses of `config`; port 0 means a free port, the same for all workers. Raises the limit of open
     /// files to its hard limit.
     ///
     /// # Errors
@@ -41,8 +43,10 @@ impl Server {
     pub fn bind(config: &config::Server) -> Result<Self, Error> {
         raise_file_limit();
         let workers = worker_count(config);
+        let (listeners, tls) = Listeners::bind(config, workers)?;
         Ok(Self {
-            listeners: Listeners::bind(&config.listen, workers)?,
+            listeners,
+            tls,
             config: Arc::new(config.clone()),
             workers,
             readiness: Readiness::default(),
@@ -62,6 +66,11 @@ impl Server {
     /// The addresses bound, with the real port where port 0 was asked for.
     pub fn local_addrs(&self) -> &[ListenAddr] {
         self.listeners.addrs()
+    }
+
+    /// The TLS of its listeners.
+    pub fn tls(&self) -> TlsListeners {
+        self.tls.clone()
     }
 
     /// The number of workers that will run.
@@ -130,6 +139,7 @@ impl Server {
                 tokio::select! {
                     () = shutdown => {}
                     () = supervisor.any_ends() => {}
+                    () = watch(self.tls, &clock) => {}
                 }
             }
             if self.logs_drain {

@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, DuplexStream, Interest, ReadBuf
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::unconstrained;
 
+use tokio_rustls::server::TlsStream;
+
 use super::listen::Listener;
 use crate::semantics::authority::Scheme;
 
@@ -18,6 +20,7 @@ use crate::semantics::authority::Scheme;
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
     /// One end of a stream within the process.
     Memory {
         stream: DuplexStream,
@@ -30,6 +33,7 @@ impl Socket {
     pub fn scheme(&self) -> Scheme {
         match self {
             Self::Tcp(_) | Self::Unix(_) => Scheme::Http,
+            Self::Tls(_) => Scheme::Https,
             Self::Memory { scheme, .. } => *scheme,
         }
     }
@@ -42,6 +46,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Tls(stream) => end_or(Pin::new(stream).poll_read(cx, buf)),
             Self::Memory { stream, .. } => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -50,6 +55,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Memory { stream, .. } => Pin::new(stream).poll_write(cx, buf),
         }
     }
@@ -62,6 +68,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
             Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Memory { stream, .. } => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
@@ -70,7 +77,16 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Memory { stream, .. } => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    /// Writes what is encrypted and not yet written; only TLS has a buffer.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tcp(_) | Self::Unix(_) | Self::Memory { .. } => Poll::Ready(Ok(())),
         }
     }
 
@@ -79,6 +95,7 @@ impl Socket {
         let ready = match self {
             Self::Tcp(socket) => socket.poll_read_ready(cx),
             Self::Unix(socket) => socket.poll_read_ready(cx),
+            Self::Tls(stream) => stream.get_ref().0.poll_read_ready(cx),
             Self::Memory { .. } => Poll::Pending,
         };
         Ok(match ready {
@@ -94,6 +111,10 @@ impl Socket {
         let ready = match self {
             Self::Tcp(socket) => pin!(unconstrained(socket.ready(interest))).poll(cx),
             Self::Unix(socket) => pin!(unconstrained(socket.ready(interest))).poll(cx),
+            Self::Tls(stream) => {
+                let (socket, _) = stream.get_ref();
+                pin!(unconstrained(socket.ready(interest))).poll(cx)
+            }
             Self::Memory { .. } => Poll::Pending,
         };
         Ok(ready?.map(|ready| (ready.is_read_closed(), ready.is_write_closed())))
@@ -102,10 +123,24 @@ impl Socket {
     /// Has the connection reset when it is closed. Only TCP has resets: elsewhere only the framing shows that a message was
     /// aborted.
     pub fn reset_on_close(&self) {
-        if let Self::Tcp(socket) = self {
-            // Fails only when the client has reset the connection already.
-            let _ = socket.set_zero_linger();
+        let socket = match self {
+            Self::Tcp(socket) => socket,
+            Self::Tls(stream) => stream.get_ref().0,
+            Self::Unix(_) | Self::Memory { .. } => return,
+        };
+        // Fails only when the client has reset the connection already.
+        let _ = socket.set_zero_linger();
+    }
+}
+
+/// The end of a connection whose client has not sent `close_notify`. No request ends by that of its connection, so that one
+/// which is cut off is seen as such without it.
+fn end_or(read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+    match read {
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Poll::Ready(Ok(()))
         }
+        read => read,
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::connections::Connections;
-use super::listen::Listener;
+use super::listen::{Bound, Treatment};
 use super::service::Service;
 use super::socket::{Acceptor, Socket, concerns_one_connection};
 use super::supervisor::{Report, Reporter};
@@ -41,7 +41,7 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) struct WorkerSetup {
     pub index: usize,
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<Bound>,
     pub config: Arc<config::Server>,
     pub clock: Clock,
     pub counters: Arc<Counters>,
@@ -86,15 +86,17 @@ async fn run<S: Service>(
             registry.evict(EVICT_AT_ONCE);
         }
     });
-    let listeners = listeners.into_iter().map(Acceptor::new);
+    let listeners = listeners
+        .into_iter()
+        .map(|bound| Ok((Acceptor::new(bound.listener)?, bound.treatment)));
     let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
     let ticking = tokio::task::spawn_local(worker.clone().tick());
     reporter.ready();
 
     at_least(&mut commands, Command::Serve).await;
     let mut acceptors = JoinSet::new();
-    for listener in listeners {
-        acceptors.spawn_local(worker.clone().accept(listener));
+    for (acceptor, treatment) in listeners {
+        acceptors.spawn_local(worker.clone().accept(acceptor, treatment));
     }
     at_least(&mut commands, Command::Drain).await;
     worker.connections.shared.drain();
@@ -151,27 +153,31 @@ impl<S: Service> Worker<S> {
 
     /// Accepts until the drain, and then those that are still in the listener's queue: their clients are connected
     /// already.
-    async fn accept(self: Rc<Self>, acceptor: Acceptor) {
+    async fn accept(self: Rc<Self>, acceptor: Acceptor, treatment: Treatment) {
         let mut draining = pin!(self.connections.shared.draining());
         loop {
             tokio::select! {
                 biased;
                 () = &mut draining => break,
-                accepted = acceptor.accept() => self.admit(accepted).await,
+                accepted = acceptor.accept() => self.admit(accepted, &treatment).await,
             }
         }
         // The runtime polls the listener for what has come since it did last.
         tokio::task::yield_now().await;
         while let Some(accepted @ Ok(_)) = now_or_never(acceptor.accept()).await {
-            self.admit(accepted).await;
+            self.admit(accepted, &treatment).await;
         }
     }
 
-    async fn admit(&self, accepted: io::Result<(Socket, Option<SocketAddr>)>) {
+    async fn admit(
+        &self,
+        accepted: io::Result<(Socket, Option<SocketAddr>)>,
+        treatment: &Treatment,
+    ) {
         match accepted {
             Ok((socket, addr)) => {
                 let permit = self.slot().await;
-                self.connections.open(socket, addr, permit);
+                self.connections.open(socket, addr, permit, treatment);
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {

@@ -91,6 +91,12 @@ pub struct Counters {
     pub bytes_sent: Counter,
     /// Client connections accepted.
     pub connections_accepted: Counter,
+    /// TLS handshakes that clients completed.
+    pub tls_handshakes: Counter,
+    /// Of those, sessions that were resumed.
+    pub tls_resumed: Counter,
+    /// TLS handshakes that failed, and clients that did not begin one.
+    pub tls_failures: Counter,
     /// Client connections ended by their deadline: for a request's head.
     pub head_timeouts: Counter,
     /// For more of a request's content.

@@ -13,7 +13,7 @@ use bookend::ledger::invalidation::{Applied, Invalidation};
 use bookend::proxy;
 use bookend::semantics::selector::Selector;
 use bookend::semantics::time::Timestamp;
-use bookend::server::Outcome;
+use bookend::server::{Outcome, TlsListeners};
 use bookend::telemetry::counters::Counters;
 use tokio::sync::oneshot;
 
@@ -39,7 +39,9 @@ pub struct Setup {
 
 /// A running gateway. Dropping it drains and stops it; a gateway that does not end well fails the test.
 pub struct Gateway {
-    addr: SocketAddr,
+    /// In the order of the configuration: that of `[server]`, then those of each `[[listener]]`.
+    addrs: Vec<SocketAddr>,
+    tls: TlsListeners,
     admin: SocketAddr,
     shared: Arc<proxy::Gateway>,
     manual: Option<ManualClock>,
@@ -187,7 +189,8 @@ impl Gateway {
             Some((clock, manual)) => (instance.with_deadlines_by(clock), Some(manual)),
             None => (instance, None),
         };
-        let addr = tcp(&instance.addrs()[0]);
+        let addrs = instance.addrs().iter().map(tcp).collect();
+        let tls = instance.tls();
         let admin = tcp(instance.admin_addr().expect("an admin listener"));
         let shared = instance.gateway().clone();
         let (stop, stopped) = oneshot::channel();
@@ -199,7 +202,8 @@ impl Gateway {
         });
         // Its port is taken: what connects before the workers accept has only to wait.
         Self {
-            addr,
+            addrs,
+            tls,
             admin,
             shared,
             manual,
@@ -212,11 +216,18 @@ impl Gateway {
     /// Puts another configuration in force, as SIGHUP does.
     #[track_caller]
     pub fn reload(&self, setup: &Setup) {
-        self.shared.reload(setup.config()).expect("a reload");
+        let config = setup.config();
+        self.tls.reload(&config.server).expect("a reload");
+        self.shared.reload(config).expect("a reload");
     }
 
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.addrs[0]
+    }
+
+    /// That of the first `[[listener]]`.
+    pub fn listener(&self) -> SocketAddr {
+        self.addrs[1]
     }
 
     pub fn admin_addr(&self) -> SocketAddr {
@@ -224,12 +235,12 @@ impl Gateway {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.addr)
+        format!("http://{}", self.addr())
     }
 
     /// A client with a connection of its own.
     pub fn client(&self) -> Client {
-        Client::to(self.addr)
+        Client::to(self.addr())
     }
 
     /// One GET on a connection of its own.

@@ -27,6 +27,10 @@ pub struct Peer {
     pub interim: Interim,
     /// How far its latest request has come; on HTTP/1, where it has one at a time, its connection looks at it.
     pub waiting: LatestWaiting,
+    /// The port of https to which its listener redirects each request; `None`: they are served.
+    pub redirect: Option<u16>,
+    /// Strict-Transport-Security, which its responses get.
+    pub hsts: Option<HeaderValue>,
     told: RefCell<Option<Remembered>>,
 }
 
@@ -59,6 +63,8 @@ impl Peer {
             trusted: addr.is_none_or(|addr| is_in(addr.ip(), proxies)),
             interim: Interim::default(),
             waiting: LatestWaiting::default(),
+            redirect: None,
+            hsts: None,
             told: RefCell::default(),
         }
     }

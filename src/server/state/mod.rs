@@ -204,6 +204,18 @@ impl State {
         }
     }
 
+    /// Counts a TLS handshake: whether it succeeded, and whether it resumed a session.
+    pub fn count_handshake(&self, is_complete: bool, is_resumed: bool) {
+        let counters = &self.shared.counters;
+        match is_complete {
+            true => counters.tls_handshakes.inc(),
+            false => counters.tls_failures.inc(),
+        }
+        if is_resumed {
+            counters.tls_resumed.inc();
+        }
+    }
+
     pub fn protocol(&self) -> Protocol {
         self.protocol.get()
     }

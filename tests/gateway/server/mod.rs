@@ -10,3 +10,4 @@ mod http2;
 mod limits;
 mod listen;
 mod parked;
+mod tls;

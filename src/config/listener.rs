@@ -1,0 +1,160 @@
+//! `[[listener]]`: further addresses, with TLS for the clients that connect there.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::certificate::{Certificate, certificates};
+use super::listen_addr::{ListenAddr, listen_addrs};
+use super::readers::{count, flag, one_of, or_off, path, timeout};
+use super::section::Section;
+use super::value::Value;
+
+/// Addresses on which connections are treated alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    pub listen: Vec<ListenAddr>,
+    /// `None`: without TLS.
+    pub tls: Option<Tls>,
+    /// Each request is answered by a redirect to the same URL with https at this port; `None`: it is served.
+    pub redirect: Option<u16>,
+}
+
+/// `[listener.tls]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tls {
+    /// At least one; the first is used where the client names no host, or one that no certificate is for.
+    pub certificates: Vec<Certificate>,
+    pub min_version: Version,
+    /// Authorities (PEM) of client certificates; `None` where clients need none.
+    pub client_ca: Option<PathBuf>,
+    /// Certificates that authorities have revoked (PEM).
+    pub client_crl: Option<PathBuf>,
+    /// Clients without a certificate are served, too.
+    pub client_optional: bool,
+    /// The `max-age` of Strict-Transport-Security (RFC 6797); `None` for no such field.
+    pub hsts: Option<Duration>,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    #[default]
+    Tls12,
+    Tls13,
+}
+
+const VERSIONS: [(&str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version::Tls13)];
+
+impl Listener {
+    /// All that the file has, in its order.
+    pub(super) fn read_all(root: &mut Section<'_>) -> Vec<Self> {
+        let mut listeners: Vec<Self> = Vec::new();
+        root.sections("listener", |section| {
+            let listener = Self::read(section);
+            for addr in &listener.listen {
+                let is_taken = listeners.iter().any(|other| other.listen.contains(addr));
+                if is_taken && !addr.is_free_port() {
+                    let place = section.given("listen").unwrap_or_else(|| section.span());
+                    section.mistake(place, format!("another [[listener]] has {addr} already"));
+                }
+            }
+            listeners.push(listener);
+        });
+        listeners
+    }
+
+    /// Whether both have the same addresses, with or without TLS; its settings follow a reload.
+    pub(super) fn are_bound_alike(old: &[Self], new: &[Self]) -> bool {
+        old.len() == new.len()
+            && old.iter().zip(new).all(|(old, new)| {
+                old.listen == new.listen
+                    && old.redirect == new.redirect
+                    && old.tls.is_some() == new.tls.is_some()
+            })
+    }
+
+    fn read(section: &mut Section<'_>) -> Self {
+        let mut listener = Self {
+            listen: Vec::new(),
+            tls: None,
+            redirect: None,
+        };
+        if section.given("listen").is_none() {
+            let message = "a listener needs an address, such as `listen = \":8443\"`";
+            section.mistake(section.span(), message);
+        }
+        section.set("listen", &mut listener.listen, listen_addrs);
+        section.set(
+            "redirect",
+            &mut listener.redirect,
+            or_off(count(1..=u16::MAX)),
+        );
+        let has_tls = section.given("tls");
+        let tls = section.section("tls", Tls::read);
+        let Some(place) = has_tls else {
+            return listener;
+        };
+        if listener.redirect.is_some() {
+            let message =
+                "a listener that redirects to https has no TLS itself: remove `redirect` or `tls`";
+            section.mistake(place.clone(), message);
+        }
+        if listener
+            .listen
+            .iter()
+            .any(|addr| matches!(addr, ListenAddr::Unix(_)))
+        {
+            let message = "TLS is for TCP addresses; a Unix socket does not leave the machine";
+            section.mistake(place, message);
+        }
+        listener.tls = tls;
+        listener
+    }
+}
+
+impl Tls {
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let mut found = Vec::new();
+        section.sections("certificates", |section| {
+            found.extend(Certificate::of(section))
+        });
+        let mut tls = Self {
+            certificates: found,
+            min_version: Version::default(),
+            client_ca: None,
+            client_crl: None,
+            client_optional: false,
+            hsts: None,
+        };
+        section.set("min_version", &mut tls.min_version, one_of(&VERSIONS));
+        section.set("client_ca", &mut tls.client_ca, |value| {
+            Some(Some(authorities(value)?))
+        });
+        section.set("client_crl", &mut tls.client_crl, |value| {
+            Some(Some(path(value)?))
+        });
+        section.set("client_optional", &mut tls.client_optional, flag);
+        section.set("hsts", &mut tls.hsts, or_off(timeout));
+        if section.given("certificates").is_none() && section.span() != (0..0) {
+            let message = "TLS needs a certificate: `certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]`";
+            section.mistake(section.span(), message);
+        }
+        for key in ["client_crl", "client_optional"] {
+            if tls.client_ca.is_none()
+                && let Some(place) = section.given(key)
+            {
+                section.mistake(place, format!("`{key}` has no effect without `client_ca`"));
+            }
+        }
+        (!tls.certificates.is_empty()).then_some(tls)
+    }
+}
+
+/// A file with at least one certificate; it is read again with the certificates of the listener.
+fn authorities(value: Value<'_>) -> Option<PathBuf> {
+    let path = path(value)?;
+    match certificates(&path) {
+        Ok(_) => Some(path),
+        Err(fault) => value.refuse_text(fault.what),
+    }
+}

@@ -1,0 +1,110 @@
+//! Watches the files of certificates: they are replaced by other programs, which tell nobody.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::listeners::{Tls, TlsListeners};
+use super::settings::{InUse, Settings, fingerprint};
+use crate::clock::Clock;
+
+/// How often the files are looked at. Kubernetes replaces a symbolic link, others rename or write in place: the content
+/// decides. A change is taken over once two looks in a row find the same.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// A certificate that expires within this time is warned of, once a day.
+const WARN_WITHIN: i64 = 14 * DAY;
+const DAY: i64 = 24 * 60 * 60;
+
+/// Replaces certificates whose files change, and warns of those that expire, for ever.
+pub(in crate::server) async fn watch(listeners: TlsListeners, clock: &Clock) {
+    match listeners.0.is_empty() {
+        true => std::future::pending().await,
+        false => Files::new(listeners).watch(clock).await,
+    }
+}
+
+/// The files of all listeners, as they were at the last look.
+struct Files {
+    listeners: TlsListeners,
+    /// By listener, the digest at the last look, and the one that could not be used.
+    seen: Vec<Seen>,
+    /// When each certificate was last warned of.
+    warned: HashMap<String, i64>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    last: Option<blake3::Hash>,
+    refused: Option<blake3::Hash>,
+}
+
+impl Files {
+    fn new(listeners: TlsListeners) -> Self {
+        Self {
+            seen: vec![Seen::default(); listeners.0.len()],
+            listeners,
+            warned: HashMap::new(),
+        }
+    }
+
+    async fn watch(mut self, clock: &Clock) {
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let listeners = self.listeners.clone();
+            for ((_, tls), seen) in listeners.0.iter().zip(&mut self.seen) {
+                look(tls, seen);
+            }
+            let now = clock.now().wall.as_secs();
+            self.warn_of_expiry(i64::try_from(now).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn warn_of_expiry(&mut self, now: i64) {
+        for InUse { file, not_after } in self.listeners.certificates() {
+            let is_due = |last: &i64| now - last >= DAY;
+            if not_after - now > WARN_WITHIN || !self.warned.get(&file).is_none_or(is_due) {
+                continue;
+            }
+            self.warned.insert(file.clone(), now);
+            match not_after - now {
+                left if left > 0 => {
+                    tracing::warn!(
+                        file,
+                        days_left = left / DAY,
+                        "a certificate expires: replace its files"
+                    );
+                }
+                over => tracing::error!(
+                    file,
+                    days_ago = -over / DAY,
+                    "a certificate has expired: clients refuse it until its files are replaced"
+                ),
+            }
+        }
+    }
+}
+
+/// Takes the files over where they have changed and are no longer being written.
+fn look(tls: &Arc<Tls>, seen: &mut Seen) {
+    let current = tls.current.load();
+    let now = fingerprint(&current.source);
+    let is_settled = seen.last.replace(now) == Some(now);
+    if now == current.fingerprint || !is_settled || seen.refused == Some(now) {
+        return;
+    }
+    match Settings::new(&current.source, &tls.tickets) {
+        Ok(settings) => {
+            tls.current.store(Arc::new(settings));
+            tracing::info!("certificates replaced: new connections get them");
+        }
+        Err(fault) => {
+            seen.refused = Some(now);
+            tracing::error!(%fault, "certificates not replaced: those before stay in use");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! TLS for clients.
+//!
+//! - `settings`: one version of the configuration and its files, made into the library's settings.
+//! - `resolver`: which certificate a client gets.
+//! - `listeners`: the settings of each listener, which a reload replaces.
+//! - `files`: watches the files, and warns of certificates that expire.
+//! - `handshake`: from a socket to an encrypted stream.
+
+mod files;
+mod handshake;
+mod listeners;
+mod resolver;
+mod settings;
+
+pub(super) use self::files::watch;
+pub(super) use self::handshake::{Accepted, Turns};
+pub(super) use self::listeners::Tls;
+pub use self::listeners::TlsListeners;
+pub use self::settings::InUse;

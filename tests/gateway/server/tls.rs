@@ -1,0 +1,461 @@
+//! Clients that speak TLS.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    SerialNumber,
+};
+use rustls::client::Resumption;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned,
+    SupportedProtocolVersion,
+};
+use tempfile::TempDir;
+
+use crate::common::{Client, Gateway, Origin, Setup, await_that, get, reply};
+
+/// An authority, and a folder with the files of what it has signed.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().expect("a key");
+        let issuer = CertifiedIssuer::self_signed(params, key).expect("a certificate");
+        let folder = TempDir::new().expect("a folder");
+        fs::write(folder.path().join("ca.pem"), issuer.pem()).expect("a file");
+        Self { issuer, folder }
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    /// Signs a certificate for `hosts`, and writes it and its key to files of that name. Returns the certificate.
+    fn sign(&self, name: &str, hosts: &[&str]) -> CertificateDer<'static> {
+        self.sign_with(name, hosts, |_| ()).0
+    }
+
+    fn sign_with(
+        &self,
+        name: &str,
+        hosts: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut params = CertificateParams::new(hosts).expect("parameters");
+        change(&mut params);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        // The key first: who watches the files sees the pair complete once the certificate is there.
+        fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).expect("a file");
+        fs::write(self.path(&format!("{name}.pem")), certificate.pem()).expect("a file");
+        let der = PrivatePkcs8KeyDer::from(key.serialize_der());
+        (certificate.der().clone(), der.into())
+    }
+
+    /// `certificates` of `[listener.tls]`.
+    fn certificates(&self, names: &[&str]) -> String {
+        let pair = |name: &&str| {
+            let (cert, key) = (
+                self.path(&format!("{name}.pem")),
+                self.path(&format!("{name}.key")),
+            );
+            format!("{{ cert = {cert:?}, key = {key:?} }}")
+        };
+        let pairs: Vec<String> = names.iter().map(pair).collect();
+        format!("certificates = [{}]", pairs.join(", "))
+    }
+
+    /// A client's settings that trust the authority, in these versions.
+    fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+        self.builder(versions).with_no_client_auth()
+    }
+
+    fn builder(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("a root");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .expect("versions")
+            .with_root_certificates(roots)
+    }
+}
+
+const BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+
+/// A gateway whose first `[[listener]]` speaks TLS, with these lines in `[listener.tls]`.
+fn setup(origin: &Origin, tls: &str) -> Setup {
+    Gateway::before(origin).more(&format!(
+        "[[listener]]\nlisten = '127.0.0.1:0'\n[listener.tls]\n{tls}"
+    ))
+}
+
+fn stored() -> Origin {
+    Origin::answering(reply(200).field("Cache-Control", "max-age=60").body("1984"))
+}
+
+type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+fn connect(gateway: &Gateway, config: &Arc<ClientConfig>, host: &str) -> Stream {
+    let name = ServerName::try_from(host.to_owned()).expect("a name");
+    let connection = ClientConnection::new(config.clone(), name).expect("a connection");
+    let socket = TcpStream::connect(gateway.listener()).expect("a connection");
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a timeout");
+    StreamOwned::new(connection, socket)
+}
+
+/// Sends a GET that closes the connection, and returns all that comes.
+fn exchange(stream: &mut Stream, target: &str) -> std::io::Result<String> {
+    let request = format!("GET {target} HTTP/1.1\r\nHost: books.test\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[test]
+fn requests_over_tls_are_answered_in_both_versions() {
+    let origin = stored();
+    let authority = Authority::new();
+    authority.sign("a", &["books.test"]);
+    let tls = format!("{}\nhsts = '1h'", authority.certificates(&["a"]));
+    let gateway = setup(&origin, &tls).start();
+    for version in BOTH {
+        let config = Arc::new(authority.client(&[version]));
+        let mut stream = connect(&gateway, &config, "books.test");
+        let answer = exchange(&mut stream, "/books").expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.ends_with("\r\n\r\n1984"), "{answer}");
+        assert!(
+            answer.contains("strict-transport-security: max-age=3600\r\n"),
+            "{answer}"
+        );
+    }
+    assert_eq!(origin.count(), 1);
+    let last = origin.last();
+    assert_eq!(last.fields.get("x-forwarded-proto"), Some("https"));
+    // The plain address has no such field, and another URL.
+    let plain = gateway.get("/books").expect(200);
+    assert_eq!(plain.field("strict-transport-security"), None);
+    assert_eq!(gateway.metric("bookend_tls_handshakes_total"), 2);
+    assert_eq!(gateway.metric("bookend_tls_failures_total"), 0);
+}
+
+#[test]
+fn large_content_arrives_whole_at_a_slow_reader() {
+    let content: Vec<u8> = (0..4 << 20)
+        .map(|n: u32| n.wrapping_mul(2_654_435_761) as u8)
+        .collect();
+    let body = content.clone();
+    let origin = Origin::start(move |request, conn| {
+        conn.reply(
+            request,
+            &reply(200).field("Cache-Control", "max-age=60").body(&body),
+        );
+    });
+    let authority = Authority::new();
+    authority.sign("a", &["books.test"]);
+    let gateway = setup(&origin, &authority.certificates(&["a"])).start();
+    let config = Arc::new(authority.client(&BOTH));
+    // A miss, then a hit.
+    for _ in 0..2 {
+        let mut stream = connect(&gateway, &config, "books.test");
+        let request = "GET /large HTTP/1.1\r\nHost: books.test\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("a write");
+        // Nothing is read until the API has answered and the gateway's buffers are full.
+        origin.await_requests(1);
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer");
+        let begin = answer
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .expect("a head")
+            + 4;
+        assert!(
+            answer[begin..] == content,
+            "{} octets",
+            answer.len() - begin
+        );
+    }
+}
+
+#[test]
+fn the_certificate_is_that_of_the_host_that_the_client_names() {
+    let origin = stored();
+    let authority = Authority::new();
+    let first = authority.sign("first", &["first.test"]);
+    let exact = authority.sign("exact", &["a.books.test"]);
+    let wildcard = authority.sign("wildcard", &["*.books.test"]);
+    let tls = authority.certificates(&["first", "exact", "wildcard"]);
+    let gateway = setup(&origin, &tls).start();
+    for (host, expected, fits) in [
+        ("first.test", &first, true),
+        ("a.books.test", &exact, true),
+        ("A.Books.Test", &exact, true),
+        ("b.books.test", &wildcard, true),
+        // A wildcard stands for one label.
+        ("a.b.books.test", &first, false),
+        ("other.test", &first, false),
+        ("127.0.0.1", &first, false),
+    ] {
+        let config = Arc::new(authority.client(&BOTH));
+        let mut stream = connect(&gateway, &config, host);
+        let answer = exchange(&mut stream, "/");
+        assert_eq!(answer.is_ok(), fits, "{host}: {answer:?}");
+        if let Some(shown) = stream.conn.peer_certificates() {
+            assert_eq!(&shown[0], expected, "{host}");
+        }
+    }
+}
+
+#[test]
+fn alpn_chooses_http2_or_http1() {
+    let origin = stored();
+    let authority = Authority::new();
+    authority.sign("a", &["books.test"]);
+    let gateway = setup(&origin, &authority.certificates(&["a"])).start();
+    for (offered, chosen) in [
+        (&["h2", "http/1.1"][..], Some("h2")),
+        (&["http/1.1"], Some("http/1.1")),
+        (&[], None),
+    ] {
+        let mut config = authority.client(&BOTH);
+        config.alpn_protocols = offered
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        let mut stream = connect(&gateway, &Arc::new(config), "books.test");
+        // The preface and an empty SETTINGS frame; its acknowledgement shows that HTTP/2 is spoken.
+        match chosen {
+            Some("h2") => {
+                let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+                stream.write_all(preface).expect("a write");
+                let mut head = [0; 9];
+                stream.read_exact(&mut head).expect("a frame");
+                assert_eq!(head[3], 4, "SETTINGS");
+            }
+            _ => {
+                let answer = exchange(&mut stream, "/").expect("an answer");
+                assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            }
+        }
+        let alpn = stream.conn.alpn_protocol();
+        assert_eq!(alpn, chosen.map(str::as_bytes));
+    }
+}
+
+#[test]
+fn sessions_are_resumed_across_a_reload_and_a_change_of_certificates() {
+    let origin = stored();
+    let authority = Authority::new();
+    authority.sign("a", &["books.test"]);
+    let setup = setup(&origin, &authority.certificates(&["a"]));
+    let gateway = setup.clone().start();
+    for version in BOTH {
+        let mut config = authority.client(&[version]);
+        config.resumption = Resumption::in_memory_sessions(8);
+        let config = Arc::new(config);
+        let mut kinds = Vec::new();
+        for _ in 0..3 {
+            let mut stream = connect(&gateway, &config, "books.test");
+            exchange(&mut stream, "/").expect("an answer");
+            kinds.push(stream.conn.handshake_kind().expect("a handshake"));
+            authority.sign("a", &["books.test"]);
+            gateway.reload(&setup);
+        }
+        assert_eq!(kinds[0], HandshakeKind::Full);
+        assert_eq!(kinds[1..], [HandshakeKind::Resumed; 2]);
+    }
+    assert_eq!(gateway.metric("bookend_tls_resumed_total"), 4);
+}
+
+#[test]
+fn a_certificate_that_is_replaced_on_disk_is_used_and_one_that_does_not_fit_is_not() {
+    let origin = stored();
+    let authority = Authority::new();
+    let old = authority.sign("a", &["books.test"]);
+    let gateway = setup(&origin, &authority.certificates(&["a"])).start();
+    let mut config = authority.client(&BOTH);
+    // A resumed session shows the certificate of the first one.
+    config.resumption = Resumption::disabled();
+    let config = Arc::new(config);
+    let shown = || {
+        let mut stream = connect(&gateway, &config, "books.test");
+        exchange(&mut stream, "/").expect("an answer");
+        stream.conn.peer_certificates().expect("certificates")[0].clone()
+    };
+    assert_eq!(shown(), old);
+    let new = authority.sign("a", &["books.test"]);
+    await_that("the new certificate", || shown() == new);
+    // A key that is not the certificate's, then the right one again, by another certificate.
+    authority.sign("other", &["books.test"]);
+    fs::copy(authority.path("other.key"), authority.path("a.key")).expect("a copy");
+    assert_eq!(shown(), new);
+    let newest = authority.sign("a", &["books.test"]);
+    await_that("the newest certificate", || {
+        let shown = shown();
+        assert!(shown == new || shown == newest);
+        shown == newest
+    });
+}
+
+#[test]
+fn a_hello_in_pieces_is_read_and_what_is_none_is_refused() {
+    let origin = stored();
+    let authority = Authority::new();
+    authority.sign("a", &["books.test"]);
+    let gateway = setup(&origin, &authority.certificates(&["a"]))
+        .server("head_timeout = '2s'")
+        .start();
+    let config = Arc::new(authority.client(&BOTH));
+    // Octet by octet.
+    let mut stream = connect(&gateway, &config, "books.test");
+    stream.sock.set_nodelay(true).expect("an option");
+    let mut hello = Vec::new();
+    stream.conn.write_tls(&mut hello).expect("a hello");
+    for octet in &hello {
+        stream.sock.write_all(&[*octet]).expect("a write");
+    }
+    let answer = exchange(&mut stream, "/").expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    // A request without TLS is told what to do.
+    let answer = Client::to(gateway.listener()).send(&get("/")).expect(400);
+    assert!(answer.text().contains("https://"), "{}", answer.text());
+    assert_eq!(answer.field("connection"), Some("close"));
+    // Garbage in a record, a hello that is cut off, and silence: the connection ends, others are served.
+    for octets in [
+        &b"\x16\x03\x01\x00\x05hello"[..],
+        &hello[..hello.len() / 2],
+        b"",
+    ] {
+        let mut client = Client::to(gateway.listener());
+        client.write(octets);
+        client.await_close();
+    }
+    let mut stream = connect(&gateway, &config, "books.test");
+    exchange(&mut stream, "/").expect("an answer");
+}
+
+#[test]
+fn clients_need_a_certificate_that_is_valid() {
+    let origin = stored();
+    let authority = Authority::new();
+    authority.sign("a", &["books.test"]);
+    let of_client = |params: &mut CertificateParams, serial: u64| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.serial_number = Some(SerialNumber::from(serial));
+    };
+    let good = authority.sign_with("good", &["c1"], |params| of_client(params, 1));
+    let revoked = authority.sign_with("revoked", &["c2"], |params| of_client(params, 2));
+    let expired = authority.sign_with("expired", &["c3"], |params| {
+        of_client(params, 3);
+        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    });
+    let stranger = Authority::new().sign_with("stranger", &["c4"], |params| of_client(params, 4));
+    let list = CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2024, 1, 1),
+        next_update: rcgen::date_time_ymd(2090, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: vec![RevokedCertParams {
+            serial_number: SerialNumber::from(2),
+            revocation_time: rcgen::date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        }],
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&authority.issuer).expect("a list");
+    fs::write(authority.path("crl.pem"), list.pem().expect("PEM")).expect("a file");
+    let lines = |optional: bool| {
+        format!(
+            "{}\nclient_ca = {:?}\nclient_crl = {:?}\nclient_optional = {optional}",
+            authority.certificates(&["a"]),
+            authority.path("ca.pem"),
+            authority.path("crl.pem"),
+        )
+    };
+    for optional in [false, true] {
+        let gateway = setup(&origin, &lines(optional)).start();
+        for (name, shown, is_served) in [
+            ("none", None, optional),
+            ("good", Some(&good), true),
+            ("revoked", Some(&revoked), false),
+            ("expired", Some(&expired), false),
+            ("stranger", Some(&stranger), false),
+        ] {
+            for version in BOTH {
+                let builder = authority.builder(&[version]);
+                let config = match shown {
+                    None => builder.with_no_client_auth(),
+                    Some((certificate, key)) => builder
+                        .with_client_auth_cert(vec![certificate.clone()], key.clone_key())
+                        .expect("a pair"),
+                };
+                let config = Arc::new(config);
+                // The second connection cannot resume what the first was granted.
+                for turn in 0..2 {
+                    let mut stream = connect(&gateway, &config, "books.test");
+                    let answer = exchange(&mut stream, "/");
+                    let is_answered = answer
+                        .as_ref()
+                        .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 "));
+                    assert_eq!(
+                        is_answered, is_served,
+                        "{name} {version:?} {turn}: {answer:?}"
+                    );
+                    let kind = stream.conn.handshake_kind();
+                    assert_ne!(
+                        kind,
+                        Some(HandshakeKind::Resumed),
+                        "{name} {version:?} {turn}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_listener_can_redirect_all_requests_to_https() {
+    let origin = stored();
+    let gateway = Gateway::before(&origin)
+        .more("[[listener]]\nlisten = '127.0.0.1:0'\nredirect = 8443")
+        .start();
+    for (method, status) in [("GET", 301), ("HEAD", 301), ("POST", 308), ("DELETE", 308)] {
+        let request =
+            crate::common::request(method, "/books?page=2").field("Host", "books.test:80");
+        let answer = Client::to(gateway.listener()).send(&request).expect(status);
+        let location = answer.field("location");
+        assert_eq!(
+            location,
+            Some("https://books.test:8443/books?page=2"),
+            "{method}"
+        );
+        assert!(answer.says("detail=redirected"), "{answer:?}");
+    }
+    assert_eq!(origin.count(), 0);
+    gateway.get("/books").expect(200);
+}
