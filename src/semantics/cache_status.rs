@@ -88,7 +88,7 @@ impl InstanceName {
         &self.0
     }
 
-    /// A token as it is, anything else as a quoted string; what neither can hold is replaced by `?`.
+    /// A token as it is, any other name as a quoted string, in which `?` replaces characters beyond printable ASCII.
     pub fn new(name: &str) -> Self {
         let mut out = Buffer::new();
         write_token_or_string(name, &mut out);

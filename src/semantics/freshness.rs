@@ -228,8 +228,8 @@ impl LifetimeSource {
     }
 }
 
-/// The longest heuristic lifetime of an error: what is missing today is there tomorrow, and its Last-Modified, if there is any,
-/// is that of a page of the framework's.
+/// The longest heuristic lifetime of an error: a missing resource may soon exist, and the Last-Modified of an error, if it
+/// has one, is that of the framework's error page.
 const MAX_ERROR: DeltaSeconds = DeltaSeconds::new(60);
 
 /// A freshness lifetime and where it comes from.
@@ -259,7 +259,7 @@ fn explicit_lifetime(
         headers
             .get_all(EXPIRES)
             .iter()
-            // RFC 9111 §5.3: what is no date has already expired. Of several values the earliest counts.
+            // RFC 9111 §5.3: an invalid date is one in the past. Of several values the earliest counts.
             .map(|value| parse_date(value, receipt).unwrap_or_default())
             .min()
             .map(|expires| {
@@ -305,8 +305,8 @@ fn operated(own: Lifetime, explicit: bool, ttl: &OperatorTtl, assigned: bool) ->
     }
 }
 
-/// RFC 9111 §4.2.3, in milliseconds. Dates have whole seconds, so they are compared as such: else a response would be up to
-/// a second old when it is born.
+/// RFC 9111 §4.2.3, in milliseconds. Dates have whole seconds, so they are compared as such: else the origin's newest
+/// response would be up to a second old.
 fn corrected_initial_age(headers: &HeaderMap, date: Timestamp, receipt: Receipt) -> u64 {
     let Receipt {
         request_time,

@@ -19,8 +19,8 @@ pub fn invalidated(response: &HeaderMap) -> Vec<Box<str>> {
     strings(response, &CACHE_GROUP_INVALIDATION)
 }
 
-/// A List of Strings; parameters are ignored. All of them count, of any length: what is left out would not be invalidated,
-/// and the size of a response's fields is bounded. Anything else in it makes the field invalid (RFC 9651 §1.1).
+/// A List of Strings; parameters are ignored. All strings count, of any length: a group that is left out would not be
+/// invalidated, and the size of a response's fields is bounded. Any other item makes the field invalid (RFC 9651 §1.1).
 fn strings(response: &HeaderMap, name: &HeaderName) -> Vec<Box<str>> {
     let Some(list) = parse::<List>(response, name) else {
         return Vec::new();

@@ -22,12 +22,12 @@ const CALLS: [&str; 3] = [
     "application/grpc-web-text",
 ];
 
-/// Whether, by its fields, a message's content may go on for as long as both sides like.
+/// Whether, by its fields, a message's content may go on for any time.
 pub fn is_endless(fields: &HeaderMap) -> bool {
     is_one_of(fields, &STREAMS) || is_one_of(fields, &CALLS)
 }
 
-/// Whether a message with these fields belongs to a gRPC call, with whatever coding of its messages.
+/// Whether a message with these fields belongs to a gRPC call, with any coding of its messages.
 pub fn is_grpc(fields: &HeaderMap) -> bool {
     is_one_of(fields, &CALLS)
 }

@@ -1,6 +1,5 @@
 //! The rules of HTTP caching as pure functions: RFC 9110, 9111, 5861, 8246, 9211, 9213, 9875 and their family.
-//! No I/O, no clock, no async: what is decided here is decided from the messages, the policy and a `now` that the
-//! caller read.
+//! No I/O, no clock, no async: each rule decides from the messages, the policy and a `now` that the caller has read.
 
 pub mod authority;
 pub mod cache_control;

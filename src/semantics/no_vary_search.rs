@@ -126,7 +126,7 @@ fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     })
 }
 
-/// Plus signs to spaces, percent-decoded, and what is not UTF-8 replaced by U+FFFD.
+/// Plus signs to spaces, percent-decoded, and octets that are not UTF-8 replaced by U+FFFD.
 fn decode(text: &str) -> Cow<'_, str> {
     if !text.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
         return Cow::Borrowed(text);
@@ -148,7 +148,7 @@ fn decode(text: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
 }
 
-/// Percent-encodes what separates pairs, and the sign itself.
+/// Percent-encodes the separators of pairs, and the percent sign itself.
 fn encode(text: &str, to: &mut String) {
     for character in text.chars() {
         match character {

@@ -163,7 +163,7 @@ fn between(from: u64, end: u64) -> Option<ByteRange> {
 }
 
 /// The fields of a stored response after a part has been combined with it: those of the part replace the stored ones
-/// (RFC 9111 §3.4), except for what frames the part.
+/// (RFC 9111 §3.4), except for the fields that frame the part.
 pub fn combined_fields(stored: &HeaderMap, part: &HeaderMap) -> HeaderMap {
     freshen(stored, part)
 }

@@ -23,8 +23,8 @@ pub struct Policy {
     pub stale_while_revalidate: Option<DeltaSeconds>,
     /// `stale-if-error` where the origin does not say (RFC 5861 §4).
     pub stale_if_error: Option<DeltaSeconds>,
-    /// How stale a response may be served when no answer can be had from upstream, whatever else allows it
-    /// (RFC 9111 §4.2.4: "disconnected"). `None`: only as `stale-if-error` says.
+    /// How stale a response may be served when no response can be had from upstream (RFC 9111 §4.2.4: "disconnected"), beside
+    /// `stale-if-error`.
     pub stale_if_disconnected: Option<DeltaSeconds>,
     /// Targeted cache-control fields, the first valid one wins (RFC 9213).
     pub targeted_fields: Vec<HeaderName>,
@@ -62,7 +62,7 @@ pub enum TtlMode {
     Cap,
     /// The origin's, but at least this.
     Floor,
-    /// This, whatever the origin says about freshness.
+    /// This, in the place of the origin's.
     Override,
 }
 

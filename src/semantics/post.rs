@@ -6,8 +6,8 @@ use super::authority::TargetUri;
 use super::list;
 use super::reference::resolve;
 
-/// Whether the response to a POST says that it is what a GET of `target` would bring: a 200 with the target as
-/// Content-Location (RFC 9110 §8.7). Where it has explicit freshness as well, it may be stored for a later GET.
+/// Whether the response to a POST is also the response to a GET of `target`: a 200 with the target as Content-Location (RFC
+/// 9110 §8.7). Where it has explicit freshness as well, it may be stored for a later GET.
 pub fn answers_get(target: &TargetUri, status: StatusCode, response: &HeaderMap) -> bool {
     status == StatusCode::OK && content_location_is_target(target, response)
 }

@@ -94,7 +94,7 @@ const NOT_IN_304: [HeaderName; 8] = [
 ];
 
 /// The fields of a 304 made from the selected response's (RFC 9110 §15.4.5). Last-Modified stays where there is no
-/// entity tag: it guides the update of what the client has stored.
+/// entity tag: by it the client finds the stored response to update.
 pub fn not_modified_fields(selected: &HeaderMap) -> HeaderMap {
     let with_etag = selected.contains_key(header::ETAG);
     let mut fields = HeaderMap::with_capacity(selected.keys_len());

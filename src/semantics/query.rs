@@ -1,4 +1,4 @@
-//! The QUERY method: what of a request goes into its key beside the target URI.
+//! The QUERY method: the parts of a request that are in its key beside the target URI.
 
 use http::{HeaderMap, HeaderName, Method, header};
 
@@ -7,8 +7,8 @@ pub fn is_query(method: &Method) -> bool {
     method.as_str() == "QUERY"
 }
 
-/// The request fields that describe the content, and so what the query means. Content-Length follows from the
-/// content itself.
+/// The request fields that describe the content, and so the meaning of the query. Content-Length follows from the content
+/// itself.
 const DESCRIPTION: [HeaderName; 5] = [
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
@@ -17,12 +17,12 @@ const DESCRIPTION: [HeaderName; 5] = [
     header::CONTENT_RANGE,
 ];
 
-/// Feeds what describes the request's content to a digest, which the octets of the content are to follow: no two
-/// requests that differ in either feed the same. The octets are taken as they are, without decoding or reading them:
-/// what the draft lets a cache remove as insignificant is worth less than a key that needs no parser of formats.
+/// Feeds the fields that describe the request's content to a digest; the octets of the content are to follow. No two
+/// requests that differ in either feed the same. The octets are not decoded: the draft lets a cache remove insignificant
+/// differences, but then the key would need a parser of each format.
 ///
-/// False, with nothing fed, when the content has no Content-Type: such a request is wrong by definition, for the
-/// origin to refuse, and not to be cached.
+/// False, with nothing fed, when the content has no Content-Type: such a request is invalid, the origin refuses it, and its
+/// response is not cached.
 pub fn describe(request: &HeaderMap, mut feed: impl FnMut(&[u8])) -> bool {
     if !request.contains_key(header::CONTENT_TYPE) {
         return false;

@@ -93,7 +93,7 @@ pub fn requested(request: &HeaderMap) -> Option<RangeSet> {
     (!set.is_empty()).then_some(set)
 }
 
-/// Whether the request's Range applies to a response with this status and these validators, of whatever length.
+/// Whether the request's Range applies to a response with this status and these validators, of any length.
 pub fn applies(
     method: &Method,
     request: &HeaderMap,

@@ -191,7 +191,7 @@ pub fn in_refresh(value: &str) -> Option<Range<usize>> {
 /// Resolves a URI reference against the target (RFC 3986 §5.2), in normal form; `None` when it is not valid, or of another
 /// origin.
 pub fn resolve(target: &TargetUri, reference: &str) -> Option<TargetUri> {
-    // A client that follows the reference percent-encodes what is not ASCII.
+    // A client that follows the reference percent-encodes octets beyond ASCII.
     if reference
         .bytes()
         .any(|byte| matches!(byte, 0..=0x20 | 0x7f))
@@ -227,7 +227,7 @@ pub fn resolve(target: &TargetUri, reference: &str) -> Option<TargetUri> {
     })
 }
 
-/// The scheme before the first colon, if what is before it is one (RFC 3986 §3.1), and what comes after.
+/// The scheme before the first colon, if there is one (RFC 3986 §3.1), and the rest.
 fn split_scheme(reference: &str) -> (Option<&str>, &str) {
     let end = reference.find([':', '/', '?']).unwrap_or(reference.len());
     let (scheme, rest) = reference.split_at(end);

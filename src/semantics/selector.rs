@@ -27,7 +27,7 @@ const NO_PREFIX: &str = "is not the beginning of a URL: write a path such as /bo
      http://host or http://host/books";
 
 impl Selector {
-    /// Reads one URL. Fails with what is wrong and what to write.
+    /// Reads one URL. Fails with the mistake and its correction.
     pub fn url(text: &str) -> Result<Self, String> {
         let (origin, path_and_query) = read(text, NO_URL)?;
         Ok(match origin {
@@ -36,7 +36,7 @@ impl Selector {
         })
     }
 
-    /// Reads the beginning of URLs, which ends with a whole segment. Fails with what is wrong and what to write.
+    /// Reads the beginning of URLs, which ends with a whole segment. Fails with the mistake and its correction.
     pub fn prefix(text: &str) -> Result<Self, String> {
         let (origin, path) = read(text, NO_PREFIX)?;
         if path.contains('?') {

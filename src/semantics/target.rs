@@ -1,4 +1,4 @@
-//! The parts of a target URI in normal form, `scheme://authority/path?query`, or of what stands for one.
+//! The parts of a target URI in normal form, `scheme://authority/path?query`.
 
 /// The part before the query, and the query without its question mark; `None` without one.
 pub fn split_query(target: &str) -> (&str, Option<&str>) {

@@ -31,10 +31,10 @@ impl Effect {
             return Self::None;
         }
         match status.as_u16() {
-            // RFC 9111 §4.3.3: a full response says that what is stored is not suitable any more.
+            // RFC 9111 §4.3.3: a full response shows that the stored ones are not suitable any more.
             200..=299 => Self::Supersede,
-            // The resource is elsewhere, gone or closed to the public. What is fresh may be used all the same
-            // (RFC 9111 §4.2); what is stale may not stand in for such an answer (RFC 5861 §4: only for errors of a server).
+            // The resource is elsewhere, gone or closed to the public. A fresh response may be used all the same (RFC 9111
+            // §4.2), a stale one not in the place of this one (RFC 5861 §4: only of a server's errors).
             300..=499 => Self::EndStaleness,
             // RFC 9111 §4.3.3: as if the server had not answered.
             _ => Self::None,

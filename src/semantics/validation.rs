@@ -230,7 +230,7 @@ pub fn range_fields(request: &mut HeaderMap, missing: ByteRange, stored: &Valida
 /// Which of `candidates` a 304 with the fields `update` identifies (RFC 9111 §4.3.4): of those that the request
 /// selects, and where it is none of them, of the others by a strong entity tag.
 ///
-/// Two deviations, both towards what the origin can have meant:
+/// Two deviations, both towards the origin's likely intention:
 /// - A Last-Modified identifies nothing that the 304's entity tag contradicts; shared by candidates with different
 ///   entity tags it is no strong validator (RFC 9110 §8.8.1).
 /// - A 304 without any validator identifies a single candidate even where that has a validator: the condition that

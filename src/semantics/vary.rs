@@ -1,5 +1,5 @@
-//! Variants: what a response's Vary nominates, and whether a request selects the same variant as another did (RFC 9111
-//! §4.1).
+//! Variants: the fields that a response's Vary nominates, and whether a request selects the same variant as another (RFC
+//! 9111 §4.1).
 
 mod nominated;
 mod normalise;
@@ -42,7 +42,7 @@ struct Value {
 }
 
 impl VariantKey {
-    /// `request` is the one presented by the client: what the gateway itself adds to it is no part of it.
+    /// `request` has the fields that the client sent, without those that the gateway adds.
     pub fn of(vary: &Vary, request: &HeaderMap, policy: &VaryPolicy) -> Self {
         let names = match vary {
             Vary::Fields(names) => names.as_slice(),

@@ -97,7 +97,7 @@ impl Preferences {
         Self(fields.into_iter().filter_map(stated).collect())
     }
 
-    /// The product of the weights, so that what one of the fields refuses comes last.
+    /// The product of the weights, so that a response that one of the fields refuses comes last.
     fn of_response(&self, response: &HeaderMap) -> u64 {
         let weight = |(grammar, about, members): &(Grammar, HeaderName, Vec<Weighted>)| {
             let value = joined(about, response);

@@ -37,7 +37,7 @@ pub fn reduce(name: &HeaderName, request: &HeaderMap, policy: &VaryPolicy) -> Re
     }
 }
 
-/// The known language that the client likes best, the earlier in the route's list of several; none of them: the
+/// The known language that the client prefers, the earlier in the route's list of several; none of them: the
 /// origin's default.
 fn best_language(members: &[Weighted], known: &[String]) -> Reduced {
     let mut best: Option<(u16, &String)> = None;
@@ -71,7 +71,7 @@ pub(super) fn language_weight(members: &[Weighted], language: &str) -> u16 {
     wildcard_weight(members).unwrap_or(0)
 }
 
-/// The known codings that the client likes best, in the route's order; none of them: no coding.
+/// The known codings that the client prefers, in the route's order; none of them: no coding.
 fn best_codings(members: &[Weighted], known: &[String]) -> Reduced {
     let weighted = known
         .iter()
@@ -90,7 +90,7 @@ fn best_codings(members: &[Weighted], known: &[String]) -> Reduced {
     HeaderValue::from_str(&liked.join(", ")).map_or(Reduced::AsIs, Reduced::To)
 }
 
-/// The weight of a coding (RFC 9110 §12.5.3); what is not named is acceptable only by `*`, but for `identity`.
+/// The weight of a coding (RFC 9110 §12.5.3); a coding that is not named is acceptable only by `*`, but for `identity`.
 pub(super) fn coding_weight(members: &[Weighted], coding: &str) -> u16 {
     let named = members.iter().find(|m| m.item.eq_ignore_ascii_case(coding));
     match named {
