@@ -64,7 +64,7 @@ fn serve(source: &Source, config: Config) -> Exit {
         eprintln!("{}: \"{filter}\" {NO_FILTER}", log::VARIABLE);
         return Exit::Mistake;
     }
-    // Kept to the end: dropping it writes what is buffered.
+    // Kept to the end: dropping it writes the buffered lines.
     let _guard = match log::init(&config.log, filter.as_deref()) {
         Ok(guard) => guard,
         Err(error) => {

@@ -1,8 +1,7 @@
-//! The embedded book API of `bookend demo`, and the tour of what the gateway does for it.
+//! The embedded book API of `bookend demo`, and a tour that shows how the gateway serves it.
 //!
-//! The API is an origin like any other: it is reached over a socket and knows nothing of the gateway. It says of
-//! each answer how long it may be reused (`Cache-Control`) and which version it is (`ETag`), and that is all that a
-//! cache needs.
+//! The API is an origin like any other: it is reached over a socket and knows nothing of the gateway. Its responses have
+//! a lifetime (`Cache-Control`) and a version (`ETag`), which is all that a cache needs.
 
 mod answer;
 mod api;

@@ -13,7 +13,7 @@ use crate::semantics::percent::{Octet, encoded_octets};
 /// upper-case letter. Its dynamic table must stay the same as the peer's: so a malformed line that is added to the table is
 /// replaced by one of the same size (RFC 7541 §4.1), and a `connection` field that is not added makes the message malformed.
 /// A line that refers to a malformed entry of `table` is malformed as well. Only a path that is not added to the table is
-/// encoded here, which is how clients send one that they do not encode; of other paths, h2 accepts what `http` does.
+/// encoded here: so do clients send paths that they have not encoded. Of the other paths, h2 accepts those that `http` does.
 pub(super) fn rewrite(section: &[u8], table: &mut Table) -> Option<Vec<u8>> {
     let mut rest = section;
     let mut rewritten: Option<Vec<u8>> = None;

@@ -50,7 +50,7 @@ impl Deadline {
     }
 }
 
-/// `from` plus `after`; a sum beyond what an instant can hold is a year.
+/// `from` plus `after`; plus a year where an instant cannot hold the sum.
 pub(super) fn far(from: Instant, after: Duration) -> Instant {
     from.checked_add(after)
         .unwrap_or_else(|| from + Duration::from_secs(365 * 24 * 60 * 60))

@@ -60,7 +60,7 @@ pub(in crate::upstream) fn of_stream(error: h2::Error, upload: Option<&Upload>) 
     }
     let kind = match error.get_io().map(io::Error::kind) {
         Some(kind) if !is_disconnect(kind) => ErrorKind::ConnectionIo,
-        // Errors in what the server sent are the library's; the server itself only resets or ends.
+        // The library reports violations of the protocol by the server; the server itself only resets or ends.
         None if error.is_library() => ErrorKind::ResponseProtocol,
         _ => ErrorKind::ConnectionTerminated,
     };

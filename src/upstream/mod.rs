@@ -10,16 +10,16 @@
 //!
 //! From the top down; no files use each other in a circle:
 //!
-//! * [`Upstreams`], [`Outgoing`]: what the proxy uses. `sending` chooses a server, sends and retries; `worker` is what
-//!   one worker has: a `pool` of connections for each server, the choice of a server (`balance`), the retry `budget`.
-//! * `response_body`, `tunnel`: what comes of a response, and of a connection that has switched protocols.
+//! * [`Upstreams`], [`Outgoing`]: the proxy's interface. `sending` chooses a server, sends and retries; a `worker` has a
+//!   `pool` of connections for each server, the choice of a server (`balance`), the retry `budget`.
+//! * `response_body`, `tunnel`: the content of a response, and a connection that has switched protocols.
 //! * `pool`: idle connections, shared connections, requests that wait for one.
 //! * `health`: ejection after failures in a row (outlier detection), the circuit breaker, health checks.
 //! * `http1`: one HTTP/1.1 connection. Its native engine exchanges requests without content; its hyper engine those with
 //!   content or a change of the protocol. A connection may change from one to the other between two exchanges.
 //! * `http2`: one HTTP/2 connection, which requests share; h2 reads and writes it.
 //! * `connect`, `names`, `tls`: from a server's name to an open socket (`wire`).
-//! * `server`, [`UpstreamShared`]: what all workers share: servers, their caps of connections, queues, health.
+//! * `server`, [`UpstreamShared`]: shared by all workers: servers, their caps of connections, queues, health.
 
 mod balance;
 mod budget;

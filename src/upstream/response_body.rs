@@ -189,7 +189,7 @@ impl Body for UpstreamBody {
                     && matches!(this.incoming, Incoming::Hyper(_))
                     && reading.after == After::Keep
                 {
-                    // hyper accepts a bare LF as the end of a trailer's line: what follows may be no response.
+                    // hyper accepts a bare LF as the end of a trailer's line: the octets after it may be no response.
                     reading.after = After::Finish;
                 }
                 // The end is known: the connection need not wait for another poll.

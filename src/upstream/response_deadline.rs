@@ -11,8 +11,8 @@ use super::deadline::{self, Deadline};
 use super::request_body::{Awaiting, Upload};
 use crate::turn;
 
-/// Waits for a response's head, at most `timeout` from when the upstream had all that there was to send; `None` when
-/// that has passed.
+/// Waits for a response's head, at most `timeout` from when the upstream had all of the request that could be sent; `None`
+/// when that has passed.
 ///
 /// `written` returns when the latest part of the request was written.
 pub(super) async fn head_within<F: Future>(
@@ -36,8 +36,8 @@ pub(super) async fn head_within<F: Future>(
     .await
 }
 
-/// Ready when `timeout` has passed since the upstream had all that there was to send. When the timer fires, it is armed
-/// again for what was written since it was armed.
+/// Ready when `timeout` has passed since the upstream had all of the request that could be sent. When the timer fires and
+/// more has been written since it was armed, it is armed again.
 pub(super) fn poll_overdue(
     deadline: &mut Deadline,
     written: impl Fn() -> Instant,

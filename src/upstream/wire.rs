@@ -1,5 +1,5 @@
-//! The socket of a connection. It holds what must live exactly as long as the socket is open, and notes what deadlines and
-//! retries depend on: when something was last written, and whether anything was read.
+//! The socket of a connection. It holds the place in the cap exactly as long as the socket is open, and records the facts for
+//! deadlines and retries: when octets were last written, and whether any were read.
 
 use std::io;
 use std::pin::Pin;
@@ -88,7 +88,7 @@ impl Traffic {
         )
     }
 
-    fn note_write(&self) {
+    fn record_write(&self) {
         self.begun.store(true, Ordering::Relaxed);
         let millis = deadline::timer_now()
             .saturating_duration_since(self.start)
@@ -134,7 +134,7 @@ pub(super) struct Wire {
     traffic: Arc<Traffic>,
     /// Notified of the first byte that comes.
     first_read: Option<Arc<Notify>>,
-    /// Whether what was written has been flushed since. An engine flushes when it has nothing left to write.
+    /// Whether all octets written have been flushed. An engine flushes when it has nothing left to write.
     flushed: bool,
     /// Whether it is closed by a reset, without close_notify.
     resets: bool,
@@ -198,7 +198,7 @@ impl Wire {
     }
 
     /// The result of a write of `length` bytes, for which the socket has returned `written`.
-    fn note_written(
+    fn poll_written(
         &mut self,
         length: usize,
         written: io::Result<usize>,
@@ -206,7 +206,7 @@ impl Wire {
     ) -> Poll<io::Result<usize>> {
         match written {
             Ok(written) => {
-                self.traffic.note_write();
+                self.traffic.record_write();
                 self.flushed = false;
                 Poll::Ready(Ok(written))
             }
@@ -296,7 +296,7 @@ impl AsyncWrite for Wire {
             return self.poll_after_write_error(cx).map_ok(|()| buf.len());
         }
         let written = ready!(on_socket!(self, socket => Pin::new(socket).poll_write(cx, buf)));
-        self.note_written(buf.len(), written, cx)
+        self.poll_written(buf.len(), written, cx)
     }
 
     fn poll_write_vectored(
@@ -314,7 +314,7 @@ impl AsyncWrite for Wire {
         }
         let written =
             ready!(on_socket!(self, socket => Pin::new(socket).poll_write_vectored(cx, bufs)));
-        self.note_written(length, written, cx)
+        self.poll_written(length, written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {

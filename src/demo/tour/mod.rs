@@ -1,5 +1,5 @@
-//! The tour: what the gateway does for a book API, a request at a time, each with the rule that it shows. It may be
-//! read, as curl lines to try ([`describe`]), or run against a gateway ([`run`]), which checks every answer.
+//! The tour: requests to a book API behind the gateway, each with the rule that it shows. It may be read, as curl lines to
+//! try ([`describe`]), or run against a gateway ([`run`]), which checks every response.
 
 mod cache_status;
 mod client;
@@ -38,9 +38,8 @@ pub fn describe(gateway: SocketAddr) -> String {
     text
 }
 
-/// Runs the tour against the gateway and gives what differed from what was expected: nothing when all is well.
-/// `seen` counts the API's requests where it is the embedded one. The gateway's cache must be cold. Fails only when
-/// `out` does.
+/// Runs the tour against the gateway. Returns the checks that failed. `seen` counts the API's requests where it is the
+/// embedded one. The gateway's cache must be cold. Fails only when `out` does.
 pub async fn run(
     gateway: SocketAddr,
     seen: Option<Seen>,

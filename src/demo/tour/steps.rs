@@ -1,4 +1,4 @@
-//! The steps of the tour, in their order: what each shows, and how to try it by hand.
+//! The steps of the tour, in their order: the rule that each shows, and how to try it by hand.
 
 use std::future::Future;
 use std::io;
@@ -7,12 +7,12 @@ use std::pin::Pin;
 use super::guide::Guide;
 use super::walks;
 
-/// One stop of the tour.
+/// One step of the tour.
 pub(super) struct Step {
     pub(super) title: &'static str,
     /// The principle of REST or the rule of HTTP that it shows, in a sentence.
     pub(super) principle: &'static str,
-    /// Commands to try by hand, with what to look for in the answer (nothing: ""); `{}` stands for the gateway's URL.
+    /// Commands to try by hand, each with the expected part of the response (or ""); `{}` stands for the gateway's URL.
     pub(super) tries: &'static [(&'static str, &'static str)],
     pub(super) walk: Walk,
 }

@@ -120,7 +120,7 @@ impl ServerHealth {
         self.failures_in_a_row.load(Ordering::Relaxed) != 0
     }
 
-    /// A response's head has come. That ends an ejection: whatever was wrong, the server answers now.
+    /// A response's head has come. That ends an ejection: the server answers.
     pub(in crate::upstream) fn record_success(&self, now: Monotonic) {
         // Read before it is written: all workers do this with each response.
         if self.has_failed() {

@@ -57,7 +57,7 @@ impl Driver {
         for round in 0..ROUNDS {
             if let Poll::Ready(found) = wanted(inner) {
                 if round > 0 {
-                    // It was woken for what was found.
+                    // The wake-up was for this result.
                     self.relay.clear_woken();
                 }
                 return Poll::Ready(found);
@@ -112,7 +112,7 @@ impl Driver {
         (parts.read_buf.is_empty() && wire.is_flushed()).then_some(wire)
     }
 
-    /// Notes what has happened on the socket meanwhile: above all, its end.
+    /// Lets the connection read its socket: above all, it finds the end there.
     pub(in crate::upstream) fn poll_once(&self) {
         if self.task.is_none() {
             let inner = &mut Context::from_waker(&self.waker);
@@ -135,14 +135,14 @@ impl Driver {
     }
 }
 
-/// Ready when the connection has ended. It is dropped then, and what waits for a part of it fails.
+/// Ready when the connection has ended. It is dropped then, and tasks that wait for a part of it get an error.
 fn poll_connection(
     connection: &RefCell<Option<HyperConnection>>,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
     let mut slot = connection.borrow_mut();
     let ended = match slot.as_mut() {
-        // The error goes to what waits for the response.
+        // The task that waits for the response gets the error.
         Some(connection) => Pin::new(connection).poll(cx).map(drop),
         None => Poll::Ready(()),
     };

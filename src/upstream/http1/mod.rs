@@ -1,4 +1,4 @@
-//! The HTTP/1.1 client: a connection (`connection`), and what reads and writes it: the native engine for requests
+//! The HTTP/1.1 client: a connection (`connection`), and the engine that reads and writes it: the native one for requests
 //! without content (`native_engine`), or hyper (`hyper_engine`), whose task or caller drives the socket (`driver`).
 
 pub(super) mod connection;

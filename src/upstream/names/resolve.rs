@@ -198,7 +198,7 @@ impl Resolver {
     fn begin_look_up(self: &Arc<Self>, latest: &mut Latest) -> PendingLookUp {
         let (outcome, pending) = watch::channel(None);
         latest.look_up = Some(pending.clone());
-        let look_up = LookUp {
+        let mut look_up = LookUp {
             resolver: Arc::downgrade(self),
             outcome,
             found: None,
@@ -206,7 +206,9 @@ impl Resolver {
         let (name_servers, host) = (self.name_servers, self.host.clone());
         spawn_local(async move {
             let found = timeout(LOOK_UP_TIMEOUT, name_servers.look_up(&host)).await;
-            look_up.end(found.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into())));
+            let found = found.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()));
+            look_up.found = Some(found);
+            drop(look_up);
         });
         pending
     }
@@ -263,12 +265,6 @@ struct LookUp {
     resolver: Weak<Resolver>,
     outcome: watch::Sender<Option<Result<AddressList, Arc<io::Error>>>>,
     found: Option<io::Result<LookUpAnswer>>,
-}
-
-impl LookUp {
-    fn end(mut self, found: io::Result<LookUpAnswer>) {
-        self.found = Some(found);
-    }
 }
 
 impl Drop for LookUp {

@@ -39,7 +39,7 @@ impl Replay {
         if self.lost {
             return;
         }
-        // Trailers end the content: by then a server has mostly read what is before them.
+        // Trailers end the content: by then a server has mostly read the data before them.
         let cost = frame.data_ref().map(|data| data.len() + COST_OF_PART);
         // Whether all streams together leave room for it, which is then taken.
         let reserve = |cost: usize| {

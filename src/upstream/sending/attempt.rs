@@ -49,7 +49,7 @@ impl Worker {
         loop {
             let mut lease = self.acquire(attempt, reuse, request, tried).await?;
             let may_be_closed = lease.is_reused() && reuse == Reuse::Any;
-            // A server may refuse what it has not looked at on a shared connection, and take nothing on a closed one.
+            // A server may refuse a request unprocessed on a shared connection, and gets none on a closed one.
             let copy_wanted =
                 lease.is_shared() || may_be_closed || request.is_idempotent() && !attempt.last;
             let copy = copy_wanted.then(|| request.copy()).flatten();

@@ -50,7 +50,7 @@ impl Worker {
                 tracing::warn!(server = %server.url(), failure = %error, "circuit opened: one request at a time tries the server, the others are not sent to it");
             }
             Some(unresponsive) if trial => circuit.trial_failed(now, unresponsive),
-            // The server has reacted, and what comes of the next request is known soon.
+            // The server has reacted: the next request will soon show more.
             None if trial && error.kind() != ErrorKind::ConnectionLimit => {
                 circuit.record_answer();
             }

@@ -147,7 +147,7 @@ impl<'a> PendingRequest<'a> {
             After::Keep
         };
         if let Some(upload) = &self.upload {
-            // From here on, both directions may go on for as long as they like.
+            // From here on, both directions may take any time.
             upload.limit_stalls(false);
             upload.forget();
         }

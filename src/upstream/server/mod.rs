@@ -1,4 +1,4 @@
-//! One server of the API: where it is, and what all workers share about it.
+//! One server of the API: its address, and the state of it that all workers share.
 
 pub(super) mod cap;
 pub(super) mod queue;

@@ -30,7 +30,7 @@ pub(in crate::upstream) fn client_config(
         .map_err(|error| Error::internal().because(error))?;
     let builder = match &config.ca_file {
         Some(file) => {
-            let (named, roots) = named_in(file)?;
+            let (named, roots) = read_certificates(file)?;
             let authorities =
                 WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
                     .build()
@@ -53,7 +53,7 @@ pub(in crate::upstream) fn client_config(
 }
 
 /// The certificates in a file, and the same as authorities.
-fn named_in(file: &Path) -> Result<(Vec<CertificateDer<'static>>, RootCertStore), Error> {
+fn read_certificates(file: &Path) -> Result<(Vec<CertificateDer<'static>>, RootCertStore), Error> {
     let refuse = |what: &str| {
         Error::internal().detail(format!("upstream.ca_file {}: {what}", file.display()))
     };

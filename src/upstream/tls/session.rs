@@ -1,12 +1,12 @@
-//! A TLS session between two exchanges: checked without waiting, and ended.
+//! Checks a TLS session between two exchanges without waiting, and ends it.
 
 use std::io::{self, Read, Write};
 
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// How often a check reads from the socket: each time some kilobytes. A server has tickets to send between two responses,
-/// and not more than fits in so many.
+/// How often a check reads from the socket, some kilobytes each time. Between two responses a server sends session tickets,
+/// and no more than that.
 const READS: usize = 16;
 
 /// Whether neither data nor an end has come that has not been read; TLS's own messages are processed. A server that sends
@@ -38,7 +38,7 @@ pub(in crate::upstream) fn send_close_notify(stream: &mut TlsStream<TcpStream>) 
     }
 }
 
-/// Reads and writes what the socket gives and takes at once.
+/// Reads and writes as much as the socket can at once.
 struct NonBlocking<'a>(&'a TcpStream);
 
 impl Read for NonBlocking<'_> {

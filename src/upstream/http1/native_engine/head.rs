@@ -105,7 +105,7 @@ impl HeadReader {
         Ok(Some(response))
     }
 
-    /// Whether there is an empty line in what has come since the last call.
+    /// Whether there is an empty line in the octets that have come since the last call.
     fn may_have_end(&mut self, input: &[u8]) -> bool {
         let from = self.seen.saturating_sub(3);
         self.seen = input.len();
