@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::certificate::{Certificate, certificates};
 use super::listen_addr::{ListenAddr, listen_addrs};
-use super::readers::{count, flag, one_of, or_off, path, timeout};
+use super::readers::{count, flag, network, one_of, or_off, path, some_list, timeout};
 use super::section::Section;
 use super::value::Value;
 
@@ -17,6 +19,8 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// Each request is answered by a redirect to the same URL with https at this port; `None`: it is served.
     pub redirect: Option<u16>,
+    /// The balancers whose connections begin with a PROXY header; empty: no connection does.
+    pub proxy_protocol: Vec<IpNet>,
 }
 
 /// `[listener.tls]`.
@@ -69,6 +73,7 @@ impl Listener {
             && old.iter().zip(new).all(|(old, new)| {
                 old.listen == new.listen
                     && old.redirect == new.redirect
+                    && old.proxy_protocol == new.proxy_protocol
                     && old.tls.is_some() == new.tls.is_some()
             })
     }
@@ -78,6 +83,7 @@ impl Listener {
             listen: Vec::new(),
             tls: None,
             redirect: None,
+            proxy_protocol: Vec::new(),
         };
         if section.given("listen").is_none() {
             let message = "a listener needs an address, such as `listen = \":8443\"`";
@@ -89,6 +95,14 @@ impl Listener {
             &mut listener.redirect,
             or_off(count(1..=u16::MAX)),
         );
+        let balancers = &mut listener.proxy_protocol;
+        section.set("proxy_protocol", balancers, some_list(network));
+        let is_unix = |addr: &ListenAddr| matches!(addr, ListenAddr::Unix(_));
+        let has_unix = listener.listen.iter().any(is_unix);
+        if has_unix && let Some(place) = section.given("proxy_protocol") {
+            let message = "`proxy_protocol` is for TCP addresses";
+            section.mistake(place, message);
+        }
         let has_tls = section.given("tls");
         let tls = section.section("tls", Tls::read);
         let Some(place) = has_tls else {
@@ -99,11 +113,7 @@ impl Listener {
                 "a listener that redirects to https has no TLS itself: remove `redirect` or `tls`";
             section.mistake(place.clone(), message);
         }
-        if listener
-            .listen
-            .iter()
-            .any(|addr| matches!(addr, ListenAddr::Unix(_)))
-        {
+        if has_unix {
             let message = "TLS is for TCP addresses; a Unix socket does not leave the machine";
             section.mistake(place, message);
         }

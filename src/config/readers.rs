@@ -1,11 +1,13 @@
 //! Readers of values: each makes one kind of thing of a [`Value`], or notes the mistake and returns `None`.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::units::{self, show_duration, show_size};
@@ -84,6 +86,27 @@ pub fn lifetime(value: Value<'_>) -> Option<DeltaSeconds> {
         return value.refuse_text("is not in whole seconds, as lifetimes in HTTP are");
     }
     Some(DeltaSeconds::from_duration(duration))
+}
+
+/// `10.0.0.0/8`, or one address alone.
+pub fn network(value: Value<'_>) -> Option<IpNet> {
+    let text = value.text("a network such as \"10.0.0.0/8\"")?;
+    let network = text
+        .parse()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    match network {
+        Ok(network) => {
+            let whole = network.trunc();
+            if whole != network {
+                value.warn_text(format!(
+                    "means {whole}; for that address alone write \"{}\"",
+                    network.addr()
+                ));
+            }
+            Some(whole)
+        }
+        Err(_) => value.refuse_text("is not a network, such as \"10.0.0.0/8\" or \"fd00::/8\""),
+    }
 }
 
 /// The longest deadline.

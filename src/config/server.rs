@@ -1,6 +1,6 @@
 //! `[server]`: where clients connect, and the limits of their connections and requests.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::listen_addr::{ListenAddr, listen_addrs};
 use super::listener::Listener;
 use super::rate_limit::RateLimit;
-use super::readers::{YEAR, count, duration, list, or_off, size, timeout};
+use super::readers::{YEAR, count, duration, list, network, or_off, size, timeout};
 use super::section::Section;
 use super::value::Value;
 
@@ -199,25 +199,4 @@ fn name(value: Value<'_>) -> Option<String> {
         return value.refuse_text("is not a letter followed by letters, digits, `-`, `_` or `.`");
     }
     Some(name.into_owned())
-}
-
-/// `10.0.0.0/8`, or one address alone.
-fn network(value: Value<'_>) -> Option<IpNet> {
-    let text = value.text("a network such as \"10.0.0.0/8\"")?;
-    let network = text
-        .parse()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    match network {
-        Ok(network) => {
-            let whole = network.trunc();
-            if whole != network {
-                value.warn_text(format!(
-                    "means {whole}; for that address alone write \"{}\"",
-                    network.addr()
-                ));
-            }
-            Some(whole)
-        }
-        Err(_) => value.refuse_text("is not a network, such as \"10.0.0.0/8\" or \"fd00::/8\""),
-    }
 }

@@ -9,7 +9,6 @@ use std::task::{Poll, ready};
 use bytes::Bytes;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rustls::HandshakeKind;
 use tokio::io::AsyncWriteExt;
 
 use super::batch::{Batch, Batched};
@@ -20,9 +19,7 @@ use super::io::Io;
 use super::protocol::{Detected, Protocols, detect};
 use super::refusal;
 use super::service::{BoxError, Service};
-use super::socket::Socket;
 use super::state::{Action, Closing, Decision, Protocol, State};
-use super::tls::Accepted;
 use super::tunnel;
 use crate::error::{Error, ErrorKind};
 use crate::guard::Guarded;
@@ -62,36 +59,13 @@ pub(super) async fn serve<S: Service>(
     }
 }
 
-/// Serves a connection of a listener with TLS, after its handshake.
-pub(super) async fn serve_accepted<S: Service>(
-    accepted: io::Result<Option<Accepted>>,
-    state: Rc<State>,
-    peer: Peer,
-    service: Rc<S>,
-    protocols: Rc<Protocols>,
-) {
-    match accepted {
-        Ok(Some(Accepted::Tls(stream))) => {
-            let kind = stream.get_ref().1.handshake_kind();
-            state.count_handshake(true, kind == Some(HandshakeKind::Resumed));
-            let io = Io::new(Socket::Tls(stream), state);
-            serve(io, Rc::new(peer), service, protocols).await;
-        }
-        Ok(Some(Accepted::Plain(socket))) => {
-            state.count_handshake(false, false);
-            let io = Io::new(Socket::Tcp(socket), state.clone());
-            let error = Error::downstream(ErrorKind::BadRequest)
-                .detail("this address speaks TLS: write https:// in the URL");
-            // A client that has left cannot be told.
-            let _ = Box::pin(refuse(io, &state, &Rc::new(peer), &service, error)).await;
-        }
-        Ok(None) => {}
-        Err(error) => {
-            state.count_handshake(false, false);
-            let peer = peer.addr.map(tracing::field::display);
-            tracing::debug!(peer, %error, "TLS handshake failed");
-        }
-    }
+/// Tells a client that its listener speaks TLS, and closes.
+pub(super) async fn demand_tls<S: Service>(io: Io, peer: Rc<Peer>, service: Rc<S>) {
+    let state = io.state().clone();
+    let error = Error::downstream(ErrorKind::BadRequest)
+        .detail("this address speaks TLS: write https:// in the URL");
+    // A client that has left cannot be told.
+    let _ = refuse(io, &state, &peer, &service, error).await;
 }
 
 /// Whether a connection begins as TLS does: with a record of its handshake (RFC 8446 §5.1).

@@ -11,6 +11,7 @@ use super::connection;
 use super::deadline::Deadlines;
 use super::io::Io;
 use super::listen::Treatment;
+use super::opening;
 use super::protocol::Protocols;
 use super::registry::{Membership, Registry};
 use super::service::Service;
@@ -21,7 +22,6 @@ use super::tls::Turns;
 use crate::clock::Clock;
 use crate::config;
 use crate::proxy::Peer;
-use crate::semantics::authority::Scheme;
 use crate::telemetry::counters::Counters;
 
 /// The open connections of one worker, and what serves them. All of it stays on the worker's thread.
@@ -76,25 +76,37 @@ impl<S: Service> Connections<S> {
             _permit: permit,
             counters,
         };
-        let scheme = match treatment.tls {
-            Some(_) => Scheme::Https,
-            None => socket.scheme(),
-        };
-        let mut peer = Peer::of(addr, scheme, &self.config.trusted_proxies);
+        let mut peer = Peer::of(addr, socket.scheme(), &self.config.trusted_proxies);
         peer.redirect = treatment.redirect;
         let (service, protocols) = (self.service.clone(), self.protocols.clone());
-        match (&treatment.tls, socket) {
-            (Some(tls), Socket::Tcp(socket)) => {
-                let (tls, turns) = (tls.clone(), self.turns.clone());
-                peer.hsts = tls.hsts();
+        match (socket, addr) {
+            (Socket::Tcp(socket), Some(addr)) if treatment.precedes_http() => {
+                let (treatment, turns) = (treatment.clone(), self.turns.clone());
+                let config = self.config.clone();
                 tokio::task::spawn_local(async move {
                     let _slot = slot;
                     // Boxed: its memory is freed before the connection speaks HTTP.
-                    let accepted = Box::pin(tls.accept(socket, &state, &turns)).await;
-                    connection::serve_accepted(accepted, state, peer, service, protocols).await;
+                    let opening = opening::open(socket, addr, &treatment, &state, &turns);
+                    let opened = match Box::pin(opening).await {
+                        Ok(Some(opened)) => opened,
+                        Ok(None) => return,
+                        Err(error) => {
+                            tracing::debug!(peer = %addr, %error, "connection not opened");
+                            return;
+                        }
+                    };
+                    let scheme = opened.socket.scheme();
+                    let mut peer = Peer::of(Some(opened.addr), scheme, &config.trusted_proxies);
+                    peer.redirect = treatment.redirect;
+                    peer.hsts = treatment.tls.as_ref().and_then(|tls| tls.hsts());
+                    let (io, peer) = (Io::new(opened.socket, state), Rc::new(peer));
+                    match opened.lacks_tls {
+                        true => Box::pin(connection::demand_tls(io, peer, service)).await,
+                        false => connection::serve(io, peer, service, protocols).await,
+                    }
                 });
             }
-            (_, socket) => {
+            (socket, _) => {
                 let io = Io::new(socket, state);
                 let serving = connection::serve(io, Rc::new(peer), service, protocols);
                 tokio::task::spawn_local(async move {

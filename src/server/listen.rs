@@ -8,6 +8,7 @@ use std::os::unix::net as unix;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::error::Error;
@@ -38,6 +39,15 @@ pub(super) struct Treatment {
     pub tls: Option<Arc<Tls>>,
     /// Each request is redirected to https at this port.
     pub redirect: Option<u16>,
+    /// The balancers in front, each of whose connections begins with a PROXY header; empty: none does.
+    pub balancers: Arc<[IpNet]>,
+}
+
+impl Treatment {
+    /// Whether anything comes on a connection before HTTP.
+    pub fn precedes_http(&self) -> bool {
+        self.tls.is_some() || !self.balancers.is_empty()
+    }
 }
 
 /// One listener of one worker.
@@ -65,6 +75,7 @@ impl Listeners {
             let treatment = Treatment {
                 tls: tls.map_err(Error::Certificate)?,
                 redirect: listener.redirect,
+                balancers: listener.proxy_protocol.clone().into(),
             };
             for addr in &listener.listen {
                 listeners.add(addr, &all, &treatment)?;

@@ -65,6 +65,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
+use rustls::HandshakeKind;
 use tokio::task::AbortHandle;
 
 use super::deadline::{Phase, Timeout};
@@ -204,14 +205,14 @@ impl State {
         }
     }
 
-    /// Counts a TLS handshake: whether it succeeded, and whether it resumed a session.
-    pub fn count_handshake(&self, is_complete: bool, is_resumed: bool) {
+    /// Counts a TLS handshake; `None` for one that failed.
+    pub fn count_handshake(&self, kind: Option<HandshakeKind>) {
         let counters = &self.shared.counters;
-        match is_complete {
-            true => counters.tls_handshakes.inc(),
-            false => counters.tls_failures.inc(),
+        match kind {
+            None => counters.tls_failures.inc(),
+            Some(_) => counters.tls_handshakes.inc(),
         }
-        if is_resumed {
+        if kind == Some(HandshakeKind::Resumed) {
             counters.tls_resumed.inc();
         }
     }

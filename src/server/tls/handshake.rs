@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 
 use tokio::net::TcpStream;
@@ -11,7 +11,6 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::listeners::Tls;
-use crate::server::state::{Decision, State};
 
 /// The first octet of a TLS record that carries a handshake (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 0x16;
@@ -21,6 +20,8 @@ pub(in crate::server) enum Accepted {
     Tls(Box<TlsStream<TcpStream>>),
     /// The client does not speak TLS; nothing has been read.
     Plain(TcpStream),
+    /// The client has left before its first octet.
+    Left,
 }
 
 /// Has the handshakes of one worker take turns with its other tasks: the asymmetric cryptography of one takes as long as
@@ -35,34 +36,17 @@ impl Default for Turns {
 }
 
 impl Tls {
-    /// Shakes hands with the client. `None` when it leaves before its first octet.
+    /// Shakes hands with the client.
     ///
     /// # Errors
-    /// When the handshake fails, or the worker has decided to end the connection.
-    pub async fn accept(
-        &self,
-        socket: TcpStream,
-        state: &State,
-        turns: &Turns,
-    ) -> io::Result<Option<Accepted>> {
-        let mut handshake = pin!(self.shake_hands(socket, turns));
-        poll_fn(|cx| {
-            state.register_waker(cx);
-            if state.decision() != Decision::Keep {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            handshake.as_mut().poll(cx)
-        })
-        .await
-    }
-
-    async fn shake_hands(&self, socket: TcpStream, turns: &Turns) -> io::Result<Option<Accepted>> {
+    /// When the handshake fails.
+    pub async fn accept(&self, socket: TcpStream, turns: &Turns) -> io::Result<Accepted> {
         let mut first = [0];
         if socket.peek(&mut first).await? == 0 {
-            return Ok(None);
+            return Ok(Accepted::Left);
         }
         if first != [HANDSHAKE] {
-            return Ok(Some(Accepted::Plain(socket)));
+            return Ok(Accepted::Plain(socket));
         }
         let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
         // The semaphore is never closed.
@@ -70,12 +54,12 @@ impl Tls {
         tokio::task::yield_now().await;
         let mut handshake = hello.into_stream(self.config());
         // Key exchange and signature happen at the first poll; what follows waits for the client.
-        let first = poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut handshake).poll(cx))).await;
+        let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut handshake).poll(cx))).await;
         drop(turn);
         let stream = match first {
             Poll::Ready(stream) => stream?,
             Poll::Pending => handshake.await?,
         };
-        Ok(Some(Accepted::Tls(Box::new(stream))))
+        Ok(Accepted::Tls(Box::new(stream)))
     }
 }

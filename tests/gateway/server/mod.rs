@@ -10,4 +10,5 @@ mod http2;
 mod limits;
 mod listen;
 mod parked;
+mod proxy_protocol;
 mod tls;
