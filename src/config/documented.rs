@@ -8,11 +8,13 @@ use super::load::known_keys;
 const FILE: &str = include_str!("../../config.toml");
 
 /// Keys of a route that [cache] has not.
-const ROUTE_ONLY: [&str; 8] = [
+const ROUTE_ONLY: [&str; 10] = [
     "host",
     "match",
     "methods",
     "upstream",
+    "strip_prefix",
+    "rewrite",
     "invalidates",
     "rate_limit",
     "exchange_timeout",
@@ -76,7 +78,7 @@ fn the_documented_defaults_are_the_code_s() {
 fn the_documented_examples_are_valid() {
     let config = parse(&examples());
     assert_eq!(config.server.name(), "edge-1");
-    assert_eq!(config.routes.listed().len(), 6);
+    assert_eq!(config.routes.listed().len(), 7);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod readers;
 mod readings;
 mod renamed;
 mod report;
+mod rewrite;
 pub mod route;
 mod route_tree;
 pub mod routes;

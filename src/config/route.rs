@@ -13,6 +13,7 @@ use super::section::Section;
 use super::upstreams::Destination;
 use super::value::Value;
 use crate::semantics::policy::{HonourRequest, Ignore, OperatorTtl, Policy, SetCookie, TtlMode};
+use crate::semantics::rewrite::Rewrite;
 use crate::semantics::time::DeltaSeconds;
 
 /// The choices for the requests of one route.
@@ -30,6 +31,8 @@ pub struct RoutePolicy {
     /// Empty for all methods.
     pub methods: Vec<Method>,
     pub destination: Destination,
+    /// `None` where the API gets the client's path.
+    pub rewrite: Option<Rewrite>,
     /// What the rules read.
     pub cache: Policy,
     pub etag: EtagMode,
@@ -62,6 +65,7 @@ impl Default for RoutePolicy {
             hosts: Vec::new(),
             methods: Vec::new(),
             destination: Destination::Upstream(0),
+            rewrite: None,
             cache: Policy::default(),
             etag: EtagMode::default(),
             bypass: false,
@@ -130,6 +134,7 @@ impl Draft {
             hosts: _,
             methods: _,
             destination: _,
+            rewrite: _,
             cache,
             etag,
             bypass,

@@ -11,6 +11,7 @@ use super::matched::Matched;
 use super::rate_limit::RateLimit;
 use super::readers::{list, or_off, size, timeout};
 use super::readings::{is_plain, lenient_reading, strict_reading};
+use super::rewrite;
 use super::route::{Draft, RoutePolicy};
 use super::route_tree::{Asked, RouteTree};
 use super::section::Section;
@@ -24,6 +25,8 @@ pub struct Routes {
     default: Arc<RoutePolicy>,
     /// For paths that could be read as those of two routes: by the API that both lead to.
     ambiguous: Arc<[Arc<RoutePolicy>]>,
+    /// The same for the listed routes that rewrite paths, in the order of the file; `None` for the others.
+    rewriting: Arc<[Option<Arc<RoutePolicy>>]>,
     /// For those that lead to two APIs.
     unclear: Arc<RoutePolicy>,
     /// To indices into `listed`.
@@ -43,16 +46,31 @@ impl Routes {
         let lenient = self.tree.find(asked, &lenient_reading(asked.path));
         match strict == lenient {
             true => self.policy(strict),
-            false => self.ambiguous(self.policy(strict), self.policy(lenient)),
+            false => self.ambiguous(strict, lenient),
         }
     }
 
-    fn ambiguous(&self, strict: &RoutePolicy, lenient: &RoutePolicy) -> &Arc<RoutePolicy> {
-        let (one, other) = (strict.destination, lenient.destination);
-        match one.upstream().filter(|_| one == other) {
-            Some(upstream) => self.ambiguous.get(upstream).unwrap_or(&self.unclear),
-            None => &self.unclear,
+    fn ambiguous(&self, strict: Option<usize>, lenient: Option<usize>) -> &Arc<RoutePolicy> {
+        let destination = |route| self.policy(route).destination;
+        let to = destination(strict);
+        let to = to.upstream().filter(|_| to == destination(lenient));
+        let rewriting = strict.and_then(|route| self.rewriting[route].as_ref());
+        let plain = to.and_then(|upstream| self.ambiguous.get(upstream));
+        match (to, rewriting) {
+            (Some(_), Some(rewriting)) => rewriting,
+            _ => plain.unwrap_or(&self.unclear),
         }
+    }
+
+    /// Whether clients know any path of this API under another.
+    pub fn rewrite(&self, upstream: usize) -> bool {
+        let mut routes = self.rewriting.iter().flatten();
+        routes.any(|route| route.destination == Destination::Upstream(upstream))
+    }
+
+    /// Whether each path of clients is that of an API, and of one and the same.
+    pub fn keep_paths(&self) -> bool {
+        self.ambiguous.len() <= 1 && self.rewriting.iter().all(Option::is_none)
     }
 
     /// The policies that a request may have, as strict and as forgiving APIs read its path; the same twice where all read
@@ -92,6 +110,8 @@ impl Routes {
         self.listed = self.listed.iter().map(limit).collect();
         self.default = limit(&self.default);
         self.ambiguous = self.ambiguous.iter().map(limit).collect();
+        let limit_any = |policy: &Option<_>| policy.as_ref().map(limit);
+        self.rewriting = self.rewriting.iter().map(limit_any).collect();
     }
 
     fn policy(&self, index: Option<usize>) -> &Arc<RoutePolicy> {
@@ -132,7 +152,12 @@ impl Routes {
         upstreams: usize,
     ) -> Self {
         let passed = |destination| Arc::new(passed_to(destination, &default));
+        let rewriting = |route: &Arc<RoutePolicy>| {
+            let passed = passed_to(route.destination, route);
+            passed.rewrite.is_some().then(|| Arc::new(passed))
+        };
         Self {
+            rewriting: listed.iter().map(rewriting).collect(),
             listed: listed.into(),
             ambiguous: (0..upstreams)
                 .map(Destination::Upstream)
@@ -165,9 +190,10 @@ fn read_route(
 ) -> Option<RoutePolicy> {
     let matched = Matched::read(section);
     let destination = upstreams::read_choice(section, upstreams);
+    let pattern = matched.as_ref().map_or("", |matched| &*matched.pattern);
+    let rewrite = rewrite::read(section, pattern);
     let draft = default.clone().read(section);
     let mut invalidates = Vec::new();
-    let pattern = matched.as_ref().map_or("", |matched| &*matched.pattern);
     section.set("invalidates", &mut invalidates, list(template(pattern)));
     let rate_limit = section.section("rate_limit", RateLimit::read);
     let (mut exchange_timeout, mut min_body_rate) = (None, None);
@@ -186,6 +212,7 @@ fn read_route(
         hosts: matched.hosts,
         methods: matched.methods,
         destination: destination?,
+        rewrite,
         invalidates,
         rate_limit,
         exchange_timeout,

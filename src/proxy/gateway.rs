@@ -169,7 +169,7 @@ impl Settings {
         let long_lived = upstreams.iter().map(long_lived).collect();
         let protocols = config.upstreams.iter().map(|named| named.upstream.protocol);
         let identity = Identity::new(config.server.name(), process, protocols);
-        let server = |server: &ServerUrl| {
+        let server = |(api, server): (usize, &ServerUrl)| {
             let scheme = match server.endpoint.is_tls() {
                 true => Scheme::Https,
                 false => Scheme::Http,
@@ -177,6 +177,7 @@ impl Settings {
             let authority = server.endpoint.authority();
             let normal = normal_authority(&authority, scheme);
             ApiServer {
+                api,
                 scheme,
                 authority: normal.unwrap_or(Cow::Borrowed(&authority)).into(),
                 base_path: server.base_path.as_str().into(),
@@ -185,7 +186,11 @@ impl Settings {
         let servers = config
             .upstreams
             .iter()
-            .flat_map(|named| &named.upstream.servers);
+            .enumerate()
+            .flat_map(|(api, named)| {
+                let servers = named.upstream.servers.iter();
+                servers.map(move |server| (api, server))
+            });
         let api_servers = servers.map(server).collect();
         Ok(Self {
             version,

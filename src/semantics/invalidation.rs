@@ -36,9 +36,24 @@ pub fn related(response: &HeaderMap, view: &ClientView<'_>) -> SmallVec<[TargetU
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::semantics::authority::Scheme;
-    use crate::semantics::reference::ApiServer;
+    use crate::semantics::reference::{ApiServer, ClientPaths};
+
+    /// Clients know each path as the API does.
+    struct Unchanged;
+
+    impl ClientPaths for Unchanged {
+        fn are_rewritten(&self, _: usize) -> bool {
+            false
+        }
+
+        fn known_as<'p>(&self, _: usize, path: &'p str) -> Option<Cow<'p, str>> {
+            Some(Cow::Borrowed(path))
+        }
+    }
 
     fn target(path_and_query: &str) -> TargetUri {
         TargetUri {
@@ -72,6 +87,7 @@ mod tests {
     fn location_and_content_location_are_related() {
         type Lines = &'static [(&'static str, &'static str)];
         let servers = ["127.0.0.1:5000", "127.0.0.1:6000"].map(|authority| ApiServer {
+            api: 0,
             scheme: Scheme::Http,
             authority: authority.into(),
             base_path: "/v1".into(),
@@ -111,6 +127,9 @@ mod tests {
             }
             let view = ClientView {
                 target: &target("/books"),
+                api: 0,
+                api_target: "/books",
+                paths: &Unchanged,
                 base_path: "/v1",
                 servers: &servers,
             };

@@ -195,6 +195,23 @@ impl PathForm {
         })
     }
 
+    /// Whether `path` begins with the segments that it says itself, up to its first name.
+    pub fn is_begun_by(&self, path: &str) -> bool {
+        let Some(path) = path.strip_prefix('/') else {
+            return false;
+        };
+        let mut segments = path.split('/');
+        let literals = self.0.iter().map_while(|piece| match piece {
+            Piece::Literal(text) => Some(&**text),
+            Piece::Part { .. } | Piece::Rest(_) => None,
+        });
+        let mut literals = literals.map(|text| {
+            let segment = segments.next();
+            segment.is_some_and(|segment| percent::normal(segment) == text)
+        });
+        literals.all(|is_same| is_same)
+    }
+
     /// How many octets of a path it says itself: of two such paths, the one with more is the more specific.
     pub fn literal_octets(&self) -> usize {
         let own = |piece: &Piece| match piece {
@@ -257,6 +274,22 @@ mod tests {
             }
         }
         assert_eq!(form("/a/{b}").write(&Named::new()), None);
+    }
+
+    #[test]
+    fn a_path_begins_as_the_form_says_or_not() {
+        for (text, path, expected) in [
+            ("/v1/{*rest}", "/v1/a", true),
+            ("/v1/{*rest}", "/%76%31/a", true),
+            ("/v1/{*rest}", "/a", false),
+            ("/v1/{*rest}", "/v1", true),
+            ("/v1/a/{id}", "/v1", false),
+            ("/{*rest}", "/a", true),
+            ("/{id}/a", "/b", true),
+            ("/v1", "", false),
+        ] {
+            assert_eq!(form(text).is_begun_by(path), expected, "{text} {path}");
+        }
     }
 
     #[test]

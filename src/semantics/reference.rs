@@ -7,9 +7,11 @@ use super::authority::{Scheme, TargetUri, normal_authority};
 use super::percent;
 use super::target::split_query;
 
-/// A server of the API, as references in its responses may name it.
+/// A server of an API, as references in responses may name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiServer {
+    /// The number of its API.
+    pub api: usize,
     pub scheme: Scheme,
     /// In normal form.
     pub authority: Box<str>,
@@ -17,19 +19,34 @@ pub struct ApiServer {
     pub base_path: Box<str>,
 }
 
+/// How a client knows the paths of the APIs.
+pub trait ClientPaths {
+    /// Whether it knows any path of this API under another.
+    fn are_rewritten(&self, api: usize) -> bool;
+
+    /// The path under which it knows `path` of this API, both without a query; `None` where no path leads to it.
+    fn known_as<'p>(&self, api: usize, path: &'p str) -> Option<Cow<'p, str>>;
+}
+
 /// The view of a client that sent its request for `target` to the gateway: in it the references of a response are resolved.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct ClientView<'a> {
     pub target: &'a TargetUri,
+    /// The API that answered.
+    pub api: usize,
+    /// Path and query as it got them, without its base path.
+    pub api_target: &'a str,
     /// That of the server that answered.
     pub base_path: &'a str,
-    /// All servers of the API.
+    /// All servers of all APIs.
     pub servers: &'a [ApiServer],
+    pub paths: &'a dyn ClientPaths,
 }
 
 impl ClientView<'_> {
-    /// The reference as the client has to see it: a URI of one of the API's servers becomes a URI of the gateway, without
-    /// the base path. `None` where it stays as it is.
+    /// The reference as the client has to see it: a URI of an API's server becomes a URI of the gateway, without the base path
+    /// and under the path by which the client knows it. `None` where it stays as it is, also since nothing of the gateway's
+    /// leads to it.
     pub fn of(&self, reference: &str) -> Option<String> {
         let (uri, fragment) = match reference.find('#') {
             Some(at) => reference.split_at(at),
@@ -76,47 +93,61 @@ impl ClientView<'_> {
             } else {
                 self.target.scheme
             };
-            (scheme, below(&path, &server.base_path).unwrap_or(&path))
+            let left = below(&path, &server.base_path).unwrap_or(&path);
+            (scheme, server.api, left)
         });
-        // Of several servers at one address, the one with the longest base path is meant.
-        let left = left.min_by_key(|(_, left)| left.len());
+        // Of several servers at one address, the one with the longest base path is meant, and of two alike that of the API
+        // that answered.
+        let left = left.min_by_key(|(_, api, left)| (left.len(), *api != self.api));
+        let names_server = left.is_some();
         // An API that trusts X-Forwarded-Host gives its own URIs the gateway's authority.
         let ours = || {
             let scheme = scheme.unwrap_or(self.target.scheme);
             let is_ours =
                 !authority.is_empty() && names(&self.target.authority, self.target.scheme);
-            let left = below(&path, self.base_path).filter(|left| left.len() < path.len())?;
-            is_ours.then_some((scheme, left))
+            let left = below(&path, self.base_path)?;
+            is_ours.then_some((scheme, self.api, left))
         };
-        let (scheme, left) = left.or_else(ours)?;
-        Some(self.absolute(scheme, left, query) + fragment)
+        let (scheme, api, left) = left.or_else(ours)?;
+        let known = self.paths.known_as(api, or_root(left))?;
+        if !names_server && *known == *or_root(&path) {
+            return None;
+        }
+        Some(self.absolute(scheme, &known, query) + fragment)
     }
 
     /// `rest` is a path and a query, or less.
     fn of_path(&self, rest: &str, fragment: &str) -> Option<String> {
-        if self.base_path.is_empty() {
+        let is_rewritten = self.paths.are_rewritten(self.api);
+        if self.base_path.is_empty() && !is_rewritten {
             return None;
         }
-        let (path, query) = path_and_rest(rest);
-        let from_root = path.starts_with('/');
+        let (given, query) = path_and_rest(rest);
+        let from_root = given.starts_with('/');
+        let may_differ =
+            |path: &str| is_rewritten || path.split('/').any(|segment| segment == "..");
         let path = if from_root {
-            without_dots(path)
-        } else if path.split('/').any(|segment| segment == "..") {
-            // Such a path may leave the base path and enter it again.
-            let request = format!("{}{}", self.base_path, self.target.path_and_query);
-            Cow::Owned(relative(&request, path))
+            without_dots(given)
+        } else if !given.is_empty() && may_differ(given) {
+            // It is relative to the path that the API got. It may leave the base path and enter it again.
+            let request = format!("{}{}", self.base_path, self.api_target);
+            Cow::Owned(relative(&request, given))
         } else {
             return None;
         };
         let left = below(&path, self.base_path)?;
-        if !from_root && relative(&self.target.path_and_query, rest) == format!("{left}{query}") {
+        let left = &*self.paths.known_as(self.api, or_root(left))?;
+        let seen = match from_root {
+            true => Cow::Borrowed(rest),
+            false => Cow::Owned(relative(&self.target.path_and_query, rest)),
+        };
+        if seen == format!("{left}{query}") {
             return None;
         }
         let is_path =
             !left[left.len().min(1)..].starts_with(|c| matches!(c, '/' | '\\' | '\0'..=' '));
         // Behind its first slash, a second would begin a host; a backslash is one to browsers, and tabs are nothing.
         let left = match is_path {
-            true if left.is_empty() => format!("/{query}"),
             true => format!("{left}{query}"),
             false => self.absolute(self.target.scheme, left, query),
         };
@@ -125,12 +156,11 @@ impl ClientView<'_> {
 
     /// A URI of the gateway.
     fn absolute(&self, scheme: Scheme, path: &str, query: &str) -> String {
-        let slash = if path.is_empty() { "/" } else { "" };
         match &*self.target.authority {
             // An HTTP/1.0 client need not name the gateway: a path without an authority must not begin with two slashes
             // (RFC 3986 §4.2).
-            "" => format!("/.{slash}{path}{query}"),
-            authority => format!("{}://{authority}{slash}{path}{query}", scheme.as_str()),
+            "" => format!("/.{path}{query}"),
+            authority => format!("{}://{authority}{path}{query}", scheme.as_str()),
         }
     }
 }
@@ -139,6 +169,14 @@ impl ClientView<'_> {
 fn path_and_rest(reference: &str) -> (&str, &str) {
     let (path, _) = split_query(reference);
     reference.split_at(path.len())
+}
+
+/// The path of a URI without one is `/` (RFC 9110 §4.2.3).
+fn or_root(path: &str) -> &str {
+    match path {
+        "" => "/",
+        path => path,
+    }
 }
 
 /// A path from the root without dot segments.

@@ -26,6 +26,11 @@ impl Rewrite {
         self.api.write(&self.client.read(path)?)
     }
 
+    /// Whether an API that reads `path` as the path it gets stays where the rewrite leads.
+    pub fn may_lead_to(&self, path: &str) -> bool {
+        self.api.is_begun_by(path)
+    }
+
     /// The path under which clients know the API's `path`; `None` where the route leads to no such path. What the API's path
     /// does not say is as in `known`, which another path of clients said.
     pub fn to_client(&self, path: &str, known: &Named<'_>) -> Option<String> {

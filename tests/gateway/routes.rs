@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use crate::common::{Answer, Client, Gate, Gateway, Origin, Request, Setup, get, reply};
+use crate::common::{Answer, Client, Gate, Gateway, Origin, Request, Setup, get, post, reply};
 
 /// An API whose every answer says who it is, and what it was asked.
 fn api(name: &'static str) -> Origin {
@@ -33,6 +33,11 @@ fn request(method: &str, target: &str, host: &str) -> Request {
         method: method.to_owned(),
         ..get(target).field("Host", host)
     }
+}
+
+/// The route of a table's row, its keys on lines of their own.
+fn route(keys: &str) -> String {
+    format!("[[route]]\n{}\n", keys.replace("; ", "\n"))
 }
 
 #[test]
@@ -322,4 +327,246 @@ fn a_reload_that_adds_or_removes_an_api_keeps_the_others_connections() {
         gateway.metric("bookend_upstream_requests_total{upstream=\"films\"}"),
         4
     );
+}
+
+#[test]
+fn an_api_gets_the_path_that_its_route_says() {
+    let (books, films) = (api("books"), api("films"));
+    let gateway = before(&books, &films)
+        .more(&route("match = '/v1/{*rest}'; strip_prefix = '/v1'"))
+        .more(&route("match = '/v1'; strip_prefix = '/v1'"))
+        .more(&route(
+            "match = '/films/{*rest}'; upstream = 'films'; rewrite = '/api/{rest}'",
+        ))
+        .more(&route(
+            "match = '/film/{id}.json'; upstream = 'films'; rewrite = '/api/{id}/as-json'",
+        ))
+        .more(&route(
+            "match = '/{year}/{id}'; rewrite = '/by/{id}/of/{year}'",
+        ))
+        .more(&route(
+            "match = '/b\u{fc}cher/{id}'; rewrite = '/b\u{fc}cher-api/{id}'",
+        ))
+        .more(&route("host = 'films.example'; upstream = 'films'"))
+        .more(&route(
+            "host = 'films.example'; match = '/old/{*rest}'; upstream = 'films'; rewrite = '/gone'",
+        ))
+        .start();
+    for (host, target, sent) in [
+        ("gw.example", "/v1/books/7?a=b", "books GET /books/7?a=b"),
+        ("gw.example", "/v1", "books GET /"),
+        ("gw.example", "/v1?a=b", "books GET /?a=b"),
+        ("gw.example", "/v1/", "books GET /"),
+        ("gw.example", "/v1//x", "books GET //x"),
+        (
+            "gw.example",
+            "/%76%31/caf%c3%a9?%7e",
+            "books GET /caf%c3%a9?%7e",
+        ),
+        ("gw.example", "/v2/7/8", "books GET /v2/7/8"),
+        ("gw.example", "/films/7", "films GET /api/7"),
+        ("gw.example", "/films/", "films GET /api/"),
+        ("gw.example", "/films/a%2Fb/?q", "films GET /api/a%2Fb/?q"),
+        ("gw.example", "/film/7.json", "films GET /api/7/as-json"),
+        ("gw.example", "/film/7%2Ejson", "films GET /api/7/as-json"),
+        ("gw.example", "/1949/7?x", "books GET /by/7/of/1949?x"),
+        (
+            "gw.example",
+            "/b%C3%BCcher/7",
+            "books GET /b%C3%BCcher-api/7",
+        ),
+        ("films.example", "/v1/books/8", "films GET /v1/books/8"),
+        ("films.example", "/old/a/b?c", "films GET /gone?c"),
+    ] {
+        let told = gateway
+            .send(&request("GET", target, host))
+            .expect(200)
+            .text();
+        assert_eq!(told, sent, "{host} {target}");
+    }
+    let prefix = |origin: &Origin| {
+        origin
+            .last()
+            .fields
+            .get("x-forwarded-prefix")
+            .map(str::to_owned)
+    };
+    let forged = |target: &str| get(target).field("X-Forwarded-Prefix", "/forged");
+    gateway.send(&forged("/v1/prefix")).expect(200);
+    assert_eq!(prefix(&books).as_deref(), Some("/v1"));
+    gateway.get("/films/prefix").expect(200);
+    assert_eq!(prefix(&films), None);
+    let outside = gateway.get("/films/../films/x").expect(400);
+    assert!(problem(&outside).contains("leads out of"));
+}
+
+/// A books API that knows its books below `/v2`, whose answers to all but GET have the field that the content is.
+fn writable() -> Origin {
+    Origin::start(|request, conn| match request.method.as_str() {
+        "GET" => conn.reply(request, &reply(200).field("Cache-Control", "max-age=600")),
+        _ => {
+            let field = request.text();
+            let (name, value) = field.split_once(": ").unwrap_or(("X-None", ""));
+            conn.reply(request, &reply(201).field(name, value));
+        }
+    })
+}
+
+const SHOP: &str = "shop.example";
+
+/// Its books are `/books` to clients, all else of it is below `/more`; another API is below `/films`.
+fn shop(books: &Origin, films: &Origin) -> Setup {
+    before(books, films)
+        .more(&route("match = '/books'; rewrite = '/v2/books'; invalidates = ['/top']"))
+        .more(&route("match = '/books/{id}'; rewrite = '/v2/books/{id}'; invalidates = ['/books', '/books/{id}/reviews']"))
+        .more(&route("match = '/books/{id}/reviews'; rewrite = '/v2/reviews/{id}/all'"))
+        .more(&route("match = '/more/{*rest}'; strip_prefix = '/more'"))
+        .more(&route("match = '/films/{*rest}'; upstream = 'films'; strip_prefix = '/films'"))
+}
+
+#[test]
+fn what_an_api_names_is_named_as_clients_know_it() {
+    let (books, films) = (writable(), writable());
+    // The request, what its API answers, and what the client gets.
+    let rows = [
+        ("/books", "/v2/books/7", "/books/7"),
+        ("/books", "/v2/books/7?a=b#c", "/books/7?a=b#c"),
+        ("/books", "/v2/books", "/books"),
+        ("/books", "/v2/reviews/7/all", "/books/7/reviews"),
+        (
+            "/books",
+            "http://shop.example/v2/books/7",
+            "http://shop.example/books/7",
+        ),
+        (
+            "/books",
+            "//shop.example/v2/books/7",
+            "http://shop.example/books/7",
+        ),
+        (
+            "/books",
+            "https://shop.example/v2/books/7",
+            "https://shop.example/books/7",
+        ),
+        (
+            "/books",
+            "http://BOOKS/v2/books/7",
+            "http://shop.example/books/7",
+        ),
+        ("/books", "http://FILMS/9", "http://shop.example/films/9"),
+        ("/books", "/v2/./x/../books/7", "/books/7"),
+        ("/books", "/v2/books/caf%c3%a9", "/books/caf%c3%a9"),
+        // Relative to the path that the API got, which may be the same to the client.
+        ("/books", "books/7", "books/7"),
+        ("/books/1/reviews", "all?page=2", "/books/1/reviews?page=2"),
+        ("/books/1/reviews", "?page=2", "?page=2"),
+        ("/books/1/reviews", "../../books/1", "../../books/1"),
+        ("/books/1/reviews", "../2/all", "/books/2/reviews"),
+        // What only the rest of the API has.
+        ("/books", "/status", "/more/status"),
+        ("/more/login", "/status", "/more/status"),
+        // An API that heeds X-Forwarded-Prefix.
+        ("/more/login", "/more/status", "/more/status"),
+        ("/films/", "/films/9", "/films/9"),
+        ("/films/", "/9", "/films/9"),
+        ("/films/", "9", "9"),
+        (
+            "/films/",
+            "http://shop.example/9",
+            "http://shop.example/films/9",
+        ),
+        // Elsewhere.
+        (
+            "/books",
+            "http://other.example/v2/books/7",
+            "http://other.example/v2/books/7",
+        ),
+        ("/books", "mailto:a@b", "mailto:a@b"),
+    ];
+    for policy in ["host = 'client'", "host = 'upstream'"] {
+        let gateway = shop(&books, &films).upstream(policy).start();
+        for name in ["Location", "Content-Location", "Refresh"] {
+            for (path, given, expected) in rows {
+                let at = |text: &str| match name {
+                    "Refresh" => format!("5; url={text}"),
+                    _ => text.to_owned(),
+                };
+                let given = given.replace("BOOKS", &books.addr().to_string());
+                let given = given.replace("FILMS", &films.addr().to_string());
+                let write = post(path, format!("{name}: {}", at(&given))).field("Host", SHOP);
+                let answer = gateway.send(&write).expect(201);
+                assert_eq!(
+                    answer.field(name),
+                    Some(&*at(expected)),
+                    "{path} {name}: {given}, {policy}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_write_through_a_rewritten_route_makes_fresh_what_clients_know() {
+    let (books, films) = (writable(), writable());
+    let gateway = shop(&books, &films).start();
+    let read = |path: &str| gateway.send(&get(path).field("Host", SHOP)).expect(200);
+    for (method, path, field, stale) in [
+        // The target, and what `invalidates` lists.
+        ("PUT", "/books/7", "", "/books/7"),
+        ("PUT", "/books/7", "", "/books"),
+        ("PUT", "/books/7", "", "/books?page=2"),
+        ("PUT", "/books/7", "", "/books/7/reviews"),
+        ("POST", "/books", "", "/books"),
+        ("POST", "/books", "", "/top"),
+        ("POST", "/books?x=1", "", "/books?x=1"),
+        // What the answer names, as the API knows it.
+        ("POST", "/books", "Location: /v2/books/7", "/books/7"),
+        (
+            "POST",
+            "/books",
+            "Content-Location: /v2/books/7",
+            "/books/7",
+        ),
+        (
+            "POST",
+            "/books",
+            "Location: http://shop.example/v2/books/7?a",
+            "/books/7?a",
+        ),
+        ("POST", "/books", "Location: books/7", "/books/7"),
+        (
+            "POST",
+            "/books/7/reviews",
+            "Location: ../8/all",
+            "/books/8/reviews",
+        ),
+        (
+            "POST",
+            "/more/reviews/7/all",
+            "Location: /status",
+            "/more/status",
+        ),
+        ("POST", "/films/", "Location: /9", "/films/9"),
+        ("POST", "/films/", "Location: /films/9", "/films/9"),
+        // The same resource of the API under another path.
+        ("PUT", "/more/v2/books/7", "", "/books/7"),
+        ("PUT", "/books/7", "", "/more/v2/books/7"),
+        ("PUT", "/books/7?a=b", "", "/more/v2/books/7?a=b"),
+    ] {
+        read(stale);
+        assert!(read(stale).is_hit(), "{stale}");
+        let write = request(method, path, SHOP).body(field);
+        gateway.send(&write).expect(201);
+        assert!(
+            read(stale).fwd("uri-miss"),
+            "{stale} is old after {method} {path}, {field}"
+        );
+    }
+    // What is another API's, or another host's, stays.
+    for (path, host) in [("/films/v2/books/7", SHOP), ("/books/7", "other.example")] {
+        let get = get(path).field("Host", host);
+        gateway.send(&get).expect(200);
+        gateway.send(&request("PUT", "/books/7", SHOP)).expect(201);
+        assert!(gateway.send(&get).is_hit(), "{path} {host}");
+    }
 }

@@ -8,17 +8,19 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Uri, Version};
 
-use crate::config::{HostPolicy, RoutePolicy, Upstream};
+use crate::config::{HostPolicy, RoutePolicy};
 use crate::error::{Error, ErrorKind};
+use crate::proxy::forward::client_paths::as_client_sees;
 use crate::proxy::gateway::{Identity, Settings};
 use crate::proxy::interim::{self, Hints};
 use crate::proxy::request::field_names::{
-    CDN_LOOP, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO,
+    CDN_LOOP, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PREFIX, X_FORWARDED_PROTO,
 };
 use crate::proxy::request::peer::Peer;
 use crate::proxy::request::{Request, Target, Traits};
 use crate::semantics::hop_by_hop;
 use crate::semantics::list;
+use crate::semantics::percent;
 use crate::semantics::reference::{self, ClientView};
 use crate::semantics::time::Timestamp;
 use crate::semantics::upgrade;
@@ -48,7 +50,7 @@ pub fn request(
     conditions: Conditions,
     body: RequestBody,
 ) -> Result<http::Request<RequestBody>, Error> {
-    let forwarded = request.path_and_query();
+    let forwarded = request.api_path_and_query()?;
     let target = match request.parts.uri.path_and_query() {
         Some(given) if *given.as_str() == *forwarded => given.clone(),
         _ => PathAndQuery::try_from(&*forwarded)
@@ -97,6 +99,9 @@ fn request_fields(request: &Request, conditions: Conditions) -> HeaderMap {
     }
     set_host(&mut fields, request);
     tell_the_client(&mut fields, &request.peer, &request.target);
+    if let Some(rewrite) = &request.route.rewrite {
+        name_prefix(&mut fields, &rewrite.stripped, &request.peer);
+    }
     fields.append(VIA, settings.identity.via(request.parts.version).clone());
     fields.append(CDN_LOOP, settings.identity.cdn_loop.clone());
     fields
@@ -180,6 +185,21 @@ fn tell_the_client(fields: &mut HeaderMap, peer: &Peer, target: &Target) {
     }
 }
 
+/// X-Forwarded-Prefix: what the API has to put before the paths of its links, since the gateway has taken it off; after what
+/// a trusted proxy has taken off.
+fn name_prefix(fields: &mut HeaderMap, stripped: &str, peer: &Peer) {
+    if stripped.is_empty() {
+        return;
+    }
+    let before = fields.get(X_FORWARDED_PREFIX).filter(|_| peer.trusted);
+    let before = before.map_or(&b""[..], HeaderValue::as_bytes);
+    let before = before.strip_suffix(b"/").unwrap_or(before);
+    let stripped = percent::normal(stripped);
+    if let Ok(prefix) = HeaderValue::from_bytes(&[before, stripped.as_bytes()].concat()) {
+        fields.insert(X_FORWARDED_PREFIX, prefix);
+    }
+}
+
 /// Adds our member to what a trusted proxy says, or puts it in the place of what anybody else says.
 fn put_in_chain(fields: &mut HeaderMap, name: &HeaderName, own: &HeaderValue, peer: &Peer) {
     let mut value = own.clone();
@@ -217,19 +237,23 @@ pub fn response_fields(
         fields.insert(DATE, date);
     }
     let has_target = || TARGET_FIELDS.iter().any(|name| fields.contains_key(name));
-    let has_own_host = |upstream: &Upstream| upstream.host == HostPolicy::Upstream;
-    if settings.upstream_of(route).is_some_and(has_own_host) && has_target() {
-        let view = ClientView {
-            target: &target.to_uri(),
-            base_path: server.base_path(),
-            servers: &settings.api_servers,
-        };
-        for (name, value) in fields.iter_mut() {
-            if TARGET_FIELDS.contains(name) {
-                rewrite_target(name, value, &view);
+    if has_target() && shows_own_targets(settings, route) {
+        as_client_sees(settings, route, target, server.base_path(), |view| {
+            for (name, value) in fields.iter_mut() {
+                if TARGET_FIELDS.contains(name) {
+                    rewrite_target(name, value, view);
+                }
             }
-        }
+        });
     }
+}
+
+/// Whether the API's own names for its resources are not those of its clients: it gets a Host of its own, or other paths.
+fn shows_own_targets(settings: &Settings, route: &RoutePolicy) -> bool {
+    let upstream = settings.upstream_of(route);
+    let api = route.destination.upstream();
+    upstream.is_some_and(|upstream| upstream.host == HostPolicy::Upstream)
+        || api.is_some_and(|api| settings.config.routes.rewrite(api))
 }
 
 /// The fields in which a URI of the API's becomes one of ours. Link, like links in content, is for the API to get right.

@@ -8,13 +8,13 @@ use http::{HeaderMap, StatusCode};
 use crate::config::RoutePolicy;
 use crate::ledger::invalidation::{Invalidation, Matcher, Strength};
 use crate::proxy::epoch::Epoch;
+use crate::proxy::forward::client_paths::{KnownPaths, as_client_sees};
 use crate::proxy::request::{Request, Target};
 use crate::proxy::worker::Worker;
 use crate::semantics::authority::TargetUri;
 use crate::semantics::groups;
 use crate::semantics::invalidation::{is_non_error, related};
 use crate::semantics::percent;
-use crate::semantics::reference::ClientView;
 use crate::semantics::target::split_query;
 use crate::upstream::Server;
 
@@ -53,13 +53,12 @@ impl InvalidationPermit {
         if !is_non_error(status) {
             return 0;
         }
-        let view = ClientView {
-            target: &self.target.to_uri(),
-            base_path: server.base_path(),
-            servers: &self.epoch.settings.api_servers,
-        };
         let mut covers = self.own();
-        let related = related(fields, &view);
+        let (settings, route) = (&self.epoch.settings, &self.route);
+        let base_path = server.base_path();
+        let related = as_client_sees(settings, route, &self.target, base_path, |view| {
+            related(fields, view)
+        });
         covers.extend(related.iter().map(|uri| Matcher::target(key_text(uri))));
         let origin = self.target.origin();
         let groups = groups::invalidated(fields).into_iter();
@@ -79,15 +78,21 @@ impl InvalidationPermit {
         };
     }
 
-    /// What a write covers whatever its answer says: the target, and what the route says that a write to it changes, with all
-    /// queries.
+    /// What a write covers whatever its answer says: the target, under each path that leads to the same of the API, and what the
+    /// route says that a write to it changes, with all queries.
     fn own(&self) -> Vec<Matcher> {
         let mut covers = vec![Matcher::target(self.target.as_str())];
         let (path, _) = split_query(self.target.path_and_query());
+        let query = &self.target.path_and_query()[path.len()..];
+        let origin = self.target.origin();
+        let routes = &self.epoch.settings.config.routes;
+        for alias in KnownPaths::of(routes, &self.route, &self.target).aliases() {
+            let alias = percent::normal(&alias);
+            covers.push(Matcher::target(format!("{origin}{alias}{query}")));
+        }
         let templates = self.route.invalidates.iter();
         let paths =
             templates.filter_map(|template| template.for_request(&self.route.pattern, path));
-        let origin = self.target.origin();
         covers
             .extend(paths.map(|path| Matcher::path(format!("{origin}{}", percent::normal(&path)))));
         covers

@@ -31,7 +31,7 @@ use crate::cache::resource::Resource;
 use crate::cache::store::Store;
 use crate::clock::{Monotonic, Now};
 use crate::config::{Asked, Protocol, RoutePolicy, Routes};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::proxy::epoch::Epoch;
 use crate::proxy::limit::{Client, Subject};
 use crate::proxy::request::content::RequestContent;
@@ -275,6 +275,28 @@ impl Request {
     pub fn path_and_query(&self) -> Cow<'_, str> {
         path_and_query(&self.parts.method, &self.parts.uri)
             .unwrap_or_else(|_| Cow::Borrowed(self.target.path_and_query()))
+    }
+
+    /// Path and query as the API gets them, without its base path.
+    ///
+    /// # Errors
+    /// With a downstream [`Error`] where the path leads out of what the route's rewrite begins with.
+    pub fn api_path_and_query(&self) -> Result<Cow<'_, str>, Error> {
+        let own = self.path_and_query();
+        if self.route.rewrite.is_none() {
+            return Ok(own);
+        }
+        let rewritten = |target: &str| {
+            let (path, _) = split_query(target);
+            let sent = self.route.api_path(path)?;
+            Some(Cow::Owned(format!("{sent}{}", &target[path.len()..])))
+        };
+        // In the client's own octets, where the route's literal text can be found in them.
+        let sent = rewritten(&own).or_else(|| rewritten(self.target.path_and_query()));
+        sent.ok_or_else(|| {
+            Error::downstream(ErrorKind::BadRequest)
+                .detail("the path leads out of what its route is rewritten to")
+        })
     }
 
     /// How long the exchange may last.

@@ -1,0 +1,151 @@
+//! How a client knows the paths of the APIs: under which path of the gateway a request for one of theirs is sent on as that.
+
+use std::borrow::Cow;
+
+use http::Method;
+
+use crate::config::{Asked, Destination, RoutePolicy, Routes};
+use crate::proxy::gateway::Settings;
+use crate::proxy::request::Target;
+use crate::semantics::authority::host_of;
+use crate::semantics::path_form::Named;
+use crate::semantics::percent;
+use crate::semantics::reference::{ClientPaths, ClientView};
+use crate::semantics::target::split_query;
+
+/// Has `see` look at a response as the client sees it that sent a request for `target`, which took `route`. `base_path` is
+/// that of the server that answered.
+pub fn as_client_sees<T>(
+    settings: &Settings,
+    route: &RoutePolicy,
+    target: &Target,
+    base_path: &str,
+    see: impl FnOnce(&ClientView<'_>) -> T,
+) -> T {
+    let paths = KnownPaths::of(&settings.config.routes, route, target);
+    see(&ClientView {
+        target: &target.to_uri(),
+        api: route.destination.upstream().unwrap_or_default(),
+        api_target: &paths.api_target(target),
+        base_path,
+        servers: &settings.api_servers,
+        paths: &paths,
+    })
+}
+
+/// The paths of the gateway that lead to a path of an API, for a client that names its host.
+pub struct KnownPaths<'a> {
+    routes: &'a Routes,
+    host: &'a str,
+    /// The route that the client's request took, and what its path said.
+    route: &'a RoutePolicy,
+    path: &'a str,
+    named: Named<'a>,
+}
+
+impl<'a> KnownPaths<'a> {
+    pub fn of(routes: &'a Routes, route: &'a RoutePolicy, target: &'a Target) -> Self {
+        let (path, _) = split_query(target.path_and_query());
+        let rewrite = route.rewrite.as_ref();
+        Self {
+            routes,
+            host: host_of(target.authority()),
+            route,
+            path,
+            named: rewrite
+                .and_then(|rewrite| rewrite.named(path))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Path and query as the API got them.
+    fn api_target(&self, target: &'a Target) -> Cow<'a, str> {
+        let target = target.path_and_query();
+        match self.route.api_path(self.path) {
+            Some(Cow::Owned(path)) => Cow::Owned(path + &target[self.path.len()..]),
+            _ => Cow::Borrowed(target),
+        }
+    }
+
+    /// All paths of the gateway by which the API gets what it got for the request's own, but for that one.
+    pub fn aliases(&self) -> Vec<String> {
+        let Destination::Upstream(api) = self.route.destination else {
+            return Vec::new();
+        };
+        if !self.routes.rewrite(api) {
+            return Vec::new();
+        }
+        let Some(path) = self.route.api_path(self.path) else {
+            return Vec::new();
+        };
+        let own = self.leads_to(&path, api, &path).then(|| path.to_string());
+        let rewritten = self
+            .rewriting(api)
+            .filter_map(|route| self.by(route, api, &path));
+        let mut all: Vec<_> = own.into_iter().chain(rewritten).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.retain(|alias| percent::normal(alias) != self.path);
+        all
+    }
+
+    /// The routes that rewrite paths for this API, the request's own first.
+    fn rewriting(&self, api: usize) -> impl Iterator<Item = &RoutePolicy> {
+        let listed = self.routes.listed().iter().map(|route| &**route);
+        let others = listed.filter(|route| !std::ptr::eq(*route, self.route));
+        let leads = move |route: &&RoutePolicy| {
+            route.destination == Destination::Upstream(api) && route.rewrite.is_some()
+        };
+        std::iter::once(self.route).chain(others).filter(leads)
+    }
+
+    /// The path by which this route leads to that path of the API.
+    fn by(&self, route: &RoutePolicy, api: usize, path: &str) -> Option<String> {
+        let known = route.rewrite.as_ref()?.to_client(path, &self.named)?;
+        self.leads_to(&known, api, path).then_some(known)
+    }
+
+    /// Whether a GET of the gateway's `known`, or a request with a method of the own route's, is sent to the API as one for
+    /// `path`.
+    fn leads_to(&self, known: &str, api: usize, path: &str) -> bool {
+        let leads = |method| {
+            let found = self.routes.find(Asked {
+                host: self.host,
+                method,
+                path: known,
+            });
+            let sent = found.api_path(known);
+            found.destination == Destination::Upstream(api)
+                && sent.is_some_and(|sent| percent::normal(&sent) == percent::normal(path))
+        };
+        leads(&Method::GET) || self.route.methods.first().is_some_and(leads)
+    }
+}
+
+impl ClientPaths for KnownPaths<'_> {
+    fn are_rewritten(&self, api: usize) -> bool {
+        self.routes.rewrite(api)
+    }
+
+    fn known_as<'p>(&self, api: usize, path: &'p str) -> Option<Cow<'p, str>> {
+        if self.routes.keep_paths() {
+            return Some(Cow::Borrowed(path));
+        }
+        let is_own = |route: &RoutePolicy| {
+            let rewrite = route.rewrite.as_ref();
+            rewrite.is_some_and(|rewrite| rewrite.is_clients_own(path))
+        };
+        if self.rewriting(api).any(is_own) {
+            return Some(Cow::Borrowed(path));
+        }
+        let rewritten = self
+            .rewriting(api)
+            .find_map(|route| self.by(route, api, path));
+        match rewritten {
+            Some(known) => Some(Cow::Owned(known)),
+            None => self
+                .leads_to(path, api, path)
+                .then_some(Cow::Borrowed(path)),
+        }
+    }
+}
