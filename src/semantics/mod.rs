@@ -23,6 +23,7 @@ pub mod media_type;
 pub mod method;
 pub mod multipart;
 pub mod no_vary_search;
+pub mod octet_search;
 pub mod partial;
 pub mod path_form;
 pub mod percent;

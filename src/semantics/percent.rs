@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::octet_search;
+
 /// How an octet is treated in the path or the query that a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Octet {
@@ -97,7 +99,10 @@ pub fn push_normal(text: &str, to: &mut String) {
 
 /// Whether nothing in a text is encoded, nor above ASCII.
 pub fn is_plain(text: &str) -> bool {
-    memchr::memchr(b'%', text.as_bytes()).is_none() && text.is_ascii()
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let is_plain =
+        |word: &[u8; 8]| octet_search::equal(*word, b'%') | octet_search::beyond_ascii(*word) == 0;
+    words.iter().all(is_plain) && rest.iter().all(|octet| octet.is_ascii() && *octet != b'%')
 }
 
 /// Whether two digits follow each percent sign (RFC 3986 §2.1).
