@@ -36,8 +36,8 @@ pub struct Routes {
 impl Routes {
     /// The policy for a request; the default route's when no route takes it.
     pub fn find(&self, asked: Asked<'_>) -> &Arc<RoutePolicy> {
-        if self.listed.is_empty() {
-            return &self.default;
+        if let Some(default) = self.default_alone() {
+            return default;
         }
         if is_plain(asked.path) {
             return self.policy(self.tree.find(asked, asked.path));
@@ -81,6 +81,11 @@ impl Routes {
         }
         [strict_reading(asked.path), lenient_reading(asked.path)]
             .map(|path| self.policy(self.tree.find(asked, &path)))
+    }
+
+    /// The default route's policy, where there is no other route: nothing of a request need be looked at then.
+    pub fn default_alone(&self) -> Option<&Arc<RoutePolicy>> {
+        self.listed.is_empty().then_some(&self.default)
     }
 
     /// Whether any route is for some hosts only.
