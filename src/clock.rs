@@ -70,9 +70,9 @@ enum Source {
 /// hour older afterwards (RFC 9111 §4.2.3). No step of the wall clock moves it.
 #[derive(Clone, Copy, Debug)]
 struct Start(
-    /// Since the machine was started.
+    /// Microseconds since the machine was started.
     #[cfg(target_os = "linux")]
-    Duration,
+    u64,
     /// Elsewhere, what the system counts in `Instant`.
     #[cfg(not(target_os = "linux"))]
     std::time::Instant,
@@ -83,14 +83,13 @@ impl Start {
     fn now() -> Self {
         let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         let secs = u64::try_from(uptime.tv_sec).unwrap_or_default();
-        Self(Duration::new(
-            secs,
-            u32::try_from(uptime.tv_nsec).unwrap_or_default(),
-        ))
+        let nanos = u64::try_from(uptime.tv_nsec).unwrap_or_default();
+        Self(secs.saturating_mul(1_000_000).saturating_add(nanos / 1_000))
     }
 
+    /// Microseconds since then.
     #[cfg(target_os = "linux")]
-    fn elapsed(self) -> Duration {
+    fn elapsed(self) -> u64 {
         Self::now().0.saturating_sub(self.0)
     }
 
@@ -101,8 +100,8 @@ impl Start {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn elapsed(self) -> Duration {
-        self.0.elapsed()
+    fn elapsed(self) -> u64 {
+        micros(self.0.elapsed())
     }
 }
 
@@ -127,9 +126,7 @@ impl Clock {
 
     pub fn now(&self) -> Now {
         let (elapsed, offset) = match &*self.0 {
-            Source::System { start, offset } => {
-                (micros(start.elapsed()), offset.load(Ordering::Relaxed))
-            }
+            Source::System { start, offset } => (start.elapsed(), offset.load(Ordering::Relaxed)),
             Source::Manual { offset, elapsed } => (elapsed.load(Ordering::Acquire), *offset),
             Source::Deadlines { start, calendar } => {
                 return Now {
@@ -169,7 +166,7 @@ impl Clock {
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default();
             offset.store(
-                micros(wall).saturating_sub(micros(start.elapsed())),
+                micros(wall).saturating_sub(start.elapsed()),
                 Ordering::Relaxed,
             );
         }
@@ -258,7 +255,7 @@ mod tests {
         // In this order: what passes between the two readings counts as passed.
         let awake = counts()[1];
         let boot = counts()[0];
-        let start = Start(Duration::from_micros(boot.saturating_sub(HOUR)));
+        let start = Start(boot.saturating_sub(HOUR));
         let slept = boot - boot.saturating_sub(HOUR);
         let source = Source::System {
             start,

@@ -105,6 +105,23 @@ impl CacheStatus {
         }
     }
 
+    /// The ttl of a hit of which nothing else is to be said.
+    pub fn plain_hit(&self) -> Option<i64> {
+        match *self {
+            Self {
+                hit: true,
+                forward: None,
+                forward_status: None,
+                ttl,
+                stored: false,
+                collapsed: None,
+                key: None,
+                detail: None,
+            } => ttl,
+            _ => None,
+        }
+    }
+
     pub fn forwarded(reason: ForwardReason) -> Self {
         Self {
             forward: Some(reason),

@@ -111,12 +111,19 @@ impl Io {
     /// Writes all interim responses that are ready.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.poll_unwritten(cx))?;
+            if !self.unwritten.is_empty() {
+                ready!(self.poll_unwritten(cx))?;
+            }
             match self.interim.take(cx) {
                 Some(octets) => self.unwritten = octets.into(),
                 None => return Poll::Ready(Ok(())),
             }
         }
+    }
+
+    /// Whether anything of ours goes before what hyper writes next.
+    fn has_own(&self) -> bool {
+        !self.unwritten.is_empty() || self.state.has_trailers()
     }
 
     /// Writes what goes before `length` octets of hyper's, which begin with `first`. Returns how many of those may be written
@@ -285,7 +292,10 @@ impl AsyncWrite for Io {
             this.intercept(buf);
             return Poll::Ready(Ok(buf.len()));
         }
-        let writable = ready!(this.poll_before(buf, buf.len(), cx))?;
+        let writable = match this.has_own() {
+            true => ready!(this.poll_before(buf, buf.len(), cx))?,
+            false => buf.len(),
+        };
         let (socket, buf) = (&mut this.socket, &buf[..writable]);
         poll_write_noted(&this.state, cx, |cx| socket.poll_write(cx, buf))
     }
@@ -302,9 +312,12 @@ impl AsyncWrite for Io {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
         let length: usize = bufs.iter().map(|buf| buf.len()).sum();
-        let mut pieces = bufs.iter().filter(|buf| !buf.is_empty());
-        let first = pieces.next().map_or(&[][..], |buf| buf);
-        let writable = ready!(this.poll_before(first, length, cx))?;
+        let (mut first, mut writable) = (&[][..], length);
+        if this.has_own() {
+            let mut pieces = bufs.iter().filter(|buf| !buf.is_empty());
+            first = pieces.next().map_or(&[][..], |buf| buf);
+            writable = ready!(this.poll_before(first, length, cx))?;
+        }
         let socket = &mut this.socket;
         if length <= MAX_GATHERED {
             let write_buffer = &this.state.gather(bufs)[..writable];

@@ -275,6 +275,12 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
+        if let (Source::One(bytes), None, None) = (&mut this.source, &this.trail, &this.expiry) {
+            // A plain hit has nothing else to tell or to ask.
+            let bytes = std::mem::take(bytes);
+            this.source = Source::Empty;
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
         let frame = this.source.poll_frame(cx);
         if let Some(expiry) = &mut this.expiry
             && !matches!(frame, Poll::Ready(None | Some(Err(_))))

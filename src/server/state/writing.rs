@@ -42,12 +42,17 @@ impl State {
         write_lines(trailers, &mut section);
     }
 
+    /// Whether the trailers of a response are still to be written.
+    pub fn has_trailers(&self) -> bool {
+        !self.trailers.borrow().is_empty()
+    }
+
     /// How many of `length` octets that hyper writes may be sent now. Where there are trailers, the last octets are the empty
     /// line after the last chunk, since hyper has written all else: it waits for them.
     pub fn writable(&self, length: usize) -> usize {
-        match self.trailers.borrow().is_empty() {
-            true => length,
-            false => length.saturating_sub(END.len()),
+        match self.has_trailers() {
+            false => length,
+            true => length.saturating_sub(END.len()),
         }
     }
 
