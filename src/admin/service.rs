@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::error::Error;
 use crate::semantics::authority::TargetView;
-use crate::server::{Peer, RequestContent, Service};
+use crate::server::{Answer, Peer, RequestContent, Service};
 use crate::telemetry::readiness::Stage;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -274,13 +274,18 @@ fn is_cross_site(fields: &HeaderMap) -> bool {
 impl Service for AdminService {
     type Body = Full<Bytes>;
 
-    async fn handle(
+    fn handle(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
-        request: Request<RequestContent>,
-    ) -> Response<Full<Bytes>> {
-        let response = self.answer(peer, request).await;
-        self.finish(response)
+        parts: Parts,
+        content: RequestContent,
+    ) -> Answer<Full<Bytes>> {
+        let (service, peer) = (self.clone(), peer.clone());
+        let request = Request::from_parts(parts, content);
+        Answer::later(async move {
+            let response = service.answer(&peer, request).await;
+            service.finish(response)
+        })
     }
 
     fn refuse(

@@ -1,5 +1,6 @@
 //! A request from its head to its response: read, count against the limits, look up, deliver at once or run an exchange.
 
+use std::pin::Pin;
 use std::rc::Rc;
 
 use http::header::RETRY_AFTER;
@@ -19,16 +20,72 @@ use crate::proxy::response::{error, logged};
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_status::{CacheStatus, Detail};
 
+/// The answer to a request. Where there is nothing to wait for, it is made where the request is: to move a request into a
+/// future and out of it again costs more than to look it up.
+pub enum Answer<B> {
+    Now(Response<B>),
+    Later(Pin<Box<dyn Future<Output = Response<B>>>>),
+}
+
+impl<B> Answer<B> {
+    /// What `response` comes to.
+    pub fn later(response: impl Future<Output = Response<B>> + 'static) -> Self {
+        Self::Later(Box::pin(response))
+    }
+}
+
 impl Worker {
-    /// Answers one request, whatever happens.
-    pub async fn handle(
+    /// Answers one request, whatever happens: from the store at once, or with an exchange.
+    pub fn handle(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
-        request: http::Request<RequestContent>,
-    ) -> Response<Body> {
-        match self.receive(peer, request) {
-            Ok(response) => response,
-            Err(exchange) => Box::pin(exchange.run()).await,
+        parts: Parts,
+        content: RequestContent,
+    ) -> Answer<Body> {
+        let now = self.gateway.clock.now();
+        let epoch = self.epoch();
+        let before = self.latest_target.take();
+        let (traits, target) = match Request::understand(&parts, &content, peer, &epoch, before) {
+            Ok(understood) => understood,
+            Err(error) => return Answer::Now(self.refuse(peer, &error, Some(&parts))),
+        };
+        let mut request = Request::new(parts, content, peer, epoch, now, traits, target);
+        if let Some(port) = peer.redirect {
+            let redirected = self.redirect(&request, port);
+            let refused = |error| self.refuse(peer, &error, Some(&request.parts));
+            return Answer::Now(redirected.unwrap_or_else(refused));
+        }
+        let mut envelope = Envelope::default();
+        if let Some(limits) = &request.epoch.settings.limits {
+            match limits.count(&request) {
+                Ok(quotas) => envelope.quotas = quotas.some(),
+                Err(refusal) => return Answer::Now(self.limited(&request, &refusal)),
+            }
+        }
+        request.canonicalise(&self.gateway.store);
+        if request.traits.any(Traits::THIS_HOP) {
+            request.drop_nominated(&self.gateway.store);
+        }
+        if !request.class.is_looked_up() || request.is_bypassed() || request.class == Class::Query {
+            let exchange = Box::new(Exchange::new(self.clone(), request, envelope));
+            return Answer::Later(Box::pin(exchange.run()));
+        }
+        match self.look_up(&request) {
+            Lookup::Deliver {
+                stored,
+                age,
+                status,
+                validate_behind: false,
+            } => {
+                let mut response = self.deliver(&request, &stored, Some(age), status);
+                envelope.finish(&request, &mut response);
+                self.latest_target.set(request.target);
+                Answer::Now(response)
+            }
+            lookup => {
+                let exchange = Exchange::with(self.clone(), request, envelope, lookup);
+                Answer::Later(Box::pin(Box::new(exchange).run()))
+            }
         }
     }
 
@@ -44,60 +101,6 @@ impl Worker {
         let mut response = self.rescue(error, method);
         logged::follow_refusal(self, &mut response, peer, parts);
         response
-    }
-
-    /// Answers from the store at once, or begins an exchange.
-    fn receive(
-        self: &Rc<Self>,
-        peer: &Rc<Peer>,
-        request: http::Request<RequestContent>,
-    ) -> Result<Response<Body>, Box<Exchange>> {
-        let now = self.gateway.clock.now();
-        let epoch = self.epoch();
-        let mut request = match Request::read(request, peer, &epoch, now, self.latest_target.take())
-        {
-            Ok(request) => request,
-            Err(refused) => return Ok(self.refuse(peer, &refused.error, Some(&refused.parts))),
-        };
-        if let Some(port) = peer.redirect {
-            return Ok(match self.redirect(&request, port) {
-                Ok(response) => response,
-                Err(error) => self.refuse(peer, &error, Some(&request.parts)),
-            });
-        }
-        let mut envelope = Envelope::default();
-        if let Some(limits) = &epoch.settings.limits {
-            match limits.count(&request) {
-                Ok(quotas) => envelope.quotas = quotas.some(),
-                Err(refusal) => return Ok(self.limited(&request, &refusal)),
-            }
-        }
-        request.canonicalise(&self.gateway.store);
-        if request.traits.any(Traits::THIS_HOP) {
-            request.drop_nominated(&self.gateway.store);
-        }
-        if !request.class.is_looked_up() || request.is_bypassed() || request.class == Class::Query {
-            return Err(Box::new(Exchange::new(self.clone(), request, envelope)));
-        }
-        match self.look_up(&request) {
-            Lookup::Deliver {
-                stored,
-                age,
-                status,
-                validate_behind: false,
-            } => {
-                let mut response = self.deliver(&request, &stored, Some(age), status);
-                envelope.finish(&request, &mut response);
-                self.latest_target.set(request.target);
-                Ok(response)
-            }
-            lookup => Err(Box::new(Exchange::with(
-                self.clone(),
-                request,
-                envelope,
-                lookup,
-            ))),
-        }
     }
 
     /// The response to a request that is beyond a limit.

@@ -31,6 +31,7 @@ mod worker;
 
 pub use self::forward::upgrade::Switch;
 pub use self::gateway::Gateway;
+pub use self::handle::Answer;
 pub use self::interim::Interim;
 pub use self::operations::{Memory, ServerState};
 pub use self::request::content::{ContentWatch, RequestContent};

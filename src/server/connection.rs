@@ -252,8 +252,7 @@ async fn serve_http2<S: Service>(
     let builder = protocols.http2.builder(state);
     let of_streams = state.clone();
     let answer = service_fn(move |request| {
-        let (peer, service) = (peer.clone(), service.clone());
-        exchange::answer(request, &of_streams, peer, service, &protocols)
+        exchange::answer(request, &of_streams, &peer, &service, &protocols)
     });
     let mut batch = Batch::new(Guarded::from_client(io), state.clone());
     let ended = {

@@ -1,11 +1,10 @@
 //! One request and its response: from the request's head as hyper has read it to the end of the response.
 
-use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue, STRICT_TRANSPORT_SECURITY};
@@ -18,66 +17,124 @@ use super::protocol::Protocols;
 use super::service::{ResponseContent, Service};
 use super::state::{Action, ContentFraming, Decision, Protocol, State, Stream, StreamEnd};
 use crate::error::{Error, ErrorKind};
-use crate::proxy::{Peer, RequestContent, Switch};
+use crate::proxy::{Answer, Peer, RequestContent, Switch};
 use crate::semantics::hop_by_hop;
 
 /// Answers one request.
-pub(super) fn answer<S, P, W>(
+pub(super) fn answer<S: Service>(
     request: Request<Incoming>,
     state: &Rc<State>,
-    peer: P,
-    service: W,
+    peer: &Rc<Peer>,
+    service: &Rc<S>,
     protocols: &Protocols,
-) -> impl Future<Output = Result<Response<ContentInFlight<S::Body>>, Infallible>> + use<S, P, W>
-where
-    S: Service,
-    P: Borrow<Rc<Peer>>,
-    W: Borrow<Rc<S>>,
-{
-    let mut in_flight = InFlight::begin(state);
+) -> Answering<S::Body> {
+    let in_flight = InFlight::begin(state);
     let (mut head, incoming) = request.into_parts();
     let (content, framing) = content_of(incoming, state);
     let refusal = match framing {
         ContentFraming::Malformed => Some(Error::downstream(ErrorKind::BadRequest)),
         _ => protocols.refusal(&mut head, state),
     };
-    let request = Request::from_parts(head, content);
-    let accepts_trailers = request.version() == Version::HTTP_11
-        && request.method() != Method::HEAD
-        && hop_by_hop::takes_trailers(request.headers());
-    let may_end_by_close =
-        request.version() == Version::HTTP_10 && request.method() != Method::HEAD;
-    async move {
-        let (peer, service) = (peer.borrow(), service.borrow());
-        let mut response = match refusal {
-            None => service.handle(peer, request).await,
-            Some(error) => {
-                let (parts, _content) = request.into_parts();
-                service.refuse(peer, error, Some(&parts))
+    let has_content = head.method != Method::HEAD;
+    let exchange = Exchange {
+        in_flight,
+        framing,
+        accepts_trailers: has_content
+            && head.version == Version::HTTP_11
+            && hop_by_hop::takes_trailers(&head.headers),
+        may_end_by_close: has_content && head.version == Version::HTTP_10,
+    };
+    let answer = match refusal {
+        None => service.handle(peer, head, content),
+        Some(error) => Answer::Now(service.refuse(peer, error, Some(&head))),
+    };
+    match answer {
+        Answer::Now(response) => Answering::Made(Some(exchange.end(response, peer))),
+        Answer::Later(response) => Answering::Awaited {
+            response,
+            exchange: Some(exchange),
+            peer: peer.clone(),
+        },
+    }
+}
+
+/// The response to a request, or what waits for it.
+pub(super) enum Answering<B: ResponseContent> {
+    /// `None` once it has been taken.
+    Made(Option<Response<ContentInFlight<B>>>),
+    Awaited {
+        response: Pin<Box<dyn Future<Output = Response<B>>>>,
+        exchange: Option<Exchange>,
+        peer: Rc<Peer>,
+    },
+}
+
+impl<B: ResponseContent> Future for Answering<B> {
+    type Output = Result<Response<ContentInFlight<B>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = match self.get_mut() {
+            Self::Made(response) => response.take(),
+            Self::Awaited {
+                response,
+                exchange,
+                peer,
+            } => {
+                let response = ready!(response.as_mut().poll(cx));
+                exchange.take().map(|exchange| exchange.end(response, peer))
             }
         };
-        let state = in_flight.state();
+        response.map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
+    }
+}
+
+/// What is known of a request until its response has been made.
+pub(super) struct Exchange {
+    in_flight: InFlight,
+    framing: ContentFraming,
+    /// On HTTP/1: trailers may come behind the response's content.
+    accepts_trailers: bool,
+    /// The client takes the end of the connection for the end of the response's content.
+    may_end_by_close: bool,
+}
+
+impl Exchange {
+    /// The response as hyper gets it. Inlined, so that it is not moved once more.
+    #[inline]
+    fn end<B: ResponseContent>(
+        mut self,
+        mut response: Response<B>,
+        peer: &Peer,
+    ) -> Response<ContentInFlight<B>> {
+        self.prepare(&mut response, peer);
+        response.map(|body| self.in_flight.carry(body))
+    }
+
+    /// Makes `response` ready to be sent.
+    fn prepare<B: ResponseContent>(&mut self, response: &mut Response<B>, peer: &Peer) {
+        let state = self.in_flight.state();
         let persists =
-            framing == ContentFraming::Known && state.action() != Action::CloseGracefully;
-        prepare_head(&mut response, state, persists);
+            self.framing == ContentFraming::Known && state.action() != Action::CloseGracefully;
+        prepare_head(response, state, persists);
         if let Some(hsts) = &peer.hsts {
             let fields = response.headers_mut();
             fields.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
         }
-        if may_end_by_close
-            && !response.body().is_end_stream()
-            && response.body().size_hint().exact().is_none()
+        if !(self.may_end_by_close || self.accepts_trailers)
+            || response.body().size_hint().exact().is_some()
         {
+            return;
+        }
+        if self.may_end_by_close && !response.body().is_end_stream() {
             // Without chunked coding, only the connection's end shows where such content ends (RFC 9112 §6.3). In a
             // response of version HTTP/1.1, hyper would announce that the connection persists.
             state.end_response_by_close();
             *response.version_mut() = Version::HTTP_10;
-            close_after(&mut response);
+            close_after(response);
         }
-        if accepts_trailers && response.body().size_hint().exact().is_none() {
-            in_flight.send_trailers();
+        if self.accepts_trailers {
+            self.in_flight.send_trailers();
         }
-        Ok(response.map(|body| in_flight.carry(body)))
     }
 }
 
@@ -124,7 +181,7 @@ fn content_of(incoming: Incoming, state: &Rc<State>) -> (RequestContent, Content
     )
 }
 
-/// Counts as a request in flight until it is dropped: with the future of [`answer`], or with the response's content.
+/// Counts as a request in flight until it is dropped: with its [`Answering`], or with the response's content.
 #[derive(Debug)]
 struct InFlight {
     state: Rc<State>,
@@ -232,11 +289,13 @@ impl<B: ResponseContent> Body for ContentInFlight<B> {
             }
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
         }
-        frame.map(|frame| match frame?.map(Frame::into_trailers) {
-            Ok(Ok(trailers)) => this.in_flight.trailers(trailers),
-            Ok(Err(frame)) => Some(Ok(frame)),
-            Err(error) => Some(Err(error)),
-        })
+        match frame {
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => match frame.into_trailers() {
+                Ok(trailers) => Poll::Ready(this.in_flight.trailers(trailers)),
+                Err(frame) => Poll::Ready(Some(Ok(frame))),
+            },
+            frame => frame,
+        }
     }
 
     fn is_end_stream(&self) -> bool {

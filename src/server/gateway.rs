@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
+use http::Response;
 use http::request::Parts;
-use http::{Request, Response};
 
 use super::service::{ResponseContent, Service};
 use crate::error::{Error, ErrorKind};
-use crate::proxy::{Body, Peer, RequestContent, Worker};
+use crate::proxy::{Answer, Body, Peer, RequestContent, Worker};
 
 impl ResponseContent for Body {
     fn cut_off(&mut self, why: ErrorKind) {
@@ -21,9 +21,10 @@ impl Service for Worker {
     fn handle(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
-        request: Request<RequestContent>,
-    ) -> impl Future<Output = Response<Body>> {
-        Worker::handle(self, peer, request)
+        parts: Parts,
+        content: RequestContent,
+    ) -> Answer<Body> {
+        Worker::handle(self, peer, parts, content)
     }
 
     fn refuse(

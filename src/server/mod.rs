@@ -47,5 +47,5 @@ pub use self::run::{Server, worker_count};
 pub use self::service::{ResponseContent, Service};
 pub use self::supervisor::Outcome;
 pub use self::tls::{InUse, TlsListeners};
-pub use crate::proxy::{Peer, RequestContent};
+pub use crate::proxy::{Answer, Peer, RequestContent};
 pub use crate::semantics::authority::Scheme;

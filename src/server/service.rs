@@ -5,13 +5,13 @@ use std::future::Future;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use http::Response;
 use http::request::Parts;
-use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 
 use crate::error::{Error, ErrorKind};
-use crate::proxy::{Peer, RequestContent};
+use crate::proxy::{Answer, Peer, RequestContent};
 
 pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -28,15 +28,16 @@ pub trait Service: 'static {
     /// The content of responses. An error in it aborts the message, see [`crate::server`].
     type Body: ResponseContent + 'static;
 
-    /// Answers one request. When the client leaves, the future is dropped.
+    /// Answers one request. When the client leaves, the answer is dropped.
     ///
     /// The response carries neither Content-Length nor Transfer-Encoding unless it answers HEAD or is a 304: the
     /// body's size hint decides the framing.
     fn handle(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
-        request: Request<RequestContent>,
-    ) -> impl Future<Output = Response<Self::Body>>;
+        parts: Parts,
+        content: RequestContent,
+    ) -> Answer<Self::Body>;
 
     /// The response to a request that is refused before [`Service::handle`]: its head is malformed or too large, or did not
     /// arrive in time. `parts` is its head, where that could be read. On HTTP/1 the connection closes after it.

@@ -10,11 +10,11 @@ use bookend::clock::{Clock, timer_now};
 use bookend::config::{Config, Server as Limits};
 use bookend::error::Error;
 use bookend::proxy;
-use bookend::server::{InMemory, Peer, RequestContent, Scheme, Service};
+use bookend::server::{Answer, InMemory, Peer, RequestContent, Scheme, Service};
 use bookend::telemetry::counters::Counters;
 use bytes::Bytes;
+use http::Response;
 use http::request::Parts;
-use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::runtime;
@@ -57,20 +57,24 @@ struct Scripted;
 impl Service for Scripted {
     type Body = Full<Bytes>;
 
-    async fn handle(
+    fn handle(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
-        request: Request<RequestContent>,
-    ) -> Response<Full<Bytes>> {
-        if request.uri().path() == "/large" {
-            return Response::new(Full::from(vec![b'x'; 4 << 20]));
+        parts: Parts,
+        content: RequestContent,
+    ) -> Answer<Full<Bytes>> {
+        if parts.uri.path() == "/large" {
+            return Answer::Now(Response::new(Full::from(vec![b'x'; 4 << 20])));
         }
-        let content = match request.into_body().collect().await {
-            Ok(content) => content.to_bytes(),
-            Err(error) => error.to_string().into(),
-        };
-        let answer = [peer.scheme.as_str().as_bytes(), b" ", &content].concat();
-        Response::new(answer.into())
+        let scheme = peer.scheme;
+        Answer::later(async move {
+            let content = match content.collect().await {
+                Ok(content) => content.to_bytes(),
+                Err(error) => error.to_string().into(),
+            };
+            let answer = [scheme.as_str().as_bytes(), b" ", &content].concat();
+            Response::new(answer.into())
+        })
     }
 
     fn refuse(

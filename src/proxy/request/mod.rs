@@ -73,42 +73,46 @@ pub struct Request {
     pub waiting: Option<Waiting>,
 }
 
-/// A request that is refused, and why.
-#[derive(Debug)]
-pub struct Refused {
-    pub error: Error,
-    pub parts: Parts,
-}
-
 impl Request {
-    /// Understands a request. `before` is the target of another, or none: its memory is used again, and what is known
-    /// of it.
+    /// Understands a request's head: which fields of note it has, and its target. `before` is the target of another
+    /// request, or none: its memory is used again, and what is known of it.
     ///
     /// # Errors
     /// With a downstream [`Error`] for what is malformed, or has passed through here before.
-    pub fn read(
-        request: http::Request<RequestContent>,
-        peer: &Rc<Peer>,
-        epoch: &Rc<Epoch>,
-        now: Now,
+    pub fn understand(
+        parts: &Parts,
+        content: &RequestContent,
+        peer: &Peer,
+        epoch: &Epoch,
         before: Target,
-    ) -> Result<Self, Box<Refused>> {
-        let (parts, content) = request.into_parts();
+    ) -> Result<(Traits, Target), Error> {
         let mut traits = Traits::of(&parts.headers);
         if !content.is_end_stream() {
             traits.add(Traits::CONTENT);
         }
-        let class = Class::of(&parts.method);
-        let target = match read_head(&parts, traits, peer, epoch, before) {
-            Ok(target) => target,
-            Err(error) => return Err(Box::new(Refused { error, parts })),
-        };
+        let target = read_head(parts, traits, peer, epoch, before)?;
+        Ok((traits, target))
+    }
+
+    /// A request whose head has been understood.
+    pub fn new(
+        parts: Parts,
+        content: RequestContent,
+        peer: &Rc<Peer>,
+        epoch: Rc<Epoch>,
+        now: Now,
+        mut traits: Traits,
+        target: Target,
+    ) -> Self {
         let routes = &epoch.settings.config.routes;
-        let route = routes.find(asked(routes, &target, &parts.method)).clone();
+        let route = match routes.default_alone() {
+            Some(route) => route.clone(),
+            None => routes.find(asked(routes, &target, &parts.method)).clone(),
+        };
         // After the switch there is no place for the rest of a request, and in HTTP/2 there is no switch.
         if traits.any(Traits::UPGRADE)
             && (traits.any(Traits::CONTENT)
-                || !speaks_http1(epoch, &route)
+                || !speaks_http1(&epoch, &route)
                 || upgrade::offered(parts.version, &parts.headers).is_none())
         {
             traits.remove(Traits::UPGRADE);
@@ -125,13 +129,13 @@ impl Request {
         } else {
             Credentials::default()
         };
-        Ok(Self {
+        Self {
+            class: Class::of(&parts.method),
             peer: peer.clone(),
-            epoch: epoch.clone(),
+            epoch,
             route,
             parts,
             content: Some(content),
-            class,
             traits,
             directives,
             credentials,
@@ -141,7 +145,7 @@ impl Request {
             began: now,
             now,
             waiting: None,
-        })
+        }
     }
 
     pub fn key<'a>(&'a self, store: &Store) -> KeyRef<'a> {

@@ -188,15 +188,8 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 struct Toy(Levers);
 
-impl Service for Toy {
-    type Body = ToyBody;
-
-    async fn handle(
-        self: &Rc<Self>,
-        peer: &Rc<Peer>,
-        request: Request<RequestContent>,
-    ) -> Response<ToyBody> {
-        self.0.peers.lock().unwrap().push((**peer).clone());
+impl Toy {
+    async fn answer(&self, request: Request<RequestContent>) -> Response<ToyBody> {
         let path = request.uri().path().to_owned();
         match path.as_str() {
             "/hello" => Response::new(ToyBody::full("hello")),
@@ -231,6 +224,21 @@ impl Service for Toy {
             }
             _ => refusal(404, "not found"),
         }
+    }
+}
+
+impl Service for Toy {
+    type Body = ToyBody;
+
+    fn handle(
+        self: &Rc<Self>,
+        peer: &Rc<Peer>,
+        parts: Parts,
+        content: RequestContent,
+    ) -> server::Answer<ToyBody> {
+        self.0.peers.lock().unwrap().push((**peer).clone());
+        let (toy, request) = (self.clone(), Request::from_parts(parts, content));
+        server::Answer::later(async move { toy.answer(request).await })
     }
 
     fn refuse(
