@@ -203,11 +203,6 @@ impl Head {
         self.rare.as_ref().map_or(&[], |rare| &rare.groups)
     }
 
-    pub fn has_group(&self, group: &str) -> bool {
-        let groups = self.groups();
-        groups.binary_search_by(|own| (**own).cmp(group)).is_ok()
-    }
-
     /// Which parts of the query do not matter (No-Vary-Search).
     pub fn search(&self) -> Option<&SearchVariance> {
         self.rare.as_ref()?.search.as_deref()

@@ -20,6 +20,9 @@ use crate::semantics::target::origin_of;
 
 const SHARDS: usize = 64;
 
+/// The bits of a tag's number that are its origin's.
+const ORIGIN_BITS: TagId = 0xffff;
+
 /// What is stored, by path and by tag.
 #[derive(Debug)]
 pub struct Index {
@@ -72,7 +75,7 @@ impl Index {
             self.take_out_tags(key, &self.tags_of(key, before), Some(now));
         }
         for tag in self.tags_of(key, now) {
-            lock(shard(&self.tags, tag.0 as usize)).insert(tag, key);
+            lock(self.members_of(tag)).insert(tag, key);
         }
     }
 
@@ -130,13 +133,16 @@ impl Index {
         found
     }
 
-    /// The keys of what is stored with the tag `name`, of one origin or of all; rarely, of others.
+    /// The keys of what is stored with the tag `name`, of one origin or of all.
     pub fn tagged(&self, origin: Option<&str>, name: &str) -> Vec<Key> {
-        let name = self.hash(name);
-        let origin = origin.map(|origin| self.hash(origin));
-        let (first, last) = (origin.unwrap_or(0), origin.unwrap_or(u32::MAX));
-        let tags = shard(&self.tags, name as usize);
-        tags::members(tags, (name, first), (name, last))
+        let name = self.hash(name) & !ORIGIN_BITS;
+        let (first, last) = match origin.map(|origin| self.hash(origin) & ORIGIN_BITS) {
+            Some(origin) => (name | origin, name | origin),
+            None => (name, name | ORIGIN_BITS),
+        };
+        let mut members = tags::members(self.members_of(name), first, last);
+        members.retain(|key| origin.is_none_or(|origin| origin_of(key.as_str()) == origin));
+        members
     }
 
     /// Tags now, and their members in all.
@@ -157,7 +163,7 @@ impl Index {
         }
         let kept = now.map(|now| self.tags_of(key, now)).unwrap_or_default();
         for tag in tags.iter().filter(|tag| kept.binary_search(tag).is_err()) {
-            lock(shard(&self.tags, tag.0 as usize)).remove(*tag, key);
+            lock(self.members_of(*tag)).remove(*tag, key);
         }
     }
 
@@ -167,13 +173,19 @@ impl Index {
         if tags.peek().is_none() {
             return Box::default();
         }
-        let origin = self.hash(origin_of(key.as_str()));
-        let mut tags: Box<[TagId]> = tags.map(|tag| (self.hash(tag), origin)).collect();
+        let origin = self.hash(origin_of(key.as_str())) & ORIGIN_BITS;
+        let id = |name| self.hash(name) & !ORIGIN_BITS | origin;
+        let mut tags: Box<[TagId]> = tags.map(id).collect();
         tags.sort_unstable();
         tags
     }
 
-    fn hash(&self, text: &str) -> u32 {
-        self.hasher.hash_one(text) as u32
+    fn members_of(&self, tag: TagId) -> &Mutex<Tags> {
+        // Those of all origins together.
+        shard(&self.tags, (tag >> 16) as usize)
+    }
+
+    fn hash(&self, text: &str) -> u64 {
+        self.hasher.hash_one(text)
     }
 }

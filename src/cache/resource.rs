@@ -179,11 +179,6 @@ impl Resource {
             .flat_map(|stored| stored.head.groups())
             .map(|group| &**group)
     }
-
-    pub fn has_group(&self, group: &str) -> bool {
-        let mut variants = self.variants().iter();
-        variants.any(|stored| stored.head.has_group(group))
-    }
 }
 
 /// What moka holds for an entry, in bytes: 256 in six allocations (the key with its count, the bucket, the entry with its

@@ -11,8 +11,9 @@ pub type PathEntry = (u64, Arc<str>);
 /// Bytes that it takes at most, beside its text.
 pub const PATH_ENTRY: usize = tree_entry(size_of::<PathEntry>());
 
-/// The hash of a tag's name, and that of its origin.
-pub type TagId = (u32, u32);
+/// 48 bits of the hash of a tag's name, which two names share by no accident, and 16 of that of its origin, which the keys
+/// tell for certain.
+pub type TagId = u64;
 
 /// What has a tag.
 pub type TagEntry = (TagId, Key);

@@ -75,14 +75,9 @@ impl Store {
         match matcher {
             Matcher::Urls(selector) => self.selected(selector),
             Matcher::Tag { name, origin } => {
-                let origin = origin.as_deref();
-                let mut members = self.resources.index().tagged(origin, name);
-                members.retain(|key| {
-                    let resource = self.look_up(key.as_ref());
-                    origin.is_none_or(|origin| origin_of(key.as_str()) == origin)
-                        && resource.is_some_and(|resource| resource.has_group(name))
-                });
-                members
+                // What was evicted may have come back without the tag.
+                self.take_out_evicted();
+                self.resources.index().tagged(origin.as_deref(), name)
             }
             Matcher::All => self.keys(self.resources.index().all()),
         }
