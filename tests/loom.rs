@@ -16,7 +16,7 @@ use bookend::cache::collapse::{Ask, Fill, Follower, FollowerEvent};
 use bookend::cache::content::Content;
 use bookend::cache::head::{Draft, Head};
 use bookend::cache::key::Keyer;
-use bookend::cache::outcome::Settled;
+use bookend::cache::outcome::{NotCommitted, Outcome, Settled};
 use bookend::cache::store::{Limits, Role, Sharing, Store};
 use bookend::cache::stored::StoredResponse;
 use bookend::clock::Monotonic;
@@ -247,7 +247,8 @@ fn head(fields: &[(&'static str, &'static str)]) -> Head {
 
 fn stored(fields: &[(&'static str, &'static str)]) -> Arc<StoredResponse> {
     let content = Content::Complete(StoredBody::new(&[], Token::empty(&budget())));
-    Arc::new(StoredResponse::new(head(fields), content, None))
+    let token = Token::take(&budget(), 1);
+    Arc::new(StoredResponse::new(head(fields), content, token))
 }
 
 fn lead_or_follow(store: &Store, target: &str) -> Role {
@@ -274,6 +275,34 @@ fn lead(store: &Store, target: &str) -> Arc<Fill> {
     }
 }
 
+fn commit(
+    store: &Store,
+    fill: &Arc<Fill>,
+    fields: &[(&'static str, &'static str)],
+) -> Option<NotCommitted> {
+    let outcome = Outcome::Stored(stored(fields));
+    store.finish(fill, outcome, &VaryPolicy::default())
+}
+
+/// Who is told that a response is stored finds it.
+#[test]
+fn a_fill_is_stored_before_those_who_wait_are_told() {
+    model(|| {
+        let store = Arc::new(Store::new(1 << 20, 4));
+        let fill = lead(&store, PLAIN);
+        let follower = fill.follow();
+        let waiting = thread::spawn({
+            let store = store.clone();
+            move || match block_on(follower.event()) {
+                FollowerEvent::Stored(_) => store.look_up(store.key(PLAIN)).is_some(),
+                event => panic!("{event:?}"),
+            }
+        });
+        assert_eq!(commit(&store, &fill, &[]), None);
+        assert!(waiting.join().unwrap(), "told before it was stored");
+    });
+}
+
 /// A fill that begins before an invalidation is acknowledged is neither stored nor joined after it.
 fn overtaken(
     target: &'static str,
@@ -287,16 +316,14 @@ fn overtaken(
         if home != target {
             // The rule that makes them one is known.
             let first = lead(&store, home);
-            store
-                .commit(&first, stored(fields), &VaryPolicy::default())
-                .expect("room");
+            assert_eq!(commit(&store, &first, fields), None, "there is room");
             store.apply(&invalidation);
         }
         let fill = lead(&store, target);
         let committing = thread::spawn({
             let store = store.clone();
             move || {
-                let _ = store.commit(&fill, stored(fields), &VaryPolicy::default());
+                let _ = commit(&store, &fill, fields);
             }
         });
         store.apply(&invalidation);

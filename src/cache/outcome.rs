@@ -4,8 +4,43 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use super::resource::Marker;
 use super::stored::StoredResponse;
+use crate::clock::Now;
 use crate::error::Error;
+
+/// How a fill ends, as its leader has it. One whose leader says nothing is abandoned.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The response is complete, and is stored in place of every variant that its request selects.
+    Stored(Arc<StoredResponse>),
+    /// Stored responses have been validated (RFC 9111 §4.3.4): each old one is replaced by its new one, where it still
+    /// stands. `answer` is for those who wait.
+    Freshened {
+        answer: Arc<StoredResponse>,
+        updates: Vec<(Arc<StoredResponse>, Arc<StoredResponse>)>,
+    },
+    /// The response, which came at `received`, may not be stored.
+    Uncacheable {
+        effect: Superseded,
+        received: Now,
+        /// Whether it was about the request of the one who asked.
+        is_particular: bool,
+    },
+    /// The upstream answered a validation with this server error.
+    ServerError(StatusCode),
+    Failed(Error),
+}
+
+/// What of the stored responses for its request is outdated by a response that may not be stored.
+#[derive(Debug)]
+pub enum Superseded {
+    Nothing,
+    /// What is stale is validated before it is used again.
+    Stale,
+    /// All of it; the next response will hardly be storable.
+    All(Marker),
+}
 
 /// How a fill ended, for those who wait for it.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ const SMALL: u64 = 4 * 1024;
 pub struct StoredResponse {
     pub head: Head,
     kept: Kept,
-    _token: Option<Token>,
+    token: Option<Token>,
     /// Tenths of a second on the monotonic clock: when it was last chosen, to within a second.
     used: AtomicU32,
     /// How refreshes of it behind a client's back have failed.
@@ -64,10 +64,15 @@ impl StoredResponse {
         Self {
             head,
             kept,
-            _token: token,
+            token,
             used,
             refreshes: Refreshes::default(),
         }
+    }
+
+    /// Whether the budget has room for it: nothing else is stored.
+    pub fn is_counted(&self) -> bool {
+        self.token.is_some()
     }
 
     /// Bytes that a token is to cover for a response of these: the content carries its own unless it is small.

@@ -86,8 +86,8 @@ impl Exchange {
         }
     }
 
-    pub(super) fn fill_task(&self, fill: Permit, miss: &Miss) -> Result<Box<FillTask>, Error> {
-        let mut task = self.task_for(&self.request, self.envelope.hints.as_ref(), fill, miss)?;
+    pub(super) fn fill_task(&self, permit: &Permit, miss: &Miss) -> Result<Box<FillTask>, Error> {
+        let mut task = self.task_for(&self.request, self.envelope.hints.as_ref(), permit, miss)?;
         if task.extent != FetchExtent::Whole {
             return Ok(task);
         }
@@ -110,14 +110,14 @@ impl Exchange {
         &self,
         request: &Request,
         hints: Option<&Hints>,
-        fill: Permit,
+        permit: &Permit,
         miss: &Miss,
     ) -> Result<Box<FillTask>, Error> {
         let content = self
             .query
             .clone()
             .map_or(RequestBody::Empty, RequestBody::Full);
-        let mut task = FillTask::new(&self.worker, request, hints, fill, content)?.asking(miss);
+        let mut task = FillTask::new(&self.worker, request, hints, permit, content)?.asking(miss);
         // Invariant 2: what is fetched with credentials is rarely stored before it has proved shareable, nor what proved
         // not to be stored.
         task.promising = !self.alone && !miss.personal && miss.extent != FetchExtent::AsAsked;
@@ -157,11 +157,11 @@ impl Exchange {
         let Role::Lead(fill) = role else {
             return;
         };
-        let fill = Permit::new(&self.worker, fill);
-        match (self.admit(), self.task_for(&request, None, fill, &miss)) {
+        let permit = Permit::new(&self.worker, fill);
+        match (self.admit(), self.task_for(&request, None, &permit, &miss)) {
             (Ok(admission), Ok(task)) => {
                 let task = task.admitted(admission).refreshing(stale);
-                self.worker.spawn_behind(task.run());
+                self.worker.spawn_behind(task.run(permit));
             }
             (Err(_full), _) => counters.background_refused.inc(),
             (_, Err(_)) => {}

@@ -87,14 +87,14 @@ async fn current(
     let Role::Lead(fill) = store.lead_or_follow(key, resource.as_ref(), asking.ask(), alone) else {
         return Ok(None);
     };
-    let fill = Permit::new(worker, fill);
-    let mut task = FillTask::new(worker, asking, None, fill, RequestBody::Empty)?;
+    let permit = Permit::new(worker, fill);
+    let mut task = FillTask::new(worker, asking, None, &permit, RequestBody::Empty)?;
     let variants = resource.iter().flat_map(|resource| resource.variants());
     task.candidates = variants
         .filter(|stored| may_be_validated(store, stored, asking))
         .cloned()
         .collect();
-    let task = Task::new(worker, |leader| task.led_by(leader).run());
+    let task = Task::new(worker, |leader| task.led_by(leader).run(permit));
     match task.news().await.ok_or_else(Error::internal)? {
         LeaderEvent::Fetched { stored, .. } | LeaderEvent::Validated { stored, .. } => {
             Ok(Some(stored))

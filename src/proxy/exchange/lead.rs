@@ -2,7 +2,7 @@
 
 use super::{Exchange, Step};
 use crate::cache::head::Head;
-use crate::cache::outcome::Settled;
+use crate::cache::outcome::Outcome;
 use crate::error::{Error, Side};
 use crate::proxy::admission::{Admission, Refused};
 use crate::proxy::fill::{LeaderEvent, Permit};
@@ -23,24 +23,24 @@ impl Exchange {
         Admission::of(&self.worker, &self.request)
     }
 
-    pub(super) async fn lead(&mut self, fill: Permit, miss: Miss) -> Step {
+    pub(super) async fn lead(&mut self, permit: Permit, miss: Miss) -> Step {
         let admission = match self.admit() {
             Ok(admission) => admission,
             Err(refused) => {
                 // If only this client is over its share, another of those who wait leads.
                 if refused.full == Full::All {
-                    let settled = Settled::Failed(refused.error.share());
-                    self.worker.gateway.store.settle(&fill, settled);
+                    let outcome = Outcome::Failed(refused.error.share());
+                    permit.finish(outcome, &self.request.route.cache.vary);
                 }
                 return self.failed(&refused.error, &miss);
             }
         };
-        let task = match self.fill_task(fill, &miss) {
+        let task = match self.fill_task(&permit, &miss) {
             Ok(task) => task,
             Err(error) => return self.fail(&error, Some(miss.reason)),
         };
         let task = Task::new(&self.worker, |leader| {
-            task.admitted(admission).led_by(leader).run()
+            task.admitted(admission).led_by(leader).run(permit)
         });
         self.learn(task, &miss).await
     }

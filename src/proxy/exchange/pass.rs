@@ -150,13 +150,15 @@ impl Exchange {
         let Some(fill) = store.adopt(key, ask, now, begun, own) else {
             return self.forwarded(arrived, miss.reason, None);
         };
-        let fill = Permit::new(&self.worker, fill);
+        let permit = Permit::new(&self.worker, fill);
         let content = RequestBody::Empty;
-        let Ok(task) = FillTask::new(&self.worker, &self.request, None, fill, content) else {
+        let Ok(task) = FillTask::new(&self.worker, &self.request, None, &permit, content) else {
             return self.forwarded(arrived, miss.reason, None);
         };
         let task = task.asking(&miss);
-        let task = Task::new(&self.worker, |leader| task.led_by(leader).adopt(arrived));
+        let task = Task::new(&self.worker, |leader| {
+            task.led_by(leader).adopt(permit, arrived)
+        });
         self.learn(task, &miss).await
     }
 }

@@ -8,13 +8,13 @@ use http_body::Body as _;
 
 use super::early::{Early, collect, take_early};
 use super::pump::Pump;
-use super::{FillTask, LeaderEvent, NotShared, Unusable};
+use super::{FillTask, LeaderEvent, NotShared, Permit};
 use crate::cache::body::{SEGMENT, SharedBody, StoredBody};
 use crate::cache::budget::Token;
 use crate::cache::collapse::Fill;
 use crate::cache::content::{Content, combine};
 use crate::cache::head::{Draft, Head};
-use crate::cache::outcome::{NotCommitted, Settled};
+use crate::cache::outcome::{NotCommitted, Outcome};
 use crate::cache::resource::{Resource, Unshared};
 use crate::cache::stored::StoredResponse;
 use crate::config::EtagMode;
@@ -82,13 +82,14 @@ impl FillTask {
     /// Stores what arrived, at once or while it comes.
     pub(super) async fn keep(
         &mut self,
+        permit: Permit,
         mut arrived: Box<Arrived>,
         keep: Keep,
         directives: &ResponseDirectives,
         freshness: Freshness,
     ) {
         if keep.scope == Scope::Partial {
-            return Box::pin(self.keep_part(arrived, keep, directives, freshness)).await;
+            return Box::pin(self.keep_part(permit, arrived, keep, directives, freshness)).await;
         }
         let head = self.head(&arrived, keep, directives, freshness);
         self.own = withheld(&arrived.headers, &head.headers);
@@ -99,14 +100,14 @@ impl FillTask {
             && length.is_some_and(|length| length <= SEGMENT as u64);
         let mut early = take_early(&mut arrived.body, awaited).await;
         if awaited && let Some(error) = early.failure.take() {
-            return self.failed(error);
+            return self.failed(permit, error);
         }
         // Trailers are for those who were there: they are not stored.
         let is_small = early.length() <= self.route.max_stored_body;
         if is_small && early.ended && self.has_ended(&arrived.body) && early.trailers.is_none() {
-            return self.complete(head, early);
+            return self.complete(permit, head, early);
         }
-        Box::pin(self.stream(head, arrived.body, early)).await;
+        Box::pin(self.stream(permit, head, arrived.body, early)).await;
     }
 
     /// Whether `body` has come to an end that a response may be stored by: one that it states itself, or where the operator
@@ -118,6 +119,7 @@ impl FillTask {
     /// Stores a part, with those that are there already.
     async fn keep_part(
         &mut self,
+        permit: Permit,
         mut arrived: Box<Arrived>,
         keep: Keep,
         directives: &ResponseDirectives,
@@ -136,7 +138,7 @@ impl FillTask {
             (Some(part), Some(range)) if is_answer(part, *range) => (part, *range),
             _ => {
                 let why = NoStoreReason::PartialUnit;
-                return self.hand_over(arrived, NotShared::Cause(Unshared::Rule(why)));
+                return self.hand_over(permit, arrived, NotShared::Cause(Unshared::Rule(why)));
             }
         };
         let octets = match before {
@@ -144,20 +146,20 @@ impl FillTask {
             None => range.len(),
         };
         if octets > self.route.max_stored_body {
-            return self.hand_over(arrived, NotShared::Cause(Unshared::TooLarge));
+            return self.hand_over(permit, arrived, NotShared::Cause(Unshared::TooLarge));
         }
         let content = match collect(&mut arrived.body, range.len()).await {
             Ok(Some(content)) => content,
             // Its Content-Range is wrong, and nothing is combined with it (RFC 9110 §14.4). To who asked for that range it
             // is the API's answer; it does not stand for what is missing.
             Ok(None) if matches!(self.extent, FetchExtent::Missing(_)) => {
-                return Box::pin(self.fetch_anew(Unusable)).await;
+                return Box::pin(self.fetch_anew(permit)).await;
             }
             Ok(None) => {
                 let why = NoStoreReason::PartialUnit;
-                return self.hand_over(arrived, NotShared::Cause(Unshared::Rule(why)));
+                return self.hand_over(permit, arrived, NotShared::Cause(Unshared::Rule(why)));
             }
-            Err(error) => return self.failed(error),
+            Err(error) => return self.failed(permit, error),
         };
         arrived.headers = match &stored {
             Some(stored) => combined_fields(&stored.head.fields.to_map(), &arrived.headers),
@@ -171,8 +173,8 @@ impl FillTask {
             .token(octets)
             .unwrap_or_else(|| Token::empty(store.budget()));
         match combine(before, part.complete_length(), range, &content, token) {
-            Some(content) => self.store(head.packed(), content),
-            None => self.failed(Error::upstream(ErrorKind::ResponseIncomplete)),
+            Some(content) => self.store(permit, head.packed(), content),
+            None => self.failed(permit, Error::upstream(ErrorKind::ResponseIncomplete)),
         }
     }
 
@@ -198,7 +200,7 @@ impl FillTask {
     /// The incomplete response that a part with these fields can be combined with.
     fn combinable(&self, part: &HeaderMap) -> Option<Arc<StoredResponse>> {
         let store = &self.worker.gateway.store;
-        let Fill { key, ask, .. } = &**self.fill;
+        let Fill { key, ask, .. } = &*self.fill;
         let resource = store.look_up(key.as_ref())?;
         let vary = &self.route.cache.vary;
         let asked = (&ask.headers, ask.digest.as_ref());
@@ -286,20 +288,19 @@ impl FillTask {
     }
 
     /// The whole body came with the head.
-    fn complete(&mut self, head: Head, early: Early) {
+    fn complete(&mut self, permit: Permit, head: Head, early: Early) {
         let store = &self.worker.gateway.store;
         let token = store
             .token(early.length())
             .unwrap_or_else(|| Token::empty(store.budget()));
         let body = StoredBody::new(&early.pieces, token);
-        self.store(head, Content::Complete(body));
+        self.store(permit, head, Content::Complete(body));
     }
 
     /// Stores a response that is all here, and tells everybody.
-    fn store(&mut self, head: Head, content: Content) {
-        let (stored, result) = self.commit(head, content);
-        self.fill.settle(Settled::Stored(stored.clone()));
-        let committed = result.is_ok();
+    fn store(&mut self, permit: Permit, head: Head, content: Content) {
+        let (stored, refused) = self.commit(permit, head, content);
+        let committed = refused.is_none();
         let own = std::mem::take(&mut self.own);
         self.tell_leader(LeaderEvent::Fetched {
             stored,
@@ -308,11 +309,13 @@ impl FillTask {
         });
     }
 
+    /// Ends the fill with this response. Returns it, and why it was not stored where it was not.
     pub(super) fn commit(
         &self,
+        permit: Permit,
         mut head: Head,
         content: Content,
-    ) -> (Arc<StoredResponse>, Result<(), NotCommitted>) {
+    ) -> (Arc<StoredResponse>, Option<NotCommitted>) {
         let store = &self.worker.gateway.store;
         if head.status == StatusCode::OK
             && self.route.etag != EtagMode::Off
@@ -326,27 +329,22 @@ impl FillTask {
             }
         }
         let token = store.token(StoredResponse::cost(&head, &content));
-        let covered = token.is_some();
         let stored = Arc::new(StoredResponse::new(head, content, token));
-        let result = if covered {
-            store.commit(&self.fill, stored.clone(), &self.route.cache.vary)
-        } else {
-            store.abandon(&self.fill);
-            Err(NotCommitted::OverBudget)
-        };
-        if result.is_ok() {
+        let outcome = Outcome::Stored(stored.clone());
+        let refused = permit.finish(outcome, &self.route.cache.vary);
+        if refused.is_none() {
             self.worker.counters.stored.inc();
         }
-        (stored, result)
+        (stored, refused)
     }
 
     /// The body is still coming: every reader gets it as it comes.
-    async fn stream(&mut self, head: Head, body: UpstreamBody, early: Early) {
+    async fn stream(&mut self, permit: Permit, head: Head, body: UpstreamBody, early: Early) {
         let head = Arc::new(head);
         let (shared, writer) = SharedBody::new(self.worker.gateway.store.budget());
         let reader = shared.reader();
         self.fill.stream(head.clone(), shared);
-        let mut pump = Pump::new(self, head.clone(), writer, early.trailers);
+        let mut pump = Pump::new(self, permit, head.clone(), writer, early.trailers);
         for piece in &early.pieces {
             pump.push(piece);
         }

@@ -32,7 +32,8 @@ use http::{HeaderMap, Method, StatusCode};
 use smallvec::SmallVec;
 
 use self::attendance::Attendance;
-use crate::cache::outcome::Settled;
+use crate::cache::collapse::Fill;
+use crate::cache::outcome::Outcome;
 use crate::cache::resource::Unshared;
 use crate::cache::stored::StoredResponse;
 use crate::config::RoutePolicy;
@@ -61,7 +62,7 @@ pub struct FillTask {
     pub worker: Rc<Worker>,
     pub epoch: Rc<Epoch>,
     pub route: Arc<RoutePolicy>,
-    pub fill: Permit,
+    pub fill: Arc<Fill>,
     pub directives: RequestDirectives,
     pub credentials: Credentials,
     pub target: Target,
@@ -96,7 +97,7 @@ pub struct FillTask {
 }
 
 impl FillTask {
-    /// Brings `fill` to its end for `request`, whose request has this content; `hints` say where interim responses go.
+    /// What brings the fill of `permit` to its end for `request`, whose request has this content; `hints` say where interim responses go.
     ///
     /// # Errors
     /// A downstream [`Error`] when the target cannot be sent on.
@@ -104,14 +105,14 @@ impl FillTask {
         worker: &Rc<Worker>,
         request: &Request,
         hints: Option<&Hints>,
-        fill: Permit,
+        permit: &Permit,
         content: RequestBody,
     ) -> Result<Box<Self>, Error> {
         Ok(Box::new(Self {
             worker: worker.clone(),
             epoch: request.epoch.clone(),
             route: request.route.clone(),
-            fill,
+            fill: permit.fill().clone(),
             directives: request.directives,
             credentials: request.credentials,
             target: request.target.clone(),
@@ -154,9 +155,9 @@ impl FillTask {
     }
 
     /// Runs to the end, or until nobody needs it.
-    pub async fn run(mut self: Box<Self>) {
+    pub async fn run(mut self: Box<Self>, permit: Permit) {
         let attendance = self.attendance();
-        attendance.watch(pin!(self.fetch())).await;
+        attendance.watch(pin!(self.fetch(permit))).await;
         self.end_refresh();
     }
 
@@ -173,25 +174,25 @@ impl FillTask {
         }
     }
 
-    async fn fetch(&mut self) {
+    async fn fetch(&mut self, permit: Permit) {
         match self.send().await {
             Ok(arrived) if arrived.status == StatusCode::NOT_MODIFIED && self.validates => {
-                if let Some(update) = self.validated(*arrived) {
-                    Box::pin(self.fetch_anew(update)).await;
+                if let Err(permit) = self.validated(permit, *arrived) {
+                    Box::pin(self.fetch_anew(permit)).await;
                 }
             }
-            Ok(arrived) if self.is_useless(&arrived) => Box::pin(self.fetch_anew(Unusable)).await,
-            Ok(arrived) => self.arrived(arrived).await,
-            Err(error) => self.failed(error),
+            Ok(arrived) if self.is_useless(&arrived) => Box::pin(self.fetch_anew(permit)).await,
+            Ok(arrived) => self.arrived(permit, arrived).await,
+            Err(error) => self.failed(permit, error),
         }
     }
 
     /// Takes over a response to a request that was not this task's own but was passed on; a POST's is one that answers a
     /// later GET.
-    pub async fn adopt(mut self: Box<Self>, arrived: Box<Arrived>) {
+    pub async fn adopt(mut self: Box<Self>, permit: Permit, arrived: Box<Arrived>) {
         self.answers_get = self.request.method() == Method::POST;
         let attendance = self.attendance();
-        attendance.watch(pin!(self.arrived(arrived))).await;
+        attendance.watch(pin!(self.arrived(permit, arrived))).await;
     }
 
     /// Whether the missing part was asked for, and what came can neither be combined with what is stored nor does it answer
@@ -216,15 +217,15 @@ impl FillTask {
 
     /// A 304 that named nothing we have may not be used, nor a part that fits nothing: the request is repeated without
     /// conditions of ours; in the place of a missing part, with the client's own.
-    async fn fetch_anew(&mut self, _unusable: Unusable) {
+    async fn fetch_anew(&mut self, permit: Permit) {
         self.candidates.clear();
         self.extent = match self.extent {
             FetchExtent::Missing(_) if self.has_range() => FetchExtent::AsAsked,
             _ => FetchExtent::Whole,
         };
         match self.send().await {
-            Ok(arrived) => self.arrived(arrived).await,
-            Err(error) => self.failed(error),
+            Ok(arrived) => self.arrived(permit, arrived).await,
+            Err(error) => self.failed(permit, error),
         }
     }
 
@@ -304,13 +305,9 @@ impl FillTask {
         }
     }
 
-    fn failed(&mut self, error: Error) {
+    fn failed(&mut self, permit: Permit, error: Error) {
         self.has_failed();
-        let shared = error.share();
-        self.worker
-            .gateway
-            .store
-            .settle(&self.fill, Settled::Failed(shared));
+        permit.finish(Outcome::Failed(error.share()), &self.route.cache.vary);
         self.tell_leader(LeaderEvent::Failed(error));
     }
 
@@ -321,17 +318,18 @@ impl FillTask {
         }
     }
 
-    async fn arrived(&mut self, arrived: Box<Arrived>) {
+    async fn arrived(&mut self, permit: Permit, arrived: Box<Arrived>) {
         // The client's condition was not sent, and this origin answers it all the same.
         if arrived.status == StatusCode::NOT_MODIFIED {
             let own = Unshared::Rule(NoStoreReason::Precondition);
-            return self.hand_over(arrived, NotShared::Cause(own));
+            return self.hand_over(permit, arrived, NotShared::Cause(own));
         }
         match self.assess(&arrived) {
             Ok((keep, directives, freshness)) => {
-                self.keep(arrived, keep, &directives, freshness).await
+                self.keep(permit, arrived, keep, &directives, freshness)
+                    .await
             }
-            Err(why) => self.hand_over(arrived, why),
+            Err(why) => self.hand_over(permit, arrived, why),
         }
     }
 
@@ -388,6 +386,3 @@ fn candidates(known: &Known) -> impl Iterator<Item = Candidate<'_>> {
         selected: *selected,
     })
 }
-
-/// A 304 was of no use.
-struct Unusable;

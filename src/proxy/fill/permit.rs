@@ -1,17 +1,20 @@
 //! The right to bring a fill to its end, and the duty to.
 
-use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::cache::collapse::Fill;
-use crate::cache::outcome::Settled;
+use crate::cache::outcome::{NotCommitted, Outcome};
 use crate::proxy::worker::Worker;
+use crate::semantics::policy::VaryPolicy;
 
-/// Held by whoever leads a fill. Dropped before the fill has come to an end, those who wait for it are told, and may try.
+/// Held by whoever leads a fill. Dropped without an outcome, the fill is abandoned: those who wait for it are told, and may
+/// try.
+#[must_use]
 pub struct Permit {
     worker: Rc<Worker>,
     fill: Arc<Fill>,
+    finished: bool,
 }
 
 impl Permit {
@@ -19,24 +22,26 @@ impl Permit {
         Self {
             worker: worker.clone(),
             fill,
+            finished: false,
         }
     }
-}
 
-impl Deref for Permit {
-    type Target = Arc<Fill>;
-
-    fn deref(&self) -> &Arc<Fill> {
+    pub fn fill(&self) -> &Arc<Fill> {
         &self.fill
+    }
+
+    /// Ends the fill: the only way out, but for abandoning it. Returns why its response was not stored, where it should have
+    /// been.
+    pub fn finish(mut self, outcome: Outcome, vary: &VaryPolicy) -> Option<NotCommitted> {
+        self.finished = true;
+        self.worker.gateway.store.finish(&self.fill, outcome, vary)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        // One that has come to an end stays as it is.
-        self.worker
-            .gateway
-            .store
-            .settle(&self.fill, Settled::Abandoned);
+        if !self.finished {
+            self.worker.gateway.store.abandon(&self.fill);
+        }
     }
 }

@@ -10,10 +10,11 @@ use http::header::VARY;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
-use super::FillTask;
+use super::{FillTask, Permit};
 use crate::cache::body::{Window, Writer};
 use crate::cache::content::Content;
 use crate::cache::head::Head;
+use crate::cache::outcome::{Outcome, Superseded};
 use crate::cache::resource::Unshared;
 use crate::clock::Now;
 use crate::error::{Error, Side};
@@ -30,9 +31,10 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct Pump<'a> {
     pub task: &'a mut FillTask,
     head: Arc<Head>,
+    /// While the response may be stored, and others may join. It leaves before the writer does.
+    permit: Option<Permit>,
     writer: Writer,
     trailers: Option<HeaderMap>,
-    storing: bool,
     /// Since when the body only passes through.
     passing: Option<Now>,
 }
@@ -40,6 +42,7 @@ pub struct Pump<'a> {
 impl<'a> Pump<'a> {
     pub fn new(
         task: &'a mut FillTask,
+        permit: Permit,
         head: Arc<Head>,
         writer: Writer,
         trailers: Option<HeaderMap>,
@@ -47,9 +50,9 @@ impl<'a> Pump<'a> {
         Self {
             task,
             head,
+            permit: Some(permit),
             writer,
             trailers,
-            storing: true,
             passing: None,
         }
     }
@@ -72,11 +75,11 @@ impl<'a> Pump<'a> {
     }
 
     /// The body broke off: nothing is stored, and its readers see it.
-    pub fn fail(self, error: Error) {
+    pub fn fail(mut self, error: Error) {
         if error.side() == Side::Upstream {
             self.task.has_failed();
         }
-        self.task.worker.gateway.store.abandon(&self.task.fill);
+        drop(self.permit.take());
         self.writer.fail(error);
     }
 
@@ -84,19 +87,19 @@ impl<'a> Pump<'a> {
         if !self.task.has_ended(body) {
             self.stop_storing();
         }
-        match self.writer.seal() {
-            Some(content) => {
-                let head = Arc::unwrap_or_clone(self.head);
-                let (_, result) = self.task.commit(head, Content::Complete(content));
-                if let Err(why) = result {
-                    tracing::debug!(
-                        why = why.token(),
-                        key = self.task.fill.key.as_str(),
-                        "a response was not stored"
-                    );
-                }
+        // What cannot be sealed is not stored: the permit drops.
+        if let Some(permit) = self.permit
+            && let Some(content) = self.writer.seal()
+        {
+            let head = Arc::unwrap_or_clone(self.head);
+            let (_, refused) = self.task.commit(permit, head, Content::Complete(content));
+            if let Some(why) = refused {
+                tracing::debug!(
+                    why = why.token(),
+                    key = self.task.fill.key.as_str(),
+                    "a response was not stored"
+                );
             }
-            None => self.task.worker.gateway.store.abandon(&self.task.fill),
         }
         self.writer.end(self.trailers);
     }
@@ -120,36 +123,43 @@ impl<'a> Pump<'a> {
     }
 
     fn check_size(&mut self, data: &[u8]) {
-        if self.storing
-            && self.writer.received() + data.len() as u64 > self.task.route.max_stored_body
+        let received = self.writer.received() + data.len() as u64;
+        if received > self.task.route.max_stored_body
+            && let Some(permit) = self.permit.take()
         {
-            self.remember_as_too_large();
-            self.stop_storing();
+            permit.finish(self.too_large(), &self.task.route.cache.vary);
+            self.pass_on();
         }
     }
 
     /// The next request need not try again, nor wait for others.
-    fn remember_as_too_large(&mut self) {
-        let task = &self.task;
+    fn too_large(&self) -> Outcome {
         let vary = self.head.fields.only(&[VARY]);
-        let now = task.worker.gateway.clock.now();
-        let marker = task.marker(&vary, now, Unshared::TooLarge);
-        let store = &task.worker.gateway.store;
-        store.mark(&task.fill, marker, now.mono, &task.route.cache.vary);
+        let received = self.task.worker.gateway.clock.now();
+        let marker = self.task.marker(&vary, received, Unshared::TooLarge);
+        Outcome::Uncacheable {
+            effect: Superseded::All(marker),
+            received,
+            is_particular: false,
+        }
+    }
+
+    fn stop_storing(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            drop(permit);
+            self.pass_on();
+        }
     }
 
     /// From here on the body only passes through: nobody may join late, and a window bounds what is kept.
-    fn stop_storing(&mut self) {
-        if std::mem::replace(&mut self.storing, false) {
-            let cache = &self.task.epoch.settings.config.cache;
-            let window = Window {
-                each: cache.window,
-                all: cache.windows,
-            };
-            self.task.worker.gateway.store.abandon(&self.task.fill);
-            self.writer.stop_storing(window);
-            self.passing = Some(self.task.worker.gateway.clock.now());
-        }
+    fn pass_on(&mut self) {
+        let cache = &self.task.epoch.settings.config.cache;
+        let window = Window {
+            each: cache.window,
+            all: cache.windows,
+        };
+        self.writer.stop_storing(window);
+        self.passing = Some(self.task.worker.gateway.clock.now());
     }
 
     /// Waits until the slowest reader leaves room, or is cut off for holding up the others.

@@ -2,8 +2,8 @@
 
 use http::{HeaderMap, StatusCode};
 
-use super::{FillTask, LeaderEvent, NotShared};
-use crate::cache::outcome::Settled;
+use super::{FillTask, LeaderEvent, NotShared, Permit};
+use crate::cache::outcome::{Outcome, Superseded};
 use crate::cache::resource::{Marker, Unshared};
 use crate::clock::Now;
 use crate::proxy::forward::arrived::Arrived;
@@ -13,27 +13,32 @@ use crate::semantics::vary::{VariantKey, Vary};
 
 impl FillTask {
     /// The response is for the leader alone. What it says of what is stored, and to those who wait, depends on what it is.
-    pub(super) fn hand_over(&mut self, arrived: Box<Arrived>, why: NotShared) {
+    pub(super) fn hand_over(&mut self, permit: Permit, arrived: Box<Arrived>, why: NotShared) {
         match why {
             NotShared::ServerError => {
                 self.has_failed();
-                let store = &self.worker.gateway.store;
-                store.settle(&self.fill, Settled::ServerError(arrived.status));
+                let outcome = Outcome::ServerError(arrived.status);
+                permit.finish(outcome, &self.route.cache.vary);
             }
-            NotShared::Cause(cause) => self.not_stored(&arrived, arrived.status, cause),
+            NotShared::Cause(cause) => self.not_stored(permit, &arrived, arrived.status, cause),
         }
         self.tell_leader(LeaderEvent::Unshared { arrived, why });
     }
 
     /// An answer came that may not be stored, with this status, or for a stored response with this status.
-    pub(super) fn not_stored(&mut self, arrived: &Arrived, status: StatusCode, cause: Unshared) {
+    pub(super) fn not_stored(
+        &mut self,
+        permit: Permit,
+        arrived: &Arrived,
+        status: StatusCode,
+        cause: Unshared,
+    ) {
         // It says nothing of what a refresh would have brought: that is tried again.
         if is_about_the_request(status)
             || (self.credentials.any() && matches!(status.as_u16(), 401 | 403))
         {
             self.has_failed();
         }
-        let (store, vary) = (&self.worker.gateway.store, &self.route.cache.vary);
         let credentialed = self.credentials.any();
         let effect = match cause {
             // A part says nothing about the whole, nor that it is too large about those that are stored.
@@ -45,19 +50,20 @@ impl FillTask {
             // It may be shared, so far as the rules go.
             Unshared::TooLarge | Unshared::UnverifiedEnd => Effect::of(status),
         };
-        match effect {
-            Effect::Supersede => {
-                let marker = self.marker(&arrived.headers, arrived.received, cause);
-                store.mark(&self.fill, marker, arrived.received.mono, vary);
-            }
-            Effect::EndStaleness => store.end_staleness(&self.fill, arrived.received, vary),
-            Effect::None => store.abandon(&self.fill),
-        }
-        let is_own = is_about_the_request(status) || (credentialed && effect == Effect::None);
-        self.fill.settle(match is_own {
-            true => Settled::Particular,
-            false => Settled::Unshared,
-        });
+        let is_particular =
+            is_about_the_request(status) || (credentialed && effect == Effect::None);
+        let outcome = Outcome::Uncacheable {
+            effect: match effect {
+                Effect::None => Superseded::Nothing,
+                Effect::EndStaleness => Superseded::Stale,
+                Effect::Supersede => {
+                    Superseded::All(self.marker(&arrived.headers, arrived.received, cause))
+                }
+            },
+            received: arrived.received,
+            is_particular,
+        };
+        permit.finish(outcome, &self.route.cache.vary);
     }
 
     pub(super) fn marker(&self, headers: &HeaderMap, received: Now, why: Unshared) -> Marker {

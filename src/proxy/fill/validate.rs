@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use http::header::{ETAG, ORIGIN};
 
-use super::{FillTask, LeaderEvent, Unusable, candidates};
+use super::{FillTask, LeaderEvent, Permit, candidates};
 use crate::cache::head::Draft;
-use crate::cache::outcome::{NotCommitted, Settled};
+use crate::cache::outcome::Outcome;
 use crate::cache::resource::Unshared;
 use crate::cache::stored::StoredResponse;
 use crate::config::EtagMode;
@@ -18,8 +18,8 @@ use crate::semantics::storability::Storability;
 use crate::semantics::validation::{self, Validators};
 
 impl FillTask {
-    /// A 304 came: the stored responses that it names are as good as new. Returns the 304 when it names none.
-    pub(super) fn validated(&mut self, arrived: Arrived) -> Option<Unusable> {
+    /// A 304 came: the stored responses that it names are as good as new. Gives back the permit when it names none.
+    pub(super) fn validated(&mut self, permit: Permit, arrived: Arrived) -> Result<(), Permit> {
         let named = validation::named_by_304(&arrived.headers, candidates(&self.known()));
         let named: Vec<_> = named
             .iter()
@@ -31,7 +31,7 @@ impl FillTask {
                 .is_some_and(|selected| Arc::ptr_eq(selected, old))
         };
         let Some(chosen) = named.iter().find(is_selected).or(named.first()).cloned() else {
-            return Some(Unusable);
+            return Err(permit);
         };
         let update = self.updated(&chosen, &arrived);
         let refused = match &update.storable {
@@ -48,13 +48,17 @@ impl FillTask {
             // Where that is the updated response's own doing, what was stored leaves; where it is this request's (its
             // credentials, its no-store), what is stored stays as it is.
             Some(why) => {
-                self.not_stored(&arrived, chosen.head.status, Unshared::Rule(why));
+                self.not_stored(permit, &arrived, chosen.head.status, Unshared::Rule(why));
                 false
             }
             None => {
-                let committed = self.take_over(&chosen, &stored, &named, &arrived);
-                self.fill.settle(Settled::Stored(stored.clone()));
-                committed
+                let outcome = self.outcome(&chosen, &stored, &named, &arrived);
+                let refused = permit.finish(outcome, &self.route.cache.vary);
+                if let Some(why) = refused {
+                    let key = self.fill.key.as_str();
+                    tracing::debug!(why = why.token(), key, "a validation was overtaken");
+                }
+                refused.is_none()
             }
         };
         self.tell_leader(LeaderEvent::Validated {
@@ -62,23 +66,21 @@ impl FillTask {
             committed,
             own,
         });
-        None
+        Ok(())
     }
 
-    /// Puts freshened responses in the place of the old ones. Returns whether they are stored.
-    fn take_over(
+    /// Freshened responses in the place of the old ones.
+    fn outcome(
         &self,
         chosen: &Arc<StoredResponse>,
         stored: &Arc<StoredResponse>,
         named: &[Arc<StoredResponse>],
         arrived: &Arrived,
-    ) -> bool {
-        let store = &self.worker.gateway.store;
+    ) -> Outcome {
         // RFC 9111 §4.3.4: updated are those "that could have been chosen for that request". Where it is another variant that
         // the 304 names, it answers this request too, and stays for others as it is.
         if !self.is_asked_for(chosen) {
-            let committed = store.commit(&self.fill, stored.clone(), &self.route.cache.vary);
-            return self.is_committed(committed);
+            return Outcome::Stored(stored.clone());
         }
         let freshen = |old: &Arc<StoredResponse>| {
             if Arc::ptr_eq(old, chosen) {
@@ -90,17 +92,10 @@ impl FillTask {
                 .is_ok()
                 .then(|| (old.clone(), self.freshened(old, update, arrived, false)))
         };
-        let updates: Vec<_> = named.iter().filter_map(freshen).collect();
-        self.is_committed(store.freshen(&self.fill, &updates))
-    }
-
-    /// Whether nothing came in between.
-    fn is_committed(&self, outcome: Result<(), NotCommitted>) -> bool {
-        if let Err(why) = &outcome {
-            let key = self.fill.key.as_str();
-            tracing::debug!(why = why.token(), key, "a validation was overtaken");
+        Outcome::Freshened {
+            answer: stored.clone(),
+            updates: named.iter().filter_map(freshen).collect(),
         }
-        outcome.is_ok()
     }
 
     /// `old` with the fields of the 304.
