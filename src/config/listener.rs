@@ -35,6 +35,8 @@ pub struct Tls {
     pub client_crl: Option<PathBuf>,
     /// Clients without a certificate are served, too.
     pub client_optional: bool,
+    /// The API is told the client's certificate in Client-Cert (RFC 9440).
+    pub client_cert_field: bool,
     /// The `max-age` of Strict-Transport-Security (RFC 6797); `None` for no such field.
     pub hsts: Option<Duration>,
 }
@@ -134,6 +136,7 @@ impl Tls {
             client_ca: None,
             client_crl: None,
             client_optional: false,
+            client_cert_field: false,
             hsts: None,
         };
         section.set("min_version", &mut tls.min_version, one_of(&VERSIONS));
@@ -144,12 +147,13 @@ impl Tls {
             Some(Some(path(value)?))
         });
         section.set("client_optional", &mut tls.client_optional, flag);
+        section.set("client_cert_field", &mut tls.client_cert_field, flag);
         section.set("hsts", &mut tls.hsts, or_off(timeout));
         if section.given("certificates").is_none() && section.span() != (0..0) {
             let message = "TLS needs a certificate: `certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]`";
             section.mistake(section.span(), message);
         }
-        for key in ["client_crl", "client_optional"] {
+        for key in ["client_crl", "client_optional", "client_cert_field"] {
             if tls.client_ca.is_none()
                 && let Some(place) = section.given(key)
             {

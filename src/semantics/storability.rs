@@ -22,6 +22,9 @@ use super::time::DeltaSeconds;
 use super::validation::Validators;
 use super::vary::Vary;
 
+/// Tells the certificate of a client to the origin (RFC 9440 §2.2).
+pub const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+
 /// Which kinds of credentials a request carries (invariant: they never make a response shared by themselves).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
@@ -29,6 +32,8 @@ pub struct Credentials {
     pub cookie: bool,
     /// One of the fields that the operator lists.
     pub listed: bool,
+    /// The client's certificate is told in a field (RFC 9440).
+    pub certificate: bool,
 }
 
 impl Credentials {
@@ -40,11 +45,12 @@ impl Credentials {
                 .credential_fields
                 .iter()
                 .any(|name| request.contains_key(name)),
+            certificate: request.contains_key(CLIENT_CERT),
         }
     }
 
     pub const fn any(self) -> bool {
-        self.authorization || self.cookie || self.listed
+        self.authorization || self.cookie || self.listed || self.certificate
     }
 }
 
@@ -247,13 +253,13 @@ pub fn refused_for_credentials(input: &StoreInput<'_>) -> Option<NoStoreReason> 
         Vary::Fields(fields) => {
             let names_listed = || policy.credential_fields.iter().all(|f| fields.contains(f));
             (!credentials.cookie || fields.contains(&COOKIE))
+                && (!credentials.certificate || fields.contains(&CLIENT_CERT))
                 && (!credentials.listed || names_listed())
         }
         Vary::None | Vary::Any => false,
     };
-    let refused = (credentials.cookie || credentials.listed)
-        && !shared
-        && !(input.freshness.explicit.is_some() && varies_on_them());
+    let others = credentials.cookie || credentials.listed || credentials.certificate;
+    let refused = others && !shared && !(input.freshness.explicit.is_some() && varies_on_them());
     refused.then_some(NoStoreReason::Credentials)
 }
 

@@ -38,9 +38,20 @@ pub fn write_string(text: &str, out: &mut Buffer) {
     out.extend_from_slice(b"\"");
 }
 
+/// A byte sequence (RFC 9651 §4.1.8).
+pub fn byte_sequence(octets: &[u8]) -> String {
+    sfv::ItemSerializer::new().bare_item(octets).finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn octets_are_a_byte_sequence() {
+        assert_eq!(byte_sequence(b"hello"), ":aGVsbG8=:");
+        assert_eq!(byte_sequence(b""), "::");
+    }
 
     #[test]
     fn what_is_no_token_is_a_string() {

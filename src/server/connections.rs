@@ -98,6 +98,7 @@ impl<S: Service> Connections<S> {
                     let scheme = opened.socket.scheme();
                     let mut peer = Peer::of(Some(opened.addr), scheme, &config.trusted_proxies);
                     peer.redirect = treatment.redirect;
+                    peer.certificate = opened.certificate;
                     peer.hsts = treatment.tls.as_ref().and_then(|tls| tls.hsts());
                     let (io, peer) = (Io::new(opened.socket, state), Rc::new(peer));
                     match opened.lacks_tls {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::Poll;
 
+use http::HeaderValue;
 use tokio::net::TcpStream;
 
 use super::listen::Treatment;
@@ -19,6 +20,8 @@ pub(super) struct Opened {
     pub socket: Socket,
     /// The client's.
     pub addr: SocketAddr,
+    /// Client-Cert, where the API is told the client's certificate.
+    pub certificate: Option<HeaderValue>,
     /// The listener speaks TLS, and the client does not.
     pub lacks_tls: bool,
 }
@@ -63,6 +66,7 @@ async fn steps(
     let opened = |socket, lacks_tls| Opened {
         socket,
         addr,
+        certificate: None,
         lacks_tls,
     };
     let Some(tls) = &treatment.tls else {
@@ -75,7 +79,14 @@ async fn steps(
         Ok(Accepted::Left) => {}
     }
     Ok(match accepted? {
-        Accepted::Tls(stream) => Some(opened(Socket::Tls(stream), false)),
+        Accepted::Tls(stream) => {
+            let shown = stream.get_ref().1.peer_certificates();
+            let certificate = tls.client_cert(shown.and_then(<[_]>::first));
+            Some(Opened {
+                certificate,
+                ..opened(Socket::Tls(stream), false)
+            })
+        }
         Accepted::Plain(socket) => Some(opened(Socket::Tcp(socket), true)),
         Accepted::Left => None,
     })

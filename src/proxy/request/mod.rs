@@ -39,7 +39,7 @@ use crate::proxy::request::peer::Peer;
 use crate::semantics::authority::{host_of, path_and_query};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::hop_by_hop;
-use crate::semantics::storability::Credentials;
+use crate::semantics::storability::{CLIENT_CERT, Credentials};
 use crate::semantics::target::split_query;
 use crate::semantics::upgrade;
 use crate::semantics::validation::strip_conditionals;
@@ -96,7 +96,7 @@ impl Request {
 
     /// A request whose head has been understood.
     pub fn new(
-        parts: Parts,
+        mut parts: Parts,
         content: RequestContent,
         peer: &Rc<Peer>,
         epoch: Rc<Epoch>,
@@ -104,6 +104,11 @@ impl Request {
         mut traits: Traits,
         target: Target,
     ) -> Self {
+        if (traits.any(Traits::CLIENT_CERT) || peer.certificate.is_some())
+            && peer.attest(&mut parts.headers)
+        {
+            traits.add(Traits::CREDENTIALS);
+        }
         let routes = &epoch.settings.config.routes;
         let route = match routes.default_alone() {
             Some(route) => route.clone(),
@@ -220,7 +225,7 @@ impl Request {
         }
         strip_conditionals(&mut parts.headers);
         let policy = &self.route.cache;
-        let credentials = [AUTHORIZATION, COOKIE];
+        let credentials = [AUTHORIZATION, COOKIE, CLIENT_CERT];
         let listed = policy.credential_fields.iter();
         let credentials = credentials.iter().chain(listed);
         for name in [CACHE_CONTROL, PRAGMA]

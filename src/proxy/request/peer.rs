@@ -8,11 +8,12 @@ use http::header::FORWARDED;
 use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
-use super::field_names::X_FORWARDED_FOR;
+use super::field_names::{CLIENT_CERT_CHAIN, X_FORWARDED_FOR};
 use super::target::Target;
 use crate::proxy::interim::Interim;
 use crate::semantics::authority::Scheme;
 use crate::semantics::forwarded;
+use crate::semantics::storability::CLIENT_CERT;
 use crate::upstream::LatestWaiting;
 
 /// A connection's client as it is known before its first byte; the same for all its requests.
@@ -29,6 +30,8 @@ pub struct Peer {
     pub waiting: LatestWaiting,
     /// The port of https to which its listener redirects each request; `None`: they are served.
     pub redirect: Option<u16>,
+    /// Client-Cert (RFC 9440), where the API is told the client's certificate.
+    pub certificate: Option<HeaderValue>,
     /// Strict-Transport-Security, which its responses get.
     pub hsts: Option<HeaderValue>,
     told: RefCell<Option<Remembered>>,
@@ -64,9 +67,23 @@ impl Peer {
             interim: Interim::default(),
             waiting: LatestWaiting::default(),
             redirect: None,
+            certificate: None,
             hsts: None,
             told: RefCell::default(),
         }
+    }
+
+    /// Has the fields of RFC 9440 tell the certificate of this client and no other (§2.4): only a trusted proxy's are left as
+    /// they came. Returns whether the request has one then.
+    pub fn attest(&self, headers: &mut HeaderMap) -> bool {
+        if self.certificate.is_some() || !self.trusted {
+            headers.remove(CLIENT_CERT);
+            headers.remove(CLIENT_CERT_CHAIN);
+        }
+        if let Some(certificate) = &self.certificate {
+            headers.insert(CLIENT_CERT, certificate.clone());
+        }
+        headers.contains_key(CLIENT_CERT)
     }
 
     /// The address of the client that a request of this peer is for: the last one in X-Forwarded-For, or else in Forwarded

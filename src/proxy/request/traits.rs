@@ -56,6 +56,8 @@ impl Traits {
     /// It has fields for this hop, or fields that frame the request on it.
     pub const THIS_HOP: Self = Self(1 << 9);
     pub const ORIGIN: Self = Self(1 << 10);
+    /// Fields that tell the certificate of a client (RFC 9440).
+    pub const CLIENT_CERT: Self = Self(1 << 11);
 
     pub fn of(headers: &HeaderMap) -> Self {
         let mut traits = Self::default();
@@ -67,6 +69,7 @@ impl Traits {
                 "if-match" | "if-unmodified-since" => Self::ORIGIN_CONDITIONS.0,
                 "range" => Self::RANGE.0,
                 "origin" => Self::ORIGIN.0,
+                "client-cert" | "client-cert-chain" => Self::CLIENT_CERT.0,
                 "cdn-loop" => Self::CDN_LOOP.0,
                 "x-forwarded-proto" | "x-forwarded-host" | "forwarded" => Self::FORWARDED.0,
                 "upgrade" => Self::UPGRADE.0 | Self::THIS_HOP.0,

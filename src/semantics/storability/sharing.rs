@@ -11,20 +11,22 @@ fn credentials_are_authorization_cookie_and_what_the_operator_lists() {
         ..Policy::default()
     };
     let (no, yes) = (false, true);
-    for (line, authorization, cookie, listed) in [
-        ("authorization: a", yes, no, no),
-        ("cookie: a=b", no, yes, no),
-        ("x-api-key: a", no, no, yes),
-        ("x-other: a", no, no, no),
+    for (line, authorization, cookie, listed, certificate) in [
+        ("authorization: a", yes, no, no, no),
+        ("cookie: a=b", no, yes, no, no),
+        ("x-api-key: a", no, no, yes, no),
+        ("client-cert: :YQ==:", no, no, no, yes),
+        ("x-other: a", no, no, no, no),
     ] {
         let found = Credentials::of(&headers(&lines(&[line])), &policy);
         let expected = Credentials {
             authorization,
             cookie,
             listed,
+            certificate,
         };
         assert_eq!(found, expected, "{line}");
-        assert_eq!(found.any(), authorization || cookie || listed, "{line}");
+        assert_eq!(found.any(), line != "x-other: a", "{line}");
     }
 }
 

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::pki_types::CertificateDer;
 use rustls::server::ProducesTickets;
 
 use super::settings::{self, InUse, Settings};
@@ -13,6 +14,7 @@ use crate::config::ListenAddr;
 use crate::config::certificate::Fault;
 use crate::config::listener;
 use crate::config::{Listener, Server};
+use crate::semantics::structured::byte_sequence;
 
 /// The TLS of one listener. Workers share it.
 pub(in crate::server) struct Tls {
@@ -39,6 +41,13 @@ impl Tls {
 
     pub fn config(&self) -> Arc<ServerConfig> {
         self.current.load().config.clone()
+    }
+
+    /// Client-Cert (RFC 9440 §2.2) for a client that has shown this certificate, where the API is told it.
+    pub fn client_cert(&self, shown: Option<&CertificateDer<'_>>) -> Option<HeaderValue> {
+        let is_told = self.current.load().source.client_cert_field;
+        let shown = shown.filter(|_| is_told)?;
+        HeaderValue::from_str(&byte_sequence(shown)).ok()
     }
 
     /// Strict-Transport-Security, where responses have it.

@@ -439,6 +439,68 @@ fn clients_need_a_certificate_that_is_valid() {
 }
 
 #[test]
+fn the_api_is_told_the_certificate_and_a_client_cannot_write_it() {
+    let origin = stored();
+    let authority = Authority::new();
+    authority.sign("a", &["books.test"]);
+    let of_client = |params: &mut CertificateParams| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    };
+    let clients = ["one", "two"].map(|name| authority.sign_with(name, &[name], of_client));
+    let tls = format!(
+        "{}\nclient_ca = {:?}\nclient_cert_field = true\nclient_optional = true",
+        authority.certificates(&["a"]),
+        authority.path("ca.pem"),
+    );
+    let gateway = setup(&origin, &tls).start();
+    let forged = "GET /me HTTP/1.1\r\nHost: books.test\r\nClient-Cert: :Zm9yZ2Vk:\r\n\
+                  Client-Cert-Chain: :Zm9yZ2Vk:\r\nConnection: close\r\n\r\n";
+    let mut told = Vec::new();
+    for (certificate, key) in &clients {
+        // The second request of each could be a hit if the response were shared.
+        for _ in 0..2 {
+            let config = authority
+                .builder(&BOTH)
+                .with_client_auth_cert(vec![certificate.clone()], key.clone_key())
+                .expect("a pair");
+            let mut stream = connect(&gateway, &Arc::new(config), "books.test");
+            stream.write_all(forged.as_bytes()).expect("a write");
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).expect("an answer");
+            let last = origin.last();
+            assert_eq!(last.fields.all("client-cert").count(), 1);
+            assert!(!last.fields.has("client-cert-chain"));
+            told.push(
+                last.fields
+                    .get("client-cert")
+                    .expect("a certificate")
+                    .to_owned(),
+            );
+        }
+    }
+    assert_eq!(origin.count(), 4);
+    assert!(told[0] == told[1] && told[1] != told[2] && told[2] == told[3]);
+    assert!(told[0].starts_with(':') && told[0].ends_with(':') && told[0].len() > 300);
+    // Without a certificate, with TLS and without, what a client writes does not reach the API.
+    let config = Arc::new(authority.client(&BOTH));
+    let mut stream = connect(&gateway, &config, "books.test");
+    stream.write_all(forged.as_bytes()).expect("a write");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    assert!(!origin.last().fields.has("client-cert"));
+    let forged = get("/other").field("Client-Cert", ":Zm9yZ2Vk:");
+    gateway.send(&forged).expect(200);
+    assert!(!origin.last().fields.has("client-cert"));
+    // A trusted proxy's does.
+    let behind = Gateway::before(&origin)
+        .server("trusted_proxies = ['127.0.0.1']")
+        .start();
+    behind.send(&forged).expect(200);
+    let last = origin.last();
+    assert_eq!(last.fields.get("client-cert"), Some(":Zm9yZ2Vk:"));
+}
+
+#[test]
 fn a_listener_can_redirect_all_requests_to_https() {
     let origin = stored();
     let gateway = Gateway::before(&origin)
