@@ -24,25 +24,32 @@ const CALLS: [&str; 3] = [
 
 /// Whether, by its fields, a message's content may go on for any time.
 pub fn is_endless(fields: &HeaderMap) -> bool {
-    is_one_of(fields, &STREAMS) || is_one_of(fields, &CALLS)
+    is_one_of(fields, STREAMS.iter().chain(&CALLS))
 }
 
 /// Whether a message with these fields belongs to a gRPC call, with any coding of its messages.
 pub fn is_grpc(fields: &HeaderMap) -> bool {
-    is_one_of(fields, &CALLS)
+    is_one_of(fields, CALLS.iter())
 }
 
-fn is_one_of(fields: &HeaderMap, known: &[&str]) -> bool {
+fn is_one_of<'a>(fields: &HeaderMap, mut known: impl Iterator<Item = &'a &'a str>) -> bool {
     let Some(value) = fields.get(CONTENT_TYPE) else {
         return false;
     };
     let media_type = value.as_bytes().split(|byte| *byte == b';').next();
     let media_type = media_type.unwrap_or_default().trim_ascii();
-    known.iter().any(|known| {
+    known.any(|known| {
         // `application/grpc+proto` is of gRPC's kind, too.
         let kind = media_type.get(..known.len()).unwrap_or_default();
         let rest = &media_type[kind.len()..];
-        kind.eq_ignore_ascii_case(known.as_bytes()) && matches!(rest.first(), None | Some(b'+'))
+        // The last octets tell most of them apart.
+        let ends_alike = match (kind.last(), known.as_bytes().last()) {
+            (Some(kind), Some(known)) => kind.eq_ignore_ascii_case(known),
+            _ => false,
+        };
+        ends_alike
+            && kind.eq_ignore_ascii_case(known.as_bytes())
+            && matches!(rest.first(), None | Some(b'+'))
     })
 }
 
