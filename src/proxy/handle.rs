@@ -17,6 +17,7 @@ use crate::proxy::request::{Class, Request, Traits};
 use crate::proxy::response::body::Body;
 use crate::proxy::response::envelope::Envelope;
 use crate::proxy::response::{error, logged};
+use crate::proxy::task::pinned;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_status::{CacheStatus, Detail};
 
@@ -68,7 +69,7 @@ impl Worker {
         }
         if !request.class.is_looked_up() || request.is_bypassed() || request.class == Class::Query {
             let exchange = Box::new(Exchange::new(self.clone(), request, envelope));
-            return Answer::Later(Box::pin(exchange.run()));
+            return Answer::Later(pinned(|| exchange.run()));
         }
         match self.look_up(&request) {
             Lookup::Deliver {
@@ -84,7 +85,8 @@ impl Worker {
             }
             lookup => {
                 let exchange = Exchange::with(self.clone(), request, envelope, lookup);
-                Answer::Later(Box::pin(Box::new(exchange).run()))
+                let exchange = Box::new(exchange);
+                Answer::Later(pinned(|| exchange.run()))
             }
         }
     }

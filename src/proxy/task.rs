@@ -25,6 +25,14 @@ pub struct Reporter<T>(Rc<Cell<Option<T>>>);
 /// Knows whether somebody still waits for a task's report.
 pub struct Listener<T>(Weak<Cell<Option<T>>>);
 
+/// What `make` makes, on the heap. The place is taken first, so that a large future is made in it: `Box::pin` would copy all
+/// of it from the stack, though most of what has not been polled is empty.
+#[inline]
+pub fn pinned<F>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    let place = Box::new_uninit();
+    Box::into_pin(Box::write(place, make()))
+}
+
 impl<T> Listener<T> {
     /// Whether the task was dropped before its end.
     pub fn has_left(&self) -> bool {
@@ -51,7 +59,7 @@ impl<T> Task<T> {
         W: Future<Output = ()> + 'static,
     {
         let news = Rc::new(Cell::new(None));
-        let work = Box::pin(begin(Reporter(news.clone())));
+        let work = pinned(|| begin(Reporter(news.clone())));
         Self {
             work: Some((work, TaskGuard::begin(worker.clone()))),
             news: Reporter(news),

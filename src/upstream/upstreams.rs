@@ -71,10 +71,10 @@ impl Upstreams {
         if let Some(worker) = worker {
             worker.start_checks();
         }
-        let request = PendingRequest::new(outgoing, make);
+        let mut request = PendingRequest::new(outgoing, make);
         async move {
             let worker = worker.ok_or_else(|| Error::downstream(ErrorKind::NoRoute))?;
-            let sent = worker.send(request).await;
+            let sent = worker.send(&mut request).await;
             if let Err(error) = &sent
                 && error.side() == Side::Upstream
             {

@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::proxy::fill::update::withheld;
 use crate::proxy::forward::arrived::Arrived;
 use crate::proxy::response::etag;
+use crate::proxy::task::pinned;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cors;
 use crate::semantics::fetch::FetchExtent;
@@ -107,7 +108,7 @@ impl FillTask {
         if is_small && early.ended && self.has_ended(&arrived.body) && early.trailers.is_none() {
             return self.complete(permit, head, early);
         }
-        Box::pin(self.stream(permit, head, arrived.body, early)).await;
+        pinned(|| self.stream(permit, head, arrived.body, early)).await;
     }
 
     /// Whether `body` has come to an end that a response may be stored by: one that it states itself, or where the operator

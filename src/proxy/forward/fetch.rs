@@ -1,6 +1,7 @@
 //! One exchange with the API: for a fill, for a request that is passed on, for an If-Match. What else may have a response
 //! is asked here before the API is.
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use http::{HeaderMap, Response};
@@ -37,8 +38,9 @@ pub async fn fetch(
     make: Option<&Maker<'_>>,
 ) -> Result<(Response<UpstreamBody>, Now), Error> {
     let requested = context.worker.gateway.clock.now();
-    let response = context.epoch.upstreams.send_made(outgoing, make).await?;
-    Ok((response, requested))
+    // Pinned where it is made: it is large, and would be copied as what is awaited.
+    let sending = pin!(context.epoch.upstreams.send_made(outgoing, make));
+    Ok((sending.await?, requested))
 }
 
 impl Context<'_> {

@@ -26,7 +26,7 @@ impl Worker {
     /// Sends a request and waits for the response's head.
     pub(super) async fn send(
         &self,
-        mut request: PendingRequest<'_>,
+        request: &mut PendingRequest<'_>,
     ) -> Result<Response<UpstreamBody>, Error> {
         self.budget.add_request();
         self.await_first_checks().await;
@@ -47,7 +47,7 @@ impl Worker {
                 last,
                 answers: 0,
             };
-            let sent = self.attempt(&mut attempt, &mut request, &tried).await;
+            let sent = self.attempt(&mut attempt, request, &tried).await;
             let pool = &self.pools[attempt.server];
             tried.push(attempt.server);
             let error = match sent {
@@ -66,7 +66,7 @@ impl Worker {
             let next = match request.is_sendable() {
                 // It has waited at all servers that are as good: no other queue is better.
                 true if error.kind() == ErrorKind::ConnectionLimit => None,
-                true if !last => self.choose(&request, &tried),
+                true if !last => self.choose(request, &tried),
                 _ => None,
             };
             match next {
