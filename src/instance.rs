@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::admin::{Admin, GatewayOperations, RunningAdmin};
+use crate::admin::{Admin, GatewayOperations, ReloadSource, Reloader, RunningAdmin};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddr};
 use crate::error;
@@ -20,12 +20,22 @@ pub struct Instance {
     server: Server,
     /// `None` when it is off.
     admin: Option<Admin>,
+    reloader: Arc<Reloader>,
 }
 
 impl Instance {
     /// Takes the addresses that `config` names; port 0 means a free one. Fails when an address cannot be taken or the
     /// upstream's certificates cannot be used.
     pub fn bind(config: Config, clock: Clock) -> Result<Self, Error> {
+        Self::bind_from(config, None, clock)
+    }
+
+    /// The same for a configuration that can be read again, from `origin`.
+    pub fn bind_from(
+        config: Config,
+        origin: Option<ReloadSource>,
+        clock: Clock,
+    ) -> Result<Self, Error> {
         let deadlines = clock.for_deadlines();
         let server = Server::bind(&config.server).map_err(Error::Server)?;
         let admin = config
@@ -34,12 +44,15 @@ impl Instance {
             .map(Admin::bind)
             .transpose()
             .map_err(Error::Server)?;
+        let started = config.clone();
         let gateway = Gateway::new(config, server.workers(), clock).map_err(Error::Gateway)?;
+        let reloader = Reloader::new(origin, started, gateway.clone(), server.tls());
         Ok(Self {
             gateway,
             deadlines,
             server,
             admin,
+            reloader: Arc::new(reloader),
         })
     }
 
@@ -68,6 +81,11 @@ impl Instance {
         self.server.tls()
     }
 
+    /// Reads its configuration again.
+    pub fn reloader(&self) -> Arc<Reloader> {
+        self.reloader.clone()
+    }
+
     /// Serves until `shutdown` is done and everything in flight has been answered, or the drain deadline has passed.
     /// Blocks the calling thread, which polls `shutdown` in a runtime of its own.
     pub fn run(self, shutdown: impl Future<Output = ()>) -> Result<Outcome, Error> {
@@ -76,6 +94,7 @@ impl Instance {
             self.gateway.clone(),
             self.server.readiness(),
             self.server.tls(),
+            self.reloader,
         );
         let admin = self
             .admin

@@ -20,7 +20,7 @@
 //! | [`cli`] | arguments; one file a subcommand |
 //! | [`instance`] | a whole gateway in one value: listeners, workers, the admin API |
 //! | [`server`] | listeners, protocol choice, limits and deadlines, drain |
-//! | [`admin`] | the admin API: health, metrics, purge, explain |
+//! | [`admin`] | the admin API: health, metrics, purge, explain, reload |
 //! | [`proxy`] | the life of a request: exchange, fill, what is added and stripped, and where an error becomes a response |
 //! | [`cache`] | where responses live: keys, the store, bodies that many read, collapse, the byte budget |
 //! | [`ledger`] | what was invalidated: an invalidation as one value, whoever asked for it |

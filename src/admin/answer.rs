@@ -12,12 +12,24 @@ pub fn json(status: StatusCode, document: &Value) -> Response<Bytes> {
 
 /// A problem document (RFC 9457).
 pub fn problem(status: StatusCode, detail: &str) -> Response<Bytes> {
-    let document = json!({
+    problem_with(status, detail, None)
+}
+
+/// A problem document with an extension member, its name and its value (RFC 9457 §3.2).
+pub(super) fn problem_with(
+    status: StatusCode,
+    detail: &str,
+    extension: Option<(&str, Value)>,
+) -> Response<Bytes> {
+    let mut document = json!({
         "type": "about:blank",
         "title": status.canonical_reason().unwrap_or("Error"),
         "status": status.as_u16(),
         "detail": detail,
     });
+    if let Some((name, value)) = extension {
+        document[name] = value;
+    }
     with_type(status, "application/problem+json", format!("{document}\n"))
 }
 

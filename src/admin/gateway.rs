@@ -1,15 +1,17 @@
-//! The admin API's endpoints that ask the gateway: gauges, purge and explain.
+//! The admin API's endpoints that ask the gateway: gauges, purge, explain and reload.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::answer::{json as document, problem};
-use super::operations::Operations;
+use super::answer::{json as document, problem, problem_with};
+use super::operations::{NO_SOURCE, Operations};
 use super::page::{Kind, Page};
 use super::purge::{explained, named, purge};
+use super::reload::{NotReloaded, Reloaded, Reloader, Reloads};
+use crate::config::Mistake;
 use crate::proxy::{Gateway, Memory, ServerState};
 use crate::server::{InUse, TlsListeners};
 use crate::telemetry::counters::Metrics;
@@ -21,14 +23,25 @@ pub struct GatewayOperations {
     gateway: Arc<Gateway>,
     readiness: Readiness,
     tls: TlsListeners,
+    reloader: Arc<Reloader>,
+    /// In seconds since 1970.
+    started: u64,
 }
 
 impl GatewayOperations {
-    pub fn new(gateway: Arc<Gateway>, readiness: Readiness, tls: TlsListeners) -> Self {
+    pub fn new(
+        gateway: Arc<Gateway>,
+        readiness: Readiness,
+        tls: TlsListeners,
+        reloader: Arc<Reloader>,
+    ) -> Self {
+        let started = gateway.clock().now().wall.as_secs();
         Self {
             gateway,
             readiness,
             tls,
+            reloader,
+            started,
         }
     }
 }
@@ -50,6 +63,14 @@ impl Operations for GatewayOperations {
         write_memory(page, self.gateway.memory());
         write_servers(page, &self.gateway.servers());
         write_certificates(page, &self.tls.certificates());
+        write_reloads(page, self.reloader.reloads());
+        let help = "When the gateway was started, in seconds since 1970.";
+        page.single(
+            "process_start_time_seconds",
+            Kind::Gauge,
+            help,
+            self.started,
+        );
     }
 
     fn purge(&self, request: &Request<Bytes>) -> Response<Bytes> {
@@ -78,6 +99,55 @@ impl Operations for GatewayOperations {
             Err(why) => problem(StatusCode::BAD_REQUEST, &why),
         }
     }
+
+    fn reload(&self) -> Response<Bytes> {
+        const KEPT: &str = "the configuration before stays in force";
+        let unusable = StatusCode::UNPROCESSABLE_ENTITY;
+        match self.reloader.reload() {
+            Ok(Reloaded { warnings, bound }) => {
+                let warnings: Vec<_> = warnings.iter().map(describe_mistake).collect();
+                let outcome =
+                    json!({ "reloaded": true, "warnings": warnings, "needs_restart": bound });
+                document(StatusCode::OK, &outcome)
+            }
+            Err(NotReloaded::NoSource) => problem(StatusCode::NOT_IMPLEMENTED, NO_SOURCE),
+            Err(NotReloaded::Mistakes(mistakes)) => {
+                let detail = match mistakes.len() {
+                    1 => format!("the configuration has a mistake: {KEPT}"),
+                    n => format!("the configuration has {n} mistakes: {KEPT}"),
+                };
+                let mistakes = mistakes.iter().map(describe_mistake).collect();
+                problem_with(unusable, &detail, Some(("mistakes", mistakes)))
+            }
+            Err(NotReloaded::Unusable(fault)) => problem(unusable, &format!("{fault}: {KEPT}")),
+        }
+    }
+}
+
+/// A mistake or a warning with its place, and as `bookend check` prints it.
+fn describe_mistake(mistake: &Mistake) -> Value {
+    let place = mistake.place.as_ref();
+    json!({
+        "file": mistake.file.as_deref(),
+        "line": place.map(|place| place.line),
+        "column": place.map(|place| place.column),
+        "message": mistake.message,
+        "text": mistake.to_string(),
+    })
+}
+
+fn write_reloads(page: &mut Page, reloads: Reloads) {
+    let help = "Reloads of the configuration, by SIGHUP or POST /reload.";
+    page.family("bookend_config_reloads_total", Kind::Counter, help)
+        .sample(&[("result", "ok")], reloads.succeeded)
+        .sample(&[("result", "failed")], reloads.failed);
+    let help = "When the configuration in force was read, in seconds since 1970.";
+    page.single(
+        "bookend_config_loaded_seconds",
+        Kind::Gauge,
+        help,
+        reloads.loaded,
+    );
 }
 
 fn write_memory(page: &mut Page, memory: Memory) {

@@ -1,4 +1,4 @@
-//! The admin API: health, metrics, purge and explain, on a listener of its own. It uses the same server as clients do,
+//! The admin API: health, metrics, purge, explain and reload, on a listener of its own. It uses the same server as clients do,
 //! with one worker and tighter limits, so that it answers while the gateway is busy or drains.
 
 mod answer;
@@ -9,6 +9,7 @@ mod page;
 mod process;
 mod purge;
 mod query;
+mod reload;
 mod service;
 
 use std::rc::Rc;
@@ -22,6 +23,7 @@ pub use self::answer::{json, problem};
 pub use self::gateway::GatewayOperations;
 pub use self::operations::Operations;
 pub use self::page::{Kind, Page};
+pub use self::reload::{NotReloaded, Phase, ReloadSource, Reloaded, Reloader};
 
 use self::service::AdminService;
 use crate::clock::Clock;

@@ -8,6 +8,9 @@ use super::page::Page;
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::Stage;
 
+pub(super) const NO_SOURCE: &str =
+    "this gateway was started without a configuration that could be read again";
+
 /// The operations of a gateway that the admin API uses. Called on the admin API's thread.
 pub trait Operations: Send + Sync + 'static {
     /// Whether the gateway takes requests.
@@ -36,5 +39,10 @@ pub trait Operations: Send + Sync + 'static {
     fn explain(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let _ = request;
         problem(StatusCode::NOT_IMPLEMENTED, "this gateway cannot explain")
+    }
+
+    /// `POST /reload`, after the request was authorised.
+    fn reload(&self) -> Response<Bytes> {
+        problem(StatusCode::NOT_IMPLEMENTED, NO_SOURCE)
     }
 }

@@ -38,7 +38,7 @@ struct Endpoint {
     answer: fn(&AdminService, &Request<Bytes>) -> Response<Bytes>,
 }
 
-const ENDPOINTS: [Endpoint; 5] = [
+const ENDPOINTS: [Endpoint; 6] = [
     Endpoint {
         path: "/healthz",
         method: Method::GET,
@@ -73,6 +73,13 @@ const ENDPOINTS: [Endpoint; 5] = [
         guarded: true,
         is_health_check: false,
         answer: |service, request| service.operations.explain(request),
+    },
+    Endpoint {
+        path: "/reload",
+        method: Method::POST,
+        guarded: true,
+        is_health_check: false,
+        answer: |service, _| service.operations.reload(),
     },
 ];
 

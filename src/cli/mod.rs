@@ -1,10 +1,18 @@
 //! The command line: one file a subcommand.
 
+mod admin_client;
 pub mod check;
 pub mod demo;
+pub mod explain;
+pub mod health;
+pub mod purge;
+pub mod reload;
 mod report;
 pub mod run;
+mod samples;
+mod service_manager;
 mod signal;
+pub mod status;
 
 pub use self::report::Exit;
 
@@ -20,6 +28,9 @@ Examples:
   bookend run --config /etc/bookend.toml      with a configuration file
   bookend demo --tour                         see what it does
   bookend check /etc/bookend.toml             report every mistake in the file
+  bookend status                              what the running gateway does
+  bookend reload --config /etc/bookend.toml   have it read its configuration again
+  bookend purge --prefix /books               remove what it has stored of /books and below
 
 Signals:
   SIGTERM, SIGINT, SIGQUIT
@@ -30,11 +41,13 @@ Signals:
 
 Environment:
   BOOKEND_LOG      overrides the level in [log]: debug, or info,bookend::upstream=debug
+  BOOKEND_ADMIN_TOKEN
+                   the token that purge, explain and reload send to the admin API
 
 Exit status:
   0  success, also after a drain
-  1  the gateway could not start, failed, or was ended by a second signal
-  2  the arguments or the configuration have mistakes";
+  1  the gateway could not start, failed, or was ended by a second signal; or the running gateway gave no answer
+  2  the arguments or the configuration have mistakes, or the running gateway refuses the request";
 
 /// A caching gateway for REST APIs.
 ///
@@ -57,6 +70,16 @@ enum Command {
     Demo(demo::Arguments),
     /// Report every mistake in a configuration file
     Check(check::Arguments),
+    /// Ask a running gateway whether it is alive, or ready: exit 0 if it is, 1 if not
+    Health(health::Arguments),
+    /// Show what a running gateway does: requests by result, memory, the API's servers
+    Status(status::Arguments),
+    /// Have a running gateway read its configuration again: exit 0, or 2 with every mistake, which change nothing
+    Reload(reload::Arguments),
+    /// Remove stored responses of a running gateway
+    Purge(purge::Arguments),
+    /// Show what a running gateway knows of a URL: its route, what is stored, what proved uncacheable and why
+    Explain(explain::Arguments),
 }
 
 /// Runs the command that `arguments` name; the first of them is the program's name.
@@ -78,6 +101,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Run(arguments)) => run::main(&arguments),
         Some(Command::Demo(arguments)) => demo::main(&arguments),
         Some(Command::Check(arguments)) => check::main(&arguments),
+        Some(Command::Health(arguments)) => health::main(&arguments),
+        Some(Command::Status(arguments)) => status::main(&arguments),
+        Some(Command::Reload(arguments)) => reload::main(&arguments),
+        Some(Command::Purge(arguments)) => purge::main(&arguments),
+        Some(Command::Explain(arguments)) => explain::main(&arguments),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Shared by the subcommands: exit statuses, environment variables, and how mistakes are printed.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use crate::config::{Config, Mistake};
@@ -41,6 +41,11 @@ pub(super) fn too_few_files(config: &Config) -> Option<String> {
              (`ulimit -Hn`, LimitNOFILE in systemd), or lower max_connections"
         )
     })
+}
+
+/// Prints `text` and the end of its line to standard output. A closed output is no mistake.
+pub(super) fn print(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Prints mistakes to standard error, one per line; on a terminal with the lines of the file.

@@ -6,15 +6,14 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::report::{Exit, environment, print_mistakes};
-use super::signal;
+use super::{service_manager, signal};
+use crate::admin::{Phase, ReloadSource};
 use crate::clock::Clock;
 use crate::config::{
     AdminAddr, Config, ListenAddr, NO_FILTER, Overrides, ServerUrl, Source, is_filter,
 };
 use crate::huge_pages;
 use crate::instance::Instance;
-use crate::proxy::Gateway;
-use crate::server::TlsListeners;
 use crate::telemetry::log;
 
 /// The file that is read when no other is named.
@@ -76,22 +75,37 @@ fn serve(source: &Source, config: Config) -> Exit {
         Some(file) => tracing::info!(file = %file.display(), "configuration read"),
         None => tracing::info!("no configuration file: the defaults and the command line apply"),
     }
-    warn(&config);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     if config.cache.uses_huge_pages() {
         huge_pages::allow();
     }
-    let outcome = Instance::bind(config.clone(), Clock::system()).and_then(|instance| {
-        let (gateway, tls) = (instance.gateway().clone(), instance.tls());
+    let origin = ReloadSource {
+        source: source.clone(),
+        lookup: environment,
+        notify: |phase| match phase {
+            Phase::Began => service_manager::reloading(),
+            Phase::Ended => service_manager::ready(),
+        },
+    };
+    let outcome = Instance::bind_from(config, Some(origin), Clock::system()).and_then(|instance| {
+        let (gateway, reloader) = (instance.gateway().clone(), instance.reloader());
         let reopen = || {
             gateway.reopen_log();
             tracing::info!("access log reopened");
         };
-        let signals = signal::at_each(|| reload(source, &config, &gateway, &tls), reopen);
+        // The outcome is in the log.
+        let reload = || drop(reloader.reload());
+        let signals = signal::at_each(reload, reopen);
         instance.run(async {
+            // Polled when all workers are ready.
+            service_manager::ready();
             tokio::select! {
                 () = signal::end() => {}
                 () = signals => {}
             }
+            service_manager::stopping();
         })
     });
     match outcome {
@@ -99,46 +113,6 @@ fn serve(source: &Source, config: Config) -> Exit {
         Err(error) => {
             tracing::error!(%error, "cannot run");
             Exit::Failure
-        }
-    }
-}
-
-fn warn(config: &Config) {
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
-}
-
-/// Reads `source` again and puts it in force; a configuration with mistakes changes nothing. `started` is the configuration
-/// with which the gateway was started.
-fn reload(source: &Source, started: &Config, gateway: &Gateway, tls: &TlsListeners) {
-    // First and in any case: log rotation depends on it.
-    gateway.reopen_log();
-    let config = match source.load(&environment) {
-        Ok(config) => config,
-        Err(mistakes) => {
-            for mistake in &mistakes {
-                tracing::error!("{mistake}");
-            }
-            tracing::error!(
-                mistakes = mistakes.len(),
-                "configuration not reloaded: the one before stays in force"
-            );
-            return;
-        }
-    };
-    warn(&config);
-    for what in started.bound_changes(&config) {
-        tracing::warn!("{what} has changed: restart the gateway to put it in force");
-    }
-    if let Err(fault) = tls.reload(&config.server) {
-        tracing::error!(%fault, "configuration not reloaded: the one before stays in force");
-        return;
-    }
-    match gateway.reload(config) {
-        Ok(()) => tracing::info!("configuration reloaded"),
-        Err(error) => {
-            tracing::error!(%error, "configuration not reloaded: the one before stays in force");
         }
     }
 }

@@ -77,6 +77,23 @@ impl Config {
         source.load(lookup)
     }
 
+    /// Reads `[admin]` of `path` alone, `None` where it is off: a program that talks to a running gateway needs no more, and the
+    /// file may have mistakes elsewhere. Fails with those of `[admin]`.
+    pub fn load_admin(path: &Path, lookup: Lookup<'_>) -> Result<Option<Admin>, Vec<Mistake>> {
+        let name = path.display().to_string();
+        let text = read(path, &name).map_err(|mistake| vec![mistake])?;
+        let (root, _) = DeTable::parse_recoverable(&text);
+        let report = Report::new(&text, lookup, known_keys);
+        let (admin, mistakes) = Section::read_root(&report, &root, |root| {
+            let admin = root.section("admin", Admin::read);
+            (admin, report.take_mistakes())
+        });
+        match mistakes.is_empty() {
+            true => Ok(admin),
+            false => Err(in_order(Some(&name), placed(&text, mistakes).collect())),
+        }
+    }
+
     /// Reads `text`, which is in the file `name`. Fails like [`Config::load`].
     pub fn parse(text: &str, name: &str, lookup: Lookup<'_>) -> Result<Self, Vec<Mistake>> {
         parse(text, Some(name), lookup, &Overrides::default())

@@ -73,6 +73,11 @@ impl<'a> Report<'a> {
         !span.is_empty() && self.mistakes.borrow().iter().any(within)
     }
 
+    /// The mistakes noted so far, which are forgotten here.
+    pub fn take_mistakes(&self) -> Vec<(Range<usize>, String)> {
+        self.mistakes.take()
+    }
+
     /// The mistakes, the warnings and the notes, in no order, with the bytes of the source that they are about.
     pub fn into_findings(self) -> [Vec<(Range<usize>, String)>; 3] {
         [self.mistakes, self.warnings, self.notes].map(RefCell::into_inner)

@@ -11,6 +11,11 @@ impl Secret {
         Self(value.into())
     }
 
+    /// The secret itself, to be sent to who asks for it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
     /// Whether `candidate` is this secret. The digests are compared, so that the time taken tells nothing about how
     /// much of a guess was right.
     pub fn matches(&self, candidate: &[u8]) -> bool {

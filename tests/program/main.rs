@@ -6,5 +6,6 @@ mod common;
 mod command_line;
 mod demo;
 mod examples;
+mod operated;
 mod readme;
 mod running;

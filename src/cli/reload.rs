@@ -1,0 +1,63 @@
+//! `bookend reload`: has a running gateway read its configuration again, and says how that went.
+
+use std::time::Duration;
+
+use clap::Args;
+use http::{Method, StatusCode};
+use serde_json::Value;
+
+use super::admin_client::{AdminArguments, Answer, Failure};
+use super::report::{Exit, print};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    admin: AdminArguments,
+}
+
+/// Prints every mistake of a configuration that was refused, as `check` does.
+pub fn main(arguments: &Arguments) -> Exit {
+    match reload(&arguments.admin) {
+        Ok(answer) if answer.status == StatusCode::UNPROCESSABLE_ENTITY => {
+            let document = answer.document();
+            print_texts(&document["mistakes"], |text| text.to_owned());
+            eprintln!("bookend reload: {}", text(&document["detail"]));
+            Exit::Mistake
+        }
+        Ok(answer) => match answer.successful() {
+            Ok(answer) => {
+                let document = answer.document();
+                print_texts(&document["warnings"], |text| format!("warning: {text}"));
+                for what in document["needs_restart"].as_array().into_iter().flatten() {
+                    let what = text(what);
+                    eprintln!(
+                        "warning: {what} has changed: restart the gateway to put it in force"
+                    );
+                }
+                print("configuration reloaded");
+                Exit::Success
+            }
+            Err(failure) => failure.report("reload"),
+        },
+        Err(failure) => failure.report("reload"),
+    }
+}
+
+fn reload(admin: &AdminArguments) -> Result<Answer, Failure> {
+    admin
+        .client(true)?
+        .ask(Method::POST, "/reload", None, LIMIT)
+}
+
+/// Prints the texts of mistakes or warnings to standard error, one per line.
+fn print_texts(found: &Value, line: fn(&str) -> String) {
+    for mistake in found.as_array().into_iter().flatten() {
+        eprintln!("{}", line(text(&mistake["text"])));
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

@@ -1,0 +1,314 @@
+//! A running gateway as its operator meets it: `health`, `status`, `reload`, `purge`, `explain`.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use crate::common::{Client, Origin, await_that, reply};
+
+const TOKEN: &str = "BOOKEND_ADMIN_TOKEN";
+
+/// A `bookend run` with a file of its own, whose admin API is on a Unix socket beside it.
+pub struct Program {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    addr: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+impl Program {
+    /// `admin` and `more` are lines of the file.
+    pub fn start(origin: &Origin, admin: &str, more: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("config.toml");
+        std::fs::write(&file, Self::text(folder.path(), origin, admin, more)).expect("written");
+        let mut child = command(folder.path(), &["run"])
+            .env(TOKEN, "sesame")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program");
+        let mut program = Self {
+            log: BufReader::new(child.stderr.take().expect("piped")),
+            child,
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            folder,
+        };
+        let line = loop {
+            let line = program.line();
+            if line.contains(" listening ") {
+                break line;
+            }
+        };
+        let addr = line.split("127.0.0.1:").nth(1).expect("an address");
+        let port: String = addr.chars().take_while(char::is_ascii_digit).collect();
+        program.addr.set_port(port.parse().expect("a port"));
+        program
+    }
+
+    fn text(folder: &Path, origin: &Origin, admin: &str, more: &str) -> String {
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[admin]\nlisten = \"unix:{}\"\n{admin}\n[log]\n\
+             access = \"off\"\n[upstream]\nservers = \"{}\"\n{more}\n",
+            folder.join("admin.sock").display(),
+            origin.url(),
+        )
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert_ne!(self.log.read_line(&mut line).expect("text"), 0, "it ended");
+        line
+    }
+
+    fn await_line(&mut self, words: &str) {
+        while !self.line().contains(words) {}
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("config.toml")
+    }
+
+    /// Runs `bookend` with these arguments where its file is.
+    fn bookend(&self, arguments: &[&str]) -> Output {
+        command(self.folder.path(), arguments)
+            .output()
+            .expect("the program")
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([name, &pid]).status();
+        assert!(sent.expect("kill").success());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bookend"));
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove(TOKEN)
+        .env_remove("NOTIFY_SOCKET")
+        .stdin(Stdio::null());
+    command
+}
+
+fn said(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+/// What the command printed, which must have ended with this status.
+#[track_caller]
+fn expect(output: Output, status: i32) -> String {
+    let (out, err) = (said(&output.stdout), said(&output.stderr));
+    assert_eq!(output.status.code(), Some(status), "{out}{err}");
+    match status {
+        0 => out,
+        _ => err,
+    }
+}
+
+fn books() -> Origin {
+    Origin::answering(reply(200).field("Cache-Control", "max-age=60").body("1984"))
+}
+
+#[test]
+fn a_running_gateway_is_asked_over_the_socket_that_its_file_names() {
+    let origin = books();
+    let program = Program::start(&origin, "", "");
+    let get = |target| Client::to(program.addr).get(target).expect(200);
+    assert_eq!(expect(program.bookend(&["health"]), 0), "ok\n");
+    assert_eq!(
+        expect(program.bookend(&["health", "--ready"]), 0),
+        "ready\n"
+    );
+
+    for target in ["/books?a=1&b=2", "/books/1", "/films"] {
+        get(target);
+        assert!(get(target).is_hit());
+    }
+    let status = expect(program.bookend(&["status"]), 0);
+    for words in [
+        concat!("bookend    ", env!("CARGO_PKG_VERSION"), ", ready, up "),
+        "requests   6: 3 hit, 0 stale, 0 validated, 3 miss, 0 pass, 0 error (50.0 % answered by the cache)\n",
+        "for 3 resources; ",
+        "0 reloads, 0 more failed\n",
+        &format!("upstream   {} gets requests; ", origin.url()),
+    ] {
+        assert!(status.contains(words), "{words:?} is not in {status}");
+    }
+
+    let explained = expect(program.bookend(&["explain", "/books?a=1&b=2"]), 0);
+    for words in [
+        "\n  \"url\": \"/books?a=1&b=2\"",
+        "\"lifetime_from\": \"max-age\"",
+    ] {
+        assert!(explained.contains(words), "{words:?} is not in {explained}");
+    }
+
+    let purged = program.bookend(&["purge", "--url", "/books?a=1&b=2", "--url", "/films"]);
+    assert_eq!(expect(purged, 0), "{\"purged\":2}\n");
+    let purged = program.bookend(&["purge", "--prefix", "/books"]);
+    assert_eq!(expect(purged, 0), "{\"purged\":1}\n");
+    get("/books/1");
+    assert_eq!(
+        expect(program.bookend(&["purge", "--all"]), 0),
+        "{\"purged\":1}\n"
+    );
+}
+
+#[test]
+fn a_token_comes_from_the_environment_a_file_or_the_configuration() {
+    let origin = books();
+    let program = Program::start(&origin, "token = \"${BOOKEND_ADMIN_TOKEN}\"", "");
+    let purge = ["purge", "--all"];
+    // Without the variable the file has a mistake, which matters where the token is needed, and there alone.
+    let told = expect(program.bookend(&purge), 2);
+    assert!(
+        told.contains("the environment variable `BOOKEND_ADMIN_TOKEN` is not set"),
+        "{told}"
+    );
+    expect(program.bookend(&["health"]), 0);
+    expect(program.bookend(&["status"]), 0);
+
+    let with = |token: &str, arguments: &[&str]| {
+        let mut command = command(program.folder.path(), arguments);
+        command.env(TOKEN, token).output().expect("the program")
+    };
+    expect(with("sesame", &purge), 0);
+    let told = expect(with("wrong", &purge), 2);
+    assert!(told.contains("401"), "{told}");
+
+    std::fs::write(program.folder.path().join("token"), "sesame\n").expect("written");
+    let from_file = ["purge", "--all", "--token-file", "token"];
+    expect(program.bookend(&from_file), 0);
+    // A file that is named precedes the environment.
+    expect(with("wrong", &from_file), 0);
+    let told = expect(
+        program.bookend(&["purge", "--all", "--token-file", "none"]),
+        2,
+    );
+    assert!(told.starts_with("bookend purge: none: "), "{told}");
+
+    let written =
+        Program::text(program.folder.path(), &origin, "token = \"sesame\"", "").into_bytes();
+    std::fs::write(program.file(), written).expect("written");
+    expect(program.bookend(&purge), 0);
+}
+
+#[test]
+fn a_reload_tells_its_outcome_and_is_counted() {
+    let origin = books();
+    let mut program = Program::start(&origin, "", "");
+    let change = |more: &str| {
+        let text = Program::text(program.folder.path(), &origin, "", more);
+        std::fs::write(program.file(), text).expect("written");
+    };
+    let reloads = || {
+        let status = expect(program.bookend(&["status"]), 0);
+        let line = status.lines().find(|line| line.starts_with("config"));
+        let (_, counts) = line.and_then(|line| line.split_once("; ")).expect("counts");
+        counts.to_owned()
+    };
+
+    change("[[route]]\nmatch = \"/books\"\nbypass = true");
+    Client::to(program.addr).get("/books").expect(200);
+    let reloaded = program.bookend(&["reload"]);
+    assert_eq!(said(&reloaded.stderr), "");
+    assert_eq!(expect(reloaded, 0), "configuration reloaded\n");
+    let answer = Client::to(program.addr).get("/books").expect(200);
+    assert!(answer.fwd("bypass"), "{}", answer.cache_status());
+    assert_eq!(reloads(), "1 reloads, 0 more failed");
+
+    change("memroy = 1\n[cache]\nttl = 5");
+    let told = expect(program.bookend(&["reload"]), 2);
+    let mut lines = told.lines();
+    for start in [
+        "config.toml:11:1: unknown key `memroy` in [upstream]",
+        "config.toml:13:7: ",
+        "bookend reload: the configuration has 2 mistakes: the configuration before stays in force",
+    ] {
+        let line = lines.next().unwrap_or_default();
+        assert!(line.starts_with(start), "{start:?}: {told}");
+    }
+    // The gateway is no less healthy for it, and another reload by the signal is counted, too.
+    expect(program.bookend(&["health"]), 0);
+    assert_eq!(reloads(), "1 reloads, 1 more failed");
+    program.signal("-HUP");
+    program.await_line("configuration not reloaded");
+    program.await_line("configuration not reloaded");
+    await_that("it is counted", || {
+        let status = said(&program.bookend(&["status"]).stdout);
+        status.contains("1 reloads, 2 more failed")
+    });
+
+    let text = Program::text(
+        program.folder.path(),
+        &origin,
+        "",
+        "[cache]\nmemory = \"1GiB\"",
+    );
+    std::fs::write(program.file(), text).expect("written");
+    let reloaded = program.bookend(&["reload"]);
+    assert_eq!(
+        said(&reloaded.stderr),
+        "warning: [cache] memory has changed: restart the gateway to put it in force\n"
+    );
+    assert_eq!(expect(reloaded, 0), "configuration reloaded\n");
+}
+
+#[test]
+fn a_gateway_that_is_not_there_is_told_with_1_and_arguments_that_are_wrong_with_2() {
+    let origin = books();
+    let mut program = Program::start(&origin, "", "");
+    let bad = program.bookend(&["purge", "--url", "/books", "--prefix", "books"]);
+    let told = expect(bad, 2);
+    assert!(told.contains("prefix=books"), "{told}");
+    for arguments in [
+        &["purge"][..],
+        &["explain"],
+        &["status", "--admin", "9090"],
+        &["reload", "--config", "none.toml"],
+    ] {
+        expect(program.bookend(arguments), 2);
+    }
+    // A container engine knows 0 and 1 alone.
+    expect(program.bookend(&["health", "--config", "none.toml"]), 1);
+
+    program.signal("-TERM");
+    assert!(program.child.wait().expect("an end").success());
+    for arguments in [
+        &["health"][..],
+        &["status"],
+        &["reload"],
+        &["purge", "--all"],
+        &["explain", "/books"],
+    ] {
+        let told = expect(program.bookend(arguments), 1);
+        let start = format!(
+            "bookend {}: no answer from the admin API on unix:",
+            arguments[0]
+        );
+        assert!(told.starts_with(&start), "{told}");
+    }
+
+    std::fs::write(
+        program.file(),
+        "[admin]\nlisten = \"off\"\n[upstream]\nservers = \"http://a\"",
+    )
+    .expect("written");
+    let told = expect(program.bookend(&["status"]), 2);
+    assert!(
+        told.contains("the admin API is off in config.toml: name its address with --admin"),
+        "{told}"
+    );
+}
