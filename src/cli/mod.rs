@@ -3,6 +3,7 @@
 mod admin_client;
 pub mod check;
 pub mod demo;
+pub mod documents;
 pub mod explain;
 pub mod health;
 pub mod purge;
@@ -18,7 +19,7 @@ pub use self::report::Exit;
 
 use std::ffi::OsString;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::huge_pages;
 
@@ -80,6 +81,15 @@ enum Command {
     Purge(purge::Arguments),
     /// Show what a running gateway knows of a URL: its route, what is stored, what proved uncacheable and why
     Explain(explain::Arguments),
+    /// Print completions for a shell
+    Completions(documents::CompletionsArguments),
+    /// Print the manual page, or write those of all commands to a folder
+    Man(documents::ManArguments),
+}
+
+/// The command line's definition.
+pub fn command() -> clap::Command {
+    CommandLine::command()
 }
 
 /// Runs the command that `arguments` name; the first of them is the program's name.
@@ -106,13 +116,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Reload(arguments)) => reload::main(&arguments),
         Some(Command::Purge(arguments)) => purge::main(&arguments),
         Some(Command::Explain(arguments)) => explain::main(&arguments),
+        Some(Command::Completions(arguments)) => documents::completions(&arguments, command()),
+        Some(Command::Man(arguments)) => documents::man(&arguments, command()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(line: &str) -> Result<CommandLine, clap::Error> {
@@ -121,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
-        CommandLine::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

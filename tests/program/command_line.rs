@@ -104,6 +104,43 @@ fn a_missing_file_is_told_by_name_and_exits_2() {
 }
 
 #[test]
+fn completions_and_manual_pages_know_every_command() {
+    let folder = folder("other.toml", "");
+    let names: Vec<_> = bookend::cli::command()
+        .get_subcommands()
+        .map(|command| command.get_name().to_owned())
+        .collect();
+    assert!(names.len() >= 10, "{names:?}");
+    for arguments in [
+        &["completions", "bash"][..],
+        &["completions", "zsh"],
+        &["completions", "fish"],
+        &["man"],
+    ] {
+        let output = bookend(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        for name in &names {
+            let escaped = name.replace('-', "\\-");
+            assert!(
+                text.contains(name.as_str()) || text.contains(&escaped),
+                "{name}: {text}"
+            );
+        }
+    }
+    let output = bookend(folder.path(), &["man", "--folder", "pages"]);
+    assert_eq!(output.status.code(), Some(0));
+    for name in &names {
+        let page = format!("pages/bookend-{name}.1");
+        let page = std::fs::read_to_string(folder.path().join(&page));
+        assert!(page.expect(name).contains(".TH "), "{name}");
+    }
+    // What is typed wrongly is no shell.
+    let output = bookend(folder.path(), &["completions", "bsh"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
 fn arguments_that_are_wrong_exit_2_and_help_exits_0() {
     let folder = folder("other.toml", "");
     for (arguments, status) in [

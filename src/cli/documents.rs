@@ -1,0 +1,65 @@
+//! `bookend completions` and `bookend man`: completions for shells and manual pages, made from the command line's definition.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use clap_complete::Shell;
+
+use super::report::Exit;
+
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell that the completions are for
+    #[arg(value_name = "SHELL")]
+    shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ManArguments {
+    /// A folder to write the pages of all commands to, in place of printing bookend(1)
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
+/// Prints the completions of `command`.
+pub fn completions(arguments: &CompletionsArguments, mut command: clap::Command) -> Exit {
+    let mut text = Vec::new();
+    clap_complete::generate(arguments.shell, &mut command, "bookend", &mut text);
+    // A closed output is no mistake.
+    let _ = io::stdout().write_all(&text);
+    Exit::Success
+}
+
+/// Prints the manual page of `command`, or writes the pages of all its subcommands to a folder.
+pub fn man(arguments: &ManArguments, command: clap::Command) -> Exit {
+    let written = match &arguments.folder {
+        None => page(command).map(|text| {
+            // A closed output is no mistake.
+            let _ = io::stdout().write_all(&text);
+        }),
+        Some(folder) => write_pages(folder, command),
+    };
+    match written {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            eprintln!("bookend man: {error}");
+            Exit::Failure
+        }
+    }
+}
+
+fn page(command: clap::Command) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    clap_mangen::Man::new(command).render(&mut text)?;
+    Ok(text)
+}
+
+/// `bookend.1`, `bookend-run.1` and so on.
+fn write_pages(folder: &Path, command: clap::Command) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    // The help of a subcommand is in its own page.
+    let command = command.disable_help_subcommand(true);
+    clap_mangen::generate_to(command, folder)
+}
