@@ -50,16 +50,26 @@ pub fn man(arguments: &ManArguments, command: clap::Command) -> Exit {
     }
 }
 
+/// bookend(1). The lines of what follows the options stay as they are.
 fn page(command: clap::Command) -> io::Result<Vec<u8>> {
+    // The help of a subcommand is its own page.
+    let man = clap_mangen::Man::new(command.disable_help_subcommand(true));
     let mut text = Vec::new();
-    clap_mangen::Man::new(command).render(&mut text)?;
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    man.render_subcommands_section(&mut text)?;
+    text.extend_from_slice(b".nf\n");
+    man.render_extra_section(&mut text)?;
+    text.extend_from_slice(b".fi\n");
     Ok(text)
 }
 
 /// `bookend.1`, `bookend-run.1` and so on.
 fn write_pages(folder: &Path, command: clap::Command) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    // The help of a subcommand is in its own page.
-    let command = command.disable_help_subcommand(true);
-    clap_mangen::generate_to(command, folder)
+    clap_mangen::generate_to(command.clone().disable_help_subcommand(true), folder)?;
+    fs::write(folder.join("bookend.1"), page(command)?)
 }

@@ -25,13 +25,13 @@ use crate::huge_pages;
 
 const EXAMPLES: &str = "\
 Examples:
-  bookend --upstream http://127.0.0.1:5000    a cache on 127.0.0.1:8080 in front of that API
-  bookend run --config /etc/bookend.toml      with a configuration file
-  bookend demo --tour                         see what it does
-  bookend check /etc/bookend.toml             report every mistake in the file
-  bookend status                              what the running gateway does
-  bookend reload --config /etc/bookend.toml   have it read its configuration again
-  bookend purge --prefix /books               remove what it has stored of /books and below
+  bookend --upstream http://127.0.0.1:5000  a cache on 127.0.0.1:8080 in front of that API
+  bookend run --config FILE                 with a configuration file
+  bookend demo --tour                       see what it does
+  bookend check FILE                        report every mistake in the file
+  bookend status                            what the running gateway does
+  bookend reload --config FILE              have it read its configuration again
+  bookend purge --prefix /books             remove what it has stored of /books and below
 
 Signals:
   SIGTERM, SIGINT, SIGQUIT

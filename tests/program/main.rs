@@ -5,6 +5,7 @@ mod common;
 
 mod command_line;
 mod demo;
+mod deploy;
 mod examples;
 mod operated;
 mod readme;

@@ -312,3 +312,46 @@ fn a_gateway_that_is_not_there_is_told_with_1_and_arguments_that_are_wrong_with_
         "{told}"
     );
 }
+
+/// As systemd reads it from a service of `Type=notify` or `Type=notify-reload` (sd_notify(3)).
+#[test]
+fn a_service_manager_is_told_when_the_gateway_is_ready_reloads_and_stops() {
+    let origin = books();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notify.sock");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket");
+    socket
+        .set_read_timeout(Some(std::time::Duration::from_secs(60)))
+        .expect("a deadline");
+    let next = || {
+        let mut buffer = [0; 512];
+        let length = socket.recv(&mut buffer).expect("a notification");
+        said(&buffer[..length])
+    };
+    let text = Program::text(folder.path(), &origin, "", "");
+    std::fs::write(folder.path().join("config.toml"), text).expect("written");
+    let mut command = command(folder.path(), &["run"]);
+    command.env("NOTIFY_SOCKET", &path);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut child = child.expect("the program");
+    let pid = child.id().to_string();
+    let signal = |name: &str| {
+        let sent = Command::new("kill").args([name, &pid]).status();
+        assert!(sent.expect("kill").success());
+    };
+    assert_eq!(next(), "READY=1\n");
+    signal("-HUP");
+    let reloading = next();
+    let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+    let time = time.unwrap_or_else(|| panic!("{reloading}"));
+    assert!(time.trim_end().parse::<u64>().expect("a time") > 0);
+    assert_eq!(next(), "READY=1\n");
+    // One with mistakes is over, too.
+    std::fs::write(folder.path().join("config.toml"), "mistake = 1").expect("written");
+    signal("-HUP");
+    assert!(next().starts_with("RELOADING=1\n"));
+    assert_eq!(next(), "READY=1\n");
+    signal("-TERM");
+    assert_eq!(next(), "STOPPING=1\n");
+    assert!(child.wait().expect("an end").success());
+}
