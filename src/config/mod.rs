@@ -29,6 +29,7 @@ pub mod secret;
 mod section;
 pub mod server;
 mod server_url;
+mod ttl;
 pub mod units;
 pub mod upstream;
 mod upstreams;

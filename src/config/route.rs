@@ -10,6 +10,7 @@ use super::invalidates::Template;
 use super::rate_limit::RateLimit;
 use super::readers::{count, flag, lifetime, list, one_of, or_off, size, some_list};
 use super::section::Section;
+use super::ttl::Ttl;
 use super::upstreams::Destination;
 use super::value::Value;
 use crate::semantics::policy::{HonourRequest, Ignore, OperatorTtl, Policy, SetCookie, TtlMode};
@@ -97,7 +98,7 @@ pub enum EtagMode {
 pub(super) struct Draft {
     policy: RoutePolicy,
     /// Apart from the mode and the statuses, which may be given where the value is not.
-    ttl: Option<DeltaSeconds>,
+    ttl: Ttl,
     ttl_mode: TtlMode,
     statuses: Vec<StatusCode>,
 }
@@ -106,7 +107,7 @@ impl Default for Draft {
     fn default() -> Self {
         Self {
             policy: RoutePolicy::default(),
-            ttl: None,
+            ttl: Ttl::default(),
             ttl_mode: TtlMode::default(),
             statuses: OperatorTtl::STATUSES.to_vec(),
         }
@@ -123,7 +124,7 @@ impl Draft {
             ttl_mode,
             statuses,
         } = &mut self;
-        section.set("ttl", ttl, or_off(lifetime));
+        section.set("ttl", ttl, Ttl::read);
         section.set("ttl_mode", ttl_mode, one_of(&TTL_MODES));
         section.set("statuses", statuses, some_list(status));
 
@@ -170,7 +171,7 @@ impl Draft {
         for (key, is_said) in said {
             if let Some(span) = given(key)
                 && is_said
-                && self.ttl.is_none()
+                && self.ttl.is_off()
             {
                 section.warning(
                     span,
@@ -183,11 +184,7 @@ impl Draft {
     /// The policy made of it; what a route alone can have is still missing.
     pub(super) fn finish(self) -> RoutePolicy {
         let mut policy = self.policy;
-        policy.cache.ttl = self.ttl.map(|value| OperatorTtl {
-            value,
-            mode: self.ttl_mode,
-            statuses: self.statuses,
-        });
+        policy.cache.ttl = self.ttl.finish(self.ttl_mode, &self.statuses);
         policy
     }
 }

@@ -333,7 +333,7 @@ mod tests {
         );
         let ttl = |path: &str| {
             let ttl = at(&config, path).cache.ttl.clone();
-            ttl.map(|ttl| (ttl.value.as_secs(), ttl.mode, ttl.statuses.len()))
+            ttl.map(|ttl| (ttl.lifetimes[0].1.as_secs(), ttl.mode, ttl.lifetimes.len()))
         };
         use crate::config::EtagMode::{Missing, Off};
         use crate::semantics::policy::TtlMode::{Cap, Fallback};

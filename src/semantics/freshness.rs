@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::cache_control::ResponseDirectives;
 use super::list::members;
-use super::policy::{Heuristic, OperatorTtl, Policy, TtlMode};
+use super::policy::{Heuristic, Policy, TtlMode};
 use super::time::{DeltaSeconds, Timestamp};
 
 /// When the exchange with the upstream took place, on our clock.
@@ -98,15 +98,17 @@ impl Freshness {
             .unwrap_or_default();
         let limit = directives.limit.unwrap_or(DeltaSeconds::MAX);
         let own = Lifetime(own.0.min(limit), own.1);
-        let Lifetime(lifetime, source) = match &policy.ttl {
-            Some(ttl) if ttl.statuses.contains(&status) => {
-                let operated = operated(own, explicit.is_some(), ttl, assigned);
-                match ttl.mode {
+        let operator = policy.ttl.as_ref();
+        let operator = operator.and_then(|ttl| Some((ttl.mode, ttl.lifetime(status)?)));
+        let Lifetime(lifetime, source) = match operator {
+            Some((mode, ttl)) => {
+                let operated = operated(own, explicit.is_some(), mode, ttl, assigned);
+                match mode {
                     TtlMode::Fallback => Lifetime(operated.0.min(limit), operated.1),
                     TtlMode::Cap | TtlMode::Floor | TtlMode::Override => operated,
                 }
             }
-            _ => own,
+            None => own,
         };
         Self {
             lifetime,
@@ -290,16 +292,22 @@ fn heuristic_lifetime(
 }
 
 /// The lifetime by the operator's TTL. Where `assigned` is false, that can only shorten it.
-fn operated(own: Lifetime, explicit: bool, ttl: &OperatorTtl, assigned: bool) -> Lifetime {
-    let longer = ttl.value > own.0;
-    let applies = match ttl.mode {
+fn operated(
+    own: Lifetime,
+    explicit: bool,
+    mode: TtlMode,
+    ttl: DeltaSeconds,
+    assigned: bool,
+) -> Lifetime {
+    let longer = ttl > own.0;
+    let applies = match mode {
         TtlMode::Fallback => assigned && !explicit,
         TtlMode::Cap => !longer,
         TtlMode::Floor => assigned && longer,
         TtlMode::Override => assigned || !longer,
     };
-    if applies && ttl.value != own.0 {
-        Lifetime(ttl.value, LifetimeSource::Operator)
+    if applies && ttl != own.0 {
+        Lifetime(ttl, LifetimeSource::Operator)
     } else {
         own
     }

@@ -35,10 +35,9 @@ pub struct Policy {
 /// A freshness lifetime that the operator sets for a route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OperatorTtl {
-    pub value: DeltaSeconds,
     pub mode: TtlMode,
-    /// The statuses it applies to.
-    pub statuses: Vec<StatusCode>,
+    /// By status; responses of others are left to the origin.
+    pub lifetimes: Vec<(StatusCode, DeltaSeconds)>,
 }
 
 impl OperatorTtl {
@@ -50,6 +49,20 @@ impl OperatorTtl {
         StatusCode::PERMANENT_REDIRECT,
         StatusCode::GONE,
     ];
+
+    /// The same lifetime for [`Self::STATUSES`].
+    pub fn of(mode: TtlMode, value: DeltaSeconds) -> Self {
+        Self {
+            mode,
+            lifetimes: Self::STATUSES.map(|status| (status, value)).to_vec(),
+        }
+    }
+
+    /// The lifetime of responses with this status.
+    pub fn lifetime(&self, status: StatusCode) -> Option<DeltaSeconds> {
+        let mut lifetimes = self.lifetimes.iter();
+        lifetimes.find_map(|(of, value)| (*of == status).then_some(*value))
+    }
 }
 
 /// How an operator's lifetime meets the origin's.

@@ -1,5 +1,6 @@
 use super::super::policy::Ignore;
 use super::*;
+use crate::semantics::policy::OperatorTtl;
 
 /// When the responses of these tests arrive.
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
@@ -312,11 +313,7 @@ fn an_operators_lifetime_meets_the_origins_as_its_mode_says() {
         // Ten per cent of 600 s are more than 50 s, so that Cap has something to do.
         let mut case = Case {
             policy: Policy {
-                ttl: Some(OperatorTtl {
-                    value: DeltaSeconds::new(50),
-                    mode,
-                    statuses: OperatorTtl::STATUSES.to_vec(),
-                }),
+                ttl: Some(OperatorTtl::of(mode, DeltaSeconds::new(50))),
                 ..Policy::default()
             },
             ..Case::default()
@@ -349,11 +346,7 @@ fn an_operators_lifetime_meets_the_origins_as_its_mode_says() {
 fn an_operators_lifetime_leaves_other_directives_alone() {
     let case = Case {
         policy: Policy {
-            ttl: Some(OperatorTtl {
-                value: DeltaSeconds::new(50),
-                mode: TtlMode::Override,
-                statuses: OperatorTtl::STATUSES.to_vec(),
-            }),
+            ttl: Some(OperatorTtl::of(TtlMode::Override, DeltaSeconds::new(50))),
             ..Policy::default()
         },
         ..Case::default()

@@ -96,11 +96,7 @@ impl Case {
 
 pub(super) fn operator(mode: TtlMode) -> Policy {
     Policy {
-        ttl: Some(OperatorTtl {
-            value: DeltaSeconds::new(300),
-            mode,
-            statuses: OperatorTtl::STATUSES.to_vec(),
-        }),
+        ttl: Some(OperatorTtl::of(mode, DeltaSeconds::new(300))),
         ..Policy::default()
     }
 }
@@ -241,8 +237,8 @@ fn an_operators_lifetime_makes_a_listed_status_cacheable() {
         .ttl
         .as_mut()
         .unwrap()
-        .statuses
-        .push(StatusCode::CREATED);
+        .lifetimes
+        .push((StatusCode::CREATED, DeltaSeconds::new(300)));
     assert_eq!(
         Case {
             status: 201,
