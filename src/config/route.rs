@@ -14,6 +14,7 @@ use super::ttl::Ttl;
 use super::upstreams::Destination;
 use super::value::Value;
 use crate::semantics::policy::{HonourRequest, Ignore, OperatorTtl, Policy, SetCookie, TtlMode};
+use crate::semantics::query_rule::QueryRule;
 use crate::semantics::rewrite::Rewrite;
 use crate::semantics::time::DeltaSeconds;
 
@@ -39,6 +40,8 @@ pub struct RoutePolicy {
     pub etag: EtagMode,
     /// Requests are forwarded: nothing is looked up, nothing stored.
     pub bypass: bool,
+    /// Which query parameters are part of a key.
+    pub query: QueryRule,
     /// The freshness lifetime in the Cache-Control that clients get; `None` means the origin's.
     pub client_ttl: Option<DeltaSeconds>,
     /// Bytes of the largest body that is stored.
@@ -70,6 +73,7 @@ impl Default for RoutePolicy {
             cache: Policy::default(),
             etag: EtagMode::default(),
             bypass: false,
+            query: QueryRule::default(),
             client_ttl: None,
             max_stored_body: 8 << 20,
             store_close_delimited: false,
@@ -139,6 +143,7 @@ impl Draft {
             cache,
             etag,
             bypass,
+            query,
             client_ttl,
             max_stored_body,
             store_close_delimited,
@@ -154,6 +159,7 @@ impl Draft {
         section.set("max_stored_body", max_stored_body, size(0..=1 << 40));
         section.set("store_close_delimited", store_close_delimited, flag);
         section.set("debug", debug, flag);
+        section.section("query", |section| read_query(section, query));
         read_rules(section, cache);
         self
     }
@@ -186,6 +192,30 @@ impl Draft {
         let mut policy = self.policy;
         policy.cache.ttl = self.ttl.finish(self.ttl_mode, &self.statuses);
         policy
+    }
+}
+
+fn read_query(section: &mut Section<'_>, rule: &mut QueryRule) {
+    section.set("ignore", &mut rule.ignore, list(parameter));
+    section.set("keep", &mut rule.keep, list(parameter));
+    section.set("sort", &mut rule.sort, flag);
+    if let (Some(place), Some(_)) = (section.given("ignore"), section.given("keep"))
+        && !rule.ignore.is_empty()
+        && !rule.keep.is_empty()
+    {
+        let message = "`ignore` has no effect beside `keep`, which leaves out all others";
+        section.mistake(place, message);
+    }
+}
+
+/// A parameter's name, or the beginning of one with `*` behind it.
+fn parameter(value: Value<'_>) -> Option<String> {
+    let name = value.text("a parameter's name such as \"fbclid\" or \"utm_*\"")?;
+    let fits = |c: char| !matches!(c, '&' | '=' | '?' | '#' | '*');
+    match name.strip_suffix('*').unwrap_or(&name) {
+        "" if name.is_empty() => value.refuse_text("is no name"),
+        bare if bare.chars().all(fits) => Some(name.into_owned()),
+        _ => value.refuse_text("is not a parameter's name such as \"fbclid\", or the beginning of one such as \"utm_*\""),
     }
 }
 

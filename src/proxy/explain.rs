@@ -3,20 +3,18 @@
 
 use std::sync::Arc;
 
-use http::Method;
 use serde_json::{Value, json};
 
 use crate::cache::key::Key;
 use crate::cache::resource::{Marker, Resource};
 use crate::cache::stored::StoredResponse;
 use crate::clock::Now;
-use crate::config::{Asked, RoutePolicy};
+use crate::config::RoutePolicy;
 use crate::proxy::gateway::Gateway;
-use crate::semantics::authority::host_of;
+use crate::proxy::operations::asked_by;
 use crate::semantics::freshness::MustValidate;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::selector::Selector;
-use crate::semantics::target::split_query;
 use crate::semantics::vary::VariantKey;
 
 /// Targets that one explanation lists at most.
@@ -26,15 +24,11 @@ impl Gateway {
     /// The explanation of the URL that `selector` was read from.
     pub fn explain(&self, url: &str, selector: &Selector) -> Value {
         let now = self.clock.now();
+        let selector = &self.in_key_form(selector.clone());
         let found = self.store.find(selector, MAX_EXPLAINED);
         let settings = self.settings();
-        let (path, _) = split_query(selector.path());
         let routes = &settings.config.routes;
-        let asked = Asked {
-            host: selector.authority().map_or("", host_of),
-            method: &Method::GET,
-            path,
-        };
+        let asked = asked_by(selector);
         let route = routes.find(asked);
         let [strict, lenient] = routes.readings(asked);
         let mut explained = json!({

@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::ledger::invalidation::{Applied, Invalidation};
+use http::Method;
+
+use crate::config::Asked;
+use crate::ledger::invalidation::{Applied, Invalidation, Matcher};
 use crate::proxy::gateway::Gateway;
+use crate::semantics::authority::host_of;
+use crate::semantics::selector::Selector;
+use crate::semantics::target::split_query;
 use crate::upstream::{Availability, Server, UpstreamShared};
 
 /// Bytes by use.
@@ -45,6 +51,15 @@ pub struct ServerState {
     pub waiting: usize,
 }
 
+/// The GET by which the route of an operator's URL is found.
+pub(super) fn asked_by(selector: &Selector) -> Asked<'_> {
+    Asked {
+        host: selector.authority().map_or("", host_of),
+        method: &Method::GET,
+        path: split_query(selector.path()).0,
+    }
+}
+
 impl Gateway {
     /// The names of the APIs of which no server gets requests, other than to try whether it is back; `None` for that of
     /// `[upstream]`.
@@ -83,7 +98,22 @@ impl Gateway {
 
     /// Carries out a purge. When this returns, nothing older is stored or answered any more.
     pub fn purge(&self, purge: &Invalidation) -> Applied {
-        self.store.apply(purge)
+        let covers = purge.covers.iter().cloned().map(|matcher| match matcher {
+            Matcher::Urls(selector) => Matcher::Urls(self.in_key_form(selector)),
+            other => other,
+        });
+        self.store.apply(&Invalidation {
+            covers: covers.collect(),
+            strength: purge.strength,
+        })
+    }
+
+    /// A URL that an operator names, with the query parameters that matter on its route.
+    pub(super) fn in_key_form(&self, selector: Selector) -> Selector {
+        let settings = self.settings();
+        let route = settings.config.routes.find(asked_by(&selector));
+        let reduced = selector.reduced(&route.query);
+        reduced
     }
 
     /// Memory by use, after evictions that are due.

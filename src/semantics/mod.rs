@@ -31,6 +31,7 @@ pub mod policy;
 pub mod post;
 pub mod preconditions;
 pub mod query;
+pub mod query_rule;
 pub mod range;
 pub mod rate_limit;
 pub mod reference;

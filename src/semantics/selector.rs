@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::authority::{Scheme, normal_authority};
 use super::percent;
+use super::query_rule::QueryRule;
 use super::target::{origin_of, path_and_query, split_query};
 
 /// Target URIs, in the form of the store's keys.
@@ -50,6 +51,22 @@ impl Selector {
             None => Self::PathPrefix(path.to_owned()),
             Some(origin) => Self::TargetPrefix(origin + path),
         })
+    }
+
+    /// The same URL with the query parameters that matter by `rule`.
+    pub fn reduced(self, rule: &QueryRule) -> Self {
+        let reduce = |text: String| match split_query(&text) {
+            (_, None) => text,
+            (base, Some(query)) => match rule.reduce(query) {
+                None => base.to_owned(),
+                Some(query) => format!("{base}?{query}"),
+            },
+        };
+        match self {
+            Self::PathAndQuery(text) => Self::PathAndQuery(reduce(text)),
+            Self::Target(text) => Self::Target(reduce(text)),
+            other => other,
+        }
     }
 
     /// Whether the target URI `key` is meant. Two that are the same to a response with No-Vary-Search are for the store to

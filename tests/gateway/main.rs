@@ -18,6 +18,7 @@ mod fault_table;
 mod harness;
 mod in_memory;
 mod layers;
+mod policy;
 mod ranges;
 mod reload;
 mod routes;

@@ -102,7 +102,7 @@ impl Request {
         epoch: Rc<Epoch>,
         now: Now,
         mut traits: Traits,
-        target: Target,
+        mut target: Target,
     ) -> Self {
         if (traits.any(Traits::CLIENT_CERT) || peer.certificate.is_some())
             && peer.attest(&mut parts.headers)
@@ -114,6 +114,9 @@ impl Request {
             Some(route) => route.clone(),
             None => routes.find(asked(routes, &target, &parts.method)).clone(),
         };
+        if !route.query.is_default() {
+            target = target.reduced(&route.query);
+        }
         // After the switch there is no place for the rest of a request, and in HTTP/2 there is no switch.
         if traits.any(Traits::UPGRADE)
             && (traits.any(Traits::CONTENT)

@@ -1,11 +1,15 @@
 //! The target URI of a request (RFC 9110 §7.1).
 
+use std::borrow::Cow;
+
 use http::Version;
 use http::header::HOST;
 use http::request::Parts;
 
 use crate::semantics::authority::{Scheme, TargetUri, TargetView};
 use crate::semantics::percent;
+use crate::semantics::query_rule::QueryRule;
+use crate::semantics::target::split_query;
 
 /// A target URI in one piece, in normal form (RFC 3986 §6.2.2).
 #[derive(Clone, Debug, Default)]
@@ -38,6 +42,24 @@ impl Target {
 
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The same with the query parameters that matter by `rule`.
+    pub(super) fn reduced(mut self, rule: &QueryRule) -> Self {
+        let (base, query) = split_query(&self.text);
+        let Some(query) = query else {
+            return self;
+        };
+        let base = base.len();
+        match rule.reduce(query) {
+            None => self.text.truncate(base),
+            Some(Cow::Borrowed(_)) => {}
+            Some(Cow::Owned(reduced)) => {
+                self.text.truncate(base + "?".len());
+                self.text.push_str(&reduced);
+            }
+        }
+        self
     }
 
     /// Another target of the same origin.
