@@ -106,6 +106,7 @@ fn readyz(operations: &dyn Operations) -> Response<Bytes> {
             }
         },
         Stage::Starting => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        Stage::ShuttingDown => text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
         Stage::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     }
 }

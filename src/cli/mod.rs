@@ -35,7 +35,7 @@ Examples:
 
 Signals:
   SIGTERM, SIGINT, SIGQUIT
-                   drain: accept no new connections, answer requests in flight, then exit;
+                   after shutdown_delay, drain: accept no new connections, answer requests in flight, then exit;
                    a second one exits at once
   SIGHUP           read the configuration again and reopen the access log
   SIGUSR1          reopen the access log

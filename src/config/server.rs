@@ -25,7 +25,9 @@ pub struct Server {
     pub name: Option<String>,
     /// Peers whose X-Forwarded-* and Forwarded fields are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// How long requests in flight may go on after the signal to stop.
+    /// How long clients are served as before after the signal to stop, while `/readyz` fails.
+    pub shutdown_delay: Duration,
+    /// How long requests in flight may go on after that.
     pub drain_timeout: Duration,
     /// From the first byte of a request (or the connection's start) to the end of its head.
     pub head_timeout: Duration,
@@ -90,6 +92,11 @@ impl Server {
             list(network),
         );
         section.set(
+            "shutdown_delay",
+            &mut server.shutdown_delay,
+            duration(Duration::ZERO..=YEAR),
+        );
+        section.set(
             "drain_timeout",
             &mut server.drain_timeout,
             duration(Duration::ZERO..=YEAR),
@@ -130,6 +137,7 @@ impl Default for Server {
             workers: 0,
             name: None,
             trusted_proxies: Vec::new(),
+            shutdown_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),

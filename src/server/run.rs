@@ -127,6 +127,7 @@ impl Server {
         let (threads, mut supervisor) = start(setups, make)?;
 
         let drain_timeout = self.config.drain_timeout;
+        let shutdown_delay = self.config.shutdown_delay;
         runtime.block_on(async {
             supervisor.all_ready().await;
             if !supervisor.has_failed() {
@@ -136,8 +137,16 @@ impl Server {
                 // Before any request is served: who has got a response is not to be told that there are none yet.
                 self.readiness.set(Stage::Ready);
                 commands.send_replace(Command::Serve);
+                let delayed = async {
+                    shutdown.await;
+                    if !shutdown_delay.is_zero() {
+                        tracing::info!(delay = ?shutdown_delay, "shutting down: /readyz fails, clients are served");
+                        self.readiness.set(Stage::ShuttingDown);
+                        tokio::time::sleep(shutdown_delay).await;
+                    }
+                };
                 tokio::select! {
-                    () = shutdown => {}
+                    () = delayed => {}
                     () = supervisor.any_ends() => {}
                     () = watch(self.tls, &clock) => {}
                 }

@@ -9,6 +9,8 @@ pub enum Stage {
     /// Its workers do not accept yet.
     Starting,
     Ready,
+    /// It serves as before, but not for long: a load balancer is to send no more.
+    ShuttingDown,
     /// It answers the requests that it has, and accepts no new ones.
     Draining,
 }
@@ -22,7 +24,8 @@ impl Readiness {
         let value = match stage {
             Stage::Starting => 0,
             Stage::Ready => 1,
-            Stage::Draining => 2,
+            Stage::ShuttingDown => 2,
+            Stage::Draining => 3,
         };
         self.0.store(value, Ordering::Release);
     }
@@ -31,6 +34,7 @@ impl Readiness {
         match self.0.load(Ordering::Acquire) {
             0 => Stage::Starting,
             1 => Stage::Ready,
+            2 => Stage::ShuttingDown,
             _ => Stage::Draining,
         }
     }

@@ -239,7 +239,8 @@ fn the_manifests_of_kubernetes_agree_with_their_configuration_and_each_other() {
         .expect("a time");
     let pre_stop = container["lifecycle"]["preStop"]["sleep"]["seconds"].as_i64();
     let drain = i64::try_from(config.server.drain_timeout.as_secs()).expect("a time");
-    assert!(grace > pre_stop.expect("a time") + drain);
+    let delay = i64::try_from(config.server.shutdown_delay.as_secs()).expect("a time");
+    assert!(grace > pre_stop.expect("a time") + delay + drain);
     let limit = container["resources"]["limits"]["memory"].as_str();
     assert_eq!(limit, Some("640Mi"));
     assert!(config.cache.memory + config.cache.windows as u64 + (64 << 20) < 640 << 20);

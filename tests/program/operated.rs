@@ -10,7 +10,7 @@ use crate::common::{Client, Origin, await_that, reply};
 const TOKEN: &str = "BOOKEND_ADMIN_TOKEN";
 
 /// A `bookend run` with a file of its own, whose admin API is on a Unix socket beside it.
-pub struct Program {
+struct Program {
     child: Child,
     log: BufReader<ChildStderr>,
     addr: SocketAddr,
@@ -19,10 +19,24 @@ pub struct Program {
 
 impl Program {
     /// `admin` and `more` are lines of the file.
-    pub fn start(origin: &Origin, admin: &str, more: &str) -> Self {
+    fn start(origin: &Origin, admin: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("config.toml");
-        std::fs::write(&file, Self::text(folder.path(), origin, admin, more)).expect("written");
+        let text = Self::text(folder.path(), origin, admin, more);
+        Self::run(folder, &text)
+    }
+
+    /// `server` is a line of `[server]`.
+    fn start_with(origin: &Origin, server: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = Self::text(folder.path(), origin, "", "");
+        Self::run(
+            folder,
+            &text.replace("[server]", &format!("[server]\n{server}")),
+        )
+    }
+
+    fn run(folder: tempfile::TempDir, text: &str) -> Self {
+        std::fs::write(folder.path().join("config.toml"), text).expect("written");
         let mut child = command(folder.path(), &["run"])
             .env(TOKEN, "sesame")
             .stdout(Stdio::null())
@@ -354,4 +368,36 @@ fn a_service_manager_is_told_when_the_gateway_is_ready_reloads_and_stops() {
     signal("-TERM");
     assert_eq!(next(), "STOPPING=1\n");
     assert!(child.wait().expect("an end").success());
+}
+
+#[test]
+fn readiness_fails_before_the_gateway_stops_to_accept() {
+    let origin = books();
+    let mut program = Program::start_with(&origin, "shutdown_delay = \"1h\"");
+    expect(program.bookend(&["health", "--ready"]), 0);
+    program.signal("-TERM");
+    program.await_line("shutting down");
+    await_that("readiness fails", || {
+        let told = program.bookend(&["health", "--ready"]);
+        told.status.code() == Some(1) && said(&told.stderr).contains("shutting down")
+    });
+    expect(program.bookend(&["health"]), 0);
+    let status = expect(program.bookend(&["status"]), 0);
+    assert!(status.contains(", shutting down, up "), "{status}");
+    // On connections that begin only now.
+    Client::to(program.addr).get("/books").expect(200);
+    assert!(Client::to(program.addr).get("/books").expect(200).is_hit());
+    // A second signal does not wait.
+    program.signal("-TERM");
+    assert_eq!(program.child.wait().expect("an end").code(), Some(1));
+}
+
+#[test]
+fn the_drain_follows_the_delay_of_a_shutdown() {
+    let origin = books();
+    let mut program = Program::start_with(&origin, "shutdown_delay = \"50ms\"");
+    program.signal("-TERM");
+    program.await_line("shutting down");
+    program.await_line("draining");
+    assert_eq!(program.child.wait().expect("an end").code(), Some(0));
 }

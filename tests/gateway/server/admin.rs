@@ -92,6 +92,7 @@ fn health_is_told_always_and_readiness_as_it_is() {
     for (stage, status) in [
         (Stage::Starting, 503),
         (Stage::Ready, 200),
+        (Stage::ShuttingDown, 503),
         (Stage::Draining, 503),
     ] {
         running.readiness.set(stage);
