@@ -1,10 +1,11 @@
 //! `bookend check`: whether `run` would accept this configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::report::{Exit, environment, print_mistakes, too_few_files};
+use super::route;
 use crate::config::units::show_size;
 use crate::config::{Config, NamedUpstream, Source};
 
@@ -16,6 +17,10 @@ pub struct Arguments {
     /// The same as FILE, under the name that `run` uses
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     config: Option<PathBuf>,
+
+    /// Show which route takes a request, which API gets it as what, and how the response is cached
+    #[arg(long, num_args = 2, value_names = ["METHOD", "URL"])]
+    route: Option<Vec<String>>,
 }
 
 /// Prints a summary of a valid file and its warnings and notes, or every mistake of an invalid one.
@@ -36,11 +41,27 @@ pub fn main(arguments: &Arguments) -> Exit {
             if let Some(warning) = too_few_files(&config) {
                 eprintln!("warning: {warning}");
             }
+            if let Some([method, url]) = arguments.route.as_deref() {
+                return show_route(&config, file, method, url);
+            }
             println!("{}: ok: {}", file.display(), summary(&config));
             Exit::Success
         }
         Err(mistakes) => {
             print_mistakes(&mistakes);
+            Exit::Mistake
+        }
+    }
+}
+
+fn show_route(config: &Config, file: &Path, method: &str, url: &str) -> Exit {
+    match route::describe(config, file, method, url) {
+        Ok(lines) => {
+            lines.iter().for_each(|line| println!("{line}"));
+            Exit::Success
+        }
+        Err(fault) => {
+            eprintln!("--route: {fault}");
             Exit::Mistake
         }
     }

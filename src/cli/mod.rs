@@ -9,6 +9,7 @@ pub mod health;
 pub mod purge;
 pub mod reload;
 mod report;
+mod route;
 pub mod run;
 mod samples;
 mod service_manager;
@@ -29,6 +30,7 @@ Examples:
   bookend run --config FILE                 with a configuration file
   bookend demo --tour                       see what it does
   bookend check FILE                        report every mistake in the file
+  bookend check --route GET URL             show which route takes a request
   bookend status                            what the running gateway does
   bookend reload --config FILE              have it read its configuration again
   bookend purge --prefix /books             remove what it has stored of /books and below

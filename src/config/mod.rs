@@ -17,6 +17,7 @@ mod matched;
 pub mod mistake;
 mod paths;
 pub mod rate_limit;
+mod reach;
 mod readers;
 mod readings;
 mod renamed;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::invalidates::template;
 use super::matched::Matched;
 use super::rate_limit::RateLimit;
+use super::reach::{Found, unreachable};
 use super::readers::{list, or_off, size, timeout};
 use super::readings::{is_plain, lenient_reading, strict_reading};
 use super::rewrite;
@@ -133,10 +134,16 @@ impl Routes {
         upstreams: &[NamedUpstream],
     ) -> Self {
         let mut listed: Vec<Arc<RoutePolicy>> = Vec::new();
+        let mut places = Vec::new();
+        let mut are_all_listed = true;
         let mut tree = RouteTree::default();
         root.sections("route", |section| {
-            listed
-                .extend(read_route(section, default, upstreams, &mut tree, &listed).map(Arc::new));
+            let Some(route) = read_route(section, default, upstreams, &mut tree, &listed) else {
+                are_all_listed = false;
+                return;
+            };
+            listed.push(Arc::new(route));
+            places.push(section.given("match").unwrap_or(section.span()));
         });
         if listed.iter().all(|route| route.cache.ttl.is_none()) {
             default.warn_without_ttl(root, |key| root.given_in("cache", key));
@@ -147,7 +154,21 @@ impl Routes {
             true => default,
             false => passed_to(Destination::Nowhere, &default),
         };
-        Self::new(listed, tree, default, upstreams.len())
+        let routes = Self::new(listed, tree, default, upstreams.len());
+        if !are_all_listed {
+            // The tree has some that the list has not. It is never asked.
+            return routes;
+        }
+        for (route, place) in routes.listed.iter().zip(places) {
+            let find = |asked: Asked<'_>| Found {
+                policy: routes.find(asked),
+                readings: routes.readings(asked).map(|route| &**route),
+            };
+            if let Some(why) = unreachable(route, find) {
+                root.warning(place, format!("the route \"{}\" {why}", route.name));
+            }
+        }
+        routes
     }
 
     fn new(

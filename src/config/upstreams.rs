@@ -168,3 +168,110 @@ fn check_one(root: &Section<'_>, upstream: &NamedUpstream, own: &[&ListenAddr]) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    fn told(text: &str) -> Vec<String> {
+        let found = match Config::parse(text, "f", &|_| None) {
+            Ok(config) => [config.warnings, config.notes].concat(),
+            Err(mistakes) => mistakes,
+        };
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn apis_that_cannot_be_meant_are_told_with_their_place_and_the_cure() {
+        let films = "[upstreams.films]\nservers = 'http://b'\n";
+        let default = "[upstream]\nservers = 'http://a'\n";
+        let route = |upstream: &str| format!("[[route]]\nmatch = '/f'\n{upstream}\n");
+        let used = route("upstream = 'films'");
+        for (text, words) in [
+            (
+                format!("{default}{films}"),
+                &[
+                    "f:4:11: [upstreams.films] is used by no route; write `upstream = \"films\"` in a [[route]]",
+                ][..],
+            ),
+            (format!("{default}{films}{used}"), &[]),
+            (format!("{films}{used}"), &[]),
+            (
+                format!("{films}{}", route("ttl = '1m'")),
+                &[
+                    "f:3:1: this route has no `upstream`, and the file has no [upstream] for it; write `upstream = \"films\"`",
+                ],
+            ),
+            (
+                format!("{films}{}", route("upstream = 'flims'")),
+                &[
+                    "f:5:12: `upstream`: \"flims\" is not the name of an API of this file; did you mean \"films\"?",
+                ],
+            ),
+            (
+                format!("{films}{}", route("upstream = 'x'")),
+                &[
+                    "f:5:12: `upstream`: \"x\" is not the name of an API of this file; there are \"films\"",
+                ],
+            ),
+            (
+                format!("{default}{}", route("upstream = 'x'")),
+                &[
+                    "f:5:12: `upstream`: \"x\" is not the name of an API of this file; write [upstreams.x] with its `servers`",
+                ],
+            ),
+            (
+                format!("{used}[upstreams.films]\nmax_idle = 1\n"),
+                &[
+                    "f:4:1: [upstreams.films] has no `servers`; write `servers = [\"http://127.0.0.1:5000\"]`",
+                ],
+            ),
+            (
+                format!("{default}{films}max_idel = 1\n{used}"),
+                &["f:5:1: unknown key `max_idel` in [upstreams.films]; did you mean `max_idle`?"],
+            ),
+            (
+                format!("{default}{films}{used}[upstreams.films.health]\npaht = '/'\n"),
+                &["f:9:1: unknown key `paht` in [upstreams.films.health]; did you mean `path`?"],
+            ),
+            (
+                format!("{default}[upstreams]\nservers = 'http://b'\n"),
+                &[
+                    "f:4:1: `servers` is not a section: begin one with [upstreams.NAME] for each name, and write its keys there",
+                ],
+            ),
+            (
+                format!("{default}[upstreams.'a b']\nservers = 'http://b'\n"),
+                &["f:3:12: \"a b\" is not a name; use letters, digits, `-` and `_`"],
+            ),
+            (
+                format!(
+                    "{default}[upstreams.films]\nservers = 'https://b'\nprotocol = 'h2c'\n{used}"
+                ),
+                &["f:5:12: \"h2c\" is HTTP/2 without TLS; write \"h2\" for https (https://b)"],
+            ),
+            (
+                format!("{default}[upstreams.films]\nservers = 'http://localhost:8080'\n{used}"),
+                &[
+                    "f:4:11: http://localhost:8080 is where this gateway listens (127.0.0.1:8080): every request would come back to it; write the API's own address",
+                ],
+            ),
+            (
+                format!("{default}[upstreams.films]\nservers = ['http://b', 'http://b']\n{used}"),
+                &["f:4:11: http://b is there twice: it gets two shares, and twice the connections"],
+            ),
+            (
+                format!("{default}{films}{used}[upstreams.films.ejection]\nslow_return = '1s'\n"),
+                &["f:9:1: `slow_return` is called `slow_start` now; the former name still works"],
+            ),
+            (
+                format!("{films}{used}[upstream]\nmax_idle = 1\n"),
+                &[
+                    "f:6:1: no upstream; write `servers = [\"http://127.0.0.1:5000\"]` in [upstream], or give --upstream",
+                ],
+            ),
+        ] {
+            assert_eq!(told(&text), words, "{text}");
+        }
+    }
+}

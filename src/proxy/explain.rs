@@ -10,7 +10,7 @@ use crate::cache::resource::{Marker, Resource};
 use crate::cache::stored::StoredResponse;
 use crate::clock::Now;
 use crate::config::RoutePolicy;
-use crate::proxy::gateway::Gateway;
+use crate::proxy::gateway::{Gateway, Settings};
 use crate::proxy::operations::asked_by;
 use crate::semantics::freshness::MustValidate;
 use crate::semantics::no_vary_search::SearchVariance;
@@ -34,6 +34,8 @@ impl Gateway {
         let mut explained = json!({
             "url": url,
             "route": name(strict),
+            "upstream": upstream(&settings, route),
+            "sent_as": route.api_path(asked.path),
             "bypass": route.bypass,
             "stored": found.iter().map(|(key, resource)| describe(key, resource, now)).collect::<Vec<_>>(),
             "fills": self.store.fills_for(|key| self.store.is_selected(selector, key)),
@@ -48,6 +50,12 @@ impl Gateway {
         }
         explained
     }
+}
+
+/// The name of the API that gets its requests; `null` where none does.
+fn upstream<'s>(settings: &'s Settings, route: &RoutePolicy) -> Option<&'s str> {
+    let upstream = settings.upstreams.get(route.destination.upstream()?)?;
+    Some(upstream.name().unwrap_or("(default)"))
 }
 
 fn name(route: &RoutePolicy) -> &str {

@@ -21,7 +21,7 @@ pub fn is_idempotent(method: &Method) -> bool {
 }
 
 /// Whether a stored response may answer the method. The QUERY draft answers a conditional QUERY as HTTP does a GET.
-pub(super) fn is_retrieval(method: &Method) -> bool {
+pub fn is_retrieval(method: &Method) -> bool {
     matches!(method.as_str(), "GET" | "HEAD" | "QUERY")
 }
 

@@ -21,6 +21,11 @@ impl Rewrite {
         }
     }
 
+    /// How much of an API's path its form says: of two rewrites to a path, the one that says more is meant.
+    pub fn specificity(&self) -> usize {
+        self.api.literal_octets()
+    }
+
     /// The path that the API gets for `path`, which the route matches.
     pub fn to_api(&self, path: &str) -> Option<String> {
         self.api.write(&self.client.read(path)?)

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 use super::connection_settings::ConnectionSettings;
+use super::health::peers::Peers;
 use super::health::state::Availability;
 use super::limits::{Http2Limits, PoolLimits};
 use super::server::Server;
@@ -29,8 +28,8 @@ pub struct UpstreamShared {
     pub(super) retries: config::Retries,
     pub(super) health: config::Health,
     connection_settings: ConnectionSettings,
-    /// Notified after each health check of any server.
-    pub(super) checked: Arc<Notify>,
+    /// What all servers answer to their health checks.
+    pub(super) peers: Arc<Peers>,
 }
 
 impl UpstreamShared {
@@ -78,7 +77,7 @@ impl UpstreamShared {
             let servers = same_settings.map_or(&[][..], |before| &before.servers);
             servers.iter().find(|server| server.url() == url).cloned()
         };
-        let checked = before.map_or_else(Arc::default, |before| before.checked.clone());
+        let peers = before.map_or_else(Arc::default, |before| before.peers.clone());
         let tls = config
             .servers
             .iter()
@@ -87,7 +86,7 @@ impl UpstreamShared {
             .transpose()?;
         let server = |url| match known(url) {
             Some(server) => Ok(server),
-            None => Server::new(url, config, tls.as_ref(), &checked).map(Arc::new),
+            None => Server::new(url, config, tls.as_ref(), &peers).map(Arc::new),
         };
         let servers: Box<[Arc<Server>]> = config
             .servers
@@ -106,7 +105,7 @@ impl UpstreamShared {
             retries: config.retries.clone(),
             health: config.health.clone(),
             connection_settings,
-            checked,
+            peers,
         })
     }
 

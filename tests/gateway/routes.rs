@@ -417,10 +417,10 @@ const SHOP: &str = "shop.example";
 /// Its books are `/books` to clients, all else of it is below `/more`; another API is below `/films`.
 fn shop(books: &Origin, films: &Origin) -> Setup {
     before(books, films)
+        .more(&route("match = '/more/{*rest}'; strip_prefix = '/more'"))
         .more(&route("match = '/books'; rewrite = '/v2/books'; invalidates = ['/top']"))
         .more(&route("match = '/books/{id}'; rewrite = '/v2/books/{id}'; invalidates = ['/books', '/books/{id}/reviews']"))
         .more(&route("match = '/books/{id}/reviews'; rewrite = '/v2/reviews/{id}/all'"))
-        .more(&route("match = '/more/{*rest}'; strip_prefix = '/more'"))
         .more(&route("match = '/films/{*rest}'; upstream = 'films'; strip_prefix = '/films'"))
 }
 
@@ -551,6 +551,12 @@ fn a_write_through_a_rewritten_route_makes_fresh_what_clients_know() {
         // The same resource of the API under another path.
         ("PUT", "/more/v2/books/7", "", "/books/7"),
         ("PUT", "/books/7", "", "/more/v2/books/7"),
+        (
+            "POST",
+            "/books",
+            "Content-Location: /v2/books/7",
+            "/more/v2/books/7",
+        ),
         ("PUT", "/books/7?a=b", "", "/more/v2/books/7?a=b"),
     ] {
         read(stale);
@@ -562,6 +568,34 @@ fn a_write_through_a_rewritten_route_makes_fresh_what_clients_know() {
             "{stale} is old after {method} {path}, {field}"
         );
     }
+    // Under the key of the route that a GET takes.
+    let gateway = before(&books, &films)
+        .more(&route(
+            "match = '/books'; methods = 'GET'; query = { ignore = ['utm_*'] }",
+        ))
+        .start();
+    let read = || {
+        gateway
+            .send(&get("/books?a=b&utm_x=1").field("Host", SHOP))
+            .expect(200)
+    };
+    for (path, field) in [
+        ("/books?a=b&utm_y=2", ""),
+        ("/other", "Location: /books?utm_z&a=b"),
+    ] {
+        read();
+        assert!(read().is_hit());
+        gateway
+            .send(&request("POST", path, SHOP).body(field))
+            .expect(201);
+        assert!(read().fwd("uri-miss"), "{path} {field}");
+    }
+}
+
+#[test]
+fn a_write_leaves_alone_what_is_another_api_s_or_another_host_s() {
+    let (books, films) = (writable(), writable());
+    let gateway = shop(&books, &films).start();
     // What is another API's, or another host's, stays.
     for (path, host) in [("/films/v2/books/7", SHOP), ("/books/7", "other.example")] {
         let get = get(path).field("Host", host);

@@ -159,3 +159,32 @@ fn arguments_that_are_wrong_exit_2_and_help_exits_0() {
         assert!(!said.is_empty() && silent.is_empty(), "{arguments:?}");
     }
 }
+
+#[test]
+fn check_shows_which_route_takes_a_request() {
+    let folder = folder(
+        "two.toml",
+        "[upstream]\nservers = 'http://127.0.0.1:5000'\n[upstreams.films]\nservers = 'http://127.0.0.1:7000/api'\n\
+         [[route]]\nhost = '*.example.org'\nmatch = '/films/{*rest}'\nupstream = 'films'\nstrip_prefix = '/films'\n\
+         ttl = '5m'\n",
+    );
+    let show = |arguments: &[&str]| bookend(folder.path(), &[&["check"], arguments].concat());
+    let url = "https://gw.example.org/films/7?a=b";
+    for arguments in [
+        ["--route", "GET", url, "two.toml"],
+        ["two.toml", "--route", "GET", url],
+    ] {
+        let output = show(&arguments);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "route: *.example.org/films/{*rest} (two.toml:5)\n\
+             upstream: [upstreams.films], http://127.0.0.1:7000/api\n\
+             sent as: GET /api/7?a=b, Host: gw.example.org\n\
+             cache: where the API says nothing, for 5m (status 200, 203, 301, 308, 410)\n"
+        );
+    }
+    let output = show(&["two.toml", "--route", "GET", "films/7"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is no URL"));
+}

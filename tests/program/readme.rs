@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use bookend::config::Config;
 use bookend::error::ErrorKind;
 
-use crate::common::{Answer, Gateway, Origin, put, reply};
+use crate::common::{Answer, Gateway, Origin, Request, get, put, reply};
 
 /// All documents for people, by their path from the root.
 const DOCUMENTS: [&str; 7] = [
@@ -232,6 +232,51 @@ fn an_api_that_says_nothing_becomes_cached_as_the_readme_shows() {
     gateway.client().send(&put("/books/123", "{}")).expect(200);
     same(gateway.get("/books"));
     assert_eq!(shown.next(), None);
+}
+
+/// Sends the requests that the page shows to a gateway with the page's configuration, before two APIs that say what they got.
+#[test]
+fn two_apis_are_behind_one_gateway_as_the_page_shows() {
+    let api = |name: &'static str| {
+        Origin::start(move |request, conn| {
+            let got = format!("`{name}` {} `{}`", request.method, request.target);
+            conn.reply(request, &reply(200).body(got));
+        })
+    };
+    let (books, films) = (api("[upstream]"), api("films"));
+    let page = document("docs/configuration.md");
+    let page = section(&page, "## Two APIs behind one gateway");
+    let block = |language: &str| {
+        let (_, rest) = page
+            .split_once(&format!("```{language}\n"))
+            .expect("a block");
+        rest.split_once("```").expect("its end").0
+    };
+    let shown = block("toml");
+    let (_, tables) = shown.split_once("\n\n").expect("further tables");
+    let tables = tables.replace("http://127.0.0.1:7000", &films.url());
+    let gateway = Gateway::before(&books).more(&tables).start();
+    let mut sent = 0;
+    for row in rows(page).filter(|row| row[0].starts_with('`')) {
+        let (method, url) = row[0].trim_matches('`').split_once(' ').expect("a method");
+        let (host, path) = url.split_at(url.find('/').expect("a path"));
+        let request = Request {
+            method: method.to_owned(),
+            ..get(path).field("Host", host)
+        };
+        let got = gateway.send(&request).expect(200).text();
+        assert_eq!(got, format!("{} {method} {}", row[1], row[2]));
+        sent += 1;
+    }
+    assert_eq!(sent, 7);
+
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("two-apis");
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join("config.toml"), shown).expect("a file");
+    let (command, printed) = block("console").split_once('\n').expect("its output");
+    let arguments: Vec<_> = command.split(' ').skip(2).collect();
+    let output = bookend(&folder, &arguments);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), printed);
 }
 
 /// The anchors that GitHub gives to the headings of a document.

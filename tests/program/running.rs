@@ -241,3 +241,48 @@ fn a_second_signal_ends_the_program_at_once() {
     await_line("a second signal came");
     assert_eq!(child.wait().expect("an end").code(), Some(1));
 }
+
+#[test]
+fn two_servers_that_are_not_the_same_api_are_told_of_by_their_health_checks() {
+    let well = Origin::answering(reply(200));
+    let other = Origin::answering(reply(404));
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("config.toml");
+    let lines = format!(
+        "[upstream]\nservers = ['{}', '{}']\n[upstream.health]\npath = '/healthz'\ninterval = '10ms'\n",
+        well.url(),
+        other.url()
+    );
+    std::fs::write(&config, lines).expect("written");
+    let config = config.to_str().expect("text");
+    let mut child = bookend(&[
+        "run",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "off",
+        "--config",
+        config,
+    ])
+    .stdout(Stdio::null())
+    .stderr(Stdio::piped())
+    .spawn()
+    .expect("the program");
+    well.await_requests(10);
+    other.await_requests(10);
+    let pid = child.id().to_string();
+    let killed = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(killed.expect("kill").success());
+    let mut said = String::new();
+    let mut log = child.stderr.take().expect("piped");
+    log.read_to_string(&mut said).expect("text");
+    child.wait().expect("an end");
+    let told: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains("answer their health checks differently"))
+        .collect();
+    let [told] = told[..] else { panic!("{said}") };
+    for word in [well.url(), other.url(), "200".to_owned(), "404".to_owned()] {
+        assert!(told.contains(&word), "{told}");
+    }
+}

@@ -1,6 +1,7 @@
 //! How a client knows the paths of the APIs: under which path of the gateway a request for one of theirs is sent on as that.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 use http::Method;
 
@@ -11,6 +12,7 @@ use crate::semantics::authority::host_of;
 use crate::semantics::path_form::Named;
 use crate::semantics::percent;
 use crate::semantics::reference::{ClientPaths, ClientView};
+use crate::semantics::rewrite::Rewrite;
 use crate::semantics::target::split_query;
 
 /// Has `see` look at a response as the client sees it that sent a request for `target`, which took `route`. `base_path` is
@@ -22,19 +24,54 @@ pub fn as_client_sees<T>(
     base_path: &str,
     see: impl FnOnce(&ClientView<'_>) -> T,
 ) -> T {
-    let paths = KnownPaths::of(&settings.config.routes, route, target);
+    let (path, query) = split(target.path_and_query());
+    let host = host_of(target.authority());
+    let paths = KnownPaths::of(&settings.config.routes, route, host, path);
+    let sent = route.api_path(path).unwrap_or(Cow::Borrowed(path));
     see(&ClientView {
         target: &target.to_uri(),
         api: route.destination.upstream().unwrap_or_default(),
-        api_target: &paths.api_target(target),
+        api_target: &format!("{sent}{query}"),
         base_path,
         servers: &settings.api_servers,
         paths: &paths,
     })
 }
 
+/// The same resource of the API under other paths of the gateway, with the same query: target URIs of the same origin. `route`
+/// is the one that a write to the target took; `None` for one that a GET takes.
+pub fn aliases(
+    routes: &Routes,
+    route: Option<&RoutePolicy>,
+    (origin, authority): (&str, &str),
+    path_and_query: &str,
+) -> Vec<String> {
+    if routes.keep_paths() {
+        return Vec::new();
+    }
+    let (path, query) = split(path_and_query);
+    let host = host_of(authority);
+    let asked = Asked {
+        host,
+        method: &Method::GET,
+        path,
+    };
+    let route = route.unwrap_or_else(|| routes.find(asked));
+    let known = KnownPaths::of(routes, route, host, path)
+        .aliases()
+        .into_iter();
+    let target = |path: String| format!("{origin}{}{query}", percent::normal(&path));
+    known.map(target).collect()
+}
+
+/// A path, and its query with the question mark.
+fn split(path_and_query: &str) -> (&str, &str) {
+    let (path, _) = split_query(path_and_query);
+    path_and_query.split_at(path.len())
+}
+
 /// The paths of the gateway that lead to a path of an API, for a client that names its host.
-pub struct KnownPaths<'a> {
+struct KnownPaths<'a> {
     routes: &'a Routes,
     host: &'a str,
     /// The route that the client's request took, and what its path said.
@@ -44,12 +81,11 @@ pub struct KnownPaths<'a> {
 }
 
 impl<'a> KnownPaths<'a> {
-    pub fn of(routes: &'a Routes, route: &'a RoutePolicy, target: &'a Target) -> Self {
-        let (path, _) = split_query(target.path_and_query());
+    fn of(routes: &'a Routes, route: &'a RoutePolicy, host: &'a str, path: &'a str) -> Self {
         let rewrite = route.rewrite.as_ref();
         Self {
             routes,
-            host: host_of(target.authority()),
+            host,
             route,
             path,
             named: rewrite
@@ -58,17 +94,8 @@ impl<'a> KnownPaths<'a> {
         }
     }
 
-    /// Path and query as the API got them.
-    fn api_target(&self, target: &'a Target) -> Cow<'a, str> {
-        let target = target.path_and_query();
-        match self.route.api_path(self.path) {
-            Some(Cow::Owned(path)) => Cow::Owned(path + &target[self.path.len()..]),
-            _ => Cow::Borrowed(target),
-        }
-    }
-
-    /// All paths of the gateway by which the API gets what it got for the request's own, but for that one.
-    pub fn aliases(&self) -> Vec<String> {
+    /// All other paths of the gateway by which the API gets what it gets for the request's own.
+    fn aliases(&self) -> Vec<String> {
         let Destination::Upstream(api) = self.route.destination else {
             return Vec::new();
         };
@@ -79,9 +106,8 @@ impl<'a> KnownPaths<'a> {
             return Vec::new();
         };
         let own = self.leads_to(&path, api, &path).then(|| path.to_string());
-        let rewritten = self
-            .rewriting(api)
-            .filter_map(|route| self.by(route, api, &path));
+        let rewriting = self.rewriting(api).into_iter();
+        let rewritten = rewriting.filter_map(|route| self.by(route, api, &path));
         let mut all: Vec<_> = own.into_iter().chain(rewritten).collect();
         all.sort_unstable();
         all.dedup();
@@ -89,14 +115,18 @@ impl<'a> KnownPaths<'a> {
         all
     }
 
-    /// The routes that rewrite paths for this API, the request's own first.
-    fn rewriting(&self, api: usize) -> impl Iterator<Item = &RoutePolicy> {
-        let listed = self.routes.listed().iter().map(|route| &**route);
-        let others = listed.filter(|route| !std::ptr::eq(*route, self.route));
-        let leads = move |route: &&RoutePolicy| {
-            route.destination == Destination::Upstream(api) && route.rewrite.is_some()
-        };
-        std::iter::once(self.route).chain(others).filter(leads)
+    /// The routes that rewrite paths for this API, the request's own first, then those that say most of the API's path.
+    fn rewriting(&self, api: usize) -> Vec<&RoutePolicy> {
+        let others = self.routes.listed().iter().map(|route| &**route);
+        let others = others.filter(|route| !std::ptr::eq(*route, self.route));
+        let leads = |route: &&RoutePolicy| route.destination == Destination::Upstream(api);
+        let all = std::iter::once(self.route).chain(others).filter(leads);
+        let mut all: Vec<_> = all.filter(|route| route.rewrite.is_some()).collect();
+        all.sort_by_key(|route| {
+            let said = route.rewrite.as_ref().map(Rewrite::specificity);
+            (!std::ptr::eq(*route, self.route), Reverse(said))
+        });
+        all
     }
 
     /// The path by which this route leads to that path of the API.
@@ -135,12 +165,12 @@ impl ClientPaths for KnownPaths<'_> {
             let rewrite = route.rewrite.as_ref();
             rewrite.is_some_and(|rewrite| rewrite.is_clients_own(path))
         };
-        if self.rewriting(api).any(is_own) {
+        let rewriting = self.rewriting(api);
+        if rewriting.iter().any(|route| is_own(route)) {
             return Some(Cow::Borrowed(path));
         }
-        let rewritten = self
-            .rewriting(api)
-            .find_map(|route| self.by(route, api, path));
+        let mut rewriting = rewriting.into_iter();
+        let rewritten = rewriting.find_map(|route| self.by(route, api, path));
         match rewritten {
             Some(known) => Some(Cow::Owned(known)),
             None => self

@@ -298,17 +298,18 @@ impl Request {
         if self.route.rewrite.is_none() {
             return Ok(own);
         }
-        let rewritten = |target: &str| {
-            let (path, _) = split_query(target);
-            let sent = self.route.api_path(path)?;
-            Some(Cow::Owned(format!("{sent}{}", &target[path.len()..])))
-        };
+        let (path, _) = split_query(&own);
+        let query = &own[path.len()..];
         // In the client's own octets, where the route's literal text can be found in them.
-        let sent = rewritten(&own).or_else(|| rewritten(self.target.path_and_query()));
-        sent.ok_or_else(|| {
-            Error::downstream(ErrorKind::BadRequest)
-                .detail("the path leads out of what its route is rewritten to")
-        })
+        let sent = self.route.api_path(path).or_else(|| {
+            let (normal, _) = split_query(self.target.path_and_query());
+            self.route.api_path(normal)
+        });
+        match sent {
+            Some(sent) => Ok(Cow::Owned(format!("{sent}{query}"))),
+            None => Err(Error::downstream(ErrorKind::BadRequest)
+                .detail("the path leads out of what its route is rewritten to")),
+        }
     }
 
     /// How long the exchange may last.

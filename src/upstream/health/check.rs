@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 
+use super::peers::Peers;
 use crate::config::{Health, Protocol, Upstream};
 use crate::upstream::limits::{ConnectLimits, HeadLimits, Http2Limits};
 
@@ -19,8 +20,8 @@ pub(in crate::upstream) struct Checks {
     /// Whether any check has ended since the process knows the server.
     any: AtomicBool,
     changed: Notify,
-    /// Notified after each check, of this server or another.
-    checked: Arc<Notify>,
+    /// Those of all servers of the API.
+    peers: Arc<Peers>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -34,13 +35,13 @@ pub(in crate::upstream) struct Check {
 }
 
 impl Checks {
-    pub(in crate::upstream) fn new(checked: Arc<Notify>) -> Self {
+    pub(in crate::upstream) fn new(peers: Arc<Peers>) -> Self {
         Self {
             check: ArcSwapOption::empty(),
             running: AtomicBool::new(false),
             any: AtomicBool::new(false),
             changed: Notify::new(),
-            checked,
+            peers,
         }
     }
 
@@ -50,6 +51,10 @@ impl Checks {
             self.check.store(check.map(Arc::new));
             self.changed.notify_waiters();
         }
+    }
+
+    pub(super) fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     pub(super) fn current(&self) -> Option<Arc<Check>> {
@@ -78,7 +83,7 @@ impl Checks {
 
     pub(in crate::upstream) fn record_end(&self) {
         self.any.store(true, Ordering::Release);
-        self.checked.notify_waiters();
+        self.peers.checked().notify_waiters();
     }
 }
 

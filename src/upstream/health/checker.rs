@@ -39,6 +39,9 @@ async fn run_checks(server: Weak<Server>, checks: Arc<Checks>, clock: Clock) {
         let mut changed = pin!(checks.changed().notified());
         changed.as_mut().enable();
         let Some(check) = checks.current() else {
+            if let Some(server) = server.upgrade() {
+                checks.peers().forget(server.url());
+            }
             checks.unclaim();
             // Checks may have been turned on again meanwhile.
             if checks.claim() {
@@ -56,6 +59,9 @@ async fn run_checks(server: Weak<Server>, checks: Arc<Checks>, clock: Clock) {
                 () = changed.as_mut() => continue,
             }
         };
+        if let Ok(Ok(status)) = found {
+            checks.peers().note(server.url(), status);
+        }
         let failure = match found {
             Ok(Ok(status)) if status.as_u16() < 400 => None,
             Ok(Ok(status)) => Some(format!("status {}", status.as_u16())),

@@ -34,7 +34,7 @@ impl Worker {
         }
         let decided = async {
             loop {
-                let mut checked = pin!(self.shared.checked.notified());
+                let mut checked = pin!(self.shared.peers.checked().notified());
                 checked.as_mut().enable();
                 let now = self.clock.now().mono;
                 let servers = self.shared.servers().iter();

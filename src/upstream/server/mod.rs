@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderValue;
 use rustls::ClientConfig;
-use tokio::sync::Notify;
 
 use self::cap::Cap;
 use self::queue::Queue;
@@ -18,6 +17,7 @@ use crate::config::{Endpoint, ServerUrl, Upstream};
 use crate::error::Error;
 use crate::upstream::health::check::{Check, Checks};
 use crate::upstream::health::circuit::Circuit;
+use crate::upstream::health::peers::Peers;
 use crate::upstream::health::state::{Availability, ServerHealth};
 use crate::upstream::names::lookup::NameServers;
 use crate::upstream::names::resolve::Resolver;
@@ -58,7 +58,7 @@ impl Server {
         url: &ServerUrl,
         upstream: &Upstream,
         tls: Option<&Arc<ClientConfig>>,
-        checked: &Arc<Notify>,
+        peers: &Arc<Peers>,
     ) -> Result<Self, Error> {
         let authority_text = url.endpoint.authority();
         let authority = HeaderValue::from_str(&authority_text).map_err(|error| {
@@ -93,7 +93,7 @@ impl Server {
             circuit: Circuit::new(&upstream.circuit),
             latest_failure: Mutex::default(),
             alone: AtomicBool::new(false),
-            checks: Arc::new(Checks::new(checked.clone())),
+            checks: Arc::new(Checks::new(peers.clone())),
             load: AtomicUsize::new(0),
             identity: fnv1a(url.to_string().as_bytes()),
         };

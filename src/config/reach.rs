@@ -1,0 +1,156 @@
+//! Whether any request reaches a route.
+
+use http::Method;
+
+use super::hosts::HostPattern;
+use super::route::RoutePolicy;
+use super::route_tree::Asked;
+use crate::semantics::path_form::{Named, PathForm};
+
+/// What a request finds.
+pub(super) struct Found<'r> {
+    pub policy: &'r RoutePolicy,
+    /// The routes that strict and forgiving APIs may read its path as.
+    pub readings: [&'r RoutePolicy; 2],
+}
+
+/// Why no request reaches `route`, where `find` finds what each has: a clause that follows its name. `None` where one does.
+///
+/// Requests are tried that have each character alone for its parameters: only a literal segment, of which few are as short,
+/// precedes a parameter then, and no parameter with text around it.
+pub(super) fn unreachable<'r>(
+    route: &RoutePolicy,
+    find: impl Fn(Asked<'_>) -> Found<'r>,
+) -> Option<String> {
+    let form = PathForm::parse(&route.pattern).ok()?;
+    let names: Vec<&str> = form.names().collect();
+    let rest = route
+        .pattern
+        .rsplit_once("{*")
+        .and_then(|(_, rest)| rest.strip_suffix('}'));
+    let hosts = hosts(route);
+    let other = Method::from_bytes(b"ANY").ok()?;
+    let method = route.methods.first().unwrap_or(&other);
+    let mut first = None;
+    for octet in (b'a'..=b'z').chain(b'0'..=b'9').map(char::from) {
+        for left in ["".to_owned(), octet.to_string(), format!("{octet}/{octet}")] {
+            let value = octet.to_string();
+            let of = |name| match Some(name) == rest {
+                true => (name, &*left),
+                false => (name, &*value),
+            };
+            let named: Named<'_> = names.iter().copied().map(of).collect();
+            let path = form.write(&named)?;
+            for host in &hosts {
+                let asked = Asked {
+                    host,
+                    method,
+                    path: &path,
+                };
+                let found = find(asked);
+                if found.policy.name == route.name && found.policy.bypass == route.bypass {
+                    return None;
+                }
+                first.get_or_insert(found.readings.map(|route| &*route.name));
+            }
+            if rest.is_none() {
+                break;
+            }
+        }
+        if names.is_empty() {
+            break;
+        }
+    }
+    let quoted = |name: &str| match name {
+        "" => "no route".to_owned(),
+        name => format!("the route \"{name}\""),
+    };
+    let [strict, lenient] = first?;
+    Some(match strict == route.name {
+        true => format!(
+            "has paths that some APIs read as those of {}: the cache stays out of them, and only its `rate_limit` holds",
+            quoted(lenient)
+        ),
+        false => format!("is reached by no request: {} takes them", quoted(strict)),
+    })
+}
+
+/// Hosts that it is for, one of each kind.
+fn hosts(route: &RoutePolicy) -> Vec<String> {
+    if route.hosts.is_empty() {
+        return vec![String::new()];
+    }
+    let sample = |host: &HostPattern| host.to_string().replacen('*', "any-0", 1);
+    route.hosts.iter().map(sample).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    #[test]
+    fn routes_that_no_request_reaches_are_told_with_what_takes_theirs() {
+        let covered = "match = '/a/{*rest}'\n[[route]]\nmatch = '/a/'\n[[route]]\nmatch = '/a/{b}'\n[[route]]\nmatch = '/a/{b}/{*c}'";
+        for (routes, told) in [
+            (
+                covered,
+                Some(
+                    "6:9: the route \"/a/{*rest}\" is reached by no request: the route \"/a/\" takes them",
+                ),
+            ),
+            (
+                "match = '/a//b'",
+                Some(
+                    "6:9: the route \"/a//b\" has paths that some APIs read as those of no route: the cache stays out of them, and only its `rate_limit` holds",
+                ),
+            ),
+            (
+                "match = '/x/../a'\nhost = 'h'\n[[route]]\nmatch = '/a'",
+                Some(
+                    "6:9: the route \"h/x/../a\" has paths that some APIs read as those of the route \"/a\": the cache stays out of them, and only its `rate_limit` holds",
+                ),
+            ),
+            (
+                "match = '/a%2Fb'\n[[route]]\nmatch = '/{*all}'",
+                Some(
+                    "6:9: the route \"/a%2Fb\" has paths that some APIs read as those of the route \"/{*all}\": the cache stays out of them, and only its `rate_limit` holds",
+                ),
+            ),
+            (
+                &covered.replace("'/a/{*rest}'", "'/a/{*rest}'\nmethods = 'GET'"),
+                Some(
+                    "6:9: the route \"GET /a/{*rest}\" is reached by no request: the route \"/a/\" takes them",
+                ),
+            ),
+            (
+                &covered.replace("'/a/{b}'", "'/a/{b}'\nmethods = 'GET'"),
+                None,
+            ),
+            (&covered.replace("'/a/{b}'", "'/a/{b}.json'"), None),
+            (&covered.replace("'/a/'", "'/a/'\nhost = 'h'"), None),
+            (
+                "match = '/{a}'\n[[route]]\nmatch = '/a'\n[[route]]\nmatch = '/b'",
+                None,
+            ),
+            (
+                "match = '/{a}.x'\n[[route]]\nmatch = '/a{b}.x'\n[[route]]\nmatch = '/{a}'",
+                None,
+            ),
+            (
+                "match = '/{a}/b'\n[[route]]\nmatch = '/{*rest}'\n[[route]]\nmatch = '/'",
+                None,
+            ),
+            (
+                "host = '*.h'\n[[route]]\nhost = 'a.h'\n[[route]]\nhost = '*.a.h'\n[[route]]\nmethods = ['PATCH', 'GET']",
+                None,
+            ),
+            ("match = '/b\u{fc}cher/{a}'", None),
+        ] {
+            let text = format!("[upstream]\nservers = 'http://a'\n\n\n[[route]]\n{routes}\n");
+            let config = Config::parse(&text, "f", &|_| None).expect(routes);
+            let warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+            let expected: Vec<_> = told.iter().map(|told| format!("f:{told}")).collect();
+            assert_eq!(warnings, expected, "{routes}");
+        }
+    }
+}
