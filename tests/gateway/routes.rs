@@ -247,8 +247,7 @@ fn each_api_has_its_own_connections_limits_and_numbers() {
         "bookend_upstream_requests_total{upstream=\"slow\"} 1".to_owned(),
         "bookend_upstream_errors_total 0".to_owned(),
         "bookend_upstream_errors_total{upstream=\"slow\"} 1".to_owned(),
-        "bookend_upstream_connections 1".to_owned(),
-        format!("bookend_upstream_load{{server=\"{}\"}} 0", books.url()),
+        format!("bookend_upstream_up{{server=\"{}\"}} 1", books.url()),
         format!(
             "bookend_upstream_load{{upstream=\"slow\",server=\"{}\"}} 1",
             slow.url()
