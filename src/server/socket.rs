@@ -38,7 +38,20 @@ impl Socket {
         }
     }
 
+    /// The kinds that are rarer than TCP are handled apart, so that this is inlined.
     pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            other => other.poll_read_other(cx, buf),
+        }
+    }
+
+    #[inline(never)]
+    fn poll_read_other(
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
@@ -51,7 +64,16 @@ impl Socket {
         }
     }
 
+    /// As [`Self::poll_read`].
     pub fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
+            other => other.poll_write_other(cx, buf),
+        }
+    }
+
+    #[inline(never)]
+    fn poll_write_other(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
@@ -80,6 +102,11 @@ impl Socket {
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Memory { stream, .. } => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+
+    /// Whether what is written may wait in a buffer until it is flushed.
+    pub fn is_buffered(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 
     /// Writes what is encrypted and not yet written; only TLS has a buffer.
