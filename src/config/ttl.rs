@@ -98,8 +98,9 @@ mod tests {
 
     #[test]
     fn each_status_has_its_lifetime() {
+        type Lifetimes = &'static [(u16, Option<u32>)];
         #[rustfmt::skip]
-        let table: [(&str, &[(u16, Option<u32>)]); 6] = [
+        let table: [(&str, Lifetimes); 6] = [
             ("ttl = '5m'", &[(200, Some(300)), (301, Some(300)), (404, None)]),
             ("ttl = { default = '5m', 404 = '30s' }", &[(200, Some(300)), (410, Some(300)), (404, Some(30)), (500, None)]),
             ("ttl = { 404 = '30s' }", &[(200, None), (404, Some(30))]),

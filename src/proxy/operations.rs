@@ -112,8 +112,8 @@ impl Gateway {
     pub(super) fn in_key_form(&self, selector: Selector) -> Selector {
         let settings = self.settings();
         let route = settings.config.routes.find(asked_by(&selector));
-        let reduced = selector.reduced(&route.query);
-        reduced
+        let query = route.query.clone();
+        selector.reduced(&query)
     }
 
     /// Memory by use, after evictions that are due.
