@@ -1,4 +1,5 @@
-//! `bookend completions` and `bookend man`: completions for shells and manual pages, made from the command line's definition.
+//! `bookend completions`, `man` and `schema`: completions for shells and manual pages, made from the command line's definition,
+//! and the JSON Schema of the configuration file.
 
 use std::fs;
 use std::io::{self, Write};
@@ -7,7 +8,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clap_complete::Shell;
 
-use super::report::Exit;
+use super::report::{Exit, print};
+use crate::config::schema;
 
 #[derive(Debug, Args)]
 pub struct CompletionsArguments {
@@ -29,6 +31,12 @@ pub fn completions(arguments: &CompletionsArguments, mut command: clap::Command)
     clap_complete::generate(arguments.shell, &mut command, "bookend", &mut text);
     // A closed output is no mistake.
     let _ = io::stdout().write_all(&text);
+    Exit::Success
+}
+
+/// Prints the JSON Schema of the configuration file.
+pub fn schema() -> Exit {
+    print(format_args!("{:#}", schema::document()));
     Exit::Success
 }
 

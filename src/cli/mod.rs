@@ -87,6 +87,8 @@ enum Command {
     Completions(documents::CompletionsArguments),
     /// Print the manual page, or write those of all commands to a folder
     Man(documents::ManArguments),
+    /// Print the JSON Schema of the configuration file, for editors
+    Schema,
 }
 
 /// The command line's definition.
@@ -120,6 +122,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Explain(arguments)) => explain::main(&arguments),
         Some(Command::Completions(arguments)) => documents::completions(&arguments, command()),
         Some(Command::Man(arguments)) => documents::man(&arguments, command()),
+        Some(Command::Schema) => documents::schema(),
     }
 }
 

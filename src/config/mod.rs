@@ -26,6 +26,7 @@ mod rewrite;
 pub mod route;
 mod route_tree;
 pub mod routes;
+pub mod schema;
 pub mod secret;
 mod section;
 pub mod server;

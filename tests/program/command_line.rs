@@ -141,6 +141,26 @@ fn completions_and_manual_pages_know_every_command() {
 }
 
 #[test]
+fn the_schema_is_a_json_document_with_every_section() {
+    let folder = folder("other.toml", "");
+    let output = bookend(folder.path(), &["schema"]);
+    assert_eq!(output.status.code(), Some(0));
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    for section in [
+        "server",
+        "listener",
+        "upstream",
+        "upstreams",
+        "cache",
+        "route",
+        "admin",
+        "log",
+    ] {
+        assert!(schema["properties"][section].is_object(), "{section}");
+    }
+}
+
+#[test]
 fn arguments_that_are_wrong_exit_2_and_help_exits_0() {
     let folder = folder("other.toml", "");
     for (arguments, status) in [

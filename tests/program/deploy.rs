@@ -243,7 +243,7 @@ fn the_manifests_of_kubernetes_agree_with_their_configuration_and_each_other() {
     assert!(grace > pre_stop.expect("a time") + delay + drain);
     let limit = container["resources"]["limits"]["memory"].as_str();
     assert_eq!(limit, Some("640Mi"));
-    assert!(config.cache.memory + config.cache.windows as u64 + (64 << 20) < 640 << 20);
+    assert!(config.cache.memory + config.cache.windows + (64 << 20) < 640 << 20);
     let arguments = words(&container["args"]);
     let mount = container["volumeMounts"][0]["mountPath"].as_str();
     let file = arguments.last().expect("a file");
