@@ -93,14 +93,9 @@ impl Fields {
 
     /// The value of the only line with this name; `None` without one, and where there are several.
     pub fn single(&self, name: &HeaderName) -> Option<&[u8]> {
-        let mut only = None;
-        // In one loop, so that the lines are read in place.
-        for line in self.lines() {
-            if line.name.is(name) && only.replace(line.value).is_some() {
-                return None;
-            }
-        }
-        only
+        let mut lines = self.lines().filter(|line| line.name.is(name));
+        let only = lines.next()?;
+        lines.next().is_none().then_some(only.value)
     }
 
     /// The CORS fields: what pages of other origins may do.
