@@ -35,7 +35,7 @@ impl Destination {
     }
 }
 
-/// The table of the file that a list of APIs comes from, as in `upstreams.films`.
+/// The table of the file that the API with this name comes from: `upstreams.films`.
 fn table(name: Option<&str>) -> String {
     name.map_or("upstream".to_owned(), |name| format!("upstreams.{name}"))
 }

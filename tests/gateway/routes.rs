@@ -417,6 +417,7 @@ const SHOP: &str = "shop.example";
 fn shop(books: &Origin, films: &Origin) -> Setup {
     before(books, films)
         .more(&route("match = '/more/{*rest}'; strip_prefix = '/more'"))
+        .more(&route("host = 'b.example'; match = '/there/{*rest}'; strip_prefix = '/there'"))
         .more(&route("match = '/books'; rewrite = '/v2/books'; invalidates = ['/top']"))
         .more(&route("match = '/books/{id}'; rewrite = '/v2/books/{id}'; invalidates = ['/books', '/books/{id}/reviews']"))
         .more(&route("match = '/books/{id}/reviews'; rewrite = '/v2/reviews/{id}/all'"))
@@ -463,6 +464,8 @@ fn what_an_api_names_is_named_as_clients_know_it() {
         ("/books/1/reviews", "../2/all", "/books/2/reviews"),
         // What only the rest of the API has.
         ("/books", "/status", "/more/status"),
+        // The path of another host's route for the same API is none of this one's.
+        ("/books", "/there/7", "/more/there/7"),
         ("/more/login", "/status", "/more/status"),
         // An API that heeds X-Forwarded-Prefix.
         ("/more/login", "/more/status", "/more/status"),

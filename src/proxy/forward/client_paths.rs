@@ -135,15 +135,20 @@ impl<'a> KnownPaths<'a> {
         self.leads_to(&known, api, path).then_some(known)
     }
 
+    /// The policy of a request by the same client.
+    fn found(&self, method: &Method, path: &str) -> &RoutePolicy {
+        self.routes.find(Asked {
+            host: self.host,
+            method,
+            path,
+        })
+    }
+
     /// Whether a GET of the gateway's `known`, or a request with a method of the own route's, is sent to the API as one for
     /// `path`.
     fn leads_to(&self, known: &str, api: usize, path: &str) -> bool {
         let leads = |method| {
-            let found = self.routes.find(Asked {
-                host: self.host,
-                method,
-                path: known,
-            });
+            let found = self.found(method, known);
             let sent = found.api_path(known);
             found.destination == Destination::Upstream(api)
                 && sent.is_some_and(|sent| percent::normal(&sent) == percent::normal(path))
@@ -161,15 +166,15 @@ impl ClientPaths for KnownPaths<'_> {
         if self.routes.keep_paths() {
             return Some(Cow::Borrowed(path));
         }
-        let is_own = |route: &RoutePolicy| {
-            let rewrite = route.rewrite.as_ref();
-            rewrite.is_some_and(|rewrite| rewrite.is_clients_own(path))
-        };
-        let rewriting = self.rewriting(api);
-        if rewriting.iter().any(|route| is_own(route)) {
+        // An API that was told the prefix which it does not see names what clients see.
+        let taken = self.found(&Method::GET, path);
+        let rewrite = taken.rewrite.as_ref();
+        if taken.destination == Destination::Upstream(api)
+            && rewrite.is_some_and(|rewrite| rewrite.is_clients_own(path))
+        {
             return Some(Cow::Borrowed(path));
         }
-        let mut rewriting = rewriting.into_iter();
+        let mut rewriting = self.rewriting(api).into_iter();
         let rewritten = rewriting.find_map(|route| self.by(route, api, path));
         match rewritten {
             Some(known) => Some(Cow::Owned(known)),
