@@ -284,7 +284,7 @@ fn commit(
     store.finish(fill, outcome, &VaryPolicy::default())
 }
 
-/// Who is told that a response is stored finds it.
+/// A follower that is told of a stored response finds it in the store.
 #[test]
 fn a_fill_is_stored_before_those_who_wait_are_told() {
     model(|| {

@@ -1,6 +1,6 @@
-//! What is stored, by path and by tag, so that an invalidation costs what it matches. It follows what is stored: what is
-//! entered and taken out here changes under the lock of the key's shard, as what is stored does; what moka evicts, which no
-//! such lock covers, is noted and taken out later.
+//! The index of stored responses, by path and by tag: an invalidation costs as much as it matches. Entries come and go under
+//! the lock of the key's shard, together with the resource. moka evicts under no such lock: evictions are noted, and their
+//! entries are removed later, under that lock.
 
 pub mod entry;
 mod paths;
@@ -23,7 +23,7 @@ const SHARDS: usize = 64;
 /// The bits of a tag's number that are its origin's.
 const ORIGIN_BITS: TagId = 0xffff;
 
-/// What is stored, by path and by tag.
+/// The keys of stored resources, by path and by tag.
 #[derive(Debug)]
 pub struct Index {
     /// Keyed, so that names and hosts cannot be chosen to collide.
@@ -64,8 +64,7 @@ impl Default for Index {
 }
 
 impl Index {
-    /// Has `now`, which is stored for `key` in the place of `before`, found by its path and its tags. The key's shard is
-    /// locked.
+    /// Enters `now`, which is stored for `key` in the place of `before`, by its path and its tags. The key's shard is locked.
     pub fn enter(&self, key: &Key, before: Option<&Resource>, now: &Resource) {
         if before.is_none() {
             let number = self.numbers.of(key.as_str());
@@ -79,7 +78,7 @@ impl Index {
         }
     }
 
-    /// Takes out `before`, in whose place nothing is stored for `key`. The key's shard is locked.
+    /// Removes the entries of `before`: nothing is stored for `key` any more. The key's shard is locked.
     pub fn leave(&self, key: &Key, before: &Resource) {
         let number = self.numbers.of(key.as_str());
         lock(self.paths_of(key)).remove(number, key.text().clone());
@@ -93,7 +92,7 @@ impl Index {
         self.has_evicted.store(true, Ordering::Release);
     }
 
-    /// What was evicted since this was asked last, for [`take_out`](Self::take_out).
+    /// The evictions since the last call, for [`take_out`](Self::take_out).
     pub fn evicted(&self) -> Vec<Evicted> {
         let any = self.has_evicted.load(Ordering::Acquire)
             && self.has_evicted.swap(false, Ordering::AcqRel);
@@ -103,7 +102,8 @@ impl Index {
         }
     }
 
-    /// Takes out what was evicted, but for what `now`, which is stored for its key, has as well. The key's shard is locked.
+    /// Removes the entries of an evicted resource, except those of `now`, which is stored for the same key. The key's shard is
+    /// locked.
     pub fn take_out(&self, evicted: &Evicted, now: Option<&Resource>) {
         let key = &*evicted.key;
         if now.is_none() {
@@ -113,8 +113,8 @@ impl Index {
         self.take_out_tags(key, &evicted.tags, now);
     }
 
-    /// The target URIs of what is stored that `selector` covers, and few others. `all_queries`: queries other than those that
-    /// it names may be the same to a response.
+    /// The stored target URIs that `selector` covers, and few others. `all_queries`: queries other than the named one may be
+    /// the same to a response (No-Vary-Search).
     pub fn selected(&self, selector: &Selector, all_queries: bool) -> Vec<Arc<str>> {
         let place = Place::of(selector, &self.numbers, all_queries);
         let mut found = Vec::new();
@@ -124,7 +124,7 @@ impl Index {
         found
     }
 
-    /// The target URIs of all that is stored.
+    /// All stored target URIs.
     pub fn all(&self) -> Vec<Arc<str>> {
         let mut found = Vec::new();
         for paths in &self.paths {
@@ -133,7 +133,7 @@ impl Index {
         found
     }
 
-    /// The keys of what is stored with the tag `name`, of one origin or of all.
+    /// The keys of resources with the tag `name`, of one origin or of all.
     pub fn tagged(&self, origin: Option<&str>, name: &str) -> Vec<Key> {
         let name = self.hash(name) & !ORIGIN_BITS;
         let (first, last) = match origin.map(|origin| self.hash(origin) & ORIGIN_BITS) {
@@ -156,7 +156,7 @@ impl Index {
         shard(&self.paths, (key.hash() >> 32) as usize)
     }
 
-    /// Takes a key from under those of `tags` that `now` has not.
+    /// Removes a key from those of `tags` that `now` does not have.
     fn take_out_tags(&self, key: &Key, tags: &[TagId], now: Option<&Resource>) {
         if tags.is_empty() {
             return;

@@ -184,4 +184,4 @@ impl Resource {
 /// What moka holds for an entry, in bytes: 256 in six allocations (the key with its count, the bucket, the entry with its
 /// value, what the policy knows of it, its places in the queues), and its share of the table; with what the allocator
 /// leaves unused in its pages, as `benches/density.rs` measures a million of them.
-const OVERHEAD: usize = 390;
+const OVERHEAD: usize = 370;

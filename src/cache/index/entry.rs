@@ -1,4 +1,4 @@
-//! What the parts of the index are made of, and the bytes that they take.
+//! The entries of the index, and the bytes that they take.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,17 +11,17 @@ pub type PathEntry = (u64, Arc<str>);
 /// Bytes that it takes at most, beside its text.
 pub const PATH_ENTRY: usize = tree_entry(size_of::<PathEntry>());
 
-/// 48 bits of the hash of a tag's name, which two names share by no accident, and 16 of that of its origin, which the keys
-/// tell for certain.
+/// 48 bits of the hash of a tag's name: no two names share them by accident. Then 16 bits of the hash of its origin, which is
+/// compared with the key's.
 pub type TagId = u64;
 
-/// What has a tag.
+/// A member of a tag.
 pub type TagEntry = (TagId, Key);
 
 /// Bytes that it takes at most, beside its text.
 pub const TAG_ENTRY: usize = tree_entry(size_of::<TagEntry>());
 
-/// So many entries are read at most before others have their turn.
+/// At most so many entries are read under one lock, so that others need not wait long.
 pub const CHUNK: usize = 1024;
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,9 +1,9 @@
-//! The target URIs of what is stored, in an order in which those of one path, or below it, lie together.
+//! The stored target URIs, in an order in which those of one path, or below it, lie together.
 //!
 //! Each is entered under a number that its origin and the first segments of its path make, so that few texts are compared:
 //! 8 bits for the origin, and 14 for each of four levels, which are segments of the path and, after the last of them, the
 //! query. A level's bits are a hash of all that comes up to its end; the highest of them tells a query, and all are zero
-//! where there is no such level. What has the same number lies in the order of its text.
+//! where there is no such level. Entries with the same number are in the order of their texts.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -47,7 +47,7 @@ impl Default for Numbers {
     }
 }
 
-/// Octet by octet (FNV-1a): all that the hash has to do is to keep neighbours apart.
+/// Octet by octet (FNV-1a): the hash only has to tell neighbours apart. Where it does not, a purge looks at a few more.
 const fn hash(before: u64, octet: u8) -> u64 {
     (before ^ octet as u64).wrapping_mul(0x0000_0100_0000_01b3)
 }
@@ -95,11 +95,11 @@ fn split_origin(target: &str) -> (&str, &str) {
     target.split_at(origin_of(target).len())
 }
 
-/// Where in the order that lies which a selector covers.
+/// The place in the order of the target URIs that a selector covers.
 pub struct Place<'a> {
     /// `None` for all.
     origin: Option<&'a str>,
-    /// What follows the origin in the texts that are covered.
+    /// The path, and the query if one is named, which follow the origin in the texts.
     path: &'a str,
     /// The bits of its levels, and how many these are.
     levels: u64,
@@ -236,7 +236,7 @@ fn scan(paths: &Mutex<Paths>, first: u64, last: u64, found: &mut Vec<Arc<str>>) 
     scan_while(paths, from, |(number, _)| *number <= last, found);
 }
 
-/// Those from a bound on, as long as they are `within`. Nobody waits for more than a few of them.
+/// Those from a bound on, as long as they are `within`, a [`CHUNK`] under one lock.
 fn scan_while(
     paths: &Mutex<Paths>,
     mut from: Bound<Entry>,

@@ -1,5 +1,5 @@
-//! Tags and what has them, as a tree of numbers and keys: a membership takes the same few bytes whatever the tag's name is,
-//! and what is taken out gives its memory back.
+//! Tags and their members, as a tree of numbers and keys: a membership takes the same few bytes however long the tag's name
+//! is, and its memory is given back when it is removed.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -28,7 +28,7 @@ impl Tags {
         self.count += usize::from(is_new);
     }
 
-    /// Takes a key from under a tag.
+    /// Removes a key from a tag.
     pub fn remove(&mut self, tag: TagId, key: &Key) {
         if self.members.remove(&(tag, key.clone())) {
             self.count -= usize::from(!self.has(tag));
@@ -41,7 +41,7 @@ impl Tags {
     }
 }
 
-/// The members of the tags from `first` to `last`. Nobody waits for more than a few of them.
+/// The members of the tags from `first` to `last`, a [`CHUNK`] under one lock.
 pub fn members(tags: &Mutex<Tags>, first: TagId, last: TagId) -> Vec<Key> {
     let mut found = Vec::new();
     let mut from = Bound::Included((first, Key::first()));

@@ -50,7 +50,7 @@ impl Store {
             .iter()
             .flat_map(|matcher| self.covered(matcher))
             .collect();
-        keys.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        keys.sort_unstable();
         keys.dedup();
         let mut applied = Applied {
             sequence: self.sequence(),

@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct Pump<'a> {
     pub task: &'a mut FillTask,
     head: Arc<Head>,
-    /// While the response may be stored, and others may join. It leaves before the writer does.
+    /// `Some` while the response may be stored and others may join. It drops before the writer does.
     permit: Option<Permit>,
     writer: Writer,
     trailers: Option<HeaderMap>,
