@@ -2,6 +2,7 @@
 
 mod admin_client;
 pub mod check;
+pub mod config;
 pub mod demo;
 pub mod documents;
 pub mod explain;
@@ -73,6 +74,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Report every mistake in a configuration file
     Check(check::Arguments),
+    /// Show the configuration that a file makes: every value, and the line that it comes from, or that it is the default
+    Config(config::Arguments),
     /// Ask a running gateway whether it is alive, or ready: exit 0 if it is, 1 if not
     Health(health::Arguments),
     /// Show what a running gateway does: requests by result, memory, the API's servers
@@ -115,6 +118,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Run(arguments)) => run::main(&arguments),
         Some(Command::Demo(arguments)) => demo::main(&arguments),
         Some(Command::Check(arguments)) => check::main(&arguments),
+        Some(Command::Config(arguments)) => config::main(&arguments),
         Some(Command::Health(arguments)) => health::main(&arguments),
         Some(Command::Status(arguments)) => status::main(&arguments),
         Some(Command::Reload(arguments)) => reload::main(&arguments),

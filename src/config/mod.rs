@@ -6,6 +6,7 @@ pub mod cache;
 pub mod certificate;
 #[cfg(test)]
 mod documented;
+pub mod effective;
 mod env;
 mod hosts;
 mod invalidates;

@@ -13,7 +13,7 @@ use super::load::known_keys;
 use super::renamed::former_names;
 use super::report::KnownKey;
 
-const DOCUMENTED: &str = include_str!("../../config.toml");
+pub(super) const DOCUMENTED: &str = include_str!("../../config.toml");
 
 /// A JSON type, a value of it as TOML, and what a reader calls a value of a type that it does not take.
 const TYPES: [(&str, &str, &str); 5] = [
@@ -188,8 +188,8 @@ impl Documented {
                 purpose.clear();
             } else if line.is_empty() {
                 purpose.clear();
-            } else if let Some((name, value, is_default)) = key_of(line) {
-                let default = Some(value).filter(|_| is_default);
+            } else if let Some((name, value, is_default)) = documented_key(line) {
+                let default = Some(value).filter(|_| is_default).and_then(read);
                 let entry = all.entry((section.clone(), name.to_owned()));
                 let entry = entry.or_insert_with(|| (purpose.join(" "), None));
                 entry.1 = entry.1.take().or(default);
@@ -219,10 +219,10 @@ impl Documented {
     }
 }
 
-/// The key of a line, its value, and whether that is its default, `#key = value`, and no example, `# key = value`.
-fn key_of(line: &str) -> Option<(&str, Value, bool)> {
-    let commented = line.strip_prefix('#');
-    let (is_default, text) = match commented {
+/// The key of a line of `config.toml`, its value as it is written, and whether that is its default, `#key = value`, and no
+/// example, `# key = value`.
+pub(super) fn documented_key(line: &str) -> Option<(&str, &str, bool)> {
+    let (is_default, text) = match line.strip_prefix('#') {
         None => (false, line),
         Some(text) => match text.strip_prefix(' ') {
             Some(text) => (false, text),
@@ -231,11 +231,14 @@ fn key_of(line: &str) -> Option<(&str, Value, bool)> {
     };
     let (name, value) = text.split_once(" = ")?;
     let is_of = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if name.is_empty() || !name.chars().all(is_of) {
-        return None;
-    }
-    let value: Value = toml::from_str(&format!("v = {value}")).ok()?;
-    Some((name, value["v"].clone(), is_default))
+    let is_key = !name.is_empty() && name.chars().all(is_of) && read(value).is_some();
+    is_key.then_some((name, value, is_default))
+}
+
+/// A value as it is written in TOML.
+fn read(value: &str) -> Option<Value> {
+    let mut table: Value = toml::from_str(&format!("v = {value}")).ok()?;
+    Some(table["v"].take())
 }
 
 #[cfg(test)]

@@ -141,6 +141,33 @@ fn completions_and_manual_pages_know_every_command() {
 }
 
 #[test]
+fn config_shows_each_value_with_its_origin() {
+    let folder = folder(
+        "config.toml",
+        "[server]\nworkers = 3\n[upstream]\nservers = \"http://127.0.0.1:5000\"\n",
+    );
+    for arguments in [
+        &["config"][..],
+        &["config", "config.toml"],
+        &["config", "--config", "config.toml"],
+    ] {
+        let output = bookend(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        let shown = String::from_utf8_lossy(&output.stdout);
+        for line in [
+            "workers = 3  # config.toml:2",
+            "memory = \"256MiB\"  # default",
+        ] {
+            assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+        }
+    }
+    std::fs::write(folder.path().join("config.toml"), "[server]\nworkers = -1").expect("written");
+    let output = bookend(folder.path(), &["config"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
 fn the_schema_is_a_json_document_with_every_section() {
     let folder = folder("other.toml", "");
     let output = bookend(folder.path(), &["schema"]);

@@ -105,7 +105,7 @@ fn command_lines() -> Vec<(String, Vec<String>)> {
             let Some((_, command)) = line.split_once("bookend ").filter(|_| is_prompt) else {
                 continue;
             };
-            let ends = |word: &&str| !["&&", "&", "|", "`", ";"].contains(word);
+            let ends = |word: &&str| !["&&", "&", "|", "`", ";", ">"].contains(word);
             let words: Vec<_> = command
                 .split_whitespace()
                 .take_while(ends)

@@ -2,7 +2,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::{DOCUMENTED, document, key_of};
+use super::{DOCUMENTED, document, documented_key};
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(document);
 
@@ -90,7 +90,7 @@ fn the_documented_file_follows_the_schema_with_its_defaults_and_its_examples() {
     assert_eq!(faults_of(DOCUMENTED), [""; 0]);
     for spelt_out in ["#", "# "] {
         let line = |line: &'static str| match line.strip_prefix(spelt_out) {
-            Some(rest) if key_of(rest).is_some() || is_header(rest) => rest,
+            Some(rest) if documented_key(rest).is_some() || is_header(rest) => rest,
             _ => line,
         };
         let text: Vec<_> = DOCUMENTED.lines().map(line).collect();
