@@ -401,3 +401,40 @@ fn the_drain_follows_the_delay_of_a_shutdown() {
     program.await_line("draining");
     assert_eq!(program.child.wait().expect("an end").code(), Some(0));
 }
+
+#[test]
+fn a_status_and_a_reload_look_as_the_documents_show() {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
+    let document = std::fs::read_to_string(document).expect("the document");
+    let origin = books();
+    let program = Program::start(&origin, "", "");
+    Client::to(program.addr).get("/books").expect(200);
+
+    // Without numbers, addresses and units.
+    let words = |line: &str| -> Vec<String> {
+        let words = line.split(|c: char| !c.is_ascii_alphabetic());
+        let words = words.filter(|word| word.len() > 2 && !word.ends_with("iB"));
+        words.map(str::to_owned).collect()
+    };
+    let status = expect(program.bookend(&["status"]), 0);
+    let (_, shown) = document
+        .split_once("$ bookend status --config /etc/bookend/config.toml\nbookend ")
+        .expect("a status");
+    let shown = format!("bookend {}", shown.split("\n```").next().expect("its end"));
+    let lines = |text: &str| text.lines().map(words).collect::<Vec<_>>();
+    assert_eq!(lines(&status), lines(&shown));
+
+    let text = Program::text(
+        program.folder.path(),
+        &origin,
+        "",
+        "[cache]\nmemroy = \"1GiB\"",
+    );
+    std::fs::write(program.file(), text).expect("written");
+    let told = expect(program.bookend(&["reload"]), 2);
+    for line in told.lines() {
+        let line = line.split_once(":1: ").map_or(line, |(_, message)| message);
+        assert!(document.contains(line), "{line}");
+    }
+    assert_eq!(told.lines().count(), 2);
+}
