@@ -32,7 +32,7 @@ impl Worker {
         self.await_first_checks().await;
         let mut tried = SmallVec::<[usize; 4]>::new();
         let mut choice = self
-            .choose(&request, &tried)
+            .choose(request, &tried)
             .ok_or_else(|| self.unavailable())?;
         loop {
             let (first, trial) = match choice {
