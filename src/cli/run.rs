@@ -99,11 +99,17 @@ fn serve(source: &Source, config: Config) -> Exit {
         let reload = || drop(reloader.reload());
         let signals = signal::at_each(reload, reopen);
         instance.run(async {
-            // Polled when all workers are ready.
-            service_manager::ready();
+            // Polled when all workers are ready. In this order: who is told so may send a signal at once, which before it is
+            // waited for would end the process.
+            let ready = async {
+                service_manager::ready();
+                std::future::pending::<()>().await;
+            };
             tokio::select! {
+                biased;
                 () = signal::end() => {}
                 () = signals => {}
+                () = ready => {}
             }
             service_manager::stopping();
         })
