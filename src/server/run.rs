@@ -1,9 +1,11 @@
 //! A server's life: it binds its addresses, starts the workers, waits for its shutdown, and drains.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -131,24 +133,28 @@ impl Server {
         runtime.block_on(async {
             supervisor.all_ready().await;
             if !supervisor.has_failed() {
-                for addr in &addrs {
-                    tracing::info!(address = %addr, "{}", self.announcement);
-                }
-                // Before any request is served: who has got a response is not to be told that there are none yet.
-                self.readiness.set(Stage::Ready);
-                commands.send_replace(Command::Serve);
-                let delayed = async {
+                let mut delayed = pin!(async {
                     shutdown.await;
                     if !shutdown_delay.is_zero() {
                         tracing::info!(delay = ?shutdown_delay, "shutting down: /readyz fails, clients are served");
                         self.readiness.set(Stage::ShuttingDown);
                         tokio::time::sleep(shutdown_delay).await;
                     }
-                };
-                tokio::select! {
-                    () = delayed => {}
-                    () = supervisor.any_ends() => {}
-                    () = watch(self.tls, &clock) => {}
+                });
+                // Signals are waited for from here on: who reads the next lines may send one at once.
+                let first = poll_fn(|cx| Poll::Ready(delayed.as_mut().poll(cx))).await;
+                for addr in &addrs {
+                    tracing::info!(address = %addr, "{}", self.announcement);
+                }
+                // Before any request is served: who has got a response is not to be told that there are none yet.
+                self.readiness.set(Stage::Ready);
+                commands.send_replace(Command::Serve);
+                if first.is_pending() {
+                    tokio::select! {
+                        () = delayed => {}
+                        () = supervisor.any_ends() => {}
+                        () = watch(self.tls, &clock) => {}
+                    }
                 }
             }
             if self.logs_drain {
