@@ -1,5 +1,6 @@
 //! Whole requests over loopback TCP, sixteen connections in step: the time of one, kernel and client included.
 
+#[allow(dead_code, reason = "shared with the benches of purges and of memory")]
 mod common;
 
 use std::time::Duration;
