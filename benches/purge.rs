@@ -1,6 +1,11 @@
 //! `purge [N]`: stores N responses, half of them with one tag, and tells how long purges of every kind take through the admin
 //! API, and how long hits and misses of others take meanwhile, beside as many without a purge.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a bench measures time, which the gateway reads in one place"
+)]
+
 #[allow(dead_code, reason = "shared with the benches of speed")]
 mod common;
 
