@@ -15,7 +15,7 @@ use super::value::Value;
 /// Where the gateway listens, and the limits that clients have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
-    /// Without TLS. Empty where the file has a [[listener]] and no `listen` here.
+    /// Without TLS. Empty where the file has a `[[listener]]` and no `listen` here.
     pub listen: Vec<ListenAddr>,
     /// The addresses of `[[listener]]`.
     pub listeners: Vec<Listener>,
