@@ -164,7 +164,7 @@ impl Default for Server {
 pub struct Http2 {
     /// Requests in flight on one connection.
     pub max_concurrent_streams: u32,
-    /// Streams that a client may reset before their response has ended; see [`crate::server`].
+    /// Streams that a client may reset within a second, before their response has ended; see [`crate::server`].
     pub max_resets: u32,
     /// Request content in flight on one stream, in bytes.
     pub stream_window: u32,

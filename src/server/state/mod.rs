@@ -147,6 +147,8 @@ pub(in crate::server) struct State {
 /// One response on an HTTP/2 connection.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Stream {
+    /// When its request came.
+    began: u64,
     /// Since when the client's flow-control window has had no room for more content.
     blocked: Cell<Option<u64>>,
     /// The write deadline had passed at the tick before.
@@ -244,7 +246,10 @@ impl State {
         self.begin_message();
         self.awaiting_content.set(None);
         if self.protocol.get() == Protocol::Http2 {
-            let stream = Rc::<Stream>::default();
+            let stream = Rc::new(Stream {
+                began: self.now(),
+                ..Stream::default()
+            });
             self.streams.borrow_mut().push(stream.clone());
             return Some(stream);
         }
@@ -264,7 +269,7 @@ impl State {
         self.shared.counters.in_flight.sub(1);
         if let Some(stream) = stream {
             if let Some(mut resets) = self.resets.get() {
-                let is_within_limit = resets.count(end, self.now());
+                let is_within_limit = resets.count(end, stream.began, self.now());
                 self.resets.set(Some(resets));
                 if !is_within_limit && self.decide(Decision::ResetFlood) {
                     self.shared.counters.reset_floods.inc();

@@ -1,8 +1,12 @@
 //! A bound on the streams that a client resets before their response has ended (CVE-2023-44487): such a request costs the
-//! API as much as any other, and its client next to nothing. The bound is a token bucket.
+//! API as much as any other, and its client next to nothing. The bound is a token bucket. A stream that has lasted is no such
+//! request: event streams end when their reader leaves, and a proxy in front has those of all its users on one connection.
 
 /// Milliseconds after which a token is added.
 const REFILL: u64 = 1_000;
+
+/// A stream that is reset after so many milliseconds does not count.
+const LASTING: u64 = 1_000;
 
 /// The streams that a connection's client may still reset.
 #[derive(Clone, Copy, Debug)]
@@ -33,11 +37,13 @@ impl Resets {
         }
     }
 
-    /// Counts a stream that has ended: a complete one adds a token, a reset takes one. Returns false when there is none to take.
-    pub fn count(&mut self, end: StreamEnd, now: u64) -> bool {
+    /// Counts a stream that began at `began` and has ended: a complete one adds a token, one that was soon reset takes one.
+    /// Returns false when there is none to take.
+    pub fn count(&mut self, end: StreamEnd, began: u64, now: u64) -> bool {
         match end {
             StreamEnd::Complete => self.left = (self.left + 1).min(self.max),
             StreamEnd::Failed => {}
+            StreamEnd::Reset if now.saturating_sub(began) >= LASTING => {}
             StreamEnd::Reset => {
                 let refills = now.saturating_sub(self.since) / REFILL;
                 self.since += refills * REFILL;
@@ -71,7 +77,20 @@ mod tests {
         ];
         let mut resets = Resets::new(3, 0);
         for (at, (outcome, now, expected)) in table.into_iter().enumerate() {
-            assert_eq!(resets.count(outcome, now), expected, "{at}: {outcome:?}");
+            assert_eq!(
+                resets.count(outcome, now, now),
+                expected,
+                "{at}: {outcome:?}"
+            );
+        }
+        // One that has lasted takes no token, not even the last.
+        for (began, now, expected) in [
+            (90_000, 91_000, true),
+            (90_001, 91_000, true),
+            (90_001, 91_000, false),
+            (90_000, 91_000, true),
+        ] {
+            assert_eq!(resets.count(Reset, began, now), expected, "{began}");
         }
     }
 }

@@ -279,3 +279,34 @@ fn a_client_may_reset_now_and_then() {
     }
     assert_eq!(gateway.metric("bookend_reset_floods_total"), 0);
 }
+
+/// As a proxy in front does with the event streams of its users, each of which ends when its user leaves.
+#[test]
+fn requests_that_have_lasted_may_all_be_reset() {
+    let api = Slow::new();
+    let gateway = Gateway::before(&api.origin)
+        .workers(1)
+        .server("[server.http2]\nmax_resets = 3")
+        .manual_deadlines()
+        .start();
+    let _release = api.release();
+    let mut client = Client::to(&gateway);
+    let streams: Vec<_> = (0..10)
+        .map(|n| {
+            let stream = client.get(&format!("/slow/{n}"));
+            api.origin.await_requests(n + 1);
+            stream
+        })
+        .collect();
+    let mut silent = gateway.client();
+    silent.write("GET / HT");
+    gateway.await_sum(2, |counted| counted.connections.value());
+    gateway.advance_deadlines(Duration::from_secs(20));
+    // The worker has seen the time then.
+    silent.answer("GET").finish().expect(408);
+    for stream in streams {
+        client.reset(stream);
+    }
+    client.expect_ok("/now/1");
+    assert_eq!(gateway.metric("bookend_reset_floods_total"), 0);
+}
