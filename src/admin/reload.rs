@@ -46,7 +46,7 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct Reloaded {
     pub warnings: Vec<Mistake>,
-    /// What has changed and takes effect when the gateway is started again, such as `[log]`.
+    /// The changed sections that take effect when the gateway is started again, such as `[log]`.
     pub bound: Vec<&'static str>,
 }
 

@@ -32,11 +32,11 @@ pub enum Outcome {
     Failed(Error),
 }
 
-/// What of the stored responses for its request is outdated by a response that may not be stored.
+/// The stored responses that are outdated by a response that may not be stored itself.
 #[derive(Debug)]
 pub enum Superseded {
     Nothing,
-    /// What is stale is validated before it is used again.
+    /// Stale ones are validated before they are used again.
     Stale,
     /// All of it; the next response will hardly be storable.
     All(Marker),

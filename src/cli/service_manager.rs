@@ -1,5 +1,5 @@
-//! What systemd is told of this process (sd_notify(3), `Type=notify` and `Type=notify-reload`). Without NOTIFY_SOCKET in the
-//! environment nothing is sent.
+//! Notifies systemd of the state of this process (sd_notify(3), `Type=notify` and `Type=notify-reload`). Without
+//! NOTIFY_SOCKET in the environment nothing is sent.
 
 use std::io;
 

@@ -16,7 +16,7 @@ use crate::semantics::percent;
 /// All paths: what a route without `match` is for.
 const ALL_PATHS: &str = "/{*rest}";
 
-/// What the requests of a route have in common.
+/// The conditions that the requests of a route meet.
 pub(super) struct Matched<'a> {
     /// The value of `match`, where it has one.
     value: Option<Value<'a>>,
@@ -54,7 +54,7 @@ impl<'a> Matched<'a> {
         })
     }
 
-    /// What the route is called where it is told of: its pattern, after its methods and hosts where it has some.
+    /// The route's name in logs and answers: its pattern, after its methods and hosts where it has some.
     pub fn name(&self) -> String {
         let methods: Vec<_> = self.methods.iter().map(Method::as_str).collect();
         let hosts: Vec<_> = self.hosts.iter().map(HostPattern::to_string).collect();

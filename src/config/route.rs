@@ -21,7 +21,7 @@ use crate::semantics::time::DeltaSeconds;
 /// The choices for the requests of one route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoutePolicy {
-    /// What it is called where it is told of: `match`, after `methods` and `host` where it has them. Empty for the default
+    /// Its name in logs and answers: `match`, after `methods` and `host` where it has them. Empty for the default
     /// route; each other route has another.
     pub name: String,
     /// The line of the file that it begins in, from 1.

@@ -132,7 +132,7 @@ impl<'a> Place<'a> {
             kind => (path, kind),
         };
         let named = match kind {
-            // What lies below a directory is at the level behind its name.
+            // The paths below a directory are at the level behind its name.
             Kind::Prefix => path.strip_suffix('/').unwrap_or(path),
             Kind::Url | Kind::Path => path,
         };

@@ -181,7 +181,7 @@ impl Store {
             return;
         }
         let mut next = before.map_or_else(Several::default, Resource::to_several);
-        // What was stored for the same request has been superseded by a response that may not be stored.
+        // A response that may not be stored supersedes those that are stored for the same request.
         let asked = (&fill.ask.headers, fill.ask.digest.as_ref());
         let key = fill.key.as_str();
         next.variants

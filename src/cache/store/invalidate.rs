@@ -75,7 +75,7 @@ impl Store {
         match matcher {
             Matcher::Urls(selector) => self.selected(selector),
             Matcher::Tag { name, origin } => {
-                // What was evicted may have come back without the tag.
+                // A response that was evicted may have been stored again without the tag.
                 self.take_out_evicted();
                 self.resources.index().tagged(origin.as_deref(), name)
             }

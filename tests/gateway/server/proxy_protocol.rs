@@ -1,7 +1,5 @@
 //! Balancers that tell the client's address by the PROXY protocol.
 
-use std::time::Duration;
-
 use crate::common::{Client, End, Gateway, Origin, get, reply};
 
 const REQUEST: &str = "GET /books HTTP/1.1\r\nHost: books.test\r\n\r\n";
@@ -49,11 +47,11 @@ fn the_client_is_the_one_that_the_header_names() {
         // At once, and with a pause at each border.
         for cut in [0, 1, 6, 13, header.len() - 1, header.len()] {
             let cut = cut.min(header.len());
+            let accepted = gateway.sum(|counted| counted.connections_accepted.value());
             let mut connection = Client::to(gateway.listener());
             connection.write(&header[..cut]);
-            if cut > 0 {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            // The gateway reads the first piece, whatever comes behind it.
+            gateway.await_sum(accepted + 1, |counted| counted.connections_accepted.value());
             connection.write([&header[cut..], REQUEST.as_bytes()].concat());
             connection.answer("GET").finish().expect(200);
             let last = origin.last();
