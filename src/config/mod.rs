@@ -25,6 +25,7 @@ mod renamed;
 mod report;
 mod rewrite;
 pub mod route;
+mod route_limits;
 mod route_tree;
 pub mod routes;
 pub mod schema;
@@ -52,6 +53,7 @@ pub use self::log::{AccessFormat, AccessTarget, Log, LogFormat, NO_FILTER, is_fi
 pub use self::mistake::{Mistake, Place};
 pub use self::rate_limit::{CountBy, RateLimit};
 pub use self::route::{EtagMode, RoutePolicy};
+pub use self::route_limits::RouteLimits;
 pub use self::route_tree::Asked;
 pub use self::routes::Routes;
 pub use self::secret::Secret;

@@ -9,6 +9,7 @@ use super::hosts::HostPattern;
 use super::invalidates::Template;
 use super::rate_limit::RateLimit;
 use super::readers::{count, flag, lifetime, list, one_of, or_off, size, some_list};
+use super::route_limits::RouteLimits;
 use super::section::Section;
 use super::ttl::Ttl;
 use super::upstreams::Destination;
@@ -58,6 +59,8 @@ pub struct RoutePolicy {
     pub exchange_timeout: Option<Option<Duration>>,
     /// In the place of the server's; `None` means the server's.
     pub min_body_rate: Option<Option<u64>>,
+    /// In the place of the server's and the upstream's.
+    pub limits: RouteLimits,
 }
 
 impl Default for RoutePolicy {
@@ -82,6 +85,7 @@ impl Default for RoutePolicy {
             rate_limit: None,
             exchange_timeout: None,
             min_body_rate: None,
+            limits: RouteLimits::default(),
         }
     }
 }
@@ -152,6 +156,7 @@ impl Draft {
             rate_limit: _,
             exchange_timeout: _,
             min_body_rate: _,
+            limits: _,
         } = policy;
         section.set("client_ttl", client_ttl, or_off(lifetime));
         section.set("etag", etag, one_of(&ETAG_MODES));

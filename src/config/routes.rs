@@ -14,6 +14,7 @@ use super::readers::{list, or_off, size, timeout};
 use super::readings::{is_plain, lenient_reading, strict_reading};
 use super::rewrite;
 use super::route::{Draft, RoutePolicy};
+use super::route_limits::RouteLimits;
 use super::route_tree::{Asked, RouteTree};
 use super::section::Section;
 use super::upstreams::{self, Destination, NamedUpstream};
@@ -229,6 +230,7 @@ fn read_route(
     section.set("min_body_rate", &mut min_body_rate, |value| {
         or_off(size(1..=u64::MAX))(value).map(Some)
     });
+    let limits = RouteLimits::read(section);
     draft.warn_without_ttl(section, |key| section.given(key));
     let matched = matched.filter(|matched| matched.add_to(tree, listed, section))?;
     Some(RoutePolicy {
@@ -243,6 +245,7 @@ fn read_route(
         rate_limit,
         exchange_timeout,
         min_body_rate,
+        limits,
         ..draft.finish()
     })
 }

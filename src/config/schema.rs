@@ -203,13 +203,14 @@ impl Documented {
     fn of(&self, key: &KnownKey) -> (String, Option<Value>) {
         let path = path_of(&key.section);
         let find = |path: String| self.0.get(&(path, key.key.to_owned()));
-        // A route has the keys of [cache], and some of [server].
+        // A route has the keys of [cache], and some of [server] and [upstream].
         let rest = path.strip_prefix("route");
         let shared = |outer: &str| find(format!("{outer}{}", rest?));
         let found = find(path.to_owned());
         match found
             .or_else(|| shared("cache"))
             .or_else(|| shared("server"))
+            .or_else(|| shared("upstream"))
         {
             None => (String::new(), None),
             // What is not said in a route is as [cache] says, whatever its own default is.

@@ -1,5 +1,7 @@
 //! A request on its way upstream.
 
+use std::time::Duration;
+
 use http::Request;
 
 use super::request_body::RequestBody;
@@ -18,6 +20,10 @@ pub struct Outgoing {
     /// Whether a second sending does no more than the first (RFC 9110 §9.2.2): such a request is sent again when the
     /// connection broke before anything of its response had come.
     pub idempotent: bool,
+    /// From the end of the request to the end of the response's head; `None` means as the upstream is configured.
+    pub response_timeout: Option<Duration>,
+    /// On how many other servers it is tried; `None` likewise.
+    pub max_retries: Option<usize>,
     /// Requests with the same hash go to the same server under consistent hashing.
     pub hash: Option<u64>,
     /// How far the request has come, for a caller that may cancel it by dropping the future of [`Upstreams::send`](super::Upstreams::send).

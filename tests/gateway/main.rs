@@ -15,6 +15,7 @@ mod conditions;
 mod conformance;
 mod failing_api;
 mod fault_table;
+mod fields;
 mod harness;
 mod in_memory;
 mod layers;

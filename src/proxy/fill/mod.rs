@@ -242,6 +242,8 @@ impl FillTask {
             upstream,
             request,
             idempotent: true,
+            response_timeout: self.route.limits.response_timeout,
+            max_retries: self.route.limits.max_retries,
             hash: self
                 .epoch
                 .upstreams

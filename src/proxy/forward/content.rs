@@ -30,7 +30,8 @@ pub fn to_pass_on(request: &mut Request, until: Option<Instant>) -> Result<Reque
     };
     content.lasting = Lasting::of(request);
     let config = &request.epoch.settings.config;
-    let stream = match config.server.max_body {
+    let max_body = request.route.limits.max_body;
+    let stream = match max_body.unwrap_or(config.server.max_body) {
         None => RequestStream::new(content),
         Some(limit) if content.size_hint().lower() > limit => {
             return Err(Error::downstream(ErrorKind::ContentTooLarge));

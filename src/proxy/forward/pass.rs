@@ -68,6 +68,8 @@ pub async fn forward(
         upstream,
         request: fields::request(request, hints, Conditions::Client, content)?,
         idempotent: is_idempotent(request.method()),
+        response_timeout: request.route.limits.response_timeout,
+        max_retries: request.route.limits.max_retries,
         hash: upstreams
             .wants_hash(upstream)
             .then(|| request.key(&worker.gateway.store).stable_hash()),

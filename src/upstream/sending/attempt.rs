@@ -55,7 +55,8 @@ impl Worker {
             let copy = copy_wanted.then(|| request.copy()).flatten();
             let sent = request.take()?;
             self.counters.requests.inc();
-            let timeout = self.shared.response_timeout;
+            let own = request.response_timeout();
+            let timeout = own.unwrap_or(self.shared.response_timeout);
             let unanswered = match lease.exchange(sent, timeout).await {
                 Ok(response) => {
                     lease.record_success();

@@ -39,8 +39,8 @@ impl Worker {
                 Choice::Server(server) => (server, None),
                 Choice::Trial(server) => (server, Some(Trial(self.pools[server].server()))),
             };
-            let last =
-                tried.len() >= self.shared.retries.max || tried.len() + 1 >= self.pools.len();
+            let max_retries = request.max_retries().unwrap_or(self.shared.retries.max);
+            let last = tried.len() >= max_retries || tried.len() + 1 >= self.pools.len();
             let mut attempt = Attempt {
                 server: first,
                 waits_elsewhere: trial.is_none(),

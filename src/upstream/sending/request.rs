@@ -1,5 +1,7 @@
 //! A request over all attempts to send it.
 
+use std::time::Duration;
+
 use http::{Request, Response, StatusCode, Version};
 
 use crate::config::HostPolicy;
@@ -24,6 +26,8 @@ pub(in crate::upstream) struct PendingRequest<'a> {
     asked: Asked,
     upload: Option<Upload>,
     idempotent: bool,
+    response_timeout: Option<Duration>,
+    max_retries: Option<usize>,
     hash: Option<u64>,
     waiting: Waiting,
 }
@@ -34,6 +38,8 @@ impl<'a> PendingRequest<'a> {
             upstream: _,
             mut request,
             idempotent,
+            response_timeout,
+            max_retries,
             hash,
             waiting,
         } = outgoing;
@@ -43,6 +49,8 @@ impl<'a> PendingRequest<'a> {
             asked: Asked::of(&request),
             upload: request.body().upload(),
             idempotent,
+            response_timeout,
+            max_retries,
             hash,
             waiting: waiting.unwrap_or_default(),
             make,
@@ -52,6 +60,16 @@ impl<'a> PendingRequest<'a> {
 
     pub(super) fn is_idempotent(&self) -> bool {
         self.idempotent
+    }
+
+    /// Its own deadline for a response, where it has one.
+    pub(super) fn response_timeout(&self) -> Option<Duration> {
+        self.response_timeout
+    }
+
+    /// On how many other servers it is tried, where it has a limit of its own.
+    pub(super) fn max_retries(&self) -> Option<usize> {
+        self.max_retries
     }
 
     pub(super) fn hash(&self) -> Option<u64> {

@@ -409,6 +409,8 @@ fn a_key_keeps_its_server_and_moves_only_when_that_is_gone() {
                 upstream: Some(0),
                 request: get("/"),
                 idempotent: true,
+                response_timeout: None,
+                max_retries: None,
                 hash: Some(hash),
                 waiting: None,
             };

@@ -97,6 +97,8 @@ impl Worker {
                 upstream: Some(0),
                 request,
                 idempotent,
+                response_timeout: None,
+                max_retries: None,
                 hash: None,
                 waiting: None,
             })

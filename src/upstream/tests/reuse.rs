@@ -253,6 +253,8 @@ fn clones_share_their_connections() {
             upstream: Some(0),
             request: get("/"),
             idempotent: true,
+            response_timeout: None,
+            max_retries: None,
             hash: None,
             waiting: None,
         };
