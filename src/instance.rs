@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ListenAddr};
 use crate::error;
 use crate::proxy::{Gateway, Worker};
-use crate::server::{self, Outcome, Server, TlsListeners};
+use crate::server::{self, Inherited, Outcome, Server, TlsListeners};
 
 /// A gateway whose addresses are taken, and which waits to be run.
 #[derive(Debug)]
@@ -27,23 +27,25 @@ impl Instance {
     /// Takes the addresses that `config` names; port 0 means a free one. Fails when an address cannot be taken or the
     /// upstream's certificates cannot be used.
     pub fn bind(config: Config, clock: Clock) -> Result<Self, Error> {
-        Self::bind_from(config, None, clock)
+        Self::bind_from(config, None, Inherited::default(), clock)
     }
 
-    /// The same for a configuration that can be read again, from `origin`.
+    /// The same for a configuration that can be read again, from `origin`, and with the sockets that another process has
+    /// passed.
     pub fn bind_from(
         config: Config,
         origin: Option<ReloadSource>,
+        mut inherited: Inherited,
         clock: Clock,
     ) -> Result<Self, Error> {
         let deadlines = clock.for_deadlines();
-        let server = Server::bind(&config.server).map_err(Error::Server)?;
-        let admin = config
-            .admin
-            .as_ref()
-            .map(Admin::bind)
+        let server = Server::bind_with(&config.server, &mut inherited).map_err(Error::Server)?;
+        let admin = config.admin.as_ref();
+        let admin = admin
+            .map(|admin| Admin::bind_with(admin, &mut inherited))
             .transpose()
             .map_err(Error::Server)?;
+        inherited.finish().map_err(Error::Server)?;
         let started = config.clone();
         let gateway = Gateway::new(config, server.workers(), clock).map_err(Error::Gateway)?;
         let reloader = Reloader::new(origin, started, gateway.clone(), server.tls());
@@ -63,12 +65,12 @@ impl Instance {
     }
 
     /// The addresses taken, with the real port where port 0 was asked for.
-    pub fn addrs(&self) -> &[ListenAddr] {
+    pub fn addrs(&self) -> Vec<ListenAddr> {
         self.server.local_addrs()
     }
 
     /// The address of the admin API, unless it is off.
-    pub fn admin_addr(&self) -> Option<&ListenAddr> {
+    pub fn admin_addr(&self) -> Option<ListenAddr> {
         self.admin.as_ref().map(Admin::addr)
     }
 

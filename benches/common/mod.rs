@@ -34,7 +34,7 @@ impl Gateway {
         let ListenAddr::Tcp(addr) = instance.addrs()[0] else {
             unreachable!("a TCP address was asked for")
         };
-        let Some(&ListenAddr::Tcp(admin)) = instance.admin_addr() else {
+        let Some(ListenAddr::Tcp(admin)) = instance.admin_addr() else {
             unreachable!("a TCP address was asked for")
         };
         let (stop, stopped) = oneshot::channel();

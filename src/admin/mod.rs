@@ -28,7 +28,7 @@ pub use self::reload::{NotReloaded, Phase, ReloadSource, Reloaded, Reloader};
 use self::service::AdminService;
 use crate::clock::Clock;
 use crate::config::{self, ListenAddr};
-use crate::server::{Error, Outcome, Server};
+use crate::server::{Error, Inherited, Outcome, Server};
 use crate::telemetry::counters::Metrics;
 
 /// An admin API whose address is bound and which does not serve yet.
@@ -41,7 +41,12 @@ pub struct Admin {
 impl Admin {
     /// Binds the configured address; port 0 means a free one.
     pub fn bind(config: &config::Admin) -> Result<Self, Error> {
-        let server = Server::bind(&limits(config.listen.clone()))?;
+        Self::bind_with(config, &mut Inherited::default())
+    }
+
+    /// The same, with the socket of `inherited` where it has one for the address.
+    pub fn bind_with(config: &config::Admin, inherited: &mut Inherited) -> Result<Self, Error> {
+        let server = Server::bind_with(&limits(config.listen.clone()), inherited)?;
         Ok(Self {
             server: server.announced_as("admin API open"),
             config: config.clone(),
@@ -49,11 +54,9 @@ impl Admin {
     }
 
     /// The bound address, with the real port where port 0 was given.
-    pub fn addr(&self) -> &ListenAddr {
-        self.server
-            .local_addrs()
-            .first()
-            .unwrap_or(&self.config.listen)
+    pub fn addr(&self) -> ListenAddr {
+        let mut addrs = self.server.local_addrs();
+        addrs.pop().unwrap_or_else(|| self.config.listen.clone())
     }
 
     /// Serves on a thread of its own until [`RunningAdmin::stop`].

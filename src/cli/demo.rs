@@ -129,8 +129,8 @@ fn bind(
                     println!("Port {FIRST_PORT} is taken, using {}.", addr.port());
                 }
                 // Where port 0 was asked for, the system chose one.
-                if let [ListenAddr::Tcp(taken)] = instance.addrs() {
-                    addr = *taken;
+                if let [ListenAddr::Tcp(taken)] = instance.addrs()[..] {
+                    addr = taken;
                 }
                 return Ok((instance, addr));
             }

@@ -13,7 +13,8 @@ use crate::config::{
     AdminAddr, Config, ListenAddr, NO_FILTER, Overrides, ServerUrl, Source, is_filter,
 };
 use crate::huge_pages;
-use crate::instance::Instance;
+use crate::instance::{Error, Instance};
+use crate::server::Inherited;
 use crate::telemetry::log;
 
 /// The file that is read when no other is named.
@@ -58,6 +59,8 @@ pub fn main(arguments: &Arguments) -> Exit {
 
 /// Runs the gateway until a signal ends it, and reloads `source` at each SIGHUP.
 fn serve(source: &Source, config: Config) -> Exit {
+    // Before any thread is started.
+    let inherited = Inherited::from_service_manager().map_err(Error::Server);
     let filter = environment(log::VARIABLE).filter(|filter| !filter.is_empty());
     if let Some(filter) = filter.as_deref().filter(|filter| !is_filter(filter)) {
         eprintln!("{}: \"{filter}\" {NO_FILTER}", log::VARIABLE);
@@ -89,7 +92,8 @@ fn serve(source: &Source, config: Config) -> Exit {
             Phase::Ended => service_manager::ready(),
         },
     };
-    let outcome = Instance::bind_from(config, Some(origin), Clock::system()).and_then(|instance| {
+    let bind = |inherited| Instance::bind_from(config, Some(origin), inherited, Clock::system());
+    let outcome = inherited.and_then(bind).and_then(|instance| {
         let (gateway, reloader) = (instance.gateway().clone(), instance.reloader());
         let reopen = || {
             gateway.reopen_log();

@@ -11,6 +11,8 @@ use crate::config::certificate::Fault;
 pub enum Error {
     /// An address could not be bound.
     Listen { addr: ListenAddr, source: io::Error },
+    /// A socket that another process passed cannot be used.
+    Inherited(String),
     /// A certificate, or another file of a listener, could not be used.
     Certificate(Fault),
     /// A thread or a runtime could not be made.
@@ -26,6 +28,7 @@ impl fmt::Display for Error {
                 write!(f, "cannot listen on {addr}: another process already does")
             }
             Self::Listen { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
+            Self::Inherited(fault) => f.write_str(fault),
             Self::Certificate(fault) => fault.fmt(f),
             Self::Start(source) => write!(f, "cannot start a worker: {source}"),
             Self::WorkerDied { index } => write!(f, "worker {index} died"),
@@ -37,7 +40,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Listen { source, .. } | Self::Start(source) => Some(source),
-            Self::Certificate(_) | Self::WorkerDied { .. } => None,
+            Self::Inherited(_) | Self::Certificate(_) | Self::WorkerDied { .. } => None,
         }
     }
 }

@@ -1,35 +1,40 @@
 //! Binds the addresses of a server before any worker runs: errors show at once, and port 0 has become a number.
 
-use std::fs;
 use std::io;
-use std::net::{self, SocketAddr};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net as unix;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 
 use super::error::Error;
+use super::inherited::Inherited;
+use super::listening::{SocketFile, Sockets};
 use super::tls::{Tls, TlsListeners};
 use crate::config::{self, ListenAddr};
 
-/// Connections that may wait to be accepted; the system's limit (`net.core.somaxconn`) may be lower.
-const BACKLOG: i32 = 4096;
-
-/// The bound listeners of a server: a set for each worker.
+/// The bound listeners of a server.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    addrs: Vec<ListenAddr>,
-    sets: Vec<Vec<Bound>>,
-    files: Vec<SocketFile>,
+    workers: usize,
+    endpoints: Vec<Endpoint>,
 }
 
-/// A listener of one worker, and how its connections are treated.
+/// One address, its listening sockets, and how connections to it are treated.
+#[derive(Debug)]
+struct Endpoint {
+    /// With the real port where port 0 was asked for.
+    addr: ListenAddr,
+    sockets: Sockets,
+    treatment: Treatment,
+    /// The socket file, where this process has made it.
+    _file: Option<SocketFile>,
+}
+
+/// A listening socket of one worker, and how its connections are treated.
 #[derive(Debug)]
 pub(super) struct Bound {
-    pub listener: Listener,
+    pub socket: Socket,
     pub treatment: Treatment,
 }
 
@@ -50,24 +55,30 @@ impl Treatment {
     }
 }
 
-/// One listener of one worker.
-#[derive(Debug)]
-pub(super) enum Listener {
-    Tcp(net::TcpListener),
-    Unix(unix::UnixListener),
-}
-
 impl Listeners {
-    /// Binds all addresses of `config`. Returns them with the TLS of those that have it.
-    pub fn bind(config: &config::Server, workers: usize) -> Result<(Self, TlsListeners), Error> {
+    /// Binds all addresses of `config`, but for those that `inherited` has sockets for. Returns them with the TLS of those
+    /// that have it.
+    pub fn bind(
+        config: &config::Server,
+        workers: usize,
+        inherited: &mut Inherited,
+    ) -> Result<(Self, TlsListeners), Error> {
         let mut listeners = Self {
-            addrs: Vec::new(),
-            sets: (0..workers).map(|_| Vec::new()).collect(),
-            files: Vec::new(),
+            workers,
+            endpoints: Vec::new(),
         };
         let all: Vec<_> = config.addrs().cloned().collect();
+        let mut add = |addr: &ListenAddr, treatment: &Treatment| {
+            let open = Endpoint::open(addr, &all, workers, inherited, treatment);
+            let endpoint = open.map_err(|source| Error::Listen {
+                addr: addr.clone(),
+                source,
+            })?;
+            listeners.endpoints.push(endpoint);
+            Ok(())
+        };
         for addr in &config.listen {
-            listeners.add(addr, &all, &Treatment::default())?;
+            add(addr, &Treatment::default())?;
         }
         let mut secured = Vec::new();
         for listener in &config.listeners {
@@ -78,7 +89,7 @@ impl Listeners {
                 balancers: listener.proxy_protocol.clone().into(),
             };
             for addr in &listener.listen {
-                listeners.add(addr, &all, &treatment)?;
+                add(addr, &treatment)?;
             }
             if let Some(tls) = treatment.tls {
                 secured.push((listener.listen.clone(), tls));
@@ -87,92 +98,59 @@ impl Listeners {
         Ok((listeners, TlsListeners::new(secured)))
     }
 
-    fn add(
-        &mut self,
-        addr: &ListenAddr,
-        all: &[ListenAddr],
-        treatment: &Treatment,
-    ) -> Result<(), Error> {
-        let taken = match addr {
-            ListenAddr::Tcp(at) => self.add_tcp(*at, is_v6_only(*at, all), treatment),
-            ListenAddr::Unix(path) => self.add_unix(path, treatment),
-        };
-        taken.map_err(|source| Error::Listen {
-            addr: addr.clone(),
-            source,
-        })
+    pub fn addrs(&self) -> impl Iterator<Item = &ListenAddr> {
+        self.endpoints.iter().map(|endpoint| &endpoint.addr)
     }
 
-    pub fn addrs(&self) -> &[ListenAddr] {
-        &self.addrs
-    }
-
-    /// A set of listeners for each worker, and the socket files, which are removed when they are dropped.
-    pub fn into_parts(self) -> (Vec<Vec<Bound>>, Vec<SocketFile>) {
-        (self.sets, self.files)
-    }
-
-    /// The first listener binds the port without sharing it, so that a port in use is an error; then those of the other
-    /// workers share it.
-    fn add_tcp(
-        &mut self,
-        addr: SocketAddr,
-        v6_only: bool,
-        treatment: &Treatment,
-    ) -> io::Result<()> {
-        let mut shared = None;
-        for set in &mut self.sets {
-            let listener = match shared {
-                None => {
-                    let first = tcp(addr, v6_only, false)?;
-                    shared = first.local_addr()?.as_socket();
-                    first.set_reuse_port(true)?;
-                    first
+    /// The listeners of each worker.
+    pub fn sets(&self) -> io::Result<Vec<Vec<Bound>>> {
+        let mut sets = Vec::new();
+        for index in 0..self.workers {
+            let mut set = Vec::new();
+            for endpoint in &self.endpoints {
+                for socket in endpoint.sockets.of_worker(index, self.workers)? {
+                    let treatment = endpoint.treatment.clone();
+                    set.push(Bound { socket, treatment });
                 }
-                Some(addr) => tcp(addr, v6_only, true)?,
-            };
-            set.push(Bound {
-                listener: Listener::Tcp(listener.into()),
-                treatment: treatment.clone(),
-            });
+            }
+            sets.push(set);
         }
-        self.addrs.push(ListenAddr::Tcp(shared.unwrap_or(addr)));
-        Ok(())
+        Ok(sets)
     }
 
-    /// The workers share one Unix listener: Unix sockets have no SO_REUSEPORT.
-    fn add_unix(&mut self, path: &Path, treatment: &Treatment) -> io::Result<()> {
-        remove_stale(path)?;
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.bind(&socket2::SockAddr::unix(path)?)?;
-        self.files.push(SocketFile::of(path)?);
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        for set in &mut self.sets {
-            set.push(Bound {
-                listener: Listener::Unix(socket.try_clone()?.into()),
-                treatment: treatment.clone(),
-            });
+    /// Closes the sockets, but for the duplicates that workers have. Socket files stay until this is dropped.
+    pub fn close(&mut self) {
+        for endpoint in &mut self.endpoints {
+            endpoint.sockets = Sockets::Each(Vec::new());
         }
-        self.addrs.push(ListenAddr::Unix(path.to_owned()));
-        Ok(())
     }
 }
 
-fn tcp(addr: SocketAddr, v6_only: bool, shared: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(v6_only)?;
+impl Endpoint {
+    fn open(
+        addr: &ListenAddr,
+        all: &[ListenAddr],
+        workers: usize,
+        inherited: &mut Inherited,
+        treatment: &Treatment,
+    ) -> io::Result<Self> {
+        let (sockets, file) = match (inherited.take(addr), addr) {
+            (Some(sockets), _) => (sockets.with_enough(workers)?, None),
+            (None, ListenAddr::Tcp(at)) => {
+                (Sockets::tcp(*at, is_v6_only(*at, all), workers)?, None)
+            }
+            (None, ListenAddr::Unix(path)) => {
+                let (sockets, file) = Sockets::unix(path)?;
+                (sockets, Some(file))
+            }
+        };
+        Ok(Self {
+            addr: sockets.addr()?.unwrap_or_else(|| addr.clone()),
+            sockets,
+            treatment: treatment.clone(),
+            _file: file,
+        })
     }
-    // Connections of an earlier process may still be in TIME_WAIT.
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(shared)?;
-    // Accepted sockets inherit this.
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
 }
 
 /// `[::]` accepts IPv4 clients too, unless an IPv4 address with the same port is listed as well.
@@ -181,55 +159,4 @@ fn is_v6_only(addr: SocketAddr, all: &[ListenAddr]) -> bool {
         && all.iter().any(|other| {
             matches!(other, ListenAddr::Tcp(other) if other.is_ipv4() && other.port() == addr.port())
         })
-}
-
-/// Removes a socket file that a process left behind. Fails when a process still listens on it, or when it is another file.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-        Ok(found) if !found.file_type().is_socket() => {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "a file that is no socket is there",
-            ));
-        }
-        Ok(_) => {}
-    }
-    match unix::UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        // A listener that refuses us, or whose queue is full, is in use too.
-        Ok(_) | Err(_) => Err(io::ErrorKind::AddrInUse.into()),
-    }
-}
-
-/// Removes the socket file when dropped, unless another has taken its place.
-#[derive(Debug)]
-pub(super) struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self {
-            path: path.to_owned(),
-            identity: identity(path)?,
-        })
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|found| found == self.identity)
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            tracing::warn!(path = %self.path.display(), %error, "cannot remove the socket file");
-        }
-    }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let found = fs::symlink_metadata(path)?;
-    Ok((found.dev(), found.ino()))
 }

@@ -23,8 +23,10 @@ mod error;
 mod exchange;
 mod gateway;
 mod in_memory;
+mod inherited;
 mod io;
 mod listen;
+mod listening;
 mod opening;
 mod protocol;
 mod proxy_protocol;
@@ -43,6 +45,7 @@ mod worker;
 
 pub use self::error::Error;
 pub use self::in_memory::InMemory;
+pub use self::inherited::Inherited;
 pub use self::run::{Server, worker_count};
 pub use self::service::{ResponseContent, Service};
 pub use self::supervisor::Outcome;

@@ -13,6 +13,7 @@ use tokio::runtime;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::error::Error;
+use super::inherited::Inherited;
 use super::listen::Listeners;
 use super::service::Service;
 use super::supervisor::{Outcome, Reporter, Supervisor};
@@ -43,9 +44,17 @@ impl Server {
     /// # Errors
     /// When an address cannot be bound: also when another process has the port, even if that process would share it.
     pub fn bind(config: &config::Server) -> Result<Self, Error> {
+        Self::bind_with(config, &mut Inherited::default())
+    }
+
+    /// The same, with the sockets of `inherited` where it has some for an address.
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub fn bind_with(config: &config::Server, inherited: &mut Inherited) -> Result<Self, Error> {
         raise_file_limit();
         let workers = worker_count(config);
-        let (listeners, tls) = Listeners::bind(config, workers)?;
+        let (listeners, tls) = Listeners::bind(config, workers, inherited)?;
         Ok(Self {
             listeners,
             tls,
@@ -66,8 +75,8 @@ impl Server {
     }
 
     /// The addresses bound, with the real port where port 0 was asked for.
-    pub fn local_addrs(&self) -> &[ListenAddr] {
-        self.listeners.addrs()
+    pub fn local_addrs(&self) -> Vec<ListenAddr> {
+        self.listeners.addrs().cloned().collect()
     }
 
     /// The TLS of its listeners.
@@ -108,8 +117,9 @@ impl Server {
             .enable_all()
             .build()
             .map_err(Error::Start)?;
-        let addrs = self.listeners.addrs().to_vec();
-        let (sets, _files) = self.listeners.into_parts();
+        let addrs = self.local_addrs();
+        let mut listeners = self.listeners;
+        let sets = listeners.sets().map_err(Error::Start)?;
         let max_connections = max_connections(&self.config, sets.len());
         let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
         let waiting_everywhere = Arc::<AtomicUsize>::default();
@@ -160,6 +170,7 @@ impl Server {
             if self.logs_drain {
                 tracing::info!(deadline = ?drain_timeout, "draining");
             }
+            listeners.close();
             commands.send_replace(Command::Drain);
             self.readiness.set(Stage::Draining);
             if !supervisor.all_end(drain_timeout).await {

@@ -12,7 +12,6 @@ use tokio::task::unconstrained;
 
 use tokio_rustls::server::TlsStream;
 
-use super::listen::Listener;
 use crate::semantics::authority::Scheme;
 
 /// The socket of one connection. Each kind knows the scheme of the requests that come on it.
@@ -178,10 +177,10 @@ pub(super) enum Acceptor {
 }
 
 impl Acceptor {
-    pub fn new(listener: Listener) -> io::Result<Self> {
-        Ok(match listener {
-            Listener::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
-            Listener::Unix(listener) => Self::Unix(UnixListener::from_std(listener)?),
+    pub fn new(listening: socket2::Socket) -> io::Result<Self> {
+        Ok(match listening.local_addr()?.is_unix() {
+            true => Self::Unix(UnixListener::from_std(listening.into())?),
+            false => Self::Tcp(TcpListener::from_std(listening.into())?),
         })
     }
 

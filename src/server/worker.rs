@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::connections::Connections;
 use super::listen::{Bound, Treatment};
+use super::listening::BACKLOG;
 use super::service::Service;
 use super::socket::{Acceptor, Socket, concerns_one_connection};
 use super::supervisor::{Report, Reporter};
@@ -88,7 +89,7 @@ async fn run<S: Service>(
     });
     let listeners = listeners
         .into_iter()
-        .map(|bound| Ok((Acceptor::new(bound.listener)?, bound.treatment)));
+        .map(|bound| Ok((Acceptor::new(bound.socket)?, bound.treatment)));
     let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
     let ticking = tokio::task::spawn_local(worker.clone().tick());
     reporter.ready();
@@ -164,7 +165,11 @@ impl<S: Service> Worker<S> {
         }
         // The runtime polls the listener for what has come since it did last.
         tokio::task::yield_now().await;
-        while let Some(accepted @ Ok(_)) = now_or_never(acceptor.accept()).await {
+        // No more than the queue can have had: where the service manager has the socket too, new ones go on to come.
+        for _ in 0..BACKLOG {
+            let Some(accepted @ Ok(_)) = now_or_never(acceptor.accept()).await else {
+                break;
+            };
             self.admit(accepted, &treatment).await;
         }
     }

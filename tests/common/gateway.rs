@@ -191,7 +191,7 @@ impl Gateway {
         };
         let addrs = instance.addrs().iter().map(tcp).collect();
         let tls = instance.tls();
-        let admin = tcp(instance.admin_addr().expect("an admin listener"));
+        let admin = tcp(&instance.admin_addr().expect("an admin listener"));
         let shared = instance.gateway().clone();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {

@@ -278,11 +278,16 @@ fn the_unit_is_one_that_systemd_takes_and_well_confined() {
             String::from_utf8_lossy(&said).into_owned(),
         ))
     };
-    let Some((is_valid, said)) = analyze(&["verify", "--man=no"]) else {
+    // Beside it: a socket is for the service of its own name.
+    let socket = folder.path().join("bookend.socket");
+    fs::write(&socket, file("deploy/bookend.socket")).expect("written");
+    let socket = socket.to_str().expect("text");
+    let Some((is_valid, said)) = analyze(&["verify", "--man=no", socket]) else {
         eprintln!("systemd-analyze is absent: the unit was not checked");
         return;
     };
-    assert!(is_valid && !said.contains("bookend.service:"), "{said}");
+    let has_faults = ["bookend.service:", "bookend.socket:"].map(|unit| said.contains(unit));
+    assert!(is_valid && has_faults == [false; 2], "{said}");
     // In tenths, of ten: what it needs for its work is the network and low ports.
     let (is_confined, said) =
         analyze(&["security", "--offline=yes", "--threshold=20"]).expect("it ran");
@@ -322,7 +327,9 @@ fn the_debian_package_is_made_of_files_that_exist() {
     let units = deb["systemd-units"]["unit-scripts"]
         .as_str()
         .expect("a folder");
-    assert!(root().join(units).join("bookend.service").exists());
+    for unit in ["bookend.service", "bookend.socket"] {
+        assert!(root().join(units).join(unit).exists());
+    }
     let unit = file("deploy/bookend.service");
     assert!(unit.contains("=/usr/bin/bookend run --config /etc/bookend/config.toml\n"));
     assert!(installed.contains(&"/usr/bin/bookend".to_owned()));

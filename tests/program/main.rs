@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod activation;
 mod command_line;
 mod demo;
 mod deploy;

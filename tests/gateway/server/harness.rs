@@ -98,7 +98,7 @@ impl Gateway {
         };
         let (stop, stopped) = oneshot::channel();
         let gateway = Self {
-            addrs: server.local_addrs().to_vec(),
+            addrs: server.local_addrs(),
             metrics: metrics.clone(),
             readiness: server.readiness(),
             levers: levers.clone(),

@@ -1,0 +1,156 @@
+//! Opens listening sockets.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net as unix;
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config::ListenAddr;
+
+/// Connections that may wait to be accepted; the system's limit (`net.core.somaxconn`) may be lower.
+pub(super) const BACKLOG: i32 = 4096;
+
+/// The listening sockets of one address.
+#[derive(Debug)]
+pub(super) enum Sockets {
+    /// At least one for each worker: they share the port by SO_REUSEPORT, and the kernel divides connections among them.
+    Each(Vec<Socket>),
+    /// All workers accept from each: Unix sockets have no SO_REUSEPORT, nor have those of a service manager.
+    Shared(Vec<Socket>),
+}
+
+impl Sockets {
+    /// The first socket binds the port without sharing it, so that a port in use is an error; then those of the other
+    /// workers share it.
+    pub fn tcp(addr: SocketAddr, v6_only: bool, workers: usize) -> io::Result<Self> {
+        let first = tcp(addr, v6_only, false)?;
+        first.set_reuse_port(true)?;
+        Self::Each(vec![first]).with_enough(workers)
+    }
+
+    /// Opens more where there are fewer than workers.
+    pub fn with_enough(self, workers: usize) -> io::Result<Self> {
+        let Self::Each(mut sockets) = self else {
+            return Ok(self);
+        };
+        if let Some(first) = sockets.first()
+            && let Some(addr) = first.local_addr()?.as_socket()
+        {
+            let v6_only = addr.is_ipv6() && first.only_v6()?;
+            for _ in sockets.len()..workers {
+                sockets.push(tcp(addr, v6_only, true)?);
+            }
+        }
+        Ok(Self::Each(sockets))
+    }
+
+    /// A Unix socket, and its file.
+    pub fn unix(path: &Path) -> io::Result<(Self, SocketFile)> {
+        remove_stale(path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&socket2::SockAddr::unix(path)?)?;
+        let file = SocketFile::of(path)?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok((Self::Shared(vec![socket]), file))
+    }
+
+    /// The address that they are bound to; `None` where no listener can have it, or all are closed.
+    pub fn addr(&self) -> io::Result<Option<ListenAddr>> {
+        let (Self::Each(sockets) | Self::Shared(sockets)) = self;
+        sockets
+            .first()
+            .map_or(Ok(None), |socket| bound_addr(socket))
+    }
+
+    /// Duplicates of those that a worker accepts from.
+    pub fn of_worker(&self, index: usize, workers: usize) -> io::Result<Vec<Socket>> {
+        match self {
+            // Where there are more sockets than workers, some get two.
+            Self::Each(sockets) => {
+                let own = sockets.iter().skip(index).step_by(workers.max(1));
+                own.map(Socket::try_clone).collect()
+            }
+            Self::Shared(sockets) => sockets.iter().map(Socket::try_clone).collect(),
+        }
+    }
+}
+
+/// The address that a socket is bound to; `None` for one that no listener can have.
+pub(super) fn bound_addr(socket: &Socket) -> io::Result<Option<ListenAddr>> {
+    let addr = socket.local_addr()?;
+    let path = || addr.as_pathname().map(|path| path.to_owned());
+    let tcp = addr.as_socket().map(ListenAddr::Tcp);
+    Ok(tcp.or_else(|| path().map(ListenAddr::Unix)))
+}
+
+fn tcp(addr: SocketAddr, v6_only: bool, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(v6_only)?;
+    }
+    // Connections of an earlier process may still be in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    // Accepted sockets inherit this.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Removes a socket file that a process left behind. Fails when a process still listens on it, or when it is another file.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "a file that is no socket is there",
+            ));
+        }
+        Ok(_) => {}
+    }
+    match unix::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        // A listener that refuses us, or whose queue is full, is in use too.
+        Ok(_) | Err(_) => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+/// Removes the socket file when dropped, unless another has taken its place.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            identity: identity(path)?,
+        })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|found| found == self.identity)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove the socket file");
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
