@@ -135,6 +135,10 @@ async fn write(world: &World, book: &Book, exchange: &mut Exchange<'_>) -> io::R
     if library.chance(20) {
         return exchange.reply(409, &[], "").await;
     }
+    // The gateway has been told, and has invalidated: done now, the write would come after that.
+    if exchange.broken.get() {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
     let unsure = library.chance(20);
     if unsure && library.chance(500) {
         return Ok(exchange.break_off(&mut world.random()));

@@ -321,6 +321,8 @@ impl Client {
         let answered = timeout(PATIENCE, put(to, book.id)).await;
         // Also after an answer that leaves it open whether the write was done.
         match answered {
+            // The API has refused it: that invalidates nothing.
+            Ok(Ok(400..=499)) => {}
             Ok(Ok(status)) => {
                 if status >= 500 {
                     count(&world.report.unsure_writes);

@@ -24,6 +24,9 @@ const AHEAD: u64 = 3;
 /// How often the API says that it is still there.
 const PULSE: Duration = Duration::from_millis(100);
 
+/// Streams that are followed on one connection, of which most are reset: fewer than the gateway allows (`max_resets`).
+const FOLLOWED: u32 = 50;
+
 /// How long an event may take.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -132,10 +135,13 @@ async fn tell(
 /// Follows one stream after the other.
 pub async fn run(mut client: Client, speech: Speech) {
     let mut link = Link::None;
+    let mut followed = 0;
     while client.goes_on() {
         let keeps = follow(&mut client, speech, &mut link).await;
-        if !keeps || speech == Speech::Http11 {
+        followed += 1;
+        if !keeps || followed == FOLLOWED || speech == Speech::Http11 {
             link = Link::None;
+            followed = 0;
         }
         sleep(Duration::from_millis(client.random.below(20))).await;
     }
