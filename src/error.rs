@@ -85,13 +85,15 @@ pub enum ErrorKind {
     RateLimited,
     /// The request asked for a stored response only, and none is suitable (RFC 9111 §5.2.1.7).
     OnlyIfCached,
+    /// The client's address is not among those that may ask.
+    AddressDenied,
     /// A fault of the gateway's own.
     Internal,
 }
 
 impl ErrorKind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Dns,
         Self::ConnectionRefused,
         Self::ConnectionTimeout,
@@ -124,6 +126,7 @@ impl ErrorKind {
         Self::Overloaded,
         Self::RateLimited,
         Self::OnlyIfCached,
+        Self::AddressDenied,
         Self::Internal,
     ];
 
@@ -162,6 +165,7 @@ impl ErrorKind {
             Self::Overloaded => "overloaded",
             Self::RateLimited => "rate_limited",
             Self::OnlyIfCached => "only_if_cached",
+            Self::AddressDenied => "address_denied",
             Self::Internal => "internal",
         }
     }
@@ -199,6 +203,7 @@ impl ErrorKind {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::AddressDenied => StatusCode::FORBIDDEN,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -234,7 +239,7 @@ impl ErrorKind {
             | Self::OnlyIfCached => "http_request_error",
             Self::NoRoute => "destination_not_found",
             Self::LoopDetected => "proxy_loop_detected",
-            Self::Overloaded | Self::RateLimited => "http_request_denied",
+            Self::Overloaded | Self::RateLimited | Self::AddressDenied => "http_request_denied",
             Self::Internal => "proxy_internal_error",
         }
     }
@@ -290,6 +295,7 @@ impl ErrorKind {
             Self::Overloaded => "too many requests wait for the upstream",
             Self::RateLimited => "the request is over the rate limit",
             Self::OnlyIfCached => "only-if-cached: no suitable response is stored",
+            Self::AddressDenied => "the client's address may not ask for this",
             Self::Internal => "an internal fault of the gateway",
         }
     }

@@ -13,12 +13,13 @@ type Row = (&'static str, &'static str, Read);
 type UpstreamRow = (&'static str, &'static str, fn(&UpstreamCounters) -> u64);
 
 /// The values of the label `result` of `bookend_requests_total`.
-const RESULTS: [(&str, Read); 6] = [
+const RESULTS: [(&str, Read); 7] = [
     ("hit", |c| c.hits.value()),
     ("stale", |c| c.stale_hits.value()),
     ("validated", |c| c.validated.value()),
     ("miss", |c| c.misses.value()),
     ("pass", |c| c.passes.value()),
+    ("answered", |c| c.answered.value()),
     ("error", |c| c.errors.value()),
 ];
 

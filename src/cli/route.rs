@@ -40,7 +40,10 @@ pub(super) fn describe(
             named(lenient, file)
         ));
     }
+    let (met, is_answered) = super::gate::describe(config, asked, selector.path());
+    lines.extend(met);
     match route.destination {
+        _ if is_answered => {}
         Destination::Upstream(upstream) => {
             let query = &selector.path()[path.len()..];
             lines.extend(sent(config, upstream, route, &asked, authority, query));
@@ -185,6 +188,47 @@ mod tests {
                 Ok(&*lines.iter().map(ToString::to_string).collect::<Vec<_>>()),
                 "{method} {url}"
             );
+        }
+        let gated = "[upstream]\nservers = 'http://a'\n[[route]]\nmatch = '/staff/{*rest}'\nallow = ['10.0.0.0/8', '::1']\ndeny = '10.9.0.0/16'\n\
+                     [[route]]\nmatch = '/old/{id}'\nrespond = { status = 308, location = '/new/{id}' }\n\
+                     [[route]]\nmatch = '/down'\nmethods = 'POST'\nrespond = { status = 503 }\n";
+        let config = Config::parse(gated, "f.toml", &|_| None).expect("a valid file");
+        for (method, url, lines) in [
+            (
+                "GET",
+                "/staff/1",
+                &[
+                    "only from: 10.0.0.0/8, ::1/128; others get 403",
+                    "not from: 10.9.0.0/16; others get 403",
+                ][..],
+            ),
+            (
+                "GET",
+                "/staff%2F1",
+                &["only from: 10.0.0.0/8, ::1/128; others get 403"],
+            ),
+            (
+                "GET",
+                "/old/7?a=b",
+                &["answer: 308 Permanent Redirect to /new/7?a=b, by `respond`"],
+            ),
+            (
+                "POST",
+                "/down",
+                &["answer: 503 Service Unavailable, by `respond`; the API gets no POST"],
+            ),
+            (
+                "POST",
+                "/x%2F../down",
+                &["answer: 503 Service Unavailable, by `respond`; the API gets no POST"],
+            ),
+        ] {
+            let told = describe(&config, Path::new("f.toml"), method, url).expect(url);
+            for line in lines {
+                assert!(told.iter().any(|told| told == line), "{url}: {told:#?}");
+            }
+            let is_sent = told.iter().any(|told| told.starts_with("sent as"));
+            assert_eq!(is_sent, url.starts_with("/staff"), "{told:#?}");
         }
         let named = "[upstreams.films]\nservers = 'http://films'\n[[route]]\nmatch = '/films'\nupstream = 'films'\n";
         let config = Config::parse(named, "f.toml", &|_| None).expect("a valid file");

@@ -205,6 +205,10 @@ upstream = 'films'
 [route.rate_limit]
 requests = 1
 per = '1m'
+[[route]]
+match = '/flicks/{id}'
+deny = ['10.0.0.0/8']
+respond = { status = 308, location = '/films/{id}' }
 ";
 
     #[test]
@@ -217,7 +221,7 @@ per = '1m'
         let shown = effective(FILE, "config.toml");
         let (mut before, mut after) = (parse(FILE), parse(&shown));
         let routes = [&before, &after].map(|config| config.routes.listed().len());
-        assert_eq!(routes, [2, 2]);
+        assert_eq!(routes, [3, 3]);
         // Former names are shown as they are now, and a route knows its line.
         before.notes.clear();
         after.routes = before.routes.clone();

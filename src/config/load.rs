@@ -10,6 +10,7 @@ use toml::de::DeTable;
 
 use super::env::Lookup;
 use super::listener::Listener;
+use super::matched::ALL_PATHS;
 use super::mistake::{Mistake, Place};
 use super::report::{KnownKey, Report};
 use super::route::Draft;
@@ -206,7 +207,7 @@ fn read_all(root: &mut Section<'_>, servers: &[ServerUrl]) -> Config {
     let upstreams = upstreams::read(root, servers);
     let (cache, default) = root.section("cache", |section| {
         let cache = Cache::read(section);
-        (cache, Draft::default().read(section))
+        (cache, Draft::default().read(section, ALL_PATHS))
     });
     let admin = root.section("admin", Admin::read);
     let log = root.section("log", Log::read);

@@ -14,7 +14,7 @@ use super::value::Value;
 use crate::semantics::percent;
 
 /// All paths: what a route without `match` is for.
-const ALL_PATHS: &str = "/{*rest}";
+pub(super) const ALL_PATHS: &str = "/{*rest}";
 
 /// The conditions that the requests of a route meet.
 pub(super) struct Matched<'a> {

@@ -75,6 +75,28 @@ pub(super) fn unreachable<'r>(
     })
 }
 
+/// What is said of a route with a gate for all below a path, `/admin/{*rest}`, where that path itself, `/admin`, is left to
+/// another without this gate. `find` finds the route of each request.
+pub(super) fn open_base<'r>(
+    route: &RoutePolicy,
+    find: impl Fn(Asked<'_>) -> &'r RoutePolicy,
+) -> Option<String> {
+    let refuses = route.gate.as_ref().is_some_and(|gate| gate.refuses());
+    let (base, rest) = route.pattern.rsplit_once('/')?;
+    if !refuses || !rest.starts_with("{*") || base.is_empty() || base.contains('{') {
+        return None;
+    }
+    let method = route.methods.first().unwrap_or(&Method::GET);
+    let hosts = hosts(route);
+    let is_open = |host: &String| {
+        let path = base;
+        find(Asked { host, method, path }).gate != route.gate
+    };
+    hosts.iter().any(is_open).then(|| {
+        format!("is not for \"{base}\" itself, which is answered without its `allow`, `deny` or `respond`: add a route for it")
+    })
+}
+
 /// Hosts that it is for, one of each kind.
 fn hosts(route: &RoutePolicy) -> Vec<String> {
     if route.hosts.is_empty() {

@@ -1,10 +1,12 @@
 //! The policy keys, which `[cache]` has for all requests and each `[[route]]` for its own.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode};
 
+use super::gate::Gate;
 use super::hosts::HostPattern;
 use super::invalidates::Template;
 use super::rate_limit::RateLimit;
@@ -36,6 +38,8 @@ pub struct RoutePolicy {
     pub destination: Destination,
     /// `None` where the API gets the client's path.
     pub rewrite: Option<Rewrite>,
+    /// `None` where each request goes on to the cache.
+    pub gate: Option<Arc<Gate>>,
     /// What the rules read.
     pub cache: Policy,
     pub etag: EtagMode,
@@ -73,6 +77,7 @@ impl Default for RoutePolicy {
             methods: Vec::new(),
             destination: Destination::Upstream(0),
             rewrite: None,
+            gate: None,
             cache: Policy::default(),
             etag: EtagMode::default(),
             bypass: false,
@@ -123,8 +128,8 @@ impl Default for Draft {
 }
 
 impl Draft {
-    /// Takes over what `section` says.
-    pub(super) fn read(mut self, section: &mut Section<'_>) -> Self {
+    /// Takes over what `section` says, that of the route whose `match` is `pattern`.
+    pub(super) fn read(mut self, section: &mut Section<'_>, pattern: &str) -> Self {
         // Taken apart, so that a choice without a key does not compile.
         let Self {
             policy,
@@ -144,6 +149,7 @@ impl Draft {
             methods: _,
             destination: _,
             rewrite: _,
+            gate,
             cache,
             etag,
             bypass,
@@ -165,6 +171,7 @@ impl Draft {
         section.set("store_close_delimited", store_close_delimited, flag);
         section.set("debug", debug, flag);
         section.section("query", |section| read_query(section, query));
+        *gate = Gate::read(section, gate.as_ref(), pattern);
         read_rules(section, cache);
         self
     }

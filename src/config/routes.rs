@@ -6,10 +6,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::gate::{Gate, warn_beside_respond};
 use super::invalidates::template;
 use super::matched::Matched;
 use super::rate_limit::RateLimit;
-use super::reach::{Found, unreachable};
+use super::reach::{Found, open_base, unreachable};
 use super::readers::{list, or_off, size, timeout};
 use super::readings::{is_plain, lenient_reading, strict_reading};
 use super::rewrite;
@@ -165,8 +166,12 @@ impl Routes {
                 policy: routes.find(asked),
                 readings: routes.readings(asked).map(|route| &**route),
             };
-            if let Some(why) = unreachable(route, find) {
-                root.warning(place, format!("the route \"{}\" {why}", route.name));
+            let found = |asked: Asked<'_>| &**routes.find(asked);
+            for why in [unreachable(route, find), open_base(route, found)]
+                .into_iter()
+                .flatten()
+            {
+                root.warning(place.clone(), format!("the route \"{}\" {why}", route.name));
             }
         }
         routes
@@ -178,9 +183,14 @@ impl Routes {
         default: RoutePolicy,
         upstreams: usize,
     ) -> Self {
-        let passed = |destination| Arc::new(passed_to(destination, &default));
+        let is_gated = default.gate.is_some() || listed.iter().any(|route| route.gate.is_some());
+        let unclear = |destination, route: &RoutePolicy| RoutePolicy {
+            gate: is_gated.then(Gate::of_readings),
+            ..passed_to(destination, route)
+        };
+        let passed = |destination| Arc::new(unclear(destination, &default));
         let rewriting = |route: &Arc<RoutePolicy>| {
-            let passed = passed_to(route.destination, route);
+            let passed = unclear(route.destination, route);
             passed.rewrite.is_some().then(|| Arc::new(passed))
         };
         Self {
@@ -216,10 +226,12 @@ fn read_route(
     listed: &[Arc<RoutePolicy>],
 ) -> Option<RoutePolicy> {
     let matched = Matched::read(section);
-    let destination = upstreams::read_choice(section, upstreams);
+    let is_answered_here = section.given("respond").is_some() && !section.is_off("respond");
+    let destination = upstreams::read_choice(section, upstreams, is_answered_here);
     let pattern = matched.as_ref().map_or("", |matched| &*matched.pattern);
     let rewrite = rewrite::read(section, pattern);
-    let draft = default.clone().read(section);
+    let draft = default.clone().read(section, pattern);
+    warn_beside_respond(section);
     let mut invalidates = Vec::new();
     section.set("invalidates", &mut invalidates, list(template(pattern)));
     let rate_limit = section.section("rate_limit", RateLimit::read);

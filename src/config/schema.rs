@@ -56,7 +56,8 @@ fn table(known: &[KnownKey], path: &str, documented: &Documented) -> Value {
                     true => json!({ "type": "array", "items": table }),
                     // One that can be "off".
                     false if said_of(key, "\"off\"").is_empty() => {
-                        json!({ "anyOf": [table, { "const": "off" }] })
+                        let (purpose, _) = documented.of(key);
+                        json!({ "anyOf": [table, { "const": "off" }], "description": purpose })
                     }
                     false => table,
                 }

@@ -52,6 +52,11 @@ impl<'a> Section<'a> {
         result
     }
 
+    /// Whether the file has this table.
+    pub fn is_given(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// Where the section's header is; empty at the start of the file when it has none.
     pub fn span(&self) -> Range<usize> {
         self.span.clone()
@@ -79,6 +84,13 @@ impl<'a> Section<'a> {
     /// Whether a mistake within `span` has been noted: its consequences need not be noted, too.
     pub fn is_mistaken(&self, span: &Range<usize>) -> bool {
         self.report.is_mistaken(span)
+    }
+
+    /// Whether the value of `key` is "off".
+    pub fn is_off(&self, key: &'static str) -> bool {
+        let value = self.table.and_then(|table| table.get(key));
+        let value = value.map(Spanned::get_ref);
+        matches!(value, Some(DeValue::String(text)) if text == "off")
     }
 
     /// Where `key` of the table `section` inside of this one, `upstream` or `upstreams.films`, has its value; where the section is when it has no such
@@ -138,6 +150,19 @@ impl<'a> Section<'a> {
         let table = value.and_then(|value| value.table(&title));
         let span = value.map_or(0..0, |value| value.span());
         Self::read(self.report, title, table, span, read)
+    }
+
+    /// The same where "off" may stand for the table; `None` then.
+    pub fn section_or_off<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Section<'a>) -> T,
+    ) -> Option<T> {
+        if self.is_off(key) {
+            self.known.push(key);
+            return None;
+        }
+        Some(self.section(key, read))
     }
 
     /// Reads each table of the table `key`, as `[key.NAME]` makes it, and gives `read` its name.

@@ -72,14 +72,18 @@ pub(super) fn read(root: &mut Section<'_>, servers: &[ServerUrl]) -> Vec<NamedUp
 }
 
 /// Reads the `upstream` of a route: one of `upstreams`, or that of `[upstream]` where it has none. `None` where there is no
-/// such API, which is then noted.
+/// such API, which is then noted, unless the route `is_answered_here`.
 pub(super) fn read_choice(
     section: &mut Section<'_>,
     upstreams: &[NamedUpstream],
+    is_answered_here: bool,
 ) -> Option<Destination> {
     let Some(value) = section.value("upstream") else {
         if let Some(NamedUpstream { name: None, .. }) = upstreams.first() {
             return Some(Destination::Upstream(0));
+        }
+        if is_answered_here {
+            return Some(Destination::Nowhere);
         }
         let name = upstreams.first().and_then(|first| first.name.as_deref());
         section.mistake(

@@ -10,6 +10,7 @@ use crate::cache::resource::{Marker, Resource};
 use crate::cache::stored::StoredResponse;
 use crate::clock::Now;
 use crate::config::RoutePolicy;
+use crate::proxy::gate::explained;
 use crate::proxy::gateway::{Gateway, Settings};
 use crate::proxy::operations::asked_by;
 use crate::semantics::freshness::MustValidate;
@@ -40,6 +41,7 @@ impl Gateway {
             "stored": found.iter().map(|(key, resource)| describe(key, resource, now)).collect::<Vec<_>>(),
             "fills": self.store.fills_for(|key| self.store.is_selected(selector, key)),
             "credentials": credentials(route),
+            "gates": gates(strict, lenient),
         });
         if !Arc::ptr_eq(strict, lenient) {
             explained["ambiguous"] = json!({
@@ -50,6 +52,17 @@ impl Gateway {
         }
         explained
     }
+}
+
+/// What a request meets before the cache; where its path can be read as that of two routes, at both.
+fn gates(strict: &RoutePolicy, lenient: &RoutePolicy) -> Vec<Value> {
+    let mut gates: Vec<_> = [strict, lenient]
+        .map(|route| route.gate.clone())
+        .into_iter()
+        .flatten()
+        .collect();
+    gates.dedup();
+    gates.iter().map(|gate| explained::describe(gate)).collect()
 }
 
 /// The name of the API that gets its requests; `null` where none does.

@@ -1,4 +1,5 @@
-//! A request from its head to its response: read, count against the limits, look up, deliver at once or run an exchange.
+//! A request from its head to its response: read, count against the limits, pass the route's
+//! gate, look up, deliver at once or run an exchange.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -66,6 +67,11 @@ impl Worker {
         request.canonicalise(&self.gateway.store);
         if request.traits.any(Traits::THIS_HOP) {
             request.drop_nominated(&self.gateway.store);
+        }
+        if request.route.gate.is_some()
+            && let Some(response) = self.meet_gate(&request, &envelope)
+        {
+            return Answer::Now(response);
         }
         if !request.class.is_looked_up() || request.is_bypassed() || request.class == Class::Query {
             let exchange = Box::new(Exchange::new(self.clone(), request, envelope));

@@ -16,6 +16,7 @@ mod exchange;
 mod explain;
 mod fill;
 mod forward;
+mod gate;
 mod gateway;
 mod handle;
 mod interim;

@@ -1,6 +1,7 @@
 //! The rules of HTTP caching as pure functions: RFC 9110, 9111, 5861, 8246, 9211, 9213, 9875 and their family.
 //! No I/O, no clock, no async: each rule decides from the messages, the policy and a `now` that the caller has read.
 
+pub mod access;
 pub mod authority;
 pub mod cache_control;
 pub mod cache_status;

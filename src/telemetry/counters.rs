@@ -75,6 +75,8 @@ pub struct Counters {
     pub misses: Counter,
     /// Requests that were forwarded without asking the cache (unsafe methods, bypass).
     pub passes: Counter,
+    /// Requests that the gateway answered itself, as its configuration says: redirects, `respond`, preflights of CORS.
+    pub answered: Counter,
     /// Requests that the gateway answered with an error of its own.
     pub errors: Counter,
     /// The same by [`ErrorKind`], by its number.

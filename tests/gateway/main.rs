@@ -16,6 +16,7 @@ mod conformance;
 mod failing_api;
 mod fault_table;
 mod fields;
+mod gate;
 mod harness;
 mod in_memory;
 mod layers;

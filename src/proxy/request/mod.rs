@@ -9,6 +9,7 @@ pub(in crate::proxy) mod target;
 mod traits;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -206,10 +207,7 @@ impl Request {
         for name in [CONTENT_LENGTH, TRANSFER_ENCODING, CONTENT_TYPE] {
             parts.headers.remove(name);
         }
-        let routes = &self.epoch.settings.config.routes;
-        let route = routes
-            .find(asked(routes, &self.target, &parts.method))
-            .clone();
+        let route = self.route_of(&parts.method).clone();
         Self {
             class: Class::Get,
             credentials: Credentials::of(&parts.headers, &route.cache),
@@ -275,6 +273,24 @@ impl Request {
         (!is_proxy).then(|| address.into())
     }
 
+    /// The client's address; `None` where nobody says it.
+    pub fn address(&self) -> Option<IpAddr> {
+        let proxies = &self.epoch.settings.config.server.trusted_proxies;
+        self.peer.client(self.headers(), proxies)
+    }
+
+    /// The routes that its path may be read as, the same one twice where there is but one.
+    pub fn readings(&self) -> [&Arc<RoutePolicy>; 2] {
+        let routes = &self.epoch.settings.config.routes;
+        routes.readings(asked(routes, &self.target, self.method()))
+    }
+
+    /// The route that takes a request for the same target with this method.
+    pub fn route_of(&self, method: &Method) -> &Arc<RoutePolicy> {
+        let routes = &self.epoch.settings.config.routes;
+        routes.find(asked(routes, &self.target, method))
+    }
+
     pub fn headers(&self) -> &HeaderMap {
         &self.parts.headers
     }
@@ -338,15 +354,11 @@ impl Subject for Request {
     }
 
     fn client(&self) -> Option<Client> {
-        let proxies = &self.epoch.settings.config.server.trusted_proxies;
-        let address = self.peer.client(self.headers(), proxies)?;
-        Some(address.into())
+        self.address().map(Into::into)
     }
 
     fn routes(&self) -> [&str; 2] {
-        let routes = &self.epoch.settings.config.routes;
-        let readings = routes.readings(asked(routes, &self.target, self.method()));
-        readings.map(|route| route.name.as_str())
+        self.readings().map(|route| route.name.as_str())
     }
 }
 

@@ -51,7 +51,8 @@ impl Worker {
             _ if response.extensions().get::<Reported>().is_some() => return,
             Some(CacheResult::Validated) => &counters.validated,
             Some(CacheResult::Miss) => &counters.misses,
-            Some(CacheResult::Pass) | None => &counters.passes,
+            Some(CacheResult::Pass) => &counters.passes,
+            None => &counters.answered,
         };
         counter.inc();
     }

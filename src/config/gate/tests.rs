@@ -1,0 +1,169 @@
+use super::*;
+use crate::config::Config;
+
+/// What is said of a route with these lines: its mistakes, or its warnings.
+fn told(lines: &str) -> Vec<String> {
+    let text = format!("upstream.servers = 'http://a'\n[[route]]\nmatch = '/a/{{id}}'\n{lines}\n");
+    let found = match Config::parse(&text, "f", &|_| None) {
+        Ok(config) => config.warnings,
+        Err(mistakes) => mistakes,
+    };
+    found.iter().map(ToString::to_string).collect()
+}
+
+fn gate(lines: &str) -> Option<Arc<Gate>> {
+    let text = format!("upstream.servers = 'http://a'\n{lines}\n");
+    let config = Config::parse(&text, "f", &|_| None);
+    let config = config.unwrap_or_else(|mistakes| panic!("{lines}: {mistakes:?}"));
+    config.routes.listed()[0].gate.clone()
+}
+
+#[test]
+fn a_route_begins_with_the_gate_of_the_cache_section() {
+    let nets = |text: &str| -> Vec<IpNet> {
+        let words = text.split_whitespace();
+        words.map(|net| net.parse().expect("a network")).collect()
+    };
+    let cache = "[cache]\nallow = ['10.0.0.0/8', '192.0.2.7']\ndeny = '::ffff:10.9.0.0/112'\nrespond = { status = 503 }\n";
+    let route = |lines: &str| gate(&format!("{cache}[[route]]\nmatch = '/a'\n{lines}"));
+    let inherited = route("").expect("a gate");
+    assert_eq!(inherited.allow, nets("10.0.0.0/8 192.0.2.7/32"));
+    assert_eq!(inherited.deny, nets("10.9.0.0/16"));
+    assert_eq!(
+        inherited.respond.as_ref().map(|r| r.status.as_u16()),
+        Some(503)
+    );
+    let own = route("allow = []\nrespond = { status = 404 }").expect("a gate");
+    assert_eq!((own.allow.len(), own.deny.len()), (0, 1));
+    assert_eq!(own.respond.as_ref().map(|r| r.status.as_u16()), Some(404));
+    assert_eq!(route("allow = []\ndeny = []\nrespond = 'off'"), None);
+    assert_eq!(gate("[[route]]\nmatch = '/a'\nttl = '1s'"), None);
+}
+
+#[test]
+fn what_cannot_be_meant_is_told_with_its_place_and_the_cure() {
+    for (lines, expected) in [
+        (
+            "allow = '10.0.0.0/33'",
+            "4:9: `allow`: \"10.0.0.0/33\" is not a network",
+        ),
+        (
+            "allow = '10.1.0.0/16'\ndeny = ['10.0.0.0/8']",
+            "4:9: `allow` has 10.1.0.0/16, which `deny` refuses as a part of 10.0.0.0/8: `deny` precedes",
+        ),
+        ("respond = {}", "4:11: `respond` has no `status`"),
+        ("respond = 503", "4:11: `respond` must be a section"),
+        (
+            "respond = { body = 'a' }",
+            "4:11: `respond` has no `status`",
+        ),
+        (
+            "respond = { status = 199 }",
+            "4:22: `status`: \"199\" is not from 200 to 599",
+        ),
+        (
+            "respond = { status = 600 }",
+            "4:22: `status`: \"600\" is not from 200 to 599",
+        ),
+        (
+            "respond = { status = 401 }",
+            "4:22: `status`: \"401\" needs a challenge: write `auth` instead",
+        ),
+        (
+            "respond = { status = 304 }",
+            "4:22: `status`: \"304\" answers a condition",
+        ),
+        (
+            "respond = { status = 302 }",
+            "4:22: a redirect (302) needs a `location`",
+        ),
+        (
+            "respond = { status = 204, body = 'a' }",
+            "4:34: a response with 204 has no `body`",
+        ),
+        (
+            "respond = { status = 503, type = 'text/html' }",
+            "4:34: `type` is that of the `body`",
+        ),
+        (
+            "respond = { status = 503, body = 'a', type = 'html' }",
+            "4:46: `type`: \"html\" is not a media type",
+        ),
+        (
+            "respond = { status = 404, retry_after = '1s' }",
+            "4:41: `retry_after` has no meaning with 404",
+        ),
+        (
+            "respond = { status = 503, retry_after = '1ms' }",
+            "4:41: `retry_after`: \"1ms\" is not in whole seconds",
+        ),
+        (
+            "respond = { status = 404, location = '/b' }",
+            "4:38: `location` has no meaning with 404",
+        ),
+        (
+            "respond = { status = 302, location = '/b/{x}' }",
+            "4:38: `location`: \"/b/{x}\" has a parameter `{x}` that is not in the route's `match`; that has `{id}`",
+        ),
+        (
+            "respond = { status = 302, location = '//b/{id}' }",
+            "4:38: `location`: \"//b/{id}\" is neither a path",
+        ),
+        (
+            "respond = { statu = 302 }",
+            "4:13: unknown key `statu` in [route.respond]; did you mean `status`?",
+        ),
+        (
+            "ttl = '1m'\nrespond = { status = 503 }",
+            "4:7: `ttl` has no effect beside `respond`",
+        ),
+    ] {
+        let told = told(lines);
+        let found = told
+            .iter()
+            .any(|told| told.starts_with(&format!("f:{expected}")));
+        assert!(found, "{lines}: {told:#?}");
+    }
+    for lines in [
+        "respond = { status = 204 }",
+        "respond = { status = 200, body = '{}', type = 'application/json' }",
+        "respond = { status = 503, retry_after = '5m' }\nclient_ttl = '1m'\nrate_limit = { requests = 1, per = '1s' }",
+        "respond = { status = 308, location = 'https://b.example/{id}?' }\nallow = '::1'",
+        "respond = 'off'\nttl = '1m'",
+    ] {
+        assert_eq!(told(lines), [""; 0], "{lines}");
+    }
+}
+
+#[test]
+fn a_route_that_answers_itself_needs_no_api() {
+    let text = "[upstreams.films]\nservers = 'http://a'\n[[route]]\nmatch = '/f'\nupstream = 'films'\n\
+                [[route]]\nmatch = '/b'\nrespond = { status = 410 }\n";
+    let config = Config::parse(text, "f", &|_| None).expect("a valid file");
+    assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn a_gate_for_all_below_a_path_that_leaves_the_path_itself_open_is_told() {
+    let warnings = |routes: &str| {
+        let text = format!("upstream.servers = 'http://a'\n{routes}");
+        let config = Config::parse(&text, "f", &|_| None).expect(routes);
+        config.warnings.len()
+    };
+    let below = "[[route]]\nmatch = '/admin/{*rest}'\nallow = '::1'\n";
+    assert_eq!(warnings(below), 1);
+    assert_eq!(
+        warnings(&format!(
+            "{below}[[route]]\nmatch = '/admin'\nallow = '::1'\n"
+        )),
+        0
+    );
+    assert_eq!(
+        warnings("[cache]\nallow = '::1'\n[[route]]\nmatch = '/admin/{*rest}'\n"),
+        0
+    );
+    assert_eq!(
+        warnings("[[route]]\nmatch = '/{*rest}'\nallow = '::1'\n"),
+        0
+    );
+}

@@ -1,0 +1,22 @@
+//! What a gate says, for the operator.
+
+use serde_json::{Value, json};
+
+use crate::config::Gate;
+
+/// Its networks and its answer, as they are configured.
+pub(in crate::proxy) fn describe(gate: &Gate) -> Value {
+    let nets = |nets: &[ipnet::IpNet]| nets.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let respond = gate.respond.as_ref().map(|respond| {
+        json!({
+            "status": respond.status.as_u16(),
+            "location": respond.location.as_ref().map(|location| location.as_written()),
+            "retry_after": respond.retry_after.map(|time| time.as_secs()),
+        })
+    });
+    json!({
+        "allow": nets(&gate.allow),
+        "deny": nets(&gate.deny),
+        "respond": respond,
+    })
+}

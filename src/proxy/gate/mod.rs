@@ -1,0 +1,89 @@
+//! What a request meets before the cache: the networks that may ask, and the answer that its route has for all.
+
+pub(in crate::proxy) mod explained;
+mod respond;
+
+use std::sync::Arc;
+
+use http::Response;
+use smallvec::SmallVec;
+
+use crate::config::RoutePolicy;
+use crate::error::{Error, ErrorKind};
+use crate::proxy::request::Request;
+use crate::proxy::response::body::Body;
+use crate::proxy::response::envelope::Envelope;
+use crate::proxy::response::error;
+use crate::proxy::worker::Worker;
+use crate::semantics::access::is_admitted;
+use crate::semantics::cache_status::{CacheStatus, Detail};
+
+/// The routes whose gates a request has to pass: its own, or both that its path can be read as.
+type Gated = SmallVec<[Arc<RoutePolicy>; 2]>;
+
+impl Worker {
+    /// The response to a request that does not go on to the cache; `None` for one that does.
+    pub(in crate::proxy) fn meet_gate(
+        &self,
+        request: &Request,
+        envelope: &Envelope,
+    ) -> Option<Response<Body>> {
+        let routes = gated_routes(request);
+        let mut response = self.answer_at_gate(request, &routes)?;
+        envelope.finish(request, &mut response);
+        Some(response)
+    }
+
+    fn answer_at_gate(&self, request: &Request, routes: &Gated) -> Option<Response<Body>> {
+        let client = request.address();
+        let mut gates = routes.iter().filter_map(|route| route.gate.as_deref());
+        if !gates.all(|gate| is_admitted(&gate.allow, &gate.deny, client)) {
+            let error = Error::downstream(ErrorKind::AddressDenied);
+            return Some(self.turn_away(request, &error));
+        }
+        let answered = routes.iter().find_map(|route| {
+            let respond = route.gate.as_ref()?.respond.as_ref()?;
+            Some((route, respond))
+        });
+        let (route, respond) = answered?;
+        let response = respond::answer(request, route, respond, &self.counters);
+        Some(match response {
+            Ok(mut response) => {
+                self.date(&mut response, request.now);
+                self.sign_own(&mut response, request, Detail::Other("responded"));
+                response
+            }
+            Err(error) => self.turn_away(request, &error),
+        })
+    }
+
+    /// The response that reports `error` to a request that is refused.
+    fn turn_away(&self, request: &Request, error: &Error) -> Response<Body> {
+        let identity = &request.epoch.settings.identity;
+        let mut response = error::respond(error, request.method(), identity, &self.counters);
+        self.date(&mut response, request.now);
+        self.grant_reading(&mut response, request);
+        self.sign_own(&mut response, request, Detail::Other("refused"));
+        response
+    }
+
+    fn sign_own(&self, response: &mut Response<Body>, request: &Request, detail: Detail) {
+        let status = CacheStatus {
+            detail: Some(detail),
+            ..CacheStatus::default()
+        };
+        self.sign(response, request, status);
+    }
+}
+
+/// No spelling of a path leads past a gate: where it could mean two routes, the gates of both hold.
+fn gated_routes(request: &Request) -> Gated {
+    let is_unclear = |route: &RoutePolicy| {
+        let gate = route.gate.as_ref();
+        gate.is_some_and(|gate| gate.of_readings)
+    };
+    if !is_unclear(&request.route) {
+        return Gated::from_iter([request.route.clone()]);
+    }
+    Gated::from_iter(request.readings().map(Arc::clone))
+}

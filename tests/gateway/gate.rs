@@ -1,0 +1,292 @@
+//! What stands before the cache: networks that may ask, and answers of the gateway's own.
+
+use std::io::{Read as _, Write as _};
+
+use crate::common::{Gateway, Origin, Request, Setup, get, head, post, reply};
+
+fn api() -> Origin {
+    Origin::start(|request, conn| {
+        let said = reply(200).field("Cache-Control", "max-age=60");
+        conn.reply(request, &said.body(format!("api {}", request.target)));
+    })
+}
+
+/// A request of a client whose address a trusted proxy tells.
+fn of(client: &str, request: Request) -> Request {
+    request.field("X-Forwarded-For", client)
+}
+
+fn behind_a_proxy(origin: &Origin) -> Setup {
+    Gateway::before(origin).server("trusted_proxies = ['127.0.0.0/8']")
+}
+
+#[test]
+fn networks_are_asked_before_the_cache_and_in_every_spelling_of_a_path() {
+    let origin = api();
+    let gateway = behind_a_proxy(&origin)
+        .route(
+            "/staff/{*rest}",
+            "allow = ['10.0.0.0/8', '2001:db8::/32']\ndeny = '10.9.0.0/16'",
+        )
+        .route("/open/{*rest}", "ttl = '1m'")
+        .start();
+    // The stored response is for nobody else.
+    gateway.send(&of("10.1.2.3", get("/staff/1"))).expect(200);
+    assert!(gateway.send(&of("10.1.2.3", get("/staff/1"))).is_hit());
+    let before = origin.count();
+    for (client, target, status) in [
+        ("10.1.2.3", "/staff/1", 200),
+        ("::ffff:10.1.2.3", "/staff/1", 200),
+        ("2001:db8::1", "/staff/1", 200),
+        ("10.9.2.3", "/staff/1", 403),
+        ("::ffff:10.9.2.3", "/staff/1", 403),
+        ("192.0.2.1", "/staff/1", 403),
+        ("192.0.2.1, 10.1.2.3", "/staff/1", 200),
+        ("10.1.2.3, 192.0.2.1", "/staff/1", 403),
+        ("192.0.2.1", "/%73taff/1", 403),
+        ("192.0.2.1", "/staff%2F1", 403),
+        ("192.0.2.1", "//staff/1", 403),
+        ("192.0.2.1", "/open/../staff/1", 403),
+        ("192.0.2.1", "/staff/../open/1", 403),
+        ("192.0.2.1", "/staff;x/1", 403),
+        ("192.0.2.1", "/open/%2e%2e/staff/1", 403),
+    ] {
+        let answer = gateway.send(&of(client, get(target)));
+        assert_eq!(answer.status, status, "{client} {target}");
+        if status == 403 {
+            assert!(
+                answer.text().contains("\"error\":\"address_denied\""),
+                "{}",
+                answer.text()
+            );
+            assert!(answer.says("detail=refused"), "{}", answer.cache_status());
+        }
+    }
+    assert_eq!(origin.count(), before, "none of them reached the API");
+    // A HEAD, a write and a condition are refused alike.
+    for request in [
+        head("/staff/1"),
+        post("/staff/1", "a"),
+        get("/staff/1").field("If-None-Match", "*"),
+        get("/staff/1").field("Range", "bytes=0-0"),
+        get("/staff/1")
+            .field("Connection", "upgrade")
+            .field("Upgrade", "websocket"),
+    ] {
+        gateway.send(&of("192.0.2.1", request)).expect(403);
+    }
+    gateway.send(&of("192.0.2.1", get("/open/1"))).expect(200);
+    gateway.send(&of("10.1.2.3", get("/staff%2F1"))).expect(200);
+    assert_eq!(
+        gateway.metric("bookend_errors_total{error=\"address_denied\"}"),
+        16
+    );
+}
+
+#[test]
+fn refused_requests_count_for_rate_limits() {
+    let origin = api();
+    let limit = "rate_limit = { requests = 2, per = '1h' }";
+    let gateway = Gateway::before(&origin)
+        .route("/staff", &format!("deny = '127.0.0.0/8'\n{limit}"))
+        .manual_clock()
+        .start();
+    let statuses = [(); 3].map(|()| gateway.get("/staff").status);
+    assert_eq!(statuses, [403, 403, 429]);
+}
+
+#[test]
+fn a_route_answers_itself() {
+    let origin = api();
+    let gateway = Gateway::before(&origin)
+        .route(
+            "/down",
+            "respond = { status = 503, body = 'Back at noon.', retry_after = '5m' }",
+        )
+        .route("/gone", "respond = { status = 410 }\nclient_ttl = '1m'")
+        .route(
+            "/hello",
+            "respond = { status = 200, body = '{}', type = 'application/json' }",
+        )
+        .route("/nothing", "respond = { status = 204 }")
+        .route(
+            "/old/{id}",
+            "respond = { status = 308, location = '/new/{id}' }",
+        )
+        .route(
+            "/moved/{*rest}",
+            "respond = { status = 302, location = 'https://b.example/{rest}?' }",
+        )
+        .route(
+            "/loose/{*rest}",
+            "respond = { status = 307, location = '/{rest}' }",
+        )
+        .route(
+            "/books",
+            "respond = { status = 405 }\nmethods = ['POST', 'PUT']",
+        )
+        .start();
+    for (request, status, field, content) in [
+        (get("/down"), 503, "retry-after: 300", "Back at noon."),
+        (
+            get("/down"),
+            503,
+            "content-type: text/plain; charset=utf-8",
+            "Back at noon.",
+        ),
+        (
+            post("/down", "a"),
+            503,
+            "cache-control: no-store",
+            "Back at noon.",
+        ),
+        (head("/down"), 503, "content-length: 13", ""),
+        (
+            get("/gone"),
+            410,
+            "content-type: application/problem+json",
+            "{\"status\":410,\"title\":\"Gone\",\"type\":\"about:blank\"}\n",
+        ),
+        (
+            get("/gone"),
+            410,
+            "cache-control: max-age=60",
+            "{\"status\":410,\"title\":\"Gone\",\"type\":\"about:blank\"}\n",
+        ),
+        (get("/hello"), 200, "content-type: application/json", "{}"),
+        (
+            get("/hello").field("Range", "bytes=0-0"),
+            200,
+            "content-length: 2",
+            "{}",
+        ),
+        (get("/nothing"), 204, "cache-control: no-store", ""),
+        (get("/old/7?a=b"), 308, "location: /new/7?a=b", ""),
+        (get("/%6fld/%37"), 308, "location: /new/7", ""),
+        (get("/old/7"), 308, "cache-control: max-age=3600", ""),
+        (post("/old/7", "a"), 308, "location: /new/7", ""),
+        (
+            get("/moved/a/b?c=d"),
+            302,
+            "location: https://b.example/a/b?",
+            "",
+        ),
+        (get("/loose/a"), 307, "location: /a", ""),
+        (
+            post("/books", "a"),
+            405,
+            "allow: GET, HEAD, PATCH, DELETE, OPTIONS, TRACE, QUERY",
+            "{\"status\":405,\"title\":\"Method Not Allowed\",\"type\":\"about:blank\"}\n",
+        ),
+    ] {
+        let answer = gateway.send(&request).expect(status);
+        let (name, value) = field.split_once(": ").expect("a field");
+        assert_eq!(
+            answer.field(name),
+            Some(value),
+            "{} {}",
+            request.method,
+            request.target
+        );
+        assert_eq!(
+            answer.text(),
+            content,
+            "{} {}",
+            request.method,
+            request.target
+        );
+        assert!(answer.says("detail=responded"), "{}", answer.cache_status());
+        assert!(answer.fields.has("date") && answer.fields.has("via"));
+    }
+    assert_eq!(gateway.get("/nothing").field("content-length"), None);
+    assert_eq!(origin.count(), 0);
+    assert_eq!(
+        gateway.metric("bookend_requests_total{result=\"answered\"}"),
+        17
+    );
+    gateway.get("/books").expect(200);
+}
+
+#[test]
+fn a_redirect_never_leads_to_a_host_that_its_client_chose() {
+    let origin = api();
+    let gateway = Gateway::before(&origin)
+        .route(
+            "/to/{*rest}",
+            "respond = { status = 302, location = '/{rest}' }",
+        )
+        .start();
+    for target in [
+        "/to//evil.example",
+        "/to///evil.example",
+        "/to/%2Fevil.example",
+        "/to/\\evil.example",
+        "/to/%5Cevil.example",
+        "/to/.//evil.example",
+        "//to//evil.example",
+        "/to/;@evil.example",
+    ] {
+        let answer = gateway.get(target);
+        let location = answer.field("location").unwrap_or("/");
+        let second = location.chars().nth(1);
+        let is_own = location.starts_with('/') && !matches!(second, Some('/' | '\\'));
+        assert!(is_own, "{target}: {} {location}", answer.status);
+    }
+}
+
+#[test]
+fn no_spelling_of_a_path_leads_past_an_answer() {
+    let origin = api();
+    let gateway = Gateway::before(&origin)
+        .route("/internal/{*rest}", "respond = { status = 404 }")
+        .start();
+    for target in [
+        "/internal/a",
+        "/internal%2Fa",
+        "//internal/a",
+        "/x/../internal/a",
+        "/internal/../x",
+    ] {
+        gateway.get(target).expect(404);
+    }
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
+fn content_that_is_not_read_is_never_read_as_another_request() {
+    let origin = api();
+    let gateway = Gateway::before(&origin)
+        .route("/down", "respond = { status = 503 }")
+        .route("/denied", "deny = '127.0.0.0/8'")
+        .start();
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
+    for target in ["/down", "/denied"] {
+        let mut stream = gateway.client().hold();
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            smuggled.len()
+        );
+        stream.write_all(head.as_bytes()).expect("a connection");
+        // The answer comes before the content does.
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).expect("an answer");
+        assert!(
+            matches!(&first, b"HTTP/1.1 503" | b"HTTP/1.1 403"),
+            "{target}"
+        );
+        let rest = format!("{smuggled}GET /after HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        // The gateway may have closed the connection by now.
+        let _ = stream.write_all(rest.as_bytes());
+        let _ = stream.read_to_end(&mut Vec::new());
+        origin.await_idle();
+        let asked: Vec<_> = origin
+            .requests()
+            .into_iter()
+            .map(|seen| seen.target)
+            .collect();
+        assert!(
+            !asked.contains(&"/smuggled".to_owned()),
+            "{target}: {asked:?}"
+        );
+    }
+}
