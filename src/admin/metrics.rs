@@ -24,7 +24,7 @@ const RESULTS: [(&str, Read); 7] = [
 ];
 
 #[rustfmt::skip]
-const COUNTERS: [Row; 15] = [
+const COUNTERS: [Row; 16] = [
     ("bookend_requests_collapsed_total", "Requests answered by another request's fill.", |c| c.collapsed.value()),
     ("bookend_not_modified_total", "304 responses from the store.", |c| c.not_modified.value()),
     ("bookend_sent_bytes_total", "Response content sent to clients.", |c| c.bytes_sent.value()),
@@ -32,6 +32,7 @@ const COUNTERS: [Row; 15] = [
     ("bookend_tls_resumed_total", "TLS handshakes that resumed a session.", |c| c.tls_resumed.value()),
     ("bookend_tls_failures_total", "TLS handshakes that failed, and clients that did not begin one.", |c| c.tls_failures.value()),
     ("bookend_connections_accepted_total", "Client connections accepted.", |c| c.connections_accepted.value()),
+    ("bookend_connections_refused_total", "Client connections closed at once because of max_connections_per_client.", |c| c.connections_refused.value()),
     ("bookend_stored_total", "Responses stored.", |c| c.stored.value()),
     ("bookend_invalidations_total", "Resources removed by unsafe methods.", |c| c.invalidations.value()),
     ("bookend_shed_total", "Requests not sent upstream because too many were waiting.", |c| c.shed.value()),

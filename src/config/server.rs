@@ -45,6 +45,8 @@ pub struct Server {
     pub tunnel_timeout: Duration,
     /// Client connections open at once, over all workers.
     pub max_connections: usize,
+    /// Of those, how many may be one client's; 0 means no limit.
+    pub max_connections_per_client: usize,
     /// Requests that wait for the API at once, over all workers; 0 means no limit.
     pub max_requests: usize,
     /// Of those, how many may be one client's; 0 means no limit. Never more than seven eighths of `max_requests`.
@@ -115,6 +117,8 @@ impl Server {
             &mut server.max_connections,
             count(1..=10_000_000),
         );
+        let each = &mut server.max_connections_per_client;
+        section.set("max_connections_per_client", each, count(0..=10_000_000));
         section.set("max_requests", &mut server.max_requests, count(0..=1 << 24));
         let each = &mut server.max_requests_per_client;
         section.set("max_requests_per_client", each, count(0..=1 << 24));
@@ -147,6 +151,7 @@ impl Default for Server {
             write_timeout: Duration::from_secs(30),
             tunnel_timeout: Duration::from_secs(600),
             max_connections: 16_384,
+            max_connections_per_client: 12_288,
             max_requests: 8192,
             max_requests_per_client: 768,
             max_head: 32 << 10,

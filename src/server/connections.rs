@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::client_connections::{ClientConnections, Refused};
 use super::connection;
 use super::deadline::Deadlines;
 use super::io::Io;
@@ -21,7 +22,7 @@ use super::state::State;
 use super::tls::Turns;
 use crate::clock::Clock;
 use crate::config;
-use crate::proxy::Peer;
+use crate::proxy::{Peer, Share};
 use crate::telemetry::counters::Counters;
 
 /// The open connections of one worker, and what serves them. All of it stays on the worker's thread.
@@ -32,6 +33,7 @@ pub(super) struct Connections<S> {
     protocols: Rc<Protocols>,
     deadlines: Deadlines,
     turns: Rc<Turns>,
+    clients: ClientConnections,
     pub shared: Rc<WorkerShared>,
     pub registry: Rc<Registry>,
 }
@@ -43,6 +45,7 @@ impl<S: Service> Connections<S> {
         config: Arc<config::Server>,
         clock: Clock,
         counters: Arc<Counters>,
+        clients: ClientConnections,
     ) -> Self {
         let shared = Rc::new(WorkerShared::new(counters));
         shared.now.set(clock.now().mono.as_millis());
@@ -51,6 +54,7 @@ impl<S: Service> Connections<S> {
             protocols: Rc::new(Protocols::new(&config)),
             deadlines: Deadlines::new(&config),
             turns: Rc::default(),
+            clients,
             config,
             clock,
             shared,
@@ -58,33 +62,59 @@ impl<S: Service> Connections<S> {
         }
     }
 
-    /// Serves a connection in a task of its own. `addr` is the client's, `None` behind a Unix socket; `permit` is
-    /// released when the connection ends.
-    pub fn open(
+    /// Counts a connection that was accepted. `addr` is the client's, `None` behind a Unix socket. Fails when its client has
+    /// as many as it may.
+    pub fn admit(
         &self,
         socket: Socket,
         addr: Option<SocketAddr>,
+        treatment: &Treatment,
+    ) -> Result<Admitted, Refused> {
+        let counters = &self.shared.counters;
+        counters.connections_accepted.inc();
+        let peer = Peer::of(addr, socket.scheme(), &self.config.trusted_proxies);
+        // Behind a balancer the client is known only when the connection has begun.
+        let share = match treatment.balancers.is_empty() {
+            true => self.clients.admit(&peer, counters)?,
+            false => None,
+        };
+        Ok(Admitted {
+            socket,
+            addr,
+            peer,
+            share,
+        })
+    }
+
+    /// Serves a connection in a task of its own; `permit` is released when the connection ends.
+    pub fn open(
+        &self,
+        admitted: Admitted,
         permit: Option<OwnedSemaphorePermit>,
         treatment: &Treatment,
     ) {
+        let Admitted {
+            socket,
+            addr,
+            mut peer,
+            share,
+        } = admitted;
         let state = Rc::new(State::new(self.shared.clone()));
         let counters = self.shared.counters.clone();
-        counters.connections_accepted.inc();
         counters.connections.add(1);
-        let slot = Slot {
+        let mut slot = Slot {
             _membership: self.registry.join(state.clone()),
             _permit: permit,
+            share,
             counters,
         };
-        let mut peer = Peer::of(addr, socket.scheme(), &self.config.trusted_proxies);
         peer.redirect = treatment.redirect;
         let (service, protocols) = (self.service.clone(), self.protocols.clone());
         match (socket, addr) {
             (Socket::Tcp(socket), Some(addr)) if treatment.precedes_http() => {
                 let (treatment, turns) = (treatment.clone(), self.turns.clone());
-                let config = self.config.clone();
+                let (config, clients) = (self.config.clone(), self.clients.clone());
                 tokio::task::spawn_local(async move {
-                    let _slot = slot;
                     // Boxed: its memory is freed before the connection speaks HTTP.
                     let opening = opening::open(socket, addr, &treatment, &state, &turns);
                     let opened = match Box::pin(opening).await {
@@ -97,10 +127,17 @@ impl<S: Service> Connections<S> {
                     };
                     let scheme = opened.socket.scheme();
                     let mut peer = Peer::of(Some(opened.addr), scheme, &config.trusted_proxies);
+                    if !treatment.balancers.is_empty() {
+                        match clients.admit(&peer, &slot.counters) {
+                            Ok(share) => slot.share = share,
+                            Err(Refused) => return,
+                        }
+                    }
                     peer.redirect = treatment.redirect;
                     peer.certificate = opened.certificate;
                     peer.hsts = treatment.tls.as_ref().and_then(|tls| tls.hsts());
                     let (io, peer) = (Io::new(opened.socket, state), Rc::new(peer));
+                    let _slot = slot;
                     match opened.lacks_tls {
                         true => Box::pin(connection::demand_tls(io, peer, service)).await,
                         false => connection::serve(io, peer, service, protocols).await,
@@ -150,11 +187,20 @@ impl<S: Service> Connections<S> {
     }
 }
 
-/// The places that a connection takes until it ends: its membership in the registry, and one of the connections that the
-/// server may have.
+/// A connection that may be served.
+pub(super) struct Admitted {
+    socket: Socket,
+    addr: Option<SocketAddr>,
+    peer: Peer,
+    share: Option<Share>,
+}
+
+/// The places that a connection takes until it ends: its membership in the registry, one of the connections that the server
+/// may have, and one of its client's.
 struct Slot {
     _membership: Membership,
     _permit: Option<OwnedSemaphorePermit>,
+    share: Option<Share>,
     counters: Arc<Counters>,
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::io::{DuplexStream, duplex};
 use tokio::task::AbortHandle;
 
+use super::client_connections::ClientConnections;
 use super::connections::Connections;
 use super::listen::Treatment;
 use super::service::Service;
@@ -36,7 +37,8 @@ impl<S: Service> InMemory<S> {
         service: Rc<S>,
     ) -> Self {
         let config = Arc::new(config.clone());
-        let connections = Rc::new(Connections::new(service, config, clock, counters));
+        let clients = ClientConnections::new(&config);
+        let connections = Rc::new(Connections::new(service, config, clock, counters, clients));
         let ticked = connections.clone();
         let ticking = tokio::task::spawn_local(async move {
             let mut ticks = ticked.ticks();
@@ -56,8 +58,10 @@ impl<S: Service> InMemory<S> {
     pub fn connect(&self, addr: Option<SocketAddr>, scheme: Scheme) -> DuplexStream {
         let (client, stream) = duplex(BUFFER);
         let socket = Socket::Memory { stream, scheme };
-        self.connections
-            .open(socket, addr, None, &Treatment::default());
+        let treatment = Treatment::default();
+        if let Ok(admitted) = self.connections.admit(socket, addr, &treatment) {
+            self.connections.open(admitted, None, &treatment);
+        }
         client
     }
 

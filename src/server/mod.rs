@@ -15,6 +15,7 @@
 
 mod batch;
 mod chunks;
+mod client_connections;
 mod connection;
 mod connections;
 mod deadline;

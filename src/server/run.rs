@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::client_connections::ClientConnections;
 use super::error::Error;
 use super::inherited::Inherited;
 use super::listen::Listeners;
@@ -122,6 +123,7 @@ impl Server {
         let sets = listeners.sets().map_err(Error::Start)?;
         let max_connections = max_connections(&self.config, sets.len());
         let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        let clients = ClientConnections::new(&self.config);
         let waiting_everywhere = Arc::<AtomicUsize>::default();
         let (commands, given) = watch::channel(Command::Wait);
         let setups = sets.into_iter().enumerate();
@@ -132,6 +134,7 @@ impl Server {
             clock: clock.clone(),
             counters: metrics.workers.get(index).cloned().unwrap_or_default(),
             slots: slots.clone(),
+            clients: clients.clone(),
             waiting_everywhere: waiting_everywhere.clone(),
             commands: given.clone(),
         });

@@ -15,6 +15,7 @@ use tokio::runtime::{self, LocalOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::client_connections::ClientConnections;
 use super::connections::Connections;
 use super::listen::{Bound, Treatment};
 use super::listening::BACKLOG;
@@ -48,6 +49,7 @@ pub(super) struct WorkerSetup {
     pub counters: Arc<Counters>,
     /// A permit for each connection that the server may have.
     pub slots: Arc<Semaphore>,
+    pub clients: ClientConnections,
     /// Accepted connections that wait for a slot, over all workers.
     pub waiting_everywhere: Arc<AtomicUsize>,
     pub commands: watch::Receiver<Command>,
@@ -146,6 +148,7 @@ impl<S: Service> Worker<S> {
                 setup.config.clone(),
                 setup.clock.clone(),
                 setup.counters.clone(),
+                setup.clients.clone(),
             ),
             last_reported: Cell::new(None),
             setup,
@@ -181,8 +184,11 @@ impl<S: Service> Worker<S> {
     ) {
         match accepted {
             Ok((socket, addr)) => {
-                let permit = self.slot().await;
-                self.connections.open(socket, addr, permit, treatment);
+                // Before it waits for a slot: one that is refused costs no other its own.
+                if let Ok(admitted) = self.connections.admit(socket, addr, treatment) {
+                    let permit = self.slot().await;
+                    self.connections.open(admitted, permit, treatment);
+                }
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {

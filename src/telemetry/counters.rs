@@ -93,6 +93,8 @@ pub struct Counters {
     pub bytes_sent: Counter,
     /// Client connections accepted.
     pub connections_accepted: Counter,
+    /// Client connections closed at once because their client had as many as it may.
+    pub connections_refused: Counter,
     /// TLS handshakes that clients completed.
     pub tls_handshakes: Counter,
     /// Of those, sessions that were resumed.

@@ -46,6 +46,46 @@ fn the_longest_idle_connection_makes_room() {
 }
 
 #[test]
+fn a_client_that_has_its_share_of_the_connections_gets_no_other() {
+    let gateway = Gateway::start(&Config {
+        max_connections: 3,
+        max_connections_per_client: 2,
+        workers: 2,
+        ..config()
+    });
+    let refused = || gateway.metrics.sum(|c| c.connections_refused.value());
+    let mut clients: Vec<_> = (0..2).map(|_| gateway.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/hello").body, "hello");
+    }
+    gateway.connect().assert_closed();
+    assert_eq!((refused(), gateway.connections()), (1, 2));
+    // Both go on, and one that leaves makes room.
+    for client in &mut clients {
+        assert_eq!(client.get("/hello").body, "hello");
+    }
+    clients.pop();
+    until("one has left", || gateway.connections() == 1);
+    assert_eq!(gateway.connect().get("/hello").body, "hello");
+    assert_eq!(refused(), 1);
+}
+
+#[test]
+fn trusted_proxies_have_the_connections_of_all_their_clients() {
+    for (each, trusted) in [(1, "127.0.0.0/8"), (0, "192.0.2.0/24")] {
+        let gateway = Gateway::start(&Config {
+            max_connections_per_client: each,
+            trusted_proxies: vec![trusted.parse().expect("a network")],
+            ..config()
+        });
+        let mut clients: Vec<_> = (0..5).map(|_| gateway.connect()).collect();
+        for client in &mut clients {
+            assert_eq!(client.get("/hello").body, "hello");
+        }
+    }
+}
+
+#[test]
 fn connections_are_counted() {
     let gateway = Gateway::start(&config());
     let mut clients: Vec<_> = (0..5).map(|_| gateway.connect()).collect();

@@ -120,3 +120,26 @@ fn limits_are_those_of_the_client_behind_the_balancer() {
     let statuses = ["192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.2"].map(ask);
     assert_eq!(statuses, [200, 200, 429, 429]);
 }
+
+#[test]
+fn connections_are_counted_for_the_client_that_the_header_names() {
+    let origin = api();
+    let gateway = Gateway::before(&origin)
+        .server("max_connections_per_client = 1")
+        .more(&listener("['127.0.0.0/8']", ""))
+        .start();
+    let connect = |client: &str| {
+        let mut connection = Client::to(gateway.listener());
+        connection.write(format!(
+            "PROXY TCP4 {client} 127.0.0.1 12345 80\r\n{REQUEST}"
+        ));
+        connection
+    };
+    let mut first = connect("192.0.2.1");
+    first.answer("GET").finish().expect(200);
+    connect("192.0.2.2").answer("GET").finish().expect(200);
+    let mut second = connect("192.0.2.1");
+    assert_ne!(second.await_close(), End::Stalled, "one too many");
+    first.write(REQUEST);
+    first.answer("GET").finish().expect(200);
+}
