@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ListenAddr};
 use crate::error;
 use crate::proxy::{Gateway, Worker};
-use crate::server::{self, Inherited, Outcome, Server, TlsListeners};
+use crate::server::{self, Handover, Inherited, Outcome, Server, Shutdown, Takeover, TlsListeners};
 
 /// A gateway whose addresses are taken, and which waits to be run.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Instance {
     /// `None` when it is off.
     admin: Option<Admin>,
     reloader: Arc<Reloader>,
+    /// Where it takes the place of another process.
+    takeover: Option<Takeover>,
 }
 
 impl Instance {
@@ -45,7 +47,7 @@ impl Instance {
             .map(|admin| Admin::bind_with(admin, &mut inherited))
             .transpose()
             .map_err(Error::Server)?;
-        inherited.finish().map_err(Error::Server)?;
+        let takeover = inherited.finish().map_err(Error::Server)?;
         let started = config.clone();
         let gateway = Gateway::new(config, server.workers(), clock).map_err(Error::Gateway)?;
         let reloader = Reloader::new(origin, started, gateway.clone(), server.tls());
@@ -55,6 +57,7 @@ impl Instance {
             server,
             admin,
             reloader: Arc::new(reloader),
+            takeover,
         })
     }
 
@@ -88,9 +91,20 @@ impl Instance {
         self.reloader.clone()
     }
 
+    /// Gives its listening sockets to a successor.
+    pub fn handover(&self) -> Handover {
+        let admin = self.admin.iter().map(Admin::server);
+        Handover::of([&self.server].into_iter().chain(admin))
+    }
+
+    /// Where it takes the place of another process: to be completed when it serves.
+    pub fn take_takeover(&mut self) -> Option<Takeover> {
+        self.takeover.take()
+    }
+
     /// Serves until `shutdown` is done and everything in flight has been answered, or the drain deadline has passed.
     /// Blocks the calling thread, which polls `shutdown` in a runtime of its own.
-    pub fn run(self, shutdown: impl Future<Output = ()>) -> Result<Outcome, Error> {
+    pub fn run(self, shutdown: impl Future<Output: Into<Shutdown>>) -> Result<Outcome, Error> {
         let clock = self.deadlines;
         let operations = GatewayOperations::new(
             self.gateway.clone(),
@@ -101,9 +115,19 @@ impl Instance {
         let admin = self
             .admin
             .map(|admin| admin.start(Arc::new(operations), clock.clone()));
-        let admin = admin.transpose().map_err(Error::Server)?;
+        let mut admin = admin.transpose().map_err(Error::Server)?;
         let gateway = self.gateway.clone();
         let make = move |index| Worker::new(gateway.clone(), index);
+        let shutdown = async {
+            let how = shutdown.await.into();
+            if how == Shutdown::HandedOver
+                && let Some(admin) = &mut admin
+            {
+                // What is asked from now on is for the successor to answer.
+                admin.drain();
+            }
+            how
+        };
         let outcome = self
             .server
             .run(clock, self.gateway.metrics(), make, shutdown);

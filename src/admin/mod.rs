@@ -59,6 +59,11 @@ impl Admin {
         addrs.pop().unwrap_or_else(|| self.config.listen.clone())
     }
 
+    /// Its listening sockets are this server's.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
     /// Serves on a thread of its own until [`RunningAdmin::stop`].
     pub fn start(
         self,
@@ -84,22 +89,32 @@ impl Admin {
                 self.server.run(clock, &Metrics::new(1), make, stopped)
             })
             .map_err(Error::Start)?;
-        Ok(RunningAdmin { stop, thread })
+        Ok(RunningAdmin {
+            stop: Some(stop),
+            thread,
+        })
     }
 }
 
 /// An admin API that serves.
 #[derive(Debug)]
 pub struct RunningAdmin {
-    stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
     thread: JoinHandle<Result<Outcome, Error>>,
 }
 
 impl RunningAdmin {
-    /// Answers the requests in flight, then ends.
-    pub fn stop(self) -> Result<Outcome, Error> {
-        // It may have ended by itself.
-        let _ = self.stop.send(());
+    /// It accepts no more, answers the requests in flight, and then ends.
+    pub fn drain(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // It may have ended by itself.
+            let _ = stop.send(());
+        }
+    }
+
+    /// Waits until it has drained.
+    pub fn stop(mut self) -> Result<Outcome, Error> {
+        self.drain();
         self.thread
             .join()
             .unwrap_or(Err(Error::WorkerDied { index: 0 }))

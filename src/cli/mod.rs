@@ -7,6 +7,7 @@ pub mod demo;
 pub mod documents;
 pub mod explain;
 pub mod gate;
+mod handover;
 mod health;
 pub mod purge;
 pub mod reload;
@@ -43,6 +44,7 @@ Signals:
                    a second one exits at once
   SIGHUP           read the configuration again and reopen the access log
   SIGUSR1          reopen the access log
+  SIGUSR2          start a successor by the same command line; drain and exit once it serves
 
 Environment:
   BOOKEND_LOG      overrides the level in [log]: debug, or info,bookend::upstream=debug

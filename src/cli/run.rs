@@ -1,12 +1,14 @@
-//! `bookend run`: the gateway, until SIGTERM, SIGINT or SIGQUIT. SIGHUP reloads its configuration, SIGUSR1 reopens its
-//! access log.
+//! `bookend run`: the gateway, until SIGTERM, SIGINT or SIGQUIT, or until a successor serves. SIGHUP reloads its configuration,
+//! SIGUSR1 reopens its access log, SIGUSR2 starts a successor.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::report::{Exit, environment, print_mistakes};
-use super::{service_manager, signal};
+use super::signal::at_each;
+use super::{handover, service_manager, signal};
 use crate::admin::{Phase, ReloadSource};
 use crate::clock::Clock;
 use crate::config::{
@@ -14,7 +16,7 @@ use crate::config::{
 };
 use crate::huge_pages;
 use crate::instance::{Error, Instance};
-use crate::server::Inherited;
+use crate::server::{HandoverSocket, Inherited, Shutdown};
 use crate::telemetry::log;
 
 /// The file that is read when no other is named.
@@ -37,13 +39,18 @@ pub struct Arguments {
     /// The address of the admin API, in place of the file's; or off
     #[arg(long, value_name = "ADDR")]
     admin: Option<AdminAddr>,
+
+    /// Take the place of the running gateway whose handover_socket this is, without a gap: it gives its listening sockets,
+    /// and drains once this one serves
+    #[arg(long, value_name = "SOCKET", overrides_with = "takeover")]
+    takeover: Option<PathBuf>,
 }
 
 /// Runs until a signal ends it.
 pub fn main(arguments: &Arguments) -> Exit {
     let source = arguments.source();
     match source.load(&environment) {
-        Ok(config) => serve(&source, config),
+        Ok(config) => serve(&source, config, arguments.takeover.as_deref()),
         Err(mistakes) => {
             print_mistakes(&mistakes);
             let is_missing = source.file.as_ref().is_some_and(|file| !file.exists());
@@ -57,10 +64,10 @@ pub fn main(arguments: &Arguments) -> Exit {
     }
 }
 
-/// Runs the gateway until a signal ends it, and reloads `source` at each SIGHUP.
-fn serve(source: &Source, config: Config) -> Exit {
+/// Runs the gateway until a signal ends it, or a successor serves.
+fn serve(source: &Source, config: Config, takeover: Option<&Path>) -> Exit {
     // Before any thread is started.
-    let inherited = Inherited::from_service_manager().map_err(Error::Server);
+    let inherited = Inherited::from_service_manager();
     let filter = environment(log::VARIABLE).filter(|filter| !filter.is_empty());
     if let Some(filter) = filter.as_deref().filter(|filter| !is_filter(filter)) {
         eprintln!("{}: \"{filter}\" {NO_FILTER}", log::VARIABLE);
@@ -92,39 +99,75 @@ fn serve(source: &Source, config: Config) -> Exit {
             Phase::Ended => service_manager::ready(),
         },
     };
+    let handover_socket = config.server.handover_socket.clone();
+    let inherited = match takeover {
+        None => inherited,
+        Some(socket) => Inherited::from_predecessor(socket),
+    };
+    let inherited = inherited.map_err(Error::Server);
     let bind = |inherited| Instance::bind_from(config, Some(origin), inherited, Clock::system());
-    let outcome = inherited.and_then(bind).and_then(|instance| {
-        let (gateway, reloader) = (instance.gateway().clone(), instance.reloader());
-        let reopen = || {
-            gateway.reopen_log();
-            tracing::info!("access log reopened");
-        };
-        // The outcome is in the log.
-        let reload = || drop(reloader.reload());
-        let signals = signal::at_each(reload, reopen);
-        instance.run(async {
-            // Polled when all workers are ready. In this order: who is told so may send a signal at once, which before it is
-            // waited for would end the process.
-            let ready = async {
-                service_manager::ready();
-                std::future::pending::<()>().await;
-            };
-            tokio::select! {
-                biased;
-                () = signal::end() => {}
-                () = signals => {}
-                () = ready => {}
-            }
-            service_manager::stopping();
-        })
-    });
-    match outcome {
-        Ok(_) => Exit::Success,
+    let run = |instance| run(instance, handover_socket.as_deref());
+    match inherited.and_then(bind).and_then(run) {
+        Ok(exit) => exit,
         Err(error) => {
             tracing::error!(%error, "cannot run");
             Exit::Failure
         }
     }
+}
+
+fn run(mut instance: Instance, handover_socket: Option<&Path>) -> Result<Exit, Error> {
+    let mut takeover = instance.take_takeover();
+    let handover = instance.handover();
+    let bind = |path| HandoverSocket::bind(path, false);
+    // That of the process before is replaced when this one serves.
+    let first = handover_socket.filter(|_| takeover.is_none());
+    let mut socket = first.map(bind).transpose().map_err(Error::Server)?;
+    let (gateway, reloader) = (instance.gateway().clone(), instance.reloader());
+    let mut exit = Exit::Success;
+    instance.run(async {
+        // Polled when all workers are ready. All signals are waited for before anybody is told so, who may send one at once.
+        let reload = move || drop(reloader.reload());
+        let reopen = move || {
+            gateway.reopen_log();
+            tracing::info!("access log reopened");
+        };
+        tokio::spawn(at_each(SignalKind::hangup(), "SIGHUP", reload));
+        tokio::spawn(at_each(SignalKind::user_defined1(), "SIGUSR1", reopen));
+        let starts = signal(SignalKind::user_defined2());
+        let serves = async {
+            if let Some(takeover) = takeover.take() {
+                // Clients are served as soon as this is polled again.
+                tokio::task::yield_now().await;
+                if !handover::complete(takeover).await {
+                    return false;
+                }
+                tracing::info!("the process before has handed over: it drains");
+                socket = handover_socket.and_then(handover::replace_socket);
+            }
+            service_manager::ready();
+            handover::served(&handover, socket.as_ref(), starts).await;
+            true
+        };
+        tokio::select! {
+            biased;
+            () = signal::end() => {
+                service_manager::stopping();
+                Shutdown::Stop
+            }
+            is_served = serves => {
+                if is_served {
+                    // It ends by itself: a signal has it end no sooner, and a second one at once.
+                    tokio::spawn(signal::end());
+                } else {
+                    tracing::error!("the process before goes on: this one was too late");
+                    exit = Exit::Failure;
+                }
+                Shutdown::HandedOver
+            }
+        }
+    })?;
+    Ok(exit)
 }
 
 impl Arguments {

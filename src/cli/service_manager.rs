@@ -18,6 +18,11 @@ pub fn reloading() {
     }
 }
 
+/// The gateway is another process from now on.
+pub fn main_process(process: u32) {
+    send(&[NotifyState::MainPid(process)]);
+}
+
 /// The gateway has begun to shut down.
 pub fn stopping() {
     send(&[NotifyState::Stopping]);

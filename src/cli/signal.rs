@@ -44,24 +44,25 @@ async fn any_of(signals: &mut [Signal]) {
     .await;
 }
 
-/// Calls `reload` at each SIGHUP and `reopen` at each SIGUSR1; never completes. Must be awaited within a runtime.
-pub async fn at_each(reload: impl FnMut(), reopen: impl FnMut()) {
-    tokio::join!(
-        at_each_of(SignalKind::hangup(), "SIGHUP", reload),
-        at_each_of(SignalKind::user_defined1(), "SIGUSR1", reopen)
-    );
-}
-
-async fn at_each_of(kind: SignalKind, name: &str, mut act: impl FnMut()) {
-    match signal(kind) {
-        Ok(mut signals) => {
-            while signals.recv().await.is_some() {
-                act();
+/// Calls `act` at each signal of this kind; never completes. Signals are waited for from this call on, which must be within a
+/// runtime.
+pub fn at_each(
+    kind: SignalKind,
+    name: &'static str,
+    mut act: impl FnMut(),
+) -> impl Future<Output = ()> {
+    let signals = signal(kind);
+    async move {
+        match signals {
+            Ok(mut signals) => {
+                while signals.recv().await.is_some() {
+                    act();
+                }
             }
+            Err(error) => tracing::warn!(%error, "cannot wait for {name}: it will have no effect"),
         }
-        Err(error) => tracing::warn!(%error, "cannot wait for {name}: it will have no effect"),
+        std::future::pending().await
     }
-    std::future::pending().await
 }
 
 /// Runs `task` until it is done, or until a signal asks for the end: then `None`.

@@ -1,6 +1,7 @@
 //! `[server]`: where clients connect, and the limits of their connections and requests.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -8,7 +9,7 @@ use ipnet::IpNet;
 use super::listen_addr::{ListenAddr, listen_addrs};
 use super::listener::Listener;
 use super::rate_limit::RateLimit;
-use super::readers::{YEAR, count, duration, list, network, or_off, size, timeout};
+use super::readers::{YEAR, count, duration, list, network, or_off, path, size, timeout};
 use super::section::Section;
 use super::value::Value;
 
@@ -25,6 +26,8 @@ pub struct Server {
     pub name: Option<String>,
     /// Peers whose X-Forwarded-* and Forwarded fields are trusted.
     pub trusted_proxies: Vec<IpNet>,
+    /// A Unix socket on which a successor gets the listening sockets; `None`: only one that SIGUSR2 starts.
+    pub handover_socket: Option<PathBuf>,
     /// How long clients are served as before after the signal to stop, while `/readyz` fails.
     pub shutdown_delay: Duration,
     /// How long requests in flight may go on after that.
@@ -93,6 +96,9 @@ impl Server {
             &mut server.trusted_proxies,
             list(network),
         );
+        section.set("handover_socket", &mut server.handover_socket, |value| {
+            Some(Some(path(value)?))
+        });
         section.set(
             "shutdown_delay",
             &mut server.shutdown_delay,
@@ -141,6 +147,7 @@ impl Default for Server {
             workers: 0,
             name: None,
             trusted_proxies: Vec::new(),
+            handover_socket: None,
             shutdown_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(10),

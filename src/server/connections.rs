@@ -168,6 +168,10 @@ impl<S: Service> Connections<S> {
         self.shared.now.set(now);
         let counters = &self.shared.counters;
         self.registry.check_deadlines(&self.deadlines, counters);
+        if self.shared.is_handed_over() {
+            // Each looks whether it has been idle for long enough.
+            self.registry.wake_all();
+        }
         now
     }
 

@@ -68,7 +68,7 @@ impl<S: Service> InMemory<S> {
     /// Takes no further request on any connection. Completes when no connection is left, and nothing runs that outlives
     /// its connection.
     pub async fn drain(&self) {
-        self.connections.shared.drain();
+        self.connections.shared.drain(false);
         self.connections.drained().await;
     }
 }

@@ -1,30 +1,47 @@
 //! Listening sockets that another process has opened and passed to this one: the service manager (socket activation,
-//! sd_listen_fds(3)).
+//! sd_listen_fds(3)), or the process whose place this one takes.
 
 use std::env;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use listenfd::ListenFd;
 use socket2::Socket;
 
 use super::error::Error;
-use super::listening::{Sockets, bound_addr};
+use super::handover::takeover::{Taken, Takeover, receive};
+use super::listening::{SocketFile, Sockets, bound_addr};
 use crate::config::ListenAddr;
 
 /// Sockets that were passed, and that no listener has taken yet.
 #[derive(Debug, Default)]
 pub struct Inherited {
     sockets: Vec<Passed>,
+    /// `None` where they are the service manager's.
+    takeover: Option<Takeover>,
 }
 
-/// One socket.
+/// The sockets of one address.
 #[derive(Debug)]
 struct Passed {
+    /// The address that they are bound to.
     addr: ListenAddr,
-    /// What the other process calls it, for messages.
-    name: String,
-    socket: Socket,
+    from: From,
+    sockets: Sockets,
+    /// The socket file, where this process is to remove it.
+    file: Option<SocketFile>,
+}
+
+/// Who has passed a socket.
+#[derive(Debug)]
+enum From {
+    /// The service manager, which calls it so.
+    ServiceManager { name: String },
+    /// The process before, in whose configuration it has this address: another one for port 0.
+    Predecessor { configured: ListenAddr },
 }
 
 impl Inherited {
@@ -56,7 +73,7 @@ impl Inherited {
                         addr: addr.clone(),
                         source,
                     })?;
-                    inherited.sockets.push(Passed { addr, name, socket });
+                    inherited.add(addr, name, socket);
                 }
                 _ => return Err(unusable(index, &name)),
             }
@@ -64,28 +81,113 @@ impl Inherited {
         Ok(inherited)
     }
 
-    /// Takes the sockets that serve `addr`; `None` where it is to be bound.
-    pub(super) fn take(&mut self, addr: &ListenAddr) -> Option<Sockets> {
-        let taken = self
-            .sockets
-            .extract_if(.., |passed| serves(&passed.addr, &passed.socket, addr));
-        let taken: Vec<_> = taken.map(|passed| passed.socket).collect();
-        // The service manager keeps them open when this process stops: what waits in their queues is not lost, as it would be
-        // in those of further sockets with the same port.
-        (!taken.is_empty()).then_some(Sockets::Shared(taken))
-    }
-
-    /// To be called when all listeners have taken theirs.
+    /// Those of the process that hands over on the Unix socket `path`, or on standard input for `-`. It goes on as before until
+    /// the takeover is complete.
     ///
     /// # Errors
-    /// When a socket is left: its clients would connect and never be answered.
-    pub fn finish(self) -> Result<(), Error> {
-        match self.sockets.first() {
-            None => Ok(()),
-            Some(Passed { addr, name, .. }) => Err(Error::Inherited(format!(
-                "the service manager passed a socket for {addr} ({name}), which no listener of the configuration has: add the \
-                 address to `listen`, or remove it from the socket unit"
-            ))),
+    /// When that process does not give them.
+    pub fn from_predecessor(path: &Path) -> Result<Self, Error> {
+        let stream = match path.as_os_str() == "-" {
+            true => io::stdin()
+                .as_fd()
+                .try_clone_to_owned()
+                .map(UnixStream::from),
+            false => UnixStream::connect(path),
+        };
+        let stream = stream.map_err(|error| {
+            Error::Inherited(format!(
+                "no gateway hands over on {}: {error}; without --takeover, this one binds its addresses itself",
+                path.display()
+            ))
+        })?;
+        let (taken, takeover) = receive(stream).map_err(Error::Inherited)?;
+        let mut sockets = Vec::new();
+        for Taken {
+            configured,
+            addr,
+            sockets: passed,
+            has_file,
+        } in taken
+        {
+            let file = match &addr {
+                ListenAddr::Unix(path) if has_file => takeover.file(path),
+                _ => None,
+            };
+            sockets.push(Passed {
+                addr,
+                from: From::Predecessor { configured },
+                sockets: passed,
+                file,
+            });
+        }
+        let takeover = Some(takeover);
+        Ok(Self { sockets, takeover })
+    }
+
+    /// Adds a socket of the service manager.
+    fn add(&mut self, addr: ListenAddr, name: String, socket: Socket) {
+        let same = self.sockets.iter_mut().find(|passed| passed.addr == addr);
+        if let Some(Passed {
+            sockets: Sockets::Shared(sockets),
+            ..
+        }) = same
+        {
+            sockets.push(socket);
+            return;
+        }
+        self.sockets.push(Passed {
+            addr,
+            from: From::ServiceManager { name },
+            // The service manager keeps them open when this process stops: what waits in their queues is not lost, as it
+            // would be in those of further sockets with the same port.
+            sockets: Sockets::Shared(vec![socket]),
+            file: None,
+        });
+    }
+
+    /// Takes the sockets that serve `addr`; `None` where it is to be bound.
+    pub(super) fn take(&mut self, addr: &ListenAddr) -> Option<(Sockets, Option<SocketFile>)> {
+        let at = self.sockets.iter().position(|passed| passed.serves(addr))?;
+        let Passed { sockets, file, .. } = self.sockets.remove(at);
+        Some((sockets, file))
+    }
+
+    /// To be called when all listeners have taken theirs. Returns what is still to be done where this process takes the place
+    /// of another.
+    ///
+    /// # Errors
+    /// When a socket of the service manager is left: its clients would connect and never be answered.
+    pub fn finish(self) -> Result<Option<Takeover>, Error> {
+        let mut takeover = self.takeover;
+        for Passed {
+            addr, from, file, ..
+        } in self.sockets
+        {
+            if let From::ServiceManager { name } = from {
+                return Err(Error::Inherited(format!(
+                    "the service manager passed a socket for {addr} ({name}), which no listener of the configuration has: add \
+                     the address to `listen`, or remove it from the socket unit"
+                )));
+            }
+            if let Some(takeover) = &mut takeover {
+                takeover.leave(file);
+            }
+        }
+        Ok(takeover)
+    }
+}
+
+impl Passed {
+    /// Whether these are the sockets for the clients of `configured`.
+    fn serves(&self, wanted: &ListenAddr) -> bool {
+        let (Sockets::Each(sockets) | Sockets::Shared(sockets)) = &self.sockets;
+        match &self.from {
+            From::Predecessor { configured } => {
+                configured == wanted || (!wanted.is_free_port() && self.addr == *wanted)
+            }
+            From::ServiceManager { .. } => sockets
+                .iter()
+                .all(|socket| serves(&self.addr, socket, wanted)),
         }
     }
 }

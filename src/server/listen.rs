@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 use socket2::Socket;
@@ -20,15 +20,30 @@ pub(super) struct Listeners {
     endpoints: Vec<Endpoint>,
 }
 
+/// Those of a server that runs: a handover sends them to a successor meanwhile.
+#[derive(Clone, Debug)]
+pub(super) struct SharedListeners(Arc<Mutex<Listeners>>);
+
+impl SharedListeners {
+    pub fn new(listeners: Listeners) -> Self {
+        Self(Arc::new(Mutex::new(listeners)))
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Listeners> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// One address, its listening sockets, and how connections to it are treated.
 #[derive(Debug)]
 struct Endpoint {
+    configured: ListenAddr,
     /// With the real port where port 0 was asked for.
     addr: ListenAddr,
     sockets: Sockets,
     treatment: Treatment,
-    /// The socket file, where this process has made it.
-    _file: Option<SocketFile>,
+    /// The socket file, where this process is to remove it.
+    file: Option<SocketFile>,
 }
 
 /// A listening socket of one worker, and how its connections are treated.
@@ -118,6 +133,18 @@ impl Listeners {
         Ok(sets)
     }
 
+    /// Duplicates of all sockets, for a successor; none once they are closed.
+    pub fn offers(&self) -> io::Result<Vec<Offer>> {
+        self.endpoints.iter().map(Endpoint::offer).collect()
+    }
+
+    /// Leaves the socket files to a successor.
+    pub fn give_files_up(&self) {
+        for endpoint in &self.endpoints {
+            endpoint.file.iter().for_each(SocketFile::give_up);
+        }
+    }
+
     /// Closes the sockets, but for the duplicates that workers have. Socket files stay until this is dropped.
     pub fn close(&mut self) {
         for endpoint in &mut self.endpoints {
@@ -126,7 +153,29 @@ impl Listeners {
     }
 }
 
+/// The sockets of one address, for a successor.
+#[derive(Debug)]
+pub(super) struct Offer {
+    pub configured: ListenAddr,
+    pub addr: ListenAddr,
+    /// Whether all workers accept from each.
+    pub is_shared: bool,
+    pub sockets: Vec<Socket>,
+    /// Whether the successor is to remove the socket file at its end.
+    pub has_file: bool,
+}
+
 impl Endpoint {
+    fn offer(&self) -> io::Result<Offer> {
+        Ok(Offer {
+            configured: self.configured.clone(),
+            addr: self.addr.clone(),
+            is_shared: matches!(self.sockets, Sockets::Shared(_)),
+            sockets: self.sockets.duplicates()?,
+            has_file: self.file.is_some(),
+        })
+    }
+
     fn open(
         addr: &ListenAddr,
         all: &[ListenAddr],
@@ -135,7 +184,7 @@ impl Endpoint {
         treatment: &Treatment,
     ) -> io::Result<Self> {
         let (sockets, file) = match (inherited.take(addr), addr) {
-            (Some(sockets), _) => (sockets.with_enough(workers)?, None),
+            (Some((sockets, file)), _) => (sockets.with_enough(workers)?, file),
             (None, ListenAddr::Tcp(at)) => {
                 (Sockets::tcp(*at, is_v6_only(*at, all), workers)?, None)
             }
@@ -147,8 +196,9 @@ impl Endpoint {
         Ok(Self {
             addr: sockets.addr()?.unwrap_or_else(|| addr.clone()),
             sockets,
+            configured: addr.clone(),
             treatment: treatment.clone(),
-            _file: file,
+            file,
         })
     }
 }

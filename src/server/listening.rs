@@ -3,9 +3,11 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net as unix;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -53,7 +55,7 @@ impl Sockets {
         remove_stale(path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&socket2::SockAddr::unix(path)?)?;
-        let file = SocketFile::of(path)?;
+        let file = SocketFile::of(path, Ownership::new(true))?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         Ok((Self::Shared(vec![socket]), file))
@@ -65,6 +67,12 @@ impl Sockets {
         sockets
             .first()
             .map_or(Ok(None), |socket| bound_addr(socket))
+    }
+
+    /// Duplicates of all.
+    pub fn duplicates(&self) -> io::Result<Vec<Socket>> {
+        let (Self::Each(sockets) | Self::Shared(sockets)) = self;
+        sockets.iter().map(Socket::try_clone).collect()
     }
 
     /// Duplicates of those that a worker accepts from.
@@ -104,6 +112,31 @@ fn tcp(addr: SocketAddr, v6_only: bool, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// A Unix socket whose file only its owner can use. It takes the place of the file at `path` if `replaces`; else there must be
+/// none but one that a process left behind.
+pub(super) fn private_unix(
+    path: &Path,
+    replaces: bool,
+) -> io::Result<(unix::UnixListener, SocketFile)> {
+    if !replaces {
+        remove_stale(path)?;
+    }
+    // Under another name first: nobody finds it with the rights that the umask gives it.
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{}", std::process::id()));
+    let new = PathBuf::from(new);
+    remove_stale(&new)?;
+    let listener = unix::UnixListener::bind(&new)?;
+    let moved = fs::set_permissions(&new, fs::Permissions::from_mode(0o600))
+        .and_then(|()| fs::rename(&new, path));
+    if let Err(error) = moved {
+        // The first error tells more.
+        let _ = fs::remove_file(&new);
+        return Err(error);
+    }
+    Ok((listener, SocketFile::of(path, Ownership::new(true))?))
+}
+
 /// Removes a socket file that a process left behind. Fails when a process still listens on it, or when it is another file.
 fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
@@ -124,25 +157,47 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes the socket file when dropped, unless another has taken its place.
+/// Removes the socket file when dropped, unless another has taken its place, or it is not this process's to remove.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
+    owner: Ownership,
+}
+
+/// Whether this process removes some socket files. Clones are one.
+#[derive(Clone, Debug)]
+pub(super) struct Ownership(Arc<AtomicBool>);
+
+impl Ownership {
+    pub fn new(is_own: bool) -> Self {
+        Self(Arc::new(AtomicBool::new(is_own)))
+    }
+
+    pub fn set(&self, is_own: bool) {
+        self.0.store(is_own, Ordering::Release);
+    }
 }
 
 impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
+    pub fn of(path: &Path, owner: Ownership) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
             identity: identity(path)?,
+            owner,
         })
+    }
+
+    /// Leaves the file where it is: another process has it now.
+    pub fn give_up(&self) {
+        self.owner.set(false);
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|found| found == self.identity)
+        if self.owner.0.load(Ordering::Acquire)
+            && identity(&self.path).is_ok_and(|found| found == self.identity)
             && let Err(error) = fs::remove_file(&self.path)
         {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove the socket file");

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::client_connections::ClientConnections;
 use super::error::Error;
 use super::inherited::Inherited;
-use super::listen::Listeners;
+use super::listen::{Listeners, SharedListeners};
 use super::service::Service;
 use super::supervisor::{Outcome, Reporter, Supervisor};
 use super::tls::{TlsListeners, watch};
@@ -29,7 +29,7 @@ use crate::telemetry::readiness::{Readiness, Stage};
 /// A server whose addresses are bound, and that waits to be run.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Listeners,
+    listeners: SharedListeners,
     tls: TlsListeners,
     config: Arc<config::Server>,
     workers: usize,
@@ -57,7 +57,7 @@ impl Server {
         let workers = worker_count(config);
         let (listeners, tls) = Listeners::bind(config, workers, inherited)?;
         Ok(Self {
-            listeners,
+            listeners: SharedListeners::new(listeners),
             tls,
             config: Arc::new(config.clone()),
             workers,
@@ -77,7 +77,12 @@ impl Server {
 
     /// The addresses bound, with the real port where port 0 was asked for.
     pub fn local_addrs(&self) -> Vec<ListenAddr> {
-        self.listeners.addrs().cloned().collect()
+        self.listeners.lock().addrs().cloned().collect()
+    }
+
+    /// Its listening sockets, which a handover sends to a successor.
+    pub(super) fn listeners(&self) -> SharedListeners {
+        self.listeners.clone()
     }
 
     /// The TLS of its listeners.
@@ -96,7 +101,7 @@ impl Server {
     }
 
     /// Serves until `shutdown` is done and everything in flight has been answered, or the drain deadline has passed.
-    /// `make` is called once on each worker's thread, inside its runtime, with the worker's index; `metrics` has
+    /// What `shutdown` returns says how it ends: `()` means [`Shutdown::Stop`]. `make` is called once on each worker's thread, inside its runtime, with the worker's index; `metrics` has
     /// counters for [`Server::workers`] workers.
     ///
     /// Blocks the calling thread, which polls `shutdown` in a runtime of its own: must not be called from a task.
@@ -108,7 +113,7 @@ impl Server {
         clock: Clock,
         metrics: &Metrics,
         make: F,
-        shutdown: impl Future<Output = ()>,
+        shutdown: impl Future<Output: Into<Shutdown>>,
     ) -> Result<Outcome, Error>
     where
         S: Service,
@@ -119,8 +124,7 @@ impl Server {
             .build()
             .map_err(Error::Start)?;
         let addrs = self.local_addrs();
-        let mut listeners = self.listeners;
-        let sets = listeners.sets().map_err(Error::Start)?;
+        let sets = self.listeners.lock().sets().map_err(Error::Start)?;
         let max_connections = max_connections(&self.config, sets.len());
         let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
         let clients = ClientConnections::new(&self.config);
@@ -144,15 +148,18 @@ impl Server {
         let drain_timeout = self.config.drain_timeout;
         let shutdown_delay = self.config.shutdown_delay;
         runtime.block_on(async {
+            let mut how = Shutdown::Stop;
             supervisor.all_ready().await;
             if !supervisor.has_failed() {
                 let mut delayed = pin!(async {
-                    shutdown.await;
-                    if !shutdown_delay.is_zero() {
+                    let how = shutdown.await.into();
+                    // A successor serves already.
+                    if how == Shutdown::Stop && !shutdown_delay.is_zero() {
                         tracing::info!(delay = ?shutdown_delay, "shutting down: /readyz fails, clients are served");
                         self.readiness.set(Stage::ShuttingDown);
                         tokio::time::sleep(shutdown_delay).await;
                     }
+                    how
                 });
                 // Signals are waited for from here on: who reads the next lines may send one at once.
                 let first = poll_fn(|cx| Poll::Ready(delayed.as_mut().poll(cx))).await;
@@ -162,19 +169,23 @@ impl Server {
                 // Before any request is served: who has got a response is not to be told that there are none yet.
                 self.readiness.set(Stage::Ready);
                 commands.send_replace(Command::Serve);
-                if first.is_pending() {
-                    tokio::select! {
-                        () = delayed => {}
-                        () = supervisor.any_ends() => {}
-                        () = watch(self.tls, &clock) => {}
-                    }
-                }
+                how = match first {
+                    Poll::Ready(how) => how,
+                    Poll::Pending => tokio::select! {
+                        how = delayed => how,
+                        () = supervisor.any_ends() => Shutdown::Stop,
+                        () = watch(self.tls, &clock) => Shutdown::Stop,
+                    },
+                };
             }
             if self.logs_drain {
                 tracing::info!(deadline = ?drain_timeout, "draining");
             }
-            listeners.close();
-            commands.send_replace(Command::Drain);
+            self.listeners.lock().close();
+            commands.send_replace(match how {
+                Shutdown::Stop => Command::Drain,
+                Shutdown::HandedOver => Command::HandedOver,
+            });
             self.readiness.set(Stage::Draining);
             if !supervisor.all_end(drain_timeout).await {
                 commands.send_replace(Command::CutOff);
@@ -189,6 +200,22 @@ impl Server {
             }
         }
         supervisor.outcome()
+    }
+}
+
+/// How a server comes to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// After `shutdown_delay`, it drains: idle connections are closed at once.
+    Stop,
+    /// A successor serves with the same listening sockets. It drains at once; an idle connection has some time for a last
+    /// request.
+    HandedOver,
+}
+
+impl From<()> for Shutdown {
+    fn from((): ()) -> Self {
+        Self::Stop
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) struct WorkerShared {
     /// The coarse clock, in milliseconds; each tick sets it.
     pub now: Cell<u64>,
     draining: Cell<bool>,
+    handed_over: Cell<bool>,
     drain_begins: Notify,
     /// Accepted connections that wait for the slot of another.
     pub waiting_for_slot: Cell<usize>,
@@ -35,7 +36,13 @@ impl WorkerShared {
         self.draining.get()
     }
 
-    pub fn drain(&self) {
+    /// Whether the worker drains because a successor serves.
+    pub fn is_handed_over(&self) -> bool {
+        self.handed_over.get()
+    }
+
+    pub fn drain(&self, is_handed_over: bool) {
+        self.handed_over.set(is_handed_over);
         self.draining.set(true);
         self.drain_begins.notify_waiters();
     }

@@ -33,6 +33,8 @@ pub(super) enum Command {
     /// Accept nothing yet.
     Wait,
     Serve,
+    /// As `Drain`; a successor accepts from the same sockets, and idle connections have some time for a last request.
+    HandedOver,
     /// Accept nothing new, finish what has begun.
     Drain,
     /// Abort all connections.
@@ -101,8 +103,9 @@ async fn run<S: Service>(
     for (acceptor, treatment) in listeners {
         acceptors.spawn_local(worker.clone().accept(acceptor, treatment));
     }
-    at_least(&mut commands, Command::Drain).await;
-    worker.connections.shared.drain();
+    at_least(&mut commands, Command::HandedOver).await;
+    let is_handed_over = *commands.borrow() == Command::HandedOver;
+    worker.connections.shared.drain(is_handed_over);
     let drained = async {
         while acceptors.join_next().await.is_some() {}
         worker.connections.drained().await;

@@ -8,6 +8,7 @@ mod command_line;
 mod demo;
 mod deploy;
 mod examples;
+mod handover;
 mod operated;
 mod readme;
 mod running;

@@ -387,6 +387,11 @@ fn readiness_fails_before_the_gateway_stops_to_accept() {
     // On connections that begin only now.
     Client::to(program.addr).get("/books").expect(200);
     assert!(Client::to(program.addr).get("/books").expect(200).is_hit());
+    // It is operated as before, too.
+    program.signal("-USR1");
+    program.await_line("access log reopened");
+    program.signal("-HUP");
+    program.await_line("configuration reloaded");
     // A second signal does not wait.
     program.signal("-TERM");
     assert_eq!(program.child.wait().expect("an end").code(), Some(1));

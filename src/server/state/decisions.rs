@@ -36,6 +36,10 @@ const FIRST_BYTE_GRACE: u64 = 500;
 /// Milliseconds between two probes for a client that left while its request is in flight.
 const PROBE_EVERY: u64 = 1_000;
 
+/// Milliseconds for which an idle HTTP/1 connection stays open after a handover. Its client may be about to send a request,
+/// which would cross our close on its way and fail; the response to it says that the connection closes.
+const IDLE_AFTER_HANDOVER: u64 = 5_000;
+
 /// Milliseconds for which an idle HTTP/1 connection keeps hyper's buffers.
 const PARK_AFTER: u64 = 1_000;
 
@@ -159,9 +163,18 @@ impl State {
             Phase::Accepted | Phase::Head => Action::Continue,
             // A tunnel has no end that a drain could wait for: it lasts until the drain deadline.
             Phase::Tunnel => Action::Continue,
+            Phase::Idle if self.may_still_ask() => Action::Continue,
             _ if self.is_draining() => Action::CloseGracefully,
             _ => Action::Continue,
         }
+    }
+
+    /// Whether a connection that has become idle waits for a last request, although the worker drains. On HTTP/2, GOAWAY tells
+    /// the client which requests are not answered.
+    fn may_still_ask(&self) -> bool {
+        self.shared.is_handed_over()
+            && self.protocol.get() == Protocol::Http1
+            && self.now().saturating_sub(self.since.get()) < IDLE_AFTER_HANDOVER
     }
 
     /// hyper has been told that the connection takes no further request.

@@ -1,0 +1,28 @@
+//! A restart without a gap: a successor gets the listening sockets of this process over a Unix socket, serves, and then this
+//! process drains.
+//!
+//! Both accept from the same sockets for a moment, so that no queue of the kernel is ever closed with a connection in it:
+//! new sockets for the same port (SO_REUSEPORT) would have queues of their own, and those of the old ones would be lost.
+//!
+//! ```text
+//!  successor                          predecessor
+//!  take ─────────────────────────────>
+//!       <───────────────────────────── listeners, then their descriptors (SCM_RIGHTS)
+//!  binds what is new, starts workers
+//!  serving ──────────────────────────> tells the service manager
+//!       <───────────────────────────── released; drains
+//! ```
+//!
+//! Until it has read `serving`, the predecessor changes nothing: when the successor ends, or is silent for too long, it says
+//! `kept` and goes on. When the predecessor ends without `released` or `kept`, the successor goes on.
+//!
+//! - `message`: the messages, and descriptors between them.
+//! - `predecessor`: the side that has the sockets.
+//! - `takeover`: the side that gets them.
+
+mod message;
+mod predecessor;
+pub(super) mod takeover;
+
+pub use self::predecessor::{Handover, HandoverSocket, NotHandedOver, Successors};
+pub use self::takeover::Takeover;

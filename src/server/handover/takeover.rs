@@ -1,0 +1,123 @@
+//! The successor: it gets the sockets, and tells when it serves.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use socket2::Socket;
+
+use super::message::{Listener, Message, receive_descriptors};
+use crate::config::ListenAddr;
+use crate::server::listening::{Ownership, SocketFile, Sockets};
+
+/// How long the predecessor has to answer each message.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// The sockets of one address.
+#[derive(Debug)]
+pub(in crate::server) struct Taken {
+    pub configured: ListenAddr,
+    pub addr: ListenAddr,
+    pub sockets: Sockets,
+    /// Whether this process is to remove the socket file.
+    pub has_file: bool,
+}
+
+/// What is left to do when this process serves in the place of another.
+#[derive(Debug)]
+pub struct Takeover {
+    stream: UnixStream,
+    /// The socket files are the predecessor's until it is complete.
+    owner: Ownership,
+    /// Of addresses that no listener has any more.
+    left: Vec<SocketFile>,
+}
+
+/// Asks the process at the other end of `stream` for its sockets.
+pub(in crate::server) fn receive(mut stream: UnixStream) -> Result<(Vec<Taken>, Takeover), String> {
+    let failed = |error: io::Error| {
+        let why = match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "it does not answer".to_owned(),
+            io::ErrorKind::UnexpectedEof => {
+                "it has closed the connection: another handover may be under way".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        format!("cannot take the sockets of the running process over: {why}")
+    };
+    let ask = |stream: &mut UnixStream| {
+        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+        stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+        Message::Take.send(stream)?;
+        let Message::Listeners(listeners) = Message::receive(stream)? else {
+            return Err(io::Error::other("it answers with another message"));
+        };
+        let all = listeners.iter().map(|listener| listener.sockets).sum();
+        let descriptors = receive_descriptors(stream, all)?;
+        Ok((listeners, descriptors.into_iter().map(Socket::from)))
+    };
+    let (listeners, mut sockets) = ask(&mut stream).map_err(failed)?;
+    let taken = listeners.into_iter().map(|listener| {
+        let Listener {
+            configured,
+            addr,
+            is_shared,
+            has_file,
+            ..
+        } = listener;
+        let sockets = sockets.by_ref().take(listener.sockets).collect();
+        Taken {
+            configured,
+            addr,
+            sockets: match is_shared {
+                true => Sockets::Shared(sockets),
+                false => Sockets::Each(sockets),
+            },
+            has_file,
+        }
+    });
+    let taken = taken.filter(|taken| matches!(taken.sockets.addr(), Ok(Some(_))));
+    let taken = taken.collect();
+    let takeover = Takeover {
+        stream,
+        owner: Ownership::new(false),
+        left: Vec::new(),
+    };
+    Ok((taken, takeover))
+}
+
+impl Takeover {
+    /// A socket file that this process is to remove once the takeover is complete; `None` where it is gone.
+    pub(in crate::server) fn file(&self, path: &Path) -> Option<SocketFile> {
+        SocketFile::of(path, self.owner.clone()).ok()
+    }
+
+    /// `file` belongs to an address that no listener has any more.
+    pub(in crate::server) fn leave(&mut self, file: Option<SocketFile>) {
+        self.left.extend(file);
+    }
+
+    /// Tells the predecessor that this process serves, and waits for its answer. Returns whether the sockets are this
+    /// process's now; if not, the predecessor goes on, and this one must end.
+    pub fn complete(mut self) -> bool {
+        let told = Message::Serving.send(&mut self.stream);
+        let answer = self
+            .stream
+            .set_read_timeout(None)
+            .and_then(|()| Message::receive(&mut self.stream));
+        // A predecessor that has ended without a word does not serve any more.
+        let is_complete = match answer {
+            Ok(Message::Released) => true,
+            Ok(_) => false,
+            Err(error) => {
+                tracing::warn!(%error, ?told, "the process before has ended without an answer");
+                true
+            }
+        };
+        if is_complete {
+            self.owner.set(true);
+        }
+        is_complete
+    }
+}

@@ -1,0 +1,337 @@
+//! Restarts without a gap: the listening sockets go from a process to its successor.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::common::{Client, Origin, await_that, reply};
+
+/// A gateway and its successors, which write to the log of the first one, in a folder of their own.
+struct Program {
+    first: Child,
+    log: BufReader<ChildStderr>,
+    /// The processes, the present one last.
+    processes: Vec<u32>,
+    addr: SocketAddr,
+    folder: Arc<tempfile::TempDir>,
+}
+
+impl Program {
+    fn start(config: impl Fn(&Path) -> String) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("config.toml"), config(folder.path())).expect("written");
+        Self::run(&Arc::new(folder), &[])
+    }
+
+    /// Another process with the same file.
+    fn run(folder: &Arc<tempfile::TempDir>, arguments: &[&str]) -> Self {
+        Self::await_ready(Self::spawn(folder, arguments, None))
+    }
+
+    fn spawn(folder: &Arc<tempfile::TempDir>, arguments: &[&str], notify: Option<&Path>) -> Self {
+        let mut command = bookend(folder.path());
+        command.arg("run").args(arguments);
+        if let Some(notify) = notify {
+            command.env("NOTIFY_SOCKET", notify);
+        }
+        let mut first = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program");
+        Self {
+            log: BufReader::new(first.stderr.take().expect("piped")),
+            processes: vec![first.id()],
+            first,
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            folder: folder.clone(),
+        }
+    }
+
+    fn await_ready(mut self) -> Self {
+        let line = self.await_line(" listening ");
+        let addr = line.split("127.0.0.1:").nth(1).expect("an address");
+        let port: String = addr.chars().take_while(char::is_ascii_digit).collect();
+        self.addr.set_port(port.parse().expect("a port"));
+        self
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("config.toml")
+    }
+
+    /// The next line of the log with these words.
+    #[track_caller]
+    fn await_line(&mut self, words: &str) -> String {
+        let mut said = String::new();
+        loop {
+            let mut line = String::new();
+            let length = self.log.read_line(&mut line).expect("text");
+            assert_ne!(length, 0, "it ended without {words:?}:\n{said}");
+            if line.contains(words) {
+                return line;
+            }
+            said += &line;
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.processes.last().expect("one").to_string();
+        let sent = Command::new("kill").args([name, &pid]).status();
+        assert!(sent.expect("kill").success());
+    }
+
+    /// Has the present process start a successor; whether that one serves.
+    fn restart(&mut self) -> bool {
+        self.signal("-USR2");
+        let started = self.await_line("a successor is started");
+        let process = started.split("process=").nth(1).expect("a process");
+        let process = process.trim().parse().expect("a number");
+        loop {
+            let line = self.await_line("hand");
+            if line.contains("handover failed: this process goes on") {
+                return false;
+            }
+            if line.contains("handed over: the successor serves") {
+                self.processes.push(process);
+                return true;
+            }
+        }
+    }
+
+    /// Stops the present process, and waits until all have ended.
+    fn stop(mut self) -> String {
+        self.signal("-TERM");
+        let mut said = String::new();
+        self.log.read_to_string(&mut said).expect("text");
+        assert_eq!(self.first.wait().expect("an end").code(), Some(0), "{said}");
+        for process in &self.processes {
+            await_that("all processes end", || has_ended(*process));
+        }
+        said
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        for process in &self.processes[1..] {
+            if !has_ended(*process) {
+                let pid = process.to_string();
+                let _ = Command::new("kill").args(["-KILL", &pid]).status();
+            }
+        }
+        let _ = self.first.kill();
+        let _ = self.first.wait();
+    }
+}
+
+fn bookend(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bookend"));
+    command
+        .current_dir(folder)
+        .env_remove("NOTIFY_SOCKET")
+        .stdin(Stdio::null());
+    command
+}
+
+/// A process that nobody waits for stays as a zombie.
+fn has_ended(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status"));
+    status.map_or(true, |status| status.contains("State:\tZ"))
+}
+
+fn books() -> Origin {
+    Origin::answering(reply(200).field("Cache-Control", "max-age=60").body("1984"))
+}
+
+/// A file for a gateway of two workers, with these lines of `[server]`.
+fn config(origin: &Origin, folder: &Path, server: &str) -> String {
+    format!(
+        "[server]\nworkers = 2\n{server}\n[admin]\nlisten = \"unix:{}\"\n[log]\naccess = \"off\"\n[upstream]\nservers = \
+         \"{}\"\n",
+        folder.join("admin.sock").display(),
+        origin.url(),
+    )
+}
+
+/// Clients that send one request after another, each on one connection or each on a new one.
+struct Load {
+    ends: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+    clients: Vec<thread::JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(addr: SocketAddr) -> Self {
+        let (ends, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let one = |index: usize| {
+            let (ends, answered) = (ends.clone(), answered.clone());
+            thread::spawn(move || {
+                let mut client = Client::to(addr);
+                while !ends.load(Ordering::Relaxed) {
+                    // A connection that is closed without a word, or refused, fails here.
+                    client.get(&format!("/books/{index}")).expect(200);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                    if index % 2 == 0 {
+                        client = Client::to(addr);
+                    }
+                }
+            })
+        };
+        let clients = (0..8).map(one).collect();
+        Self {
+            ends,
+            answered,
+            clients,
+        }
+    }
+
+    /// Waits until so many more are answered.
+    fn await_more(&self, count: u64) {
+        let aim = self.answered.load(Ordering::Relaxed) + count;
+        let is_lost = || self.clients.iter().any(thread::JoinHandle::is_finished);
+        await_that("requests are answered", || {
+            assert!(!is_lost(), "a request failed");
+            self.answered.load(Ordering::Relaxed) >= aim
+        });
+    }
+
+    fn stop(self) {
+        self.ends.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            client.join().expect("no request failed");
+        }
+    }
+}
+
+#[test]
+fn no_request_fails_while_ten_successors_take_over_and_some_cannot() {
+    let origin = books();
+    let mut program = Program::start(|folder| config(&origin, folder, "listen = '127.0.0.1:0'"));
+    let valid = fs::read_to_string(program.file()).expect("its file");
+    let load = Load::start(program.addr);
+    for restart in 1..=12 {
+        load.await_more(200);
+        let fails = restart % 5 == 0;
+        if fails {
+            fs::write(program.file(), format!("{valid}\n[mistake]\n")).expect("written");
+        }
+        assert_eq!(program.restart(), !fails);
+        fs::write(program.file(), &valid).expect("written");
+    }
+    load.await_more(200);
+    load.stop();
+    assert_eq!(program.processes.len(), 11);
+    program.stop();
+}
+
+#[test]
+fn a_successor_takes_over_at_the_socket_of_the_process_before() {
+    let origin = books();
+    let lines = |folder: &Path, more: &str| {
+        let at = |name: &str| folder.join(name).display().to_string();
+        let (socket, handover) = (at("bookend.sock"), at("handover.sock"));
+        let server = format!(
+            "listen = ['127.0.0.1:0', 'unix:{socket}'{more}]\nhandover_socket = '{handover}'"
+        );
+        config(&origin, folder, &server)
+    };
+    let mut first =
+        Program::start(|folder| lines(folder, &format!(", 'unix:{}/old.sock'", folder.display())));
+    let folder = first.folder.clone();
+    let at = |name: &str| folder.path().join(name);
+    let handover = at("handover.sock");
+    let rights = fs::metadata(&handover).expect("a socket").permissions();
+    assert_eq!(rights.mode() & 0o777, 0o600);
+    let get = |stream: &mut dyn ReadWrite| {
+        stream
+            .write_all(b"GET /books/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    };
+    let connect = |name: &str| UnixStream::connect(at(name));
+
+    // Those who ask for something else, or end, change nothing.
+    for octets in [&b"GET / HTTP/1.1\r\n\r\n"[..], b""] {
+        let mut other = UnixStream::connect(&handover).expect("a connection");
+        other.write_all(octets).expect("sent");
+        drop(other);
+        first.await_line("handover failed: this process goes on");
+    }
+    get(&mut connect("bookend.sock").expect("a connection"));
+
+    // Another address, and one fewer; the others are not bound again.
+    let text = lines(
+        folder.path(),
+        &format!(", 'unix:{}/new.sock'", folder.path().display()),
+    );
+    fs::write(first.file(), text).expect("written");
+    let path = handover.to_str().expect("text");
+    let mut second = Program::spawn(&folder, &["--takeover", path], None);
+    second.await_line("the process before has handed over");
+    second.addr = first.addr;
+    first.await_line("handed over: the successor serves");
+    assert_eq!(first.first.wait().expect("an end").code(), Some(0));
+    for name in ["bookend.sock", "new.sock"] {
+        get(&mut connect(name).expect("a connection"));
+    }
+    get(&mut TcpStream::connect(second.addr).expect("a connection"));
+    assert!(!at("old.sock").exists());
+    let health = bookend(folder.path()).arg("health").status();
+    assert!(health.expect("the program").success());
+
+    // The successor has a socket of its own for the next one.
+    let mut third = Program::spawn(&folder, &["--takeover", path], None);
+    third.await_line("the process before has handed over");
+    assert_eq!(second.first.wait().expect("an end").code(), Some(0));
+    third.stop();
+    for name in ["bookend.sock", "new.sock", "admin.sock", "handover.sock"] {
+        assert!(!at(name).exists(), "{name} is removed at the end");
+    }
+    let mut fourth = Program::spawn(&folder, &["--takeover", path], None);
+    fourth.await_line("no gateway hands over on ");
+    assert_eq!(fourth.first.wait().expect("an end").code(), Some(1));
+}
+
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
+
+/// As systemd reads it: the main process is another one before that says that it is ready (sd_notify(3)).
+#[test]
+fn a_service_manager_is_told_which_process_the_gateway_is() {
+    let origin = books();
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let path = folder.path().join("notify.sock");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    let patience = Some(Duration::from_secs(60));
+    socket.set_read_timeout(patience).expect("a deadline");
+    let next = || {
+        let mut buffer = [0; 512];
+        let length = socket.recv(&mut buffer).expect("a notification");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let text = config(&origin, folder.path(), "listen = '127.0.0.1:0'");
+    fs::write(folder.path().join("config.toml"), text).expect("written");
+    let mut program = Program::spawn(&folder, &[], Some(&path));
+    assert_eq!(next(), "READY=1\n");
+    assert!(program.restart());
+    let process = program.processes.last().expect("one");
+    assert_eq!(next(), format!("MAINPID={process}\n"));
+    assert_eq!(next(), "READY=1\n");
+    program.signal("-TERM");
+    assert_eq!(next(), "STOPPING=1\n");
+    program
+        .log
+        .read_to_string(&mut String::new())
+        .expect("text");
+}
