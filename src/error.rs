@@ -87,13 +87,15 @@ pub enum ErrorKind {
     OnlyIfCached,
     /// The client's address is not among those that may ask.
     AddressDenied,
+    /// The route asks who it is, and the request does not say it.
+    Unauthorized,
     /// A fault of the gateway's own.
     Internal,
 }
 
 impl ErrorKind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Dns,
         Self::ConnectionRefused,
         Self::ConnectionTimeout,
@@ -127,6 +129,7 @@ impl ErrorKind {
         Self::RateLimited,
         Self::OnlyIfCached,
         Self::AddressDenied,
+        Self::Unauthorized,
         Self::Internal,
     ];
 
@@ -166,6 +169,7 @@ impl ErrorKind {
             Self::RateLimited => "rate_limited",
             Self::OnlyIfCached => "only_if_cached",
             Self::AddressDenied => "address_denied",
+            Self::Unauthorized => "unauthorized",
             Self::Internal => "internal",
         }
     }
@@ -204,6 +208,7 @@ impl ErrorKind {
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::AddressDenied => StatusCode::FORBIDDEN,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -239,7 +244,9 @@ impl ErrorKind {
             | Self::OnlyIfCached => "http_request_error",
             Self::NoRoute => "destination_not_found",
             Self::LoopDetected => "proxy_loop_detected",
-            Self::Overloaded | Self::RateLimited | Self::AddressDenied => "http_request_denied",
+            Self::Overloaded | Self::RateLimited | Self::AddressDenied | Self::Unauthorized => {
+                "http_request_denied"
+            }
             Self::Internal => "proxy_internal_error",
         }
     }
@@ -295,6 +302,7 @@ impl ErrorKind {
             Self::Overloaded => "too many requests wait for the upstream",
             Self::RateLimited => "the request is over the rate limit",
             Self::OnlyIfCached => "only-if-cached: no suitable response is stored",
+            Self::Unauthorized => "this needs a user's name and password, or a token",
             Self::AddressDenied => "the client's address may not ask for this",
             Self::Internal => "an internal fault of the gateway",
         }

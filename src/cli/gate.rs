@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::config::{Asked, Config, Gate, Respond, RoutePolicy};
+use crate::config::{Asked, Auth, Config, Gate, Respond, RoutePolicy};
 use crate::semantics::target::split_query;
 
 /// A line for each thing that the gates of a request say, and whether one of them answers it. `target` is its path and query.
@@ -16,6 +16,10 @@ pub(super) fn describe(config: &Config, asked: Asked<'_>, target: &str) -> (Vec<
     gates.dedup();
     let mut lines: Vec<String> = gates.iter().flat_map(|gate| networks(gate)).collect();
     let answered = gates.iter().find_map(|gate| gate.respond.as_ref());
+    if answered.is_none() {
+        let auths = gates.iter().filter_map(|gate| gate.auth.as_ref());
+        lines.extend(auths.map(|auth| who(auth)));
+    }
     lines.extend(answered.map(|respond| answer(respond, target, asked.method)));
     (lines, answered.is_some())
 }
@@ -27,6 +31,14 @@ fn networks(gate: &Gate) -> impl Iterator<Item = String> {
         let nets: Vec<_> = nets.iter().map(ToString::to_string).collect();
         format!("{words}: {}; others get 403", nets.join(", "))
     })
+}
+
+fn who(auth: &Auth) -> String {
+    let users = auth.users.as_ref();
+    let users = users.map(|users| format!("a user of {}", users.file.display()));
+    let token = (!auth.tokens.is_empty()).then(|| "a bearer token".to_owned());
+    let ways: Vec<_> = users.into_iter().chain(token).collect();
+    format!("needs: {}; others get 401", ways.join(" or "))
 }
 
 fn answer(respond: &Respond, target: &str, method: &Method) -> String {

@@ -158,15 +158,30 @@ impl Shown<'_> {
         let line = Place::of(self.text, value.span()).line;
         let origin = format!("{}:{line}", self.name);
         let text = &self.text[value.span()];
-        // A secret that is no variable must not be printed.
-        match key == "token" && !text.contains("${") {
-            true => self.line("# token", "(set)", &origin),
+        match is_secret(key, value.get_ref()) {
+            true => self.line(&format!("# {key}"), "(set)", &origin),
             false => self.line(key, text, &origin),
         }
     }
 
     fn line(&mut self, key: &str, value: &str, origin: &str) {
         let _ = writeln!(self.out, "{key} = {value}  # {origin}");
+    }
+}
+
+/// Whether a value has a secret that is no variable: it must not be printed.
+fn is_secret(key: &str, value: &DeValue<'_>) -> bool {
+    match (key, value) {
+        ("token" | "bearer", DeValue::String(text)) => !text.contains("${"),
+        ("bearer", DeValue::Array(tokens)) => {
+            let mut tokens = tokens.iter();
+            tokens.any(|token| is_secret(key, token.get_ref()))
+        }
+        ("auth", DeValue::Table(table)) => {
+            let mut keys = table.iter();
+            keys.any(|(key, value)| is_secret(key.get_ref(), value.get_ref()))
+        }
+        _ => false,
     }
 }
 
@@ -251,6 +266,22 @@ respond = { status = 308, location = '/films/{id}' }
             "{shown}"
         );
         assert!(!shown.contains("sesame"));
+    }
+
+    #[test]
+    fn bearer_tokens_that_are_written_out_are_not_shown() {
+        for auth in [
+            "[cache]\nauth = { bearer = ['sesame'], realm = 'a' }\n",
+            "[cache.auth]\nbearer = 'sesame'\n",
+            "[[route]]\nauth.bearer = ['${TOKEN}', 'sesame']\n",
+            "[[route]]\nauth = { bearer = 'sesame' }\n",
+        ] {
+            let shown = effective(auth, "config.toml");
+            assert!(!shown.contains("sesame"), "{shown}");
+            assert!(shown.contains(" = (set)"), "{shown}");
+        }
+        let shown = effective("[[route]]\nauth.bearer = ['${TOKEN}']\n", "config.toml");
+        assert!(shown.contains("bearer = ['${TOKEN}']"), "{shown}");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub use self::balance::{Balance, Circuit, Ejection, Health, Retries};
 pub use self::cache::{Cache, HugePages};
 pub use self::certificate::Certificate;
 pub use self::env::Lookup;
-pub use self::gate::{Gate, Respond};
+pub use self::gate::{Auth, Gate, Respond};
 pub use self::hosts::HostPattern;
 pub use self::invalidates::Template;
 pub use self::listen_addr::ListenAddr;

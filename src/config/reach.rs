@@ -93,7 +93,7 @@ pub(super) fn open_base<'r>(
         find(Asked { host, method, path }).gate != route.gate
     };
     hosts.iter().any(is_open).then(|| {
-        format!("is not for \"{base}\" itself, which is answered without its `allow`, `deny` or `respond`: add a route for it")
+        format!("is not for \"{base}\" itself, which is answered without its `allow`, `deny`, `auth` or `respond`: add a route for it")
     })
 }
 

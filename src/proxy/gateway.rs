@@ -13,6 +13,7 @@ use crate::cache::store::Store;
 use crate::clock::Clock;
 use crate::config::{Config, Protocol, RoutePolicy, ServerUrl, Upstream};
 use crate::error::Error;
+use crate::proxy::gate::verifier::Verifier;
 use crate::proxy::limit::{Limits, Shares};
 use crate::semantics::authority::{Scheme, normal_authority};
 use crate::semantics::cache_status::InstanceName;
@@ -40,6 +41,8 @@ pub struct Gateway {
     pub(super) unattended: Arc<Shares>,
     /// Requests that wait for the API, of clients that have closed their side.
     pub(super) half_closed: Arc<Shares>,
+    /// Of passwords that clients send.
+    pub(super) verifier: Arc<Verifier>,
     /// Tells this process from others of the same name, for the detection of loops.
     process: u64,
 }
@@ -101,6 +104,7 @@ impl Gateway {
             waiting: Arc::default(),
             unattended: Arc::default(),
             half_closed: Arc::default(),
+            verifier: Arc::default(),
             process,
         }))
     }

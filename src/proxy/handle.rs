@@ -10,6 +10,7 @@ use http::{Method, Response};
 
 use crate::error::Error;
 use crate::proxy::exchange::Exchange;
+use crate::proxy::gate::Met;
 use crate::proxy::limit::Refusal;
 use crate::proxy::lookup::Lookup;
 use crate::proxy::request::content::RequestContent;
@@ -68,10 +69,16 @@ impl Worker {
         if request.traits.any(Traits::THIS_HOP) {
             request.drop_nominated(&self.gateway.store);
         }
-        if request.route.gate.is_some()
-            && let Some(response) = self.meet_gate(&request, &envelope)
-        {
-            return Answer::Now(response);
+        if request.route.gate.is_some() {
+            match self.meet_gate(&mut request, &mut envelope) {
+                Met::Passed => {}
+                Met::Answered(response) => return Answer::Now(*response),
+                Met::Unverified(check) => {
+                    let exchange = Exchange::unverified(self.clone(), request, envelope, check);
+                    let exchange = Box::new(exchange);
+                    return Answer::Later(pinned(|| exchange.run()));
+                }
+            }
         }
         if !request.class.is_looked_up() || request.is_bypassed() || request.class == Class::Query {
             let exchange = Box::new(Exchange::new(self.clone(), request, envelope));

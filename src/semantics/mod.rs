@@ -2,6 +2,7 @@
 //! No I/O, no clock, no async: each rule decides from the messages, the policy and a `now` that the caller has read.
 
 pub mod access;
+pub mod authentication;
 pub mod authority;
 pub mod cache_control;
 pub mod cache_status;
@@ -26,6 +27,7 @@ pub mod multipart;
 pub mod no_vary_search;
 pub mod octet_search;
 pub mod partial;
+pub mod password;
 pub mod path_form;
 pub mod percent;
 pub mod policy;

@@ -111,10 +111,12 @@ fn certificates() -> tempfile::TempDir {
     let names = vec!["api.example.org".to_owned()];
     let signed = rcgen::generate_simple_self_signed(names).expect("a certificate");
     let (cert, key) = (signed.cert.pem(), signed.signing_key.serialize_pem());
+    let user = "alice:$2y$04$abcdefghijklmnopqrstuuinwY/tkBVrn3xrxQI/TgnMHhkvl85RW".to_owned();
     for (name, text) in [
         ("cert.pem", &cert),
         ("key.pem", &key),
         ("clients.pem", &cert),
+        ("staff.htpasswd", &user),
     ] {
         fs::write(folder.path().join(name), text).expect("a file");
     }
@@ -133,7 +135,7 @@ fn every_configuration_in_the_documents_is_valid() {
             };
             let text = format!("{servers}{block}");
             let text = text.replace("/etc/bookend/", &format!("{}/", files.path().display()));
-            if let Err(mistakes) = Config::parse(&text, path, &|_| None) {
+            if let Err(mistakes) = Config::parse(&text, path, &|_| Some("a-token".to_owned())) {
                 panic!("{path}\n{text}\n{mistakes:#?}");
             }
             valid += 1;

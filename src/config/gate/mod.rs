@@ -1,5 +1,6 @@
-//! `allow`, `deny` and `respond`: who may ask, and what the gateway answers itself.
+//! `allow`, `deny`, `auth` and `respond`: who may ask, and what the gateway answers itself.
 
+pub mod auth;
 pub mod location;
 pub mod respond;
 
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+pub use self::auth::Auth;
 pub use self::location::Location;
 pub use self::respond::Respond;
 use super::readers::{list, network};
@@ -24,6 +26,8 @@ pub struct Gate {
     pub allow: Vec<IpNet>,
     /// Networks of clients that are refused, whatever `allow` says.
     pub deny: Vec<IpNet>,
+    /// Who has to say who it is.
+    pub auth: Option<Arc<Auth>>,
     /// The answer in the place of the API's.
     pub respond: Option<Arc<Respond>>,
 }
@@ -46,6 +50,7 @@ impl Gate {
         let mut gate = before.map_or_else(Self::default, |before| (**before).clone());
         section.set("allow", &mut gate.allow, list(client_network));
         section.set("deny", &mut gate.deny, list(client_network));
+        table(section, "auth", &mut gate.auth, Auth::read);
         table(section, "respond", &mut gate.respond, |section| {
             Respond::read(section, pattern)
         });
@@ -71,7 +76,10 @@ impl Gate {
 
     /// Whether anybody is refused by it.
     pub(super) fn refuses(&self) -> bool {
-        !self.allow.is_empty() || !self.deny.is_empty() || self.respond.is_some()
+        !self.allow.is_empty()
+            || !self.deny.is_empty()
+            || self.auth.is_some()
+            || self.respond.is_some()
     }
 }
 
@@ -96,7 +104,8 @@ fn client_network(value: Value<'_>) -> Option<IpNet> {
 }
 
 /// Keys of a route that have no effect beside its `respond`.
-const WITHOUT_EFFECT: [&str; 19] = [
+const WITHOUT_EFFECT: [&str; 20] = [
+    "auth",
     "upstream",
     "strip_prefix",
     "rewrite",

@@ -167,3 +167,122 @@ fn a_gate_for_all_below_a_path_that_leaves_the_path_itself_open_is_told() {
         0
     );
 }
+
+/// The hash of "sesame".
+const HASH: &str = "$2y$04$abcdefghijklmnopqrstuuinwY/tkBVrn3xrxQI/TgnMHhkvl85RW";
+
+/// What is said of a route with this `auth`, in which FILE stands for the path of a file with this content.
+fn told_of(auth: &str, content: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    std::fs::write(&file, content).expect("written");
+    let path = file.display().to_string();
+    let told = told(&format!("auth = {{ {} }}", auth.replace("FILE", &path)));
+    told.into_iter()
+        .map(|line| line.replace(&path, "FILE"))
+        .collect()
+}
+
+#[test]
+fn users_and_tokens_that_nobody_could_have_are_told_with_their_line_and_never_shown() {
+    let file = "basic_file = 'FILE'";
+    let tokens = "bearer_file = 'FILE'";
+    let alice = format!("alice:{HASH}");
+    for (auth, content, expected) in [
+        (
+            "realm = 'a'",
+            "",
+            "4:8: `auth` says nobody who may ask; write",
+        ),
+        (file, "", "`basic_file`: FILE: has no user"),
+        (file, "# none\n\n", "`basic_file`: FILE: has no user"),
+        (
+            "basic_file = 'FILE.none'",
+            "",
+            "`basic_file`: FILE.none: cannot be read: ",
+        ),
+        (file, "alice", "`basic_file`: FILE:1: is not `user:hash`"),
+        (
+            file,
+            "# a\nalice:sesame",
+            "`basic_file`: FILE:2: \"alice\" has no hash of bcrypt",
+        ),
+        (
+            file,
+            "alice:$apr1$sesame$sesame",
+            "`basic_file`: FILE:1: \"alice\" has an MD5 hash",
+        ),
+        (
+            file,
+            &format!("{alice}\n{alice}"),
+            "`basic_file`: FILE:2: \"alice\" is there twice",
+        ),
+        (
+            tokens,
+            "a b",
+            "`bearer_file`: FILE:1: has a token that no request can carry",
+        ),
+        (tokens, "# a", "`bearer_file`: FILE: has no token"),
+        ("bearer = []", "", "`bearer` must be a list with a member"),
+        (
+            "bearer = 'ses ame'",
+            "",
+            "`bearer` has a token that no request can carry",
+        ),
+        (
+            "bearer = '$sesame'",
+            "",
+            "`bearer` would be these very letters",
+        ),
+        (
+            "bearer = 'a', realm = 'é'",
+            "",
+            "`realm`: \"é\" has characters other than",
+        ),
+        (
+            "bearr = 'a'",
+            "",
+            "unknown key `bearr` in [route.auth]; did you mean `bearer`?",
+        ),
+    ] {
+        let told = told_of(auth, content);
+        assert!(
+            told.iter().any(|told| told.contains(expected)),
+            "{auth} {content}: {told:#?}"
+        );
+        let shows = |told: &String| told.contains("ses ame") || told.contains("$sesame$");
+        assert!(!told.iter().any(shows), "{told:#?}");
+    }
+    for (auth, content) in [
+        (
+            file,
+            &*format!("# users\n{alice}\n\n bob:{HASH}:a comment \r\n"),
+        ),
+        (tokens, "# tokens\nabc\nd.e-f_g~h+i/j=\n"),
+        (
+            "basic_file = 'FILE', bearer = ['a', 'b'], realm = 'Our \"books\"', forward = true",
+            &*alice,
+        ),
+    ] {
+        assert_eq!(told_of(auth, content), [""; 0], "{auth}");
+    }
+}
+
+#[test]
+fn nothing_that_is_secret_shows_in_debug_output() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("users");
+    std::fs::write(&file, format!("alice:{HASH}")).expect("written");
+    let lines = format!(
+        "[[route]]\nmatch = '/a'\nauth = {{ basic_file = '{}', bearer = 'sesame' }}",
+        file.display()
+    );
+    let shown = format!("{:?}", gate(&lines).expect("a gate"));
+    for secret in ["sesame", HASH, "alice"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    let auth = gate(&lines)
+        .and_then(|gate| gate.auth.clone())
+        .expect("an auth");
+    assert!(auth.tokens.has(b"sesame") && !auth.tokens.has(b"sesam") && !auth.tokens.has(b""));
+}

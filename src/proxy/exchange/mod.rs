@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind};
 use crate::proxy::exchange::half_closed::Presence;
 use crate::proxy::fill::Permit;
 use crate::proxy::forward::content;
+use crate::proxy::gate::auth::Check;
 use crate::proxy::lookup::{Lookup, Miss};
 use crate::proxy::request::{Class, Request};
 use crate::proxy::response::body::Body;
@@ -58,6 +59,8 @@ pub struct Exchange {
 }
 
 enum Step {
+    /// Verify the credentials that the route's gate asks for.
+    Verify(Box<Check>),
     /// Read a QUERY's content.
     Read,
     LookUp,
@@ -72,6 +75,16 @@ enum Step {
 }
 
 impl Step {
+    /// What is done for a request of which nothing has been done yet.
+    fn first(request: &Request) -> Self {
+        match request.class {
+            Class::Unsafe | Class::Other => Self::passed(ForwardReason::Method),
+            _ if request.is_bypassed() => Self::passed(ForwardReason::Bypass),
+            Class::Query => Self::Read,
+            Class::Get | Class::Head => Self::LookUp,
+        }
+    }
+
     /// Forward a request for which nothing was looked up.
     fn passed(reason: ForwardReason) -> Self {
         Self::Pass(Miss::pass(reason, None))
@@ -98,13 +111,18 @@ impl Drop for Exchange {
 impl Exchange {
     /// An exchange from its beginning.
     pub fn new(worker: Rc<Worker>, request: Request, envelope: Envelope) -> Self {
-        let first = match request.class {
-            Class::Unsafe | Class::Other => Step::passed(ForwardReason::Method),
-            _ if request.is_bypassed() => Step::passed(ForwardReason::Bypass),
-            Class::Query => Step::Read,
-            Class::Get | Class::Head => Step::LookUp,
-        };
+        let first = Step::first(&request);
         Self::begin(worker, request, envelope, first)
+    }
+
+    /// An exchange that begins once the request's credentials have proved right.
+    pub(super) fn unverified(
+        worker: Rc<Worker>,
+        request: Request,
+        envelope: Envelope,
+        check: Box<Check>,
+    ) -> Self {
+        Self::begin(worker, request, envelope, Step::Verify(check))
     }
 
     /// An exchange that was looked up already.
@@ -180,6 +198,7 @@ impl Exchange {
             };
             step = match step {
                 // Boxed where they are rarer than the others and larger: every exchange has room for the largest.
+                Step::Verify(check) => Box::pin(self.verify(*check)).await,
                 Step::Read => Box::pin(self.read()).await,
                 Step::LookUp => self.look_up(),
                 Step::Conclude(lookup) => self.conclude(lookup),
@@ -189,6 +208,13 @@ impl Exchange {
                 Step::Pass(miss) => self.pass(miss).await,
                 Step::Done(response) => return response,
             };
+        }
+    }
+
+    async fn verify(&mut self, check: Check) -> Step {
+        match self.worker.verify(&mut self.request, check).await {
+            Ok(()) => Step::first(&self.request),
+            Err(response) => Step::Done(response),
         }
     }
 

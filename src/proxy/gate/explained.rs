@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::config::Gate;
 
-/// Its networks and its answer, as they are configured.
+/// Its networks, whom it asks for and its answer, as they are configured.
 pub(in crate::proxy) fn describe(gate: &Gate) -> Value {
     let nets = |nets: &[ipnet::IpNet]| nets.iter().map(ToString::to_string).collect::<Vec<_>>();
     let respond = gate.respond.as_ref().map(|respond| {
@@ -14,9 +14,17 @@ pub(in crate::proxy) fn describe(gate: &Gate) -> Value {
             "retry_after": respond.retry_after.map(|time| time.as_secs()),
         })
     });
+    let auth = gate.auth.as_ref().map(|auth| {
+        json!({
+            "basic_file": auth.users.as_ref().map(|users| users.file.display().to_string()),
+            "bearer": !auth.tokens.is_empty(),
+            "forward": auth.forward,
+        })
+    });
     json!({
         "allow": nets(&gate.allow),
         "deny": nets(&gate.deny),
+        "auth": auth,
         "respond": respond,
     })
 }

@@ -1,13 +1,17 @@
-//! What a request meets before the cache: the networks that may ask, and the answer that its route has for all.
+//! What a request meets before the cache: the networks that may ask, the answer that its route has for
+//! all, and the question who it is.
 
+pub(in crate::proxy) mod auth;
 pub(in crate::proxy) mod explained;
 mod respond;
+pub(in crate::proxy) mod verifier;
 
 use std::sync::Arc;
 
 use http::Response;
 use smallvec::SmallVec;
 
+use self::auth::{Check, Checked};
 use crate::config::RoutePolicy;
 use crate::error::{Error, ErrorKind};
 use crate::proxy::request::Request;
@@ -21,17 +25,48 @@ use crate::semantics::cache_status::{CacheStatus, Detail};
 /// The routes whose gates a request has to pass: its own, or both that its path can be read as.
 type Gated = SmallVec<[Arc<RoutePolicy>; 2]>;
 
+/// What comes of a request at the gate.
+pub(in crate::proxy) enum Met {
+    /// It goes on.
+    Passed,
+    Answered(Box<Response<Body>>),
+    /// It goes on if its password proves right.
+    Unverified(Box<Check>),
+}
+
 impl Worker {
-    /// The response to a request that does not go on to the cache; `None` for one that does.
+    /// Has `request` meet the gate of its route.
     pub(in crate::proxy) fn meet_gate(
         &self,
-        request: &Request,
-        envelope: &Envelope,
-    ) -> Option<Response<Body>> {
+        request: &mut Request,
+        envelope: &mut Envelope,
+    ) -> Met {
         let routes = gated_routes(request);
-        let mut response = self.answer_at_gate(request, &routes)?;
-        envelope.finish(request, &mut response);
-        Some(response)
+        let answered = |mut response: Response<Body>, request: &Request, envelope: &Envelope| {
+            envelope.finish(request, &mut response);
+            Met::Answered(Box::new(response))
+        };
+        if let Some(response) = self.answer_at_gate(request, &routes) {
+            return answered(response, request, envelope);
+        }
+        match auth::check(request, &routes, &self.gateway.verifier) {
+            Checked::Unasked => Met::Passed,
+            Checked::Wrong(auth) => {
+                let response = self.challenge(request, &auth);
+                answered(response, request, envelope)
+            }
+            Checked::Right { forward } => {
+                envelope.gate_fields.get_or_insert_default().is_private = true;
+                if !forward {
+                    request.drop_authorization();
+                }
+                Met::Passed
+            }
+            Checked::Unverified(check) => {
+                envelope.gate_fields.get_or_insert_default().is_private = true;
+                Met::Unverified(Box::new(check))
+            }
+        }
     }
 
     fn answer_at_gate(&self, request: &Request, routes: &Gated) -> Option<Response<Body>> {
@@ -39,7 +74,7 @@ impl Worker {
         let mut gates = routes.iter().filter_map(|route| route.gate.as_deref());
         if !gates.all(|gate| is_admitted(&gate.allow, &gate.deny, client)) {
             let error = Error::downstream(ErrorKind::AddressDenied);
-            return Some(self.turn_away(request, &error));
+            return Some(self.turn_away(request, &error, Detail::Other("refused")));
         }
         let answered = routes.iter().find_map(|route| {
             let respond = route.gate.as_ref()?.respond.as_ref()?;
@@ -53,17 +88,17 @@ impl Worker {
                 self.sign_own(&mut response, request, Detail::Other("responded"));
                 response
             }
-            Err(error) => self.turn_away(request, &error),
+            Err(error) => self.turn_away(request, &error, Detail::Other("responded")),
         })
     }
 
     /// The response that reports `error` to a request that is refused.
-    fn turn_away(&self, request: &Request, error: &Error) -> Response<Body> {
+    fn turn_away(&self, request: &Request, error: &Error, detail: Detail) -> Response<Body> {
         let identity = &request.epoch.settings.identity;
         let mut response = error::respond(error, request.method(), identity, &self.counters);
         self.date(&mut response, request.now);
         self.grant_reading(&mut response, request);
-        self.sign_own(&mut response, request, Detail::Other("refused"));
+        self.sign_own(&mut response, request, detail);
         response
     }
 

@@ -191,6 +191,16 @@ impl Request {
         }
     }
 
+    /// Takes off the credentials that were for the gateway itself: the API does not get them, and they are none for the store.
+    pub fn drop_authorization(&mut self) {
+        let fields = &mut self.parts.headers;
+        fields.remove(AUTHORIZATION);
+        if !fields.contains_key(COOKIE) && !fields.contains_key(CLIENT_CERT) {
+            self.traits.remove(Traits::CREDENTIALS);
+        }
+        self.credentials = Credentials::of(&self.parts.headers, &self.route.cache);
+    }
+
     /// What a fill for it would ask, as far as others compare with that.
     pub fn ask(&self) -> Ask {
         Ask {

@@ -8,6 +8,7 @@ use crate::proxy::interim::Hints;
 use crate::proxy::limit::Quotas;
 use crate::proxy::request::Request;
 use crate::proxy::response::body::Body;
+use crate::proxy::response::gate_fields::GateFields;
 use crate::semantics::media_type::is_endless;
 
 /// The deadline of an exchange, where its interim responses go, and what its client is told of its limits.
@@ -18,6 +19,8 @@ pub struct Envelope {
     /// The way for interim responses; `None` for requests that the store answers, and on HTTP/1.0 and HTTP/2.
     pub hints: Option<Hints>,
     pub quotas: Option<Box<Quotas>>,
+    /// `None` for routes without a gate.
+    pub gate_fields: Option<Box<GateFields>>,
 }
 
 impl Envelope {
@@ -27,6 +30,9 @@ impl Envelope {
         self.bound(request, response);
         if let Some(quotas) = &self.quotas {
             quotas.add_to(response.headers_mut());
+        }
+        if let Some(gate_fields) = &self.gate_fields {
+            gate_fields.add_to(response.headers_mut());
         }
     }
 

@@ -5,6 +5,7 @@ pub(in crate::proxy) mod deliver;
 pub(in crate::proxy) mod envelope;
 pub(in crate::proxy) mod error;
 pub(in crate::proxy) mod etag;
+pub(in crate::proxy) mod gate_fields;
 pub(in crate::proxy) mod logged;
 pub(in crate::proxy) mod prepared;
 mod sign;
