@@ -243,7 +243,10 @@ fn poll_write_noted(
         written = pin!(unconstrained(poll_fn(write))).poll(cx);
     }
     match &written {
-        Poll::Ready(Ok(_)) => state.on_written(),
+        Poll::Ready(Ok(written)) => {
+            state.on_written();
+            turn::take_written(*written, cx);
+        }
         Poll::Ready(Err(_)) => {}
         Poll::Pending => state.on_write_pending(),
     }
