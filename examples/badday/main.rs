@@ -1,7 +1,8 @@
 //! The laboratory for a bad day: what becomes of clients when an upstream is killed, a reader is slow, thousands of
-//! connections are idle, a crowd asks for what may not be stored, or far more is asked for than there is memory.
+//! connections are idle, a crowd asks for what may not be stored, far more is asked for than there is memory, or some clients
+//! mean harm.
 //!
-//! `cargo run --release --example badday -- kill | slow-reader | idle | no-store | churn`, each bounded, on loopback
+//! `cargo run --release --example badday -- kill | slow-reader | idle | no-store | churn | hostile`, each bounded, on loopback
 //! alone, and with a table of what was seen beside what was wanted; it exits with an error where they differ. The gateway,
 //! upstreams that are killed and clients in great number are processes of their own: this program again.
 
@@ -9,6 +10,7 @@
 mod kit;
 
 mod churn;
+mod hostile;
 mod idle;
 mod kill;
 mod no_store;
@@ -20,6 +22,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use hostile::attack::{Attack, attack};
 use table::Table;
 
 // As the program itself has it.
@@ -55,6 +58,14 @@ enum Experiment {
         #[arg(long, default_value_t = 30)]
         seconds: u64,
     },
+    /// Clients that mean harm, beside others
+    Hostile {
+        /// One attack alone
+        only: Option<Attack>,
+    },
+    /// The process that attacks
+    #[command(hide = true)]
+    Attack { kind: Attack, addr: SocketAddr },
     /// The process that is an upstream
     #[command(hide = true)]
     Upstream { addr: SocketAddr },
@@ -76,6 +87,8 @@ fn main() -> ExitCode {
             Experiment::Idle { connections } => idle::run(&table, connections).await,
             Experiment::NoStore => no_store::run(&table).await,
             Experiment::Churn { seconds } => churn::run(&table, seconds).await,
+            Experiment::Hostile { only } => hostile::run(&table, only).await,
+            Experiment::Attack { kind, addr } => attack(kind, addr).await,
             Experiment::Upstream { addr } => kill::upstream(addr).await,
             Experiment::Clients { addr, count } => idle::clients(addr, count).await,
         }
