@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use crate::acme;
 use crate::admin::{Admin, GatewayOperations, ReloadSource, Reloader, RunningAdmin};
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddr};
@@ -23,6 +24,7 @@ pub struct Instance {
     reloader: Arc<Reloader>,
     /// Where it takes the place of another process.
     takeover: Option<Takeover>,
+    acme: acme::Client,
 }
 
 impl Instance {
@@ -50,6 +52,7 @@ impl Instance {
         let takeover = inherited.finish().map_err(Error::Server)?;
         let started = config.clone();
         let gateway = Gateway::new(config, server.workers(), clock).map_err(Error::Gateway)?;
+        let acme = acme::Client::new(server.tls(), server.challenges(), gateway.clock().clone());
         let reloader = Reloader::new(origin, started, gateway.clone(), server.tls());
         Ok(Self {
             gateway,
@@ -58,6 +61,7 @@ impl Instance {
             admin,
             reloader: Arc::new(reloader),
             takeover,
+            acme,
         })
     }
 
@@ -116,10 +120,16 @@ impl Instance {
             .admin
             .map(|admin| admin.start(Arc::new(operations), clock.clone()));
         let mut admin = admin.transpose().map_err(Error::Server)?;
+        // On this thread, which has little to do, and no longer than until the shutdown.
+        let acme = Box::pin(self.acme.run());
         let gateway = self.gateway.clone();
         let make = move |index| Worker::new(gateway.clone(), index);
         let shutdown = async {
-            let how = shutdown.await.into();
+            let how = tokio::select! {
+                biased;
+                how = shutdown => how.into(),
+                never = acme => match never {},
+            };
             if how == Shutdown::HandedOver
                 && let Some(admin) = &mut admin
             {

@@ -20,6 +20,7 @@
 //! | [`cli`] | arguments; one file a subcommand |
 //! | [`instance`] | a whole gateway in one value: listeners, workers, the admin API |
 //! | [`server`] | listeners, protocol choice, limits and deadlines, drain |
+//! | [`acme`] | certificates that an authority issues, and renews in time |
 //! | [`admin`] | the admin API: health, metrics, purge, explain, reload |
 //! | [`proxy`] | the life of a request: exchange, fill, what is added and stripped, and where an error becomes a response |
 //! | [`cache`] | where responses live: keys, the store, bodies that many read, collapse, the byte budget |
@@ -34,11 +35,12 @@
 //! | [`turn`] | how much a task may read before others have their turn |
 //! | [`demo`] | the embedded book API and the tour of `bookend demo` |
 //!
-//! Arrows point down only: `cli -> server, admin -> proxy -> (cache, upstream) -> ledger -> semantics`;
+//! Arrows point down only: `cli -> acme, admin -> server -> proxy -> (cache, upstream) -> ledger -> semantics`;
 //! `tests/layering` holds them.
 
 #![forbid(unsafe_code)]
 
+pub mod acme;
 pub mod admin;
 pub mod cache;
 pub mod cli;

@@ -55,6 +55,10 @@ impl Operations for GatewayOperations {
         self.gateway.unavailable_upstreams()
     }
 
+    fn missing_certificates(&self) -> Vec<Box<str>> {
+        self.tls.missing()
+    }
+
     fn metrics(&self) -> &Metrics {
         self.gateway.metrics()
     }
@@ -63,6 +67,7 @@ impl Operations for GatewayOperations {
         write_memory(page, self.gateway.memory());
         write_servers(page, &self.gateway.servers());
         write_certificates(page, &self.tls.certificates());
+        write_issues(page, &self.tls);
         write_reloads(page, self.reloader.reloads());
         let help = "When the gateway was started, in seconds since 1970.";
         page.single(
@@ -181,9 +186,23 @@ fn write_memory(page: &mut Page, memory: Memory) {
 fn write_certificates(page: &mut Page, certificates: &[InUse]) {
     let help = "When the certificate expires, in seconds since 1970.";
     let mut family = page.family("bookend_certificate_expiry_seconds", Kind::Gauge, help);
-    for InUse { file, not_after } in certificates {
+    for InUse {
+        file, not_after, ..
+    } in certificates
+    {
         family.sample(&[("file", file)], u64::try_from(*not_after).unwrap_or(0));
     }
+}
+
+fn write_issues(page: &mut Page, tls: &TlsListeners) {
+    let [succeeded, failed] = tls.issued().counts();
+    let help = "Attempts to have a certificate issued or renewed over ACME.";
+    page.family("bookend_acme_issues_total", Kind::Counter, help)
+        .sample(&[("result", "ok")], succeeded)
+        .sample(&[("result", "failed")], failed);
+    let help = "Names for which an authority has not issued a certificate yet.";
+    let missing = tls.missing().len() as u64;
+    page.single("bookend_acme_missing", Kind::Gauge, help, missing);
 }
 
 fn write_servers(page: &mut Page, servers: &[ServerState]) {

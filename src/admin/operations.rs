@@ -21,6 +21,11 @@ pub trait Operations: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The names that an authority has not issued a certificate for yet.
+    fn missing_certificates(&self) -> Vec<Box<str>> {
+        Vec::new()
+    }
+
     /// The counters of its workers.
     fn metrics(&self) -> &Metrics;
 

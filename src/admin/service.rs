@@ -87,7 +87,15 @@ const ENDPOINTS: [Endpoint; 6] = [
 fn readyz(operations: &dyn Operations) -> Response<Bytes> {
     match operations.stage() {
         Stage::Ready => match &operations.unavailable_upstreams()[..] {
-            [] => text(StatusCode::OK, "ready\n"),
+            [] => match &operations.missing_certificates()[..] {
+                [] => text(StatusCode::OK, "ready\n"),
+                // An authority may have to be answered before there is one: a balancer is to send its requests here.
+                missing => {
+                    let names = missing.join(", ");
+                    let words = format!("ready, but there is no certificate for {names} yet\n");
+                    text(StatusCode::OK, words)
+                }
+            },
             [None] => text(
                 StatusCode::OK,
                 "ready, but no upstream server is available\n",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
@@ -29,6 +29,8 @@ pub struct Certificate {
 pub struct Identity {
     /// DNS names in lower case, a wildcard as `*.example.org`; empty where the certificate is for addresses only.
     pub names: Vec<String>,
+    /// From when it is valid, in seconds since 1970.
+    pub not_before: i64,
     /// When it expires, in seconds since 1970.
     pub not_after: i64,
     pub key: Arc<CertifiedKey>,
@@ -47,6 +49,13 @@ impl fmt::Display for Fault {
     }
 }
 
+/// An error of the library's that no file is to blame for.
+impl From<rustls::Error> for Fault {
+    fn from(error: rustls::Error) -> Self {
+        fault(Path::new("TLS"), error.to_string())
+    }
+}
+
 impl Certificate {
     /// Reads both files.
     ///
@@ -54,12 +63,30 @@ impl Certificate {
     /// When a file cannot be read, holds something else, or the key is not the certificate's.
     pub fn read(&self) -> Result<Identity, Fault> {
         let chain = certificates(&self.cert)?;
-        let (names, not_after) = chain
+        self.identity(chain, PrivateKeyDer::from_pem_file(&self.key))
+    }
+
+    /// Reads what is to be in the one file of both.
+    ///
+    /// # Errors
+    /// Like [`Certificate::read`].
+    pub fn parse(&self, pem: &[u8]) -> Result<Identity, Fault> {
+        let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|error| fault(&self.cert, error.to_string()))?;
+        self.identity(chain, PrivateKeyDer::from_pem_slice(pem))
+    }
+
+    fn identity(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: Result<PrivateKeyDer<'static>, pem::Error>,
+    ) -> Result<Identity, Fault> {
+        let (names, [not_before, not_after]) = chain
             .first()
             .and_then(|first| named(first))
             .ok_or_else(|| fault(&self.cert, "holds no certificate that can be read"))?;
-        let key = PrivateKeyDer::from_pem_file(&self.key)
-            .map_err(|error| fault(&self.key, format!("holds no private key (PEM): {error}")))?;
+        let key =
+            key.map_err(|error| fault(&self.key, format!("holds no private key (PEM): {error}")))?;
         let key = any_supported_type(&key).map_err(|error| {
             fault(
                 &self.key,
@@ -76,6 +103,7 @@ impl Certificate {
         })?;
         Ok(Identity {
             names,
+            not_before,
             not_after,
             key: Arc::new(key),
         })
@@ -125,8 +153,8 @@ fn fault(file: &Path, what: impl Into<String>) -> Fault {
     }
 }
 
-/// The DNS names that a certificate is for, and when it expires.
-fn named(der: &CertificateDer<'_>) -> Option<(Vec<String>, i64)> {
+/// The DNS names that a certificate is for, from when it is valid, and when it expires.
+fn named(der: &CertificateDer<'_>) -> Option<(Vec<String>, [i64; 2])> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let alternatives = certificate.subject_alternative_name().ok()?;
     let names = alternatives
@@ -136,8 +164,7 @@ fn named(der: &CertificateDer<'_>) -> Option<(Vec<String>, i64)> {
         GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
         _ => None,
     });
-    Some((
-        names.collect(),
-        certificate.validity().not_after.timestamp(),
-    ))
+    let validity = certificate.validity();
+    let validity = [validity.not_before, validity.not_after].map(|at| at.timestamp());
+    Some((names.collect(), validity))
 }

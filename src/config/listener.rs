@@ -1,10 +1,12 @@
 //! `[[listener]]`: further addresses, with TLS for the clients that connect there.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::acme::{Acme, Challenge};
 use super::certificate::{Certificate, certificates};
 use super::listen_addr::{ListenAddr, listen_addrs};
 use super::readers::{count, flag, network, one_of, or_off, path, some_list, timeout};
@@ -26,8 +28,10 @@ pub struct Listener {
 /// `[listener.tls]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tls {
-    /// At least one; the first is used where the client names no host, or one that no certificate is for.
+    /// The first is used where the client names no host, or one that no certificate is for.
     pub certificates: Vec<Certificate>,
+    /// Further ones, which an authority issues. Without these there is at least one certificate.
+    pub acme: Option<Arc<Acme>>,
     pub min_version: Version,
     /// Authorities (PEM) of client certificates; `None` where clients need none.
     pub client_ca: Option<PathBuf>,
@@ -55,6 +59,7 @@ impl Listener {
     /// All that the file has, in its order.
     pub(super) fn read_all(root: &mut Section<'_>) -> Vec<Self> {
         let mut listeners: Vec<Self> = Vec::new();
+        let mut need_plain = Vec::new();
         root.sections("listener", |section| {
             let listener = Self::read(section);
             for addr in &listener.listen {
@@ -64,9 +69,39 @@ impl Listener {
                     section.mistake(place, format!("another [[listener]] has {addr} already"));
                 }
             }
+            if let Some(acme) = listener.acme() {
+                let others = || listeners.iter().filter_map(Self::acme);
+                let is_others = |name: &&Box<str>| {
+                    let has = |other: &&Arc<Acme>| other.domains.contains(name);
+                    let mut others = others().filter(has);
+                    others.any(|other| !acme.has_authority_of(other))
+                };
+                if let Some(name) = acme.domains.iter().find(is_others) {
+                    let place = section.given_in("tls.acme", "domains").unwrap_or_default();
+                    let message = format!(
+                        "{name} has another authority, account or state in another [[listener]]"
+                    );
+                    section.mistake(place, message);
+                }
+                if acme.challenge == Challenge::Http01 {
+                    need_plain.push(section.given_in("tls.acme", "challenge"));
+                }
+            }
             listeners.push(listener);
         });
+        let is_plain = |listener: &Self| listener.tls.is_none();
+        if root.given_in("server", "listen").is_none() && !listeners.iter().any(is_plain) {
+            for place in need_plain.into_iter().flatten() {
+                let message = "`challenge`: the authority connects to port 80, and no listener is without TLS; add \
+                               one with `listen = \":80\"` and `redirect = 443`, or use \"tls-alpn-01\"";
+                root.mistake(place, message);
+            }
+        }
         listeners
+    }
+
+    fn acme(&self) -> Option<&Arc<Acme>> {
+        self.tls.as_ref()?.acme.as_ref()
     }
 
     /// Whether both have the same addresses, with or without TLS; its settings follow a reload.
@@ -132,6 +167,7 @@ impl Tls {
         });
         let mut tls = Self {
             certificates: found,
+            acme: section.section("acme", Acme::read).map(Arc::new),
             min_version: Version::default(),
             client_ca: None,
             client_crl: None,
@@ -149,8 +185,10 @@ impl Tls {
         section.set("client_optional", &mut tls.client_optional, flag);
         section.set("client_cert_field", &mut tls.client_cert_field, flag);
         section.set("hsts", &mut tls.hsts, or_off(timeout));
-        if section.given("certificates").is_none() && section.span() != (0..0) {
-            let message = "TLS needs a certificate: `certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]`";
+        let has_any = section.given("certificates").is_some() || section.given("acme").is_some();
+        if !has_any && section.span() != (0..0) {
+            let message = "TLS needs a certificate: `certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]`, or \
+                           `acme` for one that is issued automatically";
             section.mistake(section.span(), message);
         }
         for key in ["client_crl", "client_optional", "client_cert_field"] {
@@ -160,7 +198,7 @@ impl Tls {
                 section.mistake(place, format!("`{key}` has no effect without `client_ca`"));
             }
         }
-        (!tls.certificates.is_empty()).then_some(tls)
+        (!tls.certificates.is_empty() || tls.acme.is_some()).then_some(tls)
     }
 }
 

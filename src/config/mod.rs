@@ -1,5 +1,6 @@
 //! The configuration: what the operator wrote, checked as a whole and turned into plain data that never changes.
 
+pub mod acme;
 pub mod admin;
 pub mod balance;
 pub mod cache;
@@ -41,6 +42,7 @@ pub mod upstream;
 mod upstreams;
 mod value;
 
+pub use self::acme::Acme;
 pub use self::admin::Admin;
 pub use self::balance::{Balance, Circuit, Ejection, Health, Retries};
 pub use self::cache::{Cache, HugePages};

@@ -53,10 +53,14 @@ impl Worker {
             Err(error) => return Answer::Now(self.refuse(peer, &error, Some(&parts))),
         };
         let mut request = Request::new(parts, content, peer, epoch, now, traits, target);
-        if let Some(port) = peer.redirect {
-            let redirected = self.redirect(&request, port);
-            let refused = |error| self.refuse(peer, &error, Some(&request.parts));
-            return Answer::Now(redirected.unwrap_or_else(refused));
+        if let Some(own) = &peer.own_answers {
+            match self.answer_itself(&request, own) {
+                Ok(None) => {}
+                Ok(Some(response)) => return Answer::Now(response),
+                Err(error) => {
+                    return Answer::Now(self.refuse(peer, &error, Some(&request.parts)));
+                }
+            }
         }
         let mut envelope = Envelope::default();
         if let Some(limits) = &request.epoch.settings.limits {

@@ -11,6 +11,7 @@
 //! A request that the store can answer is answered without suspension; only one that has to wait becomes a state machine.
 
 mod admission;
+mod challenges;
 mod epoch;
 mod exchange;
 mod explain;
@@ -24,12 +25,14 @@ mod limit;
 mod long_lived;
 mod lookup;
 mod operations;
+mod own_answers;
 mod redirect;
 mod request;
 mod response;
 mod task;
 mod worker;
 
+pub use self::challenges::{Challenges, OwnAnswers, Published};
 pub use self::forward::upgrade::Switch;
 pub use self::gateway::Gateway;
 pub use self::handle::Answer;

@@ -108,7 +108,7 @@ impl<S: Service> Connections<S> {
             share,
             counters,
         };
-        peer.redirect = treatment.redirect;
+        peer.own_answers = treatment.own_answers();
         let (service, protocols) = (self.service.clone(), self.protocols.clone());
         match (socket, addr) {
             (Socket::Tcp(socket), Some(addr)) if treatment.precedes_http() => {
@@ -133,7 +133,7 @@ impl<S: Service> Connections<S> {
                             Err(Refused) => return,
                         }
                     }
-                    peer.redirect = treatment.redirect;
+                    peer.own_answers = treatment.own_answers();
                     peer.certificate = opened.certificate;
                     peer.hsts = treatment.tls.as_ref().and_then(|tls| tls.hsts());
                     let (io, peer) = (Io::new(opened.socket, state), Rc::new(peer));

@@ -10,14 +10,16 @@ use socket2::Socket;
 use super::error::Error;
 use super::inherited::Inherited;
 use super::listening::{SocketFile, Sockets};
-use super::tls::{Tls, TlsListeners};
+use super::tls::{Issued, Tls, TlsListeners};
 use crate::config::{self, ListenAddr};
+use crate::proxy::{Challenges, OwnAnswers};
 
 /// The bound listeners of a server.
 #[derive(Debug)]
 pub(super) struct Listeners {
     workers: usize,
     endpoints: Vec<Endpoint>,
+    challenges: Challenges,
 }
 
 /// Those of a server that runs: a handover sends them to a successor meanwhile.
@@ -57,13 +59,18 @@ pub(super) struct Bound {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Treatment {
     pub tls: Option<Arc<Tls>>,
-    /// Each request is redirected to https at this port.
-    pub redirect: Option<u16>,
+    /// What the listener answers itself, where it has no TLS.
+    own: Option<Arc<OwnAnswers>>,
     /// The balancers in front, each of whose connections begins with a PROXY header; empty: none does.
     pub balancers: Arc<[IpNet]>,
 }
 
 impl Treatment {
+    /// What a connection that begins now gets from its listener itself; `None` for nothing.
+    pub fn own_answers(&self) -> Option<Arc<OwnAnswers>> {
+        self.own.clone().filter(|own| own.are_expected())
+    }
+
     /// Whether anything comes on a connection before HTTP.
     pub fn precedes_http(&self) -> bool {
         self.tls.is_some() || !self.balancers.is_empty()
@@ -81,6 +88,16 @@ impl Listeners {
         let mut listeners = Self {
             workers,
             endpoints: Vec::new(),
+            challenges: Challenges::default(),
+        };
+        let issued = Arc::<Issued>::default();
+        let challenges = listeners.challenges.clone();
+        let own = |redirect| {
+            let challenges = challenges.clone();
+            Some(Arc::new(OwnAnswers {
+                redirect,
+                challenges,
+            }))
         };
         let all: Vec<_> = config.addrs().cloned().collect();
         let mut add = |addr: &ListenAddr, treatment: &Treatment| {
@@ -93,14 +110,20 @@ impl Listeners {
             Ok(())
         };
         for addr in &config.listen {
-            add(addr, &Treatment::default())?;
+            let own = own(None);
+            let treatment = Treatment {
+                own,
+                ..Treatment::default()
+            };
+            add(addr, &treatment)?;
         }
         let mut secured = Vec::new();
         for listener in &config.listeners {
-            let tls = listener.tls.as_ref().map(Tls::new).transpose();
+            let tls = listener.tls.as_ref().map(|tls| Tls::new(tls, &issued));
+            let tls = tls.transpose().map_err(Error::Certificate)?;
             let treatment = Treatment {
-                tls: tls.map_err(Error::Certificate)?,
-                redirect: listener.redirect,
+                own: own(listener.redirect).filter(|_| tls.is_none()),
+                tls,
                 balancers: listener.proxy_protocol.clone().into(),
             };
             for addr in &listener.listen {
@@ -110,11 +133,16 @@ impl Listeners {
                 secured.push((listener.listen.clone(), tls));
             }
         }
-        Ok((listeners, TlsListeners::new(secured)))
+        Ok((listeners, TlsListeners::new(secured, issued)))
     }
 
     pub fn addrs(&self) -> impl Iterator<Item = &ListenAddr> {
         self.endpoints.iter().map(|endpoint| &endpoint.addr)
+    }
+
+    /// The challenges that all listeners without TLS answer.
+    pub fn challenges(&self) -> &Challenges {
+        &self.challenges
     }
 
     /// The listeners of each worker.

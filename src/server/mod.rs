@@ -52,6 +52,6 @@ pub use self::inherited::Inherited;
 pub use self::run::{Server, Shutdown, worker_count};
 pub use self::service::{ResponseContent, Service};
 pub use self::supervisor::Outcome;
-pub use self::tls::{InUse, TlsListeners};
+pub use self::tls::{InUse, Issued, IssuedCertificate, PublishedCertificate, TlsListeners, Wanted};
 pub use crate::proxy::{Answer, Peer, RequestContent};
 pub use crate::semantics::authority::Scheme;

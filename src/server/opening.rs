@@ -76,7 +76,7 @@ async fn steps(
     match &accepted {
         Ok(Accepted::Tls(stream)) => state.count_handshake(stream.get_ref().1.handshake_kind()),
         Ok(Accepted::Plain(_)) | Err(_) => state.count_handshake(None),
-        Ok(Accepted::Left) => {}
+        Ok(Accepted::Left | Accepted::Proved) => {}
     }
     Ok(match accepted? {
         Accepted::Tls(stream) => {
@@ -88,6 +88,6 @@ async fn steps(
             })
         }
         Accepted::Plain(socket) => Some(opened(Socket::Tcp(socket), true)),
-        Accepted::Left => None,
+        Accepted::Left | Accepted::Proved => None,
     })
 }

@@ -23,6 +23,7 @@ use super::worker::{Command, WorkerSetup, work};
 use crate::clock::Clock;
 use crate::config::{self, ListenAddr};
 use crate::descriptors;
+use crate::proxy::Challenges;
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::{Readiness, Stage};
 
@@ -88,6 +89,11 @@ impl Server {
     /// The TLS of its listeners.
     pub fn tls(&self) -> TlsListeners {
         self.tls.clone()
+    }
+
+    /// The challenges of certificate authorities that its listeners without TLS answer.
+    pub fn challenges(&self) -> Challenges {
+        self.listeners.lock().challenges().clone()
     }
 
     /// The number of workers that will run.

@@ -29,8 +29,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("demo", &["clock", "semantics"]),
     (
         "instance",
-        &["admin", "clock", "config", "error", "proxy", "server"],
+        &[
+            "acme", "admin", "clock", "config", "error", "proxy", "server",
+        ],
     ),
+    ("acme", &["clock", "config", "proxy", "server"]),
     (
         "server",
         &[

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::field_names::{CLIENT_CERT_CHAIN, X_FORWARDED_FOR};
 use super::target::Target;
+use crate::proxy::challenges::OwnAnswers;
 use crate::proxy::interim::Interim;
 use crate::semantics::authority::Scheme;
 use crate::semantics::forwarded;
@@ -28,8 +29,8 @@ pub struct Peer {
     pub interim: Interim,
     /// How far its latest request has come; on HTTP/1, where it has one at a time, its connection looks at it.
     pub waiting: LatestWaiting,
-    /// The port of https to which its listener redirects each request; `None`: they are served.
-    pub redirect: Option<u16>,
+    /// What its listener answers itself; `None` where that is nothing.
+    pub own_answers: Option<Arc<OwnAnswers>>,
     /// Client-Cert (RFC 9440), where the API is told the client's certificate.
     pub certificate: Option<HeaderValue>,
     /// Strict-Transport-Security, which its responses get.
@@ -66,7 +67,7 @@ impl Peer {
             trusted: addr.is_none_or(|addr| is_in(addr.ip(), proxies)),
             interim: Interim::default(),
             waiting: LatestWaiting::default(),
-            redirect: None,
+            own_answers: None,
             certificate: None,
             hsts: None,
             told: RefCell::default(),

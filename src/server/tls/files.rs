@@ -20,7 +20,7 @@ const DAY: i64 = 24 * 60 * 60;
 
 /// Replaces certificates whose files change, and warns of those that expire, for ever.
 pub(in crate::server) async fn watch(listeners: TlsListeners, clock: &Clock) {
-    match listeners.0.is_empty() {
+    match listeners.all.is_empty() {
         true => std::future::pending().await,
         false => Files::new(listeners).watch(clock).await,
     }
@@ -44,7 +44,7 @@ struct Seen {
 impl Files {
     fn new(listeners: TlsListeners) -> Self {
         Self {
-            seen: vec![Seen::default(); listeners.0.len()],
+            seen: vec![Seen::default(); listeners.all.len()],
             listeners,
             warned: HashMap::new(),
         }
@@ -56,7 +56,7 @@ impl Files {
         loop {
             looks.tick().await;
             let listeners = self.listeners.clone();
-            for ((_, tls), seen) in listeners.0.iter().zip(&mut self.seen) {
+            for ((_, tls), seen) in listeners.all.iter().zip(&mut self.seen) {
                 look(tls, seen);
             }
             let now = clock.now().wall.as_secs();
@@ -65,9 +65,16 @@ impl Files {
     }
 
     fn warn_of_expiry(&mut self, now: i64) {
-        for InUse { file, not_after } in self.listeners.certificates() {
+        for certificate in self.listeners.certificates() {
+            let InUse {
+                file,
+                not_after,
+                is_renewed,
+            } = certificate;
             let is_due = |last: &i64| now - last >= DAY;
-            if not_after - now > WARN_WITHIN || !self.warned.get(&file).is_none_or(is_due) {
+            // Of a renewal that fails the ACME client says more.
+            let warn_within = if is_renewed { 0 } else { WARN_WITHIN };
+            if not_after - now > warn_within || !self.warned.get(&file).is_none_or(is_due) {
                 continue;
             }
             self.warned.insert(file.clone(), now);
@@ -82,7 +89,7 @@ impl Files {
                 over => tracing::error!(
                     file,
                     days_ago = -over / DAY,
-                    "a certificate has expired: clients refuse it until its files are replaced"
+                    "a certificate has expired: clients refuse it until it is replaced"
                 ),
             }
         }
@@ -97,7 +104,7 @@ fn look(tls: &Arc<Tls>, seen: &mut Seen) {
     if now == current.fingerprint || !is_settled || seen.refused == Some(now) {
         return;
     }
-    match Settings::new(&current.source, &tls.tickets) {
+    match Settings::new(&current.source, &tls.tickets, &tls.issued) {
         Ok(settings) => {
             tls.current.store(Arc::new(settings));
             tracing::info!("certificates replaced: new connections get them");

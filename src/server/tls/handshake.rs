@@ -3,12 +3,15 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 
+use rustls::ServerConfig;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::listeners::Tls;
 
@@ -22,6 +25,8 @@ pub(in crate::server) enum Accepted {
     Plain(TcpStream),
     /// The client has left before its first octet.
     Left,
+    /// A certificate authority has seen that a name is ours.
+    Proved,
 }
 
 /// Has the handshakes of one worker take turns with its other tasks: the asymmetric cryptography of one takes as long as
@@ -49,10 +54,23 @@ impl Tls {
             return Ok(Accepted::Plain(socket));
         }
         let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
+        let settings = self.current.load_full();
+        let config = settings.config.clone();
+        if settings.source.acme.is_some() {
+            let asked = hello.client_hello();
+            if let Some(config) = self.issued.challenge(&asked) {
+                return Box::pin(prove(hello, config)).await;
+            }
+            let (name, schemes) = (asked.server_name(), asked.signature_schemes());
+            if settings.resolver.select(name, schemes).is_none() {
+                return Box::pin(refuse(hello.io)).await;
+            }
+        }
+        drop(settings);
         // The semaphore is never closed.
         let turn = turns.0.acquire().await;
         tokio::task::yield_now().await;
-        let mut handshake = hello.into_stream(self.config());
+        let mut handshake = hello.into_stream(config);
         // Key exchange and signature happen at the first poll; what follows waits for the client.
         let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut handshake).poll(cx))).await;
         drop(turn);
@@ -62,4 +80,25 @@ impl Tls {
         };
         Ok(Accepted::Tls(Box::new(stream)))
     }
+}
+
+/// Shakes hands with a certificate authority, which has seen what it wants to see then (RFC 8737 §3).
+async fn prove(
+    hello: StartHandshake<TcpStream>,
+    config: Arc<ServerConfig>,
+) -> io::Result<Accepted> {
+    let mut stream = hello.into_stream(config).await?;
+    // The authority may have closed first.
+    let _ = stream.shutdown().await;
+    Ok(Accepted::Proved)
+}
+
+/// A fatal alert, unrecognized_name (RFC 6066 §3): a record as a handshake of any version begins with (RFC 8446 §5.1, §6).
+const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0, 2, 2, 112];
+
+async fn refuse(mut socket: TcpStream) -> io::Result<Accepted> {
+    socket.write_all(&UNRECOGNIZED_NAME).await?;
+    socket.shutdown().await?;
+    let message = "there is no certificate for the name yet: the log says why none has been issued";
+    Err(io::Error::new(io::ErrorKind::NotFound, message))
 }

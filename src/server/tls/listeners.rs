@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::CertificateDer;
 use rustls::server::ProducesTickets;
 
-use super::settings::{self, InUse, Settings};
-use crate::config::ListenAddr;
+use super::issued::{Issued, Wanted};
+use super::settings::{InUse, Settings};
 use crate::config::certificate::Fault;
 use crate::config::listener;
+use crate::config::{Acme, ListenAddr};
 use crate::config::{Listener, Server};
 use crate::semantics::structured::byte_sequence;
 
@@ -21,6 +21,7 @@ pub(in crate::server) struct Tls {
     pub(super) current: ArcSwap<Settings>,
     /// Kept when the settings are replaced: clients resume their sessions.
     pub(super) tickets: Arc<dyn ProducesTickets>,
+    pub(super) issued: Arc<Issued>,
 }
 
 impl std::fmt::Debug for Tls {
@@ -30,17 +31,17 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    pub fn new(config: &listener::Tls) -> Result<Arc<Self>, Fault> {
-        let tickets = Ticketer::new().map_err(settings::unusable)?;
-        let settings = Settings::new(config, &tickets)?;
+    pub fn new(config: &listener::Tls, issued: &Arc<Issued>) -> Result<Arc<Self>, Fault> {
+        let tickets = Ticketer::new()?;
+        let settings = Settings::new(config, &tickets, issued)?;
+        if let Some(acme) = &config.acme {
+            issued.read_stored(acme);
+        }
         Ok(Arc::new(Self {
             current: ArcSwap::from_pointee(settings),
             tickets,
+            issued: issued.clone(),
         }))
-    }
-
-    pub fn config(&self) -> Arc<ServerConfig> {
-        self.current.load().config.clone()
     }
 
     /// Client-Cert (RFC 9440 §2.2) for a client that has shown this certificate, where the API is told it.
@@ -58,11 +59,20 @@ impl Tls {
 
 /// The TLS of all listeners, for those who replace or watch it. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct TlsListeners(pub(super) Arc<[(Vec<ListenAddr>, Arc<Tls>)]>);
+pub struct TlsListeners {
+    pub(super) all: Arc<[(Vec<ListenAddr>, Arc<Tls>)]>,
+    issued: Arc<Issued>,
+}
 
 impl TlsListeners {
-    pub(in crate::server) fn new(listeners: Vec<(Vec<ListenAddr>, Arc<Tls>)>) -> Self {
-        Self(listeners.into())
+    pub(in crate::server) fn new(
+        listeners: Vec<(Vec<ListenAddr>, Arc<Tls>)>,
+        issued: Arc<Issued>,
+    ) -> Self {
+        Self {
+            all: listeners.into(),
+            issued,
+        }
     }
 
     /// Puts the TLS settings of `config` in force for connections that come from now on. Listeners of other addresses stay
@@ -72,30 +82,82 @@ impl TlsListeners {
     /// When a file cannot be used: then no listener is changed.
     pub fn reload(&self, config: &Server) -> Result<(), Fault> {
         let mut replaced = Vec::new();
-        for (addrs, tls) in &*self.0 {
+        for (addrs, tls) in &*self.all {
             let same = |listener: &&Listener| listener.listen == *addrs;
             if let Some(new) = config.listeners.iter().find(same)
                 && let Some(new) = &new.tls
             {
-                replaced.push((tls, Settings::new(new, &tls.tickets)?));
+                replaced.push((tls, Settings::new(new, &tls.tickets, &self.issued)?));
             }
         }
         for (tls, settings) in replaced {
             tls.current.store(Arc::new(settings));
         }
+        for acme in self.authorities() {
+            self.issued.read_stored(&acme);
+        }
+        self.issued.keep_only(&self.wanted());
+        self.issued.wants_change.notify_one();
         Ok(())
     }
 
     /// The certificates of all listeners; each file once.
     pub fn certificates(&self) -> Vec<InUse> {
         let mut all: Vec<InUse> = Vec::new();
-        for (_, tls) in &*self.0 {
-            for certificate in &tls.current.load().certificates {
-                if !all.contains(certificate) {
-                    all.push(certificate.clone());
+        let mut add = |certificate: InUse| {
+            if !all.contains(&certificate) {
+                all.push(certificate);
+            }
+        };
+        for (_, tls) in &*self.all {
+            let current = tls.current.load();
+            current.certificates.iter().cloned().for_each(&mut add);
+            let acme = current.source.acme.iter();
+            let issued = acme.flat_map(|acme| self.issued.of(&acme.domains));
+            for (_, certificate) in issued {
+                add(InUse {
+                    file: certificate.file.display().to_string(),
+                    not_after: certificate.identity.not_after,
+                    is_renewed: true,
+                });
+            }
+        }
+        all
+    }
+
+    fn authorities(&self) -> Vec<Arc<Acme>> {
+        let each = self.all.iter();
+        each.filter_map(|(_, tls)| tls.current.load().source.acme.clone())
+            .collect()
+    }
+
+    /// The certificates that are to be issued, one for each name.
+    pub fn wanted(&self) -> Vec<Wanted> {
+        let mut all: Vec<Wanted> = Vec::new();
+        for acme in self.authorities() {
+            for name in &acme.domains {
+                if !all.iter().any(|wanted| wanted.name == *name) {
+                    all.push(Wanted {
+                        name: name.clone(),
+                        acme: acme.clone(),
+                    });
                 }
             }
         }
         all
+    }
+
+    /// The names that have none of those yet.
+    pub fn missing(&self) -> Vec<Box<str>> {
+        let wanted = self.wanted().into_iter();
+        wanted
+            .filter(|wanted| self.issued.find(&wanted.name).is_none())
+            .map(|wanted| wanted.name)
+            .collect()
+    }
+
+    /// What the client that has them issued shares with handshakes.
+    pub fn issued(&self) -> &Arc<Issued> {
+        &self.issued
     }
 }

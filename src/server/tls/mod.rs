@@ -4,16 +4,19 @@
 //! - `resolver`: which certificate a client gets.
 //! - `listeners`: the settings of each listener, which a reload replaces.
 //! - `files`: watches the files, and warns of certificates that expire.
+//! - `issued`: certificates that come over ACME, and the challenges before them.
 //! - `handshake`: from a socket to an encrypted stream.
 
 mod files;
 mod handshake;
+mod issued;
 mod listeners;
 mod resolver;
 mod settings;
 
 pub(super) use self::files::watch;
 pub(super) use self::handshake::{Accepted, Turns};
+pub use self::issued::{Issued, IssuedCertificate, PublishedCertificate, Wanted};
 pub(super) use self::listeners::Tls;
 pub use self::listeners::TlsListeners;
 pub use self::settings::InUse;

@@ -12,6 +12,7 @@ use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifi
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
+use super::issued::Issued;
 use super::resolver::Resolver;
 use crate::config::certificate::{Fault, certificates};
 use crate::config::listener::{Tls as Config, Version};
@@ -23,11 +24,15 @@ pub struct InUse {
     pub file: String,
     /// When it expires, in seconds since 1970.
     pub not_after: i64,
+    /// An authority issues another before that.
+    pub is_renewed: bool,
 }
 
 /// One version of the configuration and its files.
 pub(super) struct Settings {
     pub config: Arc<ServerConfig>,
+    pub resolver: Arc<Resolver>,
+    /// Those of files.
     pub certificates: Vec<InUse>,
     /// Strict-Transport-Security (RFC 6797).
     pub hsts: Option<HeaderValue>,
@@ -38,7 +43,11 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub fn new(source: &Config, tickets: &Arc<dyn ProducesTickets>) -> Result<Self, Fault> {
+    pub fn new(
+        source: &Config,
+        tickets: &Arc<dyn ProducesTickets>,
+        issued: &Arc<Issued>,
+    ) -> Result<Self, Fault> {
         // Read before the files are: a change in between is seen at the next look.
         let fingerprint = fingerprint(source);
         let identities = source.certificates.iter();
@@ -48,19 +57,20 @@ impl Settings {
         let in_use = in_use.map(|(certificate, identity)| InUse {
             file: certificate.cert.display().to_string(),
             not_after: identity.not_after,
+            is_renewed: false,
         });
         let certificates = in_use.collect();
         // The provider is named, so that no other crate's choice of features can make it ambiguous.
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions(source.min_version))
-            .map_err(unusable)?;
-        let resolver = Arc::new(Resolver::new(identities));
+            .with_protocol_versions(versions(source.min_version))?;
+        let acme = source.acme.clone().map(|acme| (acme, issued.clone()));
+        let resolver = Arc::new(Resolver::new(identities, acme));
         let mut config = match client_verifier(source)? {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         }
-        .with_cert_resolver(resolver);
+        .with_cert_resolver(resolver.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Tickets need no memory here, and any worker can resume them.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -72,6 +82,7 @@ impl Settings {
         }
         Ok(Self {
             config: Arc::new(config),
+            resolver,
             certificates,
             hsts: source.hsts.and_then(|max_age| {
                 HeaderValue::from_str(&format!("max-age={}", max_age.as_secs())).ok()
@@ -138,12 +149,4 @@ pub(super) fn fingerprint(source: &Config) -> blake3::Hash {
         hasher.update(&content.len().to_le_bytes()).update(&content);
     }
     hasher.finalize()
-}
-
-/// An error of the library's that no file is to blame for.
-pub(super) fn unusable(error: rustls::Error) -> Fault {
-    Fault {
-        file: PathBuf::from("TLS"),
-        what: error.to_string(),
-    }
 }
