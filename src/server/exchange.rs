@@ -19,6 +19,7 @@ use super::state::{Action, ContentFraming, Decision, Protocol, State, Stream, St
 use crate::error::{Error, ErrorKind};
 use crate::proxy::{Answer, Peer, RequestContent, Switch};
 use crate::semantics::hop_by_hop;
+use crate::turn;
 
 /// Answers one request.
 pub(super) fn answer<S: Service>(
@@ -51,6 +52,7 @@ pub(super) fn answer<S: Service>(
     match answer {
         Answer::Now(response) => Answering::Made(Some(exchange.end(response, peer))),
         Answer::Later(response) => Answering::Awaited {
+            is_put_off: state.protocol() == Protocol::Http2,
             response,
             exchange: Some(exchange),
             peer: peer.clone(),
@@ -63,6 +65,9 @@ pub(super) enum Answering<B: ResponseContent> {
     /// `None` once it has been taken.
     Made(Option<Response<ContentInFlight<B>>>),
     Awaited {
+        /// Not begun yet. On HTTP/2 a request waits for the task's next turn: its client may have sent its reset with it, and
+        /// hyper looks for that only behind a poll. Such a request is to cost the API nothing (CVE-2023-44487).
+        is_put_off: bool,
         response: Pin<Box<dyn Future<Output = Response<B>>>>,
         exchange: Option<Exchange>,
         peer: Rc<Peer>,
@@ -75,10 +80,15 @@ impl<B: ResponseContent> Future for Answering<B> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let response = match self.get_mut() {
             Self::Made(response) => response.take(),
+            Self::Awaited { is_put_off, .. } if *is_put_off => {
+                *is_put_off = false;
+                return turn::put_off(cx);
+            }
             Self::Awaited {
                 response,
                 exchange,
                 peer,
+                ..
             } => {
                 let response = ready!(response.as_mut().poll(cx));
                 exchange.take().map(|exchange| exchange.end(response, peer))

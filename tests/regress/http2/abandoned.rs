@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::super::common::{Client as Http1, Gateway, Origin, await_that, get, reply};
-use super::frames::{Client, DATA, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, fields};
+use super::frames::{
+    CANCEL, Client, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, RST_STREAM, block,
+    fields, frame,
+};
 
 /// As many fills of one client go on for the store alone, by default.
 const UNATTENDED: usize = 8;
@@ -260,6 +263,28 @@ fn a_client_that_resets_too_much_is_told_to_calm_down() {
         gateway.await_sum(0, |counted| counted.connections.value());
         assert!(gateway.get("/now/1").expect(200).says("stored"));
     }
+}
+
+/// Rapid reset (CVE-2023-44487) sends each request together with its reset.
+#[test]
+fn requests_that_come_with_their_resets_cost_the_api_nothing() {
+    let api = Slow::new();
+    let gateway = Gateway::before(&api.origin).workers(1).start();
+    let _release = api.release();
+    let mut client = Client::to(&gateway);
+    client.expect_ok("/now/1");
+    for round in 0..20 {
+        let mut octets = Vec::new();
+        for n in 0..4 {
+            let stream = client.number();
+            let block = block(&fields("GET", &format!("/slow/{round}/{n}")));
+            octets.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, block));
+            octets.extend(frame(RST_STREAM, 0, stream, CANCEL.to_be_bytes()));
+        }
+        client.write(octets);
+        client.expect_ok("/now/1");
+    }
+    assert_eq!(api.origin.count(), 1);
 }
 
 #[test]

@@ -81,6 +81,13 @@ impl Client {
         self.write(frame(kind, flags, stream, payload))
     }
 
+    /// The number of a stream that is yet to begin.
+    pub fn number(&mut self) -> u32 {
+        let stream = self.next;
+        self.next += 2;
+        stream
+    }
+
     /// Begins a stream with these fields; its number.
     pub fn head(&mut self, flags: u8, fields: &[(&[u8], &[u8])]) -> u32 {
         self.block(flags, block(fields))
@@ -88,16 +95,14 @@ impl Client {
 
     /// Begins a stream with this field section; its number.
     pub fn block(&mut self, flags: u8, block: impl AsRef<[u8]>) -> u32 {
-        let stream = self.next;
-        self.next += 2;
+        let stream = self.number();
         self.frame(HEADERS, END_HEADERS | flags, stream, block);
         stream
     }
 
     /// Begins a stream with a field section in these parts; its number.
     pub fn parts(&mut self, flags: u8, parts: &[&[u8]]) -> u32 {
-        let stream = self.next;
-        self.next += 2;
+        let stream = self.number();
         for (at, part) in parts.iter().enumerate() {
             let (kind, first) = match at {
                 0 => (HEADERS, flags),
