@@ -147,6 +147,8 @@ fn run(mut instance: Instance, handover_socket: Option<&Path>) -> Result<Exit, E
             }
             service_manager::ready();
             handover::served(&handover, socket.as_ref(), starts).await;
+            // Who asks here from now on is refused.
+            drop(socket.take());
             true
         };
         tokio::select! {

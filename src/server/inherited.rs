@@ -14,12 +14,15 @@ use socket2::Socket;
 use super::error::Error;
 use super::handover::takeover::{Taken, Takeover, receive};
 use super::listening::{SocketFile, Sockets, bound_addr};
+use super::tls::TicketKeys;
 use crate::config::ListenAddr;
 
 /// Sockets that were passed, and that no listener has taken yet.
 #[derive(Debug, Default)]
 pub struct Inherited {
     sockets: Vec<Passed>,
+    /// The ticket keys of the process before, by the addresses of their listener.
+    ticket_keys: Vec<(Vec<ListenAddr>, TicketKeys)>,
     /// `None` where they are the service manager's.
     takeover: Option<Takeover>,
 }
@@ -100,7 +103,7 @@ impl Inherited {
                 path.display()
             ))
         })?;
-        let (taken, takeover) = receive(stream).map_err(Error::Inherited)?;
+        let (taken, ticket_keys, takeover) = receive(stream).map_err(Error::Inherited)?;
         let mut sockets = Vec::new();
         for Taken {
             configured,
@@ -120,8 +123,11 @@ impl Inherited {
                 file,
             });
         }
-        let takeover = Some(takeover);
-        Ok(Self { sockets, takeover })
+        Ok(Self {
+            sockets,
+            ticket_keys,
+            takeover: Some(takeover),
+        })
     }
 
     /// Adds a socket of the service manager.
@@ -150,6 +156,13 @@ impl Inherited {
         let at = self.sockets.iter().position(|passed| passed.serves(addr))?;
         let Passed { sockets, file, .. } = self.sockets.remove(at);
         Some((sockets, file))
+    }
+
+    /// Takes the ticket keys of the listener that had these addresses.
+    pub(super) fn take_ticket_keys(&mut self, addrs: &[ListenAddr]) -> Option<TicketKeys> {
+        let mut all = self.ticket_keys.iter();
+        let at = all.position(|(listener, _)| listener == addrs)?;
+        Some(self.ticket_keys.remove(at).1)
     }
 
     /// To be called when all listeners have taken theirs. Returns what is still to be done where this process takes the place

@@ -100,7 +100,7 @@ impl Listeners {
             }))
         };
         let all: Vec<_> = config.addrs().cloned().collect();
-        let mut add = |addr: &ListenAddr, treatment: &Treatment| {
+        let mut add = |addr: &ListenAddr, treatment: &Treatment, inherited: &mut Inherited| {
             let open = Endpoint::open(addr, &all, workers, inherited, treatment);
             let endpoint = open.map_err(|source| Error::Listen {
                 addr: addr.clone(),
@@ -115,11 +115,13 @@ impl Listeners {
                 own,
                 ..Treatment::default()
             };
-            add(addr, &treatment)?;
+            add(addr, &treatment, inherited)?;
         }
         let mut secured = Vec::new();
         for listener in &config.listeners {
-            let tls = listener.tls.as_ref().map(|tls| Tls::new(tls, &issued));
+            let keys = inherited.take_ticket_keys(&listener.listen);
+            let tls = listener.tls.as_ref();
+            let tls = tls.map(|tls| Tls::new(tls, keys, &issued));
             let tls = tls.transpose().map_err(Error::Certificate)?;
             let treatment = Treatment {
                 own: own(listener.redirect).filter(|_| tls.is_none()),
@@ -127,7 +129,7 @@ impl Listeners {
                 balancers: listener.proxy_protocol.clone().into(),
             };
             for addr in &listener.listen {
-                add(addr, &treatment)?;
+                add(addr, &treatment, inherited)?;
             }
             if let Some(tls) = treatment.tls {
                 secured.push((listener.listen.clone(), tls));

@@ -225,7 +225,10 @@ fn no_request_fails_while_ten_successors_take_over_and_some_cannot() {
             fs::write(program.file(), format!("{valid}\n[mistake]\n")).expect("written");
         }
         assert_eq!(program.restart(), !fails);
-        fs::write(program.file(), &valid).expect("written");
+        // The next one has other workers: more than there are sockets, or fewer.
+        let workers = format!("workers = {}", 1 + restart * 2 % 3);
+        let next = valid.replace("workers = 2", &workers);
+        fs::write(program.file(), next).expect("written");
     }
     load.await_more(200);
     load.stop();
@@ -301,6 +304,52 @@ fn a_successor_takes_over_at_the_socket_of_the_process_before() {
     let mut fourth = Program::spawn(&folder, &["--takeover", path], None);
     fourth.await_line("no gateway hands over on ");
     assert_eq!(fourth.first.wait().expect("an end").code(), Some(1));
+}
+
+#[test]
+fn a_client_resumes_its_tls_session_with_a_successor() {
+    let origin = books();
+    let made = rcgen::generate_simple_self_signed(["books.test".to_owned()]);
+    let rcgen::CertifiedKey { cert, signing_key } = made.expect("a certificate");
+    let mut program = Program::start(|folder| {
+        let (pem, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+        fs::write(&pem, cert.pem()).expect("written");
+        fs::write(&key, signing_key.serialize_pem()).expect("written");
+        let tls = format!(
+            "[[listener]]\nlisten = '127.0.0.1:0'\n[listener.tls]\ncertificates = [{{ cert = {pem:?}, key = {key:?} }}]\n"
+        );
+        config(&origin, folder, "") + &tls
+    });
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(cert.der().clone()).expect("a root");
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        let client = Arc::new(client);
+        let shake_hands = |program: &Program| {
+            let name = "books.test".try_into().expect("a name");
+            let connection = rustls::ClientConnection::new(client.clone(), name);
+            let socket = TcpStream::connect(program.addr).expect("a connection");
+            let mut stream = rustls::StreamOwned::new(connection.expect("settings"), socket);
+            stream
+                .write_all(b"GET /books/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                .expect("sent");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("an answer");
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            stream.conn.handshake_kind().expect("a handshake")
+        };
+        assert_eq!(shake_hands(&program), rustls::HandshakeKind::Full);
+        for _ in 0..2 {
+            assert!(program.restart());
+            assert_eq!(shake_hands(&program), rustls::HandshakeKind::Resumed);
+        }
+    }
+    program.stop();
 }
 
 trait ReadWrite: Read + Write {}

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -12,6 +13,7 @@ use rustix::net::{
 use serde_json::{Value, json};
 
 use crate::config::ListenAddr;
+use crate::server::tls::{Secret, TicketKeys};
 
 /// What each message begins with.
 const MAGIC: &[u8; 8] = b"bookend\0";
@@ -34,7 +36,7 @@ pub(super) enum Message {
     /// The successor asks for the sockets.
     Take,
     /// The sockets' descriptors follow, in this order.
-    Listeners(Vec<Listener>),
+    Listeners(Vec<Listener>, Vec<Tickets>),
     /// The successor serves.
     Serving,
     /// The predecessor drains.
@@ -57,6 +59,9 @@ pub(super) struct Listener {
     /// Whether the successor is to remove the socket file at its end.
     pub has_file: bool,
 }
+
+/// The ticket keys of a listener with TLS that has these addresses.
+pub(super) type Tickets = (Vec<ListenAddr>, TicketKeys);
 
 impl Message {
     pub fn send(&self, stream: &mut UnixStream) -> io::Result<()> {
@@ -99,7 +104,7 @@ impl Message {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let content: Value = serde_json::from_slice(&content)?;
-        Self::from_json(&content).ok_or_else(|| invalid(format!("not understood: {content}")))
+        Self::from_json(&content).ok_or_else(|| invalid("the message is not understood"))
     }
 
     fn to_json(&self) -> Value {
@@ -114,9 +119,10 @@ impl Message {
         };
         match self {
             Self::Take => json!({ "message": "take" }),
-            Self::Listeners(listeners) => json!({
+            Self::Listeners(listeners, tickets) => json!({
                 "message": "listeners",
                 "listeners": listeners.iter().map(listener).collect::<Vec<_>>(),
+                "tickets": tickets.iter().map(tickets_to_json).collect::<Vec<_>>(),
             }),
             Self::Serving => json!({ "message": "serving" }),
             Self::Released => json!({ "message": "released" }),
@@ -148,7 +154,9 @@ impl Message {
                 if all > MAX_DESCRIPTORS {
                     return None;
                 }
-                Self::Listeners(listeners)
+                let tickets = content.get("tickets")?.as_array()?;
+                let tickets = tickets.iter().map(tickets_from_json);
+                Self::Listeners(listeners, tickets.collect::<Option<_>>()?)
             }
             "serving" => Self::Serving,
             "released" => Self::Released,
@@ -156,6 +164,36 @@ impl Message {
             _ => return None,
         })
     }
+}
+
+fn tickets_to_json((addrs, keys): &Tickets) -> Value {
+    let secret = |secret: &Secret| json!(secret.octets());
+    json!({
+        "listen": addrs.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "current": secret(&keys.current),
+        "previous": keys.previous.as_ref().map(secret),
+        "age": keys.age.as_secs(),
+    })
+}
+
+fn tickets_from_json(content: &Value) -> Option<Tickets> {
+    let addr = |addr: &Value| addr.as_str()?.parse().ok();
+    let octet = |octet: &Value| u8::try_from(octet.as_u64()?).ok();
+    let secret = |secret: &Value| {
+        let octets: Option<Vec<_>> = secret.as_array()?.iter().map(octet).collect();
+        Some(Secret::from_octets(octets?.try_into().ok()?))
+    };
+    let addrs = content.get("listen")?.as_array()?.iter().map(addr);
+    let previous = content.get("previous")?;
+    let keys = TicketKeys {
+        current: secret(content.get("current")?)?,
+        previous: match previous.is_null() {
+            true => None,
+            false => Some(secret(previous)?),
+        },
+        age: Duration::from_secs(content.get("age")?.as_u64()?),
+    };
+    Some((addrs.collect::<Option<_>>()?, keys))
 }
 
 /// Sends descriptors, which the other process gets duplicates of.
@@ -222,6 +260,16 @@ mod tests {
         }
     }
 
+    fn tickets(has_previous: bool) -> Tickets {
+        let addrs = ["127.0.0.1:443", "[::1]:443"].map(|addr| addr.parse().unwrap());
+        let keys = TicketKeys {
+            current: Secret::from_octets([7; Secret::LENGTH]),
+            previous: has_previous.then(|| Secret::from_octets([8; Secret::LENGTH])),
+            age: Duration::from_secs(60),
+        };
+        (addrs.into(), keys)
+    }
+
     /// What is read of these octets, behind which the connection ends.
     fn read(octets: &[u8]) -> io::Result<Message> {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
@@ -241,8 +289,8 @@ mod tests {
         };
         for message in [
             Message::Take,
-            Message::Listeners(vec![listener(4), unix]),
-            Message::Listeners(Vec::new()),
+            Message::Listeners(vec![listener(4), unix], vec![tickets(true), tickets(false)]),
+            Message::Listeners(Vec::new(), Vec::new()),
             Message::Serving,
             Message::Released,
             Message::Kept,
@@ -268,7 +316,7 @@ mod tests {
             [&MAGIC[..], &head, content.as_bytes()].concat()
         };
         let long = [&MAGIC[..], &[0, 1, 0xff, 0xff, 0xff, 0xff]].concat();
-        let many = Message::Listeners(vec![listener(MAX_DESCRIPTORS), listener(1)]);
+        let many = Message::Listeners(vec![listener(MAX_DESCRIPTORS), listener(1)], Vec::new());
         for (octets, told) in [
             (b"GET / HTTP/1.1\r\n".to_vec(), "no gateway"),
             (of(2, "{}"), "by version 2, this one by version 1"),

@@ -14,6 +14,7 @@ use crate::server::error::Error;
 use crate::server::listen::SharedListeners;
 use crate::server::listening::{SocketFile, private_unix};
 use crate::server::run::Server;
+use crate::server::tls::TlsListeners;
 
 /// How long the successor has to ask, and to take what it is sent.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
@@ -23,7 +24,7 @@ const SERVE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Gives the listening sockets of a gateway to its successor.
 #[derive(Clone, Debug)]
-pub struct Handover(Vec<SharedListeners>);
+pub struct Handover(Vec<(SharedListeners, TlsListeners)>);
 
 /// Why a successor did not get them, or does not serve: this process goes on.
 #[derive(Debug)]
@@ -32,7 +33,9 @@ pub struct NotHandedOver(io::Error);
 impl Handover {
     /// Of all these servers.
     pub fn of<'a>(servers: impl IntoIterator<Item = &'a Server>) -> Self {
-        Self(servers.into_iter().map(Server::listeners).collect())
+        let servers = servers.into_iter();
+        let parts = servers.map(|server| (server.listeners(), server.tls()));
+        Self(parts.collect())
     }
 
     /// Gives the sockets to the process at the other end of `stream`, and waits until that one serves: then `adopt` is
@@ -50,7 +53,7 @@ impl Handover {
             let _ = Message::Kept.send(&mut stream);
             return Err(NotHandedOver(error));
         }
-        for listeners in &self.0 {
+        for (listeners, _) in &self.0 {
             listeners.lock().give_files_up();
         }
         Ok(())
@@ -61,9 +64,10 @@ impl Handover {
         stream.set_read_timeout(Some(ASK_WITHIN))?;
         stream.set_write_timeout(Some(ASK_WITHIN))?;
         expect(stream, &Message::Take)?;
-        let mut offers = Vec::new();
-        for listeners in &self.0 {
+        let (mut offers, mut tickets) = (Vec::new(), Vec::new());
+        for (listeners, tls) in &self.0 {
             offers.extend(listeners.lock().offers()?);
+            tickets.extend(tls.ticket_keys());
         }
         let listeners = offers.iter().map(|offer| Listener {
             configured: offer.configured.clone(),
@@ -72,7 +76,7 @@ impl Handover {
             sockets: offer.sockets.len(),
             has_file: offer.has_file,
         });
-        Message::Listeners(listeners.collect()).send(stream)?;
+        Message::Listeners(listeners.collect(), tickets).send(stream)?;
         let sockets: Vec<_> = offers.iter().flat_map(|offer| &offer.sockets).collect();
         send_descriptors(stream, &sockets)?;
         drop(offers);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::Socket;
 
-use super::message::{Listener, Message, receive_descriptors};
+use super::message::{Listener, Message, Tickets, receive_descriptors};
 use crate::config::ListenAddr;
 use crate::server::listening::{Ownership, SocketFile, Sockets};
 
@@ -34,8 +34,10 @@ pub struct Takeover {
     left: Vec<SocketFile>,
 }
 
-/// Asks the process at the other end of `stream` for its sockets.
-pub(in crate::server) fn receive(mut stream: UnixStream) -> Result<(Vec<Taken>, Takeover), String> {
+/// Asks the process at the other end of `stream` for its sockets and its ticket keys.
+pub(in crate::server) fn receive(
+    mut stream: UnixStream,
+) -> Result<(Vec<Taken>, Vec<Tickets>, Takeover), String> {
     let failed = |error: io::Error| {
         let why = match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "it does not answer".to_owned(),
@@ -50,14 +52,18 @@ pub(in crate::server) fn receive(mut stream: UnixStream) -> Result<(Vec<Taken>, 
         stream.set_read_timeout(Some(ANSWER_WITHIN))?;
         stream.set_write_timeout(Some(ANSWER_WITHIN))?;
         Message::Take.send(stream)?;
-        let Message::Listeners(listeners) = Message::receive(stream)? else {
+        let Message::Listeners(listeners, tickets) = Message::receive(stream)? else {
             return Err(io::Error::other("it answers with another message"));
         };
         let all = listeners.iter().map(|listener| listener.sockets).sum();
         let descriptors = receive_descriptors(stream, all)?;
-        Ok((listeners, descriptors.into_iter().map(Socket::from)))
+        Ok((
+            listeners,
+            tickets,
+            descriptors.into_iter().map(Socket::from),
+        ))
     };
-    let (listeners, mut sockets) = ask(&mut stream).map_err(failed)?;
+    let (listeners, tickets, mut sockets) = ask(&mut stream).map_err(failed)?;
     let taken = listeners.into_iter().map(|listener| {
         let Listener {
             configured,
@@ -84,7 +90,7 @@ pub(in crate::server) fn receive(mut stream: UnixStream) -> Result<(Vec<Taken>, 
         owner: Ownership::new(false),
         left: Vec::new(),
     };
-    Ok((taken, takeover))
+    Ok((taken, tickets, takeover))
 }
 
 impl Takeover {

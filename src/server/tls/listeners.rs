@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::CertificateDer;
-use rustls::server::ProducesTickets;
 
 use super::issued::{Issued, Wanted};
 use super::settings::{InUse, Settings};
+use super::tickets::{TicketKeys, Tickets};
+use crate::clock::Clock;
 use crate::config::certificate::Fault;
 use crate::config::listener;
 use crate::config::{Acme, ListenAddr};
@@ -19,8 +19,8 @@ use crate::semantics::structured::byte_sequence;
 /// The TLS of one listener. Workers share it.
 pub(in crate::server) struct Tls {
     pub(super) current: ArcSwap<Settings>,
-    /// Kept when the settings are replaced: clients resume their sessions.
-    pub(super) tickets: Arc<dyn ProducesTickets>,
+    /// Kept when the settings are replaced, and by a successor: clients resume their sessions.
+    pub(super) tickets: Arc<Tickets>,
     pub(super) issued: Arc<Issued>,
 }
 
@@ -31,8 +31,14 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    pub fn new(config: &listener::Tls, issued: &Arc<Issued>) -> Result<Arc<Self>, Fault> {
-        let tickets = Ticketer::new()?;
+    /// With the ticket keys of the process before, where there was one.
+    pub fn new(
+        config: &listener::Tls,
+        keys: Option<TicketKeys>,
+        issued: &Arc<Issued>,
+    ) -> Result<Arc<Self>, Fault> {
+        let tickets = Tickets::new(keys, Clock::system())
+            .map_err(|_| rustls::Error::FailedToGetRandomBytes)?;
         let settings = Settings::new(config, &tickets, issued)?;
         if let Some(acme) = &config.acme {
             issued.read_stored(acme);
@@ -99,6 +105,13 @@ impl TlsListeners {
         self.issued.keep_only(&self.wanted());
         self.issued.wants_change.notify_one();
         Ok(())
+    }
+
+    /// The ticket keys of each listener, for a successor.
+    pub(in crate::server) fn ticket_keys(&self) -> Vec<(Vec<ListenAddr>, TicketKeys)> {
+        let listeners = self.all.iter();
+        let keys = listeners.map(|(addrs, tls)| (addrs.clone(), tls.tickets.keys()));
+        keys.collect()
     }
 
     /// The certificates of all listeners; each file once.

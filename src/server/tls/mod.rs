@@ -5,6 +5,7 @@
 //! - `listeners`: the settings of each listener, which a reload replaces.
 //! - `files`: watches the files, and warns of certificates that expire.
 //! - `issued`: certificates that come over ACME, and the challenges before them.
+//! - `tickets`: the tickets by which clients resume their sessions.
 //! - `handshake`: from a socket to an encrypted stream.
 
 mod files;
@@ -13,6 +14,7 @@ mod issued;
 mod listeners;
 mod resolver;
 mod settings;
+mod tickets;
 
 pub(super) use self::files::watch;
 pub(super) use self::handshake::{Accepted, Turns};
@@ -20,3 +22,4 @@ pub use self::issued::{Issued, IssuedCertificate, PublishedCertificate, Wanted};
 pub(super) use self::listeners::Tls;
 pub use self::listeners::TlsListeners;
 pub use self::settings::InUse;
+pub(super) use self::tickets::{Secret, TicketKeys};

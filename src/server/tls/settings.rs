@@ -8,12 +8,13 @@ use http::HeaderValue;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use super::issued::Issued;
 use super::resolver::Resolver;
+use super::tickets::Tickets;
 use crate::config::certificate::{Fault, certificates};
 use crate::config::listener::{Tls as Config, Version};
 
@@ -45,7 +46,7 @@ pub(super) struct Settings {
 impl Settings {
     pub fn new(
         source: &Config,
-        tickets: &Arc<dyn ProducesTickets>,
+        tickets: &Arc<Tickets>,
         issued: &Arc<Issued>,
     ) -> Result<Self, Fault> {
         // Read before the files are: a change in between is seen at the next look.
