@@ -89,13 +89,15 @@ pub enum ErrorKind {
     AddressDenied,
     /// The route asks who it is, and the request does not say it.
     Unauthorized,
+    /// A preflight of a page that the route's CORS does not allow.
+    OriginDenied,
     /// A fault of the gateway's own.
     Internal,
 }
 
 impl ErrorKind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Dns,
         Self::ConnectionRefused,
         Self::ConnectionTimeout,
@@ -130,6 +132,7 @@ impl ErrorKind {
         Self::OnlyIfCached,
         Self::AddressDenied,
         Self::Unauthorized,
+        Self::OriginDenied,
         Self::Internal,
     ];
 
@@ -170,6 +173,7 @@ impl ErrorKind {
             Self::OnlyIfCached => "only_if_cached",
             Self::AddressDenied => "address_denied",
             Self::Unauthorized => "unauthorized",
+            Self::OriginDenied => "origin_denied",
             Self::Internal => "internal",
         }
     }
@@ -207,7 +211,7 @@ impl ErrorKind {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::AddressDenied => StatusCode::FORBIDDEN,
+            Self::AddressDenied | Self::OriginDenied => StatusCode::FORBIDDEN,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -244,9 +248,11 @@ impl ErrorKind {
             | Self::OnlyIfCached => "http_request_error",
             Self::NoRoute => "destination_not_found",
             Self::LoopDetected => "proxy_loop_detected",
-            Self::Overloaded | Self::RateLimited | Self::AddressDenied | Self::Unauthorized => {
-                "http_request_denied"
-            }
+            Self::Overloaded
+            | Self::RateLimited
+            | Self::AddressDenied
+            | Self::Unauthorized
+            | Self::OriginDenied => "http_request_denied",
             Self::Internal => "proxy_internal_error",
         }
     }
@@ -302,6 +308,7 @@ impl ErrorKind {
             Self::Overloaded => "too many requests wait for the upstream",
             Self::RateLimited => "the request is over the rate limit",
             Self::OnlyIfCached => "only-if-cached: no suitable response is stored",
+            Self::OriginDenied => "pages of this origin may not read the answers",
             Self::Unauthorized => "this needs a user's name and password, or a token",
             Self::AddressDenied => "the client's address may not ask for this",
             Self::Internal => "an internal fault of the gateway",

@@ -3,6 +3,7 @@
 use http::Method;
 
 use crate::config::{Asked, Auth, Config, Gate, Respond, RoutePolicy};
+use crate::semantics::cors_policy::CorsPolicy;
 use crate::semantics::target::split_query;
 
 /// A line for each thing that the gates of a request say, and whether one of them answers it. `target` is its path and query.
@@ -15,6 +16,8 @@ pub(super) fn describe(config: &Config, asked: Asked<'_>, target: &str) -> (Vec<
         .collect();
     gates.dedup();
     let mut lines: Vec<String> = gates.iter().flat_map(|gate| networks(gate)).collect();
+    let cors = gates.iter().filter_map(|gate| gate.cors.as_ref());
+    lines.extend(cors.map(|cors| pages(cors)));
     let answered = gates.iter().find_map(|gate| gate.respond.as_ref());
     if answered.is_none() {
         let auths = gates.iter().filter_map(|gate| gate.auth.as_ref());
@@ -31,6 +34,15 @@ fn networks(gate: &Gate) -> impl Iterator<Item = String> {
         let nets: Vec<_> = nets.iter().map(ToString::to_string).collect();
         format!("{words}: {}; others get 403", nets.join(", "))
     })
+}
+
+fn pages(cors: &CorsPolicy) -> String {
+    let origins = cors.origins.iter().flatten().map(ToString::to_string);
+    let origins: Vec<_> = origins.collect();
+    match origins.is_empty() {
+        true => "cors: pages of all origins may read the answer".to_owned(),
+        false => format!("cors: pages of {} may read the answer", origins.join(", ")),
+    }
 }
 
 fn who(auth: &Auth) -> String {

@@ -10,7 +10,7 @@ use http::{Method, Response};
 
 use crate::error::Error;
 use crate::proxy::exchange::Exchange;
-use crate::proxy::gate::Met;
+use crate::proxy::gate::{Met, grant};
 use crate::proxy::limit::Refusal;
 use crate::proxy::lookup::Lookup;
 use crate::proxy::request::content::RequestContent;
@@ -130,6 +130,7 @@ impl Worker {
         let mut response = error::respond(error, request.method(), identity, &self.counters);
         self.date(&mut response, request.now);
         self.grant_reading(&mut response, request);
+        grant(&mut response, request);
         let fields = response.headers_mut();
         fields.insert(RETRY_AFTER, refusal.retry_after.as_secs().into());
         refusal.quotas.add_to(fields);

@@ -9,6 +9,7 @@ pub mod cache_status;
 pub mod calendar;
 pub mod content_range;
 pub mod cors;
+pub mod cors_policy;
 pub mod etag;
 pub mod fetch;
 pub mod field_line;

@@ -1,6 +1,7 @@
-//! `allow`, `deny`, `auth` and `respond`: who may ask, and what the gateway answers itself.
+//! `allow`, `deny`, `auth`, `cors` and `respond`: who may ask, and what the gateway answers itself.
 
 pub mod auth;
+mod cors;
 pub mod location;
 pub mod respond;
 
@@ -15,6 +16,7 @@ use super::readers::{list, network};
 use super::section::Section;
 use super::value::Value;
 use crate::semantics::access::canonical;
+use crate::semantics::cors_policy::CorsPolicy;
 
 /// What stands between a request and the cache. `[cache]` has one for all requests, each `[[route]]` one of its own, which
 /// begins with that.
@@ -28,6 +30,8 @@ pub struct Gate {
     pub deny: Vec<IpNet>,
     /// Who has to say who it is.
     pub auth: Option<Arc<Auth>>,
+    /// CORS in the place of the API's.
+    pub cors: Option<Arc<CorsPolicy>>,
     /// The answer in the place of the API's.
     pub respond: Option<Arc<Respond>>,
 }
@@ -51,6 +55,7 @@ impl Gate {
         section.set("allow", &mut gate.allow, list(client_network));
         section.set("deny", &mut gate.deny, list(client_network));
         table(section, "auth", &mut gate.auth, Auth::read);
+        table(section, "cors", &mut gate.cors, cors::read);
         table(section, "respond", &mut gate.respond, |section| {
             Respond::read(section, pattern)
         });

@@ -286,3 +286,68 @@ fn nothing_that_is_secret_shows_in_debug_output() {
         .expect("an auth");
     assert!(auth.tokens.has(b"sesame") && !auth.tokens.has(b"sesam") && !auth.tokens.has(b""));
 }
+
+#[test]
+fn cors_that_no_browser_takes_is_told_with_its_place_and_the_cure() {
+    for (cors, expected) in [
+        ("credentials = true", "4:8: `cors` has no `origins`"),
+        ("origins = []", "`origins` must be a list with a member"),
+        (
+            "origins = 'app.example.org'",
+            "4:20: `origins`: \"app.example.org\" has no scheme",
+        ),
+        (
+            "origins = '*', credentials = true",
+            "4:39: browsers refuse `credentials` with the origin \"*\"",
+        ),
+        (
+            "origins = 'https://a', credentials = true, expose = '*'",
+            "\"*\" has no meaning for requests with `credentials`",
+        ),
+        (
+            "origins = ['*', 'https://a']",
+            "`origins` has \"*\", which is all of them",
+        ),
+        (
+            "origins = 'https://a', headers = 'a b'",
+            "`headers`: \"a b\" is not a field's name",
+        ),
+        (
+            "origins = 'https://a', methods = 'a b'",
+            "`methods`: \"a b\" is not a method",
+        ),
+        (
+            "origins = 'https://a', max_age = '1ms'",
+            "`max_age`: \"1ms\" is not in whole seconds",
+        ),
+        (
+            "origin = 'https://a'",
+            "unknown key `origin` in [route.cors]; did you mean `origins`?",
+        ),
+    ] {
+        let told = told(&format!("cors = {{ {cors} }}"));
+        assert!(
+            told.iter().any(|told| told.contains(expected)),
+            "{cors}: {told:#?}"
+        );
+    }
+    let lines = "[[route]]\nmatch = '/a'\ncors = { origins = ['https://A.example:443'], methods = '*', expose = '*' }";
+    let cors = gate(lines)
+        .and_then(|gate| gate.cors.clone())
+        .expect("a policy");
+    assert_eq!(
+        cors.origins
+            .iter()
+            .flatten()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
+        ["https://a.example"]
+    );
+    assert_eq!(
+        (
+            cors.methods.len(),
+            cors.expose.as_ref().and_then(|all| all.to_str().ok())
+        ),
+        (0, Some("*"))
+    );
+}

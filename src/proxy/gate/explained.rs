@@ -21,10 +21,19 @@ pub(in crate::proxy) fn describe(gate: &Gate) -> Value {
             "forward": auth.forward,
         })
     });
+    let cors = gate.cors.as_ref().map(|cors| {
+        let origins = cors.origins.as_ref();
+        let origins = origins.map(|origins| origins.iter().map(ToString::to_string).collect());
+        json!({
+            "origins": origins.unwrap_or_else(|| vec!["*".to_owned()]),
+            "credentials": cors.credentials,
+        })
+    });
     json!({
         "allow": nets(&gate.allow),
         "deny": nets(&gate.deny),
         "auth": auth,
+        "cors": cors,
         "respond": respond,
     })
 }

@@ -1,8 +1,9 @@
-//! What a request meets before the cache: the networks that may ask, the answer that its route has for
-//! all, and the question who it is.
+//! What a request meets before the cache: the networks that may ask, the answers to preflights of CORS, the answer that its route
+//! has for all, and the question who it is.
 
 pub(in crate::proxy) mod auth;
 pub(in crate::proxy) mod explained;
+mod preflight;
 mod respond;
 pub(in crate::proxy) mod verifier;
 
@@ -14,10 +15,11 @@ use smallvec::SmallVec;
 use self::auth::{Check, Checked};
 use crate::config::RoutePolicy;
 use crate::error::{Error, ErrorKind};
-use crate::proxy::request::Request;
+use crate::proxy::request::{Request, Traits};
 use crate::proxy::response::body::Body;
 use crate::proxy::response::envelope::Envelope;
 use crate::proxy::response::error;
+use crate::proxy::response::gate_fields::Cors;
 use crate::proxy::worker::Worker;
 use crate::semantics::access::is_admitted;
 use crate::semantics::cache_status::{CacheStatus, Detail};
@@ -46,8 +48,16 @@ impl Worker {
             envelope.finish(request, &mut response);
             Met::Answered(Box::new(response))
         };
-        if let Some(response) = self.answer_at_gate(request, &routes) {
+        let cors = preflight::policy(&routes).map(|policy| Cors::of(policy, request.headers()));
+        let has_cors = cors.is_some();
+        if has_cors {
+            envelope.gate_fields.get_or_insert_default().cors = cors;
+        }
+        if let Some(response) = self.answer_at_gate(request, &routes, envelope) {
             return answered(response, request, envelope);
+        }
+        if has_cors && request.class.is_looked_up() && !request.traits.any(Traits::UPGRADE) {
+            request.drop_origin();
         }
         match auth::check(request, &routes, &self.gateway.verifier) {
             Checked::Unasked => Met::Passed,
@@ -69,12 +79,30 @@ impl Worker {
         }
     }
 
-    fn answer_at_gate(&self, request: &Request, routes: &Gated) -> Option<Response<Body>> {
+    /// The response that a gate gives without a look at the credentials.
+    fn answer_at_gate(
+        &self,
+        request: &Request,
+        routes: &Gated,
+        envelope: &mut Envelope,
+    ) -> Option<Response<Body>> {
         let client = request.address();
         let mut gates = routes.iter().filter_map(|route| route.gate.as_deref());
         if !gates.all(|gate| is_admitted(&gate.allow, &gate.deny, client)) {
             let error = Error::downstream(ErrorKind::AddressDenied);
             return Some(self.turn_away(request, &error, Detail::Other("refused")));
+        }
+        if let Some(answer) =
+            preflight::policy(routes).and_then(|policy| preflight::answer(request, policy))
+        {
+            return Some(match answer {
+                Ok(response) => {
+                    // It has its own fields of CORS.
+                    envelope.gate_fields = None;
+                    self.own(response, request, Detail::Other("preflight"))
+                }
+                Err(error) => self.turn_away(request, &error, Detail::Other("preflight")),
+            });
         }
         let answered = routes.iter().find_map(|route| {
             let respond = route.gate.as_ref()?.respond.as_ref()?;
@@ -83,11 +111,7 @@ impl Worker {
         let (route, respond) = answered?;
         let response = respond::answer(request, route, respond, &self.counters);
         Some(match response {
-            Ok(mut response) => {
-                self.date(&mut response, request.now);
-                self.sign_own(&mut response, request, Detail::Other("responded"));
-                response
-            }
+            Ok(response) => self.own(response, request, Detail::Other("responded")),
             Err(error) => self.turn_away(request, &error, Detail::Other("responded")),
         })
     }
@@ -96,18 +120,33 @@ impl Worker {
     fn turn_away(&self, request: &Request, error: &Error, detail: Detail) -> Response<Body> {
         let identity = &request.epoch.settings.identity;
         let mut response = error::respond(error, request.method(), identity, &self.counters);
-        self.date(&mut response, request.now);
         self.grant_reading(&mut response, request);
-        self.sign_own(&mut response, request, detail);
-        response
+        self.own(response, request, detail)
     }
 
-    fn sign_own(&self, response: &mut Response<Body>, request: &Request, detail: Detail) {
+    /// A response of the gateway's own, dated and signed.
+    fn own(
+        &self,
+        mut response: Response<Body>,
+        request: &Request,
+        detail: Detail,
+    ) -> Response<Body> {
+        self.date(&mut response, request.now);
         let status = CacheStatus {
             detail: Some(detail),
             ..CacheStatus::default()
         };
-        self.sign(response, request, status);
+        self.sign(&mut response, request, status);
+        response
+    }
+}
+
+/// Lets the pages that may read the responses of a request's route read this one too, which comes before the gate.
+pub(in crate::proxy) fn grant(response: &mut Response<Body>, request: &Request) {
+    if request.route.gate.is_some()
+        && let Some(policy) = preflight::policy(&gated_routes(request))
+    {
+        policy.grant(policy.allowed(request.headers()), response.headers_mut());
     }
 }
 

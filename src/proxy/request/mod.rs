@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, PRAGMA,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, ORIGIN, PRAGMA,
     TRANSFER_ENCODING,
 };
 use http::request::Parts;
@@ -39,6 +39,7 @@ use crate::proxy::request::content::RequestContent;
 use crate::proxy::request::peer::Peer;
 use crate::semantics::authority::{host_of, path_and_query};
 use crate::semantics::cache_control::RequestDirectives;
+use crate::semantics::cors_policy::preflight_method;
 use crate::semantics::hop_by_hop;
 use crate::semantics::storability::{CLIENT_CERT, Credentials};
 use crate::semantics::target::split_query;
@@ -113,7 +114,13 @@ impl Request {
         let routes = &epoch.settings.config.routes;
         let route = match routes.default_alone() {
             Some(route) => route.clone(),
-            None => routes.find(asked(routes, &target, &parts.method)).clone(),
+            None => routes
+                .find(asked(
+                    routes,
+                    &target,
+                    &route_method(&parts, &target, routes),
+                ))
+                .clone(),
         };
         if !route.query.is_default() {
             target = target.reduced(&route.query);
@@ -199,6 +206,12 @@ impl Request {
             self.traits.remove(Traits::CREDENTIALS);
         }
         self.credentials = Credentials::of(&self.parts.headers, &self.route.cache);
+    }
+
+    /// Has the API do no CORS, where the gateway does: one response is stored for all origins.
+    pub fn drop_origin(&mut self) {
+        self.parts.headers.remove(ORIGIN);
+        self.traits.remove(Traits::ORIGIN);
     }
 
     /// What a fill for it would ask, as far as others compare with that.
@@ -292,7 +305,8 @@ impl Request {
     /// The routes that its path may be read as, the same one twice where there is but one.
     pub fn readings(&self) -> [&Arc<RoutePolicy>; 2] {
         let routes = &self.epoch.settings.config.routes;
-        routes.readings(asked(routes, &self.target, self.method()))
+        let method = route_method(&self.parts, &self.target, routes);
+        routes.readings(asked(routes, &self.target, &method))
     }
 
     /// The route that takes a request for the same target with this method.
@@ -375,6 +389,22 @@ impl Subject for Request {
 fn speaks_http1(epoch: &Epoch, route: &RoutePolicy) -> bool {
     let upstream = epoch.settings.upstream_of(route);
     upstream.is_some_and(|upstream| upstream.protocol == Protocol::Http1)
+}
+
+/// The method by which a request is routed: that of the request which a preflight asks for, unless a route is for OPTIONS by name.
+fn route_method<'a>(parts: &'a Parts, target: &Target, routes: &Routes) -> Cow<'a, Method> {
+    let own = &parts.method;
+    match *own == Method::OPTIONS {
+        true if let Some(asked_for) = preflight_method(own, &parts.headers)
+            && !routes
+                .find(asked(routes, target, own))
+                .methods
+                .contains(own) =>
+        {
+            Cow::Owned(asked_for)
+        }
+        _ => Cow::Borrowed(own),
+    }
 }
 
 /// What says which route takes a request with this target and method.

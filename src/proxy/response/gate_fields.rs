@@ -1,9 +1,12 @@
 //! The fields that a route's gate adds to the responses of the requests that pass it.
 
+use std::sync::Arc;
+
 use http::header::CACHE_CONTROL;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::semantics::authentication::made_private;
+use crate::semantics::cors_policy::CorsPolicy;
 
 /// Fields that other caches precede Cache-Control by (RFC 9213).
 const OF_OTHER_CACHES: [HeaderName; 2] = [
@@ -16,9 +19,28 @@ const OF_OTHER_CACHES: [HeaderName; 2] = [
 pub struct GateFields {
     /// The gate asked who it is: no cache between the gateway and its clients may answer others with the response.
     pub is_private: bool,
+    pub cors: Option<Cors>,
+}
+
+/// The CORS of a route for one request.
+#[derive(Debug)]
+pub struct Cors {
+    pub policy: Arc<CorsPolicy>,
+    /// The request's Origin, where its page may read the response.
+    pub allowed: Option<HeaderValue>,
+}
+
+impl Cors {
+    pub fn of(policy: &Arc<CorsPolicy>, request: &HeaderMap) -> Self {
+        Self {
+            policy: policy.clone(),
+            allowed: policy.allowed(request).cloned(),
+        }
+    }
 }
 
 impl GateFields {
+    /// Adds them; those of CORS take the place of the API's.
     pub fn add_to(&self, fields: &mut HeaderMap) {
         if self.is_private {
             let value = made_private(fields);
@@ -26,6 +48,9 @@ impl GateFields {
             for name in OF_OTHER_CACHES {
                 fields.remove(name);
             }
+        }
+        if let Some(Cors { policy, allowed }) = &self.cors {
+            policy.grant(allowed.as_ref(), fields);
         }
     }
 }
