@@ -11,14 +11,16 @@ use bookend::error::ErrorKind;
 use crate::common::{Answer, Gateway, Origin, Request, get, put, reply};
 
 /// All documents for people, by their path from the root.
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
+    "SECURITY.md",
     "benches/README.md",
     "docs/benchmarks.md",
     "docs/configuration.md",
     "docs/conformance.md",
     "docs/operations.md",
     "docs/rfc9111.md",
+    "docs/security.md",
 ];
 
 fn root() -> &'static Path {
@@ -444,7 +446,12 @@ fn every_key_that_the_documents_name_exists() {
         .chain(["proxy_cache", "gzip_proxied"])
         .collect();
     let mut named = 0;
-    for path in ["README.md", "docs/configuration.md", "docs/operations.md"] {
+    for path in [
+        "README.md",
+        "docs/configuration.md",
+        "docs/operations.md",
+        "docs/security.md",
+    ] {
         let text = document(path);
         for name in quoted(&text) {
             let name = name.split(" = ").next().unwrap_or(name);
