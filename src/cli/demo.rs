@@ -8,8 +8,10 @@ use clap::Args;
 use super::report::{Exit, environment};
 use super::signal;
 use crate::clock::Clock;
-use crate::config::{AccessFormat, Config, ListenAddr, ServerUrl};
-use crate::demo::{BookApi, Options, Seen, tour};
+use crate::config::listener::Tls;
+use crate::config::{AccessFormat, Certificate, Config, ListenAddr, Listener, ServerUrl};
+use crate::demo::tour::{self, Place};
+use crate::demo::{BookApi, Options, Seen, TemporaryCertificate};
 use crate::instance::{self, Instance};
 use crate::telemetry::log;
 
@@ -32,6 +34,10 @@ pub struct Arguments {
     /// adds, changes and deletes books
     #[arg(long, value_name = "URL")]
     upstream: Option<ServerUrl>,
+
+    /// Speak HTTPS, with a certificate that is made on the spot and removed at the end
+    #[arg(long)]
+    tls: bool,
 
     /// Make the embedded API send `no-store` with every response: the tour must then fail
     #[arg(long, conflicts_with = "upstream")]
@@ -63,10 +69,23 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn std::error::Error>> {
     let config = config(upstream.clone(), arguments.tour);
     let filter = environment(log::VARIABLE);
     let _guard = log::init(&config.log, filter.as_deref())?;
-    let (instance, gateway) = bind(config, arguments.listen)?;
-    println!("The book API is {upstream}, the gateway in front of it http://{gateway}.");
+    let address = arguments
+        .listen
+        .map_or(Ipv4Addr::LOCALHOST.into(), |addr| addr.ip());
+    // Kept to the end, which removes its files.
+    let certificate = match arguments.tls {
+        true => Some(TemporaryCertificate::make(address)?),
+        false => None,
+    };
+    let (instance, addr) = bind(config, arguments.listen, certificate.as_ref())?;
+    let gateway = match &certificate {
+        Some(certificate) => Place::secure(addr, &certificate.certificate())?,
+        None => Place::plain(addr),
+    };
+    let url = gateway.url();
+    println!("The book API is {upstream}, the gateway in front of it {url}.");
     if !arguments.tour {
-        println!("{}", tour::describe(gateway));
+        println!("{}", tour::describe(&gateway));
         if let Some(admin) = instance.admin_addr() {
             println!("Its metrics: curl http://{admin}/metrics");
         }
@@ -94,7 +113,7 @@ fn config(upstream: ServerUrl, tour: bool) -> Config {
 /// Runs the gateway until the tour is over, or a signal ends it.
 fn run_tour(
     instance: Instance,
-    gateway: SocketAddr,
+    gateway: Place,
     seen: Option<Seen>,
 ) -> Result<Exit, Box<dyn std::error::Error>> {
     let mut out = io::stdout();
@@ -119,10 +138,22 @@ fn run_tour(
 fn bind(
     mut config: Config,
     asked: Option<SocketAddr>,
+    certificate: Option<&TemporaryCertificate>,
 ) -> Result<(Instance, SocketAddr), instance::Error> {
     let mut addr = asked.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, FIRST_PORT).into());
     loop {
-        config.server.listen = vec![ListenAddr::Tcp(addr)];
+        match certificate {
+            None => config.server.listen = vec![ListenAddr::Tcp(addr)],
+            Some(certificate) => {
+                let mut listener = Listener::at(vec![ListenAddr::Tcp(addr)]);
+                listener.tls = Some(Tls::with(vec![Certificate {
+                    cert: certificate.certificate(),
+                    key: certificate.key(),
+                }]));
+                config.server.listen.clear();
+                config.server.listeners = vec![listener];
+            }
+        }
         match Instance::bind(config.clone(), Clock::system()) {
             Ok(instance) => {
                 if asked.is_none() && addr.port() != FIRST_PORT {

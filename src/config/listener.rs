@@ -100,6 +100,16 @@ impl Listener {
         listeners
     }
 
+    /// With the defaults.
+    pub fn at(listen: Vec<ListenAddr>) -> Self {
+        Self {
+            listen,
+            tls: None,
+            redirect: None,
+            proxy_protocol: Vec::new(),
+        }
+    }
+
     fn acme(&self) -> Option<&Arc<Acme>> {
         self.tls.as_ref()?.acme.as_ref()
     }
@@ -116,12 +126,7 @@ impl Listener {
     }
 
     fn read(section: &mut Section<'_>) -> Self {
-        let mut listener = Self {
-            listen: Vec::new(),
-            tls: None,
-            redirect: None,
-            proxy_protocol: Vec::new(),
-        };
+        let mut listener = Self::at(Vec::new());
         if section.given("listen").is_none() {
             let message = "a listener needs an address, such as `listen = \":8443\"`";
             section.mistake(section.span(), message);
@@ -160,21 +165,27 @@ impl Listener {
 }
 
 impl Tls {
-    fn read(section: &mut Section<'_>) -> Option<Self> {
-        let mut found = Vec::new();
-        section.sections("certificates", |section| {
-            found.extend(Certificate::of(section))
-        });
-        let mut tls = Self {
-            certificates: found,
-            acme: section.section("acme", Acme::read).map(Arc::new),
+    /// With the defaults.
+    pub fn with(certificates: Vec<Certificate>) -> Self {
+        Self {
+            certificates,
+            acme: None,
             min_version: Version::default(),
             client_ca: None,
             client_crl: None,
             client_optional: false,
             client_cert_field: false,
             hsts: None,
-        };
+        }
+    }
+
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let mut found = Vec::new();
+        section.sections("certificates", |section| {
+            found.extend(Certificate::of(section))
+        });
+        let mut tls = Self::with(found);
+        tls.acme = section.section("acme", Acme::read).map(Arc::new);
         section.set("min_version", &mut tls.min_version, one_of(&VERSIONS));
         section.set("client_ca", &mut tls.client_ca, |value| {
             Some(Some(authorities(value)?))

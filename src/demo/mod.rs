@@ -5,8 +5,10 @@
 
 mod answer;
 mod api;
+mod certificate;
 mod library;
 mod lines;
 pub mod tour;
 
 pub use api::{BookApi, Options, Seen};
+pub use certificate::TemporaryCertificate;

@@ -8,10 +8,13 @@ import pytest
 from conftest import BOOKEND, Process
 
 
-@pytest.fixture
-def lines(tmp_path):
+@pytest.fixture(params=[[], ["--tls"]], ids=["plain", "tls"])
+def lines(tmp_path, request):
     """Runs the printed commands that hold a text, in order, and gives their output."""
-    with Process([BOOKEND, "demo"]) as demo:
+    # The folder of the certificate is to be gone at the end.
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with Process([BOOKEND, "demo", *request.param], env={"TMPDIR": str(temporary)}) as demo:
         demo.await_output("Ctrl-C ends it")
         commands = re.findall(r"^    \$ (.*)$", demo.output, re.MULTILINE)
         assert len(commands) >= 15
@@ -26,8 +29,10 @@ def lines(tmp_path):
             assert chosen, f"{text} is in none of {commands}"
             return [output(command) for command in chosen]
 
+        assert len(list(temporary.iterdir())) == len(request.param)
         yield run
         assert demo.stop(signal.SIGINT) == 0
+    assert list(temporary.iterdir()) == []
 
 
 def test_every_line_runs_in_its_order(lines):
@@ -40,7 +45,7 @@ def test_every_line_runs_in_its_order(lines):
 
 
 def test_the_etag_that_curl_saved_gives_304(lines):
-    assert lines("etag")[-1].startswith("HTTP/1.1 304")
+    assert re.match(r"HTTP/(1\.1|2) 304", lines("--etag")[-1])
 
 
 def test_twenty_at_once_cost_one_request(lines):

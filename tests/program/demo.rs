@@ -76,7 +76,12 @@ fn the_tour_really_checks() {
         .build()
         .expect("a runtime");
     let mut out = Vec::new();
-    let run = tour::run(api.addr(), Some(api.seen().clone()), &mut out, false);
+    let run = tour::run(
+        tour::Place::plain(api.addr()),
+        Some(api.seen().clone()),
+        &mut out,
+        false,
+    );
     let differences = runtime.block_on(run).expect("memory");
     let shown = String::from_utf8(out).expect("text");
     for missing in [
@@ -100,7 +105,7 @@ fn the_tour_really_checks() {
 
 #[test]
 fn the_tour_can_be_read_as_curl_lines() {
-    let text = tour::describe(([127, 0, 0, 1], 8081).into());
+    let text = tour::describe(&tour::Place::plain(([127, 0, 0, 1], 8081).into()));
     assert!(
         text.contains("$ curl -i http://127.0.0.1:8081/books/123\n"),
         "{text}"

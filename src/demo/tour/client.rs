@@ -1,7 +1,6 @@
 //! The tour's HTTP client: real sockets, one connection a request, as curl makes them.
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,9 +9,13 @@ use http::{HeaderMap, Method, Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
+use super::place::Place;
 use crate::clock::{Clock, Monotonic};
 
 /// No answer of the tour may take longer, its content included.
@@ -61,7 +64,7 @@ impl Ask {
     }
 
     /// The curl command that sends the same request.
-    pub(super) fn curl(&self, gateway: SocketAddr) -> String {
+    pub(super) fn curl(&self, gateway: &Place) -> String {
         let mut line = match self.method {
             Method::GET => "curl -i".to_owned(),
             Method::HEAD => "curl -I".to_owned(),
@@ -76,7 +79,8 @@ impl Ask {
         if let Some(content) = &self.content {
             line.push_str(&format!(" --json '{content}'"));
         }
-        let url = format!("http://{gateway}{}", self.target);
+        let line = gateway.command(&line);
+        let url = format!("{}{}", gateway.url(), self.target);
         if url.contains(['?', '&']) {
             return format!("{line} '{url}'");
         }
@@ -103,27 +107,43 @@ impl Answer {
 }
 
 /// Sends one request. Fails when no whole answer comes within the deadline.
-pub(super) async fn send(
-    gateway: SocketAddr,
-    ask: &Ask,
-) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+pub(super) async fn send(gateway: &Place, ask: &Ask) -> Result<Answer, BoxError> {
     timeout(DEADLINE, exchange(gateway, ask))
         .await
         .map_err(|_| format!("no whole answer within {} s", DEADLINE.as_secs()))?
 }
 
-async fn exchange(gateway: SocketAddr, ask: &Ask) -> Result<Answer, Box<dyn Error + Send + Sync>> {
-    let stream = TcpStream::connect(gateway).await?;
+type BoxError = Box<dyn Error + Send + Sync>;
+
+async fn exchange(gateway: &Place, ask: &Ask) -> Result<Answer, BoxError> {
+    let stream = TcpStream::connect(gateway.addr).await?;
     stream.set_nodelay(true)?;
+    let Some(trust) = &gateway.tls else {
+        return exchange_over(stream, gateway, ask).await;
+    };
+    let protocol: &[u8] = match ask.version {
+        Version::HTTP_2 => b"h2",
+        _ => b"http/1.1",
+    };
+    let connector = TlsConnector::from(trust.speaking(protocol));
+    let name = ServerName::from(gateway.addr.ip());
+    let stream = connector.connect(name, stream).await?;
+    exchange_over(stream, gateway, ask).await
+}
+
+async fn exchange_over<S>(stream: S, gateway: &Place, ask: &Ask) -> Result<Answer, BoxError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let io = TokioIo::new(stream);
     let response = if ask.version == Version::HTTP_2 {
-        let request = request(&format!("http://{gateway}{}", ask.target), ask)?;
+        let request = request(&format!("{}{}", gateway.url(), ask.target), ask)?;
         let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
         tokio::spawn(connection);
         sender.send_request(request).await?
     } else {
         let mut request = request(&ask.target, ask)?;
-        let host = gateway.to_string().parse()?;
+        let host = gateway.addr.to_string().parse()?;
         request.headers_mut().insert(HOST, host);
         let (mut sender, connection) = http1::handshake(io).await?;
         tokio::spawn(connection);
@@ -166,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_curl_line_says_what_the_request_says() {
-        let gateway = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let gateway = &Place::plain(([127, 0, 0, 1], 8080).into());
         let put = Ask::new(Method::PUT, "/books/123?a=b")
             .with("If-Match", "\"x\"")
             .json("{}");

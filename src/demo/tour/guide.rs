@@ -1,16 +1,16 @@
 //! Sends the tour's requests, and prints and checks the responses.
 
 use std::io;
-use std::net::SocketAddr;
 
 use super::cache_status::CacheStatus;
 use super::client::{Answer, Ask, send};
+use super::place::Place;
 use super::report::Report;
 use crate::demo::Seen;
 
 /// Sends requests, and prints and checks the responses.
 pub(super) struct Guide<'a> {
-    pub(super) gateway: SocketAddr,
+    pub(super) gateway: Place,
     /// The requests that the API has received, where it is ours.
     pub(super) seen: Option<Seen>,
     pub(super) report: Report<'a>,
@@ -20,8 +20,8 @@ impl Guide<'_> {
     /// Sends the request and shows it and its answer. `None` when there was no whole answer, which has then been
     /// recorded as a difference.
     pub(super) async fn send(&mut self, ask: Ask) -> io::Result<Option<Answer>> {
-        self.report.ask(self.gateway, &ask)?;
-        match send(self.gateway, &ask).await {
+        self.report.ask(&self.gateway, &ask)?;
+        match send(&self.gateway, &ask).await {
             Ok(answer) => {
                 self.report.answer(&answer)?;
                 Ok(Some(answer))

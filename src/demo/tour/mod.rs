@@ -4,22 +4,23 @@
 mod cache_status;
 mod client;
 mod guide;
+mod place;
 mod report;
 mod steps;
 mod walks;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 
 use self::guide::Guide;
+pub use self::place::Place;
 use self::report::Report;
 use super::Seen;
 
 /// The tour as curl lines to try by hand.
-pub fn describe(gateway: SocketAddr) -> String {
+pub fn describe(gateway: &Place) -> String {
     let mut text = String::new();
-    let url = format!("http://{gateway}");
+    let url = gateway.url();
     for (number, step) in (1..).zip(steps::STEPS) {
         // Writing to a String cannot fail.
         let _ = writeln!(
@@ -28,7 +29,7 @@ pub fn describe(gateway: SocketAddr) -> String {
             step.title, step.principle
         );
         for (command, look_for) in step.tries {
-            let command = command.replace("{}", &url);
+            let command = gateway.command(command).replace("{}", &url);
             let _ = writeln!(text, "    $ {command}");
             if !look_for.is_empty() {
                 let _ = writeln!(text, "      -> {look_for}");
@@ -41,7 +42,7 @@ pub fn describe(gateway: SocketAddr) -> String {
 /// Runs the tour against the gateway. Returns the checks that failed. `seen` counts the API's requests where it is the
 /// embedded one. The gateway's cache must be cold. Fails only when `out` does.
 pub async fn run(
-    gateway: SocketAddr,
+    gateway: Place,
     seen: Option<Seen>,
     out: &mut dyn Write,
     colour: bool,

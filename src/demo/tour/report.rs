@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 
 use super::client::{Answer, Ask};
+use super::place::Place;
 
 /// The fields that the tour is about; others are left out of what it shows.
 const SHOWN: [&str; 7] = [
@@ -60,7 +60,7 @@ impl<'a> Report<'a> {
         self.line(DIM, &format!("    {principle}"))
     }
 
-    pub(super) fn ask(&mut self, gateway: SocketAddr, ask: &Ask) -> io::Result<()> {
+    pub(super) fn ask(&mut self, gateway: &Place, ask: &Ask) -> io::Result<()> {
         self.line(CYAN, &format!("    $ {}", ask.curl(gateway)))
     }
 

@@ -195,12 +195,12 @@ pub(super) async fn redirect(guide: &mut Guide<'_>) -> io::Result<()> {
 pub(super) async fn collapse(guide: &mut Guide<'_>) -> io::Result<()> {
     let ask = Ask::get("/books/456?pause_ms=300");
     let before = guide.seen.as_ref().map(Seen::requests);
-    guide.report.ask(guide.gateway, &ask)?;
+    guide.report.ask(&guide.gateway, &ask)?;
     guide.report.note(&format!("by {CROWD} clients at once"))?;
     let mut crowd = JoinSet::new();
     for _ in 0..CROWD {
-        let (gateway, ask) = (guide.gateway, ask.clone());
-        crowd.spawn(async move { send(gateway, &ask).await });
+        let (gateway, ask) = (guide.gateway.clone(), ask.clone());
+        crowd.spawn(async move { send(&gateway, &ask).await });
     }
     let answers: Vec<Answer> = crowd.join_all().await.into_iter().flatten().collect();
     let whole = answers.iter().filter(|answer| answer.status == 200).count();
