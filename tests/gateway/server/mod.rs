@@ -1,6 +1,7 @@
 //! The server, seen from outside: a toy service behind real sockets, and clients that write raw bytes.
 
 mod abort;
+mod acme;
 mod admin;
 mod deadlines;
 mod drain;

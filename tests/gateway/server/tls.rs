@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rcgen::{
@@ -24,13 +25,13 @@ use tempfile::TempDir;
 use crate::common::{Client, Gateway, Origin, Setup, await_that, get, reply};
 
 /// An authority, and a folder with the files of what it has signed.
-struct Authority {
+pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -41,12 +42,12 @@ impl Authority {
         Self { issuer, folder }
     }
 
-    fn path(&self, file: &str) -> PathBuf {
+    pub(super) fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
     }
 
     /// Signs a certificate for `hosts`, and writes it and its key to files of that name. Returns the certificate.
-    fn sign(&self, name: &str, hosts: &[&str]) -> CertificateDer<'static> {
+    pub(super) fn sign(&self, name: &str, hosts: &[&str]) -> CertificateDer<'static> {
         self.sign_with(name, hosts, |_| ()).0
     }
 
@@ -69,7 +70,7 @@ impl Authority {
     }
 
     /// `certificates` of `[listener.tls]`.
-    fn certificates(&self, names: &[&str]) -> String {
+    pub(super) fn certificates(&self, names: &[&str]) -> String {
         let pair = |name: &&str| {
             let (cert, key) = (
                 self.path(&format!("{name}.pem")),
@@ -82,7 +83,7 @@ impl Authority {
     }
 
     /// A client's settings that trust the authority, in these versions.
-    fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    pub(super) fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
         self.builder(versions).with_no_client_auth()
     }
 
@@ -100,22 +101,22 @@ impl Authority {
     }
 }
 
-const BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+pub(super) const BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 
 /// A gateway whose first `[[listener]]` speaks TLS, with these lines in `[listener.tls]`.
-fn setup(origin: &Origin, tls: &str) -> Setup {
+pub(super) fn setup(origin: &Origin, tls: &str) -> Setup {
     Gateway::before(origin).more(&format!(
         "[[listener]]\nlisten = '127.0.0.1:0'\n[listener.tls]\n{tls}"
     ))
 }
 
-fn stored() -> Origin {
+pub(super) fn stored() -> Origin {
     Origin::answering(reply(200).field("Cache-Control", "max-age=60").body("1984"))
 }
 
-type Stream = StreamOwned<ClientConnection, TcpStream>;
+pub(super) type Stream = StreamOwned<ClientConnection, TcpStream>;
 
-fn connect(gateway: &Gateway, config: &Arc<ClientConfig>, host: &str) -> Stream {
+pub(super) fn connect(gateway: &Gateway, config: &Arc<ClientConfig>, host: &str) -> Stream {
     let name = ServerName::try_from(host.to_owned()).expect("a name");
     let connection = ClientConnection::new(config.clone(), name).expect("a connection");
     let socket = TcpStream::connect(gateway.listener()).expect("a connection");
@@ -126,7 +127,7 @@ fn connect(gateway: &Gateway, config: &Arc<ClientConfig>, host: &str) -> Stream 
 }
 
 /// Sends a GET that closes the connection, and returns all that comes.
-fn exchange(stream: &mut Stream, target: &str) -> std::io::Result<String> {
+pub(super) fn exchange(stream: &mut Stream, target: &str) -> std::io::Result<String> {
     let request = format!("GET {target} HTTP/1.1\r\nHost: books.test\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
@@ -342,18 +343,198 @@ fn a_hello_in_pieces_is_read_and_what_is_none_is_refused() {
     let answer = Client::to(gateway.listener()).send(&get("/")).expect(400);
     assert!(answer.text().contains("https://"), "{}", answer.text());
     assert_eq!(answer.field("connection"), Some("close"));
-    // Garbage in a record, a hello that is cut off, and silence: the connection ends, others are served.
-    for octets in [
-        &b"\x16\x03\x01\x00\x05hello"[..],
-        &hello[..hello.len() / 2],
-        b"",
-    ] {
-        let mut client = Client::to(gateway.listener());
-        client.write(octets);
-        client.await_close();
+    // What is no hello, one that is cut off, and silence: the connection ends, others are served.
+    let records = |octets: &[u8]| -> Vec<u8> {
+        let each = octets.iter();
+        each.flat_map(|octet| [0x16, 3, 1, 0, 1, *octet]).collect()
+    };
+    let with = |at: usize, octets: &[u8]| {
+        let mut hello = hello.clone();
+        hello[at..at + octets.len()].copy_from_slice(octets);
+        hello
+    };
+    let table = [
+        ("garbage in a record", b"\x16\x03\x01\x00\x05hello".to_vec()),
+        (
+            "a record that is larger than any",
+            b"\x16\x03\x01\xff\xff".to_vec(),
+        ),
+        (
+            "records without content",
+            b"\x16\x03\x01\x00\x00".repeat(100),
+        ),
+        ("another message than a hello", with(5, &[2])),
+        ("a hello of sixteen megabytes", with(6, &[0xff, 0xff, 0xff])),
+        (
+            "a hello whose parts do not fit into it",
+            with(6, &[0, 0, 8]),
+        ),
+        ("a version that there never was", with(1, &[9, 9])),
+        (
+            "an alert in the place of a hello",
+            b"\x16\x03\x01\x00\x01\x01\x15\x03\x01\x00\x02\x02\x28".to_vec(),
+        ),
+        ("a hello that is cut off", hello[..hello.len() / 2].to_vec()),
+        (
+            "octets of a hello that is cut off, a record each",
+            records(&hello[5..90]),
+        ),
+        ("silence", Vec::new()),
+    ];
+    for (what, octets) in table {
+        let mut socket = TcpStream::connect(gateway.listener()).expect("a connection");
+        let patience = Some(Duration::from_secs(20));
+        socket.set_read_timeout(patience).expect("a timeout");
+        socket.write_all(&octets).expect("a write");
+        let mut rest = Vec::new();
+        let ended = socket.read_to_end(&mut rest);
+        let is_late = |error: &std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+        assert!(!ended.as_ref().is_err_and(is_late), "{what}: {ended:?}");
+        // An alert at most.
+        assert!(rest.len() <= 7, "{what}: {rest:?}");
     }
     let mut stream = connect(&gateway, &config, "books.test");
     exchange(&mut stream, "/").expect("an answer");
+}
+
+#[test]
+fn a_hello_that_comes_ever_so_slowly_is_not_waited_for() {
+    let origin = stored();
+    let authority = Authority::new();
+    authority.sign("a", &["books.test"]);
+    let gateway = setup(&origin, &authority.certificates(&["a"]))
+        .server("head_timeout = '2s'")
+        .manual_deadlines()
+        .start();
+    let config = Arc::new(authority.client(&BOTH));
+    let mut stream = connect(&gateway, &config, "books.test");
+    let mut hello = Vec::new();
+    stream.conn.write_tls(&mut hello).expect("a hello");
+    stream.sock.set_nonblocking(true).expect("an option");
+    // All but its end, an octet at a time: each is progress, and together they are late.
+    let mut octets = hello[..hello.len() - 1].iter();
+    await_that("the end", || {
+        let octet = octets.next();
+        let is_refused = octet.is_some_and(|octet| stream.sock.write_all(&[*octet]).is_err());
+        gateway.advance_deadlines(Duration::from_millis(20));
+        is_refused
+            || !matches!(stream.sock.read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    });
+}
+
+#[test]
+fn a_client_s_certificate_that_expires_is_refused_at_the_next_handshake() {
+    let origin = stored();
+    let authority = Authority::new();
+    authority.sign("a", &["books.test"]);
+    let lines = format!(
+        "{}\nclient_ca = {:?}",
+        authority.certificates(&["a"]),
+        authority.path("ca.pem")
+    );
+    let gateway = setup(&origin, &lines).start();
+    let now = bookend::clock::Clock::system().now().wall.as_secs();
+    let (certificate, key) = authority.sign_with("client", &["client"], |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(now + 6);
+    });
+    let config = BOTH.map(|version| {
+        let builder = authority.builder(&[version]);
+        let mut config = builder
+            .with_client_auth_cert(vec![certificate.clone()], key.clone_key())
+            .expect("a pair");
+        config.resumption = Resumption::in_memory_sessions(8);
+        Arc::new(config)
+    });
+    for config in &config {
+        let mut stream = connect(&gateway, config, "books.test");
+        exchange(&mut stream, "/").expect("an answer while it is valid");
+    }
+    // The clients have what they could resume by, if there were anything.
+    for config in &config {
+        await_that("the refusal", || {
+            let mut stream = connect(&gateway, config, "books.test");
+            let answer = exchange(&mut stream, "/");
+            assert_ne!(stream.conn.handshake_kind(), Some(HandshakeKind::Resumed));
+            answer.is_err()
+        });
+    }
+}
+
+/// How often certificates are swapped under load.
+const SWAPS: usize = 50;
+
+#[test]
+fn certificates_are_swapped_under_load_and_no_request_fails() {
+    let origin = stored();
+    let authority = Authority::new();
+    let first = authority.sign("a", &["books.test"]);
+    let setup = setup(&origin, &authority.certificates(&["a"]));
+    let gateway = setup.clone().start();
+    let stop = AtomicBool::new(false);
+    let counts: [AtomicUsize; 3] = Default::default();
+    let [requests, connections, kept] = &counts;
+    let mut seen = vec![first];
+    std::thread::scope(|scope| {
+        for client in 0..8 {
+            let (gateway, authority, stop) = (&gateway, &authority, &stop);
+            scope.spawn(move || {
+                // Half of them resume sessions, half of them shake hands in full.
+                let mut config = authority.client(&BOTH);
+                if client % 2 == 0 {
+                    config.resumption = Resumption::disabled();
+                }
+                let config = Arc::new(config);
+                let old = &mut connect(gateway, &config, "books.test");
+                ask(old);
+                while !stop.load(Ordering::Relaxed) {
+                    let new = &mut connect(gateway, &config, "books.test");
+                    for stream in [&mut *old, new] {
+                        ask(stream);
+                        requests.fetch_add(1, Ordering::Relaxed);
+                    }
+                    connections.fetch_add(1, Ordering::Relaxed);
+                }
+                // The connection of the beginning is still open.
+                ask(old);
+                kept.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        let mut config = authority.client(&BOTH);
+        config.resumption = Resumption::disabled();
+        let config = Arc::new(config);
+        for _ in 0..SWAPS {
+            let before = connections.load(Ordering::Relaxed);
+            seen.push(authority.sign("a", &["books.test"]));
+            gateway.reload(&setup);
+            let mut stream = connect(&gateway, &config, "books.test");
+            ask(&mut stream);
+            let shown = &stream.conn.peer_certificates().expect("certificates")[0];
+            assert_eq!(Some(shown), seen.last());
+            await_that("new connections", || {
+                stop.load(Ordering::Relaxed) || connections.load(Ordering::Relaxed) >= before + 8
+            });
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    // A client that fails panics, and so does the scope.
+    assert_eq!(kept.load(Ordering::Relaxed), 8);
+    assert!(connections.load(Ordering::Relaxed) >= 8 * SWAPS);
+    assert_eq!(gateway.metric("bookend_tls_failures_total"), 0);
+    assert!(gateway.metric("bookend_tls_resumed_total") > 0);
+}
+
+/// Sends a GET on a connection that stays open.
+fn ask(stream: &mut Stream) {
+    let request = "GET /books HTTP/1.1\r\nHost: books.test\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("a write");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n1984") {
+        let mut octet = [0];
+        stream.read_exact(&mut octet).expect("an answer");
+        answer.push(octet[0]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200 "));
 }
 
 #[test]
