@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 use hashbrown::HashMap;
 
 use crate::semantics::no_vary_search::SearchVariance;
-use crate::semantics::target::split_query;
+use crate::semantics::target::{key_with, split_key, split_query};
 
 /// Paths whose rule is remembered; beyond it, new ones are keyed by their whole query.
 const MAX_RULES: usize = 10_000;
@@ -22,15 +22,22 @@ pub struct SearchRules {
 }
 
 impl SearchRules {
-    /// The target under which responses for `target` are stored.
+    /// The key under which responses for `target` are stored, which has the values that select beside it, where there are some.
     pub fn canonical<'a>(&self, target: &'a str) -> Cow<'a, str> {
         if !self.has_any() {
             return Cow::Borrowed(target);
         }
-        let (base, query) = split_query(target);
+        let (uri, values) = split_key(target);
+        let (base, query) = split_query(uri);
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
         match rules.get(base) {
-            Some(rule) => Cow::Owned(format!("{base}?{}", rule.canonical_query(query))),
+            Some(rule) => {
+                let canonical = format!("{base}?{}", rule.canonical_query(query));
+                Cow::Owned(match values {
+                    Some(values) => key_with(&canonical, values),
+                    None => canonical,
+                })
+            }
             None => Cow::Borrowed(target),
         }
     }
@@ -111,6 +118,10 @@ mod tests {
             rules.canonical("http://a/b?x=1")
         );
         assert_eq!(rules.canonical("http://a/c?utm=9"), "http://a/c?utm=9");
+        let keyed = |target| rules.canonical(&key_with(target, "l=de")).into_owned();
+        assert_eq!(keyed("http://a/b?utm=9"), keyed("http://a/b"));
+        assert_ne!(keyed("http://a/b?x=1"), keyed("http://a/b"));
+        assert_ne!(keyed("http://a/b"), rules.canonical("http://a/b"));
     }
 
     #[test]

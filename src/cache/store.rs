@@ -25,7 +25,7 @@ use super::key::{Key, KeyRef, Keyer, Prehashed};
 use super::resource::{Marker, Resource, Several};
 use super::search::SearchRules;
 use super::stored::StoredResponse;
-use super::sync::{AtomicU64, Mutex, MutexGuard};
+use super::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 use crate::clock::Monotonic;
 use crate::semantics::policy::VaryPolicy;
 use crate::semantics::selector::Selector;
@@ -43,6 +43,8 @@ pub struct Store {
     search: SearchRules,
     cors: CorsApis,
     max_variants: usize,
+    /// Whether there may be keys of more than a target URI.
+    longer_keys: AtomicBool,
     /// Invalidations begun so far.
     sequence: AtomicU64,
 }
@@ -65,6 +67,7 @@ impl Store {
             search: SearchRules::default(),
             cors: CorsApis::default(),
             max_variants: max_variants.max(1),
+            longer_keys: AtomicBool::new(false),
             sequence: AtomicU64::new(0),
         }
     }
@@ -73,6 +76,15 @@ impl Store {
     /// since its request was sent.
     pub fn sequence(&self) -> u64 {
         self.sequence.load(Ordering::SeqCst)
+    }
+
+    /// Expects keys of more than a target URI from now on: to be called before there is one.
+    pub fn expect_longer_keys(&self) {
+        self.longer_keys.store(true, Ordering::SeqCst);
+    }
+
+    fn has_longer_keys(&self) -> bool {
+        self.longer_keys.load(Ordering::SeqCst)
     }
 
     pub fn key<'a>(&self, target: &'a str) -> KeyRef<'a> {

@@ -9,6 +9,7 @@ pub mod certificate;
 mod documented;
 pub mod effective;
 mod env;
+pub mod fields;
 pub mod gate;
 mod hosts;
 mod invalidates;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode};
 
+use super::fields::{self, RequestRules};
 use super::gate::Gate;
 use super::hosts::HostPattern;
 use super::invalidates::Template;
@@ -16,6 +17,7 @@ use super::section::Section;
 use super::ttl::Ttl;
 use super::upstreams::Destination;
 use super::value::Value;
+use crate::semantics::field_edits::FieldEdits;
 use crate::semantics::policy::{HonourRequest, Ignore, OperatorTtl, Policy, SetCookie, TtlMode};
 use crate::semantics::query_rule::QueryRule;
 use crate::semantics::rewrite::Rewrite;
@@ -47,6 +49,10 @@ pub struct RoutePolicy {
     pub bypass: bool,
     /// Which query parameters are part of a key.
     pub query: QueryRule,
+    /// Which fields of its requests change, and which are part of a key; `None` for none.
+    pub requests: Option<Arc<RequestRules>>,
+    /// Which fields of responses change towards clients; `None` for none.
+    pub response_fields: Option<Arc<FieldEdits>>,
     /// The freshness lifetime in the Cache-Control that clients get; `None` means the origin's.
     pub client_ttl: Option<DeltaSeconds>,
     /// Bytes of the largest body that is stored.
@@ -82,6 +88,8 @@ impl Default for RoutePolicy {
             etag: EtagMode::default(),
             bypass: false,
             query: QueryRule::default(),
+            requests: None,
+            response_fields: None,
             client_ttl: None,
             max_stored_body: 8 << 20,
             store_close_delimited: false,
@@ -114,6 +122,8 @@ pub(super) struct Draft {
     ttl: Ttl,
     ttl_mode: TtlMode,
     statuses: Vec<StatusCode>,
+    requests: RequestRules,
+    response_fields: FieldEdits,
 }
 
 impl Default for Draft {
@@ -123,6 +133,8 @@ impl Default for Draft {
             ttl: Ttl::default(),
             ttl_mode: TtlMode::default(),
             statuses: OperatorTtl::STATUSES.to_vec(),
+            requests: RequestRules::default(),
+            response_fields: FieldEdits::default(),
         }
     }
 }
@@ -136,7 +148,10 @@ impl Draft {
             ttl,
             ttl_mode,
             statuses,
+            requests,
+            response_fields,
         } = &mut self;
+        fields::read(section, pattern, requests, response_fields);
         section.set("ttl", ttl, Ttl::read);
         section.set("ttl_mode", ttl_mode, one_of(&TTL_MODES));
         section.set("statuses", statuses, some_list(status));
@@ -154,6 +169,8 @@ impl Draft {
             etag,
             bypass,
             query,
+            requests: _,
+            response_fields: _,
             client_ttl,
             max_stored_body,
             store_close_delimited,
@@ -173,6 +190,7 @@ impl Draft {
         section.section("query", |section| read_query(section, query));
         *gate = Gate::read(section, gate.as_ref(), pattern);
         read_rules(section, cache);
+        fields::warn(section, &self.requests, self.policy.bypass);
         self
     }
 
@@ -203,6 +221,9 @@ impl Draft {
     pub(super) fn finish(self) -> RoutePolicy {
         let mut policy = self.policy;
         policy.cache.ttl = self.ttl.finish(self.ttl_mode, &self.statuses);
+        policy.requests = self.requests.finish();
+        policy.response_fields =
+            (!self.response_fields.is_empty()).then(|| Arc::new(self.response_fields));
         policy
     }
 }

@@ -96,6 +96,12 @@ impl Routes {
         self.tree.has_hosts()
     }
 
+    /// Whether what is stored of any route has keys of more than its URL.
+    pub fn has_longer_keys(&self) -> bool {
+        let mut all = self.listed.iter().chain([&self.default]);
+        all.any(|route| route.requests.is_some())
+    }
+
     /// The policy of requests that no route takes.
     pub fn default_route(&self) -> &Arc<RoutePolicy> {
         &self.default

@@ -13,6 +13,7 @@ use crate::config::RoutePolicy;
 use crate::proxy::gate::explained;
 use crate::proxy::gateway::{Gateway, Settings};
 use crate::proxy::operations::asked_by;
+use crate::proxy::request::shown_key;
 use crate::semantics::freshness::MustValidate;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::selector::Selector;
@@ -101,7 +102,7 @@ fn credentials(route: &RoutePolicy) -> Value {
 
 fn describe(key: &Key, resource: &Resource, now: Now) -> Value {
     json!({
-        "key": key.as_str(),
+        "key": shown_key(key.as_str()),
         "bytes": resource.weight(key.as_str().len()),
         "no_vary_search": resource.variants().first().and_then(|stored| stored.head.search()).map(SearchVariance::describe),
         "variants": resource.variants().iter().map(|stored| describe_variant(stored, now)).collect::<Vec<_>>(),

@@ -93,6 +93,9 @@ impl Gateway {
         })?;
         let limits = Limits::new(&config, &clock, None);
         let settings = Settings::new(config, 0, process, limits, None)?;
+        if settings.config.routes.has_longer_keys() {
+            store.expect_longer_keys();
+        }
         Ok(Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
             version: AtomicU64::new(0),
@@ -121,6 +124,9 @@ impl Gateway {
         let before = self.settings();
         let limits = Limits::new(&config, &self.clock, before.limits.as_ref());
         let settings = Settings::new(config, version, self.process, limits, Some(&before))?;
+        if settings.config.routes.has_longer_keys() {
+            self.store.expect_longer_keys();
+        }
         self.settings.store(Arc::new(settings));
         self.version.store(version, Ordering::Release);
         self.reloads.send_replace(version);

@@ -53,6 +53,9 @@ impl Worker {
             Err(error) => return Answer::Now(self.refuse(peer, &error, Some(&parts))),
         };
         let mut request = Request::new(parts, content, peer, epoch, now, traits, target);
+        if request.route.requests.is_some() {
+            request.follow_rules();
+        }
         if let Some(own) = &peer.own_answers {
             match self.answer_itself(&request, own) {
                 Ok(None) => {}

@@ -32,6 +32,11 @@ pub fn is_grpc(fields: &HeaderMap) -> bool {
     is_one_of(fields, CALLS.iter())
 }
 
+/// Whether a message's content is parts of a representation (RFC 9110 §14.6).
+pub fn is_multipart_byteranges(fields: &HeaderMap) -> bool {
+    is_one_of(fields, ["multipart/byteranges"].iter())
+}
+
 fn is_one_of<'a>(fields: &HeaderMap, mut known: impl Iterator<Item = &'a &'a str>) -> bool {
     let Some(value) = fields.get(CONTENT_TYPE) else {
         return false;

@@ -12,6 +12,7 @@ pub mod cors;
 pub mod cors_policy;
 pub mod etag;
 pub mod fetch;
+pub mod field_edits;
 pub mod field_line;
 pub mod forwarded;
 pub mod freshness;
@@ -19,6 +20,7 @@ pub mod groups;
 pub mod hop_by_hop;
 mod http_date;
 pub mod invalidation;
+pub mod key_rule;
 #[cfg(test)]
 mod known_faults;
 pub(crate) mod list;

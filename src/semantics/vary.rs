@@ -169,6 +169,13 @@ impl VariantKey {
     }
 }
 
+/// The form in which the field of a request is compared, by `policy`: the same for two requests that mean the same. `None`
+/// where the request does not have it, or the policy removes it.
+pub fn compared(name: &HeaderName, request: &HeaderMap, policy: &VaryPolicy) -> Option<Vec<u8>> {
+    let value = Value::of(name, request, policy)?;
+    value.compared().map(<[u8]>::to_vec)
+}
+
 impl PartialEq for VariantKey {
     fn eq(&self, other: &Self) -> bool {
         let same =

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use super::entry::{CHUNK, PathEntry as Entry, lock};
 use crate::semantics::selector::Selector;
-use crate::semantics::target::{origin_of, split_query};
+use crate::semantics::target::{origin_of, split_query, target_of};
 
 const LEVELS: u32 = 4;
 const LEVEL_BITS: u32 = 14;
@@ -53,9 +53,9 @@ const fn hash(before: u64, octet: u8) -> u64 {
 }
 
 impl Numbers {
-    /// The number of a target URI.
-    pub fn of(&self, target: &str) -> u64 {
-        let (origin, rest) = split_origin(target);
+    /// The number of a key, which is that of its target URI.
+    pub fn of(&self, key: &str) -> u64 {
+        let (origin, rest) = split_origin(target_of(key));
         self.of_origin(origin) | self.of_levels(rest).0
     }
 
@@ -187,7 +187,7 @@ impl<'a> Place<'a> {
     fn find_texts(&self, number: u64, paths: &Mutex<Paths>, found: &mut Vec<Arc<str>>) {
         // What follows the path, and whether the text ends there.
         let ends: &[(&str, bool)] = match self.kind {
-            Kind::Url => &[("", true)],
+            Kind::Url => &[("", true), ("#", false), ("?##", false)],
             Kind::Path => &[("", true), ("?", false)],
             Kind::Prefix if self.path.ends_with('/') => &[("", false)],
             Kind::Prefix => &[("", true), ("/", false), ("?", false)],
@@ -262,6 +262,7 @@ fn scan_while(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::semantics::target::key_with;
 
     const TARGETS: [&str; 20] = [
         "http://a/",
@@ -310,9 +311,12 @@ mod tests {
 
     #[test]
     fn all_that_a_selector_covers_is_found_and_found_once() {
+        let longer = TARGETS.map(|target| key_with(target, "x=a&b"));
+        let longer = longer.iter().map(String::as_str);
+        let keys: Vec<&str> = TARGETS.into_iter().chain(longer).collect();
         for _ in 0..20 {
             let numbers = Numbers::default();
-            let paths = paths(&numbers, &TARGETS);
+            let paths = paths(&numbers, &keys);
             for selector in selectors() {
                 for all_queries in [false, true] {
                     let mut found = Vec::new();
@@ -322,8 +326,8 @@ mod tests {
                     let count = texts.len();
                     texts.dedup();
                     assert_eq!(texts.len(), count, "{selector}: {found:?}");
-                    for target in TARGETS.iter().filter(|target| selector.covers(target)) {
-                        assert!(texts.contains(target), "{selector}: {target}");
+                    for key in keys.iter().filter(|key| selector.covers(target_of(key))) {
+                        assert!(texts.contains(key), "{selector}: {key}");
                     }
                 }
             }

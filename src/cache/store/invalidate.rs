@@ -13,7 +13,7 @@ use crate::cache::sync::Mutex;
 use crate::ledger::invalidation::{Applied, Invalidation, Matcher, Strength};
 use crate::semantics::freshness::MustValidate;
 use crate::semantics::selector::Selector;
-use crate::semantics::target::{origin_of, split_query};
+use crate::semantics::target::{origin_of, split_query, target_of};
 
 impl Store {
     /// Carries out an invalidation, which moves the store's [`sequence`](Store::sequence) by one. When this returns, nothing
@@ -85,7 +85,9 @@ impl Store {
 
     /// The keys of what is stored for the target URIs that `selector` names.
     pub(super) fn selected(&self, selector: &Selector) -> Vec<Key> {
-        if let Selector::Target(target) = selector {
+        if let Selector::Target(target) = selector
+            && !self.has_longer_keys()
+        {
             return vec![self.key(&self.canonical(target)).to_key()];
         }
         let mut found = self
@@ -103,6 +105,7 @@ impl Store {
 
     /// Whether requests for what `selector` names find what is stored for `key`, or fills in flight for it.
     pub fn is_selected(&self, selector: &Selector, key: &str) -> bool {
+        let key = target_of(key);
         let is_same = |target: String| {
             split_query(&target).0 == split_query(key).0
                 && self.canonical(&target) == self.canonical(key)
@@ -150,7 +153,7 @@ impl Store {
     /// Applies an invalidation to the fills in flight that it may cover.
     fn apply_to_fills(&self, matcher: &Matcher, how: Strength) {
         match matcher {
-            Matcher::Urls(Selector::Target(target)) => {
+            Matcher::Urls(Selector::Target(target)) if !self.has_longer_keys() => {
                 // Others are found with what is stored for the target.
                 if self.search.applies_to(target) {
                     let (base, _) = split_query(target);

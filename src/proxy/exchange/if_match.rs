@@ -42,7 +42,7 @@ pub async fn settle(worker: &Rc<Worker>, request: &mut Request) -> Result<Settle
     if request.route.etag == EtagMode::Off || !named {
         return Ok(Settlement::Forward);
     }
-    let Some(stored) = current(worker, &request.for_get()).await? else {
+    let Some(stored) = current(worker, &request.for_get(&worker.gateway.store)).await? else {
         return Ok(Settlement::Forward);
     };
     let head = &stored.head;

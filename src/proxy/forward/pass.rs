@@ -342,7 +342,7 @@ fn trace(request: &Request) -> Vec<u8> {
     )
     .into_bytes();
     for (name, value) in request
-        .headers()
+        .received()
         .iter()
         .filter(|(name, _)| !sensitive(name))
     {

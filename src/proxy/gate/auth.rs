@@ -49,7 +49,7 @@ pub(super) fn check(
     if all.is_empty() {
         return Checked::Unasked;
     }
-    let presented = Presented::of(request.headers());
+    let presented = Presented::of(request.received());
     let forward = all.iter().all(|auth| auth.forward);
     let mut trials = Vec::new();
     for auth in all {
@@ -110,7 +110,7 @@ impl Worker {
 
     /// The response to a request whose credentials are missing or wrong (RFC 9110 §15.5.2).
     pub(super) fn challenge(&self, request: &Request, auth: &Auth) -> Response<Body> {
-        let has_some = Presented::of(request.headers()) != Presented::Nothing;
+        let has_some = Presented::of(request.received()) != Presented::Nothing;
         let error = Error::downstream(ErrorKind::Unauthorized);
         let error = match has_some {
             true => error.detail("these credentials are not accepted"),

@@ -48,7 +48,7 @@ impl Worker {
             envelope.finish(request, &mut response);
             Met::Answered(Box::new(response))
         };
-        let cors = preflight::policy(&routes).map(|policy| Cors::of(policy, request.headers()));
+        let cors = preflight::policy(&routes).map(|policy| Cors::of(policy, request.received()));
         let has_cors = cors.is_some();
         if has_cors {
             envelope.gate_fields.get_or_insert_default().cors = cors;

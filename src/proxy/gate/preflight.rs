@@ -27,14 +27,14 @@ pub(super) fn answer(
     request: &Request,
     policy: &CorsPolicy,
 ) -> Option<Result<Response<Body>, Error>> {
-    let method: Method = preflight_method(request.method(), request.headers())?;
-    if policy.allowed(request.headers()).is_none() {
+    let method: Method = preflight_method(request.method(), request.received())?;
+    if policy.allowed(request.received()).is_none() {
         return Some(Err(Error::downstream(ErrorKind::OriginDenied)));
     }
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let fields = response.headers_mut();
-    policy.grant(policy.allowed(request.headers()), fields);
-    policy.answer_preflight(&method, request.headers(), fields);
+    policy.grant(policy.allowed(request.received()), fields);
+    policy.answer_preflight(&method, request.received(), fields);
     Some(Ok(response))
 }

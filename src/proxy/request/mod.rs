@@ -2,27 +2,28 @@
 //! that touch a cache it has at all, so that a plain request asks no rule in vain.
 
 pub(in crate::proxy) mod content;
+mod derived;
 pub(in crate::proxy) mod field_names;
 mod head;
 pub(in crate::proxy) mod peer;
+mod rules;
 pub(in crate::proxy) mod target;
 mod traits;
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, ORIGIN, PRAGMA,
-    TRANSFER_ENCODING,
-};
+use http::header::{AUTHORIZATION, CONNECTION, COOKIE, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use http_body::Body as _;
 
 use self::head::read_head;
+pub use self::rules::shown_key;
 pub use self::target::Target;
 pub use self::traits::{Class, Traits};
 use crate::cache::collapse::Ask;
@@ -44,7 +45,6 @@ use crate::semantics::hop_by_hop;
 use crate::semantics::storability::{CLIENT_CERT, Credentials};
 use crate::semantics::target::split_query;
 use crate::semantics::upgrade;
-use crate::semantics::validation::strip_conditionals;
 use crate::upstream::Waiting;
 
 /// A request that was understood.
@@ -63,8 +63,14 @@ pub struct Request {
     pub credentials: Credentials,
     /// The target URI in its normal form, as the store's keys are written; what the client sent is in `parts`.
     pub target: Target,
-    /// The target under which it is stored, where that is another (No-Vary-Search).
+    /// The key under which it is stored, where that is more than the target: see [`RequestRules`](crate::config::fields::RequestRules).
+    keyed: Option<String>,
+    /// The key under which it is stored, where that is another (No-Vary-Search).
     canonical: Option<String>,
+    /// The fields that the client has sent, where the route changes some.
+    received: Option<Box<HeaderMap>>,
+    /// Its id, once it has one.
+    id: OnceCell<Box<str>>,
     /// For QUERY, once its content is read.
     pub digest: Option<ContentDigest>,
     /// When it arrived.
@@ -156,7 +162,10 @@ impl Request {
             directives,
             credentials,
             target,
+            keyed: None,
             canonical: None,
+            received: None,
+            id: OnceCell::new(),
             digest: None,
             began: now,
             now,
@@ -165,12 +174,17 @@ impl Request {
     }
 
     pub fn key<'a>(&'a self, store: &Store) -> KeyRef<'a> {
-        store.key(self.canonical.as_deref().unwrap_or(self.target.as_str()))
+        store.key(self.canonical.as_deref().unwrap_or(self.key_text()))
     }
 
-    /// Finds out under which target it is stored, which other responses may change at any time.
+    /// The text of its key, but for what No-Vary-Search says.
+    fn key_text(&self) -> &str {
+        self.keyed.as_deref().unwrap_or(self.target.as_str())
+    }
+
+    /// Finds out under which key it is stored, which other responses may change at any time.
     pub fn canonicalise(&mut self, store: &Store) {
-        self.canonical = match store.canonical(self.target.as_str()) {
+        self.canonical = match store.canonical(self.key_text()) {
             Cow::Borrowed(_) => None,
             Cow::Owned(canonical) => Some(canonical),
         };
@@ -184,7 +198,8 @@ impl Request {
             return;
         }
         let mut nominated = hop_by_hop::nominated(&self.parts.headers);
-        nominated.retain(|name| !self.route.cache.credential_fields.contains(name));
+        nominated
+            .retain(|name| !self.route.cache.credential_fields.contains(name) && !self.keeps(name));
         if nominated.is_empty() {
             return;
         }
@@ -194,24 +209,37 @@ impl Request {
         for name in nominated {
             if !variants.clone().any(|variant| variant.has(&name)) {
                 self.parts.headers.remove(&name);
+                if let Some(received) = &mut self.received {
+                    received.remove(&name);
+                }
             }
         }
     }
 
     /// Takes off the credentials that were for the gateway itself: the API does not get them, and they are none for the store.
     pub fn drop_authorization(&mut self) {
+        if let Some(received) = self.received.take() {
+            self.parts.headers = *received;
+        }
         let fields = &mut self.parts.headers;
         fields.remove(AUTHORIZATION);
         if !fields.contains_key(COOKIE) && !fields.contains_key(CLIENT_CERT) {
             self.traits.remove(Traits::CREDENTIALS);
         }
         self.credentials = Credentials::of(&self.parts.headers, &self.route.cache);
+        // One that the route sets is for the API.
+        self.follow_rules();
     }
 
     /// Has the API do no CORS, where the gateway does: one response is stored for all origins.
     pub fn drop_origin(&mut self) {
-        self.parts.headers.remove(ORIGIN);
-        self.traits.remove(Traits::ORIGIN);
+        if let Some(received) = &mut self.received {
+            received.remove(ORIGIN);
+        }
+        if !self.keeps(&ORIGIN) {
+            self.parts.headers.remove(ORIGIN);
+            self.traits.remove(Traits::ORIGIN);
+        }
     }
 
     /// What a fill for it would ask, as far as others compare with that.
@@ -222,76 +250,11 @@ impl Request {
         }
     }
 
-    /// A GET of the same target by the same client, without conditions and content.
-    pub fn for_get(&self) -> Self {
-        let mut parts = self.parts.clone();
-        parts.method = Method::GET;
-        strip_conditionals(&mut parts.headers);
-        for name in [CONTENT_LENGTH, TRANSFER_ENCODING, CONTENT_TYPE] {
-            parts.headers.remove(name);
-        }
-        let route = self.route_of(&parts.method).clone();
-        Self {
-            class: Class::Get,
-            credentials: Credentials::of(&parts.headers, &route.cache),
-            route,
-            digest: None,
-            ..self.with(parts)
-        }
-    }
-
-    /// A request of the gateway's own that refreshes what this one was given: a GET, or the same QUERY, without what is
-    /// this client's own wish, and without its credentials unless the stored response was fetched with some.
-    pub fn for_refresh(&self, credentialed: bool) -> Self {
-        let mut parts = self.parts.clone();
-        if self.class != Class::Query {
-            parts.method = Method::GET;
-        }
-        strip_conditionals(&mut parts.headers);
-        let policy = &self.route.cache;
-        let credentials = [AUTHORIZATION, COOKIE, CLIENT_CERT];
-        let listed = policy.credential_fields.iter();
-        let credentials = credentials.iter().chain(listed);
-        for name in [CACHE_CONTROL, PRAGMA]
-            .iter()
-            .chain(credentials.filter(|_| !credentialed))
-        {
-            parts.headers.remove(name);
-        }
-        Self {
-            class: Class::of(&parts.method),
-            credentials: Credentials::of(&parts.headers, policy),
-            digest: self.digest,
-            ..self.with(parts)
-        }
-    }
-
-    /// Another request of the same client for the same target.
-    fn with(&self, parts: Parts) -> Self {
-        Self {
-            peer: self.peer.clone(),
-            epoch: self.epoch.clone(),
-            route: self.route.clone(),
-            traits: Traits::of(&parts.headers),
-            class: self.class,
-            parts,
-            content: None,
-            directives: RequestDirectives::default(),
-            credentials: self.credentials,
-            target: self.target.clone(),
-            canonical: self.canonical.clone(),
-            digest: self.digest,
-            began: self.began,
-            now: self.now,
-            waiting: None,
-        }
-    }
-
     /// Whom it is counted for: as a trusted proxy names its client. `None` where the proxy names nobody, or another proxy:
     /// the clients of all are not one client.
     pub fn client_behind_proxies(&self) -> Option<Client> {
         let proxies = &self.epoch.settings.config.server.trusted_proxies;
-        let address = self.peer.client(self.headers(), proxies)?;
+        let address = self.peer.client(self.received(), proxies)?;
         let is_proxy = proxies.iter().any(|net| net.contains(&address));
         (!is_proxy).then(|| address.into())
     }
@@ -299,7 +262,7 @@ impl Request {
     /// The client's address; `None` where nobody says it.
     pub fn address(&self) -> Option<IpAddr> {
         let proxies = &self.epoch.settings.config.server.trusted_proxies;
-        self.peer.client(self.headers(), proxies)
+        self.peer.client(self.received(), proxies)
     }
 
     /// The routes that its path may be read as, the same one twice where there is but one.
@@ -315,6 +278,7 @@ impl Request {
         routes.find(asked(routes, &self.target, method))
     }
 
+    /// Its fields as they go on: see [`received`](Self::received).
     pub fn headers(&self) -> &HeaderMap {
         &self.parts.headers
     }
@@ -370,7 +334,7 @@ impl Request {
 
 impl Subject for Request {
     fn fields(&self) -> &HeaderMap {
-        self.headers()
+        self.received()
     }
 
     fn now(&self) -> Monotonic {

@@ -325,7 +325,8 @@ impl Delivery<'_> {
     /// Age and ttl of a hit whose fields depend on nothing else.
     fn plain_hit(&self) -> Option<(DeltaSeconds, i64)> {
         let (age, ttl, route) = (self.age?, self.status.plain_hit()?, &self.request.route);
-        let is_plain = !route.debug && route.client_ttl.is_none();
+        let is_plain =
+            !route.debug && route.client_ttl.is_none() && route.response_fields.is_none();
         is_plain.then_some((age, ttl))
     }
 

@@ -134,14 +134,14 @@ impl Line {
             request.method(),
             &request.path_and_query(),
             request.parts.version,
-            request.headers(),
+            request.received(),
         );
         Self {
             log: worker.access.clone(),
             clock: worker.gateway.clock.clone(),
             began: request.began,
             peer: request.peer.clone(),
-            client: client_of(&request.peer, request.headers(), &request.epoch),
+            client: client_of(&request.peer, request.received(), &request.epoch),
             request: Some(head),
             status,
             bytes: 0,

@@ -60,13 +60,20 @@ impl Worker {
     /// Adds what every response carries: Via, and Cache-Status last.
     pub fn sign(&self, response: &mut Response<Body>, request: &Request, mut status: CacheStatus) {
         if request.route.debug {
-            status.key = Some(request.target.as_str().into());
+            status.key = Some(request.shown_key().into());
         }
         if response.headers().contains_key(TRAILER) {
             let body = response.body();
             if !body.may_trail() || !gets_trailers(&request.parts, body) {
                 response.headers_mut().remove(TRAILER);
             }
+        }
+        if let Some(edits) = &request.route.response_fields
+            && !response.status().is_informational()
+        {
+            let (status, own) = (response.status(), response.extensions().get::<Reported>());
+            let own = own.is_some();
+            edits.edit_response(response.headers_mut(), status, own, request);
         }
         sign_fields(response.headers_mut(), request, &status);
         self.log(response, request, &status);

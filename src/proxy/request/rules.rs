@@ -1,0 +1,178 @@
+//! What a route does to its requests before anything is selected by their fields: fields that change on their way to the API,
+//! and fields and cookies that are part of the key.
+//!
+//! What counts is what the API gets. A stored response is selected, and its sharing judged, by the fields as they go on: a
+//! field that is removed is no credential and selects no variant, one that is set has the operator's value for all.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::hash::{BuildHasher as _, RandomState};
+
+use http::header::{COOKIE, HeaderName};
+use http::{HeaderMap, HeaderValue};
+
+use super::field_names::X_REQUEST_ID;
+use super::{Request, Traits};
+use crate::semantics::field_edits::Values;
+use crate::semantics::storability::Credentials;
+use crate::semantics::target::{key_with, split_key, split_query};
+
+/// Octets of a request id that is taken over.
+const MAX_ID: usize = 128;
+
+impl Request {
+    /// Does to its fields what its route says, and finds its key.
+    pub fn follow_rules(&mut self) {
+        let Some(rules) = self.route.requests.clone() else {
+            return;
+        };
+        let mut fields = std::mem::take(&mut self.parts.headers);
+        if !rules.fields.is_empty() {
+            self.received = Some(Box::new(fields.clone()));
+            rules.fields.take_out(&mut fields);
+            // One of the operator's may be among them.
+            self.traits.add(Traits::CREDENTIALS);
+        }
+        // Invariant 2 and RFC 9111 §3.5 are about what a client brings. What the route puts in is the same for all its clients,
+        // and the cache stands before it.
+        self.credentials = Credentials::of(&fields, &self.route.cache);
+        if self.credentials.cookie && !rules.key.cookies.is_empty() {
+            self.credentials.cookie = !rules.key.has_all_cookies(&fields);
+        }
+        rules.fields.put_in(&mut fields, self);
+        let vary = &self.route.cache.vary;
+        let values = rules.key.text(&fields, vary, &rules.fields_in_key);
+        self.keyed = (!values.is_empty()).then(|| key_with(self.target.as_str(), &values));
+        self.parts.headers = fields;
+    }
+
+    /// The fields that the client has sent, before the route changed any.
+    pub fn received(&self) -> &HeaderMap {
+        self.received.as_deref().unwrap_or(&self.parts.headers)
+    }
+
+    /// Its key, to be shown: the target, and behind a `#` what else the client's request selects by.
+    pub fn shown_key(&self) -> String {
+        shown_key(self.key_text())
+    }
+
+    /// Whether a field stays although Connection names it, since the route says what the API gets by that name.
+    pub(super) fn keeps(&self, name: &HeaderName) -> bool {
+        let rules = self.route.requests.as_deref();
+        rules.is_some_and(|rules| {
+            rules.key.fields.contains(name) || rules.fields.names().any(|own| own == name)
+        })
+    }
+
+    /// Removes a credential's field from `fields`, except what is part of the key of all who get the response.
+    pub(super) fn remove_credential(&self, name: &HeaderName, fields: &mut HeaderMap) {
+        let key = self.route.requests.as_deref().map(|rules| &rules.key);
+        if key.is_some_and(|key| key.fields.contains(name)) {
+            return;
+        }
+        let own = key.filter(|_| *name == COOKIE);
+        match own.and_then(|key| key.own_cookies(fields)) {
+            Some(cookies) => drop(fields.insert(COOKIE, cookies)),
+            None => drop(fields.remove(name)),
+        }
+    }
+
+    /// The request's id: that of X-Request-Id, where a trusted proxy has sent one, or else a new one.
+    fn id(&self) -> &str {
+        self.id.get_or_init(|| {
+            let sent = self
+                .received()
+                .get(X_REQUEST_ID)
+                .filter(|_| self.peer.trusted);
+            match sent.and_then(usable_id) {
+                Some(id) => id.into(),
+                None => new_id().into(),
+            }
+        })
+    }
+}
+
+impl Values for Request {
+    fn client_ip(&self) -> Cow<'_, str> {
+        let proxies = &self.epoch.settings.config.server.trusted_proxies;
+        match self.peer.client(self.received(), proxies) {
+            Some(address) => address.to_string().into(),
+            None => "unknown".into(),
+        }
+    }
+
+    fn request_id(&self) -> &str {
+        self.id()
+    }
+
+    fn host(&self) -> &str {
+        self.target.authority()
+    }
+
+    fn path(&self) -> &str {
+        split_query(self.target.path_and_query()).0
+    }
+}
+
+/// A key as it is shown, without the digest of what the API gets beside the client's fields, which may be secret.
+pub fn shown_key(key: &str) -> String {
+    let (target, values) = split_key(key);
+    let shown = values.map(|values| match values.strip_prefix('~') {
+        Some(rest) => rest.split_once('&').map_or("", |(_, shown)| shown),
+        None => values,
+    });
+    match shown.filter(|shown| !shown.is_empty()) {
+        Some(shown) => format!("{target}#{shown}"),
+        None => target.to_owned(),
+    }
+}
+
+/// An id of visible ASCII that no log nor field has to quote.
+fn usable_id(value: &HeaderValue) -> Option<&str> {
+    let text = value.to_str().ok()?;
+    let fits = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~:/+=@".contains(&octet);
+    ((1..=MAX_ID).contains(&text.len()) && text.bytes().all(fits)).then_some(text)
+}
+
+/// 128 bits that are hard to guess, in hexadecimal digits.
+fn new_id() -> String {
+    thread_local! {
+        static SEEDS: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
+    }
+    SEEDS.with(|(state, count)| {
+        let n = count.get().wrapping_add(1);
+        count.set(n);
+        let half = |high: bool| state.hash_one((n, high));
+        format!("{:016x}{:016x}", half(true), half(false))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_taken_over_where_it_can_be_written_anywhere() {
+        for (sent, usable) in [
+            ("4bf92f3577b34da6a3ce929d0e0e4736", true),
+            ("Root=1-67891233-abcdef012345678912345678", true),
+            ("", false),
+            ("a b", false),
+            ("a\"b", false),
+            ("a,b", false),
+            ("{id}", false),
+            (&"a".repeat(MAX_ID), true),
+            (&"a".repeat(MAX_ID + 1), false),
+        ] {
+            let value = HeaderValue::from_str(sent).expect(sent);
+            assert_eq!(usable_id(&value), usable.then_some(sent), "{sent}");
+        }
+    }
+
+    #[test]
+    fn no_two_ids_are_the_same() {
+        let ids: std::collections::HashSet<String> = (0..1_000).map(|_| new_id()).collect();
+        assert_eq!(ids.len(), 1_000);
+        assert!(ids.iter().all(|id| id.len() == 32));
+    }
+}
