@@ -6,7 +6,9 @@ use std::io::{Read as _, Write as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::common::{Answer, Gateway, Origin, Request, Setup, get, head, post, reply, request};
+use crate::common::{
+    Answer, Gateway, Origin, Request, Setup, get, head, http2, post, reply, request,
+};
 
 fn api() -> Origin {
     Origin::start(|request, conn| {
@@ -259,15 +261,19 @@ fn no_spelling_of_a_path_leads_past_an_answer() {
 #[test]
 fn content_that_is_not_read_is_never_read_as_another_request() {
     let origin = api();
+    let (_folder, file) = users(&format!("alice:{HASH}\n"));
     let gateway = Gateway::before(&origin)
         .route("/down", "respond = { status = 503 }")
         .route("/denied", "deny = '127.0.0.0/8'")
+        .route("/tokens", "auth = { bearer = 'abc' }")
+        .route("/users", &format!("auth = {{ basic_file = '{file}' }}"))
         .start();
+    let wrong = STANDARD.encode("alice:wrong");
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
-    for target in ["/down", "/denied"] {
+    for target in ["/down", "/denied", "/tokens", "/users"] {
         let mut stream = gateway.client().hold();
         let head = format!(
-            "POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            "POST {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {wrong}\r\nContent-Length: {}\r\n\r\n",
             smuggled.len()
         );
         stream.write_all(head.as_bytes()).expect("a connection");
@@ -275,7 +281,7 @@ fn content_that_is_not_read_is_never_read_as_another_request() {
         let mut first = [0; 12];
         stream.read_exact(&mut first).expect("an answer");
         assert!(
-            matches!(&first, b"HTTP/1.1 503" | b"HTTP/1.1 403"),
+            matches!(&first, b"HTTP/1.1 503" | b"HTTP/1.1 403" | b"HTTP/1.1 401"),
             "{target}"
         );
         let rest = format!("{smuggled}GET /after HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -544,7 +550,11 @@ fn preflight(origin: &str, method: &str, target: &str) -> Request {
 fn cors_api() -> Origin {
     Origin::start(|request, conn| {
         let origin = request.fields.get("origin").unwrap_or("none");
-        let said = reply(200)
+        let said = match request.target.ends_with("varies") {
+            true => reply(200).field("Vary", "Origin"),
+            false => reply(200),
+        };
+        let said = said
             .field("Cache-Control", "max-age=60")
             .field("ETag", "\"a\"")
             .field("Access-Control-Allow-Origin", "https://old.example")
@@ -652,6 +662,14 @@ fn pages_read_what_their_origin_may_and_one_response_is_stored_for_all() {
         ),
         (get("/all/1"), 200, false, "GET none", "origin: *"),
         (from(APP, get("/all/1")), 200, true, "GET none", "origin: *"),
+        (get("/one/varies"), 200, false, "GET none", "vary: Origin"),
+        (
+            from(APP, get("/one/varies")),
+            200,
+            true,
+            "GET none",
+            granted,
+        ),
         (
             from("https://evil.example", get("/all/1")),
             200,
@@ -786,4 +804,78 @@ fn preflights_are_answered_as_the_method_that_they_ask_for() {
         gateway.metric("bookend_errors_total{error=\"origin_denied\"}"),
         1
     );
+}
+
+#[test]
+fn the_gate_is_the_same_over_http2() {
+    let origin = api();
+    let (_folder, file) = users(&format!("alice:{HASH}\n"));
+    let gateway = Gateway::before(&origin)
+        .route(
+            "/users",
+            &format!("auth = {{ basic_file = '{file}' }}\ncors = {{ origins = '{APP}' }}"),
+        )
+        .route("/down", "respond = { status = 503 }")
+        .route("/denied", "deny = '127.0.0.0/8'")
+        .start();
+    let alice = format!("Basic {}", STANDARD.encode("alice:sesame"));
+    let asked = [("origin", APP), ("access-control-request-method", "PUT")];
+    let credentials = [("authorization", &*alice), ("origin", APP)];
+    for (method, target, fields, status, hit) in [
+        ("GET", "/users", &[][..], 401, false),
+        ("GET", "/users", &credentials, 200, false),
+        ("GET", "/users", &credentials, 200, true),
+        ("HEAD", "/users", &credentials, 200, true),
+        ("OPTIONS", "/users", &asked, 204, false),
+        ("POST", "/down", &[], 503, false),
+        ("POST", "/denied", &[], 403, false),
+    ] {
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(format!("{}{target}", gateway.url()));
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let content = if method == "POST" { "content" } else { "" };
+        let answer = http2::send(&gateway, request.body(content.into()).expect("a request"))
+            .expect("an answer");
+        assert_eq!(answer.status(), status, "{method} {target}");
+        let cache_status = answer.headers()["cache-status"].to_str().expect("text");
+        assert_eq!(
+            cache_status.contains("; hit"),
+            hit,
+            "{method} {target}: {cache_status}"
+        );
+        if !fields.is_empty() {
+            assert_eq!(
+                answer.headers()["access-control-allow-origin"],
+                APP,
+                "{method} {target}"
+            );
+        }
+    }
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn a_host_has_a_policy_for_all_of_its_paths_that_no_other_route_is_for() {
+    let origin = api();
+    let gateway = Gateway::before(&origin)
+        .more("[[route]]\nhost = 'staff.example.org'\nauth = { bearer = 'abc' }\nttl = '1h'")
+        .more("[[route]]\nhost = 'staff.example.org'\nmatch = '/health'\nbypass = true")
+        .route("/books", "")
+        .start();
+    for (host, target, status) in [
+        ("staff.example.org", "/", 401),
+        ("staff.example.org", "/books", 401),
+        ("staff.example.org", "//books", 401),
+        ("STAFF.example.org.:80", "/books", 401),
+        ("staff.example.org", "/health", 200),
+        ("staff.example.org", "/%2Fhealth", 401),
+        ("www.example.org", "/", 200),
+        ("www.example.org", "/books", 200),
+    ] {
+        let answer = gateway.send(&get(target).field("Host", host));
+        assert_eq!(answer.status, status, "{host} {target}");
+    }
 }
