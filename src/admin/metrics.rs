@@ -19,7 +19,7 @@ const RESULTS: [(&str, Read); 7] = [
     ("validated", |c| c.validated.value()),
     ("miss", |c| c.misses.value()),
     ("pass", |c| c.passes.value()),
-    ("answered", |c| c.answered.value()),
+    ("direct", |c| c.direct.value()),
     ("error", |c| c.errors.value()),
 ];
 

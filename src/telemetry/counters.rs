@@ -76,7 +76,7 @@ pub struct Counters {
     /// Requests that were forwarded without asking the cache (unsafe methods, bypass).
     pub passes: Counter,
     /// Requests that the gateway answered itself, as its configuration says: redirects, `respond`, preflights of CORS.
-    pub answered: Counter,
+    pub direct: Counter,
     /// Requests that the gateway answered with an error of its own.
     pub errors: Counter,
     /// The same by [`ErrorKind`], by its number.

@@ -207,7 +207,7 @@ fn a_route_answers_itself() {
     assert_eq!(gateway.get("/nothing").field("content-length"), None);
     assert_eq!(origin.count(), 0);
     assert_eq!(
-        gateway.metric("bookend_requests_total{result=\"answered\"}"),
+        gateway.metric("bookend_requests_total{result=\"direct\"}"),
         17
     );
     gateway.get("/books").expect(200);

@@ -153,7 +153,7 @@ fn a_running_gateway_is_asked_over_the_socket_that_its_file_names() {
     let status = expect(program.bookend(&["status"]), 0);
     for words in [
         concat!("bookend    ", env!("CARGO_PKG_VERSION"), ", ready, up "),
-        "requests   6: 3 hit, 0 stale, 0 validated, 3 miss, 0 pass, 0 error (50.0 % answered by the cache)\n",
+        "requests   6: 3 hit, 0 stale, 0 validated, 3 miss, 0 pass, 0 direct, 0 error (50.0 % answered by the cache)\n",
         "for 3 resources; ",
         "0 reloads, 0 more failed\n",
         &format!("upstream   {} gets requests; ", origin.url()),

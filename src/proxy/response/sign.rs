@@ -52,7 +52,7 @@ impl Worker {
             Some(CacheResult::Validated) => &counters.validated,
             Some(CacheResult::Miss) => &counters.misses,
             Some(CacheResult::Pass) => &counters.passes,
-            None => &counters.answered,
+            None => &counters.direct,
         };
         counter.inc();
     }
