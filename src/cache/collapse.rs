@@ -101,8 +101,8 @@ pub enum FollowerEvent {
     Stored(Arc<StoredResponse>),
     /// The response is not for sharing.
     Unshared,
-    /// The answer was about the leader's own request.
-    Particular,
+    /// The response was to the leader's own request, such as 412.
+    LeaderOnly,
     /// The fill ended without any result.
     Abandoned,
     /// The upstream answered a validation with this server error.
@@ -295,7 +295,7 @@ impl Follower {
             },
             Stage::Settled(Settled::Stored(stored)) => FollowerEvent::Stored(stored.clone()),
             Stage::Settled(Settled::Unshared) => FollowerEvent::Unshared,
-            Stage::Settled(Settled::Particular) => FollowerEvent::Particular,
+            Stage::Settled(Settled::LeaderOnly) => FollowerEvent::LeaderOnly,
             Stage::Settled(Settled::Abandoned) => FollowerEvent::Abandoned,
             Stage::Settled(Settled::ServerError(status)) => FollowerEvent::ServerError(*status),
             Stage::Settled(Settled::Failed(error)) => FollowerEvent::Failed(error.share()),

@@ -25,7 +25,7 @@ pub enum Outcome {
         effect: Superseded,
         received: Now,
         /// Whether it was about the request of the one who asked.
-        is_particular: bool,
+        is_for_leader_only: bool,
     },
     /// The upstream answered a validation with this server error.
     ServerError(StatusCode),
@@ -49,8 +49,8 @@ pub enum Settled {
     Stored(Arc<StoredResponse>),
     /// Its response is for the leader alone: followers go upstream themselves, without waiting for another.
     Unshared,
-    /// Its response was about the request of the one who asked: others may well get a better one.
-    Particular,
+    /// The response was to the leader's own request, such as 412: others may well get a better one.
+    LeaderOnly,
     /// Nobody brought it to an end: somebody else may try.
     Abandoned,
     /// The upstream answered a validation with this server error.

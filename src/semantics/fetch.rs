@@ -118,8 +118,8 @@ mod tests {
         let mut stored = Partial::new(100);
         assert!(stored.insert(range(10, 19)) && stored.insert(range(30, 39)));
         let single = |first, last| RangeSelection::Single(range(first, last));
-        let several = RangeSelection::Several(vec![range(0, 1), range(50, 51)]);
-        let held = RangeSelection::Several(vec![range(11, 12), range(31, 32)]);
+        let several = RangeSelection::Multiple(vec![range(0, 1), range(50, 51)]);
+        let held = RangeSelection::Multiple(vec![range(11, 12), range(31, 32)]);
         let missing = |first, last| FetchExtent::Missing(range(first, last));
         // What is asked for, octets that may be stored, whether parts combine, whether there is a marker
         let table = [

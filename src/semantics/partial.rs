@@ -123,7 +123,7 @@ impl Partial {
         match selection {
             RangeSelection::Whole => self.is_complete(),
             RangeSelection::Single(range) => self.contains(*range),
-            RangeSelection::Several(ranges) => ranges.iter().all(|range| self.contains(*range)),
+            RangeSelection::Multiple(ranges) => ranges.iter().all(|range| self.contains(*range)),
             RangeSelection::Unsatisfiable => true,
         }
     }
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(ask(from(100, 120)), Some(RangeSelection::Unsatisfiable));
         let both = [from(10, 10), from(39, 39)];
         let parts = vec![range(10, 10), range(39, 39)];
-        assert_eq!(stored.satisfy(&both), Some(RangeSelection::Several(parts)));
+        assert_eq!(stored.satisfy(&both), Some(RangeSelection::Multiple(parts)));
     }
 
     #[test]

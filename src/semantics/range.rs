@@ -62,7 +62,7 @@ pub enum RangeSelection {
     /// 206 with Content-Range.
     Single(ByteRange),
     /// 206 with multipart/byteranges; at least two, none overlapping another, in the order they were asked for.
-    Several(Vec<ByteRange>),
+    Multiple(Vec<ByteRange>),
     /// 416 with `Content-Range: bytes */length`.
     Unsatisfiable,
 }
@@ -143,7 +143,7 @@ pub fn satisfy(set: &[RangeSpec], complete_length: u64) -> RangeSelection {
     match ranges.as_slice() {
         [] => RangeSelection::Unsatisfiable,
         [only] => RangeSelection::Single(*only),
-        _ => RangeSelection::Several(ranges),
+        _ => RangeSelection::Multiple(ranges),
     }
 }
 

@@ -109,7 +109,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// The response as hyper gets it. Inlined, so that it is not moved once more.
+    /// The response as hyper gets it.
     #[inline]
     fn end<B: ResponseContent>(
         mut self,

@@ -193,13 +193,13 @@ impl Io {
         let gone = match self.socket.poll_closed(cx)? {
             Poll::Ready((_, true)) => true,
             Poll::Ready((true, false)) => match self.waiting.half_closed(cx) {
-                HalfClosed::News => {
+                HalfClosed::Noticed => {
                     // The future that waits for the response decides.
                     cx.waker().wake_by_ref();
                     false
                 }
                 HalfClosed::Known => false,
-                HalfClosed::GivenUp => true,
+                HalfClosed::Gone => true,
             },
             _ => false,
         };

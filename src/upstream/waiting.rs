@@ -44,11 +44,11 @@ const SENT: u8 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HalfClosed {
     /// This was not known before. The request goes on: its client may still read.
-    News,
+    Noticed,
     /// This was known, or no request is on its way.
     Known,
     /// Its client counts as gone.
-    GivenUp,
+    Gone,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -80,7 +80,7 @@ impl LatestWaiting {
             return HalfClosed::Known;
         };
         if waiting.is_queued(cx) || waiting.0.given_up.load(Ordering::Acquire) {
-            return HalfClosed::GivenUp;
+            return HalfClosed::Gone;
         }
         let first =
             waiting
@@ -88,7 +88,7 @@ impl LatestWaiting {
                 .half_closed
                 .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire);
         match first {
-            Ok(_) => HalfClosed::News,
+            Ok(_) => HalfClosed::Noticed,
             Err(_) => HalfClosed::Known,
         }
     }

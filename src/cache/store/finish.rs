@@ -41,15 +41,15 @@ impl Store {
             Outcome::Uncacheable {
                 effect,
                 received,
-                is_particular,
+                is_for_leader_only,
             } => {
                 match effect {
                     Superseded::Nothing => self.take_off(fill),
                     Superseded::Stale => self.end_staleness(fill, received, vary),
                     Superseded::All(marker) => self.mark(fill, marker, received.mono, vary),
                 }
-                let settled = match is_particular {
-                    true => Settled::Particular,
+                let settled = match is_for_leader_only {
+                    true => Settled::LeaderOnly,
                     false => Settled::Unshared,
                 };
                 (Ok(()), settled)

@@ -58,7 +58,7 @@ impl Exchange {
             FollowerEvent::Abandoned => self.go_on(true),
             FollowerEvent::Unshared => self.go_on(false),
             // Once: where each answer is of that kind, waiting in line would take as long as there are requests.
-            FollowerEvent::Particular => self.go_on(self.rounds < 2),
+            FollowerEvent::LeaderOnly => self.go_on(self.rounds < 2),
             FollowerEvent::ServerError(status) => {
                 match self.stand_in(Failure::Status(status), &miss) {
                     Some(step) => step,

@@ -140,7 +140,7 @@ impl<'a> Pump<'a> {
         Outcome::Uncacheable {
             effect: Superseded::All(marker),
             received,
-            is_particular: false,
+            is_for_leader_only: false,
         }
     }
 

@@ -50,7 +50,7 @@ impl FillTask {
             // It may be shared, so far as the rules go.
             Unshared::TooLarge | Unshared::UnverifiedEnd => Effect::of(status),
         };
-        let is_particular =
+        let is_for_leader_only =
             is_about_the_request(status) || (credentialed && effect == Effect::None);
         let outcome = Outcome::Uncacheable {
             effect: match effect {
@@ -61,7 +61,7 @@ impl FillTask {
                 }
             },
             received: arrived.received,
-            is_particular,
+            is_for_leader_only,
         };
         permit.finish(outcome, &self.route.cache.vary);
     }

@@ -90,7 +90,7 @@ impl Delivery<'_> {
                 let body = Body::full(octets, &self.worker.counters);
                 self.partial_content(head, body, range, length)
             }
-            RangeSelection::Several(ranges) => self.several(
+            RangeSelection::Multiple(ranges) => self.several(
                 head,
                 |range| parts.slice(range).into_iter().collect(),
                 &ranges,
@@ -130,7 +130,7 @@ impl Delivery<'_> {
             match self.select_range(head, length) {
                 RangeSelection::Whole => {}
                 RangeSelection::Single(range) => return self.single(head, content, range, length),
-                RangeSelection::Several(ranges) => {
+                RangeSelection::Multiple(ranges) => {
                     if let Some(body) = content.body() {
                         let slice = |range: ByteRange| body.slice(range.first(), range.end());
                         return self.several(head, slice, &ranges, length);

@@ -1,4 +1,4 @@
-use super::RangeSelection::{Several, Single, Unsatisfiable, Whole};
+use super::RangeSelection::{Multiple, Single, Unsatisfiable, Whole};
 use super::*;
 use proptest::prelude::*;
 
@@ -84,27 +84,30 @@ fn several_ranges_keep_their_order_and_join_where_they_overlap() {
     let cases = [
         (
             "bytes=0-0,-1",
-            Several(vec![range(0, 0), range(9999, 9999)]),
+            Multiple(vec![range(0, 0), range(9999, 9999)]),
         ),
         (
             "bytes= 0-999, 4500-5499, -1000",
-            Several(vec![range(0, 999), range(4500, 5499), range(9000, 9999)]),
+            Multiple(vec![range(0, 999), range(4500, 5499), range(9000, 9999)]),
         ),
         (
             "bytes=-1,0-0",
-            Several(vec![range(9999, 9999), range(0, 0)]),
+            Multiple(vec![range(9999, 9999), range(0, 0)]),
         ),
         (
             "bytes=500-600,601-999",
-            Several(vec![range(500, 600), range(601, 999)]),
+            Multiple(vec![range(500, 600), range(601, 999)]),
         ),
         ("bytes=500-700,601-999", Single(range(500, 999))),
         ("bytes=0-1,20000-", Single(range(0, 1))),
         (
             "bytes=0-1,20000-,5-6",
-            Several(vec![range(0, 1), range(5, 6)]),
+            Multiple(vec![range(0, 1), range(5, 6)]),
         ),
-        ("bytes=7-8,0-2,1-4", Several(vec![range(7, 8), range(0, 4)])),
+        (
+            "bytes=7-8,0-2,1-4",
+            Multiple(vec![range(7, 8), range(0, 4)]),
+        ),
         ("bytes=0-,0-", Single(range(0, 9999))),
     ];
     for (value, expected) in cases {
@@ -126,9 +129,9 @@ fn abusive_sets_are_answered_whole() {
         assert_eq!(ask(&value, 10_000), Whole, "{what}");
     }
     let many = ask(&list(apart(64).collect()), 10_000);
-    assert!(matches!(many, Several(parts) if parts.len() == 64));
+    assert!(matches!(many, Multiple(parts) if parts.len() == 64));
     let few = ask(&list(apart(8).rev().collect()), 10_000);
-    assert!(matches!(few, Several(parts) if parts.len() == 8));
+    assert!(matches!(few, Multiple(parts) if parts.len() == 8));
 }
 
 #[test]
@@ -277,7 +280,7 @@ proptest! {
             Whole => return Ok(()),
             Unsatisfiable => Vec::new(),
             Single(only) => vec![only],
-            Several(ranges) => ranges,
+            Multiple(ranges) => ranges,
         };
         for at in 0..40 {
             let times = ranges.iter().filter(|r| r.first() <= at && at <= r.last()).count();
