@@ -230,6 +230,11 @@ impl Gateway {
         self.addrs[1]
     }
 
+    /// Those of all `[[listener]]`.
+    pub fn listeners(&self) -> &[SocketAddr] {
+        &self.addrs[1..]
+    }
+
     pub fn admin_addr(&self) -> SocketAddr {
         self.admin
     }

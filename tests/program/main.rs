@@ -12,3 +12,4 @@ mod handover;
 mod operated;
 mod readme;
 mod running;
+mod tasks;
