@@ -131,7 +131,8 @@ fn every_configuration_in_the_documents_is_valid() {
     let files = certificates();
     for path in DOCUMENTS {
         for block in blocks(path, "toml") {
-            let servers = match block.contains("servers =") {
+            let (of_upstream, _) = block.split_once("[upstreams.").unwrap_or((&block, ""));
+            let servers = match of_upstream.contains("servers =") {
                 true => "",
                 false => "upstream.servers = [\"http://127.0.0.1:5000\"]\n",
             };
