@@ -3,7 +3,7 @@
 use instant_acme::{Account, AccountCredentials, Error, NewAccount};
 use serde_json::{Value, json};
 
-use super::failure::Failure;
+use super::failure::{Failure, is_of_account};
 use super::http::Authority;
 use super::store::Store;
 use crate::config::Acme;
@@ -43,7 +43,7 @@ impl Accounts<'_> {
         if let Some(account) = self.stored().await? {
             return Ok(account);
         }
-        let contact: Vec<&str> = self.acme.contact.iter().map(String::as_str).collect();
+        let contact = self.contact();
         let new = NewAccount {
             contact: &contact,
             // The configuration demands it.
@@ -70,9 +70,18 @@ impl Accounts<'_> {
         self.account().await
     }
 
+    /// Whether the authority refuses the account, whatever is asked of it.
+    pub async fn is_refused(&self, account: &Account) -> bool {
+        let told = account.update_contacts(&self.contact()).await;
+        told.as_ref().is_err_and(is_of_account)
+    }
+
+    fn contact(&self) -> Vec<&str> {
+        self.acme.contact.iter().map(String::as_str).collect()
+    }
+
     async fn tell_contact(&self, account: &Account, stored: &[u8]) -> Result<(), Failure> {
-        let contact: Vec<&str> = self.acme.contact.iter().map(String::as_str).collect();
-        if let Err(error) = account.update_contacts(&contact).await {
+        if let Err(error) = account.update_contacts(&self.contact()).await {
             let Failure { what, cure, .. } = self.failure(&error);
             tracing::warn!(
                 error = what,

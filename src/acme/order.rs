@@ -46,7 +46,8 @@ pub(super) async fn issue(
     let failure = |error: Error| accounts.failure(&error);
     let mut account = accounts.account().await?;
     let mut begun = begin(&account, wanted, replaced.clone()).await;
-    if begun.as_ref().is_err_and(is_of_account) {
+    // An authority may refuse an order as unauthorized for other reasons, too.
+    if begun.as_ref().is_err_and(is_of_account) && accounts.is_refused(&account).await {
         account = accounts.replacement().await?;
         begun = begin(&account, wanted, replaced).await;
     }

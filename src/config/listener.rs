@@ -70,13 +70,14 @@ impl Listener {
                 }
             }
             if let Some(acme) = listener.acme() {
-                let others = || listeners.iter().filter_map(Self::acme);
-                let is_others = |name: &&Box<str>| {
-                    let has = |other: &&Arc<Acme>| other.domains.contains(name);
-                    let mut others = others().filter(has);
-                    others.any(|other| !acme.has_authority_of(other))
+                let is_others = |name: &str| {
+                    let mut others = listeners.iter().filter_map(Self::acme);
+                    others.any(|other| {
+                        other.domains.iter().any(|of| **of == *name)
+                            && !acme.has_authority_of(other)
+                    })
                 };
-                if let Some(name) = acme.domains.iter().find(is_others) {
+                if let Some(name) = acme.domains.iter().find(|name| is_others(name)) {
                     let place = section.given_in("tls.acme", "domains").unwrap_or_default();
                     let message = format!(
                         "{name} has another authority, account or state in another [[listener]]"

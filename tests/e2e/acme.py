@@ -1,12 +1,16 @@
 """Pebble, a certificate authority for tests that speaks ACME, with a name server of its own: each name is 127.0.0.1."""
 
 import base64
+import http.client
+import http.server
 import json
 import os
 import pathlib
 import ssl
 import subprocess
 import tempfile
+import threading
+import time
 import urllib.request
 
 from conftest import Process, free_port, wait_for
@@ -74,6 +78,77 @@ class Pebble:
         self.process.__exit__(*exception)
         self.names.__exit__(*exception)
         self.folder.cleanup()
+
+
+class RenewalInformation:
+    """In front of Pebble, which knows nothing of it: ARI (RFC 9773), with the window that a test sets."""
+
+    def __init__(self, pebble):
+        self.pebble, self.window = pebble, (time.time() + 1e6, time.time() + 2e6)
+        self.asked, self.replaced = [], []
+        shim = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                if self.path.startswith("/renewal-info/"):
+                    shim.asked.append(self.path.rpartition("/")[2])
+                    times = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) for at in shim.window]
+                    window = dict(zip(("start", "end"), times))
+                    return self.answer(200, [("Retry-After", "21600")], json.dumps({"suggestedWindow": window}).encode())
+                self.forward()
+
+            def do_HEAD(self):
+                self.forward()
+
+            def do_POST(self):
+                self.forward(self.rfile.read(int(self.headers["Content-Length"])))
+
+            def forward(self, content=None):
+                context = ssl.create_default_context(cafile=shim.pebble.ca_file)
+                pebble = http.client.HTTPSConnection("127.0.0.1", shim.pebble.port, context=context)
+                pebble.request(self.command, self.path, content, dict(self.headers))
+                answer = pebble.getresponse()
+                body = answer.read()
+                if self.path == "/dir":
+                    body = json.dumps({**json.loads(body), "renewalInfo": f"{shim.url}/renewal-info"}).encode()
+                if content and "order-plz" in self.path and answer.status == 201:
+                    payload = json.loads(base64.urlsafe_b64decode(json.loads(content)["payload"] + "=="))
+                    if "replaces" in payload:
+                        shim.replaced.append(payload["replaces"])
+                        body = json.dumps({**json.loads(body), "replaces": payload["replaces"]}).encode()
+                own = ("content-length", "transfer-encoding", "date")
+                kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in own]
+                self.answer(answer.status, kept, body)
+
+            def answer(self, status, fields, body):
+                self.send_response(status)
+                for name, value in fields:
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
+
+            def log_message(self, *message):
+                pass
+
+        folder = pathlib.Path(pebble.folder.name)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(pebble.ca_file, folder / "pebble.key")
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"https://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        pebble.directory = f"{self.url}/dir"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 def account_of(folder):

@@ -8,10 +8,11 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import time
 
 import pytest
 import requests
-from acme import Pebble, account_of, deactivate, owner_only
+from acme import Pebble, RenewalInformation, account_of, deactivate, owner_only
 from conftest import BOOKEND, PATIENCE, Process, free_port, wait_for
 
 NAME = "books.example.org"
@@ -170,6 +171,25 @@ def test_a_certificate_is_renewed_and_stays_in_use_while_the_authority_is_down(e
     edge.await_certificate(other_than=second)
     assert "does not know the ACME account" in edge.process.output
     assert account_of(edge.state)["account"]["id"] != account
+
+
+def test_the_authority_says_when_a_certificate_is_renewed(edge):
+    edge = edge()
+    with RenewalInformation(edge.pebble) as information:
+        edge.start()
+        first = edge.await_certificate()
+        edge.process.await_output("the authority says when to renew")
+        edge.stop()
+        # As after a mistake of the authority's: at once.
+        information.window = (time.time() - 20, time.time() - 10)
+        edge.start()
+        edge.await_certificate(other_than=first)
+        wait_for("the new certificate's information", lambda: len(set(information.asked)) == 2)
+        # The order said which certificate it replaces.
+        assert information.replaced == information.asked[:1]
+        # The new one is to be replaced at once, too, says this authority, and is left alone for a while.
+        edge.process.await_output("renewal_in=\"0s\"")
+        assert edge.metric('bookend_acme_issues_total{result="ok"}') == 1
 
 
 def test_an_account_that_has_been_deactivated_is_replaced(edge):
