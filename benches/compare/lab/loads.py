@@ -5,11 +5,16 @@ import math
 import os
 import re
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .machine import settle
 
 LUA = Path(__file__).resolve().parent.parent / "lua"
+
+# Clients that shake hands at once.
+HANDSHAKERS = 8
 
 # A load that has not ended so long after its time is stuck.
 GRACE = 45
@@ -23,22 +28,22 @@ class Loads:
         self.tool = tool
         self.directory = Path(directory)
 
-    def wrk(self, port, path, seconds, *, script="one", args=(), headers=(), connections=64):
+    def wrk(self, port, path, seconds, *, script="one", args=(), headers=(), connections=64, scheme="http"):
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency"]
         command += ["-s", str(LUA / f"{script}.lua")]
         for header in headers:
             command += ["-H", header]
-        command += [f"http://127.0.0.1:{port}{path}", "--", *map(str, args)]
+        command += [f"{scheme}://127.0.0.1:{port}{path}", "--", *map(str, args)]
         out = self.run(command, seconds + GRACE, {"COMPARE_LUA": str(LUA)})
         seen = json.loads(out[out.rindex("\n{") :])
         seen["per_second"] = seen["requests"] / (seen["micros"] / 1e6)
         return seen
 
-    def h2load(self, port, path, seconds):
+    def h2load(self, port, path, seconds, scheme="http"):
         log = self.directory / "h2load"
         log.unlink(missing_ok=True)
         command = ["h2load", "-t1", "-c8", "-m16", "-D", str(seconds), f"--log-file={log}"]
-        command.append(f"http://127.0.0.1:{port}{path}")
+        command.append(f"{scheme}://127.0.0.1:{port}{path}")
         out = self.run(command, seconds + GRACE)
         per_second = float(re.search(r"([\d.]+) req/s", out).group(1))
         done = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed", out)
@@ -51,6 +56,27 @@ class Loads:
             "not_2xx_3xx": refused + broken,
             **latencies(int(line.rpartition("\t")[2]) for line in log.read_text().splitlines()),
         }
+
+    def handshakes(self, port, path, seconds, resumed):
+        """Connections one after the other from each of some clients: a handshake of TLS 1.3, a GET, the end. Those that are
+        to resume a session do so from their second connection on."""
+        # openssl takes it for a path, and adds a version of its own, which ends in a field then.
+        target = f"{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nNote: not"
+        command = ["openssl", "s_time", "-connect", f"127.0.0.1:{port}", "-tls1_3", "-time", str(seconds)]
+        command += ["-reuse" if resumed else "-new", "-www", target]
+        started = time.monotonic()
+        with ThreadPoolExecutor(HANDSHAKERS) as clients:
+            outputs = list(clients.map(lambda _: self.run(command, seconds + GRACE), range(HANDSHAKERS)))
+        took = time.monotonic() - started
+        made = other = short = 0
+        for out in outputs:
+            # A mark for each connection: r for a session that was resumed.
+            marks = "".join(line for line in out.splitlines() if re.fullmatch(r"[r*]+", line))
+            right = marks.count("r" if resumed else "*")
+            made, other = made + len(marks), other + len(marks) - right
+            each = int(re.search(r"real seconds, (\d+) bytes read per connection", out).group(1))
+            short += len(marks) if each < 1024 else 0
+        return {"requests": made, "per_second": made / took, "failed": other, "not_2xx_3xx": short}
 
     def closed(self, port, request, seconds, connections=64):
         return self.own("closed", port, request, connections, seconds, seconds=seconds)

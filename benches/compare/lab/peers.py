@@ -22,6 +22,8 @@ class Peer:
     speaks_h2c = True
     # Whether HTTP/2 has a port of its own.
     separate_h2 = False
+    # Whether it speaks TLS; what has no listener for it has no part in those scenarios.
+    speaks_tls = False
     # Scenarios in which it does something else than they are about.
     leaves_out = ()
 
@@ -30,8 +32,12 @@ class Peer:
         self.directory.mkdir(parents=True)
         self.port = free_port()
         self.h2_port = free_port() if self.separate_h2 else self.port
+        self.tls_port = free_port()
+        certificate = make_certificate(self.directory) if self.speaks_tls else {}
         self.values = {
+            **certificate,
             "port": self.port,
+            "tls_port": self.tls_port,
             "h2_port": self.h2_port,
             "origin": origin,
             "dir": self.directory,
@@ -89,6 +95,7 @@ def bookend(name, path, workers=1):
 
     class Bookend(Peer):
         program = path
+        speaks_tls = True
 
         @classmethod
         def version(cls):
@@ -110,6 +117,7 @@ class Nginx(Peer):
     program = "nginx"
     package = "nginx-light"
     separate_h2 = True
+    speaks_tls = True
 
     @classmethod
     def version(cls):
@@ -129,6 +137,7 @@ class Haproxy(Peer):
     program = "haproxy"
     package = "haproxy"
     separate_h2 = True
+    speaks_tls = True
 
     @classmethod
     def version(cls):
@@ -269,6 +278,16 @@ def install(peers):
     subprocess.run(["apt-get", "update", "-qq"], check=True, env=env)
     command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
     subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
+
+
+def make_certificate(directory):
+    """A certificate that signs itself, with an ECDSA key, and both in one file: the same kind for each peer."""
+    cert, key, pair = (directory / name for name in ("cert.pem", "key.pem", "pair.pem"))
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=books.example", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True)
+    pair.write_text(cert.read_text() + key.read_text())
+    return {"cert": cert, "key": key, "pair": pair}
 
 
 def first_line(command):

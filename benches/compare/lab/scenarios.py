@@ -2,13 +2,14 @@
 
 import http.client
 import random
+import ssl
 import time
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from itertools import accumulate
 
-from .loads import request_of
+from .loads import HANDSHAKERS, request_of
 from .machine import file_limit
 
 # What a browser sends along.
@@ -50,6 +51,7 @@ class Scenario:
     # Also measured at a fixed rate, the same for all.
     paced: bool = False
     needs_h2: bool = False
+    needs_tls: bool = False
     # The shortest run that tells something, in seconds.
     least: int = 1
     # Requests under way at once.
@@ -112,6 +114,35 @@ class Http2(Scenario):
         return lab.loads.h2load(peer.h2_port, self.path, seconds)
 
 
+class Tls(Scenario):
+    """Over connections that are kept."""
+
+    def prepare(self, lab, peer, tag):
+        for _ in range(2):
+            status, length = ask(peer.tls_port, self.path, tls=True)
+            if (status, length) != (self.status, self.length):
+                raise RuntimeError(f"{peer.name}, {self.name}: status {status}, {length} bytes of content")
+
+    def load(self, lab, peer, tag, seconds):
+        return lab.loads.wrk(peer.tls_port, self.path, seconds, connections=self.connections, scheme="https")
+
+
+class TlsHttp2(Tls):
+    def load(self, lab, peer, tag, seconds):
+        return lab.loads.h2load(peer.tls_port, self.path, seconds, scheme="https")
+
+
+class Handshakes(Tls):
+    resumed = False
+
+    def load(self, lab, peer, tag, seconds):
+        return lab.loads.handshakes(peer.tls_port, self.path, seconds, self.resumed)
+
+
+class Resumptions(Handshakes):
+    resumed = True
+
+
 class Connections(Scenario):
     def load(self, lab, peer, tag, seconds):
         request = request_of(peer.port, self.path, ("Connection: close",))
@@ -138,6 +169,10 @@ SCENARIOS = [
     Http2("h2", "1 KB hit, HTTP/2", "/small/hit", needs_h2=True, connections=128),
     Scenario("crowd", f"1 KB hit, {CROWD:,} connections", "/small/hit", connections=CROWD, least=5),
     Connections("connect", "1,000 new connections/s", "/small/hit"),
+    Tls("tls", "1 KB hit, TLS", "/small/hit", needs_tls=True),
+    TlsHttp2("tls-h2", "1 KB hit, TLS, HTTP/2", "/small/hit", needs_tls=True, connections=128),
+    Handshakes("handshake", "full handshake and a hit, TLS 1.3", "/small/hit", needs_tls=True, connections=HANDSHAKERS),
+    Resumptions("resume", "resumed handshake and a hit, TLS 1.3", "/small/hit", needs_tls=True, connections=HANDSHAKERS),
     Herd("herd", "herd of 1,000", "/herd/", forwarded=(0.0, 1.0)),
 ]
 
@@ -194,9 +229,14 @@ def check(scenario, peer, seen, origin_requests):
         raise RuntimeError(f"{where}: {origin_requests} of {requests} requests reached the origin")
 
 
-def ask(port, path, headers=()):
+def ask(port, path, headers=(), tls=False):
     """Status and length of content of one GET."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    if tls:
+        # Whose certificate it is, is not the question.
+        context = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=context)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         fields = dict(header.split(": ", 1) for header in headers)
         connection.request("GET", path, headers=fields)
