@@ -492,11 +492,13 @@ fn what_the_gateway_has_consumed_is_no_credential_further_on() {
 #[test]
 fn users_are_those_of_the_file_at_the_latest_reload() {
     let origin = api();
-    let (_folder, file) = users(&format!("alice:{HASH}\n"));
+    let (folder, file) = users(&format!("alice:{HASH}\n"));
+    let log = folder.path().join("access.log");
     let setup = || {
         Gateway::before(&origin)
             .cache(&format!("auth = {{ basic_file = '{file}' }}"))
             .route("/open", "auth = 'off'")
+            .access_log(&log)
     };
     let gateway = setup().start();
     let asked = |user: &str, target: &str| gateway.send(&basic(user, "sesame", get(target))).status;
@@ -506,6 +508,15 @@ fn users_are_those_of_the_file_at_the_latest_reload() {
     gateway.reload(&setup());
     assert_eq!([asked("alice", "/"), asked("bob", "/")], [401, 200]);
     assert_eq!(gateway.get("/open").status, 200);
+    // Those that were let in are named in the log, whether their password was verified then or before.
+    drop(gateway);
+    let lines = fs::read_to_string(&log).expect("a log");
+    let user = |line: &str| {
+        let read: serde_json::Value = serde_json::from_str(line).expect("an object");
+        read["user"].as_str().unwrap_or("-").to_owned()
+    };
+    let users: Vec<_> = lines.lines().map(user).collect();
+    assert_eq!(users, ["alice", "-", "alice", "-", "-", "bob", "-"]);
 }
 
 #[test]

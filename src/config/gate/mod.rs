@@ -109,7 +109,7 @@ fn client_network(value: Value<'_>) -> Option<IpNet> {
 }
 
 /// Keys of a route that have no effect beside its `respond`.
-const WITHOUT_EFFECT: [&str; 20] = [
+const WITHOUT_EFFECT: [&str; 31] = [
     "auth",
     "upstream",
     "strip_prefix",
@@ -126,10 +126,21 @@ const WITHOUT_EFFECT: [&str; 20] = [
     "stale_if_error",
     "stale_if_disconnected",
     "set_cookie",
+    "ignore",
+    "honour",
+    "credential_fields",
+    "targeted_fields",
     "query",
     "heuristic",
     "vary",
+    "exchange_timeout",
+    "response_timeout",
     "min_body_rate",
+    "max_body",
+    "retries",
+    "request_fields",
+    "key_fields",
+    "key_cookies",
 ];
 
 /// Warns of keys of a route that its `respond` leaves without effect.

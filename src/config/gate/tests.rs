@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::Config;
+use crate::config::load::known_keys;
 
 /// What is said of a route with these lines: its mistakes, or its warnings.
 fn told(lines: &str) -> Vec<String> {
@@ -350,4 +351,27 @@ fn cors_that_no_browser_takes_is_told_with_its_place_and_the_cure() {
         ),
         (0, Some("*"))
     );
+}
+
+#[test]
+fn each_key_of_a_route_has_an_effect_beside_respond_or_is_told_to_have_none() {
+    const WITH_EFFECT: [&str; 10] = [
+        "host",
+        "match",
+        "methods",
+        "allow",
+        "deny",
+        "cors",
+        "respond",
+        "rate_limit",
+        "client_ttl",
+        "debug",
+    ];
+    for key in known_keys() {
+        if key.section == "[[route]]" {
+            let lists = [&WITH_EFFECT[..], &["response_fields"], &WITHOUT_EFFECT];
+            let listed = lists.iter().filter(|list| list.contains(&key.key)).count();
+            assert_eq!(listed, 1, "{}", key.key);
+        }
+    }
 }

@@ -25,16 +25,22 @@ enum Verdict {
 /// The credentials of a request that are being verified, at each of its gates.
 pub(in crate::proxy) struct Check {
     trials: Vec<(Arc<Auth>, Trial)>,
+    right: Right,
+}
+
+/// What follows from credentials that are right.
+pub(super) struct Right {
+    /// The API gets them, too.
     forward: bool,
+    /// Whose password it is.
+    user: Option<Box<str>>,
 }
 
 /// What the gates say of a request's credentials.
 pub(super) enum Checked {
     /// No gate asks for any.
     Unasked,
-    Right {
-        forward: bool,
-    },
+    Right(Right),
     Wrong(Arc<Auth>),
     Unverified(Check),
 }
@@ -50,7 +56,13 @@ pub(super) fn check(
         return Checked::Unasked;
     }
     let presented = Presented::of(request.received());
-    let forward = all.iter().all(|auth| auth.forward);
+    let right = Right {
+        forward: all.iter().all(|auth| auth.forward),
+        user: match &presented {
+            Presented::Basic { user, .. } => Some(String::from_utf8_lossy(user).into()),
+            _ => None,
+        },
+    };
     let mut trials = Vec::new();
     for auth in all {
         match judge(auth, &presented, verifier) {
@@ -60,8 +72,8 @@ pub(super) fn check(
         }
     }
     match trials.is_empty() {
-        true => Checked::Right { forward },
-        false => Checked::Unverified(Check { trials, forward }),
+        true => Checked::Right(right),
+        false => Checked::Unverified(Check { trials, right }),
     }
 }
 
@@ -86,6 +98,16 @@ fn judge(auth: &Auth, presented: &Presented, verifier: &Verifier) -> Verdict {
     }
 }
 
+impl Right {
+    /// Has the request go on.
+    pub fn let_in(self, request: &mut Request) {
+        request.user = self.user;
+        if !self.forward {
+            request.drop_authorization();
+        }
+    }
+}
+
 impl Worker {
     /// Verifies the credentials of a request, which goes on then. `Err` is the response to one that does not.
     pub(in crate::proxy) async fn verify(
@@ -102,9 +124,7 @@ impl Worker {
                 Err(full) => return Err(Box::new(self.too_many(request, full))),
             }
         }
-        if !check.forward {
-            request.drop_authorization();
-        }
+        check.right.let_in(request);
         Ok(())
     }
 

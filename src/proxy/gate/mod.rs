@@ -65,11 +65,9 @@ impl Worker {
                 let response = self.challenge(request, &auth);
                 answered(response, request, envelope)
             }
-            Checked::Right { forward } => {
+            Checked::Right(right) => {
                 envelope.gate_fields.get_or_insert_default().is_private = true;
-                if !forward {
-                    request.drop_authorization();
-                }
+                right.let_in(request);
                 Met::Passed
             }
             Checked::Unverified(check) => {

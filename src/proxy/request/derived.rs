@@ -86,6 +86,7 @@ impl Request {
             target: self.target.clone(),
             keyed: None,
             canonical: self.canonical.clone(),
+            user: self.user.clone(),
             received: None,
             id: self.id.clone(),
             digest: self.digest,

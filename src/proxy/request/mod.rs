@@ -67,6 +67,8 @@ pub struct Request {
     keyed: Option<String>,
     /// The key under which it is stored, where that is another (No-Vary-Search).
     canonical: Option<String>,
+    /// The user whose password the gateway has verified.
+    pub user: Option<Box<str>>,
     /// The fields that the client has sent, where the route changes some.
     received: Option<Box<HeaderMap>>,
     /// Its id, once it has one.
@@ -164,6 +166,7 @@ impl Request {
             target,
             keyed: None,
             canonical: None,
+            user: None,
             received: None,
             id: OnceCell::new(),
             digest: None,

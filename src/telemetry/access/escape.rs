@@ -47,12 +47,22 @@ pub(super) fn json(line: &mut Vec<u8>, text: &[u8]) {
 /// The inside of a quoted string of the combined format: quotes and backslashes behind a backslash, control and
 /// non-ASCII octets as `\xhh`.
 pub(super) fn quoted(line: &mut Vec<u8>, text: &[u8]) {
+    escaped(line, text, |_| false);
+}
+
+/// The same for a word that stands between spaces.
+pub(super) fn word(line: &mut Vec<u8>, text: &[u8]) {
+    escaped(line, text, |byte| byte == b' ');
+}
+
+/// `also` says which octets are escaped that need not be between quotation marks.
+fn escaped(line: &mut Vec<u8>, text: &[u8], also: impl Fn(u8) -> bool) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let (text, whole) = cut(text);
     for &byte in text {
         match byte {
             b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
-            b' '..=b'~' => line.push(byte),
+            b' '..=b'~' if !also(byte) => line.push(byte),
             _ => line.extend_from_slice(&[
                 b'\\',
                 b'x',

@@ -16,7 +16,12 @@ pub(super) fn combined(line: &mut Vec<u8>, record: &Record<'_>) {
         Some(client) => write(line, client),
         None => line.push(b'-'),
     }
-    line.extend_from_slice(b" - - [");
+    line.extend_from_slice(b" - ");
+    match record.user {
+        Some(user) => escape::word(line, user.as_bytes()),
+        None => line.push(b'-'),
+    }
+    line.extend_from_slice(b" [");
     date::clf(line, record.time);
     line.extend_from_slice(b"] \"");
     match &record.request {
@@ -74,6 +79,9 @@ pub(super) fn json(line: &mut Vec<u8>, record: &Record<'_>) {
         write(line, format_args!(",\"{name}\":"));
         escape::json(line, text);
     };
+    if let Some(user) = record.user {
+        string("user", user.as_bytes());
+    }
     if let Some(host) = record.host {
         string("host", host.as_bytes());
     }
@@ -161,6 +169,7 @@ mod tests {
             time: Timestamp::from_millis(1_700_000_000_123),
             peer: "[2001:db8::1]:5000".parse().ok(),
             client: None,
+            user: None,
             request: Some(RequestLine {
                 method: &Method::GET,
                 target: "/books?token=abc&q=\"x\"",
@@ -249,6 +258,22 @@ mod tests {
     }
 
     #[test]
+    fn a_user_is_one_word() {
+        let empty = HeaderValue::from_static("");
+        let known = Record {
+            user: Some("b\u{f6}b \"x\""),
+            ..record(&empty, &empty)
+        };
+        let combined = line(combined, &known);
+        assert!(
+            combined.starts_with("2001:db8::1 - b\\xc3\\xb6b\\x20\\\"x\\\" ["),
+            "{combined}"
+        );
+        let read: serde_json::Value = serde_json::from_str(&line(json, &known)).unwrap();
+        assert_eq!(read["user"], "b\u{f6}b \"x\"");
+    }
+
+    #[test]
     fn what_is_not_known_is_a_dash_or_left_out() {
         let empty = HeaderValue::from_static("");
         let bare = Record {
@@ -266,6 +291,7 @@ mod tests {
         for name in [
             "peer",
             "client",
+            "user",
             "host",
             "method",
             "target",

@@ -105,6 +105,7 @@ mod tests {
             time: Timestamp::from_secs(1_700_000_000),
             peer: "192.0.2.1:5000".parse().ok(),
             client: None,
+            user: None,
             request: Some(RequestLine {
                 method: &Method::GET,
                 target: "/books",

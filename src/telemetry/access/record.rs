@@ -18,6 +18,8 @@ pub struct Record<'a> {
     pub peer: Option<SocketAddr>,
     /// The client, as trusted proxies name it.
     pub client: Option<IpAddr>,
+    /// The user whose password the gateway has verified.
+    pub user: Option<&'a str>,
     /// `None` where the request could not be read.
     pub request: Option<RequestLine<'a>>,
     pub host: Option<&'a str>,
