@@ -11,7 +11,7 @@ use super::operations::{NO_SOURCE, Operations};
 use super::page::{Kind, Page};
 use super::purge::{explained, named, purge};
 use super::reload::{NotReloaded, Reloaded, Reloader, Reloads};
-use crate::config::Mistake;
+use crate::config::{self, Mistake};
 use crate::proxy::{Gateway, Memory, ServerState};
 use crate::server::{InUse, TlsListeners};
 use crate::telemetry::counters::Metrics;
@@ -49,6 +49,10 @@ impl GatewayOperations {
 impl Operations for GatewayOperations {
     fn stage(&self) -> Stage {
         self.readiness.stage()
+    }
+
+    fn settings(&self) -> Option<config::Admin> {
+        self.gateway.settings().config.admin.clone()
     }
 
     fn unavailable_upstreams(&self) -> Vec<Option<Box<str>>> {

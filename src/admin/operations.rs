@@ -5,6 +5,7 @@ use http::{Request, Response, StatusCode};
 
 use super::answer::problem;
 use super::page::Page;
+use crate::config;
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::Stage;
 
@@ -15,6 +16,11 @@ pub(super) const NO_SOURCE: &str =
 pub trait Operations: Send + Sync + 'static {
     /// Whether the gateway takes requests.
     fn stage(&self) -> Stage;
+
+    /// The settings of the admin API in force; `None`: those that it was started with.
+    fn settings(&self) -> Option<config::Admin> {
+        None
+    }
 
     /// The names of the APIs of which no server is available; `None` for that of `[upstream]`.
     fn unavailable_upstreams(&self) -> Vec<Option<Box<str>>> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::{Config, Mistake, Source};
 use crate::proxy::Gateway;
 use crate::server::TlsListeners;
+use crate::telemetry::log::LevelHandle;
 
 /// Where a configuration can be read again.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct ReloadSource {
     pub lookup: fn(&str) -> Option<String>,
     /// Called when a reload begins and when it has ended, for a service manager.
     pub notify: fn(Phase),
+    /// Changes the level of the log; `None` where it does not follow the configuration.
+    pub level: Option<LevelHandle>,
 }
 
 /// Reads one gateway's configuration again, and counts how that went.
@@ -121,10 +124,16 @@ impl Reloader {
             warnings: config.warnings.clone(),
             bound: self.started.bound_changes(&config),
         };
-        let tls = self.tls.reload(&config.server);
-        tls.map_err(|fault| NotReloaded::Unusable(fault.to_string()))?;
+        // All or nothing: what can fail comes before what cannot.
+        let tls = self.tls.prepare(&config.server);
+        let tls = tls.map_err(|fault| NotReloaded::Unusable(fault.to_string()))?;
+        let level = config.log.level.clone();
         let gateway = self.gateway.reload(config);
         gateway.map_err(|error| NotReloaded::Unusable(error.to_string()))?;
+        tls.put_in_force();
+        if let Some(handle) = &origin.level {
+            handle.set(&level);
+        }
         Ok(reloaded)
     }
 

@@ -144,10 +144,12 @@ impl AdminService {
     }
 
     async fn answer(&self, peer: &Peer, request: Request<RequestContent>) -> Response<Bytes> {
+        let settings = self.operations.settings();
+        let config = settings.as_ref().unwrap_or(&self.config);
         let path = request.uri().path();
         let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.path == path);
         if !endpoint.is_some_and(|endpoint| endpoint.is_health_check)
-            && let Err(refusal) = self.check_host(peer, &request)
+            && let Err(refusal) = check_host(config, peer, &request)
         {
             return *refusal;
         }
@@ -156,7 +158,7 @@ impl AdminService {
             let detail = format!("no such endpoint; the endpoints are {}", paths.join(", "));
             return problem(StatusCode::NOT_FOUND, &detail);
         };
-        if let Err(refusal) = self.admit(endpoint, request.method(), request.headers()) {
+        if let Err(refusal) = admit(config, endpoint, request.method(), request.headers()) {
             return *refusal;
         }
         let (head, content) = request.into_parts();
@@ -173,82 +175,6 @@ impl AdminService {
         }
     }
 
-    /// Whether a request may use `endpoint`; the refusal where it may not.
-    fn admit(
-        &self,
-        endpoint: &Endpoint,
-        method: &Method,
-        fields: &HeaderMap,
-    ) -> Result<(), Box<Response<Bytes>>> {
-        let is_read = endpoint.method == Method::GET;
-        if *method != endpoint.method && !(is_read && *method == Method::HEAD) {
-            let allowed = if is_read { "GET, HEAD" } else { "POST" };
-            let mut refusal = problem(
-                StatusCode::METHOD_NOT_ALLOWED,
-                &format!("this endpoint accepts {allowed} only"),
-            );
-            let fields = refusal.headers_mut();
-            fields.insert(ALLOW, HeaderValue::from_static(allowed));
-            return Err(Box::new(refusal));
-        }
-        if !endpoint.guarded {
-            return Ok(());
-        }
-        if self.config.token.is_some() && !self.has_token(fields) {
-            let mut refusal = problem(
-                StatusCode::UNAUTHORIZED,
-                "this endpoint needs `Authorization: Bearer` with the token of [admin]",
-            );
-            let fields = refusal.headers_mut();
-            fields.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            return Err(Box::new(refusal));
-        }
-        if is_cross_site(fields) {
-            let refusal = problem(
-                StatusCode::FORBIDDEN,
-                "the request comes from a page of another site, which may not use the admin API",
-            );
-            return Err(Box::new(refusal));
-        }
-        Ok(())
-    }
-
-    /// Whether the request's authority is a name of the admin API. A page whose own name was made to resolve to this
-    /// address (DNS rebinding) sends that name: it may neither change nor read anything.
-    fn check_host(
-        &self,
-        peer: &Peer,
-        request: &Request<RequestContent>,
-    ) -> Result<(), Box<Response<Bytes>>> {
-        // No page can reach a Unix socket, and none knows the token.
-        if peer.addr.is_none() || self.has_token(request.headers()) {
-            return Ok(());
-        }
-        let target = TargetView::from_request(
-            request.method(),
-            request.uri(),
-            request.headers(),
-            peer.scheme,
-            request.version(),
-        );
-        let target =
-            target.map_err(|bad| Box::new(problem(StatusCode::BAD_REQUEST, &bad.to_string())))?;
-        if self.config.is_own_host(&target.authority) {
-            return Ok(());
-        }
-        let detail = format!(
-            "{} is not a name of this admin API: use its IP address or localhost, send the token, or add the name to \
-             `hosts` in [admin]",
-            target.authority
-        );
-        Err(Box::new(problem(StatusCode::MISDIRECTED_REQUEST, &detail)))
-    }
-
-    fn has_token(&self, fields: &HeaderMap) -> bool {
-        let token = self.config.token.as_ref();
-        token.is_some_and(|token| bearer(fields).is_some_and(|candidate| token.matches(candidate)))
-    }
-
     fn finish(&self, mut response: Response<Bytes>) -> Response<Full<Bytes>> {
         let date = self.clock.now().wall.to_http_date();
         let fields = response.headers_mut();
@@ -258,6 +184,82 @@ impl AdminService {
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.map(Full::new)
     }
+}
+
+/// Whether a request may use `endpoint`; the refusal where it may not.
+fn admit(
+    config: &config::Admin,
+    endpoint: &Endpoint,
+    method: &Method,
+    fields: &HeaderMap,
+) -> Result<(), Box<Response<Bytes>>> {
+    let is_read = endpoint.method == Method::GET;
+    if *method != endpoint.method && !(is_read && *method == Method::HEAD) {
+        let allowed = if is_read { "GET, HEAD" } else { "POST" };
+        let mut refusal = problem(
+            StatusCode::METHOD_NOT_ALLOWED,
+            &format!("this endpoint accepts {allowed} only"),
+        );
+        let fields = refusal.headers_mut();
+        fields.insert(ALLOW, HeaderValue::from_static(allowed));
+        return Err(Box::new(refusal));
+    }
+    if !endpoint.guarded {
+        return Ok(());
+    }
+    if config.token.is_some() && !has_token(config, fields) {
+        let mut refusal = problem(
+            StatusCode::UNAUTHORIZED,
+            "this endpoint needs `Authorization: Bearer` with the token of [admin]",
+        );
+        let fields = refusal.headers_mut();
+        fields.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        return Err(Box::new(refusal));
+    }
+    if is_cross_site(fields) {
+        let refusal = problem(
+            StatusCode::FORBIDDEN,
+            "the request comes from a page of another site, which may not use the admin API",
+        );
+        return Err(Box::new(refusal));
+    }
+    Ok(())
+}
+
+/// Whether the request's authority is a name of the admin API. A page whose own name was made to resolve to this
+/// address (DNS rebinding) sends that name: it may neither change nor read anything.
+fn check_host(
+    config: &config::Admin,
+    peer: &Peer,
+    request: &Request<RequestContent>,
+) -> Result<(), Box<Response<Bytes>>> {
+    // No page can reach a Unix socket, and none knows the token.
+    if peer.addr.is_none() || has_token(config, request.headers()) {
+        return Ok(());
+    }
+    let target = TargetView::from_request(
+        request.method(),
+        request.uri(),
+        request.headers(),
+        peer.scheme,
+        request.version(),
+    );
+    let target =
+        target.map_err(|bad| Box::new(problem(StatusCode::BAD_REQUEST, &bad.to_string())))?;
+    if config.is_own_host(&target.authority) {
+        return Ok(());
+    }
+    let detail = format!(
+        "{} is not a name of this admin API: use its IP address or localhost, send the token, or add the name to \
+         `hosts` in [admin]",
+        target.authority
+    );
+    Err(Box::new(problem(StatusCode::MISDIRECTED_REQUEST, &detail)))
+}
+
+fn has_token(config: &config::Admin, fields: &HeaderMap) -> bool {
+    let token = config.token.as_ref();
+    token.is_some_and(|token| bearer(fields).is_some_and(|candidate| token.matches(candidate)))
 }
 
 /// The token of `Authorization: Bearer` (RFC 6750 §2.1).

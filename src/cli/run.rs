@@ -74,7 +74,7 @@ fn serve(source: &Source, config: Config, takeover: Option<&Path>) -> Exit {
         return Exit::Mistake;
     }
     // Kept to the end: dropping it writes the buffered lines.
-    let _guard = match log::init(&config.log, filter.as_deref()) {
+    let guard = match log::init(&config.log, filter.as_deref()) {
         Ok(guard) => guard,
         Err(error) => {
             eprintln!("{error}");
@@ -98,6 +98,7 @@ fn serve(source: &Source, config: Config, takeover: Option<&Path>) -> Exit {
             Phase::Began => service_manager::reloading(),
             Phase::Ended => service_manager::ready(),
         },
+        level: guard.level(),
     };
     let handover_socket = config.server.handover_socket.clone();
     let inherited = match takeover {

@@ -105,32 +105,25 @@ impl Config {
 
     /// What `new` changes that is bound when the gateway starts, and so stays as it is until it starts again.
     pub fn bound_changes(&self, new: &Self) -> Vec<&'static str> {
-        // Limits are kept apart from the listeners, and follow the file.
-        let server = Server {
-            rate_limit: self.server.rate_limit.clone(),
-            listeners: self.server.listeners.clone(),
-            ..new.server.clone()
-        };
+        let (cache, log) = (&self.cache, &self.log);
+        let listen = |config: &Self| config.admin.as_ref().map(|admin| admin.listen.clone());
+        let mut changes = self.server.bound_changes(&new.server);
         let bound = [
-            (
-                "[[listener]]",
-                !Listener::are_bound_alike(&self.server.listeners, &new.server.listeners),
-            ),
-            ("[server]", self.server != server),
-            ("[cache] memory", self.cache.memory != new.cache.memory),
+            ("[cache] memory", cache.memory != new.cache.memory),
             (
                 "[cache] huge_pages",
-                self.cache.huge_pages != new.cache.huge_pages,
+                cache.huge_pages != new.cache.huge_pages,
             ),
             (
                 "[cache] max_variants",
-                self.cache.max_variants != new.cache.max_variants,
+                cache.max_variants != new.cache.max_variants,
             ),
-            ("[admin]", self.admin != new.admin),
-            ("[log]", self.log != new.log),
+            ("[admin] listen", listen(self) != listen(new)),
+            ("[log] format", log.format != new.log.format),
         ];
         let changed = bound.into_iter().filter(|(_, is_changed)| *is_changed);
-        changed.map(|(name, _)| name).collect()
+        changes.extend(changed.map(|(name, _)| name));
+        changes
     }
 }
 
@@ -154,14 +147,25 @@ mod tests {
                 &["[cache] memory", "[cache] max_variants"],
             ),
             ("[server.rate_limit]\nrequests = 1\nper = '1s'", &[]),
-            ("[server.http2]\nmax_concurrent_streams = 1", &["[server]"]),
             (
-                "[[listener]]\nlisten = ':8081'",
-                &["[[listener]]", "[server]"],
+                "[server.http2]\nmax_concurrent_streams = 1",
+                &["[server] http2"],
             ),
             (
-                "[admin]\nlisten = 'off'\n[log]\naccess = 'off'",
-                &["[admin]", "[log]"],
+                "[[listener]]\nlisten = ':8081'",
+                &["[[listener]]", "[server] listen"],
+            ),
+            (
+                "[admin]\nlisten = 'off'\n[log]\naccess = 'off'\nformat = 'json'",
+                &["[admin] listen", "[log] format"],
+            ),
+            (
+                "[admin]\ntoken = 'a'\nhosts = 'b'\n[log]\naccess_file = '/a'\nlevel = 'warn'",
+                &[],
+            ),
+            (
+                "[server]\nworkers = 7\nmax_requests = 1\nname = 'edge'\nhead_timeout = '1s'",
+                &["[server] workers", "[server] head_timeout"],
             ),
         ] {
             assert_eq!(old.bound_changes(&parse(text)), bound, "{text}");

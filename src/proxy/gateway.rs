@@ -86,11 +86,7 @@ impl Gateway {
         let process = RandomState::new().hash_one("bookend");
         let store = Store::new(config.cache.memory, config.cache.max_variants);
         config.routes.limit_bodies(store.largest_body());
-        let access = AccessLog::open(&config.log).map_err(|error| {
-            Error::internal()
-                .detail("the access log cannot be opened")
-                .because(error)
-        })?;
+        let access = AccessLog::open(&config.log).map_err(unopened)?;
         let limits = Limits::new(&config, &clock, None);
         let settings = Settings::new(config, 0, process, limits, None)?;
         if settings.config.routes.has_longer_keys() {
@@ -116,16 +112,20 @@ impl Gateway {
     /// size of the store.
     ///
     /// # Errors
-    /// When the upstream's certificates cannot be used; the old settings stay in force.
+    /// When the upstream's certificates cannot be used, or the access log cannot be opened; the old settings stay in force.
     pub fn reload(&self, mut config: Config) -> Result<(), Error> {
         // A new value of `memory` takes effect at the next start.
         config.routes.limit_bodies(self.store.largest_body());
         let version = self.version.load(Ordering::Relaxed) + 1;
         let before = self.settings();
         let limits = Limits::new(&config, &self.clock, before.limits.as_ref());
+        let access = self.access.prepare(&config.log).map_err(unopened)?;
         let settings = Settings::new(config, version, self.process, limits, Some(&before))?;
         if settings.config.routes.has_longer_keys() {
             self.store.expect_longer_keys();
+        }
+        if let Some(access) = access {
+            self.access.replace(access);
         }
         self.settings.store(Arc::new(settings));
         self.version.store(version, Ordering::Release);
@@ -157,6 +157,12 @@ impl Gateway {
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
+}
+
+fn unopened(error: std::io::Error) -> Error {
+    Error::internal()
+        .detail("the access log cannot be opened")
+        .because(error)
 }
 
 impl Settings {

@@ -81,6 +81,7 @@ impl Worker {
         if epoch.settings.version != self.gateway.version() {
             let renewed = Epoch::new(&self.gateway, &self.counters, Some(&epoch));
             *epoch = Rc::new(renewed);
+            self.access.renew();
         }
         epoch.clone()
     }

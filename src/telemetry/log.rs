@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io::{IsTerminal, stderr};
 use std::panic;
+use std::sync::Arc;
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -30,8 +31,8 @@ const LIBRARIES: &str = "error";
 /// # Errors
 /// When `filter` or the configured level is not a valid filter, or when this process has a log already.
 pub fn init(config: &config::Log, filter: Option<&str>) -> Result<LogGuard, Error> {
-    let filter = directives(filter.unwrap_or(&config.level));
-    let filter = EnvFilter::builder().parse(filter)?;
+    let is_overridden = filter.is_some();
+    let filter = parse(filter.unwrap_or(&config.level))?;
     let (throttle, summary) = Throttle::new();
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(LINES)
@@ -41,22 +42,53 @@ pub fn init(config: &config::Log, filter: Option<&str>) -> Result<LogGuard, Erro
         .with_env_filter(filter)
         .with_writer(writer)
         .with_target(true);
-    match config.format {
-        LogFormat::Text => events
-            .with_ansi(stderr().is_terminal())
-            .finish()
-            .with(throttle)
-            .try_init()?,
-        LogFormat::Json => {
-            let events = events.json().flatten_event(true).finish();
-            events.with(throttle).try_init()?
+    let level = match config.format {
+        LogFormat::Text => {
+            let events = events
+                .with_ansi(stderr().is_terminal())
+                .with_filter_reloading();
+            let handle = events.reload_handle();
+            events.finish().with(throttle).try_init()?;
+            LevelHandle::new(move |filter| handle.reload(filter).is_ok())
         }
-    }
+        LogFormat::Json => {
+            let events = events.json().flatten_event(true).with_filter_reloading();
+            let handle = events.reload_handle();
+            events.finish().with(throttle).try_init()?;
+            LevelHandle::new(move |filter| handle.reload(filter).is_ok())
+        }
+    };
     panic::set_hook(Box::new(report_panic));
     Ok(LogGuard {
+        level: (!is_overridden).then_some(level),
         _summary: summary.start(),
         _guard: guard,
     })
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::builder().parse(directives(filter))
+}
+
+/// Changes the level of a log that runs.
+#[derive(Clone)]
+pub struct LevelHandle(Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>);
+
+impl LevelHandle {
+    fn new(reload: impl Fn(EnvFilter) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(reload))
+    }
+
+    /// Returns whether `filter` is in force: not where it is no valid filter.
+    pub fn set(&self, filter: &str) -> bool {
+        parse(filter).is_ok_and(|filter| (self.0)(filter))
+    }
+}
+
+impl fmt::Debug for LevelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LevelHandle").finish_non_exhaustive()
+    }
 }
 
 /// `filter`, with a level that names no target applied to this program only. Directives with a target (`h2=debug`) stay as
@@ -88,9 +120,17 @@ fn report_panic(panic: &panic::PanicHookInfo<'_>) {
 #[derive(Debug)]
 #[must_use = "events are lost once this is dropped"]
 pub struct LogGuard {
+    level: Option<LevelHandle>,
     /// Dropped first: it may write a line.
     _summary: SummaryThread,
     _guard: WorkerGuard,
+}
+
+impl LogGuard {
+    /// Changes the level; `None` where [`VARIABLE`] decides about it.
+    pub fn level(&self) -> Option<LevelHandle> {
+        self.level.clone()
+    }
 }
 
 /// Why the log could not be set up.

@@ -11,5 +11,6 @@ mod examples;
 mod handover;
 mod operated;
 mod readme;
+mod reloaded;
 mod running;
 mod tasks;

@@ -10,23 +10,23 @@ use crate::common::{Client, Origin, await_that, reply};
 const TOKEN: &str = "BOOKEND_ADMIN_TOKEN";
 
 /// A `bookend run` with a file of its own, whose admin API is on a Unix socket beside it.
-struct Program {
-    child: Child,
-    log: BufReader<ChildStderr>,
-    addr: SocketAddr,
-    folder: tempfile::TempDir,
+pub struct Program {
+    pub child: Child,
+    pub log: BufReader<ChildStderr>,
+    pub addr: SocketAddr,
+    pub folder: tempfile::TempDir,
 }
 
 impl Program {
     /// `admin` and `more` are lines of the file.
-    fn start(origin: &Origin, admin: &str, more: &str) -> Self {
+    pub fn start(origin: &Origin, admin: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let text = Self::text(folder.path(), origin, admin, more);
         Self::run(folder, &text)
     }
 
     /// `server` is a line of `[server]`.
-    fn start_with(origin: &Origin, server: &str) -> Self {
+    pub fn start_with(origin: &Origin, server: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let text = Self::text(folder.path(), origin, "", "");
         Self::run(
@@ -35,7 +35,7 @@ impl Program {
         )
     }
 
-    fn run(folder: tempfile::TempDir, text: &str) -> Self {
+    pub fn run(folder: tempfile::TempDir, text: &str) -> Self {
         std::fs::write(folder.path().join("config.toml"), text).expect("written");
         let mut child = command(folder.path(), &["run"])
             .env(TOKEN, "sesame")
@@ -61,7 +61,7 @@ impl Program {
         program
     }
 
-    fn text(folder: &Path, origin: &Origin, admin: &str, more: &str) -> String {
+    pub fn text(folder: &Path, origin: &Origin, admin: &str, more: &str) -> String {
         format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[admin]\nlisten = \"unix:{}\"\n{admin}\n[log]\n\
              access = \"off\"\n[upstream]\nservers = \"{}\"\n{more}\n",
@@ -70,28 +70,28 @@ impl Program {
         )
     }
 
-    fn line(&mut self) -> String {
+    pub fn line(&mut self) -> String {
         let mut line = String::new();
         assert_ne!(self.log.read_line(&mut line).expect("text"), 0, "it ended");
         line
     }
 
-    fn await_line(&mut self, words: &str) {
+    pub fn await_line(&mut self, words: &str) {
         while !self.line().contains(words) {}
     }
 
-    fn file(&self) -> PathBuf {
+    pub fn file(&self) -> PathBuf {
         self.folder.path().join("config.toml")
     }
 
     /// Runs `bookend` with these arguments where its file is.
-    fn bookend(&self, arguments: &[&str]) -> Output {
+    pub fn bookend(&self, arguments: &[&str]) -> Output {
         command(self.folder.path(), arguments)
             .output()
             .expect("the program")
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args([name, &pid]).status();
         assert!(sent.expect("kill").success());
@@ -105,7 +105,7 @@ impl Drop for Program {
     }
 }
 
-fn command(folder: &Path, arguments: &[&str]) -> Command {
+pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bookend"));
     command
         .args(arguments)
@@ -116,13 +116,13 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn said(octets: &[u8]) -> String {
+pub fn said(octets: &[u8]) -> String {
     String::from_utf8_lossy(octets).into_owned()
 }
 
 /// What the command printed, which must have ended with this status.
 #[track_caller]
-fn expect(output: Output, status: i32) -> String {
+pub fn expect(output: Output, status: i32) -> String {
     let (out, err) = (said(&output.stdout), said(&output.stderr));
     assert_eq!(output.status.code(), Some(status), "{out}{err}");
     match status {
@@ -131,7 +131,7 @@ fn expect(output: Output, status: i32) -> String {
     }
 }
 
-fn books() -> Origin {
+pub fn books() -> Origin {
     Origin::answering(reply(200).field("Cache-Control", "max-age=60").body("1984"))
 }
 

@@ -87,24 +87,29 @@ impl TlsListeners {
     /// # Errors
     /// When a file cannot be used: then no listener is changed.
     pub fn reload(&self, config: &Server) -> Result<(), Fault> {
+        self.prepare(config)?.put_in_force();
+        Ok(())
+    }
+
+    /// Makes the same ready, and changes nothing yet.
+    ///
+    /// # Errors
+    /// When a file cannot be used.
+    pub fn prepare(&self, config: &Server) -> Result<PreparedTls, Fault> {
         let mut replaced = Vec::new();
         for (addrs, tls) in &*self.all {
             let same = |listener: &&Listener| listener.listen == *addrs;
             if let Some(new) = config.listeners.iter().find(same)
                 && let Some(new) = &new.tls
             {
-                replaced.push((tls, Settings::new(new, &tls.tickets, &self.issued)?));
+                let settings = Settings::new(new, &tls.tickets, &self.issued)?;
+                replaced.push((tls.clone(), Arc::new(settings)));
             }
         }
-        for (tls, settings) in replaced {
-            tls.current.store(Arc::new(settings));
-        }
-        for acme in self.authorities() {
-            self.issued.read_stored(&acme);
-        }
-        self.issued.keep_only(&self.wanted());
-        self.issued.wants_change.notify_one();
-        Ok(())
+        Ok(PreparedTls {
+            listeners: self.clone(),
+            replaced,
+        })
     }
 
     /// The ticket keys of each listener, for a successor.
@@ -172,5 +177,27 @@ impl TlsListeners {
     /// What the client that has them issued shares with handshakes.
     pub fn issued(&self) -> &Arc<Issued> {
         &self.issued
+    }
+}
+
+/// TLS settings that can be used, and are not in force yet.
+#[must_use = "they are not in force yet"]
+pub struct PreparedTls {
+    listeners: TlsListeners,
+    replaced: Vec<(Arc<Tls>, Arc<Settings>)>,
+}
+
+impl PreparedTls {
+    /// For connections that come from now on.
+    pub fn put_in_force(self) {
+        for (tls, settings) in self.replaced {
+            tls.current.store(settings);
+        }
+        let TlsListeners { issued, .. } = &self.listeners;
+        for acme in self.listeners.authorities() {
+            issued.read_stored(&acme);
+        }
+        issued.keep_only(&self.listeners.wanted());
+        issued.wants_change.notify_one();
     }
 }

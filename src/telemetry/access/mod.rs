@@ -7,47 +7,79 @@ mod format;
 mod record;
 mod sink;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 pub use self::record::{Record, RequestLine};
-use self::sink::Sink;
+use self::sink::{Closed, Sink};
 use super::counters::Counters;
 use crate::config::{self, AccessFormat};
 
 /// The access log, shared by all workers. Dropping the last clone writes what is buffered.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
+    current: Arc<ArcSwap<Output>>,
+}
+
+/// One version of the log's settings.
+#[derive(Debug)]
+pub struct Output {
+    config: config::Log,
     /// `None` when the log is off.
-    open: Option<(AccessFormat, Arc<Sink>)>,
+    sink: Option<Sink>,
+}
+
+impl Output {
+    fn open(config: &config::Log) -> io::Result<Arc<Self>> {
+        let is_on = config.access != AccessFormat::Off;
+        let sink = is_on.then(|| Sink::open(&config.access_file)).transpose()?;
+        Ok(Arc::new(Self {
+            config: config.clone(),
+            sink,
+        }))
+    }
 }
 
 impl AccessLog {
-    pub const OFF: Self = Self { open: None };
-
     /// Fails when the configured file cannot be opened for appending.
     pub fn open(config: &config::Log) -> io::Result<Self> {
-        if config.access == AccessFormat::Off {
-            return Ok(Self::OFF);
-        }
-        let sink = Sink::open(&config.access_file)?;
         Ok(Self {
-            open: Some((config.access, Arc::new(sink))),
+            current: Arc::new(ArcSwap::new(Output::open(config)?)),
         })
+    }
+
+    /// Opens what `config` names, if that is something else than now; nothing is written there before
+    /// [`AccessLog::replace`].
+    ///
+    /// # Errors
+    /// When the configured file cannot be opened for appending.
+    pub fn prepare(&self, config: &config::Log) -> io::Result<Option<Arc<Output>>> {
+        let now = &self.current.load().config;
+        let is_same = now.access == config.access && now.access_file == config.access_file;
+        (!is_same).then(|| Output::open(config)).transpose()
+    }
+
+    /// Has the next lines go to `output`, and writes what is buffered for the one before.
+    pub fn replace(&self, output: Arc<Output>) {
+        let before = self.current.swap(output);
+        before.sink.iter().for_each(Sink::close);
     }
 
     /// Opens the file again before the next line is written, for log rotation that has moved it away. Where that fails, lines
     /// go on to the file opened before.
     pub fn reopen(&self) {
-        if let Some((_, sink)) = &self.open {
-            sink.reopen();
-        }
+        self.current.load().sink.iter().for_each(Sink::reopen);
     }
 
     /// The writer of one worker, which counts lost lines in `counters`.
     pub fn writer(&self, counters: Arc<Counters>) -> AccessWriter {
+        let output = self.current.load_full();
         AccessWriter {
+            is_on: Cell::new(output.sink.is_some()),
+            output: RefCell::new(output),
             log: self.clone(),
             line: RefCell::default(),
             counters,
@@ -59,6 +91,8 @@ impl AccessLog {
 #[derive(Debug)]
 pub struct AccessWriter {
     log: AccessLog,
+    output: RefCell<Arc<Output>>,
+    is_on: Cell<bool>,
     /// The buffer in which a line is formatted.
     line: RefCell<Vec<u8>>,
     counters: Arc<Counters>,
@@ -67,25 +101,42 @@ pub struct AccessWriter {
 impl AccessWriter {
     /// Whether lines are logged; where not, a [`Record`] need not be made.
     pub fn is_on(&self) -> bool {
-        self.log.open.is_some()
+        self.is_on.get()
+    }
+
+    /// Takes over what [`AccessLog::replace`] has put in force.
+    pub fn renew(&self) {
+        let output = self.log.current.load_full();
+        self.is_on.set(output.sink.is_some());
+        self.output.replace(output);
     }
 
     /// Formats one line and appends it to the buffer.
     pub fn log(&self, record: &Record<'_>) {
-        let Some((format, sink)) = &self.log.open else {
-            return;
+        if self.append(record) == Err(Closed) {
+            // It was replaced while the request was answered.
+            self.renew();
+            let _ = self.append(record);
+        }
+    }
+
+    fn append(&self, record: &Record<'_>) -> Result<(), Closed> {
+        let output = self.output.borrow();
+        let Some(sink) = &output.sink else {
+            return Ok(());
         };
         let mut line = self.line.borrow_mut();
         line.clear();
-        match format {
-            AccessFormat::Off => return,
+        match output.config.access {
+            AccessFormat::Off => return Ok(()),
             AccessFormat::Json => format::json(&mut line, record),
             AccessFormat::Combined => format::combined(&mut line, record),
         }
-        let lost = sink.append(&line);
+        let lost = sink.append(&line)?;
         if lost > 0 {
             self.counters.access_log_lost.add(lost);
         }
+        Ok(())
     }
 }
 
@@ -192,8 +243,46 @@ mod tests {
 
     #[test]
     fn a_log_that_is_off_takes_nothing() {
-        let writer = AccessLog::OFF.writer(Arc::default());
+        let off = config::Log {
+            access: AccessFormat::Off,
+            ..config::Log::default()
+        };
+        let log = AccessLog::open(&off).unwrap();
+        let writer = log.writer(Arc::default());
         assert!(!writer.is_on());
         writer.log(&record());
+    }
+    #[test]
+    fn a_log_that_is_replaced_has_all_its_lines_and_the_next_one_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("a"), folder.path().join("b"));
+        let log = AccessLog::open(&config(&first)).unwrap();
+        let (busy, idle) = (log.writer(Arc::default()), log.writer(Arc::default()));
+        assert!(log.prepare(&config(&first)).unwrap().is_none());
+        assert!(log.prepare(&config(folder.path())).is_err());
+        busy.log(&record());
+        let next = log.prepare(&config(&second)).unwrap();
+        busy.log(&record());
+        log.replace(next.unwrap());
+        assert_eq!(fs::read_to_string(&first).unwrap().lines().count(), 2);
+        // Whether or not they know of it.
+        busy.log(&record());
+        idle.renew();
+        idle.log(&record());
+        let off = config::Log {
+            access: AccessFormat::Off,
+            ..config(&second)
+        };
+        log.replace(log.prepare(&off).unwrap().unwrap());
+        assert_eq!(fs::read_to_string(&second).unwrap().lines().count(), 2);
+        busy.log(&record());
+        assert!(!busy.is_on());
+        idle.renew();
+        assert!(!idle.is_on());
+        log.replace(log.prepare(&config(&first)).unwrap().unwrap());
+        busy.renew();
+        busy.log(&record());
+        drop((log, busy, idle));
+        assert_eq!(fs::read_to_string(&first).unwrap().lines().count(), 3);
     }
 }

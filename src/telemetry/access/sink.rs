@@ -53,8 +53,11 @@ impl Sink {
     }
 
     /// Appends a line, if there is room. Returns how many lines were lost since the last call.
-    pub fn append(&self, line: &[u8]) -> u64 {
+    pub fn append(&self, line: &[u8]) -> Result<u64, Closed> {
         let mut pending = self.shared.pending();
+        if pending.closed {
+            return Err(Closed);
+        }
         let was_empty = pending.lines.is_empty();
         if pending.lines.len() + line.len() <= ROOM {
             pending.lines.extend_from_slice(line);
@@ -66,7 +69,7 @@ impl Sink {
         if was_empty {
             self.shared.wake.notify_one();
         }
-        lost
+        Ok(lost)
     }
 
     pub fn reopen(&self) {
@@ -75,9 +78,13 @@ impl Sink {
     }
 }
 
-impl Drop for Sink {
+/// The sink takes no more lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Closed;
+
+impl Sink {
     /// Waits until all is written, for a bounded time: the reader of our output may have stopped reading.
-    fn drop(&mut self) {
+    pub fn close(&self) {
         let mut pending = self.shared.pending();
         pending.closed = true;
         self.shared.wake.notify_all();
@@ -86,6 +93,12 @@ impl Drop for Sink {
             .wake
             .wait_timeout_while(pending, FLUSH_WITHIN, |pending| !pending.ended);
         drop(waited);
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -1,0 +1,169 @@
+//! What a reload changes beside the rules of requests: the logs, the admin API, TLS; all of it or nothing.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Output;
+use std::sync::Arc;
+
+use crate::common::{Client, Origin, await_that};
+use crate::operated::{Program, books, command, expect};
+
+/// The file with these lines in `[log]`.
+fn with_log(program: &Program, origin: &Origin, log: &str, admin: &str) -> String {
+    let text = Program::text(program.folder.path(), origin, admin, "");
+    text.replace("access = \"off\"", log)
+}
+
+fn reload(program: &Program, text: &str) -> Output {
+    fs::write(program.file(), text).expect("written");
+    program.bookend(&["reload"])
+}
+
+fn lines(file: &Path) -> usize {
+    fs::read_to_string(file).map_or(0, |text| text.lines().count())
+}
+
+#[test]
+fn the_access_log_and_the_level_of_the_log_follow_a_reload() {
+    let origin = books();
+    let mut program = Program::start(&origin, "", "");
+    let at = |name: &str| program.folder.path().join(name);
+    let (first, second) = (at("first.log"), at("second.log"));
+    let to = |format: &str, file: &Path| {
+        format!("access = '{format}'\naccess_file = '{}'", file.display())
+    };
+    // One connection, whose worker has the log that is replaced.
+    let mut client = Client::to(program.addr);
+    client.get("/books").expect(200);
+    for (log, file, count) in [
+        (to("combined", &first), &first, 3),
+        (to("json", &second), &second, 3),
+        (to("combined", &second), &second, 6),
+        (to("json", &first), &first, 6),
+    ] {
+        expect(reload(&program, &with_log(&program, &origin, &log, "")), 0);
+        for _ in 0..3 {
+            client.get("/books").expect(200);
+        }
+        await_that("all requests are logged", || lines(file) == count);
+    }
+    assert!(fs::read_to_string(&second).expect("a log").starts_with('{'));
+    expect(
+        reload(&program, &with_log(&program, &origin, "access = 'off'", "")),
+        0,
+    );
+    client.get("/books").expect(200);
+    assert_eq!((lines(&first), lines(&second)), (6, 6));
+
+    for _ in 0..5 {
+        program.await_line("configuration reloaded");
+    }
+    let level = |level: &str| {
+        let log = format!("access = 'off'\nlevel = '{level}'");
+        with_log(&program, &origin, &log, "")
+    };
+    let (error, info) = (level("error"), level("info"));
+    expect(reload(&program, &error), 0);
+    let mistaken = format!("{error}\nmemroy = 1");
+    expect(reload(&program, &mistaken), 2);
+    // No line tells of the first one.
+    assert!(program.line().contains("unknown key `memroy`"));
+    program.await_line("configuration not reloaded");
+    expect(reload(&program, &info), 0);
+    program.await_line("configuration reloaded");
+    let format = reload(
+        &program,
+        &with_log(&program, &origin, "format = 'json'", ""),
+    );
+    let told = String::from_utf8_lossy(&format.stderr).into_owned();
+    assert!(told.contains("[log] format has changed: restart"), "{told}");
+}
+
+#[test]
+fn the_token_of_the_admin_api_follows_a_reload() {
+    let origin = books();
+    let mut program = Program::start(&origin, "", "");
+    let folder = program.folder.path().to_owned();
+    let purge = |token: &str| {
+        let mut command = command(&folder, &["purge", "--all"]);
+        let output = command.env("BOOKEND_ADMIN_TOKEN", token).output();
+        output.expect("the program").status.code()
+    };
+    let text = |token: &str| Program::text(&folder, &origin, token, "");
+    assert_eq!(purge("wrong"), Some(0), "none is needed");
+    fs::write(program.file(), text("token = 'another'")).expect("written");
+    program.signal("-HUP");
+    program.await_line("configuration reloaded");
+    // The variable precedes the file.
+    assert_eq!(purge("wrong"), Some(2));
+    assert_eq!(purge("another"), Some(0));
+    fs::write(program.file(), text("")).expect("written");
+    program.signal("-HUP");
+    program.await_line("configuration reloaded");
+    assert_eq!(purge("wrong"), Some(0));
+}
+
+#[test]
+fn a_reload_that_fails_late_changes_nothing() {
+    let origin = books();
+    let made = rcgen::generate_simple_self_signed(["books.test".to_owned()]);
+    let rcgen::CertifiedKey { cert, signing_key } = made.expect("a certificate");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (pem, key) = (
+        folder.path().join("cert.pem"),
+        folder.path().join("key.pem"),
+    );
+    fs::write(&pem, cert.pem()).expect("written");
+    fs::write(&key, signing_key.serialize_pem()).expect("written");
+    let text = |tls: &str, log: &str| {
+        let listener = format!(
+            "[[listener]]\nlisten = '127.0.0.1:0'\n[listener.tls]\ncertificates = [{{ cert = {pem:?}, key = {key:?} }}]\n{tls}"
+        );
+        Program::text(folder.path(), &origin, "", &listener)
+            .replace("listen = \"127.0.0.1:0\"\n", "")
+            .replace("access = \"off\"", log)
+    };
+    let first = text("", "access = 'off'");
+    let hsts = text("hsts = '1h'", "access = 'off'");
+    let fails = text(
+        "hsts = '1h'",
+        &format!(
+            "access_file = '{}/none/access.log'",
+            folder.path().display()
+        ),
+    );
+    let other = tempfile::tempdir().expect("a folder");
+    fs::write(other.path().join("config.toml"), &first).expect("written");
+    let program = Program::run(other, &first);
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(cert.der().clone()).expect("a root");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let client = Arc::new(client);
+    let has_hsts = || {
+        let name = "books.test".try_into().expect("a name");
+        let connection = rustls::ClientConnection::new(client.clone(), name);
+        let socket = TcpStream::connect(program.addr).expect("a connection");
+        let mut stream = rustls::StreamOwned::new(connection.expect("settings"), socket);
+        stream
+            .write_all(b"GET /books HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        answer.contains("strict-transport-security")
+    };
+    assert!(!has_hsts());
+    let told = expect(reload(&program, &fails), 2);
+    assert!(told.contains("the access log cannot be opened"), "{told}");
+    assert!(!has_hsts());
+    expect(reload(&program, &hsts), 0);
+    assert!(has_hsts());
+}
