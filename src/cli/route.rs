@@ -47,7 +47,10 @@ pub(super) fn describe(
         Destination::Upstream(upstream) => {
             let query = &selector.path()[path.len()..];
             lines.extend(sent(config, upstream, route, &asked, authority, query));
+            lines.extend(super::fields::of_request(route));
             lines.push(format!("cache: {}", cached(route, &asked_method)));
+            lines.extend(super::fields::of_key(route).filter(|_| is_retrieval(&asked_method)));
+            lines.extend(super::fields::of_response(route));
         }
         Destination::Nowhere => {
             lines.push("answer: 404, since no route takes it and there is no [upstream]".to_owned())
@@ -191,7 +194,10 @@ mod tests {
         }
         let gated = "[upstream]\nservers = 'http://a'\n[[route]]\nmatch = '/staff/{*rest}'\nallow = ['10.0.0.0/8', '::1']\ndeny = '10.9.0.0/16'\n\
                      [[route]]\nmatch = '/old/{id}'\nrespond = { status = 308, location = '/new/{id}' }\n\
-                     [[route]]\nmatch = '/down'\nmethods = 'POST'\nrespond = { status = 503 }\n";
+                     [[route]]\nmatch = '/down'\nmethods = 'POST'\nrespond = { status = 503 }\n\
+                     [[route]]\nmatch = '/t/{id}'\nkey_fields = 'X-A'\nkey_cookies = 'lang'\n\
+                     request_fields = { set = { X-B = ['secret', 'b'] }, remove = ['X-C'] }\n\
+                     response_fields = { add = { X-D = '{id}' } }\n";
         let config = Config::parse(gated, "f.toml", &|_| None).expect("a valid file");
         for (method, url, lines) in [
             (
@@ -201,6 +207,15 @@ mod tests {
                     "only from: 10.0.0.0/8, ::1/128; others get 403",
                     "not from: 10.9.0.0/16; others get 403",
                 ][..],
+            ),
+            (
+                "GET",
+                "/t/1",
+                &[
+                    "request fields: without x-c; set x-b",
+                    "key: the URL, x-a, cookie lang",
+                    "response fields: added x-d",
+                ],
             ),
             (
                 "GET",
@@ -228,7 +243,8 @@ mod tests {
                 assert!(told.iter().any(|told| told == line), "{url}: {told:#?}");
             }
             let is_sent = told.iter().any(|told| told.starts_with("sent as"));
-            assert_eq!(is_sent, url.starts_with("/staff"), "{told:#?}");
+            let has_api = url.starts_with("/staff") || url.starts_with("/t/");
+            assert_eq!(is_sent, has_api, "{told:#?}");
         }
         let named = "[upstreams.films]\nservers = 'http://films'\n[[route]]\nmatch = '/films'\nupstream = 'films'\n";
         let config = Config::parse(named, "f.toml", &|_| None).expect("a valid file");

@@ -25,12 +25,22 @@ pub struct RequestRules {
     pub key: KeyRule,
     /// What a key says of `fields`, so that what is stored under other ones is not found by it; empty for none.
     pub fields_in_key: Box<str>,
+    /// The path can be read as that of two routes: what either of them does not let the client say does not go on.
+    pub of_readings: bool,
 }
 
 impl RequestRules {
     /// Whether requests stay as they are, and are stored by their URL alone.
     fn is_empty(&self) -> bool {
         self.fields.is_empty() && self.key.is_empty()
+    }
+
+    /// The same rules for requests whose path can be read as that of two routes.
+    pub(super) fn of_readings(rules: Option<&Arc<Self>>) -> Arc<Self> {
+        Arc::new(Self {
+            of_readings: true,
+            ..rules.map(|rules| Self::clone(rules)).unwrap_or_default()
+        })
     }
 
     /// The rules of a route; `None` where requests stay as they are.
@@ -56,24 +66,30 @@ enum Side {
 type Lines = Vec<(HeaderName, Template)>;
 
 /// Reads what a section says, for the route with this `match`. What it says of a field takes the
-/// place of what is known of that field.
+/// place of what is known of that field. Returns the names of the request fields that it speaks of.
 pub(super) fn read(
     section: &mut Section<'_>,
     pattern: &str,
     requests: &mut RequestRules,
     responses: &mut FieldEdits,
-) {
-    section.section("request_fields", |section| {
-        read_edits(section, Side::Request, pattern, &mut requests.fields);
+) -> Vec<HeaderName> {
+    let own = section.section("request_fields", |section| {
+        read_edits(section, Side::Request, pattern, &mut requests.fields)
     });
     section.section("response_fields", |section| {
         read_edits(section, Side::Response, pattern, responses);
     });
     section.set("key_fields", &mut requests.key.fields, list(key_field));
     section.set("key_cookies", &mut requests.key.cookies, list(cookie));
+    own
 }
 
-fn read_edits(section: &mut Section<'_>, side: Side, pattern: &str, edits: &mut FieldEdits) {
+fn read_edits(
+    section: &mut Section<'_>,
+    side: Side,
+    pattern: &str,
+    edits: &mut FieldEdits,
+) -> Vec<HeaderName> {
     let mut own = FieldEdits::default();
     section.set("set", &mut own.set, lines(side, Change::Set, pattern));
     section.set("add", &mut own.add, lines(side, Change::Add, pattern));
@@ -104,10 +120,17 @@ fn read_edits(section: &mut Section<'_>, side: Side, pattern: &str, edits: &mut 
     edits.remove.extend(own.remove);
     edits.set.extend(own.set);
     edits.add.extend(own.add);
+    names
 }
 
-/// Warns of what a section says that has no effect, or another one than it seems to have. `bypass`: the cache is not asked.
-pub(super) fn warn(section: &Section<'_>, requests: &RequestRules, bypass: bool) {
+/// Warns of what a section says that has no effect, or another one than it seems to have. `own`: the request fields that it
+/// speaks of; `bypass`: the cache is not asked.
+pub(super) fn warn(
+    section: &Section<'_>,
+    own: &[HeaderName],
+    requests: &RequestRules,
+    bypass: bool,
+) {
     let given = |key| section.given(key);
     if bypass {
         for key in ["key_fields", "key_cookies"] {
@@ -124,6 +147,7 @@ pub(super) fn warn(section: &Section<'_>, requests: &RequestRules, bypass: bool)
         let lines = requests.fields.set.iter().chain(&requests.fields.add);
         for (name, template) in lines {
             if template.depends_on_client()
+                && own.contains(name)
                 && !requests.key.fields.contains(name)
                 && !TRACING.contains(&name.as_str())
             {

@@ -58,6 +58,7 @@ pub use self::load::{AdminAddr, Overrides, Source};
 pub use self::log::{AccessFormat, AccessTarget, Log, LogFormat, NO_FILTER, is_filter};
 pub use self::mistake::{Mistake, Place};
 pub use self::rate_limit::{CountBy, RateLimit};
+pub use self::readings::{is_plain, lenient_reading};
 pub use self::route::{EtagMode, RoutePolicy};
 pub use self::route_limits::RouteLimits;
 pub use self::route_tree::Asked;

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use crate::semantics::percent::{self, Octet};
 
 /// Whether there is one way only to read `path`.
-pub(super) fn is_plain(path: &str) -> bool {
+pub fn is_plain(path: &str) -> bool {
     let bytes = path.as_bytes();
     let mut before = 0;
     for &byte in bytes {
@@ -37,7 +37,7 @@ pub(super) fn unreserved_decoded(path: &str) -> Cow<'_, str> {
 }
 
 /// The path as the most forgiving API would read it.
-pub(super) fn lenient_reading(path: &str) -> String {
+pub fn lenient_reading(path: &str) -> String {
     let decoded = percent::decode(path, |octet| octet.is_ascii()).replace('\\', "/");
     let mut segments: Vec<&str> = Vec::new();
     let mut is_directory = true;

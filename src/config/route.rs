@@ -151,7 +151,7 @@ impl Draft {
             requests,
             response_fields,
         } = &mut self;
-        fields::read(section, pattern, requests, response_fields);
+        let own = fields::read(section, pattern, requests, response_fields);
         section.set("ttl", ttl, Ttl::read);
         section.set("ttl_mode", ttl_mode, one_of(&TTL_MODES));
         section.set("statuses", statuses, some_list(status));
@@ -190,7 +190,7 @@ impl Draft {
         section.section("query", |section| read_query(section, query));
         *gate = Gate::read(section, gate.as_ref(), pattern);
         read_rules(section, cache);
-        fields::warn(section, &self.requests, self.policy.bypass);
+        fields::warn(section, &own, &self.requests, self.policy.bypass);
         self
     }
 

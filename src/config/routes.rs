@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::fields::RequestRules;
 use super::gate::{Gate, warn_beside_respond};
 use super::invalidates::template;
 use super::matched::Matched;
@@ -190,8 +191,13 @@ impl Routes {
         upstreams: usize,
     ) -> Self {
         let is_gated = default.gate.is_some() || listed.iter().any(|route| route.gate.is_some());
+        let has_rules = listed.iter().any(|route| route.requests.is_some());
         let unclear = |destination, route: &RoutePolicy| RoutePolicy {
             gate: is_gated.then(Gate::of_readings),
+            requests: match has_rules {
+                true => Some(RequestRules::of_readings(route.requests.as_ref())),
+                false => route.requests.clone(),
+            },
             ..passed_to(destination, route)
         };
         let passed = |destination| Arc::new(unclear(destination, &default));

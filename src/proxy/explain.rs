@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
+use http::header::{AUTHORIZATION, COOKIE};
 use serde_json::{Value, json};
 
 use crate::cache::key::Key;
@@ -14,6 +16,7 @@ use crate::proxy::gate::explained;
 use crate::proxy::gateway::{Gateway, Settings};
 use crate::proxy::operations::asked_by;
 use crate::proxy::request::shown_key;
+use crate::semantics::field_edits::{FieldEdits, Template};
 use crate::semantics::freshness::MustValidate;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::selector::Selector;
@@ -42,6 +45,9 @@ impl Gateway {
             "stored": found.iter().map(|(key, resource)| describe(key, resource, now)).collect::<Vec<_>>(),
             "fills": self.store.fills_for(|key| self.store.is_selected(selector, key)),
             "credentials": credentials(route),
+            "key_by": key_by(route),
+            "request_fields": route.requests.as_ref().map(|rules| edits(&rules.fields)),
+            "response_fields": route.response_fields.as_ref().map(|fields| edits(fields)),
             "gates": gates(strict, lenient),
         });
         if !Arc::ptr_eq(strict, lenient) {
@@ -66,6 +72,30 @@ fn gates(strict: &RoutePolicy, lenient: &RoutePolicy) -> Vec<Value> {
     gates.iter().map(|gate| explained::describe(gate)).collect()
 }
 
+/// What is part of the key beside the URL.
+fn key_by(route: &RoutePolicy) -> Value {
+    let key = route.requests.as_ref().map(|rules| &rules.key);
+    let fields = key.into_iter().flat_map(|key| &key.fields);
+    json!({
+        "fields": fields.map(HeaderName::as_str).collect::<Vec<_>>(),
+        "cookies": key.map(|key| &*key.cookies).unwrap_or_default(),
+    })
+}
+
+/// The names of the fields that change; their values may be secret.
+fn edits(edits: &FieldEdits) -> Value {
+    let names = |lines: &[(HeaderName, Template)]| {
+        let mut names: Vec<_> = lines.iter().map(|(name, _)| name.to_string()).collect();
+        names.dedup();
+        names
+    };
+    json!({
+        "remove": edits.remove.iter().map(HeaderName::as_str).collect::<Vec<_>>(),
+        "set": names(&edits.set),
+        "add": names(&edits.add),
+    })
+}
+
 /// The name of the API that gets its requests; `null` where none does.
 fn upstream<'s>(settings: &'s Settings, route: &RoutePolicy) -> Option<&'s str> {
     let upstream = settings.upstreams.get(route.destination.upstream()?)?;
@@ -82,8 +112,11 @@ fn name(route: &RoutePolicy) -> &str {
 /// The answer to requests with credentials, and the fields by which they are recognised.
 fn credentials(route: &RoutePolicy) -> Value {
     let policy = &route.cache;
-    let own = ["authorization", "cookie"];
-    let listed = policy.credential_fields.iter().map(|name| name.as_str());
+    let rules = route.requests.as_ref();
+    let reaches_api = |name: &HeaderName| !rules.is_some_and(|rules| rules.fields.drops(name));
+    let own = [AUTHORIZATION, COOKIE];
+    let all = own.iter().chain(&policy.credential_fields);
+    let fields = all.filter(|name| reaches_api(name)).map(HeaderName::as_str);
     let why = match policy.ignore.credentials {
         true => {
             "the route ignores credentials: responses to requests with these fields are stored, and answer everybody"
@@ -94,7 +127,7 @@ fn credentials(route: &RoutePolicy) -> Value {
         }
     };
     json!({
-        "fields": own.into_iter().chain(listed).collect::<Vec<_>>(),
+        "fields": fields.collect::<Vec<_>>(),
         "ignored": policy.ignore.credentials,
         "why": why,
     })

@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode};
 use super::hop_by_hop::HOP_BY_HOP;
 use super::media_type::is_multipart_byteranges;
 use super::path_form::PathForm;
+use super::percent;
 
 /// What is done to the fields of a message, in this order: fields are removed, set, and added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub trait Values {
     fn host(&self) -> &str;
     /// In normal form, without the query.
     fn path(&self) -> &str;
+    /// The path as a forgiving API reads it; `None` where all read it alike.
+    fn lenient_path(&self) -> Option<String>;
 }
 
 impl Template {
@@ -76,7 +79,7 @@ impl Template {
         self.pieces.iter().any(depends)
     }
 
-    /// `None` where the path is none of the route's, as some API reads it.
+    /// `None` where the path is none of the route's, or APIs could read another part in it: the client could choose which.
     fn value(&self, values: &impl Values) -> Option<HeaderValue> {
         if let Some(constant) = &self.constant {
             return Some(constant.clone());
@@ -89,14 +92,32 @@ impl Template {
                 Piece::RequestId => text.push_str(values.request_id()),
                 Piece::Host => text.push_str(values.host()),
                 Piece::Part(name) => {
-                    let named = self.path.as_ref()?.read(values.path())?;
-                    let (_, value) = named.into_iter().find(|(of, _)| **of == **name)?;
+                    let form = self.path.as_ref()?;
+                    let value = part(form, values.path(), name)?;
+                    if let Some(lenient) = values.lenient_path()
+                        && part(form, &lenient, name)? != decoded(value)
+                    {
+                        return None;
+                    }
                     text.push_str(value);
                 }
             }
         }
         HeaderValue::try_from(text).ok()
     }
+}
+
+/// A part of a path as it stands in its lenient reading, where that has the same part.
+fn decoded(part: &str) -> String {
+    let decoded = percent::decode(part, |octet| octet.is_ascii());
+    percent::encoded(&decoded).into_owned()
+}
+
+/// What `name` stands for in `path`.
+fn part<'a>(form: &'a PathForm, path: &'a str, name: &str) -> Option<&'a str> {
+    let named = form.read(path)?;
+    let found = named.into_iter().find(|(of, _)| *of == name);
+    found.map(|(_, value)| value)
 }
 
 impl FieldEdits {
@@ -262,4 +283,164 @@ pub fn refused_in_responses(name: &HeaderName, change: Change) -> Option<&'stati
 
 fn is_framing(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name) || *name == header::CONTENT_LENGTH
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Asked(&'static str, Option<&'static str>);
+
+    impl Values for Asked {
+        fn client_ip(&self) -> Cow<'_, str> {
+            "192.0.2.1".into()
+        }
+
+        fn request_id(&self) -> &str {
+            "id-1"
+        }
+
+        fn host(&self) -> &str {
+            "api.example"
+        }
+
+        fn path(&self) -> &str {
+            self.0
+        }
+
+        fn lenient_path(&self) -> Option<String> {
+            self.1.map(str::to_owned)
+        }
+    }
+
+    fn template(pieces: Vec<Piece>) -> Template {
+        let path = PathForm::parse("/books/{id}").expect("a path");
+        Template::new(pieces, Some(path), false).expect("a value")
+    }
+
+    fn text(text: &str) -> Piece {
+        Piece::Text(text.into())
+    }
+
+    #[test]
+    fn a_template_says_what_the_request_says() {
+        let id = || Piece::Part("id".into());
+        for (path, lenient, value) in [
+            ("/books/7", None, Some("7")),
+            ("/books/a%20b", Some("/books/a b"), Some("a%20b")),
+            ("/books/%C3%A9", Some("/books/%C3%A9"), Some("%C3%A9")),
+            ("/books/%22", Some("/books/%22"), Some("%22")),
+            ("/books/a%2Fb", Some("/books/a/b"), None),
+            ("/books/7;x", Some("/books/7"), None),
+            ("//books/7", Some("/books/7"), None),
+            ("/films/7", None, None),
+        ] {
+            let found = template(vec![id()]).value(&Asked(path, lenient));
+            let found = found.as_ref().map(|value| value.to_str().expect("ASCII"));
+            assert_eq!(found, value, "{path}");
+        }
+        let all = vec![
+            text("a-"),
+            Piece::ClientIp,
+            Piece::RequestId,
+            Piece::Host,
+            text("-z"),
+        ];
+        let all = template(all);
+        let value = all.value(&Asked("/", None)).expect("a value");
+        assert_eq!(value, "a-192.0.2.1id-1api.example-z");
+        assert!(all.depends_on_client());
+        assert!(!template(vec![text("a"), Piece::Host, id()]).depends_on_client());
+        assert_eq!(
+            template(Vec::new())
+                .value(&Asked("/", None))
+                .expect("a value"),
+            ""
+        );
+        assert_eq!(Template::new(vec![text("a\r\nb: c")], None, false), None);
+    }
+
+    #[test]
+    fn two_edits_that_send_the_same_are_described_alike() {
+        let edits = |name: &'static str, pieces| FieldEdits {
+            set: vec![(HeaderName::from_static(name), template(pieces))],
+            ..FieldEdits::default()
+        };
+        let described = [
+            edits("x-a", vec![text("a")]),
+            edits("x-a", vec![text("b")]),
+            edits("x-b", vec![text("a")]),
+            edits("x-a", vec![Piece::Host]),
+            FieldEdits {
+                add: edits("x-a", vec![text("a")]).set,
+                ..FieldEdits::default()
+            },
+            FieldEdits {
+                remove: vec![HeaderName::from_static("x-a")],
+                ..FieldEdits::default()
+            },
+        ];
+        for (at, one) in described.iter().enumerate() {
+            for (other_at, other) in described.iter().enumerate() {
+                assert_eq!(one.describe() == other.describe(), at == other_at);
+            }
+        }
+    }
+
+    #[test]
+    fn framing_and_what_the_gateway_writes_are_not_the_operator_s() {
+        for name in [
+            "connection",
+            "transfer-encoding",
+            "content-length",
+            "te",
+            "trailer",
+            "upgrade",
+        ] {
+            let name = HeaderName::from_static(name);
+            assert_eq!(refused_in_requests(&name), Some(FRAMING), "{name}");
+            assert_eq!(
+                refused_in_responses(&name, Change::Remove),
+                Some(FRAMING),
+                "{name}"
+            );
+        }
+        // Whether it may be changed in a request, set in a response, and removed from one.
+        for (name, request, set, remove) in [
+            ("host", false, true, true),
+            ("via", false, false, false),
+            ("date", true, false, false),
+            ("age", true, false, false),
+            ("cache-status", true, false, false),
+            ("x-forwarded-for", false, true, true),
+            ("client-cert", false, true, true),
+            ("if-none-match", false, true, true),
+            ("range", false, true, true),
+            ("expect", false, true, true),
+            ("content-encoding", true, false, false),
+            ("content-range", true, false, false),
+            ("etag", true, false, true),
+            ("last-modified", true, false, true),
+            ("cookie", true, true, true),
+            ("authorization", true, true, true),
+            ("set-cookie", true, true, true),
+            ("cache-control", true, true, true),
+            ("vary", true, true, true),
+            ("x-tenant", true, true, true),
+        ] {
+            let name = HeaderName::from_static(name);
+            let may = [
+                refused_in_requests(&name),
+                refused_in_responses(&name, Change::Set),
+                refused_in_responses(&name, Change::Remove),
+            ];
+            assert_eq!(
+                may.map(|why| why.is_none()),
+                [request, set, remove],
+                "{name}"
+            );
+            let add = refused_in_responses(&name, Change::Add);
+            assert_eq!(add.is_none(), set, "{name}");
+        }
+    }
 }

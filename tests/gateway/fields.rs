@@ -124,8 +124,8 @@ fn the_api_gets_the_fields_that_the_route_says() {
             "x-tenant=forged x-tag=own x-host=api.example cookie= authorization= x-brace=",
         ),
         (
-            "/tenants/%61%2Fb/books/1?x",
-            "x-tenant=t-a%2Fb x-tag=own|a|books/1 x-host=api.example cookie= authorization= x-brace={a}$",
+            "/tenants/%61%20b/books/1?x",
+            "x-tenant=t-a%20b x-tag=own|a|books/1 x-host=api.example cookie= authorization= x-brace={a}$",
         ),
         (
             "/keyed",
@@ -135,6 +135,78 @@ fn the_api_gets_the_fields_that_the_route_says() {
         assert_eq!(ask(target).text(), sent, "{target}");
         // What the route puts in is no client's credential, and the removed cookie is not one any more.
         assert!(ask(target).is_hit(), "{target}");
+    }
+}
+
+#[test]
+fn no_spelling_of_a_path_has_the_api_believe_the_client() {
+    let origin = echo(&["x-tenant", "x-all", "cookie"]);
+    let gateway = Gateway::before(&origin)
+        .cache("request_fields = { set = { X-All = 'all' } }")
+        .route(
+            "/tenants/{tenant}/{*rest}",
+            "request_fields = { set = { X-Tenant = '{tenant}' }, remove = ['Cookie'] }",
+        )
+        .start();
+    for (target, sent) in [
+        ("/tenants/a/b", "x-tenant=a x-all=all cookie="),
+        ("/tenants/a/b%2Fc", "x-tenant=a x-all=all cookie="),
+        ("/tenants/a/../b/c", "x-tenant= x-all=all cookie="),
+        ("/tenants/a%2Fb/c", "x-tenant= x-all=all cookie="),
+        ("//tenants/a/b", "x-tenant= x-all=all cookie="),
+        ("/x/../tenants/a/b", "x-tenant= x-all=all cookie="),
+        ("/tenants%2Fa/b", "x-tenant= x-all=all cookie="),
+        ("/x//y", "x-tenant=forged x-all=all cookie=a=b"),
+    ] {
+        let request = get(target)
+            .field("X-Tenant", "forged")
+            .field("Cookie", "a=b");
+        assert_eq!(gateway.send(&request).text(), sent, "{target}");
+    }
+}
+
+#[test]
+fn a_request_has_one_id_wherever_it_goes() {
+    let broken = Origin::start(|_, conn| conn.close());
+    let whole = Origin::answering(reply(200).field("Cache-Control", "max-age=60"));
+    let setup = Gateway::before_all([broken.url(), whole.url()])
+        .workers(1)
+        .upstream("ejection.failures = 0")
+        .cache(
+            "request_fields = { set = { X-Request-Id = '{request_id}' } }\n\
+             response_fields = { set = { X-Request-Id = '{request_id}' } }",
+        );
+    let gateway = setup.clone().start();
+    let forged = |target: &str| get(target).field("X-Request-Id", "mine");
+    let mut ids = std::collections::BTreeSet::new();
+    for target in ["/a", "/b", "/a"] {
+        let answer = gateway.send(&forged(target)).expect(200);
+        let id = answer.field("x-request-id").expect("an id").to_owned();
+        assert!(id.len() == 32 && ids.insert(id.clone()), "{target}: {id}");
+        if !answer.is_hit() {
+            let sent = [broken.requests(), whole.requests()].concat();
+            let same = |request: &&crate::common::Request| {
+                request.target == target && request.fields.get("x-request-id") == Some(&id)
+            };
+            let all = sent
+                .iter()
+                .filter(|request| request.target == target)
+                .count();
+            assert_eq!(sent.iter().filter(same).count(), all, "{target}: {sent:?}");
+        }
+    }
+    assert!(broken.count() > 0, "one was sent twice");
+    // A trusted proxy has made one already.
+    let gateway = setup.server("trusted_proxies = ['127.0.0.1']").start();
+    for (sent, is_kept) in [("mine", true), ("not mine", false)] {
+        let answer = gateway
+            .send(&get("/c").field("X-Request-Id", sent))
+            .expect(200);
+        assert_eq!(
+            answer.field("x-request-id") == Some(sent),
+            is_kept,
+            "{sent}"
+        );
     }
 }
 

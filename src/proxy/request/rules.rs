@@ -7,12 +7,14 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 
 use http::header::{COOKIE, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
 use super::field_names::X_REQUEST_ID;
 use super::{Request, Traits};
+use crate::config::{is_plain, lenient_reading};
 use crate::semantics::field_edits::Values;
 use crate::semantics::storability::Credentials;
 use crate::semantics::target::{key_with, split_key, split_query};
@@ -26,10 +28,19 @@ impl Request {
         let Some(rules) = self.route.requests.clone() else {
             return;
         };
+        let readings = rules.of_readings.then(|| self.readings().map(Arc::clone));
         let mut fields = std::mem::take(&mut self.parts.headers);
-        if !rules.fields.is_empty() {
+        if readings.is_some() || !rules.fields.is_empty() {
             self.received = Some(Box::new(fields.clone()));
             rules.fields.take_out(&mut fields);
+            // No spelling of a path has the API believe of the client what the gateway says on a route.
+            for other in readings
+                .iter()
+                .flatten()
+                .filter_map(|route| route.requests.as_ref())
+            {
+                other.fields.take_out(&mut fields);
+            }
             // One of the operator's may be among them.
             self.traits.add(Traits::CREDENTIALS);
         }
@@ -111,6 +122,11 @@ impl Values for Request {
 
     fn path(&self) -> &str {
         split_query(self.target.path_and_query()).0
+    }
+
+    fn lenient_path(&self) -> Option<String> {
+        let path = self.path();
+        (!is_plain(path)).then(|| lenient_reading(path))
     }
 }
 
