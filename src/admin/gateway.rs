@@ -7,11 +7,13 @@ use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::answer::{json as document, problem, problem_with};
-use super::operations::{NO_SOURCE, Operations};
+use super::operations::{Caller, NO_SOURCE, Operations};
 use super::page::{Kind, Page};
-use super::purge::{explained, named, purge};
+use super::purge::{PurgeRequest, explained, listed, named, purge};
 use super::reload::{NotReloaded, Reloaded, Reloader, Reloads};
 use crate::config::{self, Mistake};
+use crate::ledger::invalidation::Strength;
+use crate::ledger::log::{Purge, PurgeLog};
 use crate::proxy::{Gateway, Memory, ServerState};
 use crate::server::{InUse, TlsListeners};
 use crate::telemetry::counters::Metrics;
@@ -24,6 +26,7 @@ pub struct GatewayOperations {
     readiness: Readiness,
     tls: TlsListeners,
     reloader: Arc<Reloader>,
+    purges: PurgeLog,
     /// In seconds since 1970.
     started: u64,
 }
@@ -41,6 +44,7 @@ impl GatewayOperations {
             readiness,
             tls,
             reloader,
+            purges: PurgeLog::default(),
             started,
         }
     }
@@ -88,7 +92,24 @@ impl Operations for GatewayOperations {
             Ok(read) => read,
             Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
         };
-        let applied = self.gateway.purge(&purge);
+        let PurgeRequest {
+            invalidation,
+            is_dry_run,
+            reason,
+        } = purge;
+        if is_dry_run {
+            let would = self.gateway.preview_purge(&invalidation);
+            let outcome =
+                json!({ "dry_run": true, "would_purge": would.resources, "bytes": would.bytes });
+            return document(StatusCode::OK, &outcome);
+        }
+        let applied = self.gateway.purge(&invalidation);
+        let caller = request.extensions().get();
+        let actor = match caller {
+            Some(Caller(Some(addr))) => addr.ip().to_string(),
+            Some(Caller(None)) => "the Unix socket".to_owned(),
+            None => "the gateway".to_owned(),
+        };
         let named: Vec<_> = named
             .iter()
             .map(|(what, value)| format!("{what}={value}"))
@@ -96,10 +117,30 @@ impl Operations for GatewayOperations {
         tracing::info!(
             resources = applied.resources,
             bytes = applied.bytes,
+            sequence = applied.sequence,
             named = named.join(", "),
             "purged"
         );
-        document(StatusCode::OK, &json!({ "purged": applied.resources }))
+        let at = self.gateway.clock().now().wall;
+        self.purges
+            .add(Purge::new(at, &invalidation, actor, reason, applied));
+        let outcome = json!({
+            "purged": applied.resources,
+            "bytes": applied.bytes,
+            "sequence": applied.sequence,
+        });
+        document(StatusCode::OK, &outcome)
+    }
+
+    fn purges(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        match listed(request) {
+            Ok(most) => {
+                let purges = self.purges.latest(most);
+                let purges: Vec<_> = purges.iter().map(describe_purge).collect();
+                document(StatusCode::OK, &json!({ "purges": purges }))
+            }
+            Err(why) => problem(StatusCode::BAD_REQUEST, &why),
+        }
     }
 
     fn explain(&self, request: &Request<Bytes>) -> Response<Bytes> {
@@ -131,6 +172,19 @@ impl Operations for GatewayOperations {
             Err(NotReloaded::Unusable(fault)) => problem(unusable, &format!("{fault}: {KEPT}")),
         }
     }
+}
+
+fn describe_purge(purge: &Purge) -> Value {
+    json!({
+        "sequence": purge.applied.sequence,
+        "at": purge.at.rfc3339().to_string(),
+        "covers": purge.covers,
+        "soft": purge.strength == Strength::Soft,
+        "purged": purge.applied.resources,
+        "bytes": purge.applied.bytes,
+        "actor": purge.actor,
+        "reason": purge.reason,
+    })
 }
 
 /// A mistake or a warning with its place, and as `bookend check` prints it.

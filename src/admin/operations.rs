@@ -1,5 +1,7 @@
 //! The seam between the admin API and the gateway that it administers.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 
@@ -8,6 +10,10 @@ use super::page::Page;
 use crate::config;
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::Stage;
+
+/// Where a request to the admin API came from, among its extensions.
+#[derive(Clone, Debug)]
+pub(super) struct Caller(pub Option<SocketAddr>);
 
 pub(super) const NO_SOURCE: &str =
     "this gateway was started without a configuration that could be read again";
@@ -42,6 +48,12 @@ pub trait Operations: Send + Sync + 'static {
 
     /// `POST /purge`, after the request was authorised.
     fn purge(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        let _ = request;
+        problem(StatusCode::NOT_IMPLEMENTED, "this gateway cannot purge")
+    }
+
+    /// `GET /purges`, after the request was authorised.
+    fn purges(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let _ = request;
         problem(StatusCode::NOT_IMPLEMENTED, "this gateway cannot purge")
     }

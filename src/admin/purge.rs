@@ -1,4 +1,4 @@
-//! The parameters of `/purge` and `/explain`, validated as a whole before anything is done.
+//! The parameters of `/purge`, `/purges` and `/explain`, validated as a whole before anything is done.
 
 use bytes::Bytes;
 use http::Request;
@@ -9,17 +9,32 @@ use crate::ledger::invalidation::{Invalidation, Matcher};
 use crate::semantics::selector::Selector;
 
 const PURGE_USAGE: &str = "name what to purge: POST /purge?url=/books/123, ?url=http://host/books/123, ?prefix=/books, \
-     ?group=NAME or ?all=true; or send the same as a JSON object";
+     ?tag=NAME or ?all=true, and if you like &soft=true, &dry_run=true or &reason=WHY; or send the same as a JSON object";
 
 const EXPLAIN_USAGE: &str = "name a URL: GET /explain?url=/books/123 or ?url=http://host/books/123";
 
 /// A parameter's name and value.
 type Named = (String, String);
 
+/// Characters of a reason.
+const MAX_REASON: usize = 200;
+
+/// A purge that is asked for.
+#[derive(Debug)]
+pub(super) struct PurgeRequest {
+    pub invalidation: Invalidation,
+    /// Nothing is to be done: only told what would be.
+    pub is_dry_run: bool,
+    pub reason: Option<String>,
+}
+
 /// The parameters of a purge, from the query and from a JSON object of strings and lists of strings. Fails with what is
 /// wrong when there is none, or one that is not known.
 pub(super) fn named(request: &Request<Bytes>) -> Result<Vec<Named>, String> {
-    let mut named = from_query(request, &["url", "prefix", "group", "all"], PURGE_USAGE)?;
+    let known = [
+        "url", "prefix", "tag", "group", "all", "soft", "dry_run", "reason",
+    ];
+    let mut named = from_query(request, &known, PURGE_USAGE)?;
     if !request.body().is_empty() {
         named.extend(from_content(request.body())?);
     }
@@ -33,9 +48,63 @@ pub(super) fn named(request: &Request<Bytes>) -> Result<Vec<Named>, String> {
 ///
 /// # Errors
 /// A sentence that says which parameter is wrong, and how.
-pub(super) fn purge(named: &[Named]) -> Result<Invalidation, String> {
-    let covers = named.iter().map(matcher).collect::<Result<_, _>>()?;
-    Ok(Invalidation::hard(covers))
+pub(super) fn purge(named: &[Named]) -> Result<PurgeRequest, String> {
+    let mut covers = Vec::new();
+    let (mut is_soft, mut is_dry_run, mut reason) = (false, false, None);
+    for named @ (what, value) in named {
+        match what.as_str() {
+            "soft" => is_soft = flag(what, value)?,
+            "dry_run" => is_dry_run = flag(what, value)?,
+            "reason" if reason.is_some() => {
+                return Err("`reason` is given more than once".to_owned());
+            }
+            "reason" => reason = Some(read_reason(value)?),
+            _ => covers.push(matcher(named)?),
+        }
+    }
+    if covers.is_empty() {
+        return Err(PURGE_USAGE.to_owned());
+    }
+    let invalidation = match is_soft {
+        true => Invalidation::soft(covers),
+        false => Invalidation::hard(covers),
+    };
+    Ok(PurgeRequest {
+        invalidation,
+        is_dry_run,
+        reason,
+    })
+}
+
+fn flag(what: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!("{what}={value} is neither true nor false")),
+    }
+}
+
+/// It goes to the log and to those who list the purges.
+fn read_reason(value: &str) -> Result<String, String> {
+    if value.chars().any(char::is_control) || value.chars().count() > MAX_REASON {
+        return Err(format!(
+            "`reason` is not a line of at most {MAX_REASON} characters"
+        ));
+    }
+    Ok(value.to_owned())
+}
+
+/// How many purges are asked for.
+pub(super) fn listed(request: &Request<Bytes>) -> Result<usize, String> {
+    const USAGE: &str = "GET /purges?limit=20 lists the latest 20";
+    let named = from_query(request, &["limit"], USAGE)?;
+    match &named[..] {
+        [] => Ok(100),
+        [(_, limit)] => limit
+            .parse()
+            .map_err(|_| format!("limit={limit} is not a number; {USAGE}")),
+        _ => Err(format!("`limit` is given more than once; {USAGE}")),
+    }
 }
 
 /// The URL to explain, as given and as a selector.
@@ -104,14 +173,14 @@ fn matcher((what, value): &Named) -> Result<Matcher, String> {
         "url" => Selector::url(value).map(Matcher::Urls).map_err(fault),
         "prefix" => Selector::prefix(value).map(Matcher::Urls).map_err(fault),
         // RFC 9875 §2: a String, which is of visible ASCII and spaces.
-        "group" if !value.is_empty() && value.bytes().all(|octet| matches!(octet, b' '..=b'~')) => {
+        "tag" | "group" if !value.is_empty() && value.bytes().all(|octet| matches!(octet, b' '..=b'~')) => {
             Ok(Matcher::Tag {
                 name: value.clone(),
                 origin: None,
             })
         }
-        "group" => Err(fault(
-            "is not a cache group's name, as in Cache-Groups: visible ASCII and spaces (RFC 9875)"
+        "tag" | "group" => Err(fault(
+            "is not the name of a tag or cache group, as in Cache-Groups: visible ASCII and spaces (RFC 9875)"
                 .to_owned(),
         )),
         "all" if value == "true" => Ok(Matcher::All),

@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 
 use super::answer::{problem, text, with_type};
-use super::operations::Operations;
+use super::operations::{Caller, Operations};
 use super::page::{self, Page};
 use super::{metrics, process};
 use crate::clock::Clock;
@@ -38,7 +38,7 @@ struct Endpoint {
     answer: fn(&AdminService, &Request<Bytes>) -> Response<Bytes>,
 }
 
-const ENDPOINTS: [Endpoint; 6] = [
+const ENDPOINTS: [Endpoint; 7] = [
     Endpoint {
         path: "/healthz",
         method: Method::GET,
@@ -66,6 +66,13 @@ const ENDPOINTS: [Endpoint; 6] = [
         guarded: true,
         is_health_check: false,
         answer: |service, request| service.operations.purge(request),
+    },
+    Endpoint {
+        path: "/purges",
+        method: Method::GET,
+        guarded: true,
+        is_health_check: false,
+        answer: |service, request| service.operations.purges(request),
     },
     Endpoint {
         path: "/explain",
@@ -161,7 +168,8 @@ impl AdminService {
         if let Err(refusal) = admit(config, endpoint, request.method(), request.headers()) {
             return *refusal;
         }
-        let (head, content) = request.into_parts();
+        let (mut head, content) = request.into_parts();
+        head.extensions.insert(Caller(peer.addr));
         match Limited::new(content, MAX_CONTENT).collect().await {
             Ok(content) => {
                 let request = Request::from_parts(head, content.to_bytes());

@@ -88,6 +88,8 @@ enum Command {
     Reload(reload::Arguments),
     /// Remove stored responses of a running gateway
     Purge(purge::Arguments),
+    /// List the latest purges of a running gateway: what each covered and did, who asked for it, and why
+    Purges(purge::ListArguments),
     /// Show what a running gateway knows of a URL: its route, what is stored, what proved uncacheable and why
     Explain(explain::Arguments),
     /// Print completions for a shell
@@ -127,6 +129,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Status(arguments)) => status::main(&arguments),
         Some(Command::Reload(arguments)) => reload::main(&arguments),
         Some(Command::Purge(arguments)) => purge::main(&arguments),
+        Some(Command::Purges(arguments)) => purge::list(&arguments),
         Some(Command::Explain(arguments)) => explain::main(&arguments),
         Some(Command::Completions(arguments)) => documents::completions(&arguments, command()),
         Some(Command::Man(arguments)) => documents::man(&arguments, command()),

@@ -16,6 +16,29 @@ pub struct Arguments {
     #[command(flatten)]
     what: What,
 
+    /// Keep what is stored, but have it validated before it is used again
+    #[arg(long)]
+    soft: bool,
+
+    /// Change nothing: say how much would be removed
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Why, for the list of purges
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+
+    #[command(flatten)]
+    admin: AdminArguments,
+}
+
+/// `bookend purges`.
+#[derive(Debug, Args)]
+pub struct ListArguments {
+    /// So many at most, the latest first
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: u32,
+
     #[command(flatten)]
     admin: AdminArguments,
 }
@@ -31,16 +54,16 @@ struct What {
     #[arg(long, value_name = "PATH")]
     prefix: Vec<String>,
 
-    /// The members of a cache group (RFC 9875; may be repeated)
-    #[arg(long, value_name = "NAME")]
-    group: Vec<String>,
+    /// The responses with a tag, or of a cache group (RFC 9875; may be repeated)
+    #[arg(long, value_name = "NAME", alias = "group")]
+    tag: Vec<String>,
 
     /// Everything
     #[arg(long)]
     all: bool,
 }
 
-/// Prints the admin API's answer, `{"purged":1}`: how many resources were removed.
+/// Prints the admin API's answer, `{"purged":1,…}`: how many resources were removed, and of how many bytes.
 pub fn main(arguments: &Arguments) -> Exit {
     match purge(arguments) {
         Ok(answer) => {
@@ -52,7 +75,15 @@ pub fn main(arguments: &Arguments) -> Exit {
 }
 
 fn purge(arguments: &Arguments) -> Result<Answer, Failure> {
-    let content = arguments.what.document();
+    let mut content = arguments.what.document();
+    for (name, is_given) in [("soft", arguments.soft), ("dry_run", arguments.dry_run)] {
+        if is_given {
+            content[name] = json!(true);
+        }
+    }
+    if let Some(reason) = &arguments.reason {
+        content["reason"] = json!(reason);
+    }
     let client = arguments.admin.client(true)?;
     client
         .ask(Method::POST, "/purge", Some(&content), LIMIT)?
@@ -66,7 +97,7 @@ impl What {
         for (name, values) in [
             ("url", &self.url),
             ("prefix", &self.prefix),
-            ("group", &self.group),
+            ("tag", &self.tag),
         ] {
             if !values.is_empty() {
                 document[name] = json!(values);
@@ -77,4 +108,45 @@ impl What {
         }
         document
     }
+}
+
+/// Prints the latest purges, one in a line.
+pub fn list(arguments: &ListArguments) -> Exit {
+    match latest(arguments) {
+        Ok(answer) => {
+            let document = answer.document();
+            let purges = document["purges"].as_array().map_or(&[][..], Vec::as_slice);
+            purges.iter().for_each(|purge| print(line(purge)));
+            Exit::Success
+        }
+        Err(failure) => failure.report("purges"),
+    }
+}
+
+fn latest(arguments: &ListArguments) -> Result<Answer, Failure> {
+    let client = arguments.admin.client(true)?;
+    let target = format!("/purges?limit={}", arguments.limit);
+    client.ask(Method::GET, &target, None, LIMIT)?.successful()
+}
+
+/// `2026-11-30T04:00:00.000Z  #7  3 resources, 2048 bytes  /books on every host  by 127.0.0.1: "new prices"`.
+fn line(purge: &Value) -> String {
+    let text = |name: &str| purge[name].as_str().unwrap_or_default();
+    let soft = match purge["soft"].as_bool() {
+        Some(true) => " (soft)",
+        _ => "",
+    };
+    let reason = match purge["reason"].as_str() {
+        Some(reason) => format!(": {reason:?}"),
+        None => String::new(),
+    };
+    format!(
+        "{}  #{}  {} resources, {} bytes  {}{soft}  by {}{reason}",
+        text("at"),
+        purge["sequence"],
+        purge["purged"],
+        purge["bytes"],
+        text("covers"),
+        text("actor"),
+    )
 }

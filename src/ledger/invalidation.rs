@@ -73,6 +73,12 @@ impl Invalidation {
         Self { covers, strength }
     }
 
+    /// What it covers, in plain words: `http://h/books, tag "books" of http://h`.
+    pub fn covers_in_words(&self) -> String {
+        let words: Vec<_> = self.covers.iter().map(Matcher::to_string).collect();
+        words.join(", ")
+    }
+
     /// What is covered is validated before it is used again.
     pub fn soft(covers: Vec<Matcher>) -> Self {
         let strength = Strength::Soft;
@@ -105,11 +111,7 @@ impl fmt::Display for Matcher {
 /// In plain words, for the log: `http://h/books, tag "books" of http://h (hard)`.
 impl fmt::Display for Invalidation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (nth, matcher) in self.covers.iter().enumerate() {
-            let comma = if nth == 0 { "" } else { ", " };
-            write!(f, "{comma}{matcher}")?;
-        }
-        write!(f, " ({})", self.strength)
+        write!(f, "{} ({})", self.covers_in_words(), self.strength)
     }
 }
 

@@ -98,14 +98,23 @@ impl Gateway {
 
     /// Carries out a purge. When this returns, nothing older is stored or answered any more.
     pub fn purge(&self, purge: &Invalidation) -> Applied {
+        self.store.apply(&self.purge_in_key_form(purge))
+    }
+
+    /// What [`purge`](Gateway::purge) would do now. Nothing changes.
+    pub fn preview_purge(&self, purge: &Invalidation) -> Applied {
+        self.store.preview(&self.purge_in_key_form(purge))
+    }
+
+    fn purge_in_key_form(&self, purge: &Invalidation) -> Invalidation {
         let covers = purge.covers.iter().cloned().map(|matcher| match matcher {
             Matcher::Urls(selector) => Matcher::Urls(self.in_key_form(selector)),
             other => other,
         });
-        self.store.apply(&Invalidation {
+        Invalidation {
             covers: covers.collect(),
             strength: purge.strength,
-        })
+        }
     }
 
     /// A URL that an operator names, with the query parameters that matter on its route.

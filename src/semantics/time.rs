@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::calendar::DateTime;
 use super::http_date;
 use super::list::trim;
 
@@ -48,6 +49,22 @@ impl Timestamp {
     /// Parses an HTTP-date that is only compared with others, without `now`: a two-digit year is one of 1970 to 2069.
     pub fn parse_http_date(value: &[u8]) -> Option<Self> {
         Self::parse_http_date_at(value, END_OF_2019)
+    }
+
+    /// In RFC 3339 with milliseconds: `2023-11-14T22:13:20.000Z`.
+    pub fn rfc3339(self) -> impl fmt::Display {
+        fmt::from_fn(move |f| {
+            let at = DateTime::at(self.as_secs());
+            let DateTime {
+                year, month, day, ..
+            } = at;
+            let (hour, minute, second) = (at.hour(), at.minute(), at.second());
+            let milli = self.as_millis() % 1_000;
+            write!(
+                f,
+                "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"
+            )
+        })
     }
 
     /// The IMF-fixdate of RFC 9110 §5.6.7; the end of the year 9999 for all later times.

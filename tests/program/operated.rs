@@ -170,14 +170,45 @@ fn a_running_gateway_is_asked_over_the_socket_that_its_file_names() {
     }
 
     let purged = program.bookend(&["purge", "--url", "/books?a=1&b=2", "--url", "/films"]);
-    assert_eq!(expect(purged, 0), "{\"purged\":2}\n");
-    let purged = program.bookend(&["purge", "--prefix", "/books"]);
-    assert_eq!(expect(purged, 0), "{\"purged\":1}\n");
+    let counted = |purged| {
+        let told: serde_json::Value = serde_json::from_str(&expect(purged, 0)).expect("JSON");
+        assert!(told["bytes"].as_u64() > Some(100), "{told}");
+        (
+            told["purged"].as_u64(),
+            told["sequence"].as_u64(),
+            told["would_purge"].as_u64(),
+        )
+    };
+    assert_eq!(counted(purged), (Some(2), Some(1), None));
+    let preview = program.bookend(&["purge", "--prefix", "/books", "--dry-run"]);
+    assert_eq!(counted(preview), (None, None, Some(1)));
+    let purged = program.bookend(&["purge", "--prefix", "/books", "--reason", "new prices"]);
+    assert_eq!(counted(purged), (Some(1), Some(2), None));
     get("/books/1");
-    assert_eq!(
-        expect(program.bookend(&["purge", "--all"]), 0),
-        "{\"purged\":1}\n"
-    );
+    let purged = program.bookend(&["purge", "--all", "--soft"]);
+    assert_eq!(counted(purged), (Some(1), Some(3), None));
+    assert!(!get("/books/1").is_hit(), "it is validated first");
+    let purges = expect(program.bookend(&["purges", "--limit", "2"]), 0);
+    let lines: Vec<_> = purges.lines().collect();
+    assert_eq!(lines.len(), 2, "{purges}");
+    for (line, words) in [
+        (
+            lines[0],
+            [
+                "  #3  1 resources, ",
+                " bytes  everything (soft)  by the Unix socket",
+            ],
+        ),
+        (
+            lines[1],
+            [
+                "  #2  1 resources, ",
+                " bytes  /books and all below it on every host  by the Unix socket: \"new prices\"",
+            ],
+        ),
+    ] {
+        assert!(words.iter().all(|words| line.contains(words)), "{line}");
+    }
 }
 
 #[test]

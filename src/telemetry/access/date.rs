@@ -7,17 +7,8 @@ use crate::semantics::time::Timestamp;
 
 /// RFC 3339 with milliseconds: `2023-11-14T22:13:20.000Z`.
 pub(super) fn rfc3339(line: &mut Vec<u8>, time: Timestamp) {
-    let at = DateTime::at(time.as_secs());
-    let DateTime {
-        year, month, day, ..
-    } = at;
-    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
-    let milli = time.as_millis() % 1_000;
     // Writing to a Vec does not fail.
-    let _ = write!(
-        line,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"
-    );
+    let _ = write!(line, "{}", time.rfc3339());
 }
 
 /// As Apache writes it: `14/Nov/2023:22:13:20 +0000`.

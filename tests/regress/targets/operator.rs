@@ -370,3 +370,126 @@ fn explain_says_why_in_words_of_its_own() {
         assert!(marker["cure"].as_str().is_some_and(|cure| cure.len() > 20));
     }
 }
+
+fn purges(gateway: &Gateway, query: &str) -> serde_json::Value {
+    let answer = Client::to(gateway.admin_addr()).get(&format!("/purges{query}"));
+    serde_json::from_str(&answer.expect(200).text()).expect("JSON")
+}
+
+#[test]
+fn a_dry_run_tells_what_a_purge_would_do_and_changes_nothing() {
+    let (_origin, setup) = setup();
+    let gateway = setup.start();
+    for target in ["/books/1", "/books/2?a", "/films/1"] {
+        read(&gateway, "a.test", target);
+    }
+    for (query, would) in [
+        ("prefix=/books", 2),
+        ("url=/books/1&prefix=/books", 2),
+        ("url=/books/3", 0),
+        ("all=true", 3),
+        ("all=true&soft=true", 3),
+    ] {
+        let told = purge(&gateway, &format!("{query}&dry_run=true")).expect(200);
+        let told: serde_json::Value = serde_json::from_str(&told.text()).expect("JSON");
+        assert_eq!(told["would_purge"], would, "{query}");
+        assert_eq!(told["purged"], serde_json::Value::Null);
+        assert!(is_stored(&gateway, "a.test", "/books/1"), "{query}");
+        // The purge itself counts the same, and takes as much.
+        if query == "prefix=/books" {
+            let done = purge(&gateway, query).expect(200);
+            let done: serde_json::Value = serde_json::from_str(&done.text()).expect("JSON");
+            assert_eq!(
+                (&done["purged"], &done["bytes"]),
+                (&told["would_purge"], &told["bytes"])
+            );
+            read(&gateway, "a.test", "/books/1");
+            read(&gateway, "a.test", "/books/2?a");
+        }
+    }
+    assert_eq!(
+        purges(&gateway, "")["purges"].as_array().map(Vec::len),
+        Some(1)
+    );
+}
+
+#[test]
+fn what_was_purged_softly_is_validated_before_it_is_used() {
+    let origin = Origin::start(|request, conn| {
+        let answer = match request.fields.get("if-none-match") {
+            Some(_) => reply(304),
+            None => reply(200).body("1984"),
+        };
+        let answer = answer.field("Cache-Control", "max-age=600");
+        conn.reply(request, &answer.field("ETag", "\"1\""));
+    });
+    let gateway = Gateway::before(&origin).start();
+    gateway.get("/books/1");
+    assert!(gateway.get("/books/1").is_hit());
+    assert_eq!(
+        purged(purge(&gateway, "tag=none&url=/books/1&soft=true")),
+        1
+    );
+    let validated = gateway.get("/books/1");
+    assert!(validated.fwd("stale") && validated.number("fwd-status") == Some(304));
+    assert_eq!(validated.text(), "1984");
+    assert!(gateway.get("/books/1").is_hit());
+    // Softly again: what need not be validated any more counts.
+    assert_eq!(purged(purge(&gateway, "all=true&soft=true")), 1);
+    assert_eq!(purged(purge(&gateway, "all=true&soft=true")), 0);
+}
+
+#[test]
+fn purges_are_listed_with_their_reasons_the_latest_first() {
+    let (_origin, setup) = setup();
+    let gateway = setup.start();
+    read(&gateway, "a.test", "/books/1");
+    purge(&gateway, "url=/books/1&reason=new+price").expect(200);
+    purge(&gateway, "prefix=http://a.test/films&soft=true").expect(200);
+    let listed = purges(&gateway, "");
+    let told = |nth: usize, name: &str| listed["purges"][nth][name].clone();
+    for (nth, name, expected) in [
+        (
+            0,
+            "covers",
+            serde_json::json!("http://a.test/films and all below it"),
+        ),
+        (0, "soft", true.into()),
+        (0, "purged", 0.into()),
+        (0, "reason", serde_json::Value::Null),
+        (0, "sequence", 2.into()),
+        (1, "covers", "/books/1 on every host".into()),
+        (1, "soft", false.into()),
+        (1, "purged", 1.into()),
+        (1, "reason", "new price".into()),
+        (1, "actor", "127.0.0.1".into()),
+    ] {
+        assert_eq!(told(nth, name), expected, "{nth} {name}");
+    }
+    assert_eq!(
+        purges(&gateway, "?limit=1")["purges"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
+    for query in [
+        "url=/books/1&soft=yes",
+        "url=/books/1&dry_run=1",
+        "url=/books/1&reason=a&reason=b",
+        "url=/books/1&reason=a%0Ab",
+        &format!("url=/books/1&reason={}", "a".repeat(201)),
+        "soft=true",
+        "reason=why",
+        "tag=",
+    ] {
+        purge(&gateway, query).expect(400);
+    }
+    let mut admin = Client::to(gateway.admin_addr());
+    for query in ["?limit=many", "?limit=1&limit=2", "?last=1"] {
+        admin.get(&format!("/purges{query}")).expect(400);
+    }
+    assert_eq!(
+        purges(&gateway, "")["purges"].as_array().map(Vec::len),
+        Some(2)
+    );
+}
