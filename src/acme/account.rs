@@ -1,6 +1,6 @@
 //! The account with the authority, which its key stands for.
 
-use instant_acme::{Account, AccountCredentials, Error, NewAccount};
+use instant_acme::{Account, AccountCredentials, Error, ExternalAccountKey, NewAccount};
 use serde_json::{Value, json};
 
 use super::failure::{Failure, is_of_account};
@@ -51,7 +51,12 @@ impl Accounts<'_> {
             only_return_existing: false,
         };
         let builder = Account::builder_with_http(Box::new(self.authority.clone()));
-        let created = builder.create(&new, self.acme.directory.clone(), None);
+        let binding = self
+            .acme
+            .binding
+            .as_ref()
+            .map(|binding| ExternalAccountKey::new(binding.key_id.clone(), &binding.mac_key()));
+        let created = builder.create(&new, self.acme.directory.clone(), binding.as_ref());
         let (account, credentials) = created.await.map_err(|error| self.failure(&error))?;
         let credentials = serde_json::to_value(&credentials);
         let credentials = credentials.map_err(|error| Failure::because(&error))?;

@@ -53,7 +53,7 @@ const CURES: [(&str, &str); 10] = [
     ),
     (
         "externalAccountRequired",
-        "use another authority: this one needs an account that is made elsewhere, which is not supported",
+        "give `eab_key_id` and `eab_hmac_key`: this authority binds accounts to one that you have there",
     ),
     ("invalidContact", "correct `contact`"),
     ("unsupportedContact", "correct `contact`"),

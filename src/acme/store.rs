@@ -118,6 +118,7 @@ mod tests {
             state: state.to_owned(),
             challenge: Challenge::Http01,
             profile: None,
+            binding: None,
         }
     }
 

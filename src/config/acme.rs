@@ -3,11 +3,14 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Uri;
 use http::uri::Scheme;
 
 use super::certificate::{Certificate, certificates};
 use super::readers::{flag, list, one_of, path, some_list};
+use super::secret::Secret;
 use super::section::Section;
 use super::value::Value;
 
@@ -33,6 +36,16 @@ pub struct Acme {
     pub challenge: Challenge,
     /// One of the authority's kinds of certificates; `None` for its default.
     pub profile: Option<String>,
+    /// The account that the operator has with the authority already.
+    pub binding: Option<Binding>,
+}
+
+/// An account that was made elsewhere, which that of ACME is bound to (RFC 8555 §7.3.4).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Binding {
+    pub key_id: String,
+    /// In base64url without padding, as authorities give it.
+    pub hmac_key: Secret,
 }
 
 /// How the authority is shown that a name is ours.
@@ -48,6 +61,14 @@ const CHALLENGES: [(&str, Challenge); 2] = [
     ("http-01", Challenge::Http01),
     ("tls-alpn-01", Challenge::TlsAlpn01),
 ];
+
+impl Binding {
+    /// The octets of the key.
+    pub fn mac_key(&self) -> Vec<u8> {
+        let key = URL_SAFE_NO_PAD.decode(self.hmac_key.expose());
+        key.unwrap_or_default()
+    }
+}
 
 impl Acme {
     /// The folder of all that this authority has issued: none is taken for another's after a change of `directory`.
@@ -87,7 +108,9 @@ impl Acme {
             state: STATE.into(),
             challenge: Challenge::TlsAlpn01,
             profile: None,
+            binding: None,
         };
+        let (mut key_id, mut hmac_key) = (None, None);
         let mut agrees = false;
         section.set("domains", &mut acme.domains, domains);
         section.set("contact", &mut acme.contact, list(contact));
@@ -104,6 +127,21 @@ impl Acme {
         section.set("profile", &mut acme.profile, |value| {
             Some(Some(value.text("the name of a profile")?.into_owned()))
         });
+        section.set("eab_key_id", &mut key_id, |value| {
+            Some(Some(value.text("the id of a key")?.into_owned()))
+        });
+        section.set("eab_hmac_key", &mut hmac_key, |value| {
+            Some(Some(mac_key(value)?))
+        });
+        acme.binding = key_id
+            .zip(hmac_key)
+            .map(|(key_id, hmac_key)| Binding { key_id, hmac_key });
+        let given = |key| section.given(key);
+        if let (Some(place), None) | (None, Some(place)) =
+            (given("eab_key_id"), given("eab_hmac_key"))
+        {
+            section.mistake(place, "`eab_key_id` and `eab_hmac_key` belong together");
+        }
         section.set("agree_terms", &mut agrees, flag);
         if section.span() == (0..0) {
             return None;
@@ -156,6 +194,16 @@ fn domain(value: Value<'_>) -> Option<Box<str>> {
     match text.len() <= 253 && text.split('.').all(is_label) {
         true => Some(text.into()),
         false => value.refuse_text("is not a host name, such as \"books.example.org\""),
+    }
+}
+
+/// The key itself is not shown in what is said of it.
+fn mac_key(value: Value<'_>) -> Option<Secret> {
+    let text = value.text("a key in base64url")?;
+    let text = text.trim_end_matches('=');
+    match URL_SAFE_NO_PAD.decode(text) {
+        Ok(key) if !key.is_empty() => Some(Secret::new(text)),
+        _ => value.refuse("`eab_hmac_key` is not a key in base64url, as the authority gives it"),
     }
 }
 

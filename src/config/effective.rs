@@ -172,7 +172,7 @@ impl Shown<'_> {
 /// Whether a value has a secret that is no variable: it must not be printed.
 fn is_secret(key: &str, value: &DeValue<'_>) -> bool {
     match (key, value) {
-        ("token" | "bearer", DeValue::String(text)) => !text.contains("${"),
+        ("token" | "bearer" | "eab_hmac_key", DeValue::String(text)) => !text.contains("${"),
         ("bearer", DeValue::Array(tokens)) => {
             let mut tokens = tokens.iter();
             tokens.any(|token| is_secret(key, token.get_ref()))
@@ -260,6 +260,8 @@ respond = { status = 308, location = '/films/{id}' }
 
     #[test]
     fn a_token_that_is_written_out_is_not_shown() {
+        let inline = "[[listener]]\ntls.acme = { domains = 'a.test', eab_hmac_key = 'sesame' }\n";
+        assert!(!effective(inline, "config.toml").contains("sesame"));
         let shown = effective("[admin]\ntoken = 'sesame'\n", "config.toml");
         assert!(
             shown.contains("\n# token = (set)  # config.toml:2\n"),

@@ -28,7 +28,7 @@ def make_certificate(folder, name, *more):
 class Pebble:
     """It validates names on `http_port` and `tls_port`, and issues certificates that last for `validity` seconds."""
 
-    def __init__(self, http_port=0, tls_port=0, validity=7776000, environment=None):
+    def __init__(self, http_port=0, tls_port=0, validity=7776000, environment=None, mac_keys=None):
         self.folder = tempfile.TemporaryDirectory(prefix="bookend-e2e-")
         folder = pathlib.Path(self.folder.name)
         self.ca_file, key = make_certificate(folder, "pebble")
@@ -43,6 +43,8 @@ class Pebble:
             "httpPort": http_port,
             "tlsPort": tls_port,
             "certificateValidityPeriod": validity,
+            "externalAccountBindingRequired": bool(mac_keys),
+            "externalAccountMACKeys": mac_keys or {},
         }
         self.config.write_text(json.dumps({"pebble": settings}))
         self.environment = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", **(environment or {})}

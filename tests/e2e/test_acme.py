@@ -203,6 +203,15 @@ def test_an_account_that_has_been_deactivated_is_replaced(edge):
     assert edge.certificate("a.example.org") == first
 
 
+def test_an_account_is_bound_to_one_that_there_is_already(edge):
+    key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
+    edge = edge(mac_keys={"kid-1": key}).start()
+    edge.process.await_output("the authority says externalAccountRequired")
+    assert "give `eab_key_id` and `eab_hmac_key`" in edge.process.output
+    edge.reload(more=f'eab_key_id = "kid-1"\neab_hmac_key = "{key}"')
+    edge.await_certificate()
+
+
 def test_names_come_and_go_with_a_reload(edge):
     edge = edge().start(names=["a.example.org"])
     first = edge.await_certificate("a.example.org")

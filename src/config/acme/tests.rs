@@ -66,6 +66,9 @@ fn mistakes_are_told_with_their_cure() {
         (more("directory = 'ca.test'"), "is not an https URL"),
         (more("directory_ca = '/nonexistent'"), "/nonexistent"),
         (more("challenge = 'dns-01'"), "is not one of \"http-01\", \"tls-alpn-01\""),
+        (more("eab_key_id = 'x'"), "`eab_key_id` and `eab_hmac_key` belong together"),
+        (more("eab_hmac_key = 'c2VzYW1l'"), "`eab_key_id` and `eab_hmac_key` belong together"),
+        (more("eab_key_id = 'x'\neab_hmac_key = '?'"), "`eab_hmac_key` is not a key in base64url"),
         (more("email = 'x'"), "unknown key `email`"),
     ];
     for (text, expected) in table {

@@ -29,6 +29,7 @@ fn store(authority: &Authority, state: &Path, name: &str) -> CertificateDer<'sta
         state: state.to_owned(),
         challenge: Challenge::TlsAlpn01,
         profile: None,
+        binding: None,
     };
     let certificate = authority.sign(name, &[name]);
     let read =
