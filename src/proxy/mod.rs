@@ -37,7 +37,7 @@ pub use self::forward::upgrade::Switch;
 pub use self::gateway::Gateway;
 pub use self::handle::Answer;
 pub use self::interim::Interim;
-pub use self::limit::{Client, Share, Shares};
+pub use self::limit::{Client, Full, Share, Shares};
 pub use self::operations::{Memory, ServerState};
 pub use self::request::content::{ContentWatch, RequestContent};
 pub use self::request::peer::Peer;

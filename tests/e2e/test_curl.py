@@ -100,3 +100,48 @@ def test_trailers_pass_to_whom_asks_for_them(coded_api, gateway):
     url = gateway(coded_api).url + "/trailers"
     _, fields, content = curl("-H", "TE: trailers", "-H", "Connection: TE", url)
     assert fields.get("x-books") == "2" and content == Coded.content
+
+
+def test_who_may_ask_what_is_answered_here_and_what_pages_may_read(coded_api, gateway, tmp_path):
+    hashed = subprocess.run(["openssl", "passwd", "-6", "sesame"], capture_output=True, check=True).stdout.decode().strip()
+    users = tmp_path / "staff.htpasswd"
+    users.write_text(f"alice:{hashed}\n")
+    running = gateway(
+        coded_api,
+        more=f"""
+[[route]]
+match = "/staff/{{id}}"
+auth = {{ basic_file = "{users}", realm = "Staff" }}
+[[route]]
+match = "/old/{{id}}"
+respond = {{ status = 308, location = "/new/{{id}}" }}
+[[route]]
+match = "/down"
+respond = {{ status = 503, body = "Back at noon.", retry_after = "5m" }}
+[[route]]
+match = "/pages"
+cors = {{ origins = ["https://app.example.org"] }}
+[[route]]
+match = "/inner"
+deny = ["127.0.0.0/8"]
+""",
+    )
+    url = running.url
+    status, fields, _ = curl(f"{url}/staff/1")
+    assert (status, fields["www-authenticate"]) == ("401", 'Basic realm="Staff", charset="UTF-8"')
+    assert curl("-u", "alice:wrong", f"{url}/staff/1")[0] == "401"
+    assert curl("-u", "alice:sesame", f"{url}/staff/1")[2] == Coded.content
+    assert "; hit" in curl("-u", "alice:sesame", f"{url}/staff/1")[1]["cache-status"]
+    assert curl(f"{url}/inner")[0] == "403"
+
+    followed = subprocess.run(["curl", "-s", "-L", "-o", "/dev/null", "-w", "%{url_effective}", f"{url}/old/7?a=b"], capture_output=True, check=True)
+    assert followed.stdout.decode() == f"{url}/new/7?a=b"
+    status, fields, content = curl("--data", "x" * 100_000, f"{url}/down")
+    assert (status, fields["retry-after"], content) == ("503", "300", b"Back at noon.")
+
+    page = ["-H", "Origin: https://app.example.org"]
+    status, fields, _ = curl("-X", "OPTIONS", *page, "-H", "Access-Control-Request-Method: PUT", f"{url}/pages")
+    assert (status, fields["access-control-allow-methods"]) == ("204", "PUT")
+    for origin, allowed in [("https://app.example.org", "https://app.example.org"), ("https://evil.example", None)]:
+        _, fields, _ = curl("-H", f"Origin: {origin}", f"{url}/pages")
+        assert fields.get("access-control-allow-origin") == allowed

@@ -224,6 +224,8 @@ fn content(file: &Path) -> Result<String, String> {
 
 /// The lines that say something, with their numbers, from 1.
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    // Some editors begin a file with a mark of its byte order.
+    let text = text.trim_start_matches('\u{feff}');
     let numbered = text
         .lines()
         .zip(1..)

@@ -257,7 +257,7 @@ fn users_and_tokens_that_nobody_could_have_are_told_with_their_line_and_never_sh
     for (auth, content) in [
         (
             file,
-            &*format!("# users\n{alice}\n\n bob:{HASH}:a comment \r\n"),
+            &*format!("\u{feff}# users\n{alice}\n\n bob:{HASH}:a comment \r\n"),
         ),
         (tokens, "# tokens\nabc\nd.e-f_g~h+i/j=\n"),
         (
