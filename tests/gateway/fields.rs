@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
-use crate::common::{Answer, Client, Gateway, Origin, get, head, post, put, reply, request};
+use crate::common::{
+    Answer, Client, Gate, Gateway, Origin, get, head, http2, post, put, reply, request,
+};
 
 #[test]
 fn a_route_has_limits_in_the_place_of_the_server_s_and_the_upstream_s() {
@@ -526,6 +528,55 @@ fn fields_that_are_part_of_the_key_keep_responses_apart() {
     for lines in [&[("X-Tenant", "a")], &[("X-Tenant", "b")]] {
         assert!(!ask("/b", lines).is_hit(), "a write covers all of them");
     }
+}
+
+#[test]
+fn what_was_asked_for_before_a_write_is_not_stored_under_any_key_of_its_url() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |request, conn| {
+        if request.method == "GET" {
+            held.pass();
+        }
+        conn.reply(request, &reply(200).field("Cache-Control", "max-age=60"));
+    });
+    let gateway = Gateway::before(&origin)
+        .cache("key_fields = 'X-Tenant'")
+        .start();
+    let asked = ["a", "b"].map(|tenant| get("/books/1?x").field("X-Tenant", tenant));
+    let early = asked.each_ref().map(|request| {
+        let mut client = gateway.client();
+        client.start(request);
+        client
+    });
+    gate.await_arrivals(2);
+    gateway.send(&put("/books/1?x", "")).expect(200);
+    gate.open();
+    for mut client in early {
+        client.answer("GET").finish().expect(200);
+    }
+    gateway.await_no_fills();
+    for request in &asked {
+        assert!(!gateway.send(request).expect(200).is_hit());
+        assert!(gateway.send(request).expect(200).is_hit());
+    }
+}
+
+#[test]
+fn cookies_of_http2_in_lines_of_their_own_are_those_of_one_line() {
+    let origin = echo(&["cookie"]);
+    let gateway = Gateway::before(&origin)
+        .cache("key_cookies = ['lang', 'theme']")
+        .start();
+    let request = http::Request::get(format!("http://{}/books", gateway.addr()))
+        .header("cookie", "lang=de")
+        .header("cookie", "theme=a")
+        .body(http_body_util::Full::default())
+        .expect("a request");
+    let answer = http2::send(&gateway, request).expect("an answer");
+    assert_eq!(answer.body(), "cookie=lang=de; theme=a");
+    let same = get("/books").field("Cookie", "lang=de; theme=a");
+    assert!(gateway.send(&same).expect(200).is_hit());
 }
 
 #[test]
