@@ -53,7 +53,7 @@ impl Instance {
         let started = config.clone();
         let gateway = Gateway::new(config, server.workers(), clock).map_err(Error::Gateway)?;
         let acme = acme::Client::new(server.tls(), server.challenges(), gateway.clock().clone());
-        let reloader = Reloader::new(origin, started, gateway.clone(), server.tls());
+        let reloader = Reloader::new(origin, started, gateway.clone(), server.renewer());
         Ok(Self {
             gateway,
             deadlines,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{Config, Mistake, Source};
 use crate::proxy::Gateway;
-use crate::server::TlsListeners;
+use crate::server::Renewer;
 use crate::telemetry::log::LevelHandle;
 
 /// Where a configuration can be read again.
@@ -28,7 +28,7 @@ pub struct Reloader {
     /// With which the gateway was started.
     started: Config,
     gateway: Arc<Gateway>,
-    tls: TlsListeners,
+    server: Renewer,
     /// One reload at a time.
     running: Mutex<()>,
     succeeded: AtomicU64,
@@ -78,14 +78,14 @@ impl Reloader {
         origin: Option<ReloadSource>,
         started: Config,
         gateway: Arc<Gateway>,
-        tls: TlsListeners,
+        server: Renewer,
     ) -> Self {
         let loaded = gateway.clock().now().wall.as_secs();
         Self {
             origin,
             started,
             gateway,
-            tls,
+            server,
             running: Mutex::new(()),
             succeeded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -125,12 +125,12 @@ impl Reloader {
             bound: self.started.bound_changes(&config),
         };
         // All or nothing: what can fail comes before what cannot.
-        let tls = self.tls.prepare(&config.server);
-        let tls = tls.map_err(|fault| NotReloaded::Unusable(fault.to_string()))?;
+        let server = self.server.prepare(&config.server);
+        let server = server.map_err(|error| NotReloaded::Unusable(error.to_string()))?;
         let level = config.log.level.clone();
         let gateway = self.gateway.reload(config);
         gateway.map_err(|error| NotReloaded::Unusable(error.to_string()))?;
-        tls.put_in_force();
+        server.put_in_force();
         if let Some(handle) = &origin.level {
             handle.set(&level);
         }

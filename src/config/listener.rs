@@ -116,7 +116,7 @@ impl Listener {
     }
 
     /// Whether both have the same addresses, with or without TLS; its settings follow a reload.
-    pub(super) fn are_bound_alike(old: &[Self], new: &[Self]) -> bool {
+    pub fn are_bound_alike(old: &[Self], new: &[Self]) -> bool {
         old.len() == new.len()
             && old.iter().zip(new).all(|(old, new)| {
                 old.listen == new.listen

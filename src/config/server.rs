@@ -82,64 +82,18 @@ impl Server {
         self.listen.iter().chain(further)
     }
 
-    /// What `new` changes that listeners and workers keep until the gateway starts again. The rest concerns requests, and
-    /// follows a reload.
+    /// What `new` changes that stays as it is until the gateway starts again. All else follows a reload.
     pub(super) fn bound_changes(&self, new: &Self) -> Vec<&'static str> {
         let bound = [
-            (
-                "[[listener]]",
-                !Listener::are_bound_alike(&self.listeners, &new.listeners),
-            ),
-            ("[server] listen", self.listen != new.listen),
             ("[server] workers", self.workers != new.workers),
             (
                 "[server] handover_socket",
                 self.handover_socket != new.handover_socket,
             ),
             (
-                "[server] trusted_proxies",
-                self.trusted_proxies != new.trusted_proxies,
-            ),
-            (
-                "[server] shutdown_delay",
-                self.shutdown_delay != new.shutdown_delay,
-            ),
-            (
-                "[server] drain_timeout",
-                self.drain_timeout != new.drain_timeout,
-            ),
-            (
-                "[server] head_timeout",
-                self.head_timeout != new.head_timeout,
-            ),
-            (
-                "[server] idle_timeout",
-                self.idle_timeout != new.idle_timeout,
-            ),
-            (
-                "[server] body_timeout",
-                self.body_timeout != new.body_timeout,
-            ),
-            (
-                "[server] write_timeout",
-                self.write_timeout != new.write_timeout,
-            ),
-            (
-                "[server] tunnel_timeout",
-                self.tunnel_timeout != new.tunnel_timeout,
-            ),
-            (
                 "[server] max_connections",
                 self.max_connections != new.max_connections,
             ),
-            (
-                "[server] max_connections_per_client",
-                self.max_connections_per_client != new.max_connections_per_client,
-            ),
-            ("[server] max_head", self.max_head != new.max_head),
-            ("[server] max_fields", self.max_fields != new.max_fields),
-            ("[server] max_uri", self.max_uri != new.max_uri),
-            ("[server] http2", self.http2 != new.http2),
         ];
         let changed = bound.into_iter().filter(|(_, is_changed)| *is_changed);
         changed.map(|(name, _)| name).collect()

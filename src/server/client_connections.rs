@@ -27,6 +27,14 @@ impl ClientConnections {
         }
     }
 
+    /// The same connections, with the limit of another configuration.
+    pub fn renewed(&self, config: &config::Server) -> Self {
+        Self {
+            shares: self.shares.clone(),
+            ..Self::new(config)
+        }
+    }
+
     /// Counts a connection of `peer` until the share is dropped. Trusted proxies have those of all their clients, and are
     /// not counted.
     ///

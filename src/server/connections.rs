@@ -1,5 +1,6 @@
 //! The connections of one worker: how they begin, what each tick does with them, how they end.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,14 +29,30 @@ use crate::telemetry::counters::Counters;
 /// The open connections of one worker, and what serves them. All of it stays on the worker's thread.
 pub(super) struct Connections<S> {
     service: Rc<S>,
-    config: Arc<config::Server>,
     clock: Clock,
-    protocols: Rc<Protocols>,
-    deadlines: Deadlines,
     turns: Rc<Turns>,
-    clients: ClientConnections,
+    settings: RefCell<Settings>,
     pub shared: Rc<WorkerShared>,
     pub registry: Rc<Registry>,
+}
+
+/// What follows from the configuration, until it is another.
+struct Settings {
+    config: Arc<config::Server>,
+    protocols: Rc<Protocols>,
+    deadlines: Deadlines,
+    clients: ClientConnections,
+}
+
+impl Settings {
+    fn new(config: Arc<config::Server>, clients: ClientConnections) -> Self {
+        Self {
+            protocols: Rc::new(Protocols::new(&config)),
+            deadlines: Deadlines::new(&config),
+            clients,
+            config,
+        }
+    }
 }
 
 impl<S: Service> Connections<S> {
@@ -51,15 +68,18 @@ impl<S: Service> Connections<S> {
         shared.now.set(clock.now().mono.as_millis());
         Self {
             service,
-            protocols: Rc::new(Protocols::new(&config)),
-            deadlines: Deadlines::new(&config),
+            settings: RefCell::new(Settings::new(config, clients)),
             turns: Rc::default(),
-            clients,
-            config,
             clock,
             shared,
             registry: Rc::default(),
         }
+    }
+
+    /// Connections that come from now on have the limits of `config`, and all have its deadlines.
+    pub fn renew(&self, config: Arc<config::Server>) {
+        let clients = self.settings.borrow().clients.renewed(&config);
+        self.settings.replace(Settings::new(config, clients));
     }
 
     /// Counts a connection that was accepted. `addr` is the client's, `None` behind a Unix socket. Fails when its client has
@@ -72,10 +92,11 @@ impl<S: Service> Connections<S> {
     ) -> Result<Admitted, Refused> {
         let counters = &self.shared.counters;
         counters.connections_accepted.inc();
-        let peer = Peer::of(addr, socket.scheme(), &self.config.trusted_proxies);
+        let settings = self.settings.borrow();
+        let peer = Peer::of(addr, socket.scheme(), &settings.config.trusted_proxies);
         // Behind a balancer the client is known only when the connection has begun.
         let share = match treatment.balancers.is_empty() {
-            true => self.clients.admit(&peer, counters)?,
+            true => settings.clients.admit(&peer, counters)?,
             false => None,
         };
         Ok(Admitted {
@@ -109,11 +130,12 @@ impl<S: Service> Connections<S> {
             counters,
         };
         peer.own_answers = treatment.own_answers();
-        let (service, protocols) = (self.service.clone(), self.protocols.clone());
+        let settings = self.settings.borrow();
+        let (service, protocols) = (self.service.clone(), settings.protocols.clone());
         match (socket, addr) {
             (Socket::Tcp(socket), Some(addr)) if treatment.precedes_http() => {
                 let (treatment, turns) = (treatment.clone(), self.turns.clone());
-                let (config, clients) = (self.config.clone(), self.clients.clone());
+                let (config, clients) = (settings.config.clone(), settings.clients.clone());
                 tokio::task::spawn_local(async move {
                     // Boxed: its memory is freed before the connection speaks HTTP.
                     let opening = opening::open(socket, addr, &treatment, &state, &turns);
@@ -157,9 +179,14 @@ impl<S: Service> Connections<S> {
 
     /// The ticks at which [`Connections::tick`] is to be called.
     pub fn ticks(&self) -> Interval {
-        let mut ticks = tokio::time::interval(self.deadlines.tick());
+        let mut ticks = tokio::time::interval(self.settings.borrow().deadlines.tick());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks
+    }
+
+    /// Whether these are the ticks of the settings in force.
+    pub fn has_ticks(&self, ticks: &Interval) -> bool {
+        ticks.period() == self.settings.borrow().deadlines.tick()
     }
 
     /// Sets the coarse clock, and compares each connection with its deadlines. Returns the coarse time, in milliseconds.
@@ -167,7 +194,8 @@ impl<S: Service> Connections<S> {
         let now = self.clock.now().mono.as_millis();
         self.shared.now.set(now);
         let counters = &self.shared.counters;
-        self.registry.check_deadlines(&self.deadlines, counters);
+        let deadlines = self.settings.borrow().deadlines;
+        self.registry.check_deadlines(&deadlines, counters);
         if self.shared.is_handed_over() {
             // Each looks whether it has been idle for long enough.
             self.registry.wake_all();

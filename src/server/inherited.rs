@@ -13,7 +13,7 @@ use socket2::Socket;
 
 use super::error::Error;
 use super::handover::takeover::{Taken, Takeover, receive};
-use super::listening::{SocketFile, Sockets, bound_addr};
+use super::listening::{Offer, Ownership, SocketFile, Sockets, bound_addr};
 use super::tls::TicketKeys;
 use crate::config::ListenAddr;
 
@@ -128,6 +128,39 @@ impl Inherited {
             ticket_keys,
             takeover: Some(takeover),
         })
+    }
+
+    /// Those of this process's own listeners, for others that take their place. Their socket files are the new ones' once
+    /// `owner` says so.
+    pub(super) fn from_own(
+        offers: Vec<Offer>,
+        ticket_keys: Vec<(Vec<ListenAddr>, TicketKeys)>,
+        owner: &Ownership,
+    ) -> Self {
+        let passed = |offer: Offer| {
+            let file = match &offer.addr {
+                ListenAddr::Unix(path) if offer.has_file => {
+                    SocketFile::of(path, owner.clone()).ok()
+                }
+                _ => None,
+            };
+            Passed {
+                addr: offer.addr,
+                from: From::Predecessor {
+                    configured: offer.configured,
+                },
+                sockets: match offer.is_shared {
+                    true => Sockets::Shared(offer.sockets),
+                    false => Sockets::Each(offer.sockets),
+                },
+                file,
+            }
+        };
+        Self {
+            sockets: offers.into_iter().map(passed).collect(),
+            ticket_keys,
+            takeover: None,
+        }
     }
 
     /// Adds a socket of the service manager.

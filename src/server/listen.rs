@@ -9,8 +9,8 @@ use socket2::Socket;
 
 use super::error::Error;
 use super::inherited::Inherited;
-use super::listening::{SocketFile, Sockets};
-use super::tls::{Issued, Tls, TlsListeners};
+use super::listening::{Offer, SocketFile, Sockets};
+use super::tls::{Issued, Secured, Tls, TlsListeners};
 use crate::config::{self, ListenAddr};
 use crate::proxy::{Challenges, OwnAnswers};
 
@@ -20,6 +20,7 @@ pub(super) struct Listeners {
     workers: usize,
     endpoints: Vec<Endpoint>,
     challenges: Challenges,
+    is_closed: bool,
 }
 
 /// Those of a server that runs: a handover sends them to a successor meanwhile.
@@ -85,12 +86,37 @@ impl Listeners {
         workers: usize,
         inherited: &mut Inherited,
     ) -> Result<(Self, TlsListeners), Error> {
+        let issued = Arc::<Issued>::default();
+        let challenges = Challenges::default();
+        let (listeners, secured) = Self::open(config, workers, inherited, challenges, &issued)?;
+        Ok((listeners, TlsListeners::new(secured, issued)))
+    }
+
+    /// Those of another configuration, which take the place of these.
+    pub fn renewed(
+        &self,
+        config: &config::Server,
+        workers: usize,
+        inherited: &mut Inherited,
+        tls: &TlsListeners,
+    ) -> Result<(Self, Secured), Error> {
+        let challenges = self.challenges.clone();
+        Self::open(config, workers, inherited, challenges, tls.shared_issued())
+    }
+
+    fn open(
+        config: &config::Server,
+        workers: usize,
+        inherited: &mut Inherited,
+        challenges: Challenges,
+        issued: &Arc<Issued>,
+    ) -> Result<(Self, Secured), Error> {
         let mut listeners = Self {
             workers,
             endpoints: Vec::new(),
-            challenges: Challenges::default(),
+            challenges,
+            is_closed: false,
         };
-        let issued = Arc::<Issued>::default();
         let challenges = listeners.challenges.clone();
         let own = |redirect| {
             let challenges = challenges.clone();
@@ -121,7 +147,7 @@ impl Listeners {
         for listener in &config.listeners {
             let keys = inherited.take_ticket_keys(&listener.listen);
             let tls = listener.tls.as_ref();
-            let tls = tls.map(|tls| Tls::new(tls, keys, &issued));
+            let tls = tls.map(|tls| Tls::new(tls, keys, issued));
             let tls = tls.transpose().map_err(Error::Certificate)?;
             let treatment = Treatment {
                 own: own(listener.redirect).filter(|_| tls.is_none()),
@@ -135,7 +161,7 @@ impl Listeners {
                 secured.push((listener.listen.clone(), tls));
             }
         }
-        Ok((listeners, TlsListeners::new(secured, issued)))
+        Ok((listeners, secured))
     }
 
     pub fn addrs(&self) -> impl Iterator<Item = &ListenAddr> {
@@ -175,24 +201,34 @@ impl Listeners {
         }
     }
 
+    /// Puts `new` in the place of these, whose socket files it has where it has their addresses.
+    pub fn replace(&mut self, new: Self) {
+        for old in &self.endpoints {
+            match new.endpoints.iter().any(|new| new.addr == old.addr) {
+                true => old.file.iter().for_each(SocketFile::give_up),
+                false => tracing::info!(address = %old.addr, "not listening any more"),
+            }
+        }
+        for added in &new.endpoints {
+            if !self.endpoints.iter().any(|old| old.addr == added.addr) {
+                tracing::info!(address = %added.addr, "listening");
+            }
+        }
+        *self = new;
+    }
+
+    /// Whether the server drains.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
     /// Closes the sockets, but for the duplicates that workers have. Socket files stay until this is dropped.
     pub fn close(&mut self) {
+        self.is_closed = true;
         for endpoint in &mut self.endpoints {
             endpoint.sockets = Sockets::Each(Vec::new());
         }
     }
-}
-
-/// The sockets of one address, for a successor.
-#[derive(Debug)]
-pub(super) struct Offer {
-    pub configured: ListenAddr,
-    pub addr: ListenAddr,
-    /// Whether all workers accept from each.
-    pub is_shared: bool,
-    pub sockets: Vec<Socket>,
-    /// Whether the successor is to remove the socket file at its end.
-    pub has_file: bool,
 }
 
 impl Endpoint {

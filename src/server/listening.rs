@@ -88,6 +88,18 @@ impl Sockets {
     }
 }
 
+/// The sockets of one address, for a successor.
+#[derive(Debug)]
+pub(super) struct Offer {
+    pub configured: ListenAddr,
+    pub addr: ListenAddr,
+    /// Whether all workers accept from each.
+    pub is_shared: bool,
+    pub sockets: Vec<Socket>,
+    /// Whether the successor is to remove the socket file at its end.
+    pub has_file: bool,
+}
+
 /// The address that a socket is bound to; `None` for one that no listener can have.
 pub(super) fn bound_addr(socket: &Socket) -> io::Result<Option<ListenAddr>> {
     let addr = socket.local_addr()?;

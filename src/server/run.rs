@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::runtime;
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -16,6 +17,7 @@ use super::client_connections::ClientConnections;
 use super::error::Error;
 use super::inherited::Inherited;
 use super::listen::{Listeners, SharedListeners};
+use super::renewal::{Renewal, Renewer};
 use super::service::Service;
 use super::supervisor::{Outcome, Reporter, Supervisor};
 use super::tls::{TlsListeners, watch};
@@ -32,8 +34,11 @@ use crate::telemetry::readiness::{Readiness, Stage};
 pub struct Server {
     listeners: SharedListeners,
     tls: TlsListeners,
-    config: Arc<config::Server>,
+    config: Arc<ArcSwap<config::Server>>,
     workers: usize,
+    renewer: Renewer,
+    /// By worker.
+    renewals: Vec<mpsc::UnboundedReceiver<Renewal>>,
     readiness: Readiness,
     announcement: &'static str,
     logs_drain: bool,
@@ -57,11 +62,23 @@ impl Server {
         raise_file_limit();
         let workers = worker_count(config);
         let (listeners, tls) = Listeners::bind(config, workers, inherited)?;
+        let listeners = SharedListeners::new(listeners);
+        let config = Arc::new(ArcSwap::from_pointee(config.clone()));
+        let (senders, renewals): (Vec<_>, _) =
+            (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
+        let renewer = Renewer {
+            listeners: listeners.clone(),
+            tls: tls.clone(),
+            config: config.clone(),
+            workers: senders.into(),
+        };
         Ok(Self {
-            listeners: SharedListeners::new(listeners),
+            listeners,
             tls,
-            config: Arc::new(config.clone()),
+            config,
             workers,
+            renewer,
+            renewals,
             readiness: Readiness::default(),
             announcement: "listening",
             logs_drain: true,
@@ -96,6 +113,11 @@ impl Server {
         self.listeners.lock().challenges().clone()
     }
 
+    /// Renews its configuration while it runs.
+    pub fn renewer(&self) -> Renewer {
+        self.renewer.clone()
+    }
+
     /// The number of workers that will run.
     pub fn workers(&self) -> usize {
         self.workers
@@ -107,8 +129,8 @@ impl Server {
     }
 
     /// Serves until `shutdown` is done and everything in flight has been answered, or the drain deadline has passed.
-    /// What `shutdown` returns says how it ends: `()` means [`Shutdown::Stop`]. `make` is called once on each worker's thread, inside its runtime, with the worker's index; `metrics` has
-    /// counters for [`Server::workers`] workers.
+    /// What `shutdown` returns says how it ends: `()` means [`Shutdown::Stop`]. `make` is called once on each worker's
+    /// thread, inside its runtime, with the worker's index; `metrics` has counters for [`Server::workers`] workers.
     ///
     /// Blocks the calling thread, which polls `shutdown` in a runtime of its own: must not be called from a task.
     ///
@@ -131,16 +153,18 @@ impl Server {
             .map_err(Error::Start)?;
         let addrs = self.local_addrs();
         let sets = self.listeners.lock().sets().map_err(Error::Start)?;
-        let max_connections = max_connections(&self.config, sets.len());
+        let config = self.config.load_full();
+        let max_connections = max_connections(&config, sets.len());
         let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
-        let clients = ClientConnections::new(&self.config);
+        let clients = ClientConnections::new(&config);
         let waiting_everywhere = Arc::<AtomicUsize>::default();
         let (commands, given) = watch::channel(Command::Wait);
-        let setups = sets.into_iter().enumerate();
-        let setups = setups.map(|(index, listeners)| WorkerSetup {
+        let setups = sets.into_iter().zip(self.renewals).enumerate();
+        let setups = setups.map(|(index, (listeners, renewals))| WorkerSetup {
             index,
             listeners,
-            config: self.config.clone(),
+            renewals,
+            config: config.clone(),
             clock: clock.clone(),
             counters: metrics.workers.get(index).cloned().unwrap_or_default(),
             slots: slots.clone(),
@@ -151,14 +175,13 @@ impl Server {
         // A failure drops `commands`, which ends the workers that run already.
         let (threads, mut supervisor) = start(setups, make)?;
 
-        let drain_timeout = self.config.drain_timeout;
-        let shutdown_delay = self.config.shutdown_delay;
         runtime.block_on(async {
             let mut how = Shutdown::Stop;
             supervisor.all_ready().await;
             if !supervisor.has_failed() {
                 let mut delayed = pin!(async {
                     let how = shutdown.await.into();
+                    let shutdown_delay = self.config.load().shutdown_delay;
                     // A successor serves already.
                     if how == Shutdown::Stop && !shutdown_delay.is_zero() {
                         tracing::info!(delay = ?shutdown_delay, "shutting down: /readyz fails, clients are served");
@@ -184,6 +207,7 @@ impl Server {
                     },
                 };
             }
+            let drain_timeout = self.config.load().drain_timeout;
             if self.logs_drain {
                 tracing::info!(deadline = ?drain_timeout, "draining");
             }

@@ -12,13 +12,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::{self, LocalOptions};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::client_connections::ClientConnections;
 use super::connections::Connections;
 use super::listen::{Bound, Treatment};
 use super::listening::BACKLOG;
+use super::renewal::Renewal;
 use super::service::Service;
 use super::socket::{Acceptor, Socket, concerns_one_connection};
 use super::supervisor::{Report, Reporter};
@@ -55,6 +56,7 @@ pub(super) struct WorkerSetup {
     /// Accepted connections that wait for a slot, over all workers.
     pub waiting_everywhere: Arc<AtomicUsize>,
     pub commands: watch::Receiver<Command>,
+    pub renewals: mpsc::UnboundedReceiver<Renewal>,
 }
 
 /// Runs a worker to its end, in the thread that calls this.
@@ -84,6 +86,8 @@ async fn run<S: Service>(
 ) -> io::Result<usize> {
     let mut commands = setup.commands.clone();
     let listeners = std::mem::take(&mut setup.listeners);
+    let (_, none) = mpsc::unbounded_channel();
+    let mut renewals = std::mem::replace(&mut setup.renewals, none);
     let worker = Rc::new(Worker::new(setup, make));
     let registry = Rc::downgrade(&worker.connections.registry);
     descriptors::make_room_by(move || {
@@ -91,23 +95,34 @@ async fn run<S: Service>(
             registry.evict(EVICT_AT_ONCE);
         }
     });
-    let listeners = listeners
-        .into_iter()
-        .map(|bound| Ok((Acceptor::new(bound.socket)?, bound.treatment)));
-    let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
+    let listeners = acceptors_of(listeners)?;
     let ticking = tokio::task::spawn_local(worker.clone().tick());
     reporter.ready();
 
     at_least(&mut commands, Command::Serve).await;
     let mut acceptors = JoinSet::new();
-    for (acceptor, treatment) in listeners {
-        acceptors.spawn_local(worker.clone().accept(acceptor, treatment));
+    let mut accepting = worker.clone().start(listeners, &mut acceptors);
+    loop {
+        tokio::select! {
+            biased;
+            () = at_least(&mut commands, Command::HandedOver) => break,
+            Some(renewal) = renewals.recv() => {
+                worker.connections.renew(renewal.config);
+                match renewal.listeners.map(acceptors_of).transpose() {
+                    // Those before stop when the sender is dropped.
+                    Ok(Some(listeners)) => accepting = worker.clone().start(listeners, &mut acceptors),
+                    Ok(None) => {}
+                    Err(error) => tracing::error!(%error, "a worker keeps its listeners as they were"),
+                }
+            }
+            Some(_) = acceptors.join_next() => {}
+        }
     }
-    at_least(&mut commands, Command::HandedOver).await;
     let is_handed_over = *commands.borrow() == Command::HandedOver;
     worker.connections.shared.drain(is_handed_over);
     let drained = async {
         while acceptors.join_next().await.is_some() {}
+        drop(accepting);
         worker.connections.drained().await;
     };
     let left = tokio::select! {
@@ -116,6 +131,12 @@ async fn run<S: Service>(
     };
     ticking.abort();
     Ok(left)
+}
+
+fn acceptors_of(listeners: Vec<Bound>) -> io::Result<Vec<(Acceptor, Treatment)>> {
+    let listeners = listeners.into_iter();
+    let acceptors = listeners.map(|bound| Ok((Acceptor::new(bound.socket)?, bound.treatment)));
+    acceptors.collect()
 }
 
 /// Waits for `command` or a later one. A server that has ended tells its workers to end.
@@ -158,14 +179,35 @@ impl<S: Service> Worker<S> {
         }
     }
 
-    /// Accepts until the drain, and then those that are still in the listener's queue: their clients are connected
+    /// Accepts from all until the sender is dropped.
+    fn start(
+        self: Rc<Self>,
+        listeners: Vec<(Acceptor, Treatment)>,
+        acceptors: &mut JoinSet<()>,
+    ) -> watch::Sender<()> {
+        let (accepting, until) = watch::channel(());
+        for (acceptor, treatment) in listeners {
+            let accepts = self.clone().accept(acceptor, treatment, until.clone());
+            acceptors.spawn_local(accepts);
+        }
+        accepting
+    }
+
+    /// Accepts until the drain, or until another listener has the same socket, and then those that are still in the listener's queue: their clients are connected
     /// already.
-    async fn accept(self: Rc<Self>, acceptor: Acceptor, treatment: Treatment) {
+    async fn accept(
+        self: Rc<Self>,
+        acceptor: Acceptor,
+        treatment: Treatment,
+        mut until: watch::Receiver<()>,
+    ) {
+        let mut replaced = pin!(async { while until.changed().await.is_ok() {} });
         let mut draining = pin!(self.connections.shared.draining());
         loop {
             tokio::select! {
                 biased;
                 () = &mut draining => break,
+                () = &mut replaced => break,
                 accepted = acceptor.accept() => self.admit(accepted, &treatment).await,
             }
         }
@@ -242,6 +284,9 @@ impl<S: Service> Worker<S> {
         let mut resynced = self.connections.shared.now.get();
         let mut shortages_before = descriptors::shortages();
         loop {
+            if !self.connections.has_ticks(&ticks) {
+                ticks = self.connections.ticks();
+            }
             ticks.tick().await;
             let now = self.connections.tick();
             if self.setup.index == 0 && now.saturating_sub(resynced) >= RESYNC_EVERY {

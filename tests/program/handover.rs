@@ -163,14 +163,14 @@ fn config(origin: &Origin, folder: &Path, server: &str) -> String {
 }
 
 /// Clients that send one request after another, each on one connection or each on a new one.
-struct Load {
+pub struct Load {
     ends: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
     clients: Vec<thread::JoinHandle<()>>,
 }
 
 impl Load {
-    fn start(addr: SocketAddr) -> Self {
+    pub fn start(addr: SocketAddr) -> Self {
         let (ends, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let one = |index: usize| {
             let (ends, answered) = (ends.clone(), answered.clone());
@@ -195,7 +195,7 @@ impl Load {
     }
 
     /// Waits until so many more are answered.
-    fn await_more(&self, count: u64) {
+    pub fn await_more(&self, count: u64) {
         let aim = self.answered.load(Ordering::Relaxed) + count;
         let is_lost = || self.clients.iter().any(thread::JoinHandle::is_finished);
         await_that("requests are answered", || {
@@ -204,7 +204,7 @@ impl Load {
         });
     }
 
-    fn stop(self) {
+    pub fn stop(self) {
         self.ends.store(true, Ordering::Relaxed);
         for client in self.clients {
             client.join().expect("no request failed");

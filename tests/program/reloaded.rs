@@ -3,11 +3,13 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
 
 use crate::common::{Client, Origin, await_that};
+use crate::handover::Load;
 use crate::operated::{Program, books, command, expect};
 
 /// The file with these lines in `[log]`.
@@ -103,6 +105,72 @@ fn the_token_of_the_admin_api_follows_a_reload() {
     program.signal("-HUP");
     program.await_line("configuration reloaded");
     assert_eq!(purge("wrong"), Some(0));
+}
+
+#[test]
+fn addresses_and_the_treatment_of_connections_follow_a_reload_and_no_request_fails() {
+    let origin = books();
+    let mut program = Program::start(&origin, "", "");
+    let load = Load::start(program.addr);
+    let folder = program.folder.path().to_owned();
+    let listen = |line: &str| {
+        let text = Program::text(&folder, &origin, "", "");
+        text.replace("listen = \"127.0.0.1:0\"", line)
+    };
+    let unix = |name: &str| {
+        let mut stream = UnixStream::connect(folder.join(name))?;
+        stream.write_all(b"GET /books HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let path = |name: &str| folder.join(name).display().to_string();
+    for _ in 0..5 {
+        load.await_more(100);
+        let both = format!("listen = ['127.0.0.1:0', 'unix:{}']", path("a.sock"));
+        expect(reload(&program, &listen(&both)), 0);
+        let answer = unix("a.sock").expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        load.await_more(100);
+        // The same address is treated in another way, and stays open.
+        let redirects = format!(
+            "[[listener]]\nlisten = ['unix:{}', 'unix:{}']\nredirect = 443",
+            path("a.sock"),
+            path("b.sock")
+        );
+        let text = Program::text(&folder, &origin, "", &redirects);
+        expect(reload(&program, &text), 0);
+        await_that("it redirects", || {
+            let answer = unix("a.sock").expect("an answer");
+            answer.starts_with("HTTP/1.1 301 ")
+        });
+        unix("b.sock").expect("an answer");
+        expect(reload(&program, &listen("listen = '127.0.0.1:0'")), 0);
+        program.await_line("not listening any more");
+        assert!(unix("a.sock").is_err() && !folder.join("a.sock").exists());
+    }
+    load.stop();
+
+    // An address that cannot be had changes nothing.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = other.local_addr().expect("an address");
+    let both = format!(
+        "listen = ['127.0.0.1:0', 'unix:{}', '{taken}']",
+        path("a.sock")
+    );
+    let told = expect(reload(&program, &listen(&both)), 2);
+    assert!(told.contains("another process already does"), "{told}");
+    assert!(!folder.join("a.sock").exists());
+    Client::to(program.addr).get("/books").expect(200);
+
+    // What is open has the new timeouts.
+    let mut idle = Client::to(program.addr);
+    idle.get("/books").expect(200);
+    let short = "listen = '127.0.0.1:0'\nidle_timeout = '10ms'\nmax_uri = '64'";
+    expect(reload(&program, &listen(short)), 0);
+    idle.await_close();
+    let long = format!("/{}", "a".repeat(100));
+    Client::to(program.addr).get(&long).expect(414);
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Watches the files of certificates: they are replaced by other programs, which tell nobody.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::listeners::{Tls, TlsListeners};
+use super::listeners::{Seen, Tls, TlsListeners};
 use super::settings::{InUse, Settings, fingerprint};
 use crate::clock::Clock;
 
@@ -20,44 +20,31 @@ const DAY: i64 = 24 * 60 * 60;
 
 /// Replaces certificates whose files change, and warns of those that expire, for ever.
 pub(in crate::server) async fn watch(listeners: TlsListeners, clock: &Clock) {
-    match listeners.all.is_empty() {
-        true => std::future::pending().await,
-        false => Files::new(listeners).watch(clock).await,
-    }
+    let files = Files {
+        listeners,
+        warned: HashMap::new(),
+    };
+    files.watch(clock).await;
 }
 
-/// The files of all listeners, as they were at the last look.
+/// The files of all listeners.
 struct Files {
     listeners: TlsListeners,
-    /// By listener, the digest at the last look, and the one that could not be used.
-    seen: Vec<Seen>,
     /// When each certificate was last warned of.
     warned: HashMap<String, i64>,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Seen {
-    last: Option<blake3::Hash>,
-    refused: Option<blake3::Hash>,
-}
-
 impl Files {
-    fn new(listeners: TlsListeners) -> Self {
-        Self {
-            seen: vec![Seen::default(); listeners.all.len()],
-            listeners,
-            warned: HashMap::new(),
-        }
-    }
-
     async fn watch(mut self, clock: &Clock) {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            let listeners = self.listeners.clone();
-            for ((_, tls), seen) in listeners.all.iter().zip(&mut self.seen) {
-                look(tls, seen);
+            for (_, tls) in self.listeners.all.load().iter() {
+                look(
+                    tls,
+                    &mut tls.seen.lock().unwrap_or_else(PoisonError::into_inner),
+                );
             }
             let now = clock.now().wall.as_secs();
             self.warn_of_expiry(i64::try_from(now).unwrap_or(i64::MAX));

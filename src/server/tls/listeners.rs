@@ -1,6 +1,6 @@
 //! The TLS of listeners, whose settings are replaced while connections come.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -21,6 +21,8 @@ pub(in crate::server) struct Tls {
     pub(super) current: ArcSwap<Settings>,
     /// Kept when the settings are replaced, and by a successor: clients resume their sessions.
     pub(super) tickets: Arc<Tickets>,
+    /// What the watch over the files has seen.
+    pub(super) seen: Mutex<Seen>,
     pub(super) issued: Arc<Issued>,
 }
 
@@ -46,6 +48,7 @@ impl Tls {
         Ok(Arc::new(Self {
             current: ArcSwap::from_pointee(settings),
             tickets,
+            seen: Mutex::default(),
             issued: issued.clone(),
         }))
     }
@@ -63,22 +66,48 @@ impl Tls {
     }
 }
 
+/// The digest of the files at the last look, and the one that could not be used.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Seen {
+    pub last: Option<blake3::Hash>,
+    pub refused: Option<blake3::Hash>,
+}
+
 /// The TLS of all listeners, for those who replace or watch it. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct TlsListeners {
-    pub(super) all: Arc<[(Vec<ListenAddr>, Arc<Tls>)]>,
+    pub(super) all: Arc<ArcSwap<Secured>>,
     issued: Arc<Issued>,
 }
 
+/// The TLS of each listener that has it, by the addresses in its configuration.
+pub(in crate::server) type Secured = Vec<(Vec<ListenAddr>, Arc<Tls>)>;
+
 impl TlsListeners {
-    pub(in crate::server) fn new(
-        listeners: Vec<(Vec<ListenAddr>, Arc<Tls>)>,
-        issued: Arc<Issued>,
-    ) -> Self {
+    pub(in crate::server) fn new(listeners: Secured, issued: Arc<Issued>) -> Self {
         Self {
-            all: listeners.into(),
+            all: Arc::new(ArcSwap::from_pointee(listeners)),
             issued,
         }
+    }
+
+    pub(in crate::server) fn shared_issued(&self) -> &Arc<Issued> {
+        &self.issued
+    }
+
+    /// Puts those of other listeners in the place of these.
+    pub(in crate::server) fn replace(&self, listeners: Secured) {
+        self.all.store(Arc::new(listeners));
+        self.changed();
+    }
+
+    /// Certificates are wanted, or not any more.
+    fn changed(&self) {
+        for acme in self.authorities() {
+            self.issued.read_stored(&acme);
+        }
+        self.issued.keep_only(&self.wanted());
+        self.issued.wants_change.notify_one();
     }
 
     /// Puts the TLS settings of `config` in force for connections that come from now on. Listeners of other addresses stay
@@ -97,7 +126,7 @@ impl TlsListeners {
     /// When a file cannot be used.
     pub fn prepare(&self, config: &Server) -> Result<PreparedTls, Fault> {
         let mut replaced = Vec::new();
-        for (addrs, tls) in &*self.all {
+        for (addrs, tls) in self.all.load().iter() {
             let same = |listener: &&Listener| listener.listen == *addrs;
             if let Some(new) = config.listeners.iter().find(same)
                 && let Some(new) = &new.tls
@@ -114,8 +143,10 @@ impl TlsListeners {
 
     /// The ticket keys of each listener, for a successor.
     pub(in crate::server) fn ticket_keys(&self) -> Vec<(Vec<ListenAddr>, TicketKeys)> {
-        let listeners = self.all.iter();
-        let keys = listeners.map(|(addrs, tls)| (addrs.clone(), tls.tickets.keys()));
+        let listeners = self.all.load();
+        let keys = listeners
+            .iter()
+            .map(|(addrs, tls)| (addrs.clone(), tls.tickets.keys()));
         keys.collect()
     }
 
@@ -127,7 +158,7 @@ impl TlsListeners {
                 all.push(certificate);
             }
         };
-        for (_, tls) in &*self.all {
+        for (_, tls) in self.all.load().iter() {
             let current = tls.current.load();
             current.certificates.iter().cloned().for_each(&mut add);
             let acme = current.source.acme.iter();
@@ -144,8 +175,9 @@ impl TlsListeners {
     }
 
     fn authorities(&self) -> Vec<Arc<Acme>> {
-        let each = self.all.iter();
-        each.filter_map(|(_, tls)| tls.current.load().source.acme.clone())
+        let each = self.all.load();
+        each.iter()
+            .filter_map(|(_, tls)| tls.current.load().source.acme.clone())
             .collect()
     }
 
@@ -193,11 +225,6 @@ impl PreparedTls {
         for (tls, settings) in self.replaced {
             tls.current.store(settings);
         }
-        let TlsListeners { issued, .. } = &self.listeners;
-        for acme in self.listeners.authorities() {
-            issued.read_stored(&acme);
-        }
-        issued.keep_only(&self.listeners.wanted());
-        issued.wants_change.notify_one();
+        self.listeners.changed();
     }
 }

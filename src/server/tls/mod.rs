@@ -19,7 +19,7 @@ mod tickets;
 pub(super) use self::files::watch;
 pub(super) use self::handshake::{Accepted, Turns};
 pub use self::issued::{Issued, IssuedCertificate, PublishedCertificate, Wanted};
-pub(super) use self::listeners::Tls;
 pub use self::listeners::TlsListeners;
+pub(super) use self::listeners::{PreparedTls, Secured, Tls};
 pub use self::settings::InUse;
 pub(super) use self::tickets::{Secret, TicketKeys};
