@@ -3,7 +3,6 @@
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use http::Uri;
@@ -132,13 +131,6 @@ impl Failure {
         )
     }
 
-    pub fn busy(folder: &Path) -> Self {
-        Self::new(
-            format!("another process has the lock in {}", folder.display()),
-            "nothing: it is tried again when that has finished",
-        )
-    }
-
     /// A file, or what the authority has sent.
     pub fn unusable(fault: Fault) -> Self {
         Self::new(fault.to_string(), "see what the error says")
@@ -256,3 +248,6 @@ fn with_causes(error: &dyn StdError) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,11 +148,25 @@ impl Client {
             within(ISSUE_WITHIN, pin!(Box::pin(steps))).await
         };
         let result = result.unwrap_or_else(|_late| Err(Failure::late(ISSUE_WITHIN)));
-        self.listeners.issued().count(result.is_ok());
         let now = self.now();
         let known = self.known.entry(wanted.name.clone()).or_default();
         match result {
-            Ok(validity) => {
+            Ok(Outcome::Busy) => {
+                known.retry_at = now.saturating_add(BUSY);
+                tracing::info!(
+                    name,
+                    "another process that shares the folder has a certificate issued: waiting for it"
+                );
+            }
+            Ok(Outcome::Found) => {
+                *known = Known::default();
+                tracing::info!(
+                    name,
+                    "certificate found that another process has stored: new connections get it"
+                );
+            }
+            Ok(Outcome::Issued(validity)) => {
+                self.listeners.issued().count(true);
                 let due = schedule::renewal(validity, None, seed(wanted, Some(validity)));
                 *known = known.after_success(now, validity, due);
                 tracing::info!(
@@ -169,6 +183,7 @@ impl Client {
                 }
             }
             Err(failure) => {
+                self.listeners.issued().count(false);
                 known.failures = known.failures.saturating_add(1);
                 let pause = schedule::pause(known.failures, seed(wanted, None));
                 let pause = pause.max(failure.retry_after.unwrap_or_default());
@@ -188,12 +203,16 @@ impl Client {
         }
     }
 
-    async fn issue_and_store(&mut self, wanted: &Wanted) -> Result<Validity, Failure> {
+    async fn issue_and_store(&mut self, wanted: &Wanted) -> Result<Outcome, Failure> {
         let store = Store::open(&wanted.acme).map_err(Failure::store)?;
-        // Another process may be at it, which shares the folder.
+        // Processes that share the folder take turns, and each looks whether another has done it meanwhile.
         let Some(_lock) = store.lock().map_err(Failure::store)? else {
-            return Err(Failure::busy(store.folder()));
+            return Ok(Outcome::Busy);
         };
+        self.listeners.issued().read_stored(&wanted.acme);
+        if self.next(wanted, self.now()) != Action::Issue {
+            return Ok(Outcome::Found);
+        }
         let authority = Authority::new(&wanted.acme, &self.clock)?;
         let replaced = self.current(wanted);
         let replaced = replaced.as_ref().and_then(|current| {
@@ -234,7 +253,7 @@ impl Client {
             let unsaved = (wanted.clone(), pem);
             self.unsaved.insert(wanted.name.clone(), unsaved);
         }
-        Ok(validity)
+        Ok(Outcome::Issued(validity))
     }
 
     /// Stores the certificates that could not be stored before.
@@ -284,6 +303,18 @@ impl Client {
         }
     }
 }
+
+/// What has become of an attempt to have a certificate issued.
+enum Outcome {
+    Issued(Validity),
+    /// Another process has done it.
+    Found,
+    /// Another process is doing it.
+    Busy,
+}
+
+/// Seconds until it is looked again whether another process has finished.
+const BUSY: i64 = 10;
 
 /// The time from `now` to `at` as operators write it, to the minute from an hour on, to the hour from a day on.
 fn until(at: i64, now: i64) -> String {

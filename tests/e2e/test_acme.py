@@ -21,13 +21,15 @@ NAME = "books.example.org"
 class Edge:
     """The gateway with a listener that redirects and one with TLS, whose certificates `pebble` issues."""
 
-    def __init__(self, upstream, **pebble):
+    def __init__(self, upstream, beside=None, **pebble):
+        """`beside` is another, whose authority and folder it shares."""
         self.upstream = upstream
         self.http, self.https, self.admin = free_port(), free_port(), free_port()
         self.folder = tempfile.TemporaryDirectory(prefix="bookend-e2e-")
         self.state = pathlib.Path(self.folder.name) / "state"
         self.file = pathlib.Path(self.folder.name) / "config.toml"
-        self.pebble = Pebble(self.http, self.https, **pebble)
+        self.pebble = beside.pebble if beside else Pebble(self.http, self.https, **pebble)
+        self.state = beside.state if beside else self.state
         self.process = None
 
     def write(self, challenge="tls-alpn-01", names=(NAME,), more="", tls=""):
@@ -210,6 +212,24 @@ def test_an_account_is_bound_to_one_that_there_is_already(edge):
     assert "give `eab_key_id` and `eab_hmac_key`" in edge.process.output
     edge.reload(more=f'eab_key_id = "kid-1"\neab_hmac_key = "{key}"')
     edge.await_certificate()
+
+
+def test_processes_that_share_a_folder_have_one_certificate(edge):
+    # The second cannot be reached by the authority, which takes the name for proved.
+    first = edge(validity=30, environment={"PEBBLE_AUTHZREUSE": "100"}).start()
+    old = first.await_certificate()
+    second = edge(beside=first).start()
+    assert second.certificate() == old
+    for gateway in [first, second]:
+        gateway.await_certificate(other_than=old)
+
+    def agree():
+        shown = [gateway.certificate() for gateway in (first, second)]
+        return shown[0] and shown[0] == shown[1]
+
+    wait_for("the same certificate at both", agree, 3 * PATIENCE)
+    assert "certificate not issued" not in first.process.output + second.process.output
+    assert "certificate found that another process has stored" in first.process.output + second.process.output
 
 
 def test_names_come_and_go_with_a_reload(edge):

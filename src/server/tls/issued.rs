@@ -74,7 +74,7 @@ impl Issued {
     }
 
     /// Reads the stored certificates that `acme` names. One that cannot be read leaves that in use which is there already.
-    pub(super) fn read_stored(&self, acme: &Acme) {
+    pub fn read_stored(&self, acme: &Acme) {
         for name in &acme.domains {
             let files = acme.certificate(name);
             let file = files.cert.clone();
