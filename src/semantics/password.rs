@@ -11,6 +11,9 @@ const MAX_COST: u32 = 14;
 /// The most rounds of crypt(3): they take about a second.
 const MAX_ROUNDS: u32 = 1_000_000;
 
+/// Octets of the longest password that is verified: crypt(3) takes time by its length, at each round.
+const MAX_PASSWORD: usize = 256;
+
 /// One hash, whose form has been checked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash {
@@ -58,8 +61,12 @@ impl PasswordHash {
         })
     }
 
-    /// Whether this is the hash of `password`; takes as long as the hash was made to take.
+    /// Whether this is the hash of `password`; takes as long as the hash was made to take. No password of more than 256 octets is
+    /// verified.
     pub fn is_of(&self, password: &[u8]) -> bool {
+        if password.len() > MAX_PASSWORD {
+            return false;
+        }
         match self.scheme {
             Scheme::Bcrypt => bcrypt::verify(password, &self.text).unwrap_or(false),
             Scheme::ShaCrypt => PasswordHashRef::new(&self.text)
@@ -147,6 +154,29 @@ mod tests {
                 assert!(!hash.is_of(wrong.as_bytes()), "{text}: {wrong:?}");
             }
             assert_eq!(format!("{hash:?}"), "PasswordHash(…)");
+        }
+    }
+
+    #[test]
+    fn a_password_that_would_take_too_long_is_not_verified() {
+        for (length, text, expected) in [
+            (
+                256,
+                "$5$rounds=1000$saltsalt$pOc.L5UBL2rOZbMf14fCVxlGqH8Bl0f7S0SuNZYYnl3",
+                true,
+            ),
+            (
+                257,
+                "$5$rounds=1000$saltsalt$zyOpPAQwMVHbbPDEdh1VIJ0Ao9GhWw6nVhajJquWWf.",
+                false,
+            ),
+        ] {
+            let hash = PasswordHash::parse(text).expect(text);
+            assert_eq!(
+                hash.is_of("a".repeat(length).as_bytes()),
+                expected,
+                "{length}"
+            );
         }
     }
 
