@@ -53,7 +53,8 @@ impl Instance {
         let started = config.clone();
         let gateway = Gateway::new(config, server.workers(), clock).map_err(Error::Gateway)?;
         let acme = acme::Client::new(server.tls(), server.challenges(), gateway.clock().clone());
-        let reloader = Reloader::new(origin, started, gateway.clone(), server.renewer());
+        let renewer = admin.as_ref().map(Admin::renewer);
+        let reloader = Reloader::new(origin, started, gateway.clone(), server.renewer(), renewer);
         Ok(Self {
             gateway,
             deadlines,

@@ -3,6 +3,7 @@
 
 mod answer;
 mod gateway;
+mod limits;
 mod metrics;
 mod operations;
 mod page;
@@ -15,7 +16,6 @@ mod service;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -25,10 +25,11 @@ pub use self::operations::Operations;
 pub use self::page::{Kind, Page};
 pub use self::reload::{NotReloaded, Phase, ReloadSource, Reloaded, Reloader};
 
+use self::limits::limits;
 use self::service::AdminService;
 use crate::clock::Clock;
 use crate::config::{self, ListenAddr};
-use crate::server::{Error, Inherited, Outcome, Server};
+use crate::server::{Error, Inherited, Outcome, Renewer, Server};
 use crate::telemetry::counters::Metrics;
 
 /// An admin API whose address is bound and which does not serve yet.
@@ -62,6 +63,11 @@ impl Admin {
     /// Its listening sockets are this server's.
     pub fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// Changes its address while it runs.
+    pub fn renewer(&self) -> Renewer {
+        self.server.renewer()
     }
 
     /// Serves on a thread of its own until [`RunningAdmin::stop`].
@@ -118,21 +124,5 @@ impl RunningAdmin {
         self.thread
             .join()
             .unwrap_or(Err(Error::WorkerDied { index: 0 }))
-    }
-}
-
-/// The limits of the admin API, which has few clients with small requests.
-fn limits(listen: ListenAddr) -> config::Server {
-    config::Server {
-        listen: vec![listen],
-        workers: 1,
-        drain_timeout: Duration::from_secs(2),
-        head_timeout: Duration::from_secs(5),
-        idle_timeout: Duration::from_secs(60),
-        body_timeout: Duration::from_secs(5),
-        write_timeout: Duration::from_secs(10),
-        max_connections: 64,
-        max_head: 16 << 10,
-        ..config::Server::default()
     }
 }

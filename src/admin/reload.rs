@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::limits::limits;
 use crate::config::{Config, Mistake, Source};
 use crate::proxy::Gateway;
-use crate::server::Renewer;
+use crate::server::{self, Renewer};
 use crate::telemetry::log::LevelHandle;
 
 /// Where a configuration can be read again.
@@ -29,6 +30,8 @@ pub struct Reloader {
     started: Config,
     gateway: Arc<Gateway>,
     server: Renewer,
+    /// `None` where the admin API is off.
+    admin: Option<Renewer>,
     /// One reload at a time.
     running: Mutex<()>,
     succeeded: AtomicU64,
@@ -79,6 +82,7 @@ impl Reloader {
         started: Config,
         gateway: Arc<Gateway>,
         server: Renewer,
+        admin: Option<Renewer>,
     ) -> Self {
         let loaded = gateway.clock().now().wall.as_secs();
         Self {
@@ -86,6 +90,7 @@ impl Reloader {
             started,
             gateway,
             server,
+            admin,
             running: Mutex::new(()),
             succeeded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -125,12 +130,18 @@ impl Reloader {
             bound: self.started.bound_changes(&config),
         };
         // All or nothing: what can fail comes before what cannot.
-        let server = self.server.prepare(&config.server);
-        let server = server.map_err(|error| NotReloaded::Unusable(error.to_string()))?;
+        let unusable = |error: server::Error| NotReloaded::Unusable(error.to_string());
+        let server = self.server.prepare(&config.server).map_err(unusable)?;
+        let admin = self.admin.as_ref().zip(config.admin.as_ref());
+        let admin = admin.map(|(renewer, admin)| renewer.prepare(&limits(admin.listen.clone())));
+        let admin = admin.transpose().map_err(unusable)?;
         let level = config.log.level.clone();
         let gateway = self.gateway.reload(config);
         gateway.map_err(|error| NotReloaded::Unusable(error.to_string()))?;
         server.put_in_force();
+        if let Some(admin) = admin {
+            admin.put_in_force();
+        }
         if let Some(handle) = &origin.level {
             handle.set(&level);
         }

@@ -107,7 +107,6 @@ impl Config {
     /// What `new` changes that is bound when the gateway starts, and so stays as it is until it starts again.
     pub fn bound_changes(&self, new: &Self) -> Vec<&'static str> {
         let (cache, log) = (&self.cache, &self.log);
-        let listen = |config: &Self| config.admin.as_ref().map(|admin| admin.listen.clone());
         let mut changes = self.server.bound_changes(&new.server);
         let bound = [
             ("[cache] memory", cache.memory != new.cache.memory),
@@ -119,7 +118,10 @@ impl Config {
                 "[cache] max_variants",
                 cache.max_variants != new.cache.max_variants,
             ),
-            ("[admin] listen", listen(self) != listen(new)),
+            (
+                "[admin] listen",
+                self.admin.is_some() != new.admin.is_some(),
+            ),
             ("[log] format", log.format != new.log.format),
         ];
         let changed = bound.into_iter().filter(|(_, is_changed)| *is_changed);
@@ -155,7 +157,7 @@ mod tests {
                 &["[admin] listen", "[log] format"],
             ),
             (
-                "[admin]\ntoken = 'a'\nhosts = 'b'\n[log]\naccess_file = '/a'\nlevel = 'warn'",
+                "[admin]\nlisten = ':9091'\ntoken = 'a'\nhosts = 'b'\n[log]\naccess_file = '/a'\nlevel = 'warn'",
                 &[],
             ),
             (

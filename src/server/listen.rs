@@ -202,7 +202,7 @@ impl Listeners {
     }
 
     /// Puts `new` in the place of these, whose socket files it has where it has their addresses.
-    pub fn replace(&mut self, new: Self) {
+    pub fn replace(&mut self, new: Self, announcement: &str) {
         for old in &self.endpoints {
             match new.endpoints.iter().any(|new| new.addr == old.addr) {
                 true => old.file.iter().for_each(SocketFile::give_up),
@@ -211,7 +211,7 @@ impl Listeners {
         }
         for added in &new.endpoints {
             if !self.endpoints.iter().any(|old| old.addr == added.addr) {
-                tracing::info!(address = %added.addr, "listening");
+                tracing::info!(address = %added.addr, "{announcement}");
             }
         }
         *self = new;

@@ -64,9 +64,7 @@ impl Sockets {
     /// The address that they are bound to; `None` where no listener can have it, or all are closed.
     pub fn addr(&self) -> io::Result<Option<ListenAddr>> {
         let (Self::Each(sockets) | Self::Shared(sockets)) = self;
-        sockets
-            .first()
-            .map_or(Ok(None), |socket| bound_addr(socket))
+        sockets.first().map_or(Ok(None), bound_addr)
     }
 
     /// Duplicates of all.

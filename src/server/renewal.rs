@@ -29,6 +29,8 @@ pub struct Renewer {
     pub(super) listeners: SharedListeners,
     pub(super) tls: TlsListeners,
     pub(super) config: Arc<ArcSwap<config::Server>>,
+    /// What the log says of an address that is new.
+    pub(super) announcement: &'static str,
     /// By worker.
     pub(super) workers: Arc<[mpsc::UnboundedSender<Renewal>]>,
 }
@@ -109,7 +111,7 @@ impl Prepared<'_> {
                 owner,
             } => {
                 let mut current = current.lock();
-                current.replace(listeners);
+                current.replace(listeners, self.renewer.announcement);
                 owner.set(true);
                 tls.replace(secured);
                 sets

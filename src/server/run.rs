@@ -70,6 +70,7 @@ impl Server {
             listeners: listeners.clone(),
             tls: tls.clone(),
             config: config.clone(),
+            announcement: "listening",
             workers: senders.into(),
         };
         Ok(Self {
@@ -115,7 +116,10 @@ impl Server {
 
     /// Renews its configuration while it runs.
     pub fn renewer(&self) -> Renewer {
-        self.renewer.clone()
+        Renewer {
+            announcement: self.announcement,
+            ..self.renewer.clone()
+        }
     }
 
     /// The number of workers that will run.

@@ -180,7 +180,7 @@ impl Load {
                     // A connection that is closed without a word, or refused, fails here.
                     client.get(&format!("/books/{index}")).expect(200);
                     answered.fetch_add(1, Ordering::Relaxed);
-                    if index % 2 == 0 {
+                    if index.is_multiple_of(2) {
                         client = Client::to(addr);
                     }
                 }

@@ -174,6 +174,25 @@ fn addresses_and_the_treatment_of_connections_follow_a_reload_and_no_request_fai
 }
 
 #[test]
+fn the_address_of_the_admin_api_follows_a_reload() {
+    let origin = books();
+    let mut program = Program::start(&origin, "", "");
+    let folder = program.folder.path().to_owned();
+    let text = Program::text(&folder, &origin, "", "");
+    let moved = text.replace("admin.sock", "moved.sock");
+    fs::write(program.file(), &moved).expect("written");
+    // The new address is not there yet.
+    expect(program.bookend(&["reload"]), 1);
+    let before = format!("unix:{}", folder.join("admin.sock").display());
+    expect(program.bookend(&["reload", "--admin", &before]), 0);
+    program.await_line("admin API open");
+    assert_eq!(expect(program.bookend(&["health"]), 0), "ok\n");
+    expect(program.bookend(&["health", "--admin", &before]), 1);
+    assert!(!folder.join("admin.sock").exists());
+    expect(reload(&program, &moved), 0);
+}
+
+#[test]
 fn a_reload_that_fails_late_changes_nothing() {
     let origin = books();
     let made = rcgen::generate_simple_self_signed(["books.test".to_owned()]);
