@@ -233,6 +233,17 @@ fn check_whole(root: &Section<'_>, config: &Config) {
         routes.any(|route| route.destination == Destination::Upstream(upstream))
     });
     warn_of_cache(root, config);
+    if let Some(socket) = &config.server.handover_socket
+        && own.contains(&&ListenAddr::Unix(socket.clone()))
+    {
+        root.mistake(
+            root.place("server", "handover_socket"),
+            format!(
+                "{} is where clients or the admin API connect; a handover needs a socket of its own",
+                socket.display()
+            ),
+        );
+    }
     if let Some(admin) = &config.admin {
         if admin.is_open() {
             root.mistake(

@@ -12,6 +12,9 @@
 //!
 //! A response whose content ends with an error is aborted, so that no client takes it for complete: an HTTP/1 connection is
 //! reset, an HTTP/2 stream is.
+//!
+//! Listening sockets outlive what accepts from them: a service manager passes them (`inherited`), a successor gets them
+//! (`handover`), and a reload gives them to other listeners (`renewal`). No queue is closed with a connection in it.
 
 mod batch;
 mod chunks;

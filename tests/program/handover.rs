@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{Client, Origin, await_that, reply};
+use crate::common::{Client, Origin, PATIENCE, await_that, reply};
 
 /// A gateway and its successors, which write to the log of the first one, in a folder of their own.
 struct Program {
@@ -262,7 +262,11 @@ fn a_successor_takes_over_at_the_socket_of_the_process_before() {
         stream.read_to_string(&mut answer).expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     };
-    let connect = |name: &str| UnixStream::connect(at(name));
+    let connect = |name: &str| {
+        let stream = UnixStream::connect(at(name))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok::<_, std::io::Error>(stream)
+    };
 
     // Those who ask for something else, or end, change nothing.
     for octets in [&b"GET / HTTP/1.1\r\n\r\n"[..], b""] {

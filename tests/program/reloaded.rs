@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
 
-use crate::common::{Client, Origin, await_that};
+use crate::common::{Client, Origin, PATIENCE, await_that};
 use crate::handover::Load;
 use crate::operated::{Program, books, command, expect};
 
@@ -119,6 +119,7 @@ fn addresses_and_the_treatment_of_connections_follow_a_reload_and_no_request_fai
     };
     let unix = |name: &str| {
         let mut stream = UnixStream::connect(folder.join(name))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(b"GET /books HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;

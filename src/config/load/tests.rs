@@ -183,6 +183,10 @@ fn each_kind_of_mistake_has_its_place_and_its_words() {
             "4:10: 127.0.0.1:8080 is where [server] listens; admin needs its own",
         ),
         (
+            "[server]\nlisten = \"unix:/a\"\nhandover_socket = \"/a\"\n",
+            "5:19: /a is where clients or the admin API connect; a handover needs a socket of its own",
+        ),
+        (
             "[[route]]\nttl = \"1s\"\n",
             "3:1: this route has no `match`; write `match = \"/books/{id}\"`",
         ),
