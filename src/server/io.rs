@@ -235,6 +235,9 @@ fn poll_write_noted(
     cx: &mut Context<'_>,
     mut write: impl FnMut(&mut Context<'_>) -> Poll<io::Result<usize>>,
 ) -> Poll<io::Result<usize>> {
+    if state.has_written_its_share() {
+        return turn::put_off(cx);
+    }
     let mut written = write(cx);
     if written.is_pending() && turn::is_over() {
         if state.defer_write() {
@@ -243,10 +246,7 @@ fn poll_write_noted(
         written = pin!(unconstrained(poll_fn(write))).poll(cx);
     }
     match &written {
-        Poll::Ready(Ok(written)) => {
-            state.on_written();
-            turn::take_written(*written, cx);
-        }
+        Poll::Ready(Ok(written)) => state.on_written(*written),
         Poll::Ready(Err(_)) => {}
         Poll::Pending => state.on_write_pending(),
     }

@@ -4,10 +4,12 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream as Std;
 use std::time::Duration;
 
+use tokio::io::duplex;
 use tokio::net::UnixStream;
 
 use super::*;
 use crate::config;
+use crate::semantics::authority::Scheme;
 use crate::server::deadline::{Deadlines, Timeout};
 use crate::server::shared::WorkerShared;
 use crate::server::state::Protocol;
@@ -89,6 +91,30 @@ async fn a_client_that_takes_nothing_is_found_out_in_the_next_turn_however_full_
     assert_eq!(scene.overdue(), None);
     assert!(!scene.writes_late().await);
     assert_eq!(scene.overdue(), Some(Timeout::Write));
+}
+
+#[tokio::test]
+async fn a_client_that_takes_all_leaves_others_their_turn() {
+    let (stream, _client) = duplex(1 << 20);
+    let state = Rc::new(State::new(Rc::default()));
+    state.set_protocol(Protocol::Http1);
+    state.begin_exchange();
+    let scheme = Scheme::Http;
+    let mut io = Io::new(Socket::Memory { stream, scheme }, state);
+    let octets = vec![b'x'; 60 << 10];
+    let mut turns = Vec::new();
+    while turns.iter().sum::<usize>() < 1 << 20 {
+        let written = poll_fn(|cx| {
+            let mut written = 0;
+            while let Poll::Ready(n) = Pin::new(&mut io).poll_write(cx, &octets) {
+                written += n.unwrap();
+            }
+            Poll::Ready(written)
+        });
+        turns.push(written.await);
+    }
+    // A write is not cut short.
+    assert_eq!(turns, [300 << 10, 300 << 10, 300 << 10, 124 << 10]);
 }
 
 #[tokio::test]

@@ -38,7 +38,8 @@ impl State {
     }
 
     /// The client has taken some octets.
-    pub fn on_written(&self) {
+    pub fn on_written(&self, written: usize) {
+        self.written.set(self.written.get() + written);
         self.write_deferred.set(false);
         self.write_blocked.set(None);
         if let ClientSide::HalfClosed { .. } = self.client.get() {
@@ -48,6 +49,16 @@ impl State {
             // An HTTP/2 exchange ends when its last content is in h2's buffer; some may not be sent yet.
             self.since.set(self.now());
         }
+    }
+
+    /// Whether so much has been written that others have their turn before the next write; then counting begins anew. Turns
+    /// that end by themselves are not known here: at worst there is one more.
+    pub fn has_written_its_share(&self) -> bool {
+        let is_over = self.written.get() >= turn::WRITTEN;
+        if is_over {
+            self.written.set(0);
+        }
+        is_over
     }
 
     /// Whether a write may be deferred to the task's next turn: not twice in a row.

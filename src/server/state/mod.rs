@@ -106,6 +106,8 @@ pub(in crate::server) struct State {
     write_blocked: Cell<Option<u64>>,
     /// A write was deferred because the task's turn was over, and none has been tried since.
     write_deferred: Cell<bool>,
+    /// Bytes written since others had their turn.
+    written: Cell<usize>,
     /// Requests whose response has not ended.
     in_flight: Cell<u32>,
     /// Of the latest HTTP/1 request; an HTTP/2 stream ends by itself.
@@ -170,6 +172,7 @@ impl State {
             awaiting_content: Cell::new(None),
             write_blocked: Cell::new(None),
             write_deferred: Cell::new(false),
+            written: Cell::new(0),
             in_flight: Cell::new(0),
             content: Cell::new(ContentState::Read),
             message: Cell::new(0),
