@@ -223,7 +223,9 @@ pub(super) fn plain_head(octets: &[u8]) -> Option<usize> {
     };
     // Most lines need no look of their own: all places of a block are compared at once.
     let mut at = 0;
-    while let Some(block) = version.get(at..=at + BLOCK) {
+    while version.len() > SHORT
+        && let Some(block) = version.get(at..=at + BLOCK)
+    {
         let (these, next) = (block.first_chunk()?, block.last_chunk()?);
         if may_begin_rare_line(these, next)
             && let Some(judged) = judge_words(at, these)
@@ -241,6 +243,9 @@ pub(super) fn plain_head(octets: &[u8]) -> Option<usize> {
     let last = octet_search::equal(*version.last_chunk()?, b'\n');
     judge_marked(version.len() - 8, last & u64::MAX.checked_shl(seen)?)?
 }
+
+/// Octets of fields up to which a search of eight octets at a time finds the end sooner.
+const SHORT: usize = 64;
 
 /// Octets that are compared at once.
 const BLOCK: usize = 32;
