@@ -12,6 +12,8 @@ const HALF_CLOSE_GRACE: u32 = 5;
 impl State {
     /// So many octets have been read; 0 at the client's end.
     pub fn on_read(&self, n: usize) {
+        // The task has been woken for it: others have had their turn.
+        self.written.set(0);
         if n == 0 {
             self.client.set(ClientSide::Closed);
         }
