@@ -32,6 +32,11 @@ pub(super) fn describe(
         path,
     };
     let route = config.routes.find(asked);
+    if route.destination == Destination::Dotted {
+        return Ok(vec![
+            "answer: 400, since the path has a segment `.` or `..`, which could lead round a gate or `request_fields`".to_owned(),
+        ]);
+    }
     let [strict, lenient] = config.routes.readings(asked);
     let mut lines = vec![format!("route: {}", named(strict, file))];
     if strict.name != lenient.name {
@@ -52,6 +57,7 @@ pub(super) fn describe(
             lines.extend(super::fields::of_key(route).filter(|_| is_retrieval(&asked_method)));
             lines.extend(super::fields::of_response(route));
         }
+        Destination::Dotted => {}
         Destination::Nowhere => {
             lines.push("answer: 404, since no route takes it and there is no [upstream]".to_owned())
         }

@@ -5,6 +5,7 @@ use http::Method;
 use super::hosts::HostPattern;
 use super::route::RoutePolicy;
 use super::route_tree::Asked;
+use super::upstreams::Destination;
 use crate::semantics::path_form::{Named, PathForm};
 
 /// What a request finds.
@@ -50,6 +51,9 @@ pub(super) fn unreachable<'r>(
                 let found = find(asked);
                 if found.policy.name == route.name && found.policy.bypass == route.bypass {
                     return None;
+                }
+                if found.policy.destination == Destination::Dotted {
+                    return Some("is reached by no request: paths with a segment `.` or `..` are refused, since a route has a gate or changes requests".to_owned());
                 }
                 first.get_or_insert(found.readings.map(|route| &*route.name));
             }
@@ -165,6 +169,12 @@ mod tests {
             (
                 "host = '*.h'\n[[route]]\nhost = 'a.h'\n[[route]]\nhost = '*.a.h'\n[[route]]\nmethods = ['PATCH', 'GET']",
                 None,
+            ),
+            (
+                "match = '/x/../a'\n[[route]]\nmatch = '/b'\ndeny = '10.0.0.0/8'",
+                Some(
+                    "6:9: the route \"/x/../a\" is reached by no request: paths with a segment `.` or `..` are refused, since a route has a gate or changes requests",
+                ),
             ),
             ("match = '/b\u{fc}cher/{a}'", None),
         ] {

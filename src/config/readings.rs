@@ -3,6 +3,9 @@
 //! A path can be spelt in many ways, and no spelling may lead past a route. Octets that RFC 3986 §6.2.2 calls
 //! equivalent are made equal before a path is compared: `/%62ooks/1` is `/books/1`. Others are equal to some APIs only:
 //! those that decode `%2F`, collapse `//`, resolve `..` or drop `;…` before they route.
+//!
+//! Those that do some of this and not all of it read neither what is sent nor what [`lenient_reading`] gives. Where that
+//! would matter most, beside gates, paths with dot segments are refused: what these are resolved to depends on all the rest.
 
 use std::borrow::Cow;
 
@@ -36,13 +39,28 @@ pub(super) fn unreserved_decoded(path: &str) -> Cow<'_, str> {
     }
 }
 
+/// The path with all decoded that an API might decode before it splits it.
+fn split_ready(path: &str) -> String {
+    percent::decode(path, |octet| octet.is_ascii()).replace('\\', "/")
+}
+
+/// The segments of a path that is `split_ready`, without their parameters.
+fn names(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/')
+        .map(|segment| segment.split_once(';').map_or(segment, |(name, _)| name))
+}
+
+/// Whether any API might see a segment `.` or `..` in the path.
+pub(super) fn has_dot_segment(path: &str) -> bool {
+    !is_plain(path) && names(&split_ready(path)).any(|name| matches!(name, "." | ".."))
+}
+
 /// The path as the most forgiving API would read it.
 pub fn lenient_reading(path: &str) -> String {
-    let decoded = percent::decode(path, |octet| octet.is_ascii()).replace('\\', "/");
+    let ready = split_ready(path);
     let mut segments: Vec<&str> = Vec::new();
     let mut is_directory = true;
-    for segment in decoded.split('/') {
-        let name = segment.split_once(';').map_or(segment, |(name, _)| name);
+    for name in names(&ready) {
         is_directory = matches!(name, "" | "." | "..");
         match name {
             "" | "." => {}
@@ -63,6 +81,41 @@ pub fn lenient_reading(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dot_segment_is_seen_in_every_spelling() {
+        for path in [
+            "/.",
+            "/..",
+            "/a/./b",
+            "/a/../b",
+            "/%2e%2E/a",
+            "/a/.%2e",
+            "/a%2f..%2F..%2fb",
+            "/a%2F%2e",
+            "/..;x/a",
+            "/a;b=c/..",
+            "/..%3Bx/a",
+            "/a\\..\\b",
+            "/a%5C..%5cb",
+            "//a/b/../../c",
+        ] {
+            assert!(has_dot_segment(path), "{path}");
+        }
+        for path in [
+            "/",
+            "*",
+            "/a/b.json",
+            "/.well-known/a",
+            "/a/..b/b../...",
+            "/a/%2Eb",
+            "/a;../b",
+            "/a%2Fb//c",
+            "/a/%252e%252e/b",
+        ] {
+            assert!(!has_dot_segment(path), "{path}");
+        }
+    }
 
     #[test]
     fn the_lenient_reading_is_that_of_the_most_forgiving_api() {

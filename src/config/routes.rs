@@ -1,7 +1,8 @@
 //! `[[route]]`: which policy a request has, by its host, its path and its method.
 //!
 //! Where a path can be read in two ways (see `readings`), and these lead to different routes, the gateway cannot know which
-//! of them the API will take, so the request is forwarded and the cache stays out of it.
+//! of them the API will take, so the request is forwarded and the cache stays out of it. Beside gates and rules for requests,
+//! paths with dot segments are refused: an API may read them in yet other ways, and so as that of a third route.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::matched::Matched;
 use super::rate_limit::RateLimit;
 use super::reach::{Found, open_base, unreachable};
 use super::readers::{list, or_off, size, timeout};
-use super::readings::{is_plain, lenient_reading, strict_reading};
+use super::readings::{has_dot_segment, is_plain, lenient_reading, strict_reading};
 use super::rewrite;
 use super::route::{Draft, RoutePolicy};
 use super::route_limits::RouteLimits;
@@ -33,6 +34,8 @@ pub struct Routes {
     rewriting: Arc<[Option<Arc<RoutePolicy>>]>,
     /// For those that lead to two APIs.
     unclear: Arc<RoutePolicy>,
+    /// For paths with dot segments; `None` where no route has a gate or rules for requests that they could lead round.
+    dotted: Option<Arc<RoutePolicy>>,
     /// To indices into `listed`.
     tree: Arc<RouteTree>,
 }
@@ -45,6 +48,11 @@ impl Routes {
         }
         if is_plain(asked.path) {
             return self.policy(self.tree.find(asked, asked.path));
+        }
+        if let Some(dotted) = &self.dotted
+            && has_dot_segment(asked.path)
+        {
+            return dotted;
         }
         let strict = self.tree.find(asked, &strict_reading(asked.path));
         let lenient = self.tree.find(asked, &lenient_reading(asked.path));
@@ -192,6 +200,7 @@ impl Routes {
     ) -> Self {
         let is_gated = default.gate.is_some() || listed.iter().any(|route| route.gate.is_some());
         let has_rules = listed.iter().any(|route| route.requests.is_some());
+        let is_guarded = is_gated || has_rules || default.requests.is_some();
         let unclear = |destination, route: &RoutePolicy| RoutePolicy {
             gate: is_gated.then(Gate::of_readings),
             requests: match has_rules {
@@ -213,6 +222,7 @@ impl Routes {
                 .map(passed)
                 .collect(),
             unclear: passed(Destination::Unclear),
+            dotted: is_guarded.then(|| passed(Destination::Dotted)),
             default: Arc::new(default),
             tree: Arc::new(tree),
         }
@@ -368,6 +378,42 @@ mod tests {
                 ),
                 None => assert!(policy.bypass, "{path}: {policy:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn paths_with_dot_segments_are_refused_beside_gates_and_rules_alone() {
+        let book = "[[route]]\nmatch = '/books/{id}'\n";
+        for (text, refused) in [
+            (book.to_owned(), false),
+            (
+                format!("{book}ttl = '1m'\nrate_limit = {{ requests = 1, per = '1s' }}"),
+                false,
+            ),
+            (format!("{book}deny = '10.0.0.0/8'"), true),
+            (format!("{book}respond = {{ status = 404 }}"), true),
+            (
+                format!("{book}request_fields = {{ remove = ['X-A'] }}"),
+                true,
+            ),
+            (format!("{book}key_fields = ['X-A']"), true),
+            (
+                format!("[cache]\nrequest_fields = {{ remove = ['X-A'] }}\n{book}"),
+                true,
+            ),
+            (
+                format!("[cache]\nallow = '10.0.0.0/8'\n{book}allow = []"),
+                true,
+            ),
+            // What holds for every path cannot be led round.
+            ("[cache]\nallow = '10.0.0.0/8'".to_owned(), false),
+        ] {
+            let config = config(&text);
+            for path in ["/a/../b", "/books%2f..%2f..%2fx", "/books/1/.."] {
+                let found = at(&config, path).destination;
+                assert_eq!(found == Destination::Dotted, refused, "{text}: {path}");
+            }
+            assert_ne!(at(&config, "//books/1").destination, Destination::Dotted);
         }
     }
 

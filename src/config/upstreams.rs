@@ -23,6 +23,8 @@ pub enum Destination {
     Nowhere,
     /// To none: its path can be read as that of two routes which do not lead to the same.
     Unclear,
+    /// To none: its path has dot segments, which could lead round a gate.
+    Dotted,
 }
 
 impl Destination {
@@ -30,7 +32,7 @@ impl Destination {
     pub fn upstream(self) -> Option<usize> {
         match self {
             Self::Upstream(upstream) => Some(upstream),
-            Self::Nowhere | Self::Unclear => None,
+            Self::Nowhere | Self::Unclear | Self::Dotted => None,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::cache::key::Key;
 use crate::cache::resource::{Marker, Resource};
 use crate::cache::stored::StoredResponse;
 use crate::clock::Now;
-use crate::config::RoutePolicy;
+use crate::config::{Destination, RoutePolicy};
 use crate::proxy::gate::explained;
 use crate::proxy::gateway::{Gateway, Settings};
 use crate::proxy::operations::asked_by;
@@ -50,7 +50,10 @@ impl Gateway {
             "response_fields": route.response_fields.as_ref().map(|fields| edits(fields)),
             "gates": gates(strict, lenient),
         });
-        if !Arc::ptr_eq(strict, lenient) {
+        if route.destination == Destination::Dotted {
+            explained["refused"] =
+                "the path has a segment `.` or `..`, which could lead round a gate".into();
+        } else if !Arc::ptr_eq(strict, lenient) {
             explained["ambiguous"] = json!({
                 "routes": [name(strict), name(lenient)],
                 "why": "APIs that decode %2F, join //, resolve .. or drop ;… read this path as that of another route, \

@@ -8,9 +8,10 @@ use http::header::RETRY_AFTER;
 use http::request::Parts;
 use http::{Method, Response};
 
+use crate::config::Destination;
 use crate::error::Error;
 use crate::proxy::exchange::Exchange;
-use crate::proxy::gate::{Met, grant};
+use crate::proxy::gate::{Met, dotted, grant};
 use crate::proxy::limit::Refusal;
 use crate::proxy::lookup::Lookup;
 use crate::proxy::request::content::RequestContent;
@@ -53,6 +54,9 @@ impl Worker {
             Err(error) => return Answer::Now(self.refuse(peer, &error, Some(&parts))),
         };
         let mut request = Request::new(parts, content, peer, epoch, now, traits, target);
+        if request.route.destination == Destination::Dotted {
+            return Answer::Now(self.refuse(peer, &dotted(), Some(&request.parts)));
+        }
         if request.route.requests.is_some() {
             request.follow_rules();
         }

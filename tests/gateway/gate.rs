@@ -52,10 +52,7 @@ fn networks_are_asked_before_the_cache_and_in_every_spelling_of_a_path() {
         ("192.0.2.1", "/%73taff/1", 403),
         ("192.0.2.1", "/staff%2F1", 403),
         ("192.0.2.1", "//staff/1", 403),
-        ("192.0.2.1", "/open/../staff/1", 403),
-        ("192.0.2.1", "/staff/../open/1", 403),
         ("192.0.2.1", "/staff;x/1", 403),
-        ("192.0.2.1", "/open/%2e%2e/staff/1", 403),
     ] {
         let answer = gateway.send(&of(client, get(target)));
         assert_eq!(answer.status, status, "{client} {target}");
@@ -85,7 +82,7 @@ fn networks_are_asked_before_the_cache_and_in_every_spelling_of_a_path() {
     gateway.send(&of("10.1.2.3", get("/staff%2F1"))).expect(200);
     assert_eq!(
         gateway.metric("bookend_errors_total{error=\"address_denied\"}"),
-        16
+        13
     );
 }
 
@@ -246,15 +243,108 @@ fn no_spelling_of_a_path_leads_past_an_answer() {
     let gateway = Gateway::before(&origin)
         .route("/internal/{*rest}", "respond = { status = 404 }")
         .start();
-    for target in [
-        "/internal/a",
-        "/internal%2Fa",
-        "//internal/a",
-        "/x/../internal/a",
-        "/internal/../x",
-    ] {
+    for target in ["/internal/a", "/internal%2Fa", "//internal/a"] {
         gateway.get(target).expect(404);
     }
+    assert_eq!(origin.count(), 0);
+}
+
+/// Paths that some API reads as one below `/admin`, though it decodes, joins, drops or resolves less than others.
+const DOTTED: [&str; 14] = [
+    "/admin%2fpurge%2f..%2f..%2fx",
+    "//admin/purge/../../books",
+    "/admin/./x",
+    "/x/../admin/purge",
+    "/admin/../x",
+    "/x/%2e%2e/admin",
+    "/x/.%2E/admin",
+    "/x;a/../admin",
+    "/x/..;a/admin",
+    "/x/..%3Ba/admin",
+    "/x\\..\\admin",
+    "/x%5c..%5Cadmin",
+    "/admin/.",
+    "/books/..",
+];
+
+#[test]
+fn dot_segments_lead_round_no_gate() {
+    for gate in [
+        "auth = { bearer = 'abc' }",
+        "allow = '10.0.0.0/8'",
+        "deny = '127.0.0.0/8'",
+        "respond = { status = 404 }",
+        "request_fields = { set = { X-Role = 'none' } }",
+        "cors = { origins = 'https://app.example.org' }",
+    ] {
+        let origin = api();
+        let gateway = Gateway::before(&origin)
+            .route("/admin", gate)
+            .route("/admin/{*rest}", gate)
+            .start();
+        for target in DOTTED {
+            for method in ["GET", "HEAD", "DELETE", "OPTIONS", "QUERY"] {
+                let asked = request(method, target).field("X-Role", "root");
+                let answer = gateway.send(&asked).expect(400);
+                let told = answer.text();
+                assert_eq!(
+                    told.contains("segment `.` or `..`"),
+                    method != "HEAD",
+                    "{gate} {method} {target}: {told}"
+                );
+            }
+            let page = preflight(APP, "DELETE", target);
+            let answer = gateway.send(&page).expect(400);
+            assert_eq!(cors_of(&answer), "", "{gate} {target}");
+        }
+        assert_eq!(origin.count(), 0, "{gate}");
+        // Dots in names are none, nor are those in a query.
+        for target in [
+            "/books/a..b",
+            "/.well-known/a",
+            "/books?x=/../y",
+            "/x%2Fy//z",
+        ] {
+            gateway.get(target).expect(200);
+        }
+    }
+    // Without gates and rules nothing can be led round.
+    let origin = api();
+    let gateway = Gateway::before(&origin)
+        .route("/admin/{*rest}", "ttl = '1m'")
+        .start();
+    for target in DOTTED {
+        gateway.get(target).expect(200);
+    }
+}
+
+#[test]
+fn a_dotted_path_is_refused_before_its_content_and_its_limits() {
+    let origin = api();
+    let gateway = Gateway::before(&origin)
+        .route(
+            "/admin/{*rest}",
+            "auth = { bearer = 'abc' }\nrate_limit = { requests = 1, per = '1h' }",
+        )
+        .manual_clock()
+        .start();
+    for _ in 0..3 {
+        gateway.get("/x/../admin/1").expect(400);
+    }
+    gateway.get("/admin/1").expect(401);
+    let mut stream = gateway.client().hold();
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    let head = format!(
+        "POST /x/../admin HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+        smuggled.len()
+    );
+    stream.write_all(head.as_bytes()).expect("a connection");
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).expect("an answer");
+    assert_eq!(&first, b"HTTP/1.1 400");
+    let _ = stream.write_all(smuggled.as_bytes());
+    let _ = stream.read_to_end(&mut Vec::new());
+    origin.await_idle();
     assert_eq!(origin.count(), 0);
 }
 
@@ -381,8 +471,6 @@ fn each_request_says_who_it_is_hits_too() {
         (post("/users/1", "a"), staff),
         (get("/users%2F1"), staff),
         (get("//users/1"), staff),
-        (get("/a/../users/1"), staff),
-        (get("/users/../a"), staff),
         (get("/users/1").field("If-None-Match", "*"), staff),
         (get("/users/1").field("Range", "bytes=0-0"), staff),
         (get("/users/1").field("Connection", "authorization"), staff),
@@ -424,7 +512,7 @@ fn each_request_says_who_it_is_hits_too() {
     assert_eq!((before, origin.count()), (3, 3));
     assert_eq!(
         gateway.metric("bookend_errors_total{error=\"unauthorized\"}"),
-        24
+        22
     );
 }
 

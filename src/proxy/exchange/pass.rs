@@ -11,6 +11,7 @@ use crate::proxy::fill::{FillTask, Permit};
 use crate::proxy::forward::arrived::Arrived;
 use crate::proxy::forward::pass;
 use crate::proxy::forward::upgrade::Switch;
+use crate::proxy::gate::dotted;
 use crate::proxy::limit::Share;
 use crate::proxy::long_lived;
 use crate::proxy::lookup::{Miss, detail_of};
@@ -172,5 +173,6 @@ fn without_destination(request: &Request) -> Option<Error> {
             Error::downstream(ErrorKind::BadRequest)
                 .detail("the path can be read as that of two routes, which lead to different APIs"),
         ),
+        Destination::Dotted => Some(dotted()),
     }
 }

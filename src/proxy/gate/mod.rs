@@ -159,3 +159,9 @@ fn gated_routes(request: &Request) -> Gated {
     }
     Gated::from_iter(request.readings().map(Arc::clone))
 }
+
+/// Why a request is refused whose path has dot segments, where these could lead round a gate.
+pub(in crate::proxy) fn dotted() -> Error {
+    Error::downstream(ErrorKind::BadRequest)
+        .detail("the path has a segment `.` or `..`, which APIs resolve in different ways")
+}
