@@ -225,7 +225,7 @@ const OWN: [HeaderName; 5] = [
 ];
 
 /// Whether a field gives a response its lifetime: Cache-Control, those that are targeted (RFC 9213), and Expires.
-fn is_lifetime(name: &HeaderName) -> bool {
+pub fn is_lifetime(name: &HeaderName) -> bool {
     let text = name.as_str();
     *name == header::EXPIRES || text.ends_with("cache-control") || text == "surrogate-control"
 }

@@ -521,7 +521,11 @@ fn what_the_gateway_has_consumed_is_no_credential_further_on() {
     let origin = Origin::start(|request, conn| {
         let shared = reply(200)
             .field("Cache-Control", "public, max-age=60, s-maxage=90")
-            .field("CDN-Cache-Control", "public, max-age=9");
+            .field("CDN-Cache-Control", "public, max-age=9")
+            .field("Cloudflare-CDN-Cache-Control", "public, max-age=9")
+            .field("Surrogate-Control", "max-age=9")
+            .field("X-Edge-Lifetime", "max-age=9")
+            .field("Expires", "Thu, 01 Jan 2099 00:00:00 GMT");
         let private = reply(200).field("Cache-Control", "max-age=60");
         let said = if request.target.ends_with("public") {
             shared
@@ -534,7 +538,10 @@ fn what_the_gateway_has_consumed_is_no_credential_further_on() {
         );
     });
     let gateway = Gateway::before(&origin)
-        .route("/own/{*rest}", "auth = { bearer = ['abc', 'def'] }")
+        .route(
+            "/own/{*rest}",
+            "auth = { bearer = ['abc', 'def'] }\ntargeted_fields = 'X-Edge-Lifetime'",
+        )
         .route(
             "/forward/{*rest}",
             "auth = { bearer = ['abc', 'def'], forward = true }",
@@ -562,7 +569,17 @@ fn what_the_gateway_has_consumed_is_no_credential_further_on() {
                 "max-age=60, private",
                 "{target}"
             );
-            assert_eq!(answer.field("cdn-cache-control"), None, "{target}");
+            for name in [
+                "cdn-cache-control",
+                "cloudflare-cdn-cache-control",
+                "surrogate-control",
+            ] {
+                assert_eq!(answer.field(name), None, "{target} {name}");
+            }
+            let own = answer.field("x-edge-lifetime").is_some();
+            assert_eq!(own, target == "/forward/public", "{target}");
+            let expires = answer.field("expires").is_some();
+            assert_eq!(expires, target.ends_with("public"), "{target}");
         }
     }
     // A cookie that comes along is still one.

@@ -32,7 +32,8 @@ impl Envelope {
             quotas.add_to(response.headers_mut());
         }
         if let Some(gate_fields) = &self.gate_fields {
-            gate_fields.add_to(response.headers_mut());
+            let targeted = &request.route.cache.targeted_fields;
+            gate_fields.add_to(response.headers_mut(), targeted);
         }
     }
 

@@ -2,17 +2,12 @@
 
 use std::sync::Arc;
 
-use http::header::CACHE_CONTROL;
+use http::header::{CACHE_CONTROL, EXPIRES};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::semantics::authentication::made_private;
 use crate::semantics::cors_policy::CorsPolicy;
-
-/// Fields that other caches precede Cache-Control by (RFC 9213).
-const OF_OTHER_CACHES: [HeaderName; 2] = [
-    HeaderName::from_static("cdn-cache-control"),
-    HeaderName::from_static("surrogate-control"),
-];
+use crate::semantics::field_edits::is_lifetime;
 
 /// What is added.
 #[derive(Debug, Default)]
@@ -40,12 +35,18 @@ impl Cors {
 }
 
 impl GateFields {
-    /// Adds them; those of CORS take the place of the API's.
-    pub fn add_to(&self, fields: &mut HeaderMap) {
+    /// Adds them; `targeted` are the route's own targeted fields. Those of CORS take the place of the API's.
+    pub fn add_to(&self, fields: &mut HeaderMap, targeted: &[HeaderName]) {
         if self.is_private {
             let value = made_private(fields);
             fields.insert(CACHE_CONTROL, value);
-            for name in OF_OTHER_CACHES {
+            // Each cache may have a field of its own that it follows in the place of Cache-Control (RFC 9213 §3).
+            let is_targeted = |name: &&HeaderName| {
+                (is_lifetime(name) || targeted.contains(*name))
+                    && ![CACHE_CONTROL, EXPIRES].contains(*name)
+            };
+            let found: Vec<_> = fields.keys().filter(is_targeted).cloned().collect();
+            for name in found {
                 fields.remove(name);
             }
         }
