@@ -50,30 +50,35 @@ pub(super) fn named(request: &Request<Bytes>) -> Result<Vec<Named>, String> {
 /// A sentence that says which parameter is wrong, and how.
 pub(super) fn purge(named: &[Named]) -> Result<PurgeRequest, String> {
     let mut covers = Vec::new();
-    let (mut is_soft, mut is_dry_run, mut reason) = (false, false, None);
+    let (mut is_soft, mut is_dry_run, mut reason) = (None, None, None);
     for named @ (what, value) in named {
         match what.as_str() {
-            "soft" => is_soft = flag(what, value)?,
-            "dry_run" => is_dry_run = flag(what, value)?,
-            "reason" if reason.is_some() => {
-                return Err("`reason` is given more than once".to_owned());
-            }
-            "reason" => reason = Some(read_reason(value)?),
+            "soft" => once(&mut is_soft, what, flag(what, value)?)?,
+            "dry_run" => once(&mut is_dry_run, what, flag(what, value)?)?,
+            "reason" => once(&mut reason, what, read_reason(value)?)?,
             _ => covers.push(matcher(named)?),
         }
     }
     if covers.is_empty() {
         return Err(PURGE_USAGE.to_owned());
     }
-    let invalidation = match is_soft {
+    let invalidation = match is_soft.unwrap_or(false) {
         true => Invalidation::soft(covers),
         false => Invalidation::hard(covers),
     };
     Ok(PurgeRequest {
         invalidation,
-        is_dry_run,
+        is_dry_run: is_dry_run.unwrap_or(false),
         reason,
     })
+}
+
+/// Of two values, one would be ignored.
+fn once<T>(known: &mut Option<T>, what: &str, value: T) -> Result<(), String> {
+    match known.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(format!("`{what}` is given more than once")),
+    }
 }
 
 fn flag(what: &str, value: &str) -> Result<bool, String> {

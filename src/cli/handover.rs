@@ -6,19 +6,36 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{self, Child, Command};
+use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::oneshot;
 
 use super::service_manager;
-use crate::server::{Handover, HandoverSocket, Successors, Takeover};
+use crate::proxy::Gateway;
+use crate::server::{Draining, Handover, HandoverSocket, Successors, Takeover};
 
-/// Tells the process before that this one serves. Returns whether this one has its place now.
-pub async fn complete(takeover: Takeover) -> bool {
-    in_thread(move || takeover.complete())
-        .await
-        .unwrap_or(false)
+/// Tells the process before that this one serves. Returns that process, which drains, where this one has its place now.
+pub async fn complete(takeover: Takeover) -> Option<Draining> {
+    in_thread(move || takeover.complete()).await.flatten()
+}
+
+/// Has `gateway` use its cache when the process before has ended. `None` where there can be no thread to wait in.
+pub fn use_cache_after(before: Draining, gateway: Arc<Gateway>) -> Option<thread::JoinHandle<()>> {
+    let wait = move || {
+        before.wait();
+        gateway.end_handover();
+        tracing::info!("the process before has ended: the cache is used");
+    };
+    let thread = thread::Builder::new().name("handover".to_owned());
+    let started = thread.spawn(wait);
+    started
+        .inspect_err(
+            |error| tracing::error!(%error, "cannot start a thread: the cache stays unused"),
+        )
+        .ok()
 }
 
 /// Listens for the next successor, in the place of the process before. Without it that successor can still be started by
@@ -30,12 +47,14 @@ pub fn replace_socket(path: &Path) -> Option<HandoverSocket> {
 }
 
 /// Hands over to successors that ask on `socket`, and to those that a signal of `starts` has this process start, one at a
-/// time. Completes when one serves.
+/// time. Completes when one serves, with the connection to it: its end tells that one that this process serves nobody any
+/// more.
 pub async fn served(
     handover: &Handover,
+    gateway: &Arc<Gateway>,
     socket: Option<&HandoverSocket>,
     starts: io::Result<Signal>,
-) {
+) -> UnixStream {
     let mut starts = starts
         .inspect_err(
             |error| tracing::warn!(%error, "cannot wait for SIGUSR2: it will have no effect"),
@@ -47,29 +66,39 @@ pub async fn served(
         .ok()
         .flatten();
     loop {
-        let is_served = tokio::select! {
-            () = next_start(starts.as_mut()) => start(handover.clone()).await,
+        let share = {
+            let gateway = gateway.clone();
+            move || gateway.begin_handover()
+        };
+        let successor = tokio::select! {
+            () = next_start(starts.as_mut()) => start(handover.clone(), share).await,
             (stream, process) = next_successor(successors.as_ref()) => {
                 let handover = handover.clone();
                 let adopt = move || adopted(process);
-                let hand_over = move || match handover.to(stream, adopt) {
-                    Ok(()) => true,
+                let hand_over = move || match handover.to(stream, share, adopt) {
+                    Ok(successor) => Some(successor),
                     Err(error) => {
                         adopted(Some(process::id()));
                         tracing::error!(%error, "handover failed: this process goes on");
-                        false
+                        None
                     }
                 };
-                in_thread(hand_over).await.unwrap_or(false)
+                in_thread(hand_over).await.flatten()
             }
         };
-        if is_served {
-            tracing::info!("handed over: the successor serves");
-            socket.inspect(|socket| socket.give_up());
-            return;
+        match successor {
+            Some(successor) => {
+                tracing::info!("handed over: the successor serves");
+                socket.inspect(|socket| socket.give_up());
+                return successor;
+            }
+            None => gateway.end_handover(),
         }
     }
 }
+
+/// After an error of accepting.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 async fn next_start(starts: Option<&mut Signal>) {
     if let Some(starts) = starts
@@ -81,31 +110,37 @@ async fn next_start(starts: Option<&mut Signal>) {
 }
 
 async fn next_successor(successors: Option<&Successors>) -> (UnixStream, Option<u32>) {
-    if let Some(successors) = successors {
+    let Some(successors) = successors else {
+        return std::future::pending().await;
+    };
+    loop {
         match successors.next().await {
             Ok(next) => return next,
-            Err(error) => tracing::error!(%error, "no successor can take over by --takeover"),
+            // Such as a shortage of descriptors, which passes.
+            Err(error) => tracing::error!(%error, "a successor could not ask for the sockets"),
         }
+        tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
     }
-    std::future::pending().await
 }
 
-/// Starts a successor, and hands over to it. Returns whether it serves.
-async fn start(handover: Handover) -> bool {
+/// Starts a successor, and hands over to it. Returns the connection to it, if it serves.
+async fn start(handover: Handover, share: impl FnOnce() + Send + 'static) -> Option<UnixStream> {
     // The end of the first process of a PID namespace ends all others.
     if process::id() == 1 {
         tracing::error!(
             "SIGUSR2 has no effect in a container, which ends with this process: replace the container"
         );
-        return false;
+        return None;
     }
     let started = spawn();
     let hand_over = move || {
         let (stream, mut child) = started?;
         let successor = child.id();
         tracing::info!(process = successor, "a successor is started");
-        let Err(error) = handover.to(stream, || adopted(Some(successor))) else {
-            return Ok(());
+        let handed_over = handover.to(stream, share, || adopted(Some(successor)));
+        let error = match handed_over {
+            Ok(successor) => return Ok(successor),
+            Err(error) => error,
         };
         adopted(Some(process::id()));
         // One that is late must not come to serve. One that has ended keeps its status.
@@ -115,14 +150,10 @@ async fn start(handover: Handover) -> bool {
             Err(_) => Err(io::Error::other(error)),
         }
     };
-    match in_thread(hand_over).await {
-        Some(Ok(())) => true,
-        Some(Err(error)) => {
-            tracing::error!(%error, "handover failed: this process goes on");
-            false
-        }
-        None => false,
-    }
+    let handed_over = in_thread(hand_over).await?;
+    handed_over
+        .inspect_err(|error| tracing::error!(%error, "handover failed: this process goes on"))
+        .ok()
 }
 
 /// Starts the program by the same command line, with one end of a connection as its standard input. What the command line

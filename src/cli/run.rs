@@ -125,8 +125,14 @@ fn run(mut instance: Instance, handover_socket: Option<&Path>) -> Result<Exit, E
     let first = handover_socket.filter(|_| takeover.is_none());
     let mut socket = first.map(bind).transpose().map_err(Error::Server)?;
     let (gateway, reloader) = (instance.gateway().clone(), instance.reloader());
+    if takeover.is_some() {
+        gateway.begin_handover();
+    }
+    let shared = gateway.clone();
     let mut exit = Exit::Success;
-    instance.run(async {
+    // Both to the end of this process: a successor waits for it, and it waits for the one before.
+    let (mut before, mut successor) = (None, None);
+    let outcome = instance.run(async {
         // Polled when all workers are ready. All signals are waited for before anybody is told so, who may send one at once.
         let reload = move || drop(reloader.reload());
         let reopen = move || {
@@ -140,14 +146,15 @@ fn run(mut instance: Instance, handover_socket: Option<&Path>) -> Result<Exit, E
             if let Some(takeover) = takeover.take() {
                 // Clients are served as soon as this is polled again.
                 tokio::task::yield_now().await;
-                if !handover::complete(takeover).await {
+                let Some(draining) = handover::complete(takeover).await else {
                     return false;
-                }
-                tracing::info!("the process before has handed over: it drains");
+                };
+                tracing::info!("the process before has handed over: it drains, and the cache is not used until it has ended");
+                before = handover::use_cache_after(draining, shared.clone());
                 socket = handover_socket.and_then(handover::replace_socket);
             }
             service_manager::ready();
-            handover::served(&handover, socket.as_ref(), starts).await;
+            successor = Some(handover::served(&handover, &shared, socket.as_ref(), starts).await);
             // Who asks here from now on is refused.
             drop(socket.take());
             true
@@ -169,8 +176,14 @@ fn run(mut instance: Instance, handover_socket: Option<&Path>) -> Result<Exit, E
                 Shutdown::HandedOver
             }
         }
-    })?;
-    Ok(exit)
+    });
+    if let Some(before) = before
+        && successor.is_some()
+    {
+        let _ = before.join();
+    }
+    drop(successor);
+    outcome.map(|_| exit)
 }
 
 impl Arguments {

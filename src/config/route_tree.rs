@@ -131,7 +131,9 @@ impl ByMethod {
             Method::HEAD => &Method::GET,
             _ => method,
         };
-        let own = self.own.iter().find(|(own, _)| own == method);
+        // Methods are case-sensitive (RFC 9110 §9.1), but some APIs take `post` for POST: it must not lead round a gate.
+        let is_own = |own: &Method| own.as_str().eq_ignore_ascii_case(method.as_str());
+        let own = self.own.iter().find(|(own, _)| is_own(own));
         own.map(|(_, route)| *route).or(self.any)
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Version};
@@ -13,6 +13,7 @@ use crate::cache::store::Store;
 use crate::clock::Clock;
 use crate::config::{Config, Protocol, RoutePolicy, ServerUrl, Upstream};
 use crate::error::Error;
+use crate::ledger::invalidation::{Invalidation, Matcher};
 use crate::proxy::gate::verifier::Verifier;
 use crate::proxy::limit::{Limits, Shares};
 use crate::semantics::authority::{Scheme, normal_authority};
@@ -43,6 +44,8 @@ pub struct Gateway {
     pub(super) half_closed: Arc<Shares>,
     /// Of passwords that clients send.
     pub(super) verifier: Arc<Verifier>,
+    /// Another process serves the same clients: see [`Gateway::begin_handover`].
+    handing_over: AtomicBool,
     /// Tells this process from others of the same name, for the detection of loops.
     process: u64,
 }
@@ -104,6 +107,7 @@ impl Gateway {
             unattended: Arc::default(),
             half_closed: Arc::default(),
             verifier: Arc::default(),
+            handing_over: AtomicBool::new(false),
             process,
         }))
     }
@@ -152,6 +156,26 @@ impl Gateway {
 
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// From now on another process serves the same clients beside this one. A write or a purge that one of them acknowledges
+    /// is not known to the other, so that neither answers from its store, nor stores anything to be found: all requests
+    /// are passed.
+    pub fn begin_handover(&self) {
+        self.handing_over.store(true, Ordering::SeqCst);
+    }
+
+    /// This process serves alone again. What it has stored may be older than what the other one has acknowledged: it is
+    /// validated before it is used.
+    pub fn end_handover(&self) {
+        if self.is_handing_over() {
+            self.store.apply(&Invalidation::soft(vec![Matcher::All]));
+            self.handing_over.store(false, Ordering::SeqCst);
+        }
+    }
+
+    pub(super) fn is_handing_over(&self) -> bool {
+        self.handing_over.load(Ordering::Relaxed)
     }
 
     pub fn clock(&self) -> &Clock {

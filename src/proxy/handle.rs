@@ -49,10 +49,14 @@ impl Worker {
         let now = self.gateway.clock.now();
         let epoch = self.epoch();
         let before = self.latest_target.take();
-        let (traits, target) = match Request::understand(&parts, &content, peer, &epoch, before) {
+        let (mut traits, target) = match Request::understand(&parts, &content, peer, &epoch, before)
+        {
             Ok(understood) => understood,
             Err(error) => return Answer::Now(self.refuse(peer, &error, Some(&parts))),
         };
+        if self.gateway.is_handing_over() {
+            traits.add(Traits::HANDOVER);
+        }
         let mut request = Request::new(parts, content, peer, epoch, now, traits, target);
         if request.route.destination == Destination::Dotted {
             return Answer::Now(self.refuse(peer, &dotted(), Some(&request.parts)));

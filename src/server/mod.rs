@@ -50,7 +50,7 @@ mod tunnel;
 mod worker;
 
 pub use self::error::Error;
-pub use self::handover::{Handover, HandoverSocket, NotHandedOver, Successors, Takeover};
+pub use self::handover::{Draining, Handover, HandoverSocket, NotHandedOver, Successors, Takeover};
 pub use self::in_memory::InMemory;
 pub use self::inherited::Inherited;
 pub use self::renewal::Renewer;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{Client, Origin, PATIENCE, await_that, reply};
+use crate::common::{Client, Origin, PATIENCE, await_that, put, reply};
 
 /// A gateway and its successors, which write to the log of the first one, in a folder of their own.
 struct Program {
@@ -233,6 +233,70 @@ fn no_request_fails_while_ten_successors_take_over_and_some_cannot() {
     load.await_more(200);
     load.stop();
     assert_eq!(program.processes.len(), 11);
+    program.stop();
+}
+
+/// An API whose book has another version after each write.
+fn versions() -> Origin {
+    let version = AtomicU64::new(1);
+    Origin::start(move |request, conn| {
+        let now = match request.method.as_str() {
+            "PUT" => version.fetch_add(1, Ordering::SeqCst) + 1,
+            _ => version.load(Ordering::SeqCst),
+        };
+        let answer = reply(200).field("Cache-Control", "max-age=300");
+        conn.reply(request, &answer.body(format!("v{now}")));
+    })
+}
+
+#[test]
+fn no_process_answers_with_what_the_other_one_has_written_or_purged() {
+    let origin = versions();
+    let mut program = Program::start(|folder| config(&origin, folder, "listen = '127.0.0.1:0'"));
+    let addr = program.addr;
+    // Connections that are kept, and a write that has begun, are the first process's.
+    let mut kept: Vec<_> = (0..4).map(|_| Client::to(addr)).collect();
+    for client in &mut kept {
+        assert_eq!(client.get("/books/1").expect(200).text(), "v1");
+    }
+    let mut writing = Client::to(addr);
+    writing.write("PUT /books/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nne");
+    assert!(program.restart());
+    let latest = || Client::to(addr).get("/books/1").expect(200).text();
+    assert_eq!(latest(), "v1");
+    writing.write("w!");
+    writing.answer("PUT").finish().expect(200);
+    assert_eq!(latest(), "v2", "after a write to the first process");
+    assert_eq!(kept[0].get("/books/1").expect(200).text(), "v2");
+    Client::to(addr).send(&put("/books/1", "new")).expect(200);
+    assert_eq!(
+        kept[1].get("/books/1").expect(200).text(),
+        "v3",
+        "after one to the second"
+    );
+    kept[2].send(&put("/books/1", "new")).expect(200);
+    assert_eq!(latest(), "v4");
+    drop(kept);
+    // The cache is used when the first process has ended.
+    program.await_line("the process before has ended: the cache is used");
+    latest();
+    assert!(Client::to(addr).get("/books/1").expect(200).is_hit());
+    program.stop();
+}
+
+#[test]
+fn a_process_whose_successor_fails_uses_its_cache_again_and_validates_it_first() {
+    let origin = versions();
+    let mut program = Program::start(|folder| config(&origin, folder, "listen = '127.0.0.1:0'"));
+    let addr = program.addr;
+    let get = || Client::to(addr).get("/books/1").expect(200);
+    get();
+    assert!(get().is_hit());
+    let valid = fs::read_to_string(program.file()).expect("its file");
+    fs::write(program.file(), format!("{valid}\n[mistake]\n")).expect("written");
+    assert!(!program.restart());
+    get();
+    assert!(get().is_hit());
     program.stop();
 }
 

@@ -6,7 +6,7 @@ use http::header::{
 };
 use http::request::Parts;
 
-use super::{Class, Request, Traits};
+use super::{Class, Request};
 use crate::cache::store::Store;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::storability::{CLIENT_CERT, Credentials};
@@ -77,7 +77,7 @@ impl Request {
             peer: self.peer.clone(),
             epoch: self.epoch.clone(),
             route: self.route.clone(),
-            traits: Traits::of(&parts.headers),
+            traits: self.traits.inherited(&parts.headers),
             class: self.class,
             parts,
             content: None,

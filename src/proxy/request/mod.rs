@@ -328,10 +328,10 @@ impl Request {
     }
 
     /// Whether the cache is not asked at all: the route says so, or the request has content that a GET's has no
-    /// meaning for (RFC 9110 §9.3.1), or wants another protocol.
+    /// meaning for (RFC 9110 §9.3.1), or wants another protocol, or a handover is under way.
     pub fn is_bypassed(&self) -> bool {
         let content = self.class != Class::Query && self.traits.any(Traits::CONTENT);
-        self.route.bypass || content || self.traits.any(Traits::UPGRADE)
+        self.route.bypass || content || self.traits.any(Traits::PASSED)
     }
 }
 

@@ -59,6 +59,13 @@ impl Traits {
     /// Fields that tell the certificate of a client (RFC 9440).
     pub const CLIENT_CERT: Self = Self(1 << 11);
 
+    /// The cache is not used: while a handover is under way, another process serves the same clients, and neither knows the
+    /// other's invalidations.
+    pub const HANDOVER: Self = Self(1 << 12);
+
+    /// The cache is not asked.
+    pub const PASSED: Self = Self(Self::UPGRADE.0 | Self::HANDOVER.0);
+
     pub fn of(headers: &HeaderMap) -> Self {
         let mut traits = Self::default();
         for name in headers.keys() {
@@ -81,7 +88,14 @@ impl Traits {
         traits
     }
 
-    pub(super) fn add(&mut self, others: Self) {
+    /// Those of another request of this one's exchange, with these fields.
+    pub(super) fn inherited(self, headers: &HeaderMap) -> Self {
+        let mut traits = Self::of(headers);
+        traits.0 |= self.0 & Self::HANDOVER.0;
+        traits
+    }
+
+    pub(in crate::proxy) fn add(&mut self, others: Self) {
         self.0 |= others.0;
     }
 

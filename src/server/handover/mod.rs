@@ -25,4 +25,4 @@ mod predecessor;
 pub(super) mod takeover;
 
 pub use self::predecessor::{Handover, HandoverSocket, NotHandedOver, Successors};
-pub use self::takeover::Takeover;
+pub use self::takeover::{Draining, Takeover};

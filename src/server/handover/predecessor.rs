@@ -39,12 +39,19 @@ impl Handover {
     }
 
     /// Gives the sockets to the process at the other end of `stream`, and waits until that one serves: then `adopt` is
-    /// called, the successor is told, and this process must drain. Blocks the calling thread, for a bounded time.
+    /// called, the successor is told, and this process must drain. `share` is called before, when that process may begin to
+    /// serve clients. Blocks the calling thread, for a bounded time. Returns the connection, whose end tells the successor
+    /// that this process serves nobody any more.
     ///
     /// # Errors
     /// When the successor ends before it serves, or is too late. This process goes on as before.
-    pub fn to(&self, mut stream: UnixStream, adopt: impl FnOnce()) -> Result<(), NotHandedOver> {
-        let handed_over = self.offer(&mut stream).and_then(|()| {
+    pub fn to(
+        &self,
+        mut stream: UnixStream,
+        share: impl FnOnce(),
+        adopt: impl FnOnce(),
+    ) -> Result<UnixStream, NotHandedOver> {
+        let handed_over = self.offer(&mut stream, share).and_then(|()| {
             adopt();
             Message::Released.send(&mut stream)
         });
@@ -56,10 +63,10 @@ impl Handover {
         for (listeners, _) in &self.0 {
             listeners.lock().give_files_up();
         }
-        Ok(())
+        Ok(stream)
     }
 
-    fn offer(&self, stream: &mut UnixStream) -> io::Result<()> {
+    fn offer(&self, stream: &mut UnixStream, share: impl FnOnce()) -> io::Result<()> {
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(ASK_WITHIN))?;
         stream.set_write_timeout(Some(ASK_WITHIN))?;
@@ -78,6 +85,7 @@ impl Handover {
         });
         Message::Listeners(listeners.collect(), tickets).send(stream)?;
         let sockets: Vec<_> = offers.iter().flat_map(|offer| &offer.sockets).collect();
+        share();
         send_descriptors(stream, &sockets)?;
         drop(offers);
         stream.set_read_timeout(Some(SERVE_WITHIN))?;

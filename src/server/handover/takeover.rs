@@ -34,6 +34,18 @@ pub struct Takeover {
     left: Vec<SocketFile>,
 }
 
+/// The process before, which still answers what it had begun.
+#[derive(Debug)]
+pub struct Draining(UnixStream);
+
+impl Draining {
+    /// Waits until it has ended. Blocks the calling thread.
+    pub fn wait(mut self) {
+        // It sends nothing more: this is the end, however it comes.
+        let _ = io::copy(&mut self.0, &mut io::sink());
+    }
+}
+
 /// Asks the process at the other end of `stream` for its sockets and its ticket keys.
 pub(in crate::server) fn receive(
     mut stream: UnixStream,
@@ -104,9 +116,9 @@ impl Takeover {
         self.left.extend(file);
     }
 
-    /// Tells the predecessor that this process serves, and waits for its answer. Returns whether the sockets are this
-    /// process's now; if not, the predecessor goes on, and this one must end.
-    pub fn complete(mut self) -> bool {
+    /// Tells the predecessor that this process serves, and waits for its answer. Returns the predecessor, which drains, where
+    /// the sockets are this process's now; if not, the predecessor goes on, and this one must end.
+    pub fn complete(mut self) -> Option<Draining> {
         let told = Message::Serving.send(&mut self.stream);
         let answer = self
             .stream
@@ -124,6 +136,6 @@ impl Takeover {
         if is_complete {
             self.owner.set(true);
         }
-        is_complete
+        is_complete.then_some(Draining(self.stream))
     }
 }

@@ -477,6 +477,8 @@ fn purges_are_listed_with_their_reasons_the_latest_first() {
         "url=/books/1&dry_run=1",
         "url=/books/1&reason=a&reason=b",
         "url=/books/1&reason=a%0Ab",
+        "url=/books/1&dry_run=true&dry_run=false",
+        "url=/books/1&soft=true&soft=true",
         &format!("url=/books/1&reason={}", "a".repeat(201)),
         "soft=true",
         "reason=why",
