@@ -37,13 +37,18 @@ impl KeyRule {
             }
         }
         for name in &self.cookies {
-            // An API may take the first of a name, or the last: each counts.
-            for (_, value) in cookies(request).filter(|(of, _)| *of == name.as_bytes()) {
+            // An API may take the first of a name, or the last: each counts. `lang =de`, `Lang=de` and `lang` are no cookies of
+            // the key, but some APIs take them for one, whose response may be for everybody (`public`).
+            let may_be = |of: &[u8]| of.trim_ascii_end().eq_ignore_ascii_case(name.as_bytes());
+            for pair in pairs(request).filter(|pair| may_be(name_and_value(pair).0)) {
                 separate(&mut text);
                 text.push_str("cookie:");
-                encode(name.as_bytes(), &mut text);
-                text.push('=');
-                encode(value, &mut text);
+                let (name, value) = name_and_value(pair);
+                encode(name, &mut text);
+                if let Some(value) = value {
+                    text.push('=');
+                    encode(value, &mut text);
+                }
             }
         }
         match text.len() > MAX_LENGTH {
@@ -55,19 +60,20 @@ impl KeyRule {
     /// Whether the request's cookies are all part of the key: they are no credentials then, since what they fetch answers only
     /// those who have the same.
     pub fn has_all_cookies(&self, request: &HeaderMap) -> bool {
-        cookies(request).all(|(name, _)| self.has_cookie(name))
+        pairs(request).all(|pair| self.has_cookie(pair))
     }
 
     /// Cookie with those alone that are part of the key; `None` where there are none.
     pub fn own_cookies(&self, request: &HeaderMap) -> Option<HeaderValue> {
-        let own = cookies(request).filter(|(name, _)| self.has_cookie(name));
-        let pairs: Vec<_> = own.map(|(name, value)| [name, value].join(&b'=')).collect();
+        let own = pairs(request).filter(|pair| self.has_cookie(pair));
+        let pairs: Vec<_> = own.collect();
         let joined = HeaderValue::from_bytes(&pairs.join(&b"; "[..])).ok();
         joined.filter(|_| !pairs.is_empty())
     }
 
-    fn has_cookie(&self, name: &[u8]) -> bool {
-        self.cookies.iter().any(|own| own.as_bytes() == name)
+    fn has_cookie(&self, pair: &[u8]) -> bool {
+        let (name, value) = name_and_value(pair);
+        value.is_some() && self.cookies.iter().any(|own| own.as_bytes() == name)
     }
 }
 
@@ -84,21 +90,40 @@ pub fn refused_in_keys(name: &HeaderName) -> Option<&'static str> {
     }
 }
 
-/// The cookies of a request, in their order: what stands before the first `=` of each pair, and what follows it (RFC 6265
-/// §4.2.1; a pair without `=` has no name, as §5.2 has it for Set-Cookie). Quotes are part of a value.
-fn cookies(request: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+/// Writes the cookies of a request as RFC 6265 §4.2.1 has them, in one line, with `; ` between two: all APIs find the same
+/// pairs in that, also those that trim none of their white space, or split at `; ` alone.
+pub fn normalise_cookies(request: &mut HeaderMap) {
+    let joined = pairs(request).collect::<Vec<_>>().join(&b"; "[..]);
+    let mut lines = request.get_all(COOKIE).iter();
+    let is_normal = lines.next().is_none_or(|line| line.as_bytes() == joined);
+    if is_normal && lines.next().is_none() {
+        return;
+    }
+    match HeaderValue::from_bytes(&joined) {
+        Ok(mut cookies) if !joined.is_empty() => {
+            cookies.set_sensitive(true);
+            request.insert(COOKIE, cookies);
+        }
+        _ => drop(request.remove(COOKIE)),
+    }
+}
+
+/// The cookies of a request, in their order, without the white space around each.
+fn pairs(request: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines = request.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
-    let pairs = lines.flat_map(|line| line.split(|octet| *octet == b';'));
-    let pairs = pairs
+    lines
+        .flat_map(|line| line.split(|octet| *octet == b';'))
         .map(<[u8]>::trim_ascii)
-        .filter(|pair| !pair.is_empty());
-    pairs.map(|pair| match pair.iter().position(|octet| *octet == b'=') {
-        Some(at) => (
-            pair[..at].trim_ascii_end(),
-            pair[at + 1..].trim_ascii_start(),
-        ),
-        None => (&b""[..], pair),
-    })
+        .filter(|pair| !pair.is_empty())
+}
+
+/// What stands before the first `=` of a cookie, and what follows it (RFC 6265 §4.2.1); one without `=` has no value. Quotes are
+/// part of a value, and so is white space beside the `=`, which some APIs trim and others do not.
+fn name_and_value(pair: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match pair.iter().position(|octet| *octet == b'=') {
+        Some(at) => (&pair[..at], Some(&pair[at + 1..])),
+        None => (pair, None),
+    }
 }
 
 fn separate(text: &mut String) {
@@ -163,7 +188,7 @@ mod tests {
         let cookies = rule(&[], &["lang", "theme"]);
         type Lines = &'static [(&'static str, &'static str)];
         #[rustfmt::skip]
-        let table: [(&KeyRule, Lines, &str); 16] = [
+        let table: [(&KeyRule, Lines, &str); 21] = [
             (&fields, &[], "accept-language&x-tenant"),
             (&fields, &[("x-tenant", "")], "accept-language&x-tenant="),
             (&fields, &[("x-tenant", "a")], "accept-language&x-tenant=a"),
@@ -175,11 +200,17 @@ mod tests {
             (&fields, &[("accept-language", "en;q=0.50,de")], "accept-language=de,en;q%3D0.500&x-tenant"),
             (&cookies, &[], ""),
             (&cookies, &[("cookie", "lang=de")], "cookie:lang=de"),
-            (&cookies, &[("cookie", "a=b;lang = de ; theme=dark")], "cookie:lang=de&cookie:theme=dark"),
+            (&cookies, &[("cookie", "a=b;lang=de \t; theme=dark")], "cookie:lang=de&cookie:theme=dark"),
+            // APIs do not agree on white space beside the `=`.
+            (&cookies, &[("cookie", "lang= de")], "cookie:lang=%20de"),
+            (&cookies, &[("cookie", "lang=\tde ; theme=dark")], "cookie:lang=%09de&cookie:theme=dark"),
+            (&cookies, &[("cookie", "lang = de ; theme=dark")], "cookie:lang%20=%20de&cookie:theme=dark"),
+            (&cookies, &[("cookie", "lang =de")], "cookie:lang%20=de"),
+            (&cookies, &[("cookie", "lang=de; lang =en; lang= en")], "cookie:lang=de&cookie:lang%20=en&cookie:lang=%20en"),
             (&cookies, &[("cookie", "theme=dark; lang=de")], "cookie:lang=de&cookie:theme=dark"),
             (&cookies, &[("cookie", "theme=dark"), ("cookie", "lang=\"de\"")], "cookie:lang=\"de\"&cookie:theme=dark"),
             (&cookies, &[("cookie", "lang=de; lang=en")], "cookie:lang=de&cookie:lang=en"),
-            (&cookies, &[("cookie", "Lang=de; lang")], ""),
+            (&cookies, &[("cookie", "Lang=de; lang; language=de")], "cookie:Lang=de&cookie:lang"),
         ];
         for (rule, lines, expected) in table {
             assert_eq!(text(rule, lines), expected, "{lines:?}");
@@ -206,6 +237,9 @@ mod tests {
             ("session=1", false, None),
             ("LANG=de", false, None),
             ("lang", false, None),
+            ("lang =de", false, None),
+            ("lang = de; theme=dark", false, Some("theme=dark")),
+            ("lang= de", true, Some("lang= de")),
             ("lang=de, session=1", true, Some("lang=de, session=1")),
             (" ; ", true, None),
         ] {
@@ -218,7 +252,73 @@ mod tests {
         assert!(rule.has_all_cookies(&HeaderMap::new()));
     }
 
+    #[test]
+    fn cookies_are_written_as_all_apis_read_them() {
+        type Lines = &'static [(&'static str, &'static str)];
+        let table: [(Lines, Option<&str>); 7] = [
+            (&[], None),
+            (&[("cookie", "lang=de; a=b")], Some("lang=de; a=b")),
+            (&[("cookie", "lang=de;a=b")], Some("lang=de; a=b")),
+            (
+                &[("cookie", "lang= de ;\t a = b;;")],
+                Some("lang= de; a = b"),
+            ),
+            (
+                &[("cookie", "lang=de"), ("cookie", "lang")],
+                Some("lang=de; lang"),
+            ),
+            (&[("cookie", "lang=de"), ("cookie", "")], Some("lang=de")),
+            (&[("cookie", " ; ")], None),
+        ];
+        for (lines, expected) in table {
+            let mut request = request(lines);
+            normalise_cookies(&mut request);
+            let written: Vec<_> = request.get_all(COOKIE).iter().collect();
+            assert_eq!(written, Vec::from_iter(expected), "{lines:?}");
+        }
+    }
+
+    /// The values of these cookies as an API may read them: with white space around names and values trimmed or not.
+    fn read(line: &str, names: &[&str], trims: [bool; 2]) -> Vec<Vec<String>> {
+        let trimmed = |text: &str, trims: bool| match trims {
+            true => text.trim().to_owned(),
+            false => text.to_owned(),
+        };
+        let values = |name: &&str| {
+            let pairs = line
+                .split("; ")
+                .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+            let own = pairs.filter(|(of, _)| trimmed(of, trims[0]).eq_ignore_ascii_case(name));
+            own.map(|(_, value)| trimmed(value, trims[1])).collect()
+        };
+        names.iter().map(values).collect()
+    }
+
     proptest! {
+        #[test]
+        fn no_api_reads_other_cookies_in_requests_of_the_same_text(
+            one in "([abA] ?=[ \t]?[ab]? ?|;[ \t]?|=| |a){0,6}",
+            other in "([abA] ?=[ \t]?[ab]? ?|;[ \t]?|=| |a){0,6}",
+        ) {
+            let rule = rule(&[], &["a", "b"]);
+            let of = |line: &str| {
+                let mut request = request(&[("cookie", line.trim())]);
+                normalise_cookies(&mut request);
+                let sent = request.get(COOKIE).map(|value| value.to_str().expect("ASCII"));
+                let sent = sent.unwrap_or_default().to_owned();
+                let text = rule.text(&request, &VaryPolicy::default(), "");
+                (text, sent)
+            };
+            let (one, other) = (of(&one), of(&other));
+            // Nor where one has credentials: the response may be for everybody.
+            if one.0 == other.0 {
+                for trims in [[false; 2], [true, false], [false, true], [true; 2]] {
+                    let [one, other] = [&one.1, &other.1].map(|line| read(line, &["a", "b"], trims));
+                    prop_assert_eq!(one, other);
+                }
+            }
+        }
+
         #[test]
         fn requests_that_differ_in_what_selects_have_different_texts(
             one in prop::collection::vec("[a-c&=%,; ]{0,4}", 2),

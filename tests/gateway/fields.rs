@@ -623,6 +623,74 @@ fn a_cookie_that_is_part_of_the_key_is_no_credential_and_others_still_are() {
 }
 
 #[test]
+fn no_white_space_in_a_cookie_has_the_default_stored_for_others() {
+    // As Go's `readCookies` reads Cookie: the white space around a name is trimmed, that before a value is not.
+    let go = |line: &str| {
+        let pairs = line
+            .split(';')
+            .filter_map(|pair| pair.trim().split_once('='));
+        let mut values = pairs.filter(|(name, _)| name.trim() == "lang");
+        values.next().map(|(_, value)| value.to_owned())
+    };
+    // As much of what is written by hand reads it.
+    let by_hand = |line: &str| {
+        let pairs = line.split("; ").filter_map(|pair| pair.split_once('='));
+        let mut values = pairs.filter(|(name, _)| *name == "lang");
+        values.next().map(|(_, value)| value.to_owned())
+    };
+    let readers: [fn(&str) -> Option<String>; 2] = [go, by_hand];
+    let lifetimes = ["max-age=60", "public, max-age=60"];
+    for (read, lifetime) in readers
+        .into_iter()
+        .flat_map(|read| lifetimes.map(|lifetime| (read, lifetime)))
+    {
+        let origin = Origin::start(move |request, conn| {
+            let lang = read(request.fields.get("cookie").unwrap_or_default());
+            let known = lang.filter(|lang| ["de", "fr"].contains(&&**lang));
+            let answer = reply(200).field("Cache-Control", lifetime);
+            conn.reply(
+                request,
+                &answer.body(known.unwrap_or_else(|| "en".to_owned())),
+            );
+        });
+        for (at, odd) in [
+            "lang= de",
+            "lang=\tde",
+            "lang =de",
+            "lang = de",
+            "theme=a;lang=de",
+            "theme=a;  lang=de",
+            "theme=a; lang=de ",
+            "lang= de; theme=a",
+            "lang=de ; theme=a",
+            "; lang=de",
+            "lang=fr; lang =de",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let gateway = Gateway::before(&origin)
+                .cache("key_cookies = ['lang', 'theme']")
+                .start();
+            let target = format!("/books/{at}");
+            let ask = |cookie: &str| gateway.send(&get(&target).field("Cookie", cookie));
+            ask(odd).expect(200);
+            for (cookie, lang) in [
+                ("lang=de", "de"),
+                ("theme=a; lang=de", "de"),
+                ("lang=fr", "fr"),
+                ("theme=a", "en"),
+                ("", "en"),
+            ] {
+                let answer = ask(cookie).expect(200);
+                assert_eq!(answer.text(), lang, "{odd:?}, then {cookie}");
+                assert!(ask(cookie).is_hit(), "{odd:?}, then {cookie}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_refresh_has_what_the_key_says_and_no_credentials() {
     let origin = echo(&["cookie", "x-tenant", "authorization", "x-id"]);
     let gateway = Gateway::before(&origin)

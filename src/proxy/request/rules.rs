@@ -16,6 +16,7 @@ use super::field_names::X_REQUEST_ID;
 use super::{Request, Traits};
 use crate::config::{is_plain, lenient_reading};
 use crate::semantics::field_edits::Values;
+use crate::semantics::key_rule::normalise_cookies;
 use crate::semantics::storability::Credentials;
 use crate::semantics::target::{key_with, split_key, split_query};
 
@@ -43,6 +44,9 @@ impl Request {
             }
             // One of the operator's may be among them.
             self.traits.add(Traits::CREDENTIALS);
+        }
+        if !rules.key.cookies.is_empty() && !self.route.bypass {
+            normalise_cookies(&mut fields);
         }
         // Invariant 2 and RFC 9111 §3.5 are about what a client brings. What the route puts in is the same for all its clients,
         // and the cache stands before it.
