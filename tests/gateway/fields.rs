@@ -166,6 +166,68 @@ fn no_spelling_of_a_path_has_the_api_believe_the_client() {
 }
 
 #[test]
+fn a_path_with_two_readings_has_the_api_get_what_both_routes_put_in_alone() {
+    let origin = echo(&["authorization", "x-all", "x-own"]);
+    let gateway = Gateway::before(&origin)
+        .cache(
+            "request_fields = { set = { Authorization = 'Bearer upstream-secret', X-All = 'all', X-Own = 'default' } }",
+        )
+        .route(
+            "/films/{id}",
+            "request_fields = { set = { X-Own = 'films' }, remove = ['Authorization'] }",
+        )
+        .route("/books/{id}", "request_fields = { add = { X-Own = 'default' } }")
+        .start();
+    let bearer = "authorization=Bearer upstream-secret x-all=all";
+    for (target, sent) in [
+        (
+            "/films/x",
+            "authorization= x-all=all x-own=films".to_owned(),
+        ),
+        ("/films%2Fx", "authorization= x-all=all x-own=".to_owned()),
+        ("//films/x", "authorization= x-all=all x-own=".to_owned()),
+        ("/other", format!("{bearer} x-own=default")),
+        ("//other/x", format!("{bearer} x-own=default")),
+        // One of the routes keeps what the client says, and the other does not.
+        ("//books/x", format!("{bearer} x-own=")),
+    ] {
+        let request = get(target)
+            .field("X-Own", "forged")
+            .field("Authorization", "forged");
+        assert_eq!(gateway.send(&request).text(), sent, "{target}");
+    }
+}
+
+#[test]
+fn an_api_that_answers_trace_tells_no_client_what_the_route_puts_in() {
+    let origin = Origin::start(|request, conn| {
+        let lines = request.fields.0.iter();
+        let lines: Vec<_> = lines
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        conn.reply(request, &reply(200).body(lines.join("\n").to_lowercase()));
+    });
+    let gateway = Gateway::before(&origin)
+        .cache(
+            "request_fields = { set = { Authorization = 'Bearer upstream-secret' }, \
+             add = { X-Api-Key = 'upstream-secret' }, remove = ['X-Debug'] }",
+        )
+        .start();
+    let ask = |method: &str| {
+        let request = request(method, "/a")
+            .field("Authorization", "forged")
+            .field("X-Debug", "1");
+        gateway.send(&request).expect(200).text()
+    };
+    assert!(ask("GET").contains("authorization: bearer upstream-secret"));
+    let told = ask("TRACE");
+    for left_out in ["upstream-secret", "forged", "x-debug"] {
+        assert!(!told.contains(left_out), "{told}");
+    }
+    assert!(told.contains("via: "), "{told}");
+}
+
+#[test]
 fn a_request_has_one_id_wherever_it_goes() {
     let broken = Origin::start(|_, conn| conn.close());
     let whole = Origin::answering(reply(200).field("Cache-Control", "max-age=60"));

@@ -10,18 +10,32 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use http::header::{COOKIE, HeaderName};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 
 use super::field_names::X_REQUEST_ID;
 use super::{Request, Traits};
 use crate::config::{is_plain, lenient_reading};
-use crate::semantics::field_edits::Values;
+use crate::semantics::field_edits::{FieldEdits, Template, Values};
 use crate::semantics::key_rule::normalise_cookies;
 use crate::semantics::storability::Credentials;
 use crate::semantics::target::{key_with, split_key, split_query};
 
 /// Octets of a request id that is taken over.
 const MAX_ID: usize = 128;
+
+/// The lines that both put in.
+fn in_common(these: &FieldEdits, others: &FieldEdits) -> FieldEdits {
+    let common = |own: &[(HeaderName, Template)], others: &[(HeaderName, Template)]| {
+        let mut common = own.to_vec();
+        common.retain(|line| others.contains(line));
+        common
+    };
+    FieldEdits {
+        remove: Vec::new(),
+        set: common(&these.set, &others.set),
+        add: common(&these.add, &others.add),
+    }
+}
 
 impl Request {
     /// Does to its fields what its route says, and finds its key.
@@ -54,7 +68,19 @@ impl Request {
         if self.credentials.cookie && !rules.key.cookies.is_empty() {
             self.credentials.cookie = !rules.key.has_all_cookies(&fields);
         }
-        rules.fields.put_in(&mut fields, self);
+        // RFC 9110 §9.3.8: an API that answers TRACE would tell the client the operator's own credentials.
+        if *self.method() != Method::TRACE {
+            match &readings {
+                None => rules.fields.put_in(&mut fields, self),
+                Some([strict, lenient]) => {
+                    let edits =
+                        [strict, lenient].map(|route| Some(&route.requests.as_ref()?.fields));
+                    if let [Some(strict), Some(lenient)] = edits {
+                        in_common(strict, lenient).put_in(&mut fields, self);
+                    }
+                }
+            }
+        }
         let vary = &self.route.cache.vary;
         let values = rules.key.text(&fields, vary, &rules.fields_in_key);
         self.keyed = (!values.is_empty()).then(|| key_with(self.target.as_str(), &values));
