@@ -10,13 +10,14 @@ use super::renamed::former_names;
 use super::schema::{DOCUMENTED, documented_key};
 
 /// The file `name` with this text, with all its defaults spelt out, in the order of `config.toml`: TOML that means the same. Each
-/// value is as it is written, so that a variable is not replaced; a token that is written out is left out.
+/// value is as it is written, so that a variable is not replaced; a secret that is written out is left out.
 pub fn effective(text: &str, name: &str) -> String {
     let (root, _) = DeTable::parse_recoverable(text);
     let root = root.get_ref();
     let mut shown = Shown {
         text,
         name,
+        credential_fields: credential_fields(root),
         out: String::new(),
     };
     let has_listeners = root.contains_key("listener");
@@ -86,6 +87,8 @@ fn lookup<'a>(root: &'a DeTable<'a>, path: &str) -> Option<&'a DeTable<'a>> {
 struct Shown<'a> {
     text: &'a str,
     name: &'a str,
+    /// All that the file names, in lower case.
+    credential_fields: Vec<String>,
     out: String,
 }
 
@@ -103,7 +106,7 @@ impl Shown<'_> {
             let mut names = std::iter::once(key).chain(former_names(&title, key));
             let given = table.and_then(|table| names.find_map(|name| table.get(name)));
             match (given, default) {
-                (Some(given), _) => self.given(key, given),
+                (Some(given), _) => self.given(path, key, key, given),
                 (None, Some(default)) => self.line(key, default, "default"),
                 (None, None) => {}
             }
@@ -139,8 +142,8 @@ impl Shown<'_> {
             .iter()
             .partition(|(_, value)| is_section(value.get_ref()));
         for (key, value) in own {
-            let key = &self.text[key.span()];
-            self.given(key, value);
+            let written = &self.text[key.span()];
+            self.given(path, key.get_ref(), written, value);
         }
         for (key, value) in inner {
             let path = format!("{path}.{}", &self.text[key.span()]);
@@ -154,14 +157,39 @@ impl Shown<'_> {
         let _ = writeln!(self.out, "{gap}{title}");
     }
 
-    fn given(&mut self, key: &str, value: &Spanned<DeValue<'_>>) {
+    /// `key`: `name` as it is written.
+    fn given(&mut self, path: &str, name: &str, key: &str, value: &Spanned<DeValue<'_>>) {
         let line = Place::of(self.text, value.span()).line;
         let origin = format!("{}:{line}", self.name);
         let text = &self.text[value.span()];
-        match is_secret(key, value.get_ref()) {
+        let value = value.get_ref();
+        let is_secret_field = match path.replace(['"', '\''], "").rsplit_once(".request_fields") {
+            // The tables `set` and `add`, or a field in one.
+            Some((_, "")) => self.has_secret_field(value),
+            Some(_) => self.is_secret_field(name, value),
+            None => false,
+        };
+        match is_secret_field || is_secret(name, value) {
             true => self.line(&format!("# {key}"), "(set)", &origin),
             false => self.line(key, text, &origin),
         }
+    }
+
+    /// Whether a table of fields gives one of them a secret.
+    fn has_secret_field(&self, lines: &DeValue<'_>) -> bool {
+        let mut lines = lines.as_table().into_iter().flatten();
+        lines.any(|(name, value)| self.is_secret_field(name.get_ref(), value.get_ref()))
+    }
+
+    /// Whether a request field of this name has a secret that is no variable.
+    fn is_secret_field(&self, name: &str, value: &DeValue<'_>) -> bool {
+        let name = name.to_ascii_lowercase();
+        let is_known = ["authorization", "proxy-authorization", "cookie"].contains(&&*name)
+            || ["key", "token", "secret"]
+                .iter()
+                .any(|part| name.contains(part))
+            || self.credential_fields.contains(&name);
+        is_known && is_written_out(value)
     }
 
     fn line(&mut self, key: &str, value: &str, origin: &str) {
@@ -183,6 +211,35 @@ fn is_secret(key: &str, value: &DeValue<'_>) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether the value of a field has text of its own, or one of its values has, without a variable in it.
+fn is_written_out(value: &DeValue<'_>) -> bool {
+    match value {
+        // `$${` stands for `${`.
+        DeValue::String(text) => !text.replace("$${", "").contains("${"),
+        DeValue::Array(values) => values.iter().any(|value| is_written_out(value.get_ref())),
+        _ => true,
+    }
+}
+
+/// The names that `credential_fields` of [cache] and of routes list.
+fn credential_fields(root: &DeTable<'_>) -> Vec<String> {
+    let routes = root.get("route").and_then(|all| all.get_ref().as_array());
+    let routes = routes.into_iter().flat_map(|routes| routes.iter());
+    let tables = root.get("cache").into_iter().chain(routes);
+    let mut names = Vec::new();
+    for listed in tables.filter_map(|table| table.get_ref().get("credential_fields")) {
+        let listed = match listed.get_ref() {
+            DeValue::Array(listed) => listed.iter().collect(),
+            _ => vec![listed],
+        };
+        let listed = listed
+            .into_iter()
+            .filter_map(|name| name.get_ref().as_str());
+        names.extend(listed.map(str::to_ascii_lowercase));
+    }
+    names
 }
 
 #[cfg(test)]
@@ -284,6 +341,43 @@ respond = { status = 308, location = '/films/{id}' }
         }
         let shown = effective("[[route]]\nauth.bearer = ['${TOKEN}']\n", "config.toml");
         assert!(shown.contains("bearer = ['${TOKEN}']"), "{shown}");
+    }
+
+    #[test]
+    fn secrets_of_request_fields_that_are_written_out_are_not_shown() {
+        for file in [
+            "[cache]\nrequest_fields = { set = { Authorization = 'Bearer sesame', X-A = 'a' } }\n",
+            "[cache]\nrequest_fields.set.Cookie = 'a=sesame'\n",
+            "[cache.request_fields]\nadd = { X-Api-Key = ['${KEY}', 'sesame'] }\n",
+            "[cache.request_fields.set]\n'PROXY-authorization' = 'sesame'\n",
+            "[cache]\ncredential_fields = ['X-Own']\nrequest_fields = { set = { x-own = 'sesame' } }\n",
+            "[[route]]\nrequest_fields = { set = { X-Auth-Token = 'sesame' } }\n",
+            "[[route]]\ncredential_fields = 'X-Own'\nrequest_fields.add.X-Own = 'sesame'\n",
+            "[[route]]\n[route.request_fields.set]\n\"Authorization\" = 'Bearer sesame'\n",
+            "[[route]]\n'request_fields' = { add = { X-Key = 'sesame' } }\n",
+            "[[route]]\n[route.request_fields]\nset = { Client-Secret = 'sesame$${' }\n",
+        ] {
+            let shown = effective(file, "config.toml");
+            assert!(!shown.contains("sesame"), "{shown}");
+            assert!(shown.contains(" = (set)"), "{shown}");
+        }
+        for (file, line) in [
+            (
+                "[cache]\nrequest_fields = { set = { Authorization = '${KEY}' } }\n",
+                "\nset = { Authorization = '${KEY}' }",
+            ),
+            (
+                "[[route]]\nrequest_fields = { set = { X-A = 'a', Cookie = 'sesame' }, remove = ['X-Key'] }\n",
+                "X-A = 'a'",
+            ),
+            (
+                "[[route]]\nrequest_fields = { remove = ['Authorization'] }\n",
+                "remove = ['Authorization']",
+            ),
+        ] {
+            let shown = effective(file, "config.toml");
+            assert!(shown.contains(line) && !shown.contains("sesame"), "{shown}");
+        }
     }
 
     #[test]
