@@ -102,7 +102,7 @@ impl Client {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                // What was wrong may have been mended: no failure is waited out.
+                // The fault may have been mended: the delay after a failure does not apply.
                 () = self.listeners.issued().wants_change() => {
                     for known in self.known.values_mut().filter(|known| known.failures > 0) {
                         known.retry_at = i64::MIN;
@@ -125,7 +125,7 @@ impl Client {
         i64::try_from(self.clock.now().wall.as_secs()).unwrap_or(i64::MAX)
     }
 
-    /// What this authority has issued for the name.
+    /// The certificate that this authority has issued for the name.
     fn current(&self, wanted: &Wanted) -> Option<std::sync::Arc<IssuedCertificate>> {
         let file = wanted.acme.certificate(&wanted.name).cert;
         let current = self.listeners.issued().find(&wanted.name);
@@ -304,7 +304,7 @@ impl Client {
     }
 }
 
-/// What has become of an attempt to have a certificate issued.
+/// The outcome of an attempt to have a certificate issued.
 enum Outcome {
     Issued(Validity),
     /// Another process has done it.

@@ -161,7 +161,7 @@ async fn answer(
     Ok(answered)
 }
 
-/// What the authority has found at a name.
+/// The fault that the authority has found at a name.
 async fn refusal(order: &mut Order) -> Option<instant_acme::Problem> {
     let mut authorizations = order.authorizations();
     while let Some(Ok(mut authorization)) = authorizations.next().await {

@@ -137,7 +137,7 @@ mod tests {
         let file = acme.certificate("a.test").cert;
         assert_eq!(mode(&file), 0o600);
         assert_eq!(fs::read(&file).expect("a file"), b"one");
-        // What a crash has left is in nobody's way, and loose permissions are mended.
+        // A crash may have left files and loose permissions: the files are overwritten, the permissions set again.
         fs::write(store.folder().join(".a.test.pem.new"), "torn").expect("a file");
         fs::set_permissions(store.folder(), fs::Permissions::from_mode(0o755)).expect("a mode");
         let store = Store::open(&acme).expect("a store");

@@ -155,7 +155,7 @@ fn run(mut instance: Instance, handover_socket: Option<&Path>) -> Result<Exit, E
             }
             service_manager::ready();
             successor = Some(handover::served(&handover, &shared, socket.as_ref(), starts).await);
-            // Who asks here from now on is refused.
+            // Further successors are refused.
             drop(socket.take());
             true
         };

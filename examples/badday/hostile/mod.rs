@@ -27,7 +27,7 @@ const EVERY: Duration = Duration::from_millis(4);
 /// Of so many requests of theirs one is a miss.
 const MISS: u32 = 10;
 const MEASURED: Duration = Duration::from_secs(2);
-/// What an attack has of time until it is measured.
+/// Time between the start of an attack and its measurement.
 const BEGUN: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 3;
 

@@ -8,7 +8,7 @@ use crate::config::value::Value;
 use crate::semantics::cors_policy::{CorsPolicy, OriginPattern};
 use crate::semantics::time::DeltaSeconds;
 
-/// What a list has where it is for all.
+/// The member of a list that stands for all.
 const ALL: &str = "*";
 
 /// Reads the section; `None` where it is not there, or a mistake is noted.

@@ -186,7 +186,7 @@ fn location(value: Value<'_>, pattern: &str) -> Option<Location> {
     }
 }
 
-/// What an error says where the operator has no text for it.
+/// The detail of an error for which the operator has given no text.
 fn problem_of(status: StatusCode) -> Bytes {
     let problem = json!({
         "type": "about:blank",
