@@ -180,6 +180,18 @@ pub fn timer_now() -> TimerInstant {
     TimerInstant::now()
 }
 
+/// How long the process has run on a processor; `None` where the system does not tell it in this way.
+pub fn processor_time() -> Option<Duration> {
+    #[cfg(target_os = "linux")]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let (secs, nanos) = (time.tv_sec.try_into().ok()?, time.tv_nsec.try_into().ok()?);
+        Some(Duration::new(secs, nanos))
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 /// How much longer than its deadline something is waited for. When the process goes on after it was stopped, a deadline
 /// may pass before the runtime has looked at what came meanwhile: that is seen in this time.
 pub const LAST_LOOK: Duration = Duration::from_millis(10);

@@ -11,6 +11,7 @@ use super::operations::{Caller, NO_SOURCE, Operations};
 use super::page::{Kind, Page};
 use super::purge::{PurgeRequest, explained, listed, named, purge};
 use super::reload::{NotReloaded, Reloaded, Reloader, Reloads};
+use super::state;
 use crate::config::{self, Mistake};
 use crate::ledger::invalidation::Strength;
 use crate::ledger::log::{Purge, PurgeLog};
@@ -84,6 +85,15 @@ impl Operations for GatewayOperations {
             help,
             self.started,
         );
+    }
+
+    fn evicted(&self) -> u64 {
+        self.gateway.store().evicted()
+    }
+
+    fn state(&self) -> Value {
+        let (memory, servers) = (self.gateway.memory(), self.gateway.servers());
+        state::describe(memory, &servers, self.reloader.reloads(), self.started)
     }
 
     fn purge(&self, request: &Request<Bytes>) -> Response<Bytes> {
@@ -239,6 +249,9 @@ fn write_memory(page: &mut Page, memory: Memory) {
     gauge("bookend_rate_limit_clients", help, memory.limited_clients);
     let help = "The byte budget (`memory` in [cache]).";
     gauge("bookend_memory_limit_bytes", help, memory.limit);
+    let help = "Resources with stored responses that had to leave: since the byte budget has no room for more.";
+    page.family("bookend_evictions_total", Kind::Counter, help)
+        .sample(&[("cause", "memory")], memory.evicted);
 }
 
 fn write_certificates(page: &mut Page, certificates: &[InUse]) {
@@ -282,4 +295,14 @@ fn write_servers(page: &mut Page, servers: &[ServerState]) {
     gauge("bookend_upstream_load", help, |server| server.load);
     let help = "Requests waiting for a connection to the server.";
     gauge("bookend_upstream_waiting", help, |server| server.waiting);
+    let help = "Requests to the server that failed, retries included, by the error's token.";
+    let mut family = page.family("bookend_upstream_server_errors_total", Kind::Counter, help);
+    for server in servers {
+        let upstream = server.upstream.as_deref().map(|name| ("upstream", name));
+        for (kind, count) in &server.failures {
+            let labels = upstream.into_iter();
+            let labels = labels.chain([("server", &*server.url), ("error", kind.token())]);
+            family.sample(&labels.collect::<Vec<_>>(), *count);
+        }
+    }
 }

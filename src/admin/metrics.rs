@@ -1,8 +1,14 @@
 //! The workers' counters in Prometheus' form.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::page::{Kind, Page};
 use crate::error::ErrorKind;
-use crate::telemetry::counters::{Counters, Metrics, UpstreamCounters};
+use crate::telemetry::by_route::{
+    Outcome, RouteCounters, RouteLabels, STATUS_CLASSES, Wait, class_token, method_token,
+};
+use crate::telemetry::counters::{Counters, Metrics, UpstreamCounters, times_of};
 
 type Read = fn(&Counters) -> u64;
 
@@ -11,17 +17,6 @@ type Row = (&'static str, &'static str, Read);
 
 /// A metric of each API: its name, its help, and where its value is.
 type UpstreamRow = (&'static str, &'static str, fn(&UpstreamCounters) -> u64);
-
-/// The values of the label `result` of `bookend_requests_total`.
-const RESULTS: [(&str, Read); 7] = [
-    ("hit", |c| c.hits.value()),
-    ("stale", |c| c.stale_hits.value()),
-    ("validated", |c| c.validated.value()),
-    ("miss", |c| c.misses.value()),
-    ("pass", |c| c.passes.value()),
-    ("direct", |c| c.direct.value()),
-    ("error", |c| c.errors.value()),
-];
 
 #[rustfmt::skip]
 const COUNTERS: [Row; 16] = [
@@ -91,13 +86,22 @@ pub(super) fn write(page: &mut Page, metrics: &Metrics) {
         Kind::Counter,
         "Requests answered, by what the cache did.",
     );
-    for (result, read) in RESULTS {
-        requests.sample(&[("result", result)], metrics.sum(read));
+    for outcome in Outcome::ALL {
+        let count = metrics.sum(|counters| counters.of_outcome(outcome).value());
+        requests.sample(&[("result", outcome.token())], count);
     }
     for (name, help, read) in COUNTERS {
         page.single(name, Kind::Counter, help, metrics.sum(read));
     }
     write_upstreams(page, metrics);
+    let routes = metrics.routes();
+    write_route_requests(page, &routes);
+    write_waits(page, &routes);
+    let help = "Responses that were not stored, by the reason that Cache-Status gives.";
+    let mut not_stored = page.family("bookend_not_stored_total", Kind::Counter, help);
+    for (reason, count) in metrics.not_stored() {
+        not_stored.sample(&[("reason", reason)], count);
+    }
     let mut errors = page.family(
         "bookend_errors_total",
         Kind::Counter,
@@ -132,12 +136,66 @@ fn write_upstreams(page: &mut Page, metrics: &Metrics) {
     let names = metrics.upstream_names();
     let counters = UPSTREAM_COUNTERS.map(|row| (Kind::Counter, row));
     let gauges = UPSTREAM_GAUGES.map(|row| (Kind::Gauge, row));
+    let help =
+        "From a request that is handed to a connection to the API, to the head of its response.";
+    let mut family = page.family("bookend_upstream_duration_seconds", Kind::Histogram, help);
+    family.times(&[], metrics.upstream_times(None));
+    for upstream in &names {
+        let times = metrics.upstream_times(Some(upstream));
+        family.times(&[("upstream", upstream)], times);
+    }
     for (kind, (name, help, read)) in counters.into_iter().chain(gauges) {
         let mut family = page.family(name, kind, help);
         family.sample(&[], metrics.sum_of_upstream(None, read));
         for upstream in &names {
             let value = metrics.sum_of_upstream(Some(upstream), read);
             family.sample(&[("upstream", upstream)], value);
+        }
+    }
+}
+
+type Routes = BTreeMap<RouteLabels, Vec<Arc<RouteCounters>>>;
+
+/// The labels of a route, with others behind them. As elsewhere, what concerns `[upstream]` has no label `upstream`.
+fn labels_of<'a>(route: &'a RouteLabels, others: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let upstream = route.upstream.as_deref().map(|name| ("upstream", name));
+    let labels = [("route", &*route.route)].into_iter().chain(upstream);
+    labels.chain(others.iter().copied()).collect()
+}
+
+/// Only the combinations that have been counted: of the seventy for each route, most never occur.
+fn write_route_requests(page: &mut Page, routes: &Routes) {
+    let help = "Requests by route, by how they were answered, by the class of their status and by whether their method is safe.";
+    let mut family = page.family("bookend_route_requests_total", Kind::Counter, help);
+    for (route, workers) in routes {
+        for outcome in Outcome::ALL {
+            for (class, is_safe) in (0..STATUS_CLASSES).flat_map(|at| [(at, true), (at, false)]) {
+                let counts = workers.iter();
+                let counts = counts.map(|worker| worker.requests(outcome, class, is_safe));
+                let labels = [
+                    ("result", outcome.token()),
+                    ("status", class_token(class)),
+                    ("method", method_token(is_safe)),
+                ];
+                let count: u64 = counts.sum();
+                if count > 0 {
+                    family.sample(&labels_of(route, &labels), count);
+                }
+            }
+        }
+    }
+}
+
+fn write_waits(page: &mut Page, routes: &Routes) {
+    let help = "From the head of a request to that of its response: of hits, of which each worker measures one a millisecond \
+                at most; of misses and validations; and of what was passed.";
+    let mut family = page.family("bookend_request_duration_seconds", Kind::Histogram, help);
+    for (route, workers) in routes {
+        for wait in Wait::ALL {
+            let times = times_of(workers, wait);
+            if times.count > 0 {
+                family.times(&labels_of(route, &[("result", wait.token())]), times);
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 mod answer;
 mod gateway;
 mod limits;
+mod live;
 mod metrics;
 mod operations;
 mod page;
@@ -12,12 +13,13 @@ mod purge;
 mod query;
 mod reload;
 mod service;
+mod state;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use self::answer::{json, problem};
 pub use self::gateway::GatewayOperations;
@@ -77,6 +79,8 @@ impl Admin {
         clock: Clock,
     ) -> Result<RunningAdmin, Error> {
         let (stop, stopped) = oneshot::channel();
+        // Streams of events end when the admin API begins to drain, rather than at its deadline.
+        let (streams, open) = watch::channel(());
         let thread = thread::Builder::new()
             .name("admin".to_owned())
             .spawn(move || {
@@ -87,6 +91,7 @@ impl Admin {
                             operations.clone(),
                             config.clone(),
                             clock.clone(),
+                            open.clone(),
                         ))
                     }
                 };
@@ -96,7 +101,7 @@ impl Admin {
             })
             .map_err(Error::Start)?;
         Ok(RunningAdmin {
-            stop: Some(stop),
+            stop: Some((stop, streams)),
             thread,
         })
     }
@@ -105,14 +110,14 @@ impl Admin {
 /// An admin API that serves.
 #[derive(Debug)]
 pub struct RunningAdmin {
-    stop: Option<oneshot::Sender<()>>,
+    stop: Option<(oneshot::Sender<()>, watch::Sender<()>)>,
     thread: JoinHandle<Result<Outcome, Error>>,
 }
 
 impl RunningAdmin {
     /// It accepts no more, answers the requests in flight, and then ends.
     pub fn drain(&mut self) {
-        if let Some(stop) = self.stop.take() {
+        if let Some((stop, _streams)) = self.stop.take() {
             // It may have ended by itself.
             let _ = stop.send(());
         }

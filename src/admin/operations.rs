@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use serde_json::{Map, Value};
 
 use super::answer::problem;
 use super::page::Page;
@@ -44,6 +45,16 @@ pub trait Operations: Send + Sync + 'static {
     /// Adds the metrics that no worker counts: the store's size, the health of upstream servers.
     fn gauges(&self, page: &mut Page) {
         let _ = page;
+    }
+
+    /// Resources that had to leave the store for want of room since the process was started.
+    fn evicted(&self) -> u64 {
+        0
+    }
+
+    /// The members of `GET /status` that no worker counts, as an object.
+    fn state(&self) -> Value {
+        Value::Object(Map::new())
     }
 
     /// `POST /purge`, after the request was authorised.

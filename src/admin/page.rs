@@ -1,22 +1,20 @@
-//! Prometheus' text format, version 0.0.4.
+//! A page of metrics, in Prometheus' text format or as its protocol buffers, which alone can carry native histograms.
 
-use std::fmt::Write as _;
+mod family;
+mod protobuf;
+mod text;
 
-pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue};
 
-/// How a number moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Only grows; its name ends with `_total`.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-}
+pub use self::family::Kind;
+use self::family::{Data, Sample, Value};
+use crate::telemetry::histogram::Distribution;
 
 /// A page of metrics.
 #[derive(Debug, Default)]
 pub struct Page {
-    text: String,
+    families: Vec<Data>,
 }
 
 impl Page {
@@ -26,71 +24,82 @@ impl Page {
     }
 
     /// A metric whose samples differ in their labels.
-    pub fn family<'a>(&'a mut self, name: &'a str, kind: Kind, help: &str) -> Family<'a> {
-        let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-        };
-        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-        // Writing to a String cannot fail, here and below.
-        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    pub fn family(&mut self, name: &str, kind: Kind, help: &str) -> Family<'_> {
+        self.families.push(Data {
+            name: name.to_owned(),
+            kind,
+            help: help.to_owned(),
+            samples: Vec::new(),
+        });
         Family {
-            text: &mut self.text,
-            name,
+            samples: self.families.last_mut().map(|data| &mut data.samples),
         }
     }
 
-    pub(super) fn into_text(self) -> String {
-        self.text
+    /// The page as a client with these fields reads it best.
+    pub(super) fn into_content(self, request: &HeaderMap) -> (&'static str, Vec<u8>) {
+        match prefers_protobuf(request) {
+            true => (protobuf::MEDIA_TYPE, protobuf::write(&self.families)),
+            false => (text::MEDIA_TYPE, text::write(&self.families).into_bytes()),
+        }
     }
 }
 
 /// The samples of one metric.
 #[derive(Debug)]
 pub struct Family<'a> {
-    text: &'a mut String,
-    name: &'a str,
+    samples: Option<&'a mut Vec<Sample>>,
 }
 
 impl Family<'_> {
     pub fn sample(&mut self, labels: &[(&str, &str)], value: u64) -> &mut Self {
-        self.text.push_str(self.name);
-        for (at, (label, value)) in labels.iter().enumerate() {
-            self.text.push(if at == 0 { '{' } else { ',' });
-            let _ = write!(self.text, "{label}=\"{}\"", escape(value));
+        self.add(labels, Value::Whole(value))
+    }
+
+    pub fn fraction(&mut self, labels: &[(&str, &str)], value: f64) -> &mut Self {
+        self.add(labels, Value::Fraction(value))
+    }
+
+    pub fn times(&mut self, labels: &[(&str, &str)], times: Distribution) -> &mut Self {
+        self.add(labels, Value::Times(Box::new(times)))
+    }
+
+    fn add(&mut self, labels: &[(&str, &str)], value: Value) -> &mut Self {
+        let labels = labels.iter();
+        let labels = labels.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let labels = labels.collect();
+        if let Some(samples) = &mut self.samples {
+            samples.push(Sample { labels, value });
         }
-        if !labels.is_empty() {
-            self.text.push('}');
-        }
-        let _ = writeln!(self.text, " {value}");
         self
     }
 }
 
-fn escape(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
+/// Whether protocol buffers are at least as welcome as text (RFC 9110 §12.5.1): Prometheus asks for them where it is set to
+/// scrape native histograms.
+fn prefers_protobuf(request: &HeaderMap) -> bool {
+    let values = request.get_all(ACCEPT).iter().map(HeaderValue::to_str);
+    let mut quality = [0.0f32; 2];
+    for range in values.flatten().flat_map(|value| value.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let which = match parts.next().unwrap_or_default() {
+            media if media.eq_ignore_ascii_case("application/vnd.google.protobuf") => {
+                let is_known = |part: &str| part == "proto=io.prometheus.client.MetricFamily";
+                let is_delimited = |part: &str| part == "encoding=delimited";
+                let all = range.split(';').map(str::trim);
+                if !all.clone().any(is_known) || !all.clone().any(is_delimited) {
+                    continue;
+                }
+                0
+            }
+            "text/plain" | "text/*" | "*/*" => 1,
+            _ => continue,
+        };
+        let given = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok());
+        quality[which] = given.unwrap_or(1.0f32).max(quality[which]);
+    }
+    quality[0] > 0.0 && quality[0] >= quality[1]
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_is_what_prometheus_reads() {
-        let mut page = Page::default();
-        page.single("a_total", Kind::Counter, "One\\two\nthree.", u64::MAX);
-        page.family("b", Kind::Gauge, "Four.")
-            .sample(&[("c", "\"d\"\\\n")], 0)
-            .sample(&[("c", "é"), ("e", "")], 1);
-        assert_eq!(
-            page.into_text(),
-            "# HELP a_total One\\\\two\\nthree.\n# TYPE a_total counter\n\
-             a_total 18446744073709551615\n\
-             # HELP b Four.\n# TYPE b gauge\n\
-             b{c=\"\\\"d\\\"\\\\\\n\"} 0\nb{c=\"é\",e=\"\"} 1\n"
-        );
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::page::{Kind, Page};
+use crate::clock;
 
 /// Adds what the system tells; one without `/proc` tells nothing.
 pub(super) fn write(page: &mut Page) {
@@ -22,13 +23,18 @@ pub(super) fn write(page: &mut Page) {
             bytes,
         );
     }
-    if let Some(bytes) = status_bytes("VmRSS:") {
+    if let Some(bytes) = resident() {
         page.single(
             "process_resident_memory_bytes",
             Kind::Gauge,
             "Resident memory.",
             bytes,
         );
+    }
+    if let Some(time) = clock::processor_time() {
+        let help = "Time that the process has run on a processor, for itself and in the system.";
+        page.family("process_cpu_seconds_total", Kind::Counter, help)
+            .fraction(&[], time.as_secs_f64());
     }
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
         page.single(
@@ -47,6 +53,11 @@ pub(super) fn write(page: &mut Page) {
             soft,
         );
     }
+}
+
+/// Resident memory, in bytes.
+pub(super) fn resident() -> Option<u64> {
+    status_bytes("VmRSS:")
 }
 
 fn status_bytes(name: &str) -> Option<u64> {

@@ -10,11 +10,13 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
+use tokio::sync::watch;
 
-use super::answer::{problem, text, with_type};
+use super::answer::{json as document, problem, text, with_type};
+use super::live::{Content, Events, Live, MAX_LISTENERS};
 use super::operations::{Caller, Operations};
-use super::page::{self, Page};
+use super::page::Page;
 use super::{metrics, process};
 use crate::clock::Clock;
 use crate::config;
@@ -38,7 +40,7 @@ struct Endpoint {
     answer: fn(&AdminService, &Request<Bytes>) -> Response<Bytes>,
 }
 
-const ENDPOINTS: [Endpoint; 7] = [
+const ENDPOINTS: [Endpoint; 9] = [
     Endpoint {
         path: "/healthz",
         method: Method::GET,
@@ -58,7 +60,21 @@ const ENDPOINTS: [Endpoint; 7] = [
         method: Method::GET,
         guarded: false,
         is_health_check: false,
-        answer: |service, _| service.metrics(),
+        answer: |service, request| service.metrics(request.headers()),
+    },
+    Endpoint {
+        path: "/status",
+        method: Method::GET,
+        guarded: true,
+        is_health_check: false,
+        answer: |service, _| document(StatusCode::OK, &service.live.status()),
+    },
+    Endpoint {
+        path: "/live",
+        method: Method::GET,
+        guarded: true,
+        is_health_check: false,
+        answer: |service, _| service.events(),
     },
     Endpoint {
         path: "/purge",
@@ -131,23 +147,43 @@ pub(super) struct AdminService {
     operations: Arc<dyn Operations>,
     config: config::Admin,
     clock: Clock,
+    live: Rc<Live>,
 }
 
 impl AdminService {
-    pub fn new(operations: Arc<dyn Operations>, config: config::Admin, clock: Clock) -> Self {
+    /// To be made within its runtime. Streams of events end when the sender of `open` is dropped.
+    pub fn new(
+        operations: Arc<dyn Operations>,
+        config: config::Admin,
+        clock: Clock,
+        open: watch::Receiver<()>,
+    ) -> Self {
         Self {
+            live: Live::start(operations.clone(), clock.clone(), open),
             operations,
             config,
             clock,
         }
     }
 
-    fn metrics(&self) -> Response<Bytes> {
+    /// A stream of events, which [`finish`](Self::finish) puts in the place of the content.
+    fn events(&self) -> Response<Bytes> {
+        let Some(events) = self.live.listen() else {
+            let detail = format!("{MAX_LISTENERS} streams are open already");
+            return problem(StatusCode::SERVICE_UNAVAILABLE, &detail);
+        };
+        let mut response = with_type(StatusCode::OK, "text/event-stream", Bytes::new());
+        response.extensions_mut().insert(events);
+        response
+    }
+
+    fn metrics(&self, fields: &HeaderMap) -> Response<Bytes> {
         let mut page = Page::default();
         metrics::write(&mut page, self.operations.metrics());
         self.operations.gauges(&mut page);
         process::write(&mut page);
-        with_type(StatusCode::OK, page::MEDIA_TYPE, page.into_text())
+        let (media_type, content) = page.into_content(fields);
+        with_type(StatusCode::OK, media_type, content)
     }
 
     async fn answer(&self, peer: &Peer, request: Request<RequestContent>) -> Response<Bytes> {
@@ -183,14 +219,17 @@ impl AdminService {
         }
     }
 
-    fn finish(&self, mut response: Response<Bytes>) -> Response<Full<Bytes>> {
+    fn finish(&self, mut response: Response<Bytes>) -> Response<Content> {
         let date = self.clock.now().wall.to_http_date();
         let fields = response.headers_mut();
         if let Ok(date) = HeaderValue::try_from(date) {
             fields.insert(DATE, date);
         }
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response.map(Full::new)
+        match response.extensions_mut().remove::<Events>() {
+            Some(events) => response.map(|_| events.into()),
+            None => response.map(Content::from),
+        }
     }
 }
 
@@ -298,14 +337,14 @@ fn is_cross_site(fields: &HeaderMap) -> bool {
 }
 
 impl Service for AdminService {
-    type Body = Full<Bytes>;
+    type Body = Content;
 
     fn handle(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
         parts: Parts,
         content: RequestContent,
-    ) -> Answer<Full<Bytes>> {
+    ) -> Answer<Content> {
         let (service, peer) = (self.clone(), peer.clone());
         let request = Request::from_parts(parts, content);
         Answer::later(async move {
@@ -319,7 +358,7 @@ impl Service for AdminService {
         _peer: &Rc<Peer>,
         error: Error,
         _parts: Option<&Parts>,
-    ) -> Response<Full<Bytes>> {
+    ) -> Response<Content> {
         self.finish(problem(error.kind().status(), error.explanation()))
     }
 

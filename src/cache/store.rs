@@ -116,6 +116,11 @@ impl Store {
         self.resources.bytes()
     }
 
+    /// Resources with stored responses that had to leave since there was no room for them.
+    pub fn evicted(&self) -> u64 {
+        self.resources.evicted()
+    }
+
     /// Cache groups now, and their members in all.
     pub fn group_size(&self) -> (usize, usize) {
         self.resources.index().tag_size()

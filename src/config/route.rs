@@ -29,6 +29,8 @@ pub struct RoutePolicy {
     /// Its name in logs and answers: `match`, after `methods` and `host` where it has them. Empty for the default
     /// route; each other route has another.
     pub name: String,
+    /// Its number in the order of the file, from 1; 0 for the default route.
+    pub index: usize,
     /// The line of the file that it begins in, from 1.
     pub line: usize,
     /// As written in `match`; empty for the default route.
@@ -77,6 +79,7 @@ impl Default for RoutePolicy {
     fn default() -> Self {
         Self {
             name: String::new(),
+            index: 0,
             line: 0,
             pattern: String::new(),
             hosts: Vec::new(),
@@ -158,6 +161,7 @@ impl Draft {
 
         let RoutePolicy {
             name: _,
+            index: _,
             line: _,
             pattern: _,
             hosts: _,

@@ -269,6 +269,7 @@ fn read_route(
     let matched = matched.filter(|matched| matched.add_to(tree, listed, section))?;
     Some(RoutePolicy {
         name: matched.name(),
+        index: listed.len() + 1,
         line: section.line(),
         pattern: matched.pattern,
         hosts: matched.hosts,

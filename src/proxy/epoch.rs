@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::config::RoutePolicy;
 use crate::proxy::gateway::{Gateway, Settings};
 use crate::proxy::response::prepared::PreparedFields;
+use crate::telemetry::by_route::RouteCounters;
 use crate::telemetry::counters::Counters;
 use crate::upstream::Upstreams;
 
@@ -13,6 +15,8 @@ pub struct Epoch {
     pub settings: Arc<Settings>,
     pub upstreams: Upstreams,
     pub prepared: PreparedFields,
+    /// This worker's counters of each route, by its index.
+    routes: Box<[Arc<RouteCounters>]>,
 }
 
 impl Epoch {
@@ -25,10 +29,23 @@ impl Epoch {
             before.map(|before| &before.upstreams),
         );
         upstreams.start();
+        let known = &settings.config.routes;
+        let routes = [known.default_route()].into_iter().chain(known.listed());
+        let routes = routes.map(|route| {
+            let upstream = route.destination.upstream();
+            let upstream = upstream.and_then(|at| settings.upstreams.get(at)?.name());
+            counters.routes.of(&route.name, upstream)
+        });
         Self {
+            routes: routes.collect(),
             settings,
             upstreams,
             prepared: PreparedFields::new(counters.clone()),
         }
+    }
+
+    /// This worker's counters of a route of these settings.
+    pub(super) fn counters_of(&self, route: &RoutePolicy) -> Option<&RouteCounters> {
+        self.routes.get(route.index).map(|counters| &**counters)
     }
 }

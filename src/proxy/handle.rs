@@ -129,6 +129,7 @@ impl Worker {
     ) -> Response<Body> {
         let method = parts.map_or(&Method::GET, |parts| &parts.method);
         let mut response = self.rescue(error, method);
+        self.count_unrouted(response.status(), method);
         logged::follow_refusal(self, &mut response, peer, parts);
         response
     }

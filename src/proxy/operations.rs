@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Method;
 
 use crate::config::Asked;
+use crate::error::ErrorKind;
 use crate::ledger::invalidation::{Applied, Invalidation, Matcher};
 use crate::proxy::gateway::Gateway;
 use crate::semantics::authority::host_of;
@@ -19,6 +20,8 @@ pub struct Memory {
     pub resources: u64,
     /// Bytes of stored resources, heads and keys included.
     pub stored: u64,
+    /// Resources with stored responses that had to leave since the process was started, since there was no room.
+    pub evicted: u64,
     /// Bytes held of the budget: stored, evicted but still read, and in flight.
     pub used: u64,
     /// Bytes of content on its way.
@@ -49,6 +52,8 @@ pub struct ServerState {
     pub load: usize,
     pub connections: usize,
     pub waiting: usize,
+    /// Requests that failed, by the kind of error, for those that there were.
+    pub failures: Vec<(ErrorKind, u64)>,
 }
 
 /// The GET by which the route of an operator's URL is found.
@@ -83,6 +88,7 @@ impl Gateway {
             load: server.load(),
             connections: server.connections(),
             waiting: server.waiting(),
+            failures: server.failures(),
         };
         let settings = self.settings();
         let of = |upstream: &UpstreamShared| -> Vec<_> {
@@ -142,6 +148,7 @@ impl Gateway {
             group_members: group_members as u64,
             limited_clients: limits.map_or(0, |limits| limits.clients() as u64),
             resources: self.store.resource_count(),
+            evicted: self.store.evicted(),
             stored,
             // Keys and the index are the store's own, and in no token.
             used: budget.used().max(stored.saturating_add(in_flight)),

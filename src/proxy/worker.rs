@@ -8,16 +8,22 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 
+use crate::clock::Monotonic;
 use crate::proxy::epoch::Epoch;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::request::target::Target;
 use crate::telemetry::access::AccessWriter;
+use crate::telemetry::by_route::RouteCounters;
 use crate::telemetry::counters::Counters;
 
 /// A worker: lives on one thread, within its runtime.
 pub struct Worker {
     pub(super) gateway: Arc<Gateway>,
     pub(super) counters: Arc<Counters>,
+    /// Of requests that are refused before they have a route.
+    pub(super) unrouted: Arc<RouteCounters>,
+    /// When the next hit is measured.
+    pub(super) next_measured_hit: Cell<Monotonic>,
     pub(super) access: Rc<AccessWriter>,
     epoch: RefCell<Rc<Epoch>>,
     /// The target of the latest hit: the next request reuses its memory, and mostly has the same origin.
@@ -33,12 +39,15 @@ impl Worker {
     /// The worker with this index; to be made within its runtime.
     pub fn new(gateway: Arc<Gateway>, index: usize) -> Rc<Self> {
         let counters = gateway.metrics.workers[index % gateway.metrics.workers.len()].clone();
+        let unrouted = counters.routes.of_none();
         let epoch = Rc::new(Epoch::new(&gateway, &counters, None));
         let access = Rc::new(gateway.access.writer(counters.clone()));
         let reloads = gateway.reloads.subscribe();
         let worker = Rc::new(Self {
             gateway,
             counters,
+            unrouted,
+            next_measured_hit: Cell::default(),
             access,
             epoch: RefCell::new(epoch),
             latest_target: Cell::default(),

@@ -1,50 +1,12 @@
 //! The counters of a worker. Each worker writes its own, so that no core waits for another to count; `/metrics` adds them up.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::by_route::{ByRoute, Outcome, RouteCounters, RouteLabels, Wait};
+pub use super::counter::{Counter, Gauge};
+use super::histogram::{Distribution, Histogram};
 use crate::error::ErrorKind;
-
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    pub fn inc(&self) {
-        self.add(1);
-    }
-
-    /// Each counter has one writer, its worker: a load and a store are enough, and need no locked instruction.
-    pub fn add(&self, n: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_add(n),
-            Ordering::Relaxed,
-        );
-    }
-
-    pub fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// A number that goes up and down; may be changed from any thread.
-#[derive(Debug, Default)]
-pub struct Gauge(AtomicU64);
-
-impl Gauge {
-    pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
-    }
-
-    pub fn sub(&self, n: u64) {
-        self.0.fetch_sub(n, Ordering::Relaxed);
-    }
-
-    pub fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// A counter for each kind of error.
 #[derive(Debug)]
@@ -89,6 +51,10 @@ pub struct Counters {
     pub upstream: Arc<UpstreamCounters>,
     /// The same of those of `[upstreams.NAME]`, by their names, also of those that a reload has removed.
     named: Mutex<BTreeMap<Box<str>, Arc<UpstreamCounters>>>,
+    /// Requests by route.
+    pub routes: ByRoute,
+    /// Responses that were not stored, by the token of the reason.
+    not_stored: Mutex<BTreeMap<&'static str, u64>>,
     /// Response content sent to clients, in bytes.
     pub bytes_sent: Counter,
     /// Client connections accepted.
@@ -158,6 +124,8 @@ pub struct UpstreamCounters {
     pub connects: Counter,
     /// Response content received from upstream, in bytes.
     pub bytes_received: Counter,
+    /// From a request that is handed to a connection to the head of its response.
+    pub times: Histogram,
     /// Upstream connections open now.
     pub connections: Gauge,
     /// Open connections switched to another protocol, such as WebSocket.
@@ -177,6 +145,25 @@ impl Counters {
     fn names(&self) -> Vec<Box<str>> {
         let named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         named.keys().cloned().collect()
+    }
+
+    /// Requests that were answered so.
+    pub fn of_outcome(&self, outcome: Outcome) -> &Counter {
+        match outcome {
+            Outcome::Hit => &self.hits,
+            Outcome::Stale => &self.stale_hits,
+            Outcome::Validated => &self.validated,
+            Outcome::Miss => &self.misses,
+            Outcome::Pass => &self.passes,
+            Outcome::Direct => &self.direct,
+            Outcome::Error => &self.errors,
+        }
+    }
+
+    /// Counts a response that was not stored; for what is not a hit only, since it takes a lock.
+    pub fn count_not_stored(&self, reason: &'static str) {
+        let mut reasons = (self.not_stored.lock()).unwrap_or_else(PoisonError::into_inner);
+        *reasons.entry(reason).or_default() += 1;
     }
 
     /// Counts a request that was answered with an error of the gateway's own, or left by its client before.
@@ -223,4 +210,43 @@ impl Metrics {
             .map(|counters| read(counters))
             .fold(0, u64::wrapping_add)
     }
+
+    /// Responses that were not stored, by the token of the reason.
+    pub fn not_stored(&self) -> BTreeMap<&'static str, u64> {
+        let mut all = BTreeMap::new();
+        for counters in &*self.workers {
+            let reasons = (counters.not_stored.lock()).unwrap_or_else(PoisonError::into_inner);
+            for (reason, count) in &*reasons {
+                *all.entry(*reason).or_default() += count;
+            }
+        }
+        all
+    }
+
+    /// All routes that the process has known, each with the counters of all workers.
+    pub fn routes(&self) -> BTreeMap<RouteLabels, Vec<Arc<RouteCounters>>> {
+        let mut routes = BTreeMap::<_, Vec<_>>::new();
+        for (labels, counters) in self.workers.iter().flat_map(|worker| worker.routes.all()) {
+            routes.entry(labels).or_default().push(counters);
+        }
+        routes
+    }
+
+    /// How long one API has taken to answer; `None` is that of `[upstream]`.
+    pub fn upstream_times(&self, name: Option<&str>) -> Distribution {
+        let mut times = Distribution::default();
+        for counters in &*self.workers {
+            times.add(&counters.of_upstream(name).times);
+        }
+        times
+    }
+}
+
+/// How long the clients of one route have waited.
+pub fn times_of(route: &[Arc<RouteCounters>], wait: Wait) -> Distribution {
+    let mut times = Distribution::default();
+    for histogram in route.iter().filter_map(|counters| counters.times(wait)) {
+        times.add(histogram);
+    }
+    times
 }

@@ -1,7 +1,10 @@
 //! Telemetry: counters, the access log, tracing.
 
 pub mod access;
+pub mod by_route;
+mod counter;
 pub mod counters;
+pub mod histogram;
 pub mod log;
 pub mod readiness;
 mod throttle;

@@ -20,6 +20,7 @@ mod gate;
 mod harness;
 mod in_memory;
 mod layers;
+mod metrics;
 mod policy;
 mod ranges;
 mod reload;

@@ -2,6 +2,7 @@
 //! space of their own those with markers alone, so that what cannot be stored drives out nothing that is.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use moka::policy::EvictionPolicy;
 
@@ -22,12 +23,15 @@ pub struct Resources {
     capacity: u64,
     markers: Markers,
     index: Arc<Index>,
+    /// How many of `stored` were evicted.
+    evicted: Arc<AtomicU64>,
 }
 
 impl Resources {
     /// For a store of at most `memory` bytes.
     pub fn new(memory: u64, budget: &Arc<Budget>) -> Self {
         let index = Arc::new(Index::default());
+        let evicted = Arc::new(AtomicU64::new(0));
         // moka evicts a little late, and bodies in flight need room too.
         let capacity = memory - memory / 8;
         let stored = moka::sync::Cache::builder()
@@ -38,9 +42,10 @@ impl Resources {
             // LRU rather than TinyLFU: what Cache-Status calls stored is there for the next request.
             .eviction_policy(EvictionPolicy::lru())
             .eviction_listener({
-                let index = index.clone();
+                let (index, evicted) = (index.clone(), evicted.clone());
                 move |key, resource, cause| {
                     if cause.was_evicted() {
+                        evicted.fetch_add(1, Ordering::Relaxed);
                         index.note_eviction(key, &resource);
                     }
                 }
@@ -51,6 +56,7 @@ impl Resources {
             capacity,
             markers: Markers::new(memory / MARKERS_PART, budget, &index),
             index,
+            evicted,
         }
     }
 
@@ -99,6 +105,11 @@ impl Resources {
     /// Bytes that they take, about.
     pub fn bytes(&self) -> u64 {
         self.stored.weighted_size() + self.markers.bytes()
+    }
+
+    /// How many had to leave since there was no room for them.
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
     }
 
     /// Bytes that there is room for: a resource that takes more does not stay.

@@ -73,6 +73,7 @@ pub fn follow(
 /// Writes the line of a request whose client left before there was a response.
 pub fn client_left(worker: &Worker, request: &Request) {
     worker.counters.count_error(ErrorKind::ClientGone);
+    worker.count_left(request);
     if worker.access.is_on() {
         let status = StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST);
         let mut line = Line::of(worker, request, status);

@@ -1,6 +1,7 @@
 //! Responses on their way to the client.
 
 pub(in crate::proxy) mod body;
+mod counted;
 pub(in crate::proxy) mod deliver;
 pub(in crate::proxy) mod envelope;
 pub(in crate::proxy) mod error;

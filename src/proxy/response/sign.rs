@@ -11,7 +11,7 @@ use crate::proxy::response::error::Reported;
 use crate::proxy::response::logged;
 use crate::proxy::response::wire_head::gets_trailers;
 use crate::proxy::worker::Worker;
-use crate::semantics::cache_status::{CACHE_STATUS, CacheResult, CacheStatus};
+use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus};
 use crate::semantics::cors;
 
 fn sign_fields(fields: &mut HeaderMap, request: &Request, status: &CacheStatus) {
@@ -40,21 +40,6 @@ impl Worker {
                 store.cors().granted(target, route, request.headers())
             });
         response.headers_mut().extend(granted.unwrap_or_default());
-    }
-
-    fn count(&self, response: &Response<Body>, status: &CacheStatus) {
-        let counters = &self.counters;
-        let counter = match status.result() {
-            Some(CacheResult::Hit) => &counters.hits,
-            Some(CacheResult::Stale) => &counters.stale_hits,
-            // An error of the gateway's own is counted where it is made.
-            _ if response.extensions().get::<Reported>().is_some() => return,
-            Some(CacheResult::Validated) => &counters.validated,
-            Some(CacheResult::Miss) => &counters.misses,
-            Some(CacheResult::Pass) => &counters.passes,
-            None => &counters.direct,
-        };
-        counter.inc();
     }
 
     /// Adds what every response carries: Via, and Cache-Status last.
@@ -86,7 +71,7 @@ impl Worker {
         request: &Request,
         status: &CacheStatus,
     ) {
-        self.count(response, status);
+        self.count(response, request, status);
         if self.access.is_on() {
             logged::follow(self, response, request, status);
         }

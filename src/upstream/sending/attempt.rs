@@ -57,8 +57,11 @@ impl Worker {
             self.counters.requests.inc();
             let own = request.response_timeout();
             let timeout = own.unwrap_or(self.shared.response_timeout);
+            let began = self.clock.now().mono;
             let unanswered = match lease.exchange(sent, timeout).await {
                 Ok(response) => {
+                    let answered = self.clock.now().mono;
+                    self.counters.times.record(answered.since(began));
                     lease.record_success();
                     return request.receive(response, lease);
                 }

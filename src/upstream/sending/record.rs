@@ -36,6 +36,7 @@ impl Worker {
             return;
         }
         server.record_failure(error);
+        server.count_failure(error.kind());
         if server.health().record_failure(self.clock.now().mono) {
             tracing::warn!(server = %server.url(), failure = %error, "server ejected: other servers get its requests");
         }

@@ -4,7 +4,7 @@ pub(super) mod cap;
 pub(super) mod queue;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderValue;
@@ -14,7 +14,7 @@ use self::cap::Cap;
 use self::queue::Queue;
 use crate::clock::Monotonic;
 use crate::config::{Endpoint, ServerUrl, Upstream};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::upstream::health::check::{Check, Checks};
 use crate::upstream::health::circuit::Circuit;
 use crate::upstream::health::peers::Peers;
@@ -36,6 +36,8 @@ pub struct Server {
     health: ServerHealth,
     circuit: Circuit,
     latest_failure: Mutex<Option<Error>>,
+    /// Requests that failed, by the number of the kind of error.
+    failures: [AtomicU64; ErrorKind::ALL.len()],
     /// Whether the API has no other server.
     alone: AtomicBool,
     checks: Arc<Checks>,
@@ -92,6 +94,7 @@ impl Server {
             health: ServerHealth::new(&upstream.ejection),
             circuit: Circuit::new(&upstream.circuit),
             latest_failure: Mutex::default(),
+            failures: std::array::from_fn(|_| AtomicU64::new(0)),
             alone: AtomicBool::new(false),
             checks: Arc::new(Checks::new(peers.clone())),
             load: AtomicUsize::new(0),
@@ -209,6 +212,18 @@ impl Server {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         *latest = Some(error.share());
+    }
+
+    /// A request to it has ended in an error of this kind.
+    pub(in crate::upstream) fn count_failure(&self, kind: ErrorKind) {
+        self.failures[kind as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests to it have ended in an error, by its kind, for those that there were.
+    pub fn failures(&self) -> Vec<(ErrorKind, u64)> {
+        let counts = self.failures.iter().map(|n| n.load(Ordering::Relaxed));
+        let failures = ErrorKind::ALL.into_iter().zip(counts);
+        failures.filter(|(_, count)| *count > 0).collect()
     }
 
     /// The latest failure of a request or a check, even if others have succeeded since.

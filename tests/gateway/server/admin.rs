@@ -145,15 +145,19 @@ fn read_page(page: &str) -> Vec<(String, u64)> {
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             (current, kind) = rest.split_once(' ').expect("a type");
             assert_eq!(current, helped);
-            assert!(["counter", "gauge"].contains(&kind), "{kind}");
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{kind}");
         } else {
             let (sample, value) = line.rsplit_once(' ').expect("a sample");
             let name = sample.split('{').next().unwrap();
-            assert_eq!(name, current, "{line}");
+            let parts = ["_bucket", "_sum", "_count"].iter();
+            let part = parts.filter_map(|part| name.strip_suffix(part));
+            let is_part = kind == "histogram" && part.clone().any(|name| name == current);
+            assert!(is_part || name == current, "{line}");
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
             assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
             assert!(names.insert(sample.to_owned() + " "), "{sample} twice");
-            samples.push((sample.to_owned(), value.parse().expect("a number")));
+            let value: f64 = value.parse().expect("a number");
+            samples.push((sample.to_owned(), value as u64));
         }
     }
     samples
