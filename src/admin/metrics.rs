@@ -19,10 +19,11 @@ type Row = (&'static str, &'static str, Read);
 type UpstreamRow = (&'static str, &'static str, fn(&UpstreamCounters) -> u64);
 
 #[rustfmt::skip]
-const COUNTERS: [Row; 16] = [
+const COUNTERS: [Row; 17] = [
     ("bookend_requests_collapsed_total", "Requests answered by another request's fill.", |c| c.collapsed.value()),
     ("bookend_not_modified_total", "304 responses from the store.", |c| c.not_modified.value()),
     ("bookend_sent_bytes_total", "Response content sent to clients.", |c| c.bytes_sent.value()),
+    ("bookend_client_aborts_total", "Responses that had begun and that their client did not take whole: it left, or took nothing for too long.", |c| c.aborted.value()),
     ("bookend_tls_handshakes_total", "TLS handshakes that clients completed.", |c| c.tls_handshakes.value()),
     ("bookend_tls_resumed_total", "TLS handshakes that resumed a session.", |c| c.tls_resumed.value()),
     ("bookend_tls_failures_total", "TLS handshakes that failed, and clients that did not begin one.", |c| c.tls_failures.value()),

@@ -266,8 +266,10 @@ impl<B: ResponseContent> Drop for ContentInFlight<B> {
         } = &self.in_flight;
         if state.has_write_timed_out() || stream.as_ref().is_some_and(|stream| stream.is_cut_off())
         {
+            state.count_abort();
             self.body.cut_off(ErrorKind::ClientWriteTimeout);
         } else if *end == StreamEnd::Reset && state.decision() == Decision::Keep {
+            state.count_abort();
             self.body.cut_off(ErrorKind::ClientGone);
         }
     }

@@ -57,6 +57,8 @@ pub struct Counters {
     not_stored: Mutex<BTreeMap<&'static str, u64>>,
     /// Response content sent to clients, in bytes.
     pub bytes_sent: Counter,
+    /// Responses that had begun and that their client did not take whole.
+    pub aborted: Counter,
     /// Client connections accepted.
     pub connections_accepted: Counter,
     /// Client connections closed at once because their client had as many as it may.

@@ -287,3 +287,28 @@ fn the_state_is_for_those_with_the_token_alone() {
         );
     }
 }
+
+#[test]
+fn a_response_that_its_client_does_not_take_whole_is_an_abort() {
+    let books = Origin::start(|request, conn| {
+        let long = vec![b'x'; 4 << 20];
+        let body = if request.target == "/long" {
+            &long[..]
+        } else {
+            b"x"
+        };
+        conn.reply(
+            request,
+            &reply(200).field("Cache-Control", "max-age=60").body(body),
+        );
+    });
+    let gateway = Gateway::before(&books).start();
+    gateway.get("/short").expect(200);
+    gateway.get("/long").expect(200);
+    assert_eq!(gateway.sum(|counted| counted.aborted.value()), 0);
+    let mut client = gateway.client();
+    client.open(&get("/long")).abandon();
+    client.reset();
+    gateway.await_sum(1, |counted| counted.aborted.value());
+    assert_eq!(gateway.metric("bookend_client_aborts_total"), 1);
+}

@@ -297,6 +297,11 @@ impl State {
         Some(tunnel)
     }
 
+    /// A client has not taken the whole of a response.
+    pub fn count_abort(&self) {
+        self.shared.counters.aborted.inc();
+    }
+
     /// The content of a response broke off. HTTP/2 resets the stream only.
     pub fn fail_content(&self) {
         if self.protocol.get() == Protocol::Http1 {
