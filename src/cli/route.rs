@@ -37,14 +37,15 @@ pub(super) fn describe(
             "answer: 400, since the path has a segment `.` or `..`, which could lead round a gate or `request_fields`".to_owned(),
         ]);
     }
-    let [strict, lenient] = config.routes.readings(asked);
-    let mut lines = vec![format!("route: {}", named(strict, file))];
-    if strict.name != lenient.name {
-        lines.push(format!(
+    let readings = config.routes.readings(asked);
+    let lines = readings.iter().enumerate().map(|(at, route)| match at {
+        0 => format!("route: {}", named(route, file)),
+        _ => format!(
             "or: {}, to APIs that decode %2F, join //, resolve .. or drop ;…",
-            named(lenient, file)
-        ));
-    }
+            named(route, file)
+        ),
+    });
+    let mut lines: Vec<_> = lines.collect();
     let (met, is_answered) = super::gate::describe(config, asked, selector.path());
     lines.extend(met);
     match route.destination {
@@ -62,7 +63,7 @@ pub(super) fn describe(
             lines.push("answer: 404, since no route takes it and there is no [upstream]".to_owned())
         }
         Destination::Unclear => {
-            lines.push("answer: 400, since the two lead to different APIs".to_owned())
+            lines.push("answer: 400, since these lead to different APIs".to_owned())
         }
     }
     Ok(lines)
@@ -183,7 +184,7 @@ mod tests {
                 &[none, upstream, "sent as: GET /api/books/7, Host: as the client's", "cache: for as long as the API says"]),
             ("GET", "/films%2F7",
                 &[none, "or: /films/{*rest} (f.toml:6), to APIs that decode %2F, join //, resolve .. or drop ;…",
-                  "answer: 400, since the two lead to different APIs"]),
+                  "answer: 400, since these lead to different APIs"]),
             ("GET", "/t/../t/x",
                 &["route: /t/{*rest} (f.toml:17)", upstream,
                   "answer: 400, since the path leads out of what the route is rewritten to", "cache: for as long as the API says"]),

@@ -25,7 +25,7 @@ pub struct RequestRules {
     pub key: KeyRule,
     /// What a key says of `fields`, so that what is stored under other ones is not found by it; empty for none.
     pub fields_in_key: Box<str>,
-    /// The path can be read as that of two routes: what either of them does not let the client say does not go on.
+    /// The path can be read as that of several routes: what any of them does not let the client say does not go on.
     pub of_readings: bool,
 }
 
@@ -35,7 +35,7 @@ impl RequestRules {
         self.fields.is_empty() && self.key.is_empty()
     }
 
-    /// The same rules for requests whose path can be read as that of two routes.
+    /// The same rules for requests whose path can be read as that of several routes.
     pub(super) fn of_readings(rules: Option<&Arc<Self>>) -> Arc<Self> {
         Arc::new(Self {
             of_readings: true,

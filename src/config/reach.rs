@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::hosts::HostPattern;
-use super::route::RoutePolicy;
+use super::route::{Readings, RoutePolicy};
 use super::route_tree::Asked;
 use super::upstreams::Destination;
 use crate::semantics::path_form::{Named, PathForm};
@@ -11,8 +11,8 @@ use crate::semantics::path_form::{Named, PathForm};
 /// What a request finds.
 pub(super) struct Found<'r> {
     pub policy: &'r RoutePolicy,
-    /// The routes that strict and forgiving APIs may read its path as.
-    pub readings: [&'r RoutePolicy; 2],
+    /// The routes that APIs may read its path as, strict ones first.
+    pub readings: Readings<'r>,
 }
 
 /// Why no request reaches `route`, where `find` finds what each has: a clause that follows its name. `None` where one does.
@@ -55,7 +55,7 @@ pub(super) fn unreachable<'r>(
                 if found.policy.destination == Destination::Dotted {
                     return Some("is reached by no request: paths with a segment `.` or `..` are refused, since a route has a gate or changes requests".to_owned());
                 }
-                first.get_or_insert(found.readings.map(|route| &*route.name));
+                first.get_or_insert(found.readings);
             }
             if rest.is_none() {
                 break;
@@ -69,11 +69,12 @@ pub(super) fn unreachable<'r>(
         "" => "no route".to_owned(),
         name => format!("the route \"{name}\""),
     };
-    let [strict, lenient] = first?;
+    let readings = first?;
+    let (strict, other) = (&*readings.first()?.name, &*readings.last()?.name);
     Some(match strict == route.name {
         true => format!(
             "has paths that some APIs read as those of {}: the cache stays out of them, and only its `rate_limit` holds",
-            quoted(lenient)
+            quoted(other)
         ),
         false => format!("is reached by no request: {} takes them", quoted(strict)),
     })
@@ -98,6 +99,32 @@ pub(super) fn open_base<'r>(
     };
     hosts.iter().any(is_open).then(|| {
         format!("is not for \"{base}\" itself, which is answered without its `allow`, `deny`, `auth` or `respond`: add a route for it")
+    })
+}
+
+/// What is said of a route with a gate for one path, `/staff`, that many frameworks answer under `/staff/` too, or the other
+/// way round, where that one is left to another route without this gate.
+pub(super) fn open_twin<'r>(
+    route: &RoutePolicy,
+    find: impl Fn(Asked<'_>) -> &'r RoutePolicy,
+) -> Option<String> {
+    let gate = route.gate.as_ref();
+    let asks = gate.is_some_and(|gate| gate.asks_who());
+    let pattern = &*route.pattern;
+    if !asks || pattern == "/" || pattern.contains("{*") {
+        return None;
+    }
+    let twin = match pattern.strip_suffix('/') {
+        Some(short) => short.to_owned(),
+        None => format!("{pattern}/"),
+    };
+    let form = PathForm::parse(&twin).ok()?;
+    let named: Named<'_> = form.names().map(|name| (name, "0")).collect();
+    let path = &*form.write(&named)?;
+    let method = route.methods.first().unwrap_or(&Method::GET);
+    let is_open = |host: &String| find(Asked { host, method, path }).gate != route.gate;
+    hosts(route).iter().any(is_open).then(|| {
+        format!("is not for \"{twin}\", which many APIs answer in the same way: it is answered without this route's `allow`, `deny` or `auth`. Add a route for it")
     })
 }
 
@@ -171,12 +198,23 @@ mod tests {
                 None,
             ),
             (
-                "match = '/x/../a'\n[[route]]\nmatch = '/b'\ndeny = '10.0.0.0/8'",
+                "match = '/x/../a'\n[[route]]\nmatch = '/{*rest}'\ndeny = '10.0.0.0/8'",
                 Some(
                     "6:9: the route \"/x/../a\" is reached by no request: paths with a segment `.` or `..` are refused, since a route has a gate or changes requests",
                 ),
             ),
             ("match = '/b\u{fc}cher/{a}'", None),
+            (
+                "match = '/b/{id}'\nallow = '10.0.0.0/8'",
+                Some(
+                    "6:9: the route \"/b/{id}\" is not for \"/b/{id}/\", which many APIs answer in the same way: it is answered without this route's `allow`, `deny` or `auth`. Add a route for it",
+                ),
+            ),
+            (
+                "match = '/b/'\nallow = '10.0.0.0/8'\n[[route]]\nmatch = '/b'\nallow = '10.0.0.0/8'",
+                None,
+            ),
+            ("match = '/b'\nrespond = { status = 503 }", None),
         ] {
             let text = format!("[upstream]\nservers = 'http://a'\n\n\n[[route]]\n{routes}\n");
             let config = Config::parse(&text, "f", &|_| None).expect(routes);

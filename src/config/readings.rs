@@ -2,17 +2,17 @@
 //!
 //! A path can be spelt in many ways, and no spelling may lead past a route. Octets that RFC 3986 §6.2.2 calls
 //! equivalent are made equal before a path is compared: `/%62ooks/1` is `/books/1`. Others are equal to some APIs only:
-//! those that decode `%2F`, collapse `//`, resolve `..` or drop `;…` before they route.
-//!
-//! Those that do some of this and not all of it read neither what is sent nor what [`lenient_reading`] gives. Where that
-//! would matter most, beside gates, paths with dot segments are refused: what these are resolved to depends on all the rest.
+//! those that decode `%2F`, collapse `//` or take what follows for a host, resolve `..`, or drop `;…` before they route. An API may do any of these and not
+//! the others, so a path has as many readings as there are combinations of those that change it.
 
 use std::borrow::Cow;
+
+use smallvec::SmallVec;
 
 use crate::semantics::percent::{self, Octet};
 
 /// Whether there is one way only to read `path`.
-pub fn is_plain(path: &str) -> bool {
+pub(super) fn is_plain(path: &str) -> bool {
     let bytes = path.as_bytes();
     let mut before = 0;
     for &byte in bytes {
@@ -26,8 +26,123 @@ pub fn is_plain(path: &str) -> bool {
     true
 }
 
+/// What an API may do to a path before it routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Habits {
+    /// Decodes every octet of ASCII, and takes `\` for `/`.
+    decodes: bool,
+    /// Drops what follows a `;` in a segment, before it decodes.
+    drops_first: bool,
+    /// The same afterwards.
+    drops_parameters: bool,
+    /// Takes several slashes for one.
+    merges_slashes: bool,
+    /// Resolves `.` and `..`.
+    resolves_dots: bool,
+    /// Takes the first segment behind two slashes for a host, as a resolved reference (RFC 3986 §4.2).
+    takes_host: bool,
+}
+
+impl Habits {
+    /// Of every kind of API, the strict ones first.
+    fn combinations() -> impl Iterator<Item = Self> {
+        (0..64_u8).map(|bits| Self {
+            drops_first: bits & 1 > 0,
+            decodes: bits & 2 > 0,
+            drops_parameters: bits & 4 > 0,
+            merges_slashes: bits & 8 > 0,
+            resolves_dots: bits & 16 > 0,
+            takes_host: bits & 32 > 0,
+        })
+    }
+
+    /// The habits that make a difference to `path`, among others.
+    fn that_matter(path: &str) -> Self {
+        let ready = split_ready(path);
+        Self {
+            decodes: ready != unreserved_decoded(path),
+            drops_first: path.contains(';'),
+            drops_parameters: ready.contains(';'),
+            // A segment without its parameters may be empty, and one that is resolved leaves a slash too many.
+            merges_slashes: ready.contains("//") || ready.contains("/;"),
+            resolves_dots: names(&ready).any(|name| matches!(name, "." | "..")),
+            takes_host: ready.starts_with("//"),
+        }
+    }
+
+    /// Whether it has no habit that `other` has not.
+    const fn are_among(self, other: Self) -> bool {
+        (!self.decodes || other.decodes)
+            && (!self.drops_first || other.drops_first)
+            && (!self.drops_parameters || other.drops_parameters)
+            && (!self.merges_slashes || other.merges_slashes)
+            && (!self.resolves_dots || other.resolves_dots)
+            && (!self.takes_host || other.takes_host)
+    }
+
+    /// The path as an API with these habits reads it.
+    fn reading(self, path: &str) -> String {
+        let mut ready = strict_reading(path);
+        if self.drops_first {
+            let names: Vec<_> = names(&ready).collect();
+            ready = names.join("/");
+        }
+        if self.decodes {
+            ready = split_ready(&ready);
+        }
+        let mut rest = ready.strip_prefix('/').unwrap_or(&ready);
+        if self.takes_host && rest.starts_with('/') {
+            let after_slashes = rest.trim_start_matches('/');
+            rest = after_slashes.split_once('/').map_or("", |(_, rest)| rest);
+        }
+        let mut segments: Vec<&str> = Vec::new();
+        // Whether the path ends with a slash.
+        let mut is_open = false;
+        for segment in rest.split('/') {
+            let name = match self.drops_parameters {
+                true => segment.split_once(';').map_or(segment, |(name, _)| name),
+                false => segment,
+            };
+            is_open = true;
+            match name {
+                "" if self.merges_slashes => {}
+                "." if self.resolves_dots => {}
+                ".." if self.resolves_dots => {
+                    segments.pop();
+                }
+                name => {
+                    segments.push(name);
+                    is_open = false;
+                }
+            }
+        }
+        let end = if is_open && !segments.is_empty() {
+            "/"
+        } else {
+            ""
+        };
+        percent::encoded(&format!("/{}{end}", segments.join("/"))).into_owned()
+    }
+}
+
+/// The path as the APIs of each kind may read it, each reading once: that of strict ones first.
+pub fn readings(path: &str) -> SmallVec<[String; 2]> {
+    let mut readings = SmallVec::from_iter([strict_reading(path)]);
+    if is_plain(path) {
+        return readings;
+    }
+    let matter = Habits::that_matter(path);
+    for habits in Habits::combinations().filter(|habits| habits.are_among(matter)) {
+        let reading = habits.reading(path);
+        if !readings.contains(&reading) {
+            readings.push(reading);
+        }
+    }
+    readings
+}
+
 /// The path as strict APIs read it.
-pub(super) fn strict_reading(path: &str) -> String {
+fn strict_reading(path: &str) -> String {
     unreserved_decoded(&percent::encoded(path)).into_owned()
 }
 
@@ -53,29 +168,6 @@ fn names(path: &str) -> impl Iterator<Item = &str> {
 /// Whether any API might see a segment `.` or `..` in the path.
 pub(super) fn has_dot_segment(path: &str) -> bool {
     !is_plain(path) && names(&split_ready(path)).any(|name| matches!(name, "." | ".."))
-}
-
-/// The path as the most forgiving API would read it.
-pub fn lenient_reading(path: &str) -> String {
-    let ready = split_ready(path);
-    let mut segments: Vec<&str> = Vec::new();
-    let mut is_directory = true;
-    for name in names(&ready) {
-        is_directory = matches!(name, "" | "." | "..");
-        match name {
-            "" | "." => {}
-            ".." => {
-                segments.pop();
-            }
-            name => segments.push(name),
-        }
-    }
-    let end = if is_directory && !segments.is_empty() {
-        "/"
-    } else {
-        ""
-    };
-    percent::encoded(&format!("/{}{end}", segments.join("/"))).into_owned()
 }
 
 #[cfg(test)]
@@ -118,11 +210,10 @@ mod tests {
     }
 
     #[test]
-    fn the_lenient_reading_is_that_of_the_most_forgiving_api() {
+    fn the_reading_of_the_most_forgiving_api_is_among_them() {
         for (path, read) in [
             ("/", "/"),
-            ("", "/"),
-            ("*", "/*"),
+            ("*", "*"),
             ("/a/b", "/a/b"),
             ("/a/b/", "/a/b/"),
             ("//a///b//", "/a/b/"),
@@ -139,7 +230,36 @@ mod tests {
             ("/%", "/%"),
             ("/%4", "/%4"),
         ] {
-            assert_eq!(lenient_reading(path), read, "{path:?}");
+            let readings = readings(path);
+            assert!(
+                readings.iter().any(|reading| reading == read),
+                "{path:?}: {readings:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_api_may_do_any_of_it_and_not_the_rest() {
+        #[rustfmt::skip]
+        let cases: [(&str, &[&str]); 10] = [
+            ("/a/b", &["/a/b"]),
+            ("/a%C3%A9/%20", &["/a%C3%A9/%20", "/a%C3%A9/ "]),
+            ("//x/admin", &["//x/admin", "/x/admin", "/admin"]),
+            ("//x", &["//x", "/x", "/"]),
+            ("/a;x", &["/a;x", "/a"]),
+            ("/a%2Fb", &["/a%2Fb", "/a/b"]),
+            ("/admin%2Fopen;x", &["/admin%2Fopen;x", "/admin%2Fopen", "/admin/open;x", "/admin/open"]),
+            ("//a%2Fb", &["//a%2Fb", "//a/b", "/a%2Fb", "/a/b", "/", "/b"]),
+            // What follows the `;` is dropped before it is decoded, or not.
+            ("/a;x%2Fb", &["/a;x%2Fb", "/a", "/a;x/b", "/a/b"]),
+            ("/a/./b", &["/a/./b", "/a/b"]),
+        ];
+        for (path, expected) in cases {
+            let mut readings = readings(path);
+            readings[1..].sort_unstable();
+            let mut expected = expected.to_vec();
+            expected[1..].sort_unstable();
+            assert_eq!(readings.as_slice(), expected, "{path}");
         }
     }
 }

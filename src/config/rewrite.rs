@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use toml::de::DeValue;
 
 use super::path_template::{checked, rewritten};
-use super::readings::{is_plain, lenient_reading};
+use super::readings::{is_plain, readings};
 use super::route::RoutePolicy;
 use super::section::Section;
 use crate::semantics::path_form::PathForm;
@@ -22,7 +22,8 @@ impl RoutePolicy {
             return Some(Cow::Borrowed(path));
         }
         let sent = rewrite.to_api(path)?;
-        let stays = is_plain(path) || rewrite.may_lead_to(&lenient_reading(&sent));
+        let leads_in = |path: &String| rewrite.may_lead_to(path);
+        let stays = is_plain(path) || readings(&sent).iter().all(leads_in);
         stays.then_some(Cow::Owned(sent))
     }
 }

@@ -1,22 +1,24 @@
 //! `[[route]]`: which policy a request has, by its host, its path and its method.
 //!
-//! Where a path can be read in two ways (see `readings`), and these lead to different routes, the gateway cannot know which
-//! of them the API will take, so the request is forwarded and the cache stays out of it. Beside gates and rules for requests,
-//! paths with dot segments are refused: an API may read them in yet other ways, and so as that of a third route.
+//! Where a path can be read in several ways (see `readings`), and these lead to different routes, the gateway cannot know
+//! which of them the API will take, so the request is forwarded and the cache stays out of it. Beside gates and rules for
+//! requests, paths with dot segments are refused: no client that means well sends them.
 
 use std::fmt;
 use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use super::fields::RequestRules;
 use super::gate::{Gate, warn_beside_respond};
 use super::invalidates::template;
 use super::matched::Matched;
 use super::rate_limit::RateLimit;
-use super::reach::{Found, open_base, unreachable};
+use super::reach::{Found, open_base, open_twin, unreachable};
 use super::readers::{list, or_off, size, timeout};
-use super::readings::{has_dot_segment, is_plain, lenient_reading, strict_reading};
+use super::readings::{has_dot_segment, is_plain, readings};
 use super::rewrite;
-use super::route::{Draft, RoutePolicy};
+use super::route::{Draft, Readings, RoutePolicy};
 use super::route_limits::RouteLimits;
 use super::route_tree::{Asked, RouteTree};
 use super::section::Section;
@@ -54,18 +56,30 @@ impl Routes {
         {
             return dotted;
         }
-        let strict = self.tree.find(asked, &strict_reading(asked.path));
-        let lenient = self.tree.find(asked, &lenient_reading(asked.path));
-        match strict == lenient {
-            true => self.policy(strict),
-            false => self.ambiguous(strict, lenient),
+        match self.found(asked)[..] {
+            [route] => self.policy(route),
+            ref routes => self.ambiguous(routes),
         }
     }
 
-    fn ambiguous(&self, strict: Option<usize>, lenient: Option<usize>) -> &Arc<RoutePolicy> {
+    /// The routes that the path of `asked` can be read as, each once; that of strict APIs first.
+    fn found(&self, asked: Asked<'_>) -> SmallVec<[Option<usize>; 2]> {
+        let mut found = SmallVec::new();
+        for path in readings(asked.path) {
+            let route = self.tree.find(asked, &path);
+            if !found.contains(&route) {
+                found.push(route);
+            }
+        }
+        found
+    }
+
+    fn ambiguous(&self, routes: &[Option<usize>]) -> &Arc<RoutePolicy> {
         let destination = |route| self.policy(route).destination;
+        let strict = routes.first().copied().flatten();
         let to = destination(strict);
-        let to = to.upstream().filter(|_| to == destination(lenient));
+        let is_same = routes.iter().all(|route| destination(*route) == to);
+        let to = to.upstream().filter(|_| is_same);
         let rewriting = strict.and_then(|route| self.rewriting[route].as_ref());
         let plain = to.and_then(|upstream| self.ambiguous.get(upstream));
         match (to, rewriting) {
@@ -85,14 +99,14 @@ impl Routes {
         self.ambiguous.len() <= 1 && self.rewriting.iter().all(Option::is_none)
     }
 
-    /// The policies that a request may have, as strict and as forgiving APIs read its path; the same twice where all read
-    /// it alike.
-    pub fn readings(&self, asked: Asked<'_>) -> [&Arc<RoutePolicy>; 2] {
+    /// The policies that a request may have, as the APIs of each kind may read its path, each once: as strict ones do
+    /// first.
+    pub fn readings(&self, asked: Asked<'_>) -> Readings<'_> {
         if self.listed.is_empty() || is_plain(asked.path) {
-            return [self.find(asked); 2];
+            return Readings::from_iter([self.find(asked)]);
         }
-        [strict_reading(asked.path), lenient_reading(asked.path)]
-            .map(|path| self.policy(self.tree.find(asked, &path)))
+        let found = self.found(asked).into_iter();
+        found.map(|route| self.policy(route)).collect()
     }
 
     /// The default route's policy, where there is no other route: nothing of a request need be looked at then.
@@ -179,13 +193,15 @@ impl Routes {
         for (route, place) in routes.listed.iter().zip(places) {
             let find = |asked: Asked<'_>| Found {
                 policy: routes.find(asked),
-                readings: routes.readings(asked).map(|route| &**route),
+                readings: routes.readings(asked),
             };
             let found = |asked: Asked<'_>| &**routes.find(asked);
-            for why in [unreachable(route, find), open_base(route, found)]
-                .into_iter()
-                .flatten()
-            {
+            let said = [
+                unreachable(route, find),
+                open_base(route, found),
+                open_twin(route, found),
+            ];
+            for why in said.into_iter().flatten() {
                 root.warning(place.clone(), format!("the route \"{}\" {why}", route.name));
             }
         }
@@ -308,135 +324,4 @@ impl fmt::Debug for Routes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-
-    fn config(text: &str) -> Config {
-        let text = format!("[upstream]\nservers = \"http://a\"\n{text}");
-        Config::parse(&text, "test", &|_| None).expect("a valid file")
-    }
-
-    fn at<'c>(config: &'c Config, path: &str) -> &'c RoutePolicy {
-        config.routes.find(Asked {
-            host: "a",
-            method: &http::Method::GET,
-            path,
-        })
-    }
-
-    #[test]
-    fn no_spelling_of_a_path_leads_past_its_route() {
-        let config = config(
-            "[[route]]\nmatch = '/books/{id}'\n[[route]]\nmatch = '/admin/{*rest}'\n\
-             [[route]]\nmatch = '/bücher/~a'\n[[route]]\nmatch = '/a\"b/`{id}'\n",
-        );
-        let book = "/books/{id}";
-        // `None` where the readings differ.
-        for (path, pattern) in [
-            ("/", Some("")),
-            ("/books", Some("")),
-            ("/books/1", Some(book)),
-            ("/books/%31", Some(book)),
-            ("/%62ooks/1", Some(book)),
-            ("/%62%6F%6f%6bs/%31", Some(book)),
-            ("/books/a%20b", Some(book)),
-            ("/books/100%", Some(book)),
-            ("/books/%zz", Some(book)),
-            ("/books/%C3%A9", Some(book)),
-            ("/books/x;v=1", Some(book)),
-            ("/b%C3%BCcher/~a", Some("/bücher/~a")),
-            ("/b%c3%bccher/%7ea", Some("/bücher/~a")),
-            ("/bücher/~a", Some("/bücher/~a")),
-            ("/a\"b/`1", Some("/a\"b/`{id}")),
-            ("/a%22b/%601", Some("/a\"b/`{id}")),
-            ("/a%22b/%60%7b%22%7d", Some("/a\"b/`{id}")),
-            ("/books/{\"a\"}", Some(book)),
-            ("/films/a%2Fb//c", Some("")),
-            ("/films/..", Some("")),
-            ("/books%2F1", None),
-            ("/books%2f1", None),
-            ("//books/1", None),
-            ("/books//1", None),
-            ("/books/./1", None),
-            ("/films/../books/1", None),
-            ("/films/%2e%2E/books/1", None),
-            ("/books;x/1", None),
-            ("/books\\1", None),
-            ("/books/1/..", Some("")),
-            ("/books/1/../2", None),
-            ("/admin%2Fkeys", None),
-            ("/admin;/keys", None),
-            ("/books/..%2fadmin/keys", None),
-            ("/admin/a%2Fb", Some("/admin/{*rest}")),
-        ] {
-            let policy = at(&config, path);
-            match pattern {
-                Some(pattern) => assert_eq!(
-                    (&*policy.pattern, policy.bypass),
-                    (pattern, false),
-                    "{path}"
-                ),
-                None => assert!(policy.bypass, "{path}: {policy:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn paths_with_dot_segments_are_refused_beside_gates_and_rules_alone() {
-        let book = "[[route]]\nmatch = '/books/{id}'\n";
-        for (text, refused) in [
-            (book.to_owned(), false),
-            (
-                format!("{book}ttl = '1m'\nrate_limit = {{ requests = 1, per = '1s' }}"),
-                false,
-            ),
-            (format!("{book}deny = '10.0.0.0/8'"), true),
-            (format!("{book}respond = {{ status = 404 }}"), true),
-            (
-                format!("{book}request_fields = {{ remove = ['X-A'] }}"),
-                true,
-            ),
-            (format!("{book}key_fields = ['X-A']"), true),
-            (
-                format!("[cache]\nrequest_fields = {{ remove = ['X-A'] }}\n{book}"),
-                true,
-            ),
-            (
-                format!("[cache]\nallow = '10.0.0.0/8'\n{book}allow = []"),
-                true,
-            ),
-            // What holds for every path cannot be led round.
-            ("[cache]\nallow = '10.0.0.0/8'".to_owned(), false),
-        ] {
-            let config = config(&text);
-            for path in ["/a/../b", "/books%2f..%2f..%2fx", "/books/1/.."] {
-                let found = at(&config, path).destination;
-                assert_eq!(found == Destination::Dotted, refused, "{text}: {path}");
-            }
-            assert_ne!(at(&config, "//books/1").destination, Destination::Dotted);
-        }
-    }
-
-    #[test]
-    fn a_route_begins_with_the_choices_of_the_cache_section() {
-        let config = config(
-            "[cache]\nttl = '5m'\netag = 'missing'\nstatuses = [200, 404]\n\
-             [[route]]\nmatch = '/a'\nttl_mode = 'cap'\n\
-             [[route]]\nmatch = '/b'\nttl = 'off'\netag = 'off'\n\
-             [[route]]\nmatch = '/c'\nttl = '1h'\nstatuses = 200\n",
-        );
-        let ttl = |path: &str| {
-            let ttl = at(&config, path).cache.ttl.clone();
-            ttl.map(|ttl| (ttl.lifetimes[0].1.as_secs(), ttl.mode, ttl.lifetimes.len()))
-        };
-        use crate::config::EtagMode::{Missing, Off};
-        use crate::semantics::policy::TtlMode::{Cap, Fallback};
-        assert_eq!(ttl("/"), Some((300, Fallback, 2)));
-        assert_eq!(ttl("/a"), Some((300, Cap, 2)));
-        assert_eq!(ttl("/b"), None);
-        assert_eq!(ttl("/c"), Some((3600, Fallback, 1)));
-        let etags = ["/", "/a", "/b"].map(|path| at(&config, path).etag);
-        assert_eq!(etags, [Missing, Missing, Off]);
-    }
-}
+mod tests;

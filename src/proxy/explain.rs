@@ -35,7 +35,8 @@ impl Gateway {
         let routes = &settings.config.routes;
         let asked = asked_by(selector);
         let route = routes.find(asked);
-        let [strict, lenient] = routes.readings(asked);
+        let readings = routes.readings(asked);
+        let strict = readings.first().copied().unwrap_or(route);
         let mut explained = json!({
             "url": url,
             "route": name(strict),
@@ -48,14 +49,14 @@ impl Gateway {
             "key_by": key_by(route),
             "request_fields": route.requests.as_ref().map(|rules| edits(&rules.fields)),
             "response_fields": route.response_fields.as_ref().map(|fields| edits(fields)),
-            "gates": gates(strict, lenient),
+            "gates": gates(&readings),
         });
         if route.destination == Destination::Dotted {
             explained["refused"] =
                 "the path has a segment `.` or `..`, which could lead round a gate".into();
-        } else if !Arc::ptr_eq(strict, lenient) {
+        } else if readings.len() > 1 {
             explained["ambiguous"] = json!({
-                "routes": [name(strict), name(lenient)],
+                "routes": readings.iter().map(|route| name(route)).collect::<Vec<_>>(),
                 "why": "APIs that decode %2F, join //, resolve .. or drop ;… read this path as that of another route, \
                         so the cache stays out of it",
             });
@@ -64,12 +65,11 @@ impl Gateway {
     }
 }
 
-/// What a request meets before the cache; where its path can be read as that of two routes, at both.
-fn gates(strict: &RoutePolicy, lenient: &RoutePolicy) -> Vec<Value> {
-    let mut gates: Vec<_> = [strict, lenient]
-        .map(|route| route.gate.clone())
-        .into_iter()
-        .flatten()
+/// What a request meets before the cache; where its path can be read as that of several routes, at all.
+fn gates(readings: &[&Arc<RoutePolicy>]) -> Vec<Value> {
+    let mut gates: Vec<_> = readings
+        .iter()
+        .filter_map(|route| route.gate.clone())
         .collect();
     gates.dedup();
     gates.iter().map(|gate| explained::describe(gate)).collect()

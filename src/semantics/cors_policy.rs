@@ -198,7 +198,7 @@ fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// Removes the API's fields of CORS.
-fn strip(response: &mut HeaderMap) {
+pub fn strip(response: &mut HeaderMap) {
     let is_field = |name: &&HeaderName| cors::is_field(name.as_str().as_bytes());
     let found: Vec<_> = response.keys().filter(is_field).cloned().collect();
     for name in found {

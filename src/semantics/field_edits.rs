@@ -4,9 +4,11 @@ use std::borrow::Cow;
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
+use smallvec::SmallVec;
 
 use super::hop_by_hop::HOP_BY_HOP;
 use super::media_type::is_multipart_byteranges;
+use super::meta_variable::remove_twins;
 use super::path_form::PathForm;
 use super::percent;
 
@@ -51,8 +53,8 @@ pub trait Values {
     fn host(&self) -> &str;
     /// In normal form, without the query.
     fn path(&self) -> &str;
-    /// The path as a forgiving API reads it; `None` where all read it alike.
-    fn lenient_path(&self) -> Option<String>;
+    /// The path as forgiving APIs may read it; empty where all read it alike.
+    fn other_readings(&self) -> SmallVec<[String; 2]>;
 }
 
 impl Template {
@@ -94,10 +96,11 @@ impl Template {
                 Piece::Part(name) => {
                     let form = self.path.as_ref()?;
                     let value = part(form, values.path(), name)?;
-                    if let Some(lenient) = values.lenient_path()
-                        && part(form, &lenient, name)? != decoded(value)
-                    {
-                        return None;
+                    let same = [value, &decoded(value)];
+                    for reading in values.other_readings() {
+                        if !same.contains(&part(form, &reading, name)?) {
+                            return None;
+                        }
                     }
                     text.push_str(value);
                 }
@@ -107,7 +110,7 @@ impl Template {
     }
 }
 
-/// A part of a path as it stands in its lenient reading, where that has the same part.
+/// A part of a path as an API reads it that decodes, where it reads the same part.
 fn decoded(part: &str) -> String {
     let decoded = percent::decode(part, |octet| octet.is_ascii());
     percent::encoded(&decoded).into_owned()
@@ -144,14 +147,13 @@ impl FieldEdits {
         self.add.retain(|(name, _)| is_kept(name));
     }
 
-    /// Takes out the lines that do not go on.
+    /// Takes out the lines that do not go on, and those that an API could take for them.
     pub fn take_out(&self, fields: &mut HeaderMap) {
-        for name in &self.remove {
+        let names = (self.remove.iter()).chain(self.set.iter().map(|(name, _)| name));
+        for name in names.clone() {
             fields.remove(name);
         }
-        for (name, _) in &self.set {
-            fields.remove(name);
-        }
+        remove_twins(fields, names);
     }
 
     /// Puts in the lines of its own. Where the value of one cannot be had, there is no such line.
@@ -308,8 +310,8 @@ mod tests {
             self.0
         }
 
-        fn lenient_path(&self) -> Option<String> {
-            self.1.map(str::to_owned)
+        fn other_readings(&self) -> SmallVec<[String; 2]> {
+            self.1.into_iter().map(str::to_owned).collect()
         }
     }
 

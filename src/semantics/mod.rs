@@ -25,6 +25,7 @@ pub mod key_rule;
 mod known_faults;
 pub(crate) mod list;
 pub mod media_type;
+pub mod meta_variable;
 pub mod method;
 pub mod multipart;
 pub mod no_vary_search;

@@ -22,7 +22,7 @@ use crate::semantics::cors_policy::CorsPolicy;
 /// begins with that.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gate {
-    /// The path can be read as that of two routes: the gates of both hold, and this one says nothing more.
+    /// The path can be read as that of several routes: the gates of all hold, and this one says nothing more.
     pub of_readings: bool,
     /// Networks of clients that are answered; empty for all.
     pub allow: Vec<IpNet>,
@@ -37,7 +37,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// The gate of paths that can be read as those of two routes.
+    /// The gate of paths that can be read as those of several routes.
     pub(super) fn of_readings() -> Arc<Self> {
         Arc::new(Self {
             of_readings: true,
@@ -81,10 +81,12 @@ impl Gate {
 
     /// Whether anybody is refused by it.
     pub(super) fn refuses(&self) -> bool {
-        !self.allow.is_empty()
-            || !self.deny.is_empty()
-            || self.auth.is_some()
-            || self.respond.is_some()
+        self.asks_who() || self.respond.is_some()
+    }
+
+    /// Whether it lets some clients through and others not.
+    pub(super) fn asks_who(&self) -> bool {
+        !self.allow.is_empty() || !self.deny.is_empty() || self.auth.is_some()
     }
 }
 

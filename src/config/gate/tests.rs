@@ -19,6 +19,11 @@ fn gate(lines: &str) -> Option<Arc<Gate>> {
     config.routes.listed()[0].gate.clone()
 }
 
+/// Whether it says that the gate is not for the path with a slash behind it.
+fn is_of_twin(told: &str) -> bool {
+    told.contains("which many APIs answer in the same way")
+}
+
 #[test]
 fn a_route_begins_with_the_gate_of_the_cache_section() {
     let nets = |text: &str| -> Vec<IpNet> {
@@ -132,7 +137,9 @@ fn what_cannot_be_meant_is_told_with_its_place_and_the_cure() {
         "respond = { status = 308, location = 'https://b.example/{id}?' }\nallow = '::1'",
         "respond = 'off'\nttl = '1m'",
     ] {
-        assert_eq!(told(lines), [""; 0], "{lines}");
+        let mut told = told(lines);
+        told.retain(|told| !is_of_twin(told));
+        assert_eq!(told, [""; 0], "{lines}");
     }
 }
 
@@ -265,7 +272,9 @@ fn users_and_tokens_that_nobody_could_have_are_told_with_their_line_and_never_sh
             &*alice,
         ),
     ] {
-        assert_eq!(told_of(auth, content), [""; 0], "{auth}");
+        let mut told = told_of(auth, content);
+        told.retain(|told| !is_of_twin(told));
+        assert_eq!(told, [""; 0], "{auth}");
     }
 }
 

@@ -14,14 +14,17 @@ use crate::proxy::forward::client_paths::as_client_sees;
 use crate::proxy::gateway::{Identity, Settings};
 use crate::proxy::interim::{self, Hints};
 use crate::proxy::request::field_names::{
-    CDN_LOOP, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PREFIX, X_FORWARDED_PROTO,
+    CDN_LOOP, CLIENT_CERT_CHAIN, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PREFIX,
+    X_FORWARDED_PROTO, X_REQUEST_ID,
 };
 use crate::proxy::request::peer::Peer;
 use crate::proxy::request::{Request, Target, Traits};
 use crate::semantics::hop_by_hop;
 use crate::semantics::list;
+use crate::semantics::meta_variable::remove_twins;
 use crate::semantics::percent;
 use crate::semantics::reference::{self, ClientView};
+use crate::semantics::storability::CLIENT_CERT;
 use crate::semantics::time::Timestamp;
 use crate::semantics::upgrade;
 use crate::semantics::validation::strip_conditionals;
@@ -30,6 +33,19 @@ use crate::upstream::{RequestBody, Server};
 
 /// About as many fields are added to a request on its way: one growth instead of several.
 const OWN_FIELDS: usize = 8;
+
+/// The fields by which the gateway tells the API who its client is and what it asked for. An API that takes another field for
+/// one of them would believe the client, and its response would answer others.
+const OWN_NAMES: [HeaderName; 8] = [
+    X_FORWARDED_FOR,
+    X_FORWARDED_HOST,
+    X_FORWARDED_PREFIX,
+    X_FORWARDED_PROTO,
+    X_REQUEST_ID,
+    CDN_LOOP,
+    CLIENT_CERT,
+    CLIENT_CERT_CHAIN,
+];
 
 /// Whose preconditions and Range a forwarded request carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +114,7 @@ fn request_fields(request: &Request, conditions: Conditions) -> HeaderMap {
         join_cookies(&mut fields);
     }
     set_host(&mut fields, request);
+    remove_twins(&mut fields, OWN_NAMES.iter());
     tell_the_client(&mut fields, &request.peer, &request.target);
     if let Some(rewrite) = &request.route.rewrite {
         name_prefix(&mut fields, &rewrite.stripped, &request.peer);

@@ -24,7 +24,7 @@ use crate::proxy::worker::Worker;
 use crate::semantics::access::is_admitted;
 use crate::semantics::cache_status::{CacheStatus, Detail};
 
-/// The routes whose gates a request has to pass: its own, or both that its path can be read as.
+/// The routes whose gates a request has to pass: its own, or all that its path can be read as.
 type Gated = SmallVec<[Arc<RoutePolicy>; 2]>;
 
 /// What comes of a request at the gate.
@@ -48,15 +48,15 @@ impl Worker {
             envelope.finish(request, &mut response);
             Met::Answered(Box::new(response))
         };
-        let cors = preflight::policy(&routes).map(|policy| Cors::of(policy, request.received()));
-        let has_cors = cors.is_some();
-        if has_cors {
+        let cors = preflight::cors(&routes, request);
+        let has_policy = matches!(cors, Some(Cors::ByPolicy { .. }));
+        if cors.is_some() {
             envelope.gate_fields.get_or_insert_default().cors = cors;
         }
         if let Some(response) = self.answer_at_gate(request, &routes, envelope) {
             return answered(response, request, envelope);
         }
-        if has_cors && request.class.is_looked_up() && !request.traits.any(Traits::UPGRADE) {
+        if has_policy && request.class.is_looked_up() && !request.traits.any(Traits::UPGRADE) {
             request.drop_origin();
         }
         match auth::check(request, &routes, &self.gateway.verifier) {
@@ -90,9 +90,9 @@ impl Worker {
             let error = Error::downstream(ErrorKind::AddressDenied);
             return Some(self.turn_away(request, &error, Detail::Other("refused")));
         }
-        if let Some(answer) =
-            preflight::policy(routes).and_then(|policy| preflight::answer(request, policy))
-        {
+        let fields = envelope.gate_fields.as_ref();
+        let cors = fields.and_then(|fields| fields.cors.as_ref());
+        if let Some(answer) = cors.and_then(|cors| preflight::answer(request, cors)) {
             return Some(match answer {
                 Ok(response) => {
                     // It has its own fields of CORS.
@@ -142,13 +142,13 @@ impl Worker {
 /// Lets the pages that may read the responses of a request's route read this one too, which comes before the gate.
 pub(in crate::proxy) fn grant(response: &mut Response<Body>, request: &Request) {
     if request.route.gate.is_some()
-        && let Some(policy) = preflight::policy(&gated_routes(request))
+        && let Some(cors) = preflight::cors(&gated_routes(request), request)
     {
-        policy.grant(policy.allowed(request.headers()), response.headers_mut());
+        cors.add_to(response.headers_mut());
     }
 }
 
-/// No spelling of a path leads past a gate: where it could mean two routes, the gates of both hold.
+/// No spelling of a path leads past a gate: where it could mean several routes, the gates of all hold.
 fn gated_routes(request: &Request) -> Gated {
     let is_unclear = |route: &RoutePolicy| {
         let gate = route.gate.as_ref();
@@ -157,7 +157,7 @@ fn gated_routes(request: &Request) -> Gated {
     if !is_unclear(&request.route) {
         return Gated::from_iter([request.route.clone()]);
     }
-    Gated::from_iter(request.readings().map(Arc::clone))
+    request.readings().into_iter().cloned().collect()
 }
 
 /// Why a request is refused whose path has dot segments, where these could lead round a gate.

@@ -57,11 +57,10 @@ fn location(request: &Request, respond: &Respond) -> Result<Option<HeaderValue>,
     let (path, _) = split_query(request.target.path_and_query());
     let own = request.path_and_query();
     let (_, query) = split_query(&own);
-    let [strict, lenient] = request.readings();
     // Where the readings differ, the client could choose what the names stand for.
-    let target = match strict.name == lenient.name {
-        true => location.of(path, query),
-        false => None,
+    let target = match request.readings().len() {
+        1 => location.of(path, query),
+        _ => None,
     };
     let value = target.and_then(|target| HeaderValue::from_str(&target).ok());
     match value {

@@ -75,8 +75,8 @@ pub trait Subject {
     /// `None` where nobody says who it is.
     fn client(&self) -> Option<Client>;
 
-    /// The names of the routes that its path may be read as, the same one twice where there is but one.
-    fn routes(&self) -> [&str; 2];
+    /// The names of the routes that its path may be read as, each once.
+    fn routes(&self) -> SmallVec<[&str; 2]>;
 }
 
 /// The limits' fields for a client's response.
@@ -122,10 +122,8 @@ impl Limits {
         if self.routes.is_empty() {
             return Ok(quotas);
         }
-        // No spelling of a path leads past a limit: one that could mean two routes counts for both.
-        let [strict, lenient] = subject.routes();
-        let also = (strict != lenient).then_some(lenient);
-        for route in [Some(strict), also].into_iter().flatten() {
+        // No spelling of a path leads past a limit: one that could mean several routes counts for all.
+        for route in subject.routes() {
             if let Some(limit) = self.routes.get(route) {
                 limit.count(subject, &mut quotas)?;
             }

@@ -21,6 +21,7 @@ use http::header::{AUTHORIZATION, CONNECTION, COOKIE, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use http_body::Body as _;
+use smallvec::SmallVec;
 
 use self::head::read_head;
 pub use self::rules::shown_key;
@@ -32,7 +33,7 @@ use crate::cache::key::KeyRef;
 use crate::cache::resource::Resource;
 use crate::cache::store::Store;
 use crate::clock::{Monotonic, Now};
-use crate::config::{Asked, Protocol, RoutePolicy, Routes};
+use crate::config::{Asked, Protocol, Readings, RoutePolicy, Routes};
 use crate::error::{Error, ErrorKind};
 use crate::proxy::epoch::Epoch;
 use crate::proxy::limit::{Client, Subject};
@@ -268,8 +269,8 @@ impl Request {
         self.peer.client(self.received(), proxies)
     }
 
-    /// The routes that its path may be read as, the same one twice where there is but one.
-    pub fn readings(&self) -> [&Arc<RoutePolicy>; 2] {
+    /// The routes that its path may be read as, each once.
+    pub fn readings(&self) -> Readings<'_> {
         let routes = &self.epoch.settings.config.routes;
         let method = route_method(&self.parts, &self.target, routes);
         routes.readings(asked(routes, &self.target, &method))
@@ -348,8 +349,9 @@ impl Subject for Request {
         self.address().map(Into::into)
     }
 
-    fn routes(&self) -> [&str; 2] {
-        self.readings().map(|route| route.name.as_str())
+    fn routes(&self) -> SmallVec<[&str; 2]> {
+        let routes = self.readings().into_iter();
+        routes.map(|route| route.name.as_str()).collect()
     }
 }
 

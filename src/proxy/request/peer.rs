@@ -88,7 +88,8 @@ impl Peer {
     }
 
     /// The address of the client that a request of this peer is for: the last one in X-Forwarded-For, or else in Forwarded
-    /// (RFC 7239), that is none of `proxies`, as far as each is named by one of them. `None` where nobody says it.
+    /// (RFC 7239), that is none of `proxies`, as far as each is named by one of them. `None` where nobody says it, or what
+    /// the nearest proxy says cannot be read.
     ///
     /// X-Forwarded-For goes first where both are there: nearly all proxies write it, and most of them pass on a Forwarded
     /// that the client has made up.
@@ -104,10 +105,13 @@ impl Peer {
                 let member = std::str::from_utf8(member.trim_ascii()).ok();
                 member.and_then(forwarded::address)
             });
-            return nearest_stranger(named, proxies).or(own);
+            return nearest_stranger(named, proxies);
         }
-        let lines = headers.get_all(FORWARDED).iter();
-        nearest_stranger(forwarded::named(lines.map(HeaderValue::as_bytes)), proxies).or(own)
+        if headers.contains_key(FORWARDED) {
+            let lines = headers.get_all(FORWARDED).iter();
+            return nearest_stranger(forwarded::named(lines.map(HeaderValue::as_bytes)), proxies);
+        }
+        own
     }
 
     /// The forwarding fields of this client's request for `target`.
@@ -159,8 +163,9 @@ fn forwarded_element(address: Option<IpAddr>, target: &Target) -> String {
     }
 }
 
-/// The last of those that trusted proxies name, `named` with the nearest first. What names nobody, or cannot be read,
-/// ends the chain: the proxy that sent it stands for its client.
+/// The last of those that trusted proxies name, `named` with the nearest first. What names nobody, or cannot be read, ends
+/// the chain: the proxy that sent it stands for its client, if another one has named it. Our own peer does not: a network
+/// that may ask would let all of its clients in.
 fn nearest_stranger(
     named: impl Iterator<Item = Option<IpAddr>>,
     proxies: &[IpNet],
@@ -229,12 +234,13 @@ mod tests {
                 Some("198.51.100.1"),
             ),
             (Some("10.0.0.1:5"), &["10.0.0.3,10.0.0.2"], Some("10.0.0.3")),
+            (Some("10.0.0.1:5"), &["198.51.100.1, unknown"], None),
+            (Some("10.0.0.1:5"), &["198.51.100.1, "], None),
             (
                 Some("10.0.0.1:5"),
-                &["198.51.100.1, unknown"],
-                Some("10.0.0.1"),
+                &["198.51.100.1, unknown, 10.0.0.2"],
+                Some("10.0.0.2"),
             ),
-            (Some("10.0.0.1:5"), &["198.51.100.1, "], Some("10.0.0.1")),
             (
                 Some("10.0.0.1:5"),
                 &["198.51.100.1:99"],
@@ -298,7 +304,7 @@ mod tests {
             (
                 "10.0.0.1:5",
                 &[(FORWARDED, "for=198.51.100.1, for=unknown")],
-                "10.0.0.1",
+                "",
             ),
             (
                 "10.0.0.1:5",
@@ -311,7 +317,7 @@ mod tests {
             (
                 "10.0.0.1:5",
                 &[(FORWARDED, "for=203.0.113.9"), (X_FORWARDED_FOR, "unknown")],
-                "10.0.0.1",
+                "",
             ),
         ] {
             let peer = Peer::of(peer.parse().ok(), Scheme::Http, &proxies);

@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use http::header::{COOKIE, HeaderName};
 use http::{HeaderMap, HeaderValue, Method};
+use smallvec::SmallVec;
 
 use super::field_names::X_REQUEST_ID;
 use super::{Request, Traits};
-use crate::config::{is_plain, lenient_reading};
-use crate::semantics::field_edits::{FieldEdits, Template, Values};
+use crate::config::{RoutePolicy, readings};
+use crate::semantics::field_edits::{FieldEdits, Values};
 use crate::semantics::key_rule::normalise_cookies;
 use crate::semantics::storability::Credentials;
 use crate::semantics::target::{key_with, split_key, split_query};
@@ -23,18 +24,20 @@ use crate::semantics::target::{key_with, split_key, split_query};
 /// Octets of a request id that is taken over.
 const MAX_ID: usize = 128;
 
-/// The lines that both put in.
-fn in_common(these: &FieldEdits, others: &FieldEdits) -> FieldEdits {
-    let common = |own: &[(HeaderName, Template)], others: &[(HeaderName, Template)]| {
-        let mut common = own.to_vec();
-        common.retain(|line| others.contains(line));
-        common
-    };
-    FieldEdits {
-        remove: Vec::new(),
-        set: common(&these.set, &others.set),
-        add: common(&these.add, &others.add),
+/// The lines that all of these routes put in.
+fn in_common(routes: &[Arc<RoutePolicy>]) -> FieldEdits {
+    let mut edits = (routes.iter()).map(|route| Some(&route.requests.as_ref()?.fields));
+    let mut common = FieldEdits::default();
+    if let Some(Some(first)) = edits.next() {
+        common.set = first.set.clone();
+        common.add = first.add.clone();
     }
+    for other in edits {
+        let (set, add) = other.map_or((&[][..], &[][..]), |other| (&other.set, &other.add));
+        common.set.retain(|line| set.contains(line));
+        common.add.retain(|line| add.contains(line));
+    }
+    common
 }
 
 impl Request {
@@ -43,17 +46,16 @@ impl Request {
         let Some(rules) = self.route.requests.clone() else {
             return;
         };
-        let readings = rules.of_readings.then(|| self.readings().map(Arc::clone));
+        let readings: SmallVec<[Arc<RoutePolicy>; 2]> = match rules.of_readings {
+            true => self.readings().into_iter().cloned().collect(),
+            false => SmallVec::new(),
+        };
         let mut fields = std::mem::take(&mut self.parts.headers);
-        if readings.is_some() || !rules.fields.is_empty() {
+        if rules.of_readings || !rules.fields.is_empty() {
             self.received = Some(Box::new(fields.clone()));
             rules.fields.take_out(&mut fields);
             // No spelling of a path has the API believe of the client what the gateway says on a route.
-            for other in readings
-                .iter()
-                .flatten()
-                .filter_map(|route| route.requests.as_ref())
-            {
+            for other in readings.iter().filter_map(|route| route.requests.as_ref()) {
                 other.fields.take_out(&mut fields);
             }
             // One of the operator's may be among them.
@@ -70,15 +72,9 @@ impl Request {
         }
         // RFC 9110 §9.3.8: an API that answers TRACE would tell the client the operator's own credentials.
         if *self.method() != Method::TRACE {
-            match &readings {
-                None => rules.fields.put_in(&mut fields, self),
-                Some([strict, lenient]) => {
-                    let edits =
-                        [strict, lenient].map(|route| Some(&route.requests.as_ref()?.fields));
-                    if let [Some(strict), Some(lenient)] = edits {
-                        in_common(strict, lenient).put_in(&mut fields, self);
-                    }
-                }
+            match rules.of_readings {
+                false => rules.fields.put_in(&mut fields, self),
+                true => in_common(&readings).put_in(&mut fields, self),
             }
         }
         let vary = &self.route.cache.vary;
@@ -154,9 +150,10 @@ impl Values for Request {
         split_query(self.target.path_and_query()).0
     }
 
-    fn lenient_path(&self) -> Option<String> {
-        let path = self.path();
-        (!is_plain(path)).then(|| lenient_reading(path))
+    fn other_readings(&self) -> SmallVec<[String; 2]> {
+        let mut readings = readings(self.path());
+        readings.remove(0);
+        readings
     }
 }
 

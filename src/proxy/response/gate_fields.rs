@@ -6,7 +6,7 @@ use http::header::{CACHE_CONTROL, EXPIRES};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::semantics::authentication::made_private;
-use crate::semantics::cors_policy::CorsPolicy;
+use crate::semantics::cors_policy::{self, CorsPolicy};
 use crate::semantics::field_edits::is_lifetime;
 
 /// What is added.
@@ -17,19 +17,32 @@ pub struct GateFields {
     pub cors: Option<Cors>,
 }
 
-/// The CORS of a route for one request.
+/// Which pages may read the response to one request.
 #[derive(Debug)]
-pub struct Cors {
-    pub policy: Arc<CorsPolicy>,
-    /// The request's Origin, where its page may read the response.
-    pub allowed: Option<HeaderValue>,
+pub enum Cors {
+    /// As the policy of its route says.
+    ByPolicy {
+        policy: Arc<CorsPolicy>,
+        /// The request's Origin, where its page may read the response.
+        allowed: Option<HeaderValue>,
+    },
+    /// None: the path can be read as that of routes with different policies.
+    Unclear,
 }
 
 impl Cors {
-    pub fn of(policy: &Arc<CorsPolicy>, request: &HeaderMap) -> Self {
-        Self {
+    pub fn by_policy(policy: &Arc<CorsPolicy>, request: &HeaderMap) -> Self {
+        Self::ByPolicy {
             policy: policy.clone(),
             allowed: policy.allowed(request).cloned(),
+        }
+    }
+
+    /// Adds the fields of CORS in the place of the API's.
+    pub fn add_to(&self, fields: &mut HeaderMap) {
+        match self {
+            Self::ByPolicy { policy, allowed } => policy.grant(allowed.as_ref(), fields),
+            Self::Unclear => cors_policy::strip(fields),
         }
     }
 }
@@ -50,8 +63,8 @@ impl GateFields {
                 fields.remove(name);
             }
         }
-        if let Some(Cors { policy, allowed }) = &self.cors {
-            policy.grant(allowed.as_ref(), fields);
+        if let Some(cors) = &self.cors {
+            cors.add_to(fields);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod base_path;
+mod gates;
 mod hosts;
 mod locations;
 mod operator;
