@@ -234,6 +234,7 @@ fn head(fields: &[(&'static str, &'static str)]) -> Head {
         variant: VariantKey::of(&Vary::None, &HeaderMap::new(), &VaryPolicy::default()),
         digest: None,
         groups: Box::new(["books".into()]),
+        tags: HeaderMap::new(),
         search: SearchVariance::parse(&headers).map(Box::new),
         content_length: None,
         age: None,

@@ -177,15 +177,15 @@ fn matcher((what, value): &Named) -> Result<Matcher, String> {
     match what.as_str() {
         "url" => Selector::url(value).map(Matcher::Urls).map_err(fault),
         "prefix" => Selector::prefix(value).map(Matcher::Urls).map_err(fault),
-        // RFC 9875 §2: a String, which is of visible ASCII and spaces.
-        "tag" | "group" if !value.is_empty() && value.bytes().all(|octet| matches!(octet, b' '..=b'~')) => {
+        // RFC 9875 §2 has ASCII alone; other fields have tags in UTF-8.
+        "tag" | "group" if !value.is_empty() && !value.chars().any(char::is_control) => {
             Ok(Matcher::Tag {
                 name: value.clone(),
                 origin: None,
             })
         }
         "tag" | "group" => Err(fault(
-            "is not the name of a tag or cache group, as in Cache-Groups: visible ASCII and spaces (RFC 9875)"
+            "is not the name of a tag, nor of a group of Cache-Groups: these have a character, and no control characters"
                 .to_owned(),
         )),
         "all" if value == "true" => Ok(Matcher::All),

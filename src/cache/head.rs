@@ -35,8 +35,10 @@ pub struct Draft {
     pub variant: VariantKey,
     /// The QUERY this answers; `None` for GET.
     pub digest: Option<ContentDigest>,
-    /// Its cache groups (RFC 9875), sorted.
+    /// Its cache groups (RFC 9875) and other tags, sorted.
     pub groups: Box<[Box<str>]>,
+    /// The lines that tags were read from, for an update to replace; not for clients.
+    pub tags: HeaderMap,
     /// Which parts of the query do not matter (No-Vary-Search).
     pub search: Option<Box<SearchVariance>>,
     /// Bytes of content, where the response declared them.
@@ -74,6 +76,7 @@ struct Rare {
     variant: VariantKey,
     digest: Option<ContentDigest>,
     groups: Box<[Box<str>]>,
+    tags: Option<Fields>,
     search: Option<Box<SearchVariance>>,
     /// The origin's validators, where clients see others.
     origin: Option<Validators>,
@@ -94,11 +97,13 @@ impl Draft {
             reason,
             ..
         } = self;
+        let tags = (!self.tags.is_empty()).then(|| Fields::of(&self.tags));
         let origin = (self.origin_validators != Validators::of(&self.headers))
             .then(|| self.origin_validators.detached());
         let has_rare = !variant.is_whole()
             || digest.is_some()
             || !groups.is_empty()
+            || tags.is_some()
             || search.is_some()
             || origin.is_some()
             || age.is_some()
@@ -108,6 +113,7 @@ impl Draft {
             variant,
             digest,
             groups,
+            tags,
             search,
             origin,
             age,
@@ -141,6 +147,7 @@ impl Head {
             variant: rare.variant,
             digest: rare.digest,
             groups: rare.groups,
+            tags: rare.tags.as_ref().map(Fields::to_map).unwrap_or_default(),
             search: rare.search,
             content_length: self.content_length(),
             age: rare.age,
@@ -198,9 +205,25 @@ impl Head {
         self.rare.as_ref()?.digest.as_ref()
     }
 
-    /// Its cache groups (RFC 9875), sorted.
+    /// Its cache groups (RFC 9875) and other tags, sorted.
     pub fn groups(&self) -> &[Box<str>] {
         self.rare.as_ref().map_or(&[], |rare| &rare.groups)
+    }
+
+    /// The lines that tags were read from.
+    pub fn tags(&self) -> HeaderMap {
+        let tags = self.rare.as_ref().and_then(|rare| rare.tags.as_ref());
+        tags.map(Fields::to_map).unwrap_or_default()
+    }
+
+    /// The same head with other tags, read from these lines and elsewhere.
+    pub fn tagged(&self, groups: Box<[Box<str>]>, tags: HeaderMap) -> Self {
+        Draft {
+            groups,
+            tags,
+            ..self.draft()
+        }
+        .packed()
     }
 
     /// Which parts of the query do not matter (No-Vary-Search).
@@ -331,7 +354,8 @@ impl Rare {
         let names = self.groups.iter().map(|group| allocated(group.len()));
         let list = self.groups.len() * size_of::<Box<str>>();
         let memberships = self.groups.len() * TAG_ENTRY;
-        let groups = names.sum::<usize>() + allocated(list) + memberships;
+        let tags = self.tags.as_ref().map_or(0, |tags| allocated(tags.len()));
+        let groups = names.sum::<usize>() + allocated(list) + memberships + tags;
         let reason = self
             .reason
             .as_deref()
@@ -341,86 +365,4 @@ impl Rare {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Weak};
-
-    use bytes::Bytes;
-    use http::header::{AGE, DATE, ETAG, LAST_MODIFIED};
-
-    use super::*;
-    use crate::clock::Clock;
-
-    /// A message in one buffer, and what tells whether the buffer is still kept.
-    fn message(lines: &[(http::HeaderName, &'static str)]) -> (HeaderMap, Weak<String>) {
-        struct Buffer(Arc<String>);
-        impl AsRef<[u8]> for Buffer {
-            fn as_ref(&self) -> &[u8] {
-                self.0.as_bytes()
-            }
-        }
-        let text: Arc<String> = Arc::new(lines.iter().map(|(_, value)| *value).collect());
-        let kept = Arc::downgrade(&text);
-        let buffer = Bytes::from_owner(Buffer(text));
-        let mut from = 0;
-        let values = lines.iter().map(|(name, value)| {
-            let slice = buffer.slice(from..from + value.len());
-            from += value.len();
-            (name.clone(), HeaderValue::from_maybe_shared(slice).unwrap())
-        });
-        (values.collect(), kept)
-    }
-
-    #[test]
-    fn a_stored_head_keeps_nothing_of_the_buffer_that_it_was_read_from() {
-        let lines = [
-            (DATE, "Wed, 25 Nov 2026 08:00:00 GMT"),
-            (ETAG, "\"a\""),
-            (LAST_MODIFIED, "Sun, 01 Nov 2026 08:00:00 GMT"),
-            (AGE, "5"),
-        ];
-        // The origin's own tag may be another than the one that clients see.
-        for tag in ["\"a\"", "\"b\""] {
-            let (mut headers, kept) = message(&lines);
-            let (origin, origin_kept) = message(&[lines[0].clone(), (ETAG, tag), lines[2].clone()]);
-            let now = Clock::system().now();
-            let receipt = Receipt {
-                request_time: now.wall,
-                response_time: now.wall,
-            };
-            let directives = ResponseDirectives::default();
-            let policy = Policy::default();
-            let status = StatusCode::OK;
-            let head = Draft {
-                status,
-                reason: None,
-                origin_validators: Validators::of(&origin),
-                freshness: Freshness::compute(
-                    status,
-                    &headers,
-                    &directives,
-                    receipt,
-                    false,
-                    &policy,
-                ),
-                received: now.mono,
-                variant: VariantKey::of(&Vary::None, &headers, &policy.vary),
-                digest: None,
-                groups: Box::default(),
-                search: None,
-                content_length: None,
-                age: headers.remove(AGE),
-                receipt,
-                credentialed: false,
-                epoch: 0,
-                headers: headers.clone(),
-            };
-            let head = head.packed();
-            drop((headers, origin));
-            assert!(kept.upgrade().is_none() && origin_kept.upgrade().is_none());
-            assert_eq!(head.origin_validators().etag.unwrap().as_value(), tag);
-            assert_eq!(head.validators().etag.unwrap().as_value(), "\"a\"");
-            assert_eq!(head.age().unwrap(), "5");
-            assert_eq!(head.rare.as_ref().unwrap().origin.is_some(), tag == "\"b\"");
-        }
-    }
-}
+mod tests;

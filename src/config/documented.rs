@@ -8,7 +8,7 @@ use super::load::known_keys;
 const FILE: &str = include_str!("../../config.toml");
 
 /// Keys of a route that [cache] has not.
-const ROUTE_ONLY: [&str; 13] = [
+const ROUTE_ONLY: [&str; 14] = [
     "host",
     "match",
     "methods",
@@ -16,6 +16,7 @@ const ROUTE_ONLY: [&str; 13] = [
     "strip_prefix",
     "rewrite",
     "invalidates",
+    "tags",
     "rate_limit",
     "exchange_timeout",
     "min_body_rate",

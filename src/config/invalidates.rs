@@ -1,11 +1,11 @@
-//! `invalidates` of a route: what else is stale once a write to it has succeeded. A path, in which `{id}` stands for
-//! what it stands for in the route's own pattern.
+//! `invalidates` and `tags` of a route: what else is stale once a write to it has succeeded, and by which tags its responses
+//! are purged. A path or a tag, in which `{id}` stands for what it stands for in the route's own pattern.
 
 use super::paths::foreign_syntax;
 use super::value::Value;
 use crate::semantics::percent;
 
-/// A path with parameters of the route's pattern in it.
+/// A path or a tag with parameters of the route's pattern in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     pieces: Vec<Piece>,
@@ -18,7 +18,7 @@ enum Piece {
 }
 
 impl Template {
-    /// The path for a request to `path`, in normal form, which matches `pattern`; `None` when it does not.
+    /// The text for a request to `path`, in normal form, which matches `pattern`; `None` when it does not.
     pub fn for_request(&self, pattern: &str, path: &str) -> Option<String> {
         let mut filled = String::new();
         for piece in &self.pieces {
@@ -30,8 +30,7 @@ impl Template {
         Some(filled)
     }
 
-    fn parse(text: &str, pattern: &str) -> Result<Self, &'static str> {
-        const BRACES: &str = "has braces that do not enclose a name, as in `{id}`";
+    fn parse_path(text: &str, pattern: &str) -> Result<Self, &'static str> {
         if !text.starts_with('/') {
             return Err("does not begin with a slash");
         }
@@ -41,6 +40,18 @@ impl Template {
         if let Some(fault) = foreign_syntax(text) {
             return Err(fault);
         }
+        Self::parse(text, pattern)
+    }
+
+    fn parse_tag(text: &str, pattern: &str) -> Result<Self, &'static str> {
+        if text.is_empty() || text.trim() != text || text.chars().any(char::is_control) {
+            return Err("is no tag: write one such as \"books\" or \"book-{id}\"");
+        }
+        Self::parse(text, pattern)
+    }
+
+    fn parse(text: &str, pattern: &str) -> Result<Self, &'static str> {
+        const BRACES: &str = "has braces that do not enclose a name, as in `{id}`";
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
@@ -60,14 +71,30 @@ impl Template {
     }
 }
 
-/// Reads one member of the list, for the route with `pattern`.
-pub(super) fn template<'a>(pattern: &str) -> impl Fn(Value<'a>) -> Option<Template> {
+/// Reads one member of `invalidates`, for the route with `pattern`.
+pub(super) fn path<'a>(pattern: &str) -> impl Fn(Value<'a>) -> Option<Template> {
+    template("a path such as \"/books\"", |text| {
+        Template::parse_path(text, pattern)
+    })
+}
+
+/// Reads one member of `tags`, for the route with `pattern`.
+pub(super) fn tag<'a>(pattern: &str) -> impl Fn(Value<'a>) -> Option<Template> {
+    template("a tag such as \"book-{id}\"", |text| {
+        Template::parse_tag(text, pattern)
+    })
+}
+
+fn template<'a>(
+    what: &'static str,
+    parse: impl Fn(&str) -> Result<Template, &'static str>,
+) -> impl Fn(Value<'a>) -> Option<Template> {
     move |value| {
         // Braces of a template would be taken for a variable's.
         let toml::de::DeValue::String(text) = value.item() else {
-            return value.refuse_type("a path such as \"/books\"");
+            return value.refuse_type(what);
         };
-        match Template::parse(text, pattern) {
+        match parse(text) {
             Ok(template) => Some(template),
             Err(fault) => value.refuse_text(fault),
         }
@@ -143,7 +170,7 @@ mod tests {
             ("/a/{*rest}", "/a/b/c", "/z/{rest}", Some("/z/b/c")),
         ];
         for (pattern, path, text, expected) in cases {
-            let template = Template::parse(text, pattern).unwrap();
+            let template = Template::parse_path(text, pattern).unwrap();
             assert_eq!(
                 template.for_request(pattern, path).as_deref(),
                 expected,
@@ -161,8 +188,33 @@ mod tests {
             ("/books/id}", "braces"),
             ("/books?x={id}", "query"),
         ] {
-            let refused = Template::parse(text, "/books/{id}").unwrap_err();
+            let refused = Template::parse_path(text, "/books/{id}").unwrap_err();
             assert!(refused.contains(fault), "{text}: {refused}");
+        }
+        for (text, fault) in [
+            ("", "is no tag"),
+            (" a", "is no tag"),
+            ("a\n", "is no tag"),
+            ("book-{isbn}", "not in the route"),
+            ("book-{id", "braces"),
+        ] {
+            let refused = Template::parse_tag(text, "/books/{id}").unwrap_err();
+            assert!(refused.contains(fault), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_tag_has_what_the_pattern_s_parameters_stand_for() {
+        for (text, expected) in [
+            ("books", "books"),
+            ("book-{id}", "book-7"),
+            ("{id}", "7"),
+            ("{id} of {shelf}", "7 of a%20b"),
+        ] {
+            let pattern = "/{shelf}/books/{id}.json";
+            let template = Template::parse_tag(text, pattern).unwrap();
+            let tag = template.for_request(pattern, "/a%20b/books/7.json");
+            assert_eq!(tag.as_deref(), Some(expected));
         }
     }
 }

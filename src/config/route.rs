@@ -64,8 +64,12 @@ pub struct RoutePolicy {
     pub store_close_delimited: bool,
     /// Whether Cache-Status has the key and details.
     pub debug: bool,
+    /// Whether clients get the fields of [`Policy::tag_fields`].
+    pub keep_tag_fields: bool,
     /// What else a successful write to this route invalidates, with all queries.
     pub invalidates: Vec<Template>,
+    /// Tags of what is stored of it.
+    pub tags: Vec<Template>,
     /// Beside the server's own.
     pub rate_limit: Option<RateLimit>,
     /// In the place of the server's, and for content without an end too; `None` means the server's.
@@ -101,7 +105,9 @@ impl Default for RoutePolicy {
             max_stored_body: 8 << 20,
             store_close_delimited: false,
             debug: false,
+            keep_tag_fields: false,
             invalidates: Vec::new(),
+            tags: Vec::new(),
             rate_limit: None,
             exchange_timeout: None,
             min_body_rate: None,
@@ -183,7 +189,9 @@ impl Draft {
             max_stored_body,
             store_close_delimited,
             debug,
+            keep_tag_fields,
             invalidates: _,
+            tags: _,
             rate_limit: _,
             exchange_timeout: _,
             min_body_rate: _,
@@ -195,6 +203,7 @@ impl Draft {
         section.set("max_stored_body", max_stored_body, size(0..=1 << 40));
         section.set("store_close_delimited", store_close_delimited, flag);
         section.set("debug", debug, flag);
+        section.set("keep_tag_fields", keep_tag_fields, flag);
         section.section("query", |section| read_query(section, query));
         *gate = Gate::read(section, gate.as_ref(), pattern);
         read_rules(section, cache);
@@ -272,6 +281,7 @@ fn read_rules(section: &mut Section<'_>, rules: &mut Policy) {
         stale_if_error,
         stale_if_disconnected,
         targeted_fields,
+        tag_fields,
         vary,
     } = rules;
     let window = || or_off(lifetime);
@@ -302,6 +312,7 @@ fn read_rules(section: &mut Section<'_>, rules: &mut Policy) {
     section.set("honour", honour, |value| flags(value, &HONOUR, none));
     section.set("credential_fields", credential_fields, list(field_name));
     section.set("targeted_fields", targeted_fields, list(field_name));
+    section.set("tag_fields", tag_fields, list(tag_field));
     section.section("heuristic", |section| {
         section.set("percent", &mut heuristic.percent, count(0..=100));
         section.set("max", &mut heuristic.max, lifetime);
@@ -377,6 +388,18 @@ fn field_name(value: Value<'_>) -> Option<HeaderName> {
         Ok(name) => Some(name),
         Err(_) => value.refuse_text("is not a field's name, such as \"X-API-Key\""),
     }
+}
+
+/// A field with tags of its own, which is none of those that are read for something else.
+fn tag_field(value: Value<'_>) -> Option<HeaderName> {
+    let name = field_name(value)?;
+    let other = match name.as_str() {
+        "cache-groups" => "is read for cache groups already (RFC 9875)",
+        "cache-control" | "vary" | "etag" | "set-cookie" | "content-type" | "content-length"
+        | "connection" | "transfer-encoding" => "has a meaning of its own",
+        _ => return Some(name),
+    };
+    value.refuse_text(other)
 }
 
 /// A language tag: RFC 4647 §2.1, without wildcards.

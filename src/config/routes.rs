@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::fields::RequestRules;
 use super::gate::{Gate, warn_beside_respond};
-use super::invalidates::template;
+use super::invalidates::{path, tag};
 use super::matched::Matched;
 use super::rate_limit::RateLimit;
 use super::reach::{Found, open_base, open_twin, unreachable};
@@ -271,7 +271,9 @@ fn read_route(
     let draft = default.clone().read(section, pattern);
     warn_beside_respond(section);
     let mut invalidates = Vec::new();
-    section.set("invalidates", &mut invalidates, list(template(pattern)));
+    section.set("invalidates", &mut invalidates, list(path(pattern)));
+    let mut tags = Vec::new();
+    section.set("tags", &mut tags, list(tag(pattern)));
     let rate_limit = section.section("rate_limit", RateLimit::read);
     let (mut exchange_timeout, mut min_body_rate) = (None, None);
     section.set("exchange_timeout", &mut exchange_timeout, |value| {
@@ -293,6 +295,7 @@ fn read_route(
         destination: destination?,
         rewrite,
         invalidates,
+        tags,
         rate_limit,
         exchange_timeout,
         min_body_rate,

@@ -29,6 +29,7 @@ mod own_answers;
 mod redirect;
 mod request;
 mod response;
+mod tagged;
 mod task;
 mod worker;
 

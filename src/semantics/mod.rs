@@ -47,6 +47,7 @@ pub mod rewrite;
 pub mod selector;
 pub mod storability;
 pub mod structured;
+pub mod tags;
 pub mod target;
 pub mod time;
 pub mod unstored;

@@ -28,6 +28,8 @@ pub struct Policy {
     pub stale_if_disconnected: Option<DeltaSeconds>,
     /// Targeted cache-control fields, the first valid one wins (RFC 9213).
     pub targeted_fields: Vec<HeaderName>,
+    /// Response fields with tags to purge by (see [`super::tags`]).
+    pub tag_fields: Vec<HeaderName>,
     /// How request fields that a `Vary` names are reduced before they are compared.
     pub vary: VaryPolicy,
 }
@@ -186,6 +188,7 @@ impl Default for Policy {
                 HeaderName::from_static("bookend-cache-control"),
                 HeaderName::from_static("cdn-cache-control"),
             ],
+            tag_fields: Vec::new(),
             vary: VaryPolicy::default(),
         }
     }

@@ -11,3 +11,4 @@ mod posts;
 mod purges;
 mod room;
 mod statuses;
+mod tags;

@@ -111,12 +111,13 @@ fn client_network(value: Value<'_>) -> Option<IpNet> {
 }
 
 /// Keys of a route that have no effect beside its `respond`.
-const WITHOUT_EFFECT: [&str; 31] = [
+const WITHOUT_EFFECT: [&str; 34] = [
     "auth",
     "upstream",
     "strip_prefix",
     "rewrite",
     "invalidates",
+    "tags",
     "ttl",
     "ttl_mode",
     "statuses",
@@ -132,6 +133,8 @@ const WITHOUT_EFFECT: [&str; 31] = [
     "honour",
     "credential_fields",
     "targeted_fields",
+    "tag_fields",
+    "keep_tag_fields",
     "query",
     "heuristic",
     "vary",

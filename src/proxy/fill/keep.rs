@@ -22,12 +22,12 @@ use crate::error::{Error, ErrorKind};
 use crate::proxy::fill::update::withheld;
 use crate::proxy::forward::arrived::Arrived;
 use crate::proxy::response::etag;
+use crate::proxy::tagged::tags_of;
 use crate::proxy::task::pinned;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cors;
 use crate::semantics::fetch::FetchExtent;
 use crate::semantics::freshness::Freshness;
-use crate::semantics::groups;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::partial::{Partial, combined_fields, fields_of_whole};
 use crate::semantics::range::{self, ByteRange};
@@ -35,6 +35,7 @@ use crate::semantics::reuse::Failure;
 use crate::semantics::storability::{
     Keep, NoStoreReason, Scope, Storability, assess, stored_fields,
 };
+use crate::semantics::tags;
 use crate::semantics::validation::Validators;
 use crate::semantics::vary::{VariantKey, Vary};
 use crate::upstream::{Framing, UpstreamBody};
@@ -62,6 +63,10 @@ impl FillTask {
             Storability::Store(keep) => keep,
             Storability::Refuse(why) => return Err(NotShared::Cause(Unshared::Rule(why))),
         };
+        // What is stored has all of its tags, or it would not be purged by one.
+        if let Err(why) = self.tags(headers, &arrived.tags) {
+            return Err(NotShared::Cause(Unshared::Rule(why)));
+        }
         if body.size_hint().lower() > self.route.max_stored_body {
             return Err(NotShared::Cause(Unshared::TooLarge));
         }
@@ -167,6 +172,12 @@ impl FillTask {
             None => fields_of_whole(&arrived.headers, part.complete_length()),
         };
         arrived.status = StatusCode::OK;
+        if let Some(stored) = &stored {
+            arrived.tags = tags::updated(&stored.head.tags(), &arrived.tags);
+        }
+        if let Err(why) = self.tags(&arrived.headers, &arrived.tags) {
+            return self.hand_over(permit, arrived, NotShared::Cause(Unshared::Rule(why)));
+        }
         let mut head = self.head(&arrived, keep, directives, freshness);
         head.content_length = Some(part.complete_length());
         let store = &self.worker.gateway.store;
@@ -243,7 +254,9 @@ impl FillTask {
             received: arrived.received.mono,
             variant: self.variant(&arrived.headers),
             digest: self.fill.ask.digest,
-            groups: groups::memberships(&arrived.headers).into(),
+            // They were counted when it was judged.
+            groups: self.tags(&arrived.headers, &arrived.tags).unwrap_or_default(),
+            tags: arrived.tags.clone(),
             search: SearchVariance::parse(&arrived.headers).map(Box::new),
             content_length: arrived.body.size_hint().exact(),
             age,
@@ -252,6 +265,15 @@ impl FillTask {
             epoch: self.epoch.settings.version,
             headers,
         }
+    }
+
+    /// All tags of a response to this fill's request with these fields.
+    pub(super) fn tags(
+        &self,
+        fields: &HeaderMap,
+        lines: &HeaderMap,
+    ) -> Result<Box<[Box<str>]>, NoStoreReason> {
+        tags_of(&self.route, self.target.path_and_query(), fields, lines)
     }
 
     /// Where the route replaces the origin's tags, they are not trusted to validate with either.

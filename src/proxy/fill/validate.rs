@@ -12,9 +12,9 @@ use crate::cache::stored::StoredResponse;
 use crate::config::EtagMode;
 use crate::proxy::fill::update::{Asked, Update, withheld};
 use crate::proxy::forward::arrived::Arrived;
-use crate::semantics::groups;
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::storability::Storability;
+use crate::semantics::tags;
 use crate::semantics::validation::{self, Validators};
 
 impl FillTask {
@@ -109,6 +109,12 @@ impl FillTask {
         };
         let mut update = Update::of(&old.head, &arrived.headers, arrived.receipt(), asked);
         update.freshness = arrived.believed(update.freshness);
+        let lines = tags::updated(&old.head.tags(), &arrived.tags);
+        if let Ok(fields) = &update.storable
+            && let Err(why) = self.tags(fields, &lines)
+        {
+            update.storable = Err(Storability::Refuse(why));
+        }
         update
     }
 
@@ -161,6 +167,7 @@ impl FillTask {
             // It has kept what it tells the page that it was fetched for.
             variant = variant.fetched_with(before.variant.origin());
         }
+        let tags = tags::updated(&before.tags, &arrived.tags);
         let head = Draft {
             status: before.status,
             reason: before.reason,
@@ -169,7 +176,8 @@ impl FillTask {
             received: arrived.received.mono,
             variant,
             digest: before.digest,
-            groups: groups::memberships(&headers).into(),
+            groups: self.tags(&headers, &tags).unwrap_or_default(),
+            tags,
             search: SearchVariance::parse(&headers).map(Box::new),
             content_length: before.content_length,
             age,

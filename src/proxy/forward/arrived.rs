@@ -13,6 +13,8 @@ pub struct Arrived {
     /// The reason phrase, where it is not the usual one of the status.
     pub reason: Option<ReasonPhrase>,
     pub headers: HeaderMap,
+    /// The lines of the fields that the route reads tags from.
+    pub tags: HeaderMap,
     pub body: UpstreamBody,
     /// When the request was sent.
     pub requested: Now,

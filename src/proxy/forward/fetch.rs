@@ -14,6 +14,7 @@ use crate::proxy::forward::arrived::Arrived;
 use crate::proxy::forward::fields;
 use crate::proxy::request::target::Target;
 use crate::proxy::worker::Worker;
+use crate::semantics::tags;
 use crate::upstream::{Maker, Outgoing, UpstreamBody};
 
 /// On whose behalf the API is asked.
@@ -64,6 +65,11 @@ impl Context<'_> {
             self.route,
             self.target,
         );
+        let tag_fields = &self.route.cache.tag_fields;
+        let tags = match self.route.keep_tag_fields {
+            true => tags::copied(&headers, tag_fields),
+            false => tags::take(&mut headers, tag_fields),
+        };
         let (cors, target) = (self.worker.gateway.store.cors(), self.target.as_str());
         cors.learn(target, &headers);
         cors.note_grant(target, &self.route.name, self.fields, &headers);
@@ -71,6 +77,7 @@ impl Context<'_> {
             status: parts.status,
             reason: parts.extensions.remove(),
             headers,
+            tags,
             body,
             requested,
             received,

@@ -29,6 +29,7 @@ use crate::proxy::lookup::{detail_of, select};
 use crate::proxy::request::{Class, Request, Traits};
 use crate::proxy::response::body::Body;
 use crate::proxy::response::envelope::Envelope;
+use crate::proxy::tagged::tags_of;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cache_status::Detail;
@@ -40,6 +41,7 @@ use crate::semantics::post;
 use crate::semantics::storability::{
     Storability, StoreInput, assess, names_negotiation, refused_by_directives,
 };
+use crate::semantics::tags;
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
 use crate::upstream::{Maker, Outgoing, RequestBody, Upload, UpstreamBody, Waiting};
 
@@ -273,9 +275,16 @@ fn head_freshens(worker: &Worker, request: &Request, arrived: &Arrived) {
                     if let Some(age) = update.age {
                         headers.insert(AGE, age);
                     }
+                    let lines = tags::updated(&head.tags(), &arrived.tags);
+                    let path = request.target.path_and_query();
+                    let tags = tags_of(&request.route, path, &headers, &lines);
                     let freshness = arrived.believed(update.freshness);
                     let asked = (request.headers(), &request.route.cache.vary);
-                    head.freshened(headers, freshness, receipt, request.now.mono, asked)
+                    let head = head.freshened(headers, freshness, receipt, request.now.mono, asked);
+                    match tags {
+                        Ok(tags) => head.tagged(tags, lines),
+                        Err(_) => head.expired(),
+                    }
                 }
                 Err(Storability::Refuse(why))
                     if why.is_in_response() && !request.credentials.any() =>

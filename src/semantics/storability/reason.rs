@@ -37,6 +37,8 @@ pub enum NoStoreReason {
     NotCacheable,
     /// It could never be used: not fresh, and nothing to validate it with.
     NeverReusable,
+    /// It has tags that cannot all be kept: those left out would not be purged.
+    Tags,
 }
 
 impl NoStoreReason {
@@ -61,7 +63,8 @@ impl NoStoreReason {
             | Self::SetCookie
             | Self::VaryAny
             | Self::NotCacheable
-            | Self::NeverReusable => true,
+            | Self::NeverReusable
+            | Self::Tags => true,
         }
     }
 
@@ -85,6 +88,7 @@ impl NoStoreReason {
             Self::VaryAny => "vary-any",
             Self::NotCacheable => "not-cacheable",
             Self::NeverReusable => "never-reusable",
+            Self::Tags => "tags",
         }
     }
 
@@ -124,6 +128,9 @@ impl NoStoreReason {
             }
             Self::NeverReusable => {
                 "It has no lifetime, ETag or Last-Modified: have the API send one, or set `ttl` or `etag`."
+            }
+            Self::Tags => {
+                "It has more than 1,000 tags, more than 16 KiB of them, or one that is not UTF-8: have the API send fewer."
             }
         }
     }
