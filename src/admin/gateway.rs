@@ -97,7 +97,8 @@ impl Operations for GatewayOperations {
     }
 
     fn purge(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        let read = named(request).and_then(|named| Ok((purge(&named)?, named)));
+        let route = |name: &str| self.gateway.route_matcher(name);
+        let read = named(request).and_then(|named| Ok((purge(&named, route)?, named)));
         let (purge, named) = match read {
             Ok(read) => read,
             Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
@@ -108,9 +109,17 @@ impl Operations for GatewayOperations {
             reason,
         } = purge;
         if is_dry_run {
-            let would = self.gateway.preview_purge(&invalidation);
-            let outcome =
-                json!({ "dry_run": true, "would_purge": would.resources, "bytes": would.bytes });
+            let (would, largest) = self.gateway.preview_purge(&invalidation);
+            let largest = largest.iter();
+            let largest: Vec<_> = largest
+                .map(|(bytes, key)| json!({ "key": key, "bytes": bytes }))
+                .collect();
+            let outcome = json!({
+                "dry_run": true,
+                "would_purge": would.resources,
+                "bytes": would.bytes,
+                "largest": largest,
+            });
             return document(StatusCode::OK, &outcome);
         }
         let applied = self.gateway.purge(&invalidation);

@@ -9,7 +9,7 @@ use crate::ledger::invalidation::{Invalidation, Matcher};
 use crate::semantics::selector::Selector;
 
 const PURGE_USAGE: &str = "name what to purge: POST /purge?url=/books/123, ?url=http://host/books/123, ?prefix=/books, \
-     ?tag=NAME or ?all=true, and if you like &soft=true, &dry_run=true or &reason=WHY; or send the same as a JSON object";
+     ?tag=NAME, ?route=NAME or ?all=true, and if you like &soft=true, &dry_run=true or &reason=WHY; or send the same as a JSON object";
 
 const EXPLAIN_USAGE: &str = "name a URL: GET /explain?url=/books/123 or ?url=http://host/books/123";
 
@@ -32,7 +32,7 @@ pub(super) struct PurgeRequest {
 /// wrong when there is none, or one that is not known.
 pub(super) fn named(request: &Request<Bytes>) -> Result<Vec<Named>, String> {
     let known = [
-        "url", "prefix", "tag", "group", "all", "soft", "dry_run", "reason",
+        "url", "prefix", "tag", "group", "route", "all", "soft", "dry_run", "reason",
     ];
     let mut named = from_query(request, &known, PURGE_USAGE)?;
     if !request.body().is_empty() {
@@ -44,11 +44,14 @@ pub(super) fn named(request: &Request<Bytes>) -> Result<Vec<Named>, String> {
     Ok(named)
 }
 
-/// The purge that these parameters ask for.
+/// The purge that these parameters ask for; `route` makes a matcher of the name of a route.
 ///
 /// # Errors
 /// A sentence that says which parameter is wrong, and how.
-pub(super) fn purge(named: &[Named]) -> Result<PurgeRequest, String> {
+pub(super) fn purge(
+    named: &[Named],
+    route: impl Fn(&str) -> Result<Matcher, String>,
+) -> Result<PurgeRequest, String> {
     let mut covers = Vec::new();
     let (mut is_soft, mut is_dry_run, mut reason) = (None, None, None);
     for named @ (what, value) in named {
@@ -56,6 +59,10 @@ pub(super) fn purge(named: &[Named]) -> Result<PurgeRequest, String> {
             "soft" => once(&mut is_soft, what, flag(what, value)?)?,
             "dry_run" => once(&mut is_dry_run, what, flag(what, value)?)?,
             "reason" => once(&mut reason, what, read_reason(value)?)?,
+            "route" => {
+                let matcher = route(value);
+                covers.push(matcher.map_err(|fault| format!("route={value} {fault}"))?);
+            }
             _ => covers.push(matcher(named)?),
         }
     }

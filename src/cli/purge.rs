@@ -58,6 +58,10 @@ struct What {
     #[arg(long, value_name = "NAME", alias = "group")]
     tag: Vec<String>,
 
+    /// The responses of a route, by its name as `bookend check --route` shows it: /books/{id} (may be repeated)
+    #[arg(long, value_name = "NAME")]
+    route: Vec<String>,
+
     /// Everything
     #[arg(long)]
     all: bool,
@@ -98,6 +102,7 @@ impl What {
             ("url", &self.url),
             ("prefix", &self.prefix),
             ("tag", &self.tag),
+            ("route", &self.route),
         ] {
             if !values.is_empty() {
                 document[name] = json!(values);

@@ -30,6 +30,7 @@ mod report;
 mod rewrite;
 pub mod route;
 mod route_limits;
+mod route_names;
 mod route_tree;
 pub mod routes;
 pub mod schema;
@@ -59,7 +60,7 @@ pub use self::log::{AccessFormat, AccessTarget, Log, LogFormat, NO_FILTER, is_fi
 pub use self::mistake::{Mistake, Place};
 pub use self::rate_limit::{CountBy, RateLimit};
 pub use self::readings::readings;
-pub use self::route::{EtagMode, Readings, RoutePolicy};
+pub use self::route::{EtagMode, Readings, RoutePolicy, WriteScope};
 pub use self::route_limits::RouteLimits;
 pub use self::route_tree::Asked;
 pub use self::routes::Routes;

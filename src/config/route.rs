@@ -66,6 +66,8 @@ pub struct RoutePolicy {
     pub debug: bool,
     /// Whether clients get the fields of [`Policy::tag_fields`].
     pub keep_tag_fields: bool,
+    /// How far a successful write reaches.
+    pub invalidate: WriteScope,
     /// What else a successful write to this route invalidates, with all queries.
     pub invalidates: Vec<Template>,
     /// Tags of what is stored of it.
@@ -106,6 +108,7 @@ impl Default for RoutePolicy {
             store_close_delimited: false,
             debug: false,
             keep_tag_fields: false,
+            invalidate: WriteScope::default(),
             invalidates: Vec::new(),
             tags: Vec::new(),
             rate_limit: None,
@@ -125,6 +128,16 @@ pub enum EtagMode {
     Missing,
     /// In place of the origin's.
     Replace,
+}
+
+/// How far a successful write reaches, beside what its answer and the route name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteScope {
+    /// The URL that it went to (RFC 9111 §4.4).
+    #[default]
+    Target,
+    /// With the path above it, with all queries, and all below it.
+    Hierarchy,
 }
 
 /// A policy while it is read: `[cache]` makes one, and each route begins with a copy of that.
@@ -190,6 +203,7 @@ impl Draft {
             store_close_delimited,
             debug,
             keep_tag_fields,
+            invalidate,
             invalidates: _,
             tags: _,
             rate_limit: _,
@@ -204,6 +218,7 @@ impl Draft {
         section.set("store_close_delimited", store_close_delimited, flag);
         section.set("debug", debug, flag);
         section.set("keep_tag_fields", keep_tag_fields, flag);
+        section.set("invalidate", invalidate, one_of(&WRITE_SCOPES));
         section.section("query", |section| read_query(section, query));
         *gate = Gate::read(section, gate.as_ref(), pattern);
         read_rules(section, cache);
@@ -340,6 +355,11 @@ const ETAG_MODES: [(&str, EtagMode); 3] = [
     ("off", EtagMode::Off),
     ("missing", EtagMode::Missing),
     ("replace", EtagMode::Replace),
+];
+
+const WRITE_SCOPES: [(&str, WriteScope); 2] = [
+    ("target", WriteScope::Target),
+    ("hierarchy", WriteScope::Hierarchy),
 ];
 
 /// A flag of the rules, by its name in the configuration.

@@ -1,6 +1,7 @@
 //! An invalidation: what it covers, and what it does to that. A purge, a write and a cache group all make the same value.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::semantics::selector::Selector;
 
@@ -23,8 +24,57 @@ pub enum Matcher {
         name: String,
         origin: Option<String>,
     },
+    /// By the route that requests for them take.
+    Route(Route),
     /// Everything.
     All,
+}
+
+/// The target URIs of a route, by the routes in force when it was named.
+#[derive(Clone)]
+pub struct Route {
+    /// As users know it.
+    name: Box<str>,
+    /// All of its target URIs are here.
+    within: Selector,
+    takes: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+}
+
+impl Route {
+    /// `takes` tells whether requests for a target URI take the route; none does that is not `within`.
+    pub fn new(
+        name: &str,
+        within: Selector,
+        takes: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            within,
+            takes: Arc::new(takes),
+        }
+    }
+
+    pub fn within(&self) -> &Selector {
+        &self.within
+    }
+
+    pub fn takes(&self, target: &str) -> bool {
+        (self.takes)(target)
+    }
+}
+
+impl PartialEq for Route {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && Arc::ptr_eq(&self.takes, &other.takes)
+    }
+}
+
+impl Eq for Route {}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Route").field(&self.name).finish()
+    }
 }
 
 /// What is invalidated, and how. It is one, with one number, however much it covers.
@@ -103,6 +153,7 @@ impl fmt::Display for Matcher {
                 Some(origin) => write!(f, "tag {name:?} of {origin}"),
                 None => write!(f, "tag {name:?} on every host"),
             },
+            Self::Route(route) => write!(f, "route {:?}", route.name),
             Self::All => f.write_str("everything"),
         }
     }
@@ -137,6 +188,14 @@ mod tests {
             (
                 vec![prefix("http://h"), prefix("/")],
                 "http://h and all below it, every path on every host (hard)",
+            ),
+            (
+                vec![Matcher::Route(Route::new(
+                    "/books/{id}",
+                    Selector::prefix("/books").expect("a prefix"),
+                    |_| true,
+                ))],
+                "route \"/books/{id}\" (hard)",
             ),
             (
                 vec![

@@ -50,6 +50,7 @@ impl Gateway {
             "request_fields": route.requests.as_ref().map(|rules| edits(&rules.fields)),
             "response_fields": route.response_fields.as_ref().map(|fields| edits(fields)),
             "gates": gates(&readings),
+            "write_invalidates": self.write_invalidates(selector),
         });
         if route.destination == Destination::Dotted {
             explained["refused"] =

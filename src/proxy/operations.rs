@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use http::Method;
 
+use crate::cache::key::Key;
 use crate::config::Asked;
 use crate::error::ErrorKind;
-use crate::ledger::invalidation::{Applied, Invalidation, Matcher};
+use crate::ledger::invalidation::{Applied, Invalidation, Matcher, Route};
 use crate::proxy::gateway::Gateway;
+use crate::proxy::request::shown_key;
 use crate::semantics::authority::host_of;
 use crate::semantics::selector::Selector;
-use crate::semantics::target::split_query;
+use crate::semantics::target::{origin_of, path_and_query, split_query};
 use crate::upstream::{Availability, Server, UpstreamShared};
+
+/// So many of what a purge would cover are named.
+const LARGEST: usize = 10;
 
 /// Bytes by use.
 #[derive(Clone, Copy, Debug)]
@@ -107,9 +112,30 @@ impl Gateway {
         self.store.apply(&self.purge_in_key_form(purge))
     }
 
-    /// What [`purge`](Gateway::purge) would do now. Nothing changes.
-    pub fn preview_purge(&self, purge: &Invalidation) -> Applied {
-        self.store.preview(&self.purge_in_key_form(purge))
+    /// What [`purge`](Gateway::purge) would do now, and which of what it covers takes most memory: the bytes and the key of each,
+    /// as it is shown. Nothing changes.
+    pub fn preview_purge(&self, purge: &Invalidation) -> (Applied, Vec<(u64, String)>) {
+        let purge = self.purge_in_key_form(purge);
+        let (applied, largest) = self.store.preview_largest(&purge, LARGEST);
+        let shown = |(bytes, key): (u64, Key)| (bytes, shown_key(key.as_str()));
+        (applied, largest.into_iter().map(shown).collect())
+    }
+
+    /// What requests for a route find, by the routes in force now. `name` is its name as `check` and `explain` show it.
+    ///
+    /// # Errors
+    /// With a clause that names the nearest route, where there is none of this name.
+    pub fn route_matcher(&self, name: &str) -> Result<Matcher, String> {
+        let settings = self.settings();
+        let route = settings.config.routes.named(name)?.clone();
+        let within = Selector::PathPrefix(route.common_path().to_owned());
+        let takes = move |target: &str| {
+            let (_, authority) = origin_of(target).split_once("://").unwrap_or_default();
+            let (path, _) = split_query(path_and_query(target));
+            let routes = &settings.config.routes;
+            routes.leads_to(&route, host_of(authority), path)
+        };
+        Ok(Matcher::Route(Route::new(name, within, takes)))
     }
 
     fn purge_in_key_form(&self, purge: &Invalidation) -> Invalidation {

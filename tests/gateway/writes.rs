@@ -125,3 +125,77 @@ fn a_fill_that_began_before_the_write_is_neither_stored_nor_joined() {
     gateway.await_no_fills();
     assert_eq!(gateway.get("/books/123").expect(200).text(), "new");
 }
+
+#[test]
+fn a_write_covers_the_list_above_it_and_all_below_it_where_its_route_says_so() {
+    let origin = books(204);
+    let gateway = Gateway::before(&origin)
+        .cache("invalidate = 'hierarchy'")
+        .route("/alone/{*rest}", "invalidate = 'target'")
+        .start();
+    let all = [
+        "/",
+        "/books",
+        "/books?page=2",
+        "/books/",
+        "/books/?page=2",
+        "/books/123",
+        "/books/123?full",
+        "/books/123/",
+        "/books/123/reviews/7",
+        "/books/1234",
+        "/books/124",
+        "/bookshop",
+        "/alone/1",
+        "/alone/1/below",
+    ];
+    let books = &all[1..9];
+    for (target, expected) in [
+        ("/books/123", books),
+        ("/books/123?full", books),
+        ("/books/123/", books),
+        ("/%62ooks/123", books),
+        ("/books/123/reviews", &all[5..9]),
+        ("/alone/1", &all[12..13]),
+        ("/books", &[&all[..1], &all[1..11]].concat()),
+        ("/", &all),
+    ] {
+        for (method, status) in [("PUT", 204), ("POST", 204), ("DELETE", 204)] {
+            all.iter().for_each(|target| warm(&gateway, target));
+            let write = request(method, target).body("new");
+            gateway.send(&write).expect(status);
+            for path in all {
+                let is_gone = gateway.get(path).fwd("uri-miss");
+                let is_expected = expected.contains(&path);
+                assert_eq!(is_gone, is_expected, "{method} {target}: {path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn explain_says_what_a_write_would_invalidate() {
+    let origin = books(204);
+    let gateway = Gateway::before(&origin)
+        .route("/books/{id}", "invalidate = 'hierarchy'")
+        .more("[[route]]\nmatch = '/books/{id}'\nmethods = 'PUT'\ninvalidates = ['/top/{id}']")
+        .start();
+    let mut admin = Client::to(gateway.admin_addr());
+    let mut told = |url: &str| {
+        let answer = admin.get(&format!("/explain?url={url}")).expect(200);
+        let document: serde_json::Value = serde_json::from_str(&answer.text()).expect("JSON");
+        document["write_invalidates"].clone()
+    };
+    let host = "http://a.test/books/1";
+    assert_eq!(
+        told(host),
+        serde_json::json!([
+            host,
+            format!("{host} and all below it"),
+            "http://a.test/books/ with all queries",
+            "http://a.test/books with all queries",
+            "http://a.test/top/1 with all queries",
+        ])
+    );
+    assert_eq!(told("/films/1"), serde_json::json!(["/films/1"]));
+}

@@ -1,6 +1,8 @@
 //! Invalidation, hard and soft: what is stored leaves, or is validated before it is used again; and fills in flight,
 //! which may have been asked for before whatever happened, bring nothing that is used as it is.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -45,6 +47,16 @@ impl Store {
 
     /// What [`apply`](Store::apply) would do now. Nothing changes.
     pub fn preview(&self, invalidation: &Invalidation) -> Applied {
+        self.preview_largest(invalidation, 0).0
+    }
+
+    /// What [`apply`](Store::apply) would do now, and the keys of those resources that take most memory, `most` of them, with the
+    /// bytes that they take. Nothing changes.
+    pub fn preview_largest(
+        &self,
+        invalidation: &Invalidation,
+        most: usize,
+    ) -> (Applied, Vec<(u64, Key)>) {
         let mut keys: Vec<_> = invalidation
             .covers
             .iter()
@@ -56,6 +68,7 @@ impl Store {
             sequence: self.sequence(),
             ..Applied::default()
         };
+        let mut largest = BinaryHeap::with_capacity(most + 1);
         for key in keys {
             let resource = self.look_up(key.as_ref());
             let is_changed = |resource: &Resource| match invalidation.strength {
@@ -63,11 +76,17 @@ impl Store {
                 Strength::Soft => resource.variants().iter().any(is_used_as_it_is),
             };
             if let Some(resource) = resource.filter(is_changed) {
+                let bytes = resource.weight(key.as_str().len());
                 applied.resources += 1;
-                applied.bytes += resource.weight(key.as_str().len());
+                applied.bytes += bytes;
+                largest.push(Reverse((bytes, key)));
+                if largest.len() > most {
+                    largest.pop();
+                }
             }
         }
-        applied
+        let largest = largest.into_sorted_vec().into_iter();
+        (applied, largest.map(|Reverse(largest)| largest).collect())
     }
 
     /// The keys of what is stored and covered.
@@ -78,6 +97,12 @@ impl Store {
                 // A response that was evicted may have been stored again without the tag.
                 self.take_out_evicted();
                 self.resources.index().tagged(origin.as_deref(), name)
+            }
+            Matcher::Route(route) => {
+                let index = self.resources.index();
+                let mut found = index.selected(route.within(), self.search.has_any());
+                found.retain(|target| route.takes(target_of(target)));
+                self.keys(found)
             }
             Matcher::All => self.keys(self.resources.index().all()),
         }
@@ -175,6 +200,10 @@ impl Store {
                     |fill| fill.invalidate_group(name, how),
                 );
             }
+            Matcher::Route(route) => self.each_covered_fill(
+                |key| route.takes(target_of(key)),
+                |fill| fill.invalidate(how),
+            ),
             Matcher::All => self.each_covered_fill(|_| true, |fill| fill.invalidate(how)),
         }
     }

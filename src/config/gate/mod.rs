@@ -111,11 +111,12 @@ fn client_network(value: Value<'_>) -> Option<IpNet> {
 }
 
 /// Keys of a route that have no effect beside its `respond`.
-const WITHOUT_EFFECT: [&str; 34] = [
+const WITHOUT_EFFECT: [&str; 35] = [
     "auth",
     "upstream",
     "strip_prefix",
     "rewrite",
+    "invalidate",
     "invalidates",
     "tags",
     "ttl",

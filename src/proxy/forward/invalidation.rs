@@ -8,15 +8,13 @@ use http::{HeaderMap, StatusCode};
 use crate::config::RoutePolicy;
 use crate::ledger::invalidation::{Invalidation, Matcher, Strength};
 use crate::proxy::epoch::Epoch;
-use crate::proxy::forward::client_paths::{aliases, as_client_sees};
+use crate::proxy::forward::client_paths::as_client_sees;
+use crate::proxy::forward::written::Written;
 use crate::proxy::request::{Request, Target};
 use crate::proxy::worker::Worker;
 use crate::semantics::authority::TargetUri;
 use crate::semantics::groups;
 use crate::semantics::invalidation::{is_non_error, related};
-use crate::semantics::percent;
-use crate::semantics::selector::Selector;
-use crate::semantics::target::split_query;
 use crate::upstream::Server;
 
 /// Owed from the moment a write is sent. Dropped before anything is known of its outcome, it invalidates the target.
@@ -54,15 +52,16 @@ impl InvalidationPermit {
         if !is_non_error(status) {
             return 0;
         }
-        let mut covers = self.own();
+        let written = self.written();
+        let mut covers = written.covers();
         let (settings, route) = (&self.epoch.settings, &self.route);
         let base_path = server.base_path();
         let related = as_client_sees(settings, route, &self.target, base_path, |view| {
             related(fields, view)
         });
         for uri in &related {
-            covers.push(self.stored_under(key_text(uri)));
-            covers.extend(self.aliases(None, &uri.path_and_query));
+            covers.push(written.stored_under(key_text(uri)));
+            covers.extend(written.aliases(None, &uri.path_and_query));
         }
         let origin = self.target.origin();
         let groups = groups::invalidated(fields).into_iter();
@@ -82,36 +81,13 @@ impl InvalidationPermit {
         };
     }
 
-    /// What a write covers whatever its answer says: the target, under each path that leads to the same of the API, and what the
-    /// route says that a write to it changes, with all queries.
-    fn own(&self) -> Vec<Matcher> {
-        let mut covers = vec![
-            Matcher::target(self.target.as_str()),
-            self.stored_under(self.target.as_str().to_owned()),
-        ];
-        covers.dedup();
-        let (path, _) = split_query(self.target.path_and_query());
-        let origin = self.target.origin();
-        covers.extend(self.aliases(Some(&self.route), self.target.path_and_query()));
-        let templates = self.route.invalidates.iter();
-        let paths =
-            templates.filter_map(|template| template.for_request(&self.route.pattern, path));
-        covers
-            .extend(paths.map(|path| Matcher::path(format!("{origin}{}", percent::normal(&path)))));
-        covers
-    }
-
-    /// The same of the API under other paths of the target's origin.
-    fn aliases(&self, route: Option<&RoutePolicy>, path_and_query: &str) -> Vec<Matcher> {
-        let routes = &self.epoch.settings.config.routes;
-        let origin = (self.target.origin(), self.target.authority());
-        let aliases = aliases(routes, route, origin, path_and_query).into_iter();
-        aliases.map(|target| self.stored_under(target)).collect()
-    }
-
-    /// The target as the route of a GET stores it, which may leave out other parameters of its query than a write's.
-    fn stored_under(&self, target: String) -> Matcher {
-        Matcher::Urls(self.worker.gateway.in_key_form(Selector::Target(target)))
+    fn written(&self) -> Written<'_> {
+        Written {
+            gateway: &self.worker.gateway,
+            settings: &self.epoch.settings,
+            route: &self.route,
+            target: self.target.as_str(),
+        }
     }
 
     fn apply(&self, invalidation: &Invalidation) {
@@ -129,7 +105,7 @@ impl InvalidationPermit {
 impl Drop for InvalidationPermit {
     fn drop(&mut self) {
         if let Some(strength) = self.owed.take() {
-            let covers = self.own();
+            let covers = self.written().covers();
             self.apply(&Invalidation { covers, strength });
         }
     }

@@ -8,3 +8,4 @@ pub(in crate::proxy) mod fields;
 pub(in crate::proxy) mod invalidation;
 pub(in crate::proxy) mod pass;
 pub(in crate::proxy) mod upgrade;
+pub(in crate::proxy) mod written;

@@ -179,3 +179,33 @@ fn what_is_stored_of_a_route_has_the_route_s_tags() {
         assert_eq!(gone, expected, "{parameters}");
     }
 }
+
+#[test]
+fn a_purge_of_a_route_covers_what_takes_it_now() {
+    let origin = Origin::answering(fresh());
+    let books = "[[route]]\nmatch = '/books/{id}'\n";
+    let setup = Gateway::before(&origin).more(books);
+    let gateway = setup.clone().start();
+    let paths = ["/books/1", "/books/2?a", "/books", "/films/1"];
+    let fill = || paths.iter().for_each(|path| drop(gateway.get(path).expect(200)));
+    let gone = || paths.map(|path| gateway.get(path).fwd("uri-miss"));
+    fill();
+    assert_eq!(purge(&gateway, "route=/books/{id}"), 2);
+    assert_eq!(gone(), [true, true, false, false]);
+    assert_eq!(purge(&gateway, "route=(default)&tag=none"), 2);
+    assert_eq!(gone(), [false, false, true, true]);
+    // Under another name, the same pattern covers what was stored before; a route that takes part of it, that part.
+    let renamed = format!("{}host = '127.0.0.1'\n[[route]]\nmatch = '/films/{{id}}'\n", books);
+    gateway.reload(&Gateway::before(&origin).more(&renamed));
+    let refused = request("POST", "/purge?route=/books/%7Bid%7D");
+    let refused = Client::to(gateway.admin_addr()).send(&refused).expect(400);
+    let told = refused.text();
+    assert!(told.contains("did you mean") && told.contains("127.0.0.1/books/{id}"), "{told}");
+    assert_eq!(purge(&gateway, "route=127.0.0.1/books/{id}&route=/films/{id}"), 3);
+    assert_eq!(gone(), [true, true, false, true]);
+    // What a route took that is there no more is what no route takes.
+    gateway.reload(&Gateway::before(&origin));
+    assert_eq!(purge(&gateway, "route=(default)"), 4);
+    let listed = Client::to(gateway.admin_addr()).get("/purges?limit=1").text();
+    assert!(listed.contains(r#"route \"(default)\""#), "{listed}");
+}

@@ -394,6 +394,18 @@ fn a_dry_run_tells_what_a_purge_would_do_and_changes_nothing() {
         let told: serde_json::Value = serde_json::from_str(&told.text()).expect("JSON");
         assert_eq!(told["would_purge"], would, "{query}");
         assert_eq!(told["purged"], serde_json::Value::Null);
+        // Those that take most memory come first, and ten at most.
+        let largest = told["largest"].as_array().expect("a list");
+        let bytes: Vec<_> = largest.iter().map(|one| one["bytes"].as_u64()).collect();
+        assert!(bytes.is_sorted_by(|one, next| one >= next), "{told}");
+        assert_eq!(largest.len(), would, "{told}");
+        let all = bytes.into_iter().flatten().sum::<u64>();
+        assert_eq!(told["bytes"], all, "{told}");
+        let is_url = |one: &serde_json::Value| {
+            let key = one["key"].as_str();
+            key.is_some_and(|key| key.starts_with("http://a.test/"))
+        };
+        assert!(largest.iter().all(is_url), "{told}");
         assert!(is_stored(&gateway, "a.test", "/books/1"), "{query}");
         // The purge itself counts the same, and takes as much.
         if query == "prefix=/books" {
@@ -411,6 +423,11 @@ fn a_dry_run_tells_what_a_purge_would_do_and_changes_nothing() {
         purges(&gateway, "")["purges"].as_array().map(Vec::len),
         Some(1)
     );
+    for n in 0..12 {
+        read(&gateway, "a.test", &format!("/films/{n}"));
+    }
+    let told = purge(&gateway, "all=true&dry_run=true").expect(200).text();
+    assert_eq!(told.matches("\"key\"").count(), 10, "{told}");
 }
 
 #[test]
