@@ -14,8 +14,8 @@ use super::reload::{NotReloaded, Reloaded, Reloader, Reloads};
 use super::state;
 use crate::config::{self, Mistake};
 use crate::ledger::invalidation::Strength;
-use crate::ledger::log::{Purge, PurgeLog};
-use crate::proxy::{Gateway, Memory, ServerState};
+use crate::ledger::log::Purge;
+use crate::proxy::{BOOKEND_RECEIPT, Gateway, Memory, ServerState};
 use crate::server::{InUse, TlsListeners};
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::{Readiness, Stage};
@@ -27,7 +27,6 @@ pub struct GatewayOperations {
     readiness: Readiness,
     tls: TlsListeners,
     reloader: Arc<Reloader>,
-    purges: PurgeLog,
     /// In seconds since 1970.
     started: u64,
 }
@@ -45,7 +44,6 @@ impl GatewayOperations {
             readiness,
             tls,
             reloader,
-            purges: PurgeLog::default(),
             started,
         }
     }
@@ -122,13 +120,13 @@ impl Operations for GatewayOperations {
             });
             return document(StatusCode::OK, &outcome);
         }
-        let applied = self.gateway.purge(&invalidation);
         let caller = request.extensions().get();
         let actor = match caller {
             Some(Caller(Some(addr))) => addr.ip().to_string(),
             Some(Caller(None)) => "the Unix socket".to_owned(),
             None => "the gateway".to_owned(),
         };
+        let applied = self.gateway.purge_logged(&invalidation, actor, reason);
         let named: Vec<_> = named
             .iter()
             .map(|(what, value)| format!("{what}={value}"))
@@ -140,21 +138,24 @@ impl Operations for GatewayOperations {
             named = named.join(", "),
             "purged"
         );
-        let at = self.gateway.clock().now().wall;
-        self.purges
-            .add(Purge::new(at, &invalidation, actor, reason, applied));
         let outcome = json!({
             "purged": applied.resources,
             "bytes": applied.bytes,
             "sequence": applied.sequence,
         });
-        document(StatusCode::OK, &outcome)
+        let mut response = document(StatusCode::OK, &outcome);
+        // What a soft purge covers may still be used stale, and that is older.
+        if invalidation.strength == Strength::Hard {
+            let receipt = self.gateway.receipt(applied.sequence);
+            response.headers_mut().insert(BOOKEND_RECEIPT, receipt);
+        }
+        response
     }
 
     fn purges(&self, request: &Request<Bytes>) -> Response<Bytes> {
         match listed(request) {
             Ok(most) => {
-                let purges = self.purges.latest(most);
+                let purges = self.gateway.latest_purges(most);
                 let purges: Vec<_> = purges.iter().map(describe_purge).collect();
                 document(StatusCode::OK, &json!({ "purges": purges }))
             }

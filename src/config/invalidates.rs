@@ -73,14 +73,14 @@ impl Template {
 
 /// Reads one member of `invalidates`, for the route with `pattern`.
 pub(super) fn path<'a>(pattern: &str) -> impl Fn(Value<'a>) -> Option<Template> {
-    template("a path such as \"/books\"", |text| {
+    template("a path such as \"/books\"", move |text| {
         Template::parse_path(text, pattern)
     })
 }
 
 /// Reads one member of `tags`, for the route with `pattern`.
 pub(super) fn tag<'a>(pattern: &str) -> impl Fn(Value<'a>) -> Option<Template> {
-    template("a tag such as \"book-{id}\"", |text| {
+    template("a tag such as \"book-{id}\"", move |text| {
         Template::parse_tag(text, pattern)
     })
 }

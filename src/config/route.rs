@@ -66,6 +66,8 @@ pub struct RoutePolicy {
     pub debug: bool,
     /// Whether clients get the fields of [`Policy::tag_fields`].
     pub keep_tag_fields: bool,
+    /// Whether the answer to a write has a receipt.
+    pub receipts: bool,
     /// How far a successful write reaches.
     pub invalidate: WriteScope,
     /// What else a successful write to this route invalidates, with all queries.
@@ -108,6 +110,7 @@ impl Default for RoutePolicy {
             store_close_delimited: false,
             debug: false,
             keep_tag_fields: false,
+            receipts: false,
             invalidate: WriteScope::default(),
             invalidates: Vec::new(),
             tags: Vec::new(),
@@ -203,6 +206,7 @@ impl Draft {
             store_close_delimited,
             debug,
             keep_tag_fields,
+            receipts,
             invalidate,
             invalidates: _,
             tags: _,
@@ -218,6 +222,7 @@ impl Draft {
         section.set("store_close_delimited", store_close_delimited, flag);
         section.set("debug", debug, flag);
         section.set("keep_tag_fields", keep_tag_fields, flag);
+        section.set("receipts", receipts, flag);
         section.set("invalidate", invalidate, one_of(&WRITE_SCOPES));
         section.section("query", |section| read_query(section, query));
         *gate = Gate::read(section, gate.as_ref(), pattern);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::gate::client_network;
 use super::listen_addr::{ListenAddr, listen_addrs};
 use super::listener::Listener;
 use super::rate_limit::RateLimit;
@@ -26,6 +27,8 @@ pub struct Server {
     pub name: Option<String>,
     /// Peers whose X-Forwarded-* and Forwarded fields are trusted.
     pub trusted_proxies: Vec<IpNet>,
+    /// Clients whose PURGE is carried out; where there are none, it goes on as any method does.
+    pub purge_from: Vec<IpNet>,
     /// A Unix socket on which a successor gets the listening sockets; `None`: only one that SIGUSR2 starts.
     pub handover_socket: Option<PathBuf>,
     /// How long clients are served as before after the signal to stop, while `/readyz` fails.
@@ -113,6 +116,8 @@ impl Server {
             &mut server.trusted_proxies,
             list(network),
         );
+        let networks = &mut server.purge_from;
+        section.set("purge_from", networks, list(client_network));
         section.set("handover_socket", &mut server.handover_socket, |value| {
             Some(Some(path(value)?))
         });
@@ -164,6 +169,7 @@ impl Default for Server {
             workers: 0,
             name: None,
             trusted_proxies: Vec::new(),
+            purge_from: Vec::new(),
             handover_socket: None,
             shutdown_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),

@@ -14,8 +14,10 @@ use crate::clock::Clock;
 use crate::config::{Config, Protocol, RoutePolicy, ServerUrl, Upstream};
 use crate::error::Error;
 use crate::ledger::invalidation::{Invalidation, Matcher};
+use crate::ledger::log::PurgeLog;
 use crate::proxy::gate::verifier::Verifier;
 use crate::proxy::limit::{Limits, Shares};
+use crate::proxy::receipts::Receipts;
 use crate::semantics::authority::{Scheme, normal_authority};
 use crate::semantics::cache_status::InstanceName;
 use crate::semantics::list::is_tchar;
@@ -44,6 +46,9 @@ pub struct Gateway {
     pub(super) half_closed: Arc<Shares>,
     /// Of passwords that clients send.
     pub(super) verifier: Arc<Verifier>,
+    pub(super) receipts: Receipts,
+    /// The latest purges.
+    pub(super) purges: PurgeLog,
     /// Another process serves the same clients: see [`Gateway::begin_handover`].
     handing_over: AtomicBool,
     /// Tells this process from others of the same name, for the detection of loops.
@@ -107,6 +112,8 @@ impl Gateway {
             unattended: Arc::default(),
             half_closed: Arc::default(),
             verifier: Arc::default(),
+            receipts: Receipts::default(),
+            purges: PurgeLog::default(),
             handing_over: AtomicBool::new(false),
             process,
         }))
@@ -176,6 +183,11 @@ impl Gateway {
 
     pub(super) fn is_handing_over(&self) -> bool {
         self.handing_over.load(Ordering::Relaxed)
+    }
+
+    /// The receipt of the invalidation with this number.
+    pub fn receipt(&self, number: u64) -> HeaderValue {
+        self.receipts.of(number)
     }
 
     pub fn clock(&self) -> &Clock {

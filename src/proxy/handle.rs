@@ -61,6 +61,11 @@ impl Worker {
         if request.route.destination == Destination::Dotted {
             return Answer::Now(self.refuse(peer, &dotted(), Some(&request.parts)));
         }
+        if request.class == Class::Unsafe
+            && let Some(response) = self.answer_purge(&request)
+        {
+            return Answer::Now(response);
+        }
         if request.route.requests.is_some() {
             request.follow_rules();
         }
@@ -81,7 +86,11 @@ impl Worker {
             }
         }
         request.canonicalise(&self.gateway.store);
-        if request.traits.any(Traits::THIS_HOP) {
+        if request.traits.any(Traits::OWN_FIELDS) {
+            if request.traits.any(Traits::AFTER) {
+                let latest = self.gateway.store.sequence();
+                request.heed_receipts(&self.gateway.receipts, latest);
+            }
             request.drop_nominated(&self.gateway.store);
         }
         if request.route.gate.is_some() {

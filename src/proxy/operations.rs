@@ -8,6 +8,7 @@ use crate::cache::key::Key;
 use crate::config::Asked;
 use crate::error::ErrorKind;
 use crate::ledger::invalidation::{Applied, Invalidation, Matcher, Route};
+use crate::ledger::log::Purge;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::request::shown_key;
 use crate::semantics::authority::host_of;
@@ -110,6 +111,25 @@ impl Gateway {
     /// Carries out a purge. When this returns, nothing older is stored or answered any more.
     pub fn purge(&self, purge: &Invalidation) -> Applied {
         self.store.apply(&self.purge_in_key_form(purge))
+    }
+
+    /// Carries out a purge that `actor` asked for, and remembers it with the reason that was given.
+    pub fn purge_logged(
+        &self,
+        purge: &Invalidation,
+        actor: String,
+        reason: Option<String>,
+    ) -> Applied {
+        let applied = self.purge(purge);
+        let at = self.clock.now().wall;
+        let purge = Purge::new(at, purge, actor, reason, applied);
+        self.purges.add(purge);
+        applied
+    }
+
+    /// The latest purges, so many at most, the latest first.
+    pub fn latest_purges(&self, most: usize) -> Vec<Purge> {
+        self.purges.latest(most)
     }
 
     /// What [`purge`](Gateway::purge) would do now, and which of what it covers takes most memory: the bytes and the key of each,

@@ -130,9 +130,15 @@ mod tests {
         let cases: [(Lines, &[&str]); 12] = [
             (&[], &[]),
             (&[("surrogate-key", "")], &[]),
-            (&[("surrogate-key", " book-1  books\tall ")], &["all", "book-1", "books"]),
+            (
+                &[("surrogate-key", " book-1  books\tall ")],
+                &["all", "book-1", "books"],
+            ),
             (&[("surrogate-key", "a,b c")], &["a,b", "c"]),
-            (&[("cache-tag", "tag1 , tag2,,,tag3,")], &["tag1", "tag2", "tag3"]),
+            (
+                &[("cache-tag", "tag1 , tag2,,,tag3,")],
+                &["tag1", "tag2", "tag3"],
+            ),
             (&[("cache-tag", "one tag,two")], &["one tag", "two"]),
             (&[("xkey", "a b,c, d")], &["a", "b", "c", "d"]),
             (&[("xkey", "a"), ("xkey", "b")], &["a", "b"]),
@@ -160,7 +166,10 @@ mod tests {
         assert_eq!(many(16, 1 << 10).map(|tags| tags.len()), Ok(16));
         assert_eq!(many(17, 1 << 10), Err(Untaggable::TooMany));
         let twice = "a ".repeat(2 * MAX_TAGS);
-        assert_eq!(named(&message(&[("xkey", &twice)]), &ALL).map(|tags| tags.len()), Ok(1));
+        assert_eq!(
+            named(&message(&[("xkey", &twice)]), &ALL).map(|tags| tags.len()),
+            Ok(1)
+        );
         let mut latin = HeaderMap::new();
         latin.insert("xkey", HeaderValue::from_bytes(b"b\xfccher").unwrap());
         assert_eq!(named(&latin, &ALL), Err(Untaggable::Unreadable));
@@ -175,7 +184,13 @@ mod tests {
             (message(&[("surrogate-key", "d")]), vec!["a", "b", "c", "d"]),
         ] {
             let tags = named(&updated(&before, &later), &ALL).unwrap();
-            assert_eq!(tags, expected.into_iter().map(Box::from).collect::<Vec<Box<str>>>());
+            assert_eq!(
+                tags,
+                expected
+                    .into_iter()
+                    .map(Box::from)
+                    .collect::<Vec<Box<str>>>()
+            );
         }
     }
 

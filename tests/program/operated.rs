@@ -185,6 +185,20 @@ fn a_running_gateway_is_asked_over_the_socket_that_its_file_names() {
     let purged = program.bookend(&["purge", "--prefix", "/books", "--reason", "new prices"]);
     assert_eq!(counted(purged), (Some(1), Some(2), None));
     get("/books/1");
+    let unknown = program.bookend(&["purge", "--route", "/books"]);
+    let told = expect(unknown, 2);
+    assert!(told.contains("\"(default)\""), "{told}");
+    let preview = [
+        "purge",
+        "--route",
+        "(default)",
+        "--tag",
+        "a",
+        "--tag",
+        "b",
+        "--dry-run",
+    ];
+    assert_eq!(counted(program.bookend(&preview)), (None, None, Some(1)));
     let purged = program.bookend(&["purge", "--all", "--soft"]);
     assert_eq!(counted(purged), (Some(1), Some(3), None));
     assert!(!get("/books/1").is_hit(), "it is validated first");

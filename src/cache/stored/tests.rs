@@ -27,7 +27,7 @@ pub(in crate::cache) fn head() -> Head {
         variant: VariantKey::default(),
         digest: None,
         groups: Box::default(),
-        tags: HeaderMap::new(),
+        tags: http::HeaderMap::new(),
         search: None,
         content_length: None,
         age: None,

@@ -106,16 +106,17 @@ fn table<'a, T>(
 }
 
 /// A network in the form in which it is compared with clients' addresses.
-fn client_network(value: Value<'_>) -> Option<IpNet> {
+pub(super) fn client_network(value: Value<'_>) -> Option<IpNet> {
     network(value).map(canonical)
 }
 
 /// Keys of a route that have no effect beside its `respond`.
-const WITHOUT_EFFECT: [&str; 35] = [
+const WITHOUT_EFFECT: [&str; 36] = [
     "auth",
     "upstream",
     "strip_prefix",
     "rewrite",
+    "receipts",
     "invalidate",
     "invalidates",
     "tags",

@@ -139,6 +139,22 @@ fn each_kind_of_mistake_has_its_place_and_its_words() {
             "4:21: `credential_fields`: \"X Key\" is not a field's name, such as \"X-API-Key\"",
         ),
         (
+            "[cache]\ntag_fields = [\"X Key\", \"Cache-Groups\", \"Vary\"]\n",
+            "4:15: `tag_fields`: \"X Key\" is not a field's name, such as \"X-API-Key\"\n4:24: `tag_fields`: \"Cache-Groups\" is read for cache groups already (RFC 9875)\n4:40: `tag_fields`: \"Vary\" has a meaning of its own",
+        ),
+        (
+            "[cache]\ninvalidate = \"all\"\n",
+            "4:14: `invalidate`: \"all\" is not one of \"target\", \"hierarchy\"",
+        ),
+        (
+            "[server]\npurge_from = [\"10.0.0.0/33\"]\n",
+            "4:15: `purge_from`: \"10.0.0.0/33\" is not a network, such as \"10.0.0.0/8\" or \"fd00::/8\"",
+        ),
+        (
+            "[[route]]\nmatch = \"/books/{id}\"\ntags = [\"books\", \"book-{isbn}\", \" \"]\n",
+            "5:18: `tags`: \"book-{isbn}\" has a parameter that is not in the route's `match`\n5:33: `tags`: \" \" is no tag: write one such as \"books\" or \"book-{id}\"",
+        ),
+        (
             "[cache]\nvary = { languages = [\"e n\"], codings = 1 }\n",
             "4:23: `languages`: \"e n\" is not a language, such as \"en\" or \"pt-BR\"\n4:31: unknown key `codings` in [cache.vary]; did you mean `encodings`?",
         ),

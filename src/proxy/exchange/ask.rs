@@ -12,7 +12,7 @@ use crate::proxy::interim::Hints;
 use crate::proxy::lookup::Miss;
 use crate::proxy::lookup::candidates::may_be_validated;
 use crate::proxy::lookup::extent::{holds_what_is_asked, is_personal};
-use crate::proxy::request::{Class, Request};
+use crate::proxy::request::{Class, Request, Traits};
 use crate::semantics::cache_status::ForwardReason;
 use crate::semantics::fetch::FetchExtent;
 use crate::semantics::time::DeltaSeconds;
@@ -68,7 +68,9 @@ impl Exchange {
         let selected = miss.selected.as_ref();
         let must_ask = miss.reason == ForwardReason::Request
             || selected.is_some_and(|stored| never_fresh(&stored.head));
-        let may_wait = stored || !miss.personal;
+        // A fill that has begun may bring what is older.
+        let may_wait =
+            (stored || !miss.personal) && !self.request.traits.any(Traits::NOTHING_OLDER);
         !self.is_alone() && may_share(miss) && may_wait && !must_ask
     }
 

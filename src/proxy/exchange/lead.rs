@@ -9,7 +9,7 @@ use crate::proxy::fill::{LeaderEvent, Permit};
 use crate::proxy::limit::Full;
 use crate::proxy::lookup::Miss;
 use crate::proxy::lookup::extent::{holds_what_is_asked, wants_part_of_unknown_length};
-use crate::proxy::request::Request;
+use crate::proxy::request::{Request, Traits};
 use crate::proxy::task::Task;
 use crate::semantics::cache_status::{CacheStatus, Detail};
 use crate::semantics::fetch::FetchExtent;
@@ -117,6 +117,9 @@ impl Exchange {
     /// A stale response instead of an error, where that is allowed (RFC 5861 §4, RFC 9111 §4.2.4).
     pub(super) fn stand_in(&mut self, failure: Failure, miss: &Miss) -> Option<Step> {
         let stored = miss.selected.as_ref()?;
+        if self.request.traits.any(Traits::NOTHING_OLDER) {
+            return None;
+        }
         if !holds_what_is_asked(stored, &self.request) {
             return None;
         }

@@ -58,15 +58,21 @@ impl Exchange {
         }
         let begun = self.worker.gateway.store.sequence();
         let read = self.query.clone();
-        match pass::forward(
+        let answer = pass::forward(
             &self.worker,
             &mut self.request,
             &self.envelope,
             read,
             admission,
         )
-        .await
+        .await;
+        if self.request.route.receipts
+            && let Ok(arrived) = &answer
+            && let Some(number) = arrived.invalidation
         {
+            self.envelope.receipt = Some(self.worker.gateway.receipt(number));
+        }
+        match answer {
             Ok(arrived) if pass::answers_a_get(&self.request, &arrived) => {
                 Box::pin(self.keep_passed(arrived, miss, begun)).await
             }
@@ -147,8 +153,8 @@ impl Exchange {
     async fn keep_passed(&mut self, arrived: Box<Arrived>, miss: Miss, begun: u64) -> Step {
         let store = &self.worker.gateway.store;
         let (key, ask) = (self.request.key(store), self.request.ask());
-        let (now, own) = (self.request.now.mono, arrived.invalidations);
-        let Some(fill) = store.adopt(key, ask, now, begun, own) else {
+        let (now, own) = (self.request.now.mono, arrived.invalidation.is_some());
+        let Some(fill) = store.adopt(key, ask, now, begun, own.into()) else {
             return self.forwarded(arrived, miss.reason, None);
         };
         let permit = Permit::new(&self.worker, fill);

@@ -255,7 +255,9 @@ impl FillTask {
             variant: self.variant(&arrived.headers),
             digest: self.fill.ask.digest,
             // They were counted when it was judged.
-            groups: self.tags(&arrived.headers, &arrived.tags).unwrap_or_default(),
+            groups: self
+                .tags(&arrived.headers, &arrived.tags)
+                .unwrap_or_default(),
             tags: arrived.tags.clone(),
             search: SearchVariance::parse(&arrived.headers).map(Box::new),
             content_length: arrived.body.size_hint().exact(),

@@ -21,8 +21,8 @@ pub struct Arrived {
     pub received: Now,
     /// The client's own preconditions and Range were sent.
     pub as_asked: bool,
-    /// Invalidations that have begun for the request itself, which is a write.
-    pub invalidations: u64,
+    /// The number of the invalidation that has begun for the request itself, where it is a write that was successful.
+    pub invalidation: Option<u64>,
 }
 
 impl Arrived {

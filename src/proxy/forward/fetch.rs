@@ -82,7 +82,7 @@ impl Context<'_> {
             requested,
             received,
             as_asked,
-            invalidations: 0,
+            invalidation: None,
         })
     }
 }

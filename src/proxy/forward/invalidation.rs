@@ -26,9 +26,6 @@ pub(in crate::proxy) struct InvalidationPermit {
     owed: Option<Strength>,
 }
 
-/// Invalidations that have begun for one write.
-pub(in crate::proxy) type Begun = u64;
-
 impl InvalidationPermit {
     pub(in crate::proxy) fn new(worker: &Rc<Worker>, request: &Request) -> Self {
         Self {
@@ -40,17 +37,17 @@ impl InvalidationPermit {
         }
     }
 
-    /// The write was answered (RFC 9111 §4.4): an error invalidates nothing. Returns how many invalidations have begun for
-    /// it.
+    /// The write was answered (RFC 9111 §4.4): an error invalidates nothing. Returns the number of the invalidation that
+    /// has begun for it.
     pub(in crate::proxy) fn finish(
         mut self,
         status: StatusCode,
         fields: &HeaderMap,
         server: &Server,
-    ) -> Begun {
+    ) -> Option<u64> {
         self.owed = None;
         if !is_non_error(status) {
-            return 0;
+            return None;
         }
         let written = self.written();
         let mut covers = written.covers();
@@ -66,8 +63,7 @@ impl InvalidationPermit {
         let origin = self.target.origin();
         let groups = groups::invalidated(fields).into_iter();
         covers.extend(groups.map(|group| Matcher::tag(origin, group)));
-        self.apply(&Invalidation::hard(covers));
-        1
+        Some(self.apply(&Invalidation::hard(covers)))
     }
 
     /// The write was not answered. Where the API had no whole request, it has most likely done nothing, and clients who
@@ -90,7 +86,7 @@ impl InvalidationPermit {
         }
     }
 
-    fn apply(&self, invalidation: &Invalidation) {
+    fn apply(&self, invalidation: &Invalidation) -> u64 {
         let applied = self.worker.gateway.store.apply(invalidation);
         if invalidation.strength == Strength::Hard {
             self.worker
@@ -99,6 +95,7 @@ impl InvalidationPermit {
                 .add(applied.resources as u64);
         }
         tracing::debug!(%invalidation, resources = applied.resources, "a write invalidates");
+        applied.sequence
     }
 }
 

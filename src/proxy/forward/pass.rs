@@ -77,11 +77,11 @@ pub async fn forward(
             .then(|| request.key(&worker.gateway.store).stable_hash()),
         waiting: request.waiting.clone(),
     };
-    let mut invalidations = 0;
+    let mut invalidation = None;
     let (response, requested) = if request.class == Class::Unsafe {
         let requested = worker.gateway.clock.now();
         let written = write(worker, request, outgoing, admission).await?;
-        invalidations = written.invalidations;
+        invalidation = written.invalidation;
         (written.response, requested)
     } else {
         let make = || fields::request(request, hints, Conditions::Client, RequestBody::Empty).ok();
@@ -92,7 +92,7 @@ pub async fn forward(
     };
     let upgrade = upgrade::for_client(request, response.status(), response.headers())?;
     let mut arrived = context_of(worker, request).arrived(response, requested, true);
-    arrived.invalidations = invalidations;
+    arrived.invalidation = invalidation;
     request.now = arrived.received;
     if let Some(protocols) = upgrade {
         let headers = &mut arrived.headers;
@@ -124,10 +124,10 @@ pub fn answers_a_get(request: &Request, arrived: &Arrived) -> bool {
 }
 
 /// A write's answer.
-struct Written {
+struct WriteAnswer {
     response: Response<UpstreamBody>,
-    /// Invalidations that have begun for it.
-    invalidations: u64,
+    /// The number of its invalidation, where it has one.
+    invalidation: Option<u64>,
 }
 
 /// Sends a write from a task of its own: once it is sent, it is carried to its end, and its invalidation with it, when the
@@ -138,7 +138,7 @@ async fn write(
     request: &Request,
     outgoing: Outgoing,
     admission: Admission,
-) -> Result<Written, Error> {
+) -> Result<WriteAnswer, Error> {
     let permit = InvalidationPermit::new(worker, request);
     let upstreams = request.epoch.upstreams.clone();
     let is_call = is_grpc(request.headers());
@@ -163,8 +163,8 @@ async fn write(
             Ok(response) => {
                 let server = response.body().server();
                 let (status, fields) = (response.status(), response.headers());
-                Ok(Written {
-                    invalidations: permit.finish(status, fields, server),
+                Ok(WriteAnswer {
+                    invalidation: permit.finish(status, fields, server),
                     response,
                 })
             }

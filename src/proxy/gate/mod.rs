@@ -115,7 +115,12 @@ impl Worker {
     }
 
     /// The response that reports `error` to a request that is refused.
-    fn turn_away(&self, request: &Request, error: &Error, detail: Detail) -> Response<Body> {
+    pub(in crate::proxy) fn turn_away(
+        &self,
+        request: &Request,
+        error: &Error,
+        detail: Detail,
+    ) -> Response<Body> {
         let identity = &request.epoch.settings.identity;
         let mut response = error::respond(error, request.method(), identity, &self.counters);
         self.grant_reading(&mut response, request);
@@ -123,7 +128,7 @@ impl Worker {
     }
 
     /// A response of the gateway's own, dated and signed.
-    fn own(
+    pub(in crate::proxy) fn own(
         &self,
         mut response: Response<Body>,
         request: &Request,

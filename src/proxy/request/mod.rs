@@ -37,6 +37,7 @@ use crate::config::{Asked, Protocol, Readings, RoutePolicy, Routes};
 use crate::error::{Error, ErrorKind};
 use crate::proxy::epoch::Epoch;
 use crate::proxy::limit::{Client, Subject};
+use crate::proxy::receipts::{BOOKEND_AFTER, Receipts};
 use crate::proxy::request::content::RequestContent;
 use crate::proxy::request::peer::Peer;
 use crate::semantics::authority::{host_of, path_and_query};
@@ -217,6 +218,19 @@ impl Request {
                     received.remove(&name);
                 }
             }
+        }
+    }
+
+    /// Takes off the receipts that it names. Where any of them is not known here, nothing that is stored answers without
+    /// validation, whatever the route honours, and no fill that has begun before. `latest` is the number of the latest invalidation.
+    pub fn heed_receipts(&mut self, receipts: &Receipts, latest: u64) {
+        if !receipts.have_all(self.received(), latest) {
+            self.directives.no_cache = true;
+            self.traits.add(Traits::NOTHING_OLDER);
+        }
+        self.parts.headers.remove(BOOKEND_AFTER);
+        if let Some(received) = &mut self.received {
+            received.remove(BOOKEND_AFTER);
         }
     }
 

@@ -63,6 +63,15 @@ impl Traits {
     /// other's invalidations.
     pub const HANDOVER: Self = Self(1 << 12);
 
+    /// It is to be answered with nothing older than what it has a receipt of.
+    pub const AFTER: Self = Self(1 << 13);
+
+    /// What it has a receipt of is not known here, so that nothing stored answers it without validation.
+    pub const NOTHING_OLDER: Self = Self(1 << 14);
+
+    /// It has fields that are for the gateway alone, or may have.
+    pub const OWN_FIELDS: Self = Self(Self::THIS_HOP.0 | Self::AFTER.0);
+
     /// The cache is not asked.
     pub const PASSED: Self = Self(Self::UPGRADE.0 | Self::HANDOVER.0);
 
@@ -78,6 +87,7 @@ impl Traits {
                 "origin" => Self::ORIGIN.0,
                 "client-cert" | "client-cert-chain" => Self::CLIENT_CERT.0,
                 "cdn-loop" => Self::CDN_LOOP.0,
+                "bookend-after" => Self::AFTER.0,
                 "x-forwarded-proto" | "x-forwarded-host" | "forwarded" => Self::FORWARDED.0,
                 "upgrade" => Self::UPGRADE.0 | Self::THIS_HOP.0,
                 "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer"

@@ -1,11 +1,12 @@
 //! A request's deadline, quotas and interim responses, which belong to its response.
 
-use http::Response;
+use http::{HeaderValue, Response};
 use tokio::time::Instant;
 
 use crate::clock::timer_now;
 use crate::proxy::interim::Hints;
 use crate::proxy::limit::Quotas;
+use crate::proxy::receipts::BOOKEND_RECEIPT;
 use crate::proxy::request::Request;
 use crate::proxy::response::body::Body;
 use crate::proxy::response::gate_fields::GateFields;
@@ -21,6 +22,8 @@ pub struct Envelope {
     pub quotas: Option<Box<Quotas>>,
     /// `None` for routes without a gate.
     pub gate_fields: Option<Box<GateFields>>,
+    /// That of its invalidation, where the request is a write on a route that gives receipts.
+    pub receipt: Option<HeaderValue>,
 }
 
 impl Envelope {
@@ -30,6 +33,10 @@ impl Envelope {
         self.bound(request, response);
         if let Some(quotas) = &self.quotas {
             quotas.add_to(response.headers_mut());
+        }
+        if let Some(receipt) = &self.receipt {
+            let fields = response.headers_mut();
+            fields.insert(BOOKEND_RECEIPT, receipt.clone());
         }
         if let Some(gate_fields) = &self.gate_fields {
             let targeted = &request.route.cache.targeted_fields;

@@ -45,13 +45,20 @@ fn what_has_a_tag_in_any_field_that_is_read_is_purged_by_it_and_no_client_gets_t
             }
         }
         let count = expected.iter().filter(|is_purged| **is_purged).count();
-        assert_eq!(purge(&gateway, &format!("tag={tag}")), count as u64, "{tag}");
+        assert_eq!(
+            purge(&gateway, &format!("tag={tag}")),
+            count as u64,
+            "{tag}"
+        );
         let gone = paths.map(|path| gateway.get(path).fwd("uri-miss"));
         assert_eq!(gone, expected, "{tag}");
     }
     // Neither does the client that a response was fetched for, nor one whose request is passed on.
     for request in [get("/fastly?new"), post("/fastly", "")] {
-        assert_eq!(gateway.send(&request).expect(200).field("surrogate-key"), None);
+        assert_eq!(
+            gateway.send(&request).expect(200).field("surrogate-key"),
+            None
+        );
     }
     assert_eq!(gateway.get("/other").field("x-tag"), Some("books"));
 }
@@ -90,7 +97,6 @@ fn updating(later: fn() -> Reply) -> Origin {
 
 #[test]
 fn a_304_replaces_the_tags_of_the_fields_that_it_has_and_keeps_the_others() {
-
     let silent: fn() -> Reply = || reply(304).field("Cache-Control", "max-age=60");
     let speaking: fn() -> Reply = || {
         let reply = reply(304).field("Cache-Control", "max-age=60");
@@ -144,10 +150,16 @@ fn a_response_whose_tags_cannot_all_be_kept_is_not_stored_and_says_so() {
         };
         conn.reply(request, &answer);
     });
-    let gateway = Gateway::before(&origin).cache("tag_fields = 'xkey'").start();
+    let gateway = Gateway::before(&origin)
+        .cache("tag_fields = 'xkey'")
+        .start();
     for _ in 0..2 {
         let answer = gateway.get("/many").expect(200);
-        assert!(answer.says("detail=tags") && !answer.says("stored"), "{}", answer.cache_status());
+        assert!(
+            answer.says("detail=tags") && !answer.says("stored"),
+            "{}",
+            answer.cache_status()
+        );
     }
     gateway.get("/umlaut").expect(200);
     assert_eq!(purge(&gateway, "tag=b%C3%BCcher"), 1);
@@ -162,13 +174,22 @@ fn what_is_stored_of_a_route_has_the_route_s_tags() {
         .route("/books/{id}", "tags = ['book-{id}', 'books']")
         .route("/books/{id}/{*rest}", "tags = ['book-{id}', 'below']")
         .start();
-    let paths = ["/books/1", "/books/1?a", "/books/2", "/books/1/reviews", "/films"];
+    let paths = [
+        "/books/1",
+        "/books/1?a",
+        "/books/2",
+        "/books/1/reviews",
+        "/films",
+    ];
     for (parameters, expected) in [
         ("tag=book-1", [true, true, false, true, false]),
         ("tag=book-2", [false, false, true, false, false]),
         ("tag=books", [true, true, true, false, false]),
         ("tag=own", [true; 5]),
-        ("tag=book-2&tag=below&tag=none", [false, false, true, true, false]),
+        (
+            "tag=book-2&tag=below&tag=none",
+            [false, false, true, true, false],
+        ),
     ] {
         for path in paths {
             gateway.get(path).expect(200);
@@ -187,7 +208,11 @@ fn a_purge_of_a_route_covers_what_takes_it_now() {
     let setup = Gateway::before(&origin).more(books);
     let gateway = setup.clone().start();
     let paths = ["/books/1", "/books/2?a", "/books", "/films/1"];
-    let fill = || paths.iter().for_each(|path| drop(gateway.get(path).expect(200)));
+    let fill = || {
+        paths
+            .iter()
+            .for_each(|path| drop(gateway.get(path).expect(200)))
+    };
     let gone = || paths.map(|path| gateway.get(path).fwd("uri-miss"));
     fill();
     assert_eq!(purge(&gateway, "route=/books/{id}"), 2);
@@ -195,17 +220,28 @@ fn a_purge_of_a_route_covers_what_takes_it_now() {
     assert_eq!(purge(&gateway, "route=(default)&tag=none"), 2);
     assert_eq!(gone(), [false, false, true, true]);
     // Under another name, the same pattern covers what was stored before; a route that takes part of it, that part.
-    let renamed = format!("{}host = '127.0.0.1'\n[[route]]\nmatch = '/films/{{id}}'\n", books);
+    let renamed = format!(
+        "{}host = '127.0.0.1'\n[[route]]\nmatch = '/films/{{id}}'\n",
+        books
+    );
     gateway.reload(&Gateway::before(&origin).more(&renamed));
     let refused = request("POST", "/purge?route=/books/%7Bid%7D");
     let refused = Client::to(gateway.admin_addr()).send(&refused).expect(400);
     let told = refused.text();
-    assert!(told.contains("did you mean") && told.contains("127.0.0.1/books/{id}"), "{told}");
-    assert_eq!(purge(&gateway, "route=127.0.0.1/books/{id}&route=/films/{id}"), 3);
+    assert!(
+        told.contains("did you mean") && told.contains("127.0.0.1/books/{id}"),
+        "{told}"
+    );
+    assert_eq!(
+        purge(&gateway, "route=127.0.0.1/books/{id}&route=/films/{id}"),
+        3
+    );
     assert_eq!(gone(), [true, true, false, true]);
     // What a route took that is there no more is what no route takes.
     gateway.reload(&Gateway::before(&origin));
     assert_eq!(purge(&gateway, "route=(default)"), 4);
-    let listed = Client::to(gateway.admin_addr()).get("/purges?limit=1").text();
+    let listed = Client::to(gateway.admin_addr())
+        .get("/purges?limit=1")
+        .text();
     assert!(listed.contains(r#"route \"(default)\""#), "{listed}");
 }
