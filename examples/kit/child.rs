@@ -56,6 +56,11 @@ impl Gateway {
         rss(self.process.id())
     }
 
+    /// Resident memory that no file is behind, in bytes.
+    pub fn anonymous(&self) -> u64 {
+        anonymous(self.process.id())
+    }
+
     /// Processor time that it has taken so far.
     pub fn cpu(&self) -> Duration {
         cpu(self.process.id())
@@ -195,8 +200,18 @@ pub fn cpu(pid: u32) -> Duration {
 
 /// Resident memory of a process, in bytes; 0 when it is gone.
 pub fn rss(pid: u32) -> u64 {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// Resident memory of a process that no file is behind, in bytes: without the pages of its program, of which more are
+/// resident the more of it has run. 0 when it is gone.
+pub fn anonymous(pid: u32) -> u64 {
+    status_bytes(pid, "RssAnon:")
+}
+
+fn status_bytes(pid: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or_default() * 1024
 }

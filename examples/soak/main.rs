@@ -147,12 +147,12 @@ async fn soak(arguments: &Arguments) -> ExitCode {
         let next = step * (marks + 1);
         tokio::time::sleep(next.min(end).saturating_sub(watch.elapsed())).await;
         marks += 1;
-        let mut rss = [0; 2];
-        for ((gateway, memory), rss) in gateways.iter().zip(&memories).zip(&mut rss) {
-            *rss = gateway.rss();
-            memory.marks.borrow_mut().push(*rss);
+        let mut resident = [0; 2];
+        for ((gateway, memory), resident) in gateways.iter().zip(&memories).zip(&mut resident) {
+            *resident = gateway.anonymous();
+            memory.marks.borrow_mut().push(*resident);
         }
-        report.mark(watch.elapsed(), rss);
+        report.mark(watch.elapsed(), resident);
     }
     for client in clients {
         client.await.expect("a client that does not panic");
