@@ -7,12 +7,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{Client, Origin, PATIENCE, await_that, put, reply};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use crate::common::{self, Client, Origin, PATIENCE, await_that, put, reply};
 
 /// A gateway and its successors, which write to the log of the first one, in a folder of their own.
 struct Program {
@@ -233,6 +238,53 @@ fn no_request_fails_while_ten_successors_take_over_and_some_cannot() {
     load.await_more(200);
     load.stop();
     assert_eq!(program.processes.len(), 11);
+    program.stop();
+}
+
+/// A request on an HTTP/2 connection of its own: its status, and whether the connection was closed in order afterwards.
+fn one_of_http2(addr: SocketAddr, target: &str) -> (u16, bool) {
+    let request = http::Request::get(format!("http://books.example{target}"));
+    let request = request.body(Full::<Bytes>::default()).expect("a request");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let stream = tokio::net::TcpStream::connect(addr).await;
+        let io = TokioIo::new(stream.expect("a connection"));
+        let handshake = http2::handshake(TokioExecutor::new(), io).await;
+        let (mut sender, connection) = handshake.expect("HTTP/2");
+        let connection = tokio::spawn(connection);
+        let response = sender.send_request(request).await.expect("a response");
+        let status = response.status().as_u16();
+        response.into_body().collect().await.expect("all of it");
+        // The client keeps its side open: it is the gateway that ends the connection.
+        let ended = connection.await.expect("the connection's task");
+        drop(sender);
+        (status, ended.is_ok())
+    })
+}
+
+#[test]
+fn a_request_of_http2_ends_with_the_process_that_has_it() {
+    let (release, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let origin = Origin::start(move |request, conn| {
+        if request.target == "/slow" {
+            held.lock().expect("no panic").recv().expect("its turn");
+        }
+        conn.reply(request, &reply(200).body("1984"));
+    });
+    let mut program = Program::start(|folder| config(&origin, folder, "listen = '127.0.0.1:0'"));
+    let addr = program.addr;
+    let slow = thread::spawn(move || one_of_http2(addr, "/slow"));
+    await_that("the API has the request", || origin.count() == 1);
+    assert!(program.restart());
+    let request = http::Request::get("http://books.example/books/1").body(Full::default());
+    let answer = common::http2::send_to(addr, request.expect("a request")).expect("an answer");
+    assert_eq!(answer.status(), 200);
+    assert!(!slow.is_finished());
+    release.send(()).expect("it waits");
+    assert_eq!(slow.join().expect("no panic"), (200, true));
     program.stop();
 }
 
