@@ -170,6 +170,14 @@ impl Operations for GatewayOperations {
         }
     }
 
+    fn configuration(&self) -> Response<Bytes> {
+        match self.reloader.configuration() {
+            Some(Ok(configuration)) => document(StatusCode::OK, &configuration),
+            Some(Err(why)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &why),
+            None => problem(StatusCode::NOT_IMPLEMENTED, NO_SOURCE),
+        }
+    }
+
     fn reload(&self) -> Response<Bytes> {
         const KEPT: &str = "the configuration before stays in force";
         let unusable = StatusCode::UNPROCESSABLE_ENTITY;

@@ -1,7 +1,8 @@
-//! The admin API: health, metrics, purge, explain and reload, on a listener of its own. It uses the same server as clients do,
+//! The admin API: health, metrics, purge, explain, reload and the dashboard, on a listener of its own. It uses the same server as clients do,
 //! with one worker and tighter limits, so that it answers while the gateway is busy or drains.
 
 mod answer;
+mod dashboard;
 mod gateway;
 mod limits;
 mod live;

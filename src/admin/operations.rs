@@ -75,6 +75,11 @@ pub trait Operations: Send + Sync + 'static {
         problem(StatusCode::NOT_IMPLEMENTED, "this gateway cannot explain")
     }
 
+    /// `GET /config`, after the request was authorised.
+    fn configuration(&self) -> Response<Bytes> {
+        problem(StatusCode::NOT_IMPLEMENTED, NO_SOURCE)
+    }
+
     /// `POST /reload`, after the request was authorised.
     fn reload(&self) -> Response<Bytes> {
         problem(StatusCode::NOT_IMPLEMENTED, NO_SOURCE)

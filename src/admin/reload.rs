@@ -1,9 +1,14 @@
 //! Reads the configuration of a running gateway again: for SIGHUP and for `POST /reload` alike.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
+
+use serde_json::{Value, json};
 
 use super::limits::limits;
+use crate::config::effective::effective;
 use crate::config::{Config, Mistake, Source};
 use crate::proxy::Gateway;
 use crate::server::{self, Renewer};
@@ -146,6 +151,45 @@ impl Reloader {
             handle.set(&level);
         }
         Ok(reloaded)
+    }
+
+    /// The configuration with all its defaults, as `bookend config` prints it, from the file as it is now; `None` where
+    /// there is no source. Fails with a sentence where the file cannot be read.
+    pub(super) fn configuration(&self) -> Option<Result<Value, String>> {
+        let Source { file, overrides } = &self.origin.as_ref()?.source;
+        let options = [
+            ("--listen", !overrides.listen.is_empty()),
+            ("--upstream", !overrides.upstream.is_empty()),
+            ("--admin", overrides.admin.is_some()),
+        ];
+        let options = options.iter().filter(|(_, is_given)| *is_given);
+        let options: Vec<_> = options.map(|(name, _)| *name).collect();
+        let (name, text, is_newer) = match file {
+            None => (None, String::new(), false),
+            Some(path) => {
+                let name = path.display().to_string();
+                let text = match std::fs::read_to_string(path) {
+                    Ok(text) => text,
+                    Err(error) => return Some(Err(format!("{name} cannot be read: {error}"))),
+                };
+                (Some(name), text, self.is_newer(path))
+            }
+        };
+        Some(Ok(json!({
+            "file": name,
+            "changed_since_read": is_newer,
+            "overridden_by": options,
+            "text": effective(&text, name.as_deref().unwrap_or_default()),
+        })))
+    }
+
+    /// Whether the file was changed after it was read.
+    fn is_newer(&self, path: &Path) -> bool {
+        let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+        let modified = modified
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        modified.is_some_and(|time| time.as_secs() > self.loaded.load(Ordering::Relaxed))
     }
 
     pub(super) fn reloads(&self) -> Reloads {

@@ -17,7 +17,7 @@ use super::answer::{json as document, problem, text, with_type};
 use super::live::{Content, Events, Live, MAX_LISTENERS};
 use super::operations::{Caller, Operations};
 use super::page::Page;
-use super::{metrics, process};
+use super::{dashboard, metrics, process};
 use crate::clock::Clock;
 use crate::config;
 use crate::error::Error;
@@ -40,7 +40,7 @@ struct Endpoint {
     answer: fn(&AdminService, &Request<Bytes>) -> Response<Bytes>,
 }
 
-const ENDPOINTS: [Endpoint; 9] = [
+const ENDPOINTS: [Endpoint; 10] = [
     Endpoint {
         path: "/healthz",
         method: Method::GET,
@@ -96,6 +96,13 @@ const ENDPOINTS: [Endpoint; 9] = [
         guarded: true,
         is_health_check: false,
         answer: |service, request| service.operations.explain(request),
+    },
+    Endpoint {
+        path: "/config",
+        method: Method::GET,
+        guarded: true,
+        is_health_check: false,
+        answer: |service, _| service.operations.configuration(),
     },
     Endpoint {
         path: "/reload",
@@ -197,8 +204,14 @@ impl AdminService {
             return *refusal;
         }
         let Some(endpoint) = endpoint else {
+            if let Some(file) = dashboard::answer(request.method(), path) {
+                return file;
+            }
             let paths: Vec<_> = ENDPOINTS.iter().map(|endpoint| endpoint.path).collect();
-            let detail = format!("no such endpoint; the endpoints are {}", paths.join(", "));
+            let detail = format!(
+                "no such endpoint; the endpoints are {}, and the dashboard at /",
+                paths.join(", ")
+            );
             return problem(StatusCode::NOT_FOUND, &detail);
         };
         if let Err(refusal) = admit(config, endpoint, request.method(), request.headers()) {

@@ -87,7 +87,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn std::error::Error>> {
     if !arguments.tour {
         println!("{}", tour::describe(&gateway));
         if let Some(admin) = instance.admin_addr() {
-            println!("Its metrics: curl http://{admin}/metrics");
+            println!("Its dashboard: http://{admin}/, its metrics: curl http://{admin}/metrics");
         }
         println!("Try them while this runs: each request is logged here. Ctrl-C ends it.");
         instance.run(signal::end())?;

@@ -68,7 +68,15 @@ fn requests(metrics: &Metrics, ring: &Ring) -> Value {
         per_second.insert(outcome.token().to_owned(), rounded(rate));
     }
     let now = |read: fn(&Counters) -> u64| metrics.sum(read);
-    let history = |count: fn(&ByOutcome) -> u64| ring.history(count).collect::<Vec<_>>();
+    let mut history = Map::new();
+    history.insert("all".to_owned(), ring.history(all).collect());
+    history.insert("cached".to_owned(), ring.history(cached).collect());
+    let errors = |requests: &ByOutcome| requests[Outcome::Error as usize];
+    history.insert("errors".to_owned(), ring.history(errors).collect());
+    for outcome in Outcome::ALL {
+        let count = ring.history(move |requests| requests[outcome as usize]);
+        history.insert(outcome.token().to_owned(), count.collect());
+    }
     json!({
         "total": by_outcome(&total),
         "per_second": per_second,
@@ -77,11 +85,7 @@ fn requests(metrics: &Metrics, ring: &Ring) -> Value {
         "in_flight": now(|counters| counters.in_flight.value()),
         "waiting": now(|counters| counters.waiting.value()),
         "followers": now(|counters| counters.followers.value()),
-        "history": {
-            "all": history(all),
-            "cached": history(cached),
-            "errors": history(|requests| requests[Outcome::Error as usize]),
-        },
+        "history": history,
     })
 }
 

@@ -1,0 +1,122 @@
+// Purges: a preview, a confirmation of what was previewed, and the log.
+
+import { ask, post, words } from "./api.js";
+import { byId, h, setText } from "./dom.js";
+import { bytes, count, dateTime, plural } from "./format.js";
+import { Table } from "./table.js";
+
+const EVERY = 10000;
+const EXAMPLES = { url: "/books/123", prefix: "/books", tag: "book-123", route: "/books/{id}" };
+
+let log, timer;
+let form;
+
+export function start() {
+  form = byId("purge-form");
+  log = new Table(byId("purge-log"), { columns: COLUMNS, keyOf: (purge) => purge.sequence, empty: "No purges since the start" });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    preview();
+  });
+  // A preview is of what was asked for, and of nothing else.
+  form.addEventListener("input", forget);
+}
+
+export function show() {
+  readLog();
+  timer = setInterval(readLog, EVERY);
+}
+
+export function hide() {
+  clearInterval(timer);
+}
+
+/** Fills the form in, and shows what such a purge would remove. */
+export function prepare(kind, value) {
+  form.reset();
+  form.elements.kind.value = kind;
+  form.elements.values.value = value;
+  forget();
+  preview();
+}
+
+function forget() {
+  const kind = form.elements.kind.value;
+  byId("purge-values").hidden = kind === "all";
+  form.elements.values.placeholder = EXAMPLES[kind] ?? "";
+  byId("preview").replaceChildren();
+  setText(byId("purge-problem"), "");
+}
+
+function asked() {
+  const { kind, values, soft, reason } = form.elements;
+  const lines = values.value.split("\n").map((line) => line.trim()).filter(Boolean);
+  const purge = kind.value === "all" ? { all: true } : { [kind.value]: lines };
+  if (soft.checked) purge.soft = true;
+  if (reason.value.trim()) purge.reason = reason.value.trim();
+  return purge;
+}
+
+async function preview() {
+  const purge = asked();
+  if (!purge.all && !Object.values(purge)[0].length) {
+    setText(byId("purge-problem"), "Name what to purge, one a line.");
+    form.elements.values.focus();
+    return;
+  }
+  try {
+    const would = await post("/purge", { ...purge, dry_run: true });
+    setText(byId("purge-problem"), "");
+    byId("preview").replaceChildren(...previewed(purge, would));
+  } catch (error) {
+    byId("preview").replaceChildren();
+    setText(byId("purge-problem"), words(error));
+  }
+}
+
+function previewed(purge, { would_purge: number, bytes: size, largest }) {
+  const done = purge.soft ? "would be validated before the next use" : "would be removed";
+  if (!number) return [h("h3", {}, "Nothing that is stored matches"), h("p", { class: "muted" }, "A purge would still stop fills that are under way from being stored."), decision(purge, "Purge all the same")];
+  return [
+    h("h3", {}, `${plural(number, "resource")}, ${bytes(size)}, ${done}`),
+    largest?.length ? [h("p", { class: "muted" }, largest.length < number ? `The largest ${largest.length}:` : "Those are:"), h("ul", { class: "largest" }, largest.map(({ key, bytes: weight }) => h("li", {}, h("code", {}, key), h("b", {}, bytes(weight)))))] : null,
+    decision(purge, `Purge ${plural(number, "resource")}`),
+  ].flat().filter(Boolean);
+}
+
+function decision(purge, label) {
+  const confirm = h("button", { type: "button", class: "danger", id: "confirm-purge", click: () => carryOut(purge, confirm) }, label);
+  return h("p", { class: "row" }, confirm, h("button", { type: "button", click: forget }, "Cancel"));
+}
+
+async function carryOut(purge, button) {
+  button.disabled = true;
+  try {
+    const { purged, bytes: size, sequence } = await post("/purge", purge);
+    byId("preview").replaceChildren(h("h3", {}, `Purged ${plural(purged, "resource")}, ${bytes(size)}`), h("p", { class: "muted" }, `It is number ${sequence} in the log.`));
+  } catch (error) {
+    button.disabled = false;
+    setText(byId("purge-problem"), words(error));
+  }
+  readLog();
+}
+
+async function readLog() {
+  try {
+    const { purges } = await ask("/purges?limit=100");
+    log.show(purges);
+  } catch {
+    // The state of the connection is told at the top of the page.
+  }
+}
+
+const COLUMNS = [
+  { label: "No.", kind: "number", isMinor: true, text: (purge) => count(purge.sequence) },
+  { label: "When", text: (purge) => dateTime(purge.at) },
+  { label: "What", kind: "main", text: (purge) => (Array.isArray(purge.covers) ? purge.covers.join(", ") : String(purge.covers)) },
+  { label: "How", isMinor: true, text: (purge) => (purge.soft ? "soft" : "hard") },
+  { label: "Resources", kind: "number", text: (purge) => count(purge.purged) },
+  { label: "Size", kind: "number", isMinor: true, text: (purge) => bytes(purge.bytes) },
+  { label: "Who", isMinor: true, text: (purge) => purge.actor },
+  { label: "Why", kind: "words", text: (purge) => purge.reason ?? "" },
+];
