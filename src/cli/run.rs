@@ -2,6 +2,7 @@
 //! SIGUSR1 reopens its access log, SIGUSR2 starts a successor.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +17,9 @@ use crate::config::{
 };
 use crate::huge_pages;
 use crate::instance::{Error, Instance};
+use crate::proxy::Gateway;
 use crate::server::{HandoverSocket, Inherited, Shutdown};
+use crate::telemetry::by_route::Outcome;
 use crate::telemetry::log;
 
 /// The file that is read when no other is named.
@@ -81,6 +84,13 @@ fn serve(source: &Source, config: Config, takeover: Option<&Path>) -> Exit {
             return Exit::Mistake;
         }
     };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        apis = config.upstreams.len(),
+        routes = config.routes.listed().len(),
+        memory = config.cache.memory,
+        "starting"
+    );
     match &source.file {
         Some(file) => tracing::info!(file = %file.display(), "configuration read"),
         None => tracing::info!("no configuration file: the defaults and the command line apply"),
@@ -132,6 +142,8 @@ fn run(mut instance: Instance, handover_socket: Option<&Path>) -> Result<Exit, E
     let mut exit = Exit::Success;
     // Both to the end of this process: a successor waits for it, and it waits for the one before.
     let (mut before, mut successor) = (None, None);
+    let (served, clock) = (instance.gateway().clone(), Clock::system());
+    let began = clock.now().mono;
     let outcome = instance.run(async {
         // Polled when all workers are ready. All signals are waited for before anybody is told so, who may send one at once.
         let reload = move || drop(reloader.reload());
@@ -183,7 +195,21 @@ fn run(mut instance: Instance, handover_socket: Option<&Path>) -> Result<Exit, E
         let _ = before.join();
     }
     drop(successor);
+    tell_end(&served, clock.now().mono.since(began));
     outcome.map(|_| exit)
+}
+
+/// The last line of the log.
+fn tell_end(gateway: &Gateway, served_for: Duration) {
+    let metrics = gateway.metrics();
+    let answered = |outcome| metrics.sum(|counters| counters.of_outcome(outcome).value());
+    tracing::info!(
+        after = ?Duration::from_secs(served_for.as_secs()),
+        requests = Outcome::ALL.into_iter().map(answered).sum::<u64>(),
+        hits = answered(Outcome::Hit),
+        errors = answered(Outcome::Error),
+        "stopped"
+    );
 }
 
 impl Arguments {

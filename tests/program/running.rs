@@ -179,6 +179,11 @@ fn run_serves_and_ends_with_0_on_sigterm() {
         assert_ne!(log.read_line(&mut said).expect("text"), 0, "{said}");
     }
     assert!(said.contains(&addr.to_string()), "{said}");
+    let starting = format!(
+        "starting version=\"{}\" apis=1 routes=0 memory=268435456",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert!(said.contains(&starting), "{said}");
     Client::to(addr).get("/books/123").expect(200);
     assert!(Client::to(addr).get("/books/123").expect(200).is_hit());
     let pid = child.id().to_string();
@@ -192,6 +197,11 @@ fn run_serves_and_ends_with_0_on_sigterm() {
     assert_eq!(child.wait().expect("an end").code(), Some(0));
     let mut rest = String::new();
     log.read_to_string(&mut rest).expect("text");
+    let last = rest.lines().last().expect("a line");
+    assert!(
+        last.contains(" stopped after=") && last.ends_with(" requests=2 hits=1 errors=0"),
+        "{rest}"
+    );
     await_that("the port is closed", || {
         std::net::TcpStream::connect(addr).is_err()
     });
