@@ -140,8 +140,12 @@ class Gateway:
             f'[upstream]\nservers = ["{upstream}"]\n{upstream_keys}\n'
             f'[admin]\nlisten = "127.0.0.1:{admin}"\n{more}\n'
         )
-        self.process = Process([BOOKEND, "run", "--config", config])
-        self.process.await_output(rf"listening.*\b{port}\b")
+        self.config = config
+        self.restart()
+
+    def restart(self):
+        self.process = Process([BOOKEND, "run", "--config", self.config])
+        self.process.await_output(rf"listening.*\b{self.address[1]}\b")
 
     def metric(self, name):
         """The sum over all labels."""

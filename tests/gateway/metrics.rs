@@ -214,6 +214,10 @@ fn a_status_says_what_the_gateway_does_now() {
         .as_array()
         .expect("a history");
     assert_eq!(history.iter().filter_map(Value::as_u64).sum::<u64>(), 3);
+    let hits = status["requests"]["history"]["hit"].as_array();
+    let hits = hits.expect("a history by result");
+    assert_eq!(hits.len(), history.len());
+    assert_eq!(hits.iter().filter_map(Value::as_u64).sum::<u64>(), 2);
     assert_eq!(status["times"]["miss"]["1m"]["count"], 1);
     assert!(status["times"]["upstream"]["10s"]["p99_ms"].as_f64() > Some(0.0));
     assert_eq!(status["upstreams"][0]["up"], true);

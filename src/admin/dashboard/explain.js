@@ -9,7 +9,7 @@ const HEADLINES = {
   hit: ["Answered from the cache", "hit"],
   stale: ["Answered from the cache, although stale", "stale"],
   validate: ["Stored, but validated first", "validated"],
-  miss: ["Not stored: the API answers", "miss"],
+  miss: ["Not in the cache: the API answers", "miss"],
   pass: ["Passed to the API", "pass"],
   own: ["Answered by the gateway itself", "direct"],
   error: ["Refused by the gateway", "error"],
@@ -100,7 +100,7 @@ function storedPart(resources) {
 
 function variantPart(key, variant) {
   const state = variant.fresh ? `fresh for ${duration(variant.ttl)}` : `stale for ${duration(-variant.ttl)}`;
-  const matches = variant.matches === false ? h("p", { class: "differs" }, "Not for this request: ", variant.differs.join("; ")) : null;
+  const matches = variant.matches === false ? h("p", { class: "differs" }, "Not for this request: ", prose(variant.differs.join("; "))) : null;
   return h("article", { class: "variant" },
     h("h3", {}, h("i", { class: `swatch of-${variant.fresh ? "hit" : "stale"}` }), h("code", {}, key)),
     matches,
@@ -144,6 +144,17 @@ function fieldsPart({ credentials, key_by: keyBy, request_fields: request, respo
     ["Part of the key", key],
     ["Request fields", edits(request)],
     ["Response fields", edits(response)],
-    ["Gates", gates?.length ? gates.map((gate) => JSON.stringify(gate)).join("; ") : null],
+    ["Gates", gates?.map(gateWords).join("; ")],
   ]));
+}
+
+/** What a request meets before the cache. */
+function gateWords({ allow, deny, auth, cors, respond }) {
+  return [
+    allow?.length ? `allow ${allow.join(", ")}` : "",
+    deny?.length ? `deny ${deny.join(", ")}` : "",
+    auth ? "auth" : "",
+    cors ? `cors for ${cors.origins.join(", ")}` : "",
+    respond ? `respond with ${respond.status}` : "",
+  ].filter(Boolean).join(", ");
 }

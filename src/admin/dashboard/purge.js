@@ -13,7 +13,7 @@ let form;
 
 export function start() {
   form = byId("purge-form");
-  log = new Table(byId("purge-log"), { columns: COLUMNS, keyOf: (purge) => purge.sequence, empty: "No purges since the start" });
+  log = new Table(byId("purge-log"), { columns: COLUMNS, keyOf: (purge) => purge.sequence, empty: "No purges since the start", isFolded: true });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     preview();

@@ -4,17 +4,18 @@ import { h, keyed, setText } from "./dom.js";
 
 /**
  * A column is { label, text(row) } for text, or { label, create(row), update(cell, row) } for more; `sort(row)` is what it is sorted
- * by; `kind` is "number", "main" or nothing; `isMinor` leaves it out on small screens.
+ * by; `kind` is "number", "main" or nothing; `isMinor` leaves it out on small screens,
+ * and a table that `isFolded` has its cells below one another there.
  */
 export class Table {
-  constructor(parent, { columns, keyOf, empty }) {
+  constructor(parent, { columns, keyOf, empty, isFolded = false }) {
     Object.assign(this, { columns, keyOf });
     this.rows = [];
     this.order = null;
     this.body = h("tbody");
     this.heads = columns.map((column, at) => h("th", { scope: "col", class: classes(column) }, this.head(column, at)));
     this.empty = h("p", { class: "muted empty-table", hidden: true }, empty);
-    this.table = h("table", {}, h("thead", {}, h("tr", {}, this.heads)), this.body);
+    this.table = h("table", { class: isFolded ? "fold" : null }, h("thead", {}, h("tr", {}, this.heads)), this.body);
     parent.replaceChildren(this.table, this.empty);
   }
 
@@ -61,7 +62,7 @@ export class Table {
   }
 
   create() {
-    return h("tr", {}, this.columns.map((column) => h("td", { class: classes(column) }, column.create?.())));
+    return h("tr", {}, this.columns.map((column) => h("td", { class: classes(column), "data-label": column.label }, column.create?.())));
   }
 
   update(row, item) {

@@ -17,8 +17,8 @@ let listed = [];
 /** `open.explain(url)` and `open.purge(kind, value)` show the other views. */
 export function start(open) {
   go = open;
-  frequent = new Table(byId("top"), { columns: TOP_COLUMNS, keyOf: (row) => row.url, empty: "No requests yet" });
-  stored = new Table(byId("stored-list"), { columns: STORED_COLUMNS, keyOf: (row) => row.key, empty: "Nothing that is stored matches" });
+  frequent = new Table(byId("top"), { columns: TOP_COLUMNS, keyOf: (row) => row.url, empty: "No requests yet", isFolded: true });
+  stored = new Table(byId("stored-list"), { columns: STORED_COLUMNS, keyOf: (row) => row.key, empty: "Nothing that is stored matches", isFolded: true });
   for (const button of document.querySelectorAll("[data-by]")) {
     button.addEventListener("click", () => {
       by = button.dataset.by;

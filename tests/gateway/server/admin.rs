@@ -204,11 +204,40 @@ fn without_a_token_everyone_may_but_no_other_sites_page() {
 }
 
 #[test]
+fn the_dashboard_needs_no_token_and_has_a_policy_but_the_configuration_needs_one() {
+    let running = start(Some("secret"));
+    for (path, media_type) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/dashboard/style.css", "text/css; charset=utf-8"),
+        ("/dashboard/main.js", "text/javascript; charset=utf-8"),
+        ("/dashboard/icon.svg", "image/svg+xml"),
+    ] {
+        let answer = running.ask(&format!("GET {path}"), "", "");
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(answer.field("content-type"), Some(media_type));
+        assert_eq!(answer.field("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.field("referrer-policy"), Some("no-referrer"));
+        let policy = answer.field("content-security-policy").expect("a policy");
+        assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+    }
+    assert_eq!(running.ask("GET /config", "", "").status(), 401);
+    let token = "Authorization: Bearer secret\r\n";
+    assert_eq!(running.ask("GET /config", token, "").status(), 501);
+    // A page that made its own name lead here gets nothing.
+    let mut client = running.connect();
+    client.send("GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    let (rest, _) = client.rest();
+    assert!(rest.starts_with("HTTP/1.1 421 "), "{rest}");
+}
+
+#[test]
 fn what_is_not_there_is_a_problem_document() {
     let running = start(None);
     for (line, status, allow) in [
-        ("GET /", 404, None),
+        ("GET /dashboard/", 404, None),
         ("GET /healthz/", 404, None),
+        ("POST /", 405, Some("GET, HEAD")),
+        ("GET /config", 501, None),
         ("POST /healthz", 405, Some("GET, HEAD")),
         ("GET /purge", 405, Some("POST")),
         ("DELETE /purge", 405, Some("POST")),
