@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
-use super::readers::{one_of, path};
+use super::readers::{count, one_of, path};
 use super::section::Section;
 use super::value::Value;
 
@@ -16,6 +16,8 @@ pub struct Log {
     pub format: LogFormat,
     pub access: AccessFormat,
     pub access_file: AccessTarget,
+    /// One in so many hits has a line in the access log.
+    pub access_hits: u32,
 }
 
 impl Default for Log {
@@ -25,6 +27,7 @@ impl Default for Log {
             format: LogFormat::default(),
             access: AccessFormat::default(),
             access_file: AccessTarget::default(),
+            access_hits: 1,
         }
     }
 }
@@ -70,6 +73,7 @@ impl Log {
         section.set("format", &mut log.format, one_of(&LOG_FORMATS));
         section.set("access", &mut log.access, one_of(&ACCESS_FORMATS));
         section.set("access_file", &mut log.access_file, access_target);
+        section.set("access_hits", &mut log.access_hits, count(1..=1_000_000));
         log
     }
 }

@@ -64,6 +64,8 @@ pub struct RoutePolicy {
     pub store_close_delimited: bool,
     /// Whether Cache-Status has the key and details.
     pub debug: bool,
+    /// Whether its requests have lines in the access log; those that end in a server error always have.
+    pub access_log: bool,
     /// Whether clients get the fields of [`Policy::tag_fields`].
     pub keep_tag_fields: bool,
     /// Whether the answer to a write has a receipt.
@@ -109,6 +111,7 @@ impl Default for RoutePolicy {
             max_stored_body: 8 << 20,
             store_close_delimited: false,
             debug: false,
+            access_log: true,
             keep_tag_fields: false,
             receipts: false,
             invalidate: WriteScope::default(),
@@ -205,6 +208,7 @@ impl Draft {
             max_stored_body,
             store_close_delimited,
             debug,
+            access_log,
             keep_tag_fields,
             receipts,
             invalidate,
@@ -221,6 +225,7 @@ impl Draft {
         section.set("max_stored_body", max_stored_body, size(0..=1 << 40));
         section.set("store_close_delimited", store_close_delimited, flag);
         section.set("debug", debug, flag);
+        section.set("access_log", access_log, flag);
         section.set("keep_tag_fields", keep_tag_fields, flag);
         section.set("receipts", receipts, flag);
         section.set("invalidate", invalidate, one_of(&WRITE_SCOPES));

@@ -83,7 +83,14 @@ impl Setup {
 
     /// Its access log, a JSON object a line, goes to this file.
     pub fn access_log(mut self, file: &Path) -> Self {
-        self.log = format!("access = \"json\"\naccess_file = {file:?}");
+        let lines = format!("access = \"json\"\naccess_file = {file:?}");
+        self.log = self.log.replace("access = \"off\"", &lines);
+        self
+    }
+
+    /// Lines for `[log]`.
+    pub fn log(mut self, lines: &str) -> Self {
+        self.log += &format!("\n{lines}");
         self
     }
 

@@ -364,7 +364,7 @@ fn cors_that_no_browser_takes_is_told_with_its_place_and_the_cure() {
 
 #[test]
 fn each_key_of_a_route_has_an_effect_beside_respond_or_is_told_to_have_none() {
-    const WITH_EFFECT: [&str; 10] = [
+    const WITH_EFFECT: [&str; 11] = [
         "host",
         "match",
         "methods",
@@ -375,6 +375,7 @@ fn each_key_of_a_route_has_an_effect_beside_respond_or_is_told_to_have_none() {
         "rate_limit",
         "client_ttl",
         "debug",
+        "access_log",
     ];
     for key in known_keys() {
         if key.section == "[[route]]" {

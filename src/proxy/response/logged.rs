@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 
 use crate::clock::{Clock, Now};
+use crate::config::RoutePolicy;
 use crate::error::ErrorKind;
 use crate::proxy::epoch::Epoch;
 use crate::proxy::request::Request;
@@ -18,7 +19,7 @@ use crate::proxy::request::peer::Peer;
 use crate::proxy::response::body::{Body, Trail};
 use crate::proxy::response::error::Reported;
 use crate::proxy::worker::Worker;
-use crate::semantics::cache_status::CacheStatus;
+use crate::semantics::cache_status::{CacheResult, CacheStatus};
 use crate::telemetry::access::{AccessWriter, Record, RequestLine};
 
 /// Octets of a target that a line shows of a request that was refused.
@@ -36,6 +37,7 @@ struct Line {
     peer: Rc<Peer>,
     client: Option<IpAddr>,
     user: Option<Box<str>>,
+    route: Option<Arc<RoutePolicy>>,
     request: Option<Head>,
     status: StatusCode,
     bytes: u64,
@@ -55,13 +57,20 @@ struct Head {
     referer: Option<HeaderValue>,
 }
 
-/// Has the line for `response` written at its end.
+/// Has the line for `response` written at its end, unless its route has none, or it is a hit and others stand for it.
 pub fn follow(
     worker: &Worker,
     response: &mut Response<Body>,
     request: &Request,
     status: &CacheStatus,
 ) {
+    if !request.route.access_log && !response.status().is_server_error() {
+        return;
+    }
+    let each = request.epoch.settings.config.log.access_hits;
+    if each > 1 && status.result() == Some(CacheResult::Hit) && !worker.access.takes_hit(each) {
+        return;
+    }
     let mut line = Line::of(worker, request, response.status());
     let mut cache = Vec::new();
     status.write_to(&request.epoch.settings.identity.name, &mut cache);
@@ -74,7 +83,7 @@ pub fn follow(
 pub fn client_left(worker: &Worker, request: &Request) {
     worker.counters.count_error(ErrorKind::ClientGone);
     worker.count_left(request);
-    if worker.access.is_on() {
+    if worker.access.is_on() && request.route.access_log {
         let status = StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST);
         let mut line = Line::of(worker, request, status);
         line.failure = Some(ErrorKind::ClientGone);
@@ -106,6 +115,7 @@ pub fn follow_refusal(
         peer: peer.clone(),
         client,
         user: None,
+        route: None,
         request,
         status: response.status(),
         bytes: 0,
@@ -146,6 +156,7 @@ impl Line {
             peer: request.peer.clone(),
             client: client_of(&request.peer, request.received(), &request.epoch),
             user: request.user.clone(),
+            route: Some(request.route.clone()),
             request: Some(head),
             status,
             bytes: 0,
@@ -216,6 +227,11 @@ impl Drop for Line {
                 version: head.version,
             }),
             host: head.and_then(|head| head.host.as_ref()?.to_str().ok()),
+            route: self
+                .route
+                .as_ref()
+                .map(|route| &*route.name)
+                .filter(|name| !name.is_empty()),
             status: self.status,
             bytes: self.bytes,
             duration: now.mono.since(self.began.mono),

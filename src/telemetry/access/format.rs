@@ -85,6 +85,9 @@ pub(super) fn json(line: &mut Vec<u8>, record: &Record<'_>) {
     if let Some(host) = record.host {
         string("host", host.as_bytes());
     }
+    if let Some(route) = record.route {
+        string("route", route.as_bytes());
+    }
     if let Some(request) = &record.request {
         string("method", request.method.as_str().as_bytes());
         string("target", escape::without_secrets(request.target).as_bytes());
@@ -176,6 +179,7 @@ mod tests {
                 version: Version::HTTP_11,
             }),
             host: Some("api.example"),
+            route: Some("/books"),
             status: StatusCode::OK,
             bytes: 1_234,
             duration: Duration::from_micros(12_045),
@@ -211,6 +215,7 @@ mod tests {
             "peer": "[2001:db8::1]:5000",
             "method": "GET",
             "host": "api.example",
+            "route": "/books",
             "target": "/books?token=***&q=\"x\"",
             "version": "HTTP/1.1",
             "status": 200,

@@ -82,6 +82,7 @@ impl AccessLog {
             output: RefCell::new(output),
             log: self.clone(),
             line: RefCell::default(),
+            hits: Cell::default(),
             counters,
         }
     }
@@ -95,6 +96,8 @@ pub struct AccessWriter {
     is_on: Cell<bool>,
     /// The buffer in which a line is formatted.
     line: RefCell<Vec<u8>>,
+    /// Hits since the last one that has a line.
+    hits: Cell<u32>,
     counters: Arc<Counters>,
 }
 
@@ -102,6 +105,14 @@ impl AccessWriter {
     /// Whether lines are logged; where not, a [`Record`] need not be made.
     pub fn is_on(&self) -> bool {
         self.is_on.get()
+    }
+
+    /// Whether this hit has a line, where one in `each` has: the first one, and then each so many later.
+    pub fn takes_hit(&self, each: u32) -> bool {
+        let before = self.hits.get();
+        let next = before + 1;
+        self.hits.set(if next < each { next } else { 0 });
+        before == 0
     }
 
     /// Takes over what [`AccessLog::replace`] has put in force.
@@ -163,6 +174,7 @@ mod tests {
                 version: Version::HTTP_11,
             }),
             host: None,
+            route: None,
             status: StatusCode::OK,
             bytes: 5,
             duration: Duration::ZERO,

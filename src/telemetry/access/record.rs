@@ -23,6 +23,8 @@ pub struct Record<'a> {
     /// `None` where the request could not be read.
     pub request: Option<RequestLine<'a>>,
     pub host: Option<&'a str>,
+    /// The name of its route; `None` where no route took it.
+    pub route: Option<&'a str>,
     pub status: StatusCode,
     /// Content sent.
     pub bytes: u64,

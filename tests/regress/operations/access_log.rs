@@ -199,3 +199,63 @@ fn the_line_is_about_the_client_that_a_trusted_proxy_names() {
     logged.gateway.get("/books").expect(200);
     assert_eq!(logged.line(2).get("client"), None);
 }
+
+#[test]
+fn some_hits_stand_for_all_and_a_route_may_have_lines_for_errors_alone() {
+    let origin = Origin::start(|request, conn| {
+        let status = match request.target.ends_with("fails") {
+            true => 500,
+            false => 200,
+        };
+        let reply = reply(status).field("Cache-Control", "max-age=60");
+        conn.reply(request, &reply.body("1984"));
+    });
+    let setup = Gateway::before(&origin)
+        .workers(1)
+        .log("access_hits = 4")
+        .route("/quiet/{*rest}", "access_log = false")
+        .route("/books/{id}", "");
+    let logged = Logged::start(setup);
+    // A miss, and nine hits of which the first, the fifth and the ninth have lines.
+    for _ in 0..10 {
+        logged.gateway.get("/books/1").expect(200);
+    }
+    for target in ["/quiet/1", "/quiet/1", "/quiet/fails", "/end"] {
+        logged.gateway.get(target);
+    }
+    logged.line(5);
+    let lines = logged.lines();
+    let said = |name: &str| -> Vec<_> {
+        let lines = lines.iter();
+        lines
+            .map(|line| line[name].as_str().unwrap_or("-").to_owned())
+            .collect()
+    };
+    assert_eq!(
+        said("target"),
+        [
+            "/books/1",
+            "/books/1",
+            "/books/1",
+            "/books/1",
+            "/quiet/fails",
+            "/end"
+        ]
+    );
+    assert_eq!(
+        said("route"),
+        [
+            "/books/{id}",
+            "/books/{id}",
+            "/books/{id}",
+            "/books/{id}",
+            "/quiet/{*rest}",
+            "-"
+        ]
+    );
+    let hits = said("cache")
+        .iter()
+        .filter(|cache| cache.contains("hit"))
+        .count();
+    assert_eq!(hits, 3);
+}
