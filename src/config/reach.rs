@@ -1,12 +1,18 @@
 //! Whether any request reaches a route.
 
+use std::sync::Arc;
+
 use http::Method;
+use smallvec::SmallVec;
 
 use super::hosts::HostPattern;
-use super::route::{Readings, RoutePolicy};
+use super::route::RoutePolicy;
 use super::route_tree::Asked;
 use super::upstreams::Destination;
 use crate::semantics::path_form::{Named, PathForm};
+
+/// The policies of the routes that a path can be read as, each once.
+pub type Readings<'r> = SmallVec<[&'r Arc<RoutePolicy>; 2]>;
 
 /// What a request finds.
 pub(super) struct Found<'r> {

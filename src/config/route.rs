@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode};
-use smallvec::SmallVec;
 
 use super::fields::{self, RequestRules};
 use super::gate::Gate;
@@ -85,9 +84,6 @@ pub struct RoutePolicy {
     /// In the place of the server's and the upstream's.
     pub limits: RouteLimits,
 }
-
-/// The policies of the routes that a path can be read as, each once.
-pub type Readings<'r> = SmallVec<[&'r Arc<RoutePolicy>; 2]>;
 
 impl Default for RoutePolicy {
     fn default() -> Self {
