@@ -167,7 +167,7 @@ fn ask() -> Ask {
 
 fn fill() -> Arc<Fill> {
     let key = Keyer::default().key("http://a/").to_key();
-    Fill::new(key, ask(), true, Monotonic::default())
+    Fill::new(key, ask(), true, Monotonic::default(), 0)
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_follower_joins_a_stream_from_its_first_byte_or_not_at_all() {
             news => panic!("{news:?}"),
         });
         let (body, mut writer) = SharedBody::new(&budget());
-        fill.stream(Arc::new(head(&[])), body);
+        fill.stream(Arc::new(head(&[], fill.stamp)), body);
         writer.push(b"1234").expect("room");
         writer.stop_storing(window(2));
         writer.push(b"5678").expect("room");
@@ -208,7 +208,7 @@ fn a_follower_joins_a_stream_from_its_first_byte_or_not_at_all() {
     });
 }
 
-fn head(fields: &[(&'static str, &'static str)]) -> Head {
+fn head(fields: &[(&'static str, &'static str)], stamp: u64) -> Head {
     let headers: HeaderMap = fields
         .iter()
         .map(|(name, value)| {
@@ -241,15 +241,16 @@ fn head(fields: &[(&'static str, &'static str)]) -> Head {
         receipt,
         credentialed: false,
         epoch: 0,
+        stamp,
         headers,
     }
     .packed()
 }
 
-fn stored(fields: &[(&'static str, &'static str)]) -> Arc<StoredResponse> {
+fn stored(fields: &[(&'static str, &'static str)], stamp: u64) -> Arc<StoredResponse> {
     let content = Content::Complete(StoredBody::new(&[], Token::empty(&budget())));
     let token = Token::take(&budget(), 1);
-    Arc::new(StoredResponse::new(head(fields), content, token))
+    Arc::new(StoredResponse::new(head(fields, stamp), content, token))
 }
 
 fn lead_or_follow(store: &Store, target: &str) -> Role {
@@ -281,7 +282,7 @@ fn commit(
     fill: &Arc<Fill>,
     fields: &[(&'static str, &'static str)],
 ) -> Option<NotCommitted> {
-    let outcome = Outcome::Stored(stored(fields));
+    let outcome = Outcome::Stored(stored(fields, fill.stamp));
     store.finish(fill, outcome, &VaryPolicy::default())
 }
 
@@ -410,4 +411,59 @@ fn a_purge_of_a_group_wins_over_such_a_commit_too() {
         &[IGNORED],
         matcher,
     );
+}
+
+/// A purge that holds before what it covers is removed.
+#[test]
+fn a_published_purge_wins_over_a_commit_and_what_comes_after_it_stays() {
+    let purge = Invalidation::hard(vec![Matcher::tag("http://a", "books")]);
+    model(move || {
+        let store = Arc::new(Store::new(1 << 20, 4));
+        store.publish_from(0);
+        let fill = lead(&store, PLAIN);
+        let committing = thread::spawn({
+            let store = store.clone();
+            move || {
+                let _ = commit(&store, &fill, &[]);
+            }
+        });
+        let (_, removal) = store.begin(&purge);
+        let found = store.look_up(store.key(PLAIN));
+        assert!(found.is_none(), "an acknowledged purge was overtaken");
+        committing.join().unwrap();
+        let removing = thread::spawn({
+            let store = store.clone();
+            move || {
+                removal
+                    .into_iter()
+                    .for_each(|removal| store.remove(removal))
+            }
+        });
+        let found = store.look_up(store.key(PLAIN));
+        assert!(found.is_none(), "an acknowledged purge was undone");
+        removing.join().unwrap();
+        assert!(store.look_up(store.key(PLAIN)).is_none());
+    });
+}
+
+/// What is stored is looked up while it is removed behind a purge that was acknowledged.
+#[test]
+fn a_look_up_beside_the_removal_finds_nothing_older() {
+    let purge = Invalidation::hard(vec![Matcher::tag("http://a", "books")]);
+    model(move || {
+        let store = Arc::new(Store::new(1 << 20, 4));
+        store.publish_from(1);
+        let fill = lead(&store, PLAIN);
+        assert_eq!(commit(&store, &fill, &[]), None);
+        let (applied, removal) = store.begin(&purge);
+        assert_eq!(applied.resources, 1);
+        let removing = thread::spawn({
+            let store = store.clone();
+            move || store.remove(removal.expect("something to be removed"))
+        });
+        let found = store.look_up(store.key(PLAIN));
+        assert!(found.is_none(), "an acknowledged purge was undone");
+        removing.join().unwrap();
+        assert!(store.look_up(store.key(PLAIN)).is_none());
+    });
 }

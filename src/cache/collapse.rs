@@ -35,6 +35,8 @@ pub struct Fill {
     pub ask: Ask,
     /// When it began.
     started: Monotonic,
+    /// The number of the latest invalidation then.
+    pub stamp: u64,
     /// Whether requests of others may wait for it.
     joinable: AtomicBool,
     invalidated: AtomicBool,
@@ -115,7 +117,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Fill {
-    pub fn new(key: Key, ask: Ask, joinable: bool, started: Monotonic) -> Arc<Self> {
+    pub fn new(key: Key, ask: Ask, joinable: bool, started: Monotonic, stamp: u64) -> Arc<Self> {
         let progress = Progress {
             stage: Stage::Requested,
             followers: 0,
@@ -126,6 +128,7 @@ impl Fill {
             key,
             ask,
             started,
+            stamp,
             joinable: AtomicBool::new(joinable),
             invalidated: AtomicBool::new(false),
             softly_invalidated: AtomicBool::new(false),
@@ -338,6 +341,7 @@ mod tests {
             ask,
             true,
             Monotonic::default(),
+            0,
         )
     }
 

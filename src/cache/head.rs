@@ -50,6 +50,8 @@ pub struct Draft {
     pub credentialed: bool,
     /// The version of the settings it was computed under.
     pub epoch: u64,
+    /// The number of the latest invalidation when it, or the 304 that freshened it, was asked for.
+    pub stamp: u64,
 }
 
 /// The head of a response that may be stored, in memory of its own: what lies in the message that it came with, a read
@@ -77,6 +79,8 @@ struct Rare {
     digest: Option<ContentDigest>,
     groups: Box<[Box<str>]>,
     tags: Option<Fields>,
+    /// Of use beside `groups` alone.
+    stamp: u64,
     search: Option<Box<SearchVariance>>,
     /// The origin's validators, where clients see others.
     origin: Option<Validators>,
@@ -114,6 +118,7 @@ impl Draft {
             digest,
             groups,
             tags,
+            stamp: self.stamp,
             search,
             origin,
             age,
@@ -154,6 +159,7 @@ impl Head {
             receipt: self.receipt,
             credentialed: self.credentialed,
             epoch: self.epoch.into(),
+            stamp: rare.stamp,
         }
     }
 
@@ -208,6 +214,12 @@ impl Head {
     /// Its cache groups (RFC 9875) and other tags, sorted.
     pub fn groups(&self) -> &[Box<str>] {
         self.rare.as_ref().map_or(&[], |rare| &rare.groups)
+    }
+
+    /// The number of the latest invalidation when it, or the 304 that freshened it, was asked for; 0 where it is not kept,
+    /// since there were no groups.
+    pub fn stamp(&self) -> u64 {
+        self.rare.as_ref().map_or(0, |rare| rare.stamp)
     }
 
     /// The lines that tags were read from.

@@ -73,8 +73,12 @@ impl Index {
         if let Some(before) = before.filter(|before| before.groups().next().is_some()) {
             self.take_out_tags(key, &self.tags_of(key, before), Some(now));
         }
-        for tag in self.tags_of(key, now) {
-            lock(self.members_of(tag)).insert(tag, key);
+        let tags = self.tags_of(key, now);
+        if !tags.is_empty() {
+            let bytes = u32::try_from(now.weight(key.as_str().len())).unwrap_or(u32::MAX);
+            for tag in tags {
+                lock(self.members_of(tag)).insert(tag, key, bytes);
+            }
         }
     }
 
@@ -135,14 +139,24 @@ impl Index {
 
     /// The keys of resources with the tag `name`, of one origin or of all.
     pub fn tagged(&self, origin: Option<&str>, name: &str) -> Vec<Key> {
+        let mut found = Vec::new();
+        self.each_tagged(origin, name, |key, _| found.push(key.clone()));
+        found
+    }
+
+    /// Visits the keys of resources with the tag `name`, of one origin or of all, each with the bytes that the resource takes. Must
+    /// not come back to the index.
+    pub fn each_tagged(&self, origin: Option<&str>, name: &str, mut visit: impl FnMut(&Key, u32)) {
         let name = self.hash(name) & !ORIGIN_BITS;
         let (first, last) = match origin.map(|origin| self.hash(origin) & ORIGIN_BITS) {
             Some(origin) => (name | origin, name | origin),
             None => (name, name | ORIGIN_BITS),
         };
-        let mut members = tags::members(self.members_of(name), first, last);
-        members.retain(|key| origin.is_none_or(|origin| origin_of(key.as_str()) == origin));
-        members
+        tags::visit(self.members_of(name), first, last, |key, bytes| {
+            if origin.is_none_or(|origin| origin_of(key.as_str()) == origin) {
+                visit(key, bytes);
+            }
+        });
     }
 
     /// Tags now, and their members in all.

@@ -6,6 +6,8 @@ mod finish;
 mod follow;
 mod invalidate;
 mod markers;
+mod publication;
+mod published;
 mod resources;
 
 use std::borrow::Cow;
@@ -17,6 +19,8 @@ use http::HeaderMap;
 use smallvec::SmallVec;
 
 pub use self::follow::{Limits, Role, Sharing};
+use self::publication::Publication;
+pub use self::publication::Removal;
 use self::resources::Resources;
 use super::budget::{Budget, Token};
 use super::collapse::Fill;
@@ -47,6 +51,9 @@ pub struct Store {
     longer_keys: AtomicBool,
     /// Invalidations begun so far.
     sequence: AtomicU64,
+    publication: Publication,
+    /// A purge by tags of so many members is published.
+    published_from: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +76,8 @@ impl Store {
             max_variants: max_variants.max(1),
             longer_keys: AtomicBool::new(false),
             sequence: AtomicU64::new(0),
+            publication: Publication::default(),
+            published_from: AtomicU64::new(Self::PUBLISHED_FROM),
         }
     }
 
@@ -89,10 +98,6 @@ impl Store {
 
     pub fn key<'a>(&self, target: &'a str) -> KeyRef<'a> {
         self.keyer.key(target)
-    }
-
-    pub fn look_up(&self, key: KeyRef<'_>) -> Option<Resource> {
-        self.resources.get(key)
     }
 
     pub fn budget(&self) -> &Arc<Budget> {
@@ -133,7 +138,7 @@ impl Store {
 
     /// Replaces stored responses outside of a fill: HEAD freshens (RFC 9111 §4.3.5). Only those that still stand.
     pub fn update(&self, key: KeyRef<'_>, updates: &[(Arc<StoredResponse>, Arc<StoredResponse>)]) {
-        let _shard = self.shard(key.hash());
+        let _shard = self.locked(key);
         self.replace(&key.to_key(), updates);
     }
 

@@ -35,7 +35,7 @@ pub struct Gateway {
     /// Tells idle workers of each new version.
     pub(super) reloads: watch::Sender<u64>,
     pub(super) clock: Clock,
-    pub(super) store: Store,
+    pub(super) store: Arc<Store>,
     pub(super) metrics: Metrics,
     pub(super) access: AccessLog,
     /// Requests that wait for the API now, whether or not their client has stayed.
@@ -105,7 +105,7 @@ impl Gateway {
             version: AtomicU64::new(0),
             reloads: watch::Sender::new(0),
             clock,
-            store,
+            store: Arc::new(store),
             metrics: Metrics::new(workers),
             access,
             waiting: Arc::default(),

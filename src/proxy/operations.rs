@@ -1,6 +1,7 @@
 //! Operations on a running gateway: purge, memory in use, the servers' health.
 
 use std::sync::Arc;
+use std::thread;
 
 use http::Method;
 
@@ -108,9 +109,23 @@ impl Gateway {
             .collect()
     }
 
-    /// Carries out a purge. When this returns, nothing older is stored or answered any more.
+    /// Carries out a purge. When this returns, nothing older is joined or answered any more.
     pub fn purge(&self, purge: &Invalidation) -> Applied {
-        self.store.apply(&self.purge_in_key_form(purge))
+        self.invalidate(&self.purge_in_key_form(purge))
+    }
+
+    /// Carries out an invalidation. When this returns, it holds; where it covers very much, a thread removes that behind.
+    pub(super) fn invalidate(&self, invalidation: &Invalidation) -> Applied {
+        let (applied, removal) = self.store.begin(invalidation);
+        if let Some(removal) = removal {
+            let (store, behind) = (self.store.clone(), removal.clone());
+            let thread = thread::Builder::new().name("bookend-purge".to_owned());
+            if thread.spawn(move || store.remove(behind)).is_err() {
+                // There is no thread to be had.
+                self.store.remove(removal);
+            }
+        }
+        applied
     }
 
     /// Carries out a purge that `actor` asked for, and remembers it with the reason that was given.

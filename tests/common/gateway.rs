@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use bookend::cache::store::Removal;
 use bookend::clock::{Clock, ManualClock};
 use bookend::config::{Config, ListenAddr};
 use bookend::instance::{self, Instance};
@@ -321,6 +322,21 @@ impl Gateway {
     /// Carries out an invalidation, as a purge does.
     pub fn apply(&self, invalidation: &Invalidation) -> Applied {
         self.shared.purge(invalidation)
+    }
+
+    /// Carries out an invalidation as a purge does, but for what a thread removes behind: that is left to [`remove`](Self::remove).
+    pub fn begin(&self, invalidation: &Invalidation) -> (Applied, Option<Removal>) {
+        self.shared.store().begin(invalidation)
+    }
+
+    /// Removes what an invalidation covers that holds already.
+    pub fn remove(&self, removal: Removal) {
+        self.shared.store().remove(removal);
+    }
+
+    /// Has purges by tags of so many members hold before what they cover is removed.
+    pub fn publish_from(&self, members: u64) {
+        self.shared.store().publish_from(members);
     }
 
     /// What an invalidation would do.

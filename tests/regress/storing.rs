@@ -8,6 +8,7 @@ mod groups;
 mod mistyped;
 mod passed;
 mod posts;
+mod published;
 mod purge_method;
 mod purges;
 mod receipts;

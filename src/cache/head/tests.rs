@@ -62,6 +62,7 @@ fn a_stored_head_keeps_nothing_of_the_buffer_that_it_was_read_from() {
             receipt,
             credentialed: false,
             epoch: 0,
+            stamp: 0,
             headers: headers.clone(),
         };
         let head = head.packed();

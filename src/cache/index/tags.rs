@@ -1,7 +1,7 @@
 //! Tags and their members, as a tree of numbers and keys: a membership takes the same few bytes however long the tag's name
 //! is, and its memory is given back when it is removed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Mutex;
 
@@ -10,7 +10,8 @@ use crate::cache::key::Key;
 
 #[derive(Debug, Default)]
 pub struct Tags {
-    members: BTreeSet<Entry>,
+    /// Each with the bytes that the resource takes, about.
+    members: BTreeMap<Entry, u32>,
     /// How many different tags those have.
     count: usize,
 }
@@ -21,42 +22,41 @@ impl Tags {
         (self.count, self.members.len())
     }
 
-    /// Enters a key under a tag.
-    pub fn insert(&mut self, tag: TagId, key: &Key) {
+    /// Enters a key under a tag, whose resource takes so many bytes.
+    pub fn insert(&mut self, tag: TagId, key: &Key, bytes: u32) {
         let is_new = !self.has(tag);
-        self.members.insert((tag, key.clone()));
+        self.members.insert((tag, key.clone()), bytes);
         self.count += usize::from(is_new);
     }
 
     /// Removes a key from a tag.
     pub fn remove(&mut self, tag: TagId, key: &Key) {
-        if self.members.remove(&(tag, key.clone())) {
+        if self.members.remove(&(tag, key.clone())).is_some() {
             self.count -= usize::from(!self.has(tag));
         }
     }
 
     fn has(&self, tag: TagId) -> bool {
         let mut from = self.members.range((tag, Key::first())..);
-        from.next().is_some_and(|(other, _)| *other == tag)
+        from.next().is_some_and(|((other, _), _)| *other == tag)
     }
 }
 
-/// The members of the tags from `first` to `last`, a [`CHUNK`] under one lock.
-pub fn members(tags: &Mutex<Tags>, first: TagId, last: TagId) -> Vec<Key> {
-    let mut found = Vec::new();
+/// Visits the members of the tags from `first` to `last`, each with the bytes that its resource takes, a [`CHUNK`] under one lock.
+pub fn visit(tags: &Mutex<Tags>, first: TagId, last: TagId, mut visit: impl FnMut(&Key, u32)) {
     let mut from = Bound::Included((first, Key::first()));
     loop {
         let tags = lock(tags);
-        let before = found.len();
         let entries = tags.members.range((from, Bound::Unbounded)).take(CHUNK);
-        let mut end = None;
-        for entry in entries.take_while(|(tag, _)| *tag <= last) {
-            found.push(entry.1.clone());
+        let (mut count, mut end) = (0, None);
+        for (entry, bytes) in entries.take_while(|((tag, _), _)| *tag <= last) {
+            visit(&entry.1, *bytes);
+            count += 1;
             end = Some(entry);
         }
         match end {
-            Some(end) if found.len() - before == CHUNK => from = Bound::Excluded(end.clone()),
-            _ => return found,
+            Some(end) if count == CHUNK => from = Bound::Excluded(end.clone()),
+            _ => return,
         }
     }
 }
@@ -66,6 +66,15 @@ mod tests {
     use super::*;
     use crate::cache::key::Keyer;
 
+    fn members(tags: &Mutex<Tags>, first: TagId, last: TagId) -> Vec<Key> {
+        let mut found = Vec::new();
+        visit(tags, first, last, |key, bytes| {
+            assert_eq!(bytes, 7);
+            found.push(key.clone());
+        });
+        found
+    }
+
     #[test]
     fn what_is_taken_out_has_no_tag() {
         let keyer = Keyer::default();
@@ -73,7 +82,7 @@ mod tests {
         let (books, others) = (71, 72);
         let tags = Mutex::new(Tags::default());
         for (tag, key) in [(books, &a), (books, &a), (books, &b), (others, &a)] {
-            lock(&tags).insert(tag, key);
+            lock(&tags).insert(tag, key, 7);
         }
         assert_eq!(lock(&tags).size(), (2, 3));
         let of = |first, last| {
@@ -99,7 +108,8 @@ mod tests {
         let keyer = Keyer::default();
         let tags = Mutex::new(Tags::default());
         for n in 0..2 * CHUNK + 1 {
-            lock(&tags).insert(71, &keyer.key(&format!("http://a/{n}")).to_key());
+            let key = keyer.key(&format!("http://a/{n}")).to_key();
+            lock(&tags).insert(71, &key, 7);
         }
         assert_eq!(members(&tags, 70, 79).len(), 2 * CHUNK + 1);
     }

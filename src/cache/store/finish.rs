@@ -88,12 +88,12 @@ impl Store {
         self.search.learn(fill.key.as_str(), stored.head.search());
         let home = self.search.canonical(fill.key.as_str());
         let committed = if home == fill.key.as_str() {
-            let mut shard = self.shard(fill.key.hash());
+            let mut shard = self.locked(fill.key.as_ref());
             self.end(&mut shard, fill);
             self.commit_under(&fill.key, fill, stored, vary)
         } else {
             let home = self.key(&home).to_key();
-            let shard = self.shard(home.hash());
+            let shard = self.locked(home.as_ref());
             let committed = self.commit_under(&home, fill, stored, vary);
             drop(shard);
             // Only now: till it was stored under its other key, an invalidation had to find it among those in flight.
@@ -144,7 +144,7 @@ impl Store {
         fill: &Arc<Fill>,
         updates: &[(Arc<StoredResponse>, Arc<StoredResponse>)],
     ) -> Result<(), NotCommitted> {
-        let mut shard = self.shard(fill.key.hash());
+        let mut shard = self.locked(fill.key.as_ref());
         self.end(&mut shard, fill);
         let updates = updates.iter().map(|(old, new)| {
             let new = self.as_invalidated(fill, new.clone())?;
@@ -170,7 +170,7 @@ impl Store {
 
     /// Notes at `now` that responses like the fill's cannot be shared, and removes what it supersedes.
     fn mark(&self, fill: &Arc<Fill>, marker: Marker, now: Monotonic, vary: &VaryPolicy) {
-        let mut shard = self.shard(fill.key.hash());
+        let mut shard = self.locked(fill.key.as_ref());
         self.end(&mut shard, fill);
         if fill.is_invalidated() {
             return;
@@ -197,7 +197,7 @@ impl Store {
 
     /// Has what the fill's request selects and is stale at `now` validated before it is used again.
     fn end_staleness(&self, fill: &Arc<Fill>, now: Now, vary: &VaryPolicy) {
-        let mut shard = self.shard(fill.key.hash());
+        let mut shard = self.locked(fill.key.as_ref());
         self.end(&mut shard, fill);
         if fill.is_invalidated() {
             return;
@@ -221,7 +221,7 @@ impl Store {
 
     /// Takes the fill off the list of those in flight.
     fn take_off(&self, fill: &Arc<Fill>) {
-        let mut shard = self.shard(fill.key.hash());
+        let mut shard = self.locked(fill.key.as_ref());
         self.end(&mut shard, fill);
     }
 

@@ -60,7 +60,7 @@ impl Store {
         ask: Ask,
         sharing: Sharing<'_>,
     ) -> Role {
-        let mut shard = self.shard(key.hash());
+        let mut shard = self.locked(key);
         let current = self.resources.get(key);
         if current.as_ref().map(Resource::address) != seen.map(Resource::address) {
             return Role::LookAgain;
@@ -68,7 +68,8 @@ impl Store {
         if let Some(follower) = self.join(&shard, key, current.as_ref(), &ask, &sharing) {
             return Role::Follow(follower);
         }
-        let fill = Fill::new(key.to_key(), ask, sharing.lead, sharing.limits.now);
+        let (now, stamp) = (sharing.limits.now, self.sequence());
+        let fill = Fill::new(key.to_key(), ask, sharing.lead, now, stamp);
         shard.register(&fill);
         Role::Lead(fill)
     }
@@ -84,18 +85,19 @@ impl Store {
         begun: u64,
         own: u64,
     ) -> Option<Arc<Fill>> {
-        let mut shard = self.shard(key.hash());
-        if self.sequence() != begun.wrapping_add(own) {
+        let mut shard = self.locked(key);
+        let stamp = self.sequence();
+        if stamp != begun.wrapping_add(own) {
             return None;
         }
-        let fill = Fill::new(key.to_key(), ask, false, now);
+        let fill = Fill::new(key.to_key(), ask, false, now, stamp);
         shard.register(&fill);
         Some(fill)
     }
 
     /// Joins a fill in flight that `ask` can share, if there is one.
     pub fn follow(&self, key: KeyRef<'_>, ask: &Ask, sharing: Sharing<'_>) -> Option<Follower> {
-        let shard = self.shard(key.hash());
+        let shard = self.locked(key);
         let current = self.resources.get(key);
         self.join(&shard, key, current.as_ref(), ask, &sharing)
     }

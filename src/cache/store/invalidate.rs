@@ -142,7 +142,7 @@ impl Store {
     /// Applies an invalidation to all that is stored for `key`, markers too, and to fills in flight for it. Returns the bytes
     /// of the resource, where any response was stored; or, softly, where any need not have been validated.
     fn apply_to(&self, key: &Key, how: Strength) -> Option<u64> {
-        let mut shard = self.shard(key.hash());
+        let mut shard = self.locked(key.as_ref());
         let bytes = |resource: Resource| resource.weight(key.as_str().len());
         match how {
             Strength::Hard => {
@@ -176,7 +176,7 @@ impl Store {
     }
 
     /// Applies an invalidation to the fills in flight that it may cover.
-    fn apply_to_fills(&self, matcher: &Matcher, how: Strength) {
+    pub(super) fn apply_to_fills(&self, matcher: &Matcher, how: Strength) {
         match matcher {
             Matcher::Urls(Selector::Target(target)) if !self.has_longer_keys() => {
                 // Others are found with what is stored for the target.

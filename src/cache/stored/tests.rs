@@ -34,6 +34,7 @@ pub(in crate::cache) fn head() -> Head {
         receipt,
         credentialed: false,
         epoch: 0,
+        stamp: 0,
         headers,
     }
     .packed()

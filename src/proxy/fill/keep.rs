@@ -265,6 +265,7 @@ impl FillTask {
             receipt: arrived.receipt(),
             credentialed: self.credentials.any(),
             epoch: self.epoch.settings.version,
+            stamp: self.fill.stamp,
             headers,
         }
     }

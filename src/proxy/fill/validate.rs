@@ -184,6 +184,7 @@ impl FillTask {
             receipt: arrived.receipt(),
             credentialed: self.credentials.any(),
             epoch: self.epoch.settings.version,
+            stamp: self.fill.stamp,
             headers,
         };
         let (head, content) = (head.packed(), old.content());

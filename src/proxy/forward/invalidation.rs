@@ -87,7 +87,7 @@ impl InvalidationPermit {
     }
 
     fn apply(&self, invalidation: &Invalidation) -> u64 {
-        let applied = self.worker.gateway.store.apply(invalidation);
+        let applied = self.worker.gateway.invalidate(invalidation);
         if invalidation.strength == Strength::Hard {
             self.worker
                 .counters

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use bookend::cache::store::Removal;
 use bookend::ledger::invalidation::{Invalidation, Matcher, Strength};
 use bookend::semantics::selector::Selector;
 
@@ -207,6 +208,14 @@ impl What {
         }
     }
 
+    fn random_group(random: &mut Random) -> Self {
+        let group = random.of(&["shelf", "pages", "one", "deep"]);
+        match random.below(2) {
+            0 => Self::Group(random.of(&HOSTS), group),
+            _ => Self::GroupOnEveryHost(group),
+        }
+    }
+
     /// As the oracle sees it: by rules of its own.
     fn covers(self, (host, path): Url) -> bool {
         match self {
@@ -273,6 +282,9 @@ struct Walk {
     in_flight: usize,
     hits: usize,
     purged: usize,
+    /// What is to be removed for a purge that holds, and how often there was something.
+    removal: Option<Removal>,
+    published: usize,
     seed: u64,
 }
 
@@ -355,6 +367,29 @@ impl Walk {
         self.oracle.invalidated(version, covered);
     }
 
+    /// Purges by groups, and leaves what is to be removed behind to a later step.
+    fn purge_behind(&mut self) {
+        let version = self.next_version();
+        let count = 1 + self.random.below(2);
+        let groups: Vec<_> = (0..count)
+            .map(|_| What::random_group(&mut self.random))
+            .collect();
+        let covers = groups.iter().map(|group| group.matcher()).collect();
+        let (applied, removal) = self.gateway.begin(&Invalidation::hard(covers));
+        self.purged += applied.resources;
+        self.published += usize::from(removal.is_some());
+        // While one is left behind, there is no other.
+        self.removal = self.removal.take().or(removal);
+        let covered = |url| groups.iter().any(|group| group.covers(url));
+        self.oracle.invalidated(version, covered);
+    }
+
+    fn remove(&mut self) {
+        if let Some(removal) = self.removal.take() {
+            self.gateway.remove(removal);
+        }
+    }
+
     /// A write to a book: it covers itself and, by its route, the list with all queries; and a group, where its answer says so.
     fn write(&mut self) {
         let version = self.next_version();
@@ -373,6 +408,7 @@ impl Walk {
     }
 
     fn finish(&mut self) {
+        self.remove();
         self.api.let_all_go();
         while self.in_flight > 0 {
             let answer = self.answers.recv().expect("an answer");
@@ -390,6 +426,7 @@ fn nothing_older_is_answered_after_an_invalidation_of_any_kind() {
     let origin = api.origin();
     let gateway = Gateway::before(&origin).route("/books/{id}", "invalidates = ['/books']");
     let gateway = Arc::new(gateway.start());
+    gateway.publish_from(1);
     // What does not matter of a query is known before anything is invalidated by it.
     for host in HOSTS {
         gateway
@@ -408,20 +445,29 @@ fn nothing_older_is_answered_after_an_invalidation_of_any_kind() {
         in_flight: 0,
         hits: 0,
         purged: 0,
+        removal: None,
+        published: 0,
         seed,
     };
     for _ in 0..steps {
         match walk.random.below(20) {
             0..11 => walk.ask(),
             11..16 => api.let_go(&mut walk.random),
-            16..18 => walk.purge(),
+            16 => walk.purge(),
+            17 => match walk.random.below(2) {
+                0 => walk.purge(),
+                _ => walk.purge_behind(),
+            },
             18 => walk.write(),
-            _ => walk.take_answers(),
+            _ => {
+                walk.take_answers();
+                walk.remove();
+            }
         }
     }
     walk.finish();
     assert!(
-        walk.hits > 0 && walk.purged > 0,
+        walk.hits > 0 && walk.purged > 0 && walk.published > 0,
         "nothing was tried: PURGE_SEED={seed}"
     );
     // What a preview says is what happens, and nothing is left of what is covered.

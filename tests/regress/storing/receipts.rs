@@ -161,7 +161,10 @@ fn who_has_a_receipt_that_is_not_known_here_joins_no_fill_that_has_begun_before(
         ..Api::default()
     };
     let origin = api.origin();
-    let gateway = Gateway::before(&origin).start();
+    // One that waits for the fill waits until the test fails.
+    let gateway = Gateway::before(&origin)
+        .cache("leader_timeout = '10m'")
+        .start();
     thread::scope(|scope| {
         let first = scope.spawn(|| {
             gateway
