@@ -42,6 +42,8 @@ async function explain(form) {
     const answer = await ask(withQuery("/explain", pairs));
     setText(byId("explain-problem"), "");
     byId("explanation").replaceChildren(...laidOut(answer));
+    // Read out alone: all of it would be too much.
+    setText(byId("explained"), byId("explanation").querySelector("h2").textContent);
   } catch (error) {
     setText(byId("explain-problem"), words(error));
     byId("explanation").replaceChildren();

@@ -135,6 +135,7 @@ function update(status) {
   const up = status.started ? `, up ${duration((Date.parse(status.at) - Date.parse(status.started)) / 1000)}` : "";
   setText(byId("about"), `${location.host}, version ${status.version}${up}`);
   if (shown === "overview") overview.update(status);
+  else overview.keep(status);
 }
 
 startTheme();

@@ -45,8 +45,18 @@ export function start() {
   }
 }
 
-export function update(status) {
+/** Draws the state that came while another view was shown. */
+export function show() {
+  if (latest) update(latest);
+}
+
+/** Takes a state that is not to be drawn now. */
+export function keep(status) {
   latest = status;
+}
+
+export function update(status) {
+  keep(status);
   drawFigures(status);
   drawCharts(status.requests.history);
   drawLegend(requests.selected);
