@@ -41,7 +41,7 @@ pub(super) fn describe(
     let lines = readings.iter().enumerate().map(|(at, route)| match at {
         0 => format!("route: {}", named(route, file)),
         _ => format!(
-            "or: {}, to APIs that decode %2F, join //, resolve .. or drop ;…",
+            "or: {}, to APIs that decode %2F, join // or take it for a host, resolve .. or drop ;…",
             named(route, file)
         ),
     });
@@ -183,7 +183,7 @@ mod tests {
             ("GET", "/books/7",
                 &[none, upstream, "sent as: GET /api/books/7, Host: as the client's", "cache: for as long as the API says"]),
             ("GET", "/films%2F7",
-                &[none, "or: /films/{*rest} (f.toml:6), to APIs that decode %2F, join //, resolve .. or drop ;…",
+                &[none, "or: /films/{*rest} (f.toml:6), to APIs that decode %2F, join // or take it for a host, resolve .. or drop ;…",
                   "answer: 400, since these lead to different APIs"]),
             ("GET", "/t/../t/x",
                 &["route: /t/{*rest} (f.toml:17)", upstream,

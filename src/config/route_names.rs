@@ -1,4 +1,4 @@
-//! Routes by their names, and the URLs that they take, for who names a route rather than a URL.
+//! Routes by their names, and the URLs that they take: operators may name a route in the place of a URL.
 
 use std::sync::Arc;
 

@@ -30,11 +30,11 @@ pub struct Routes {
     /// In the order of the file.
     listed: Arc<[Arc<RoutePolicy>]>,
     default: Arc<RoutePolicy>,
-    /// For paths that could be read as those of two routes: by the API that both lead to.
+    /// For paths that could be read as those of several routes: by the API that all lead to.
     ambiguous: Arc<[Arc<RoutePolicy>]>,
     /// The same for the listed routes that rewrite paths, in the order of the file; `None` for the others.
     rewriting: Arc<[Option<Arc<RoutePolicy>>]>,
-    /// For those that lead to two APIs.
+    /// For those that lead to several APIs.
     unclear: Arc<RoutePolicy>,
     /// For paths with dot segments; `None` where no route has a gate or rules for requests that they could lead round.
     dotted: Option<Arc<RoutePolicy>>,

@@ -21,7 +21,7 @@ pub enum Destination {
     Upstream(usize),
     /// To none: no route takes it, and there is no `[upstream]`.
     Nowhere,
-    /// To none: its path can be read as that of two routes which do not lead to the same.
+    /// To none: its path can be read as that of several routes which do not lead to the same.
     Unclear,
     /// To none: its path has dot segments, which could lead round a gate.
     Dotted,

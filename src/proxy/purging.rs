@@ -128,7 +128,7 @@ fn tags_of(request: &Request, fields: &HeaderMap) -> Result<Option<Vec<Matcher>>
 
 /// The URL, of http and of https: Varnish has no schemes, and plugins purge what browsers see over a connection without TLS.
 fn urls_of(request: &Request, fields: &HeaderMap) -> Result<Vec<Matcher>, &'static str> {
-    let target = &request.target;
+    let target = request.whole_target();
     let path = target.path_and_query();
     let is_pattern = fields.get(X_PURGE_METHOD).is_some_and(|how| how == "regex");
     let selector: fn(String) -> Selector = match is_pattern {

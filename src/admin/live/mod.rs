@@ -1,7 +1,7 @@
 //! What the gateway does now: rates and percentiles of the last seconds and minutes, as one JSON object (`GET /status`), and
 //! once a second as a stream of such objects (`GET /live`), for the dashboard and `bookend top`.
 //!
-//! The counters are read once a second, whether or not anybody looks: who looks wants the minutes before. That costs one
+//! The counters are read once a second, whether or not anybody looks: an operator who begins to look wants the minutes before. That costs one
 //! load for each counter. The object is made when somebody asks for it, and once a second for all who listen together.
 
 mod document;
@@ -33,7 +33,7 @@ pub(super) struct Live {
     operations: Arc<dyn Operations>,
     clock: Clock,
     ring: RefCell<Ring>,
-    /// The latest event; who is late gets the latest alone.
+    /// The latest event; a client that is slow gets this one alone.
     latest: watch::Sender<Bytes>,
     /// Closed when the admin API ends.
     open: watch::Receiver<()>,

@@ -1,6 +1,8 @@
 //! Requests that are forwarded as they are, as far as their clients see it.
 
-use http::{Response, StatusCode};
+use std::sync::Arc;
+
+use http::{Method, Response, StatusCode};
 
 use super::{Exchange, Step};
 use crate::cache::head::Head;
@@ -151,6 +153,10 @@ impl Exchange {
     /// Stores a response that was passed on, where the rules allow it and nothing was invalidated since `begun` but by the
     /// request itself.
     async fn keep_passed(&mut self, arrived: Box<Arrived>, miss: Miss, begun: u64) -> Step {
+        // What a POST's answer is stored for are GETs, whose route may have other keys, tags and rules.
+        if !Arc::ptr_eq(self.request.route_of(&Method::GET), &self.request.route) {
+            return self.forwarded(arrived, miss.reason, None);
+        }
         let store = &self.worker.gateway.store;
         let (key, ask) = (self.request.key(store), self.request.ask());
         let (now, own) = (self.request.now.mono, arrived.invalidation.is_some());
@@ -175,10 +181,9 @@ fn without_destination(request: &Request) -> Option<Error> {
     match request.route.destination {
         Destination::Upstream(_) => None,
         Destination::Nowhere => Some(Error::downstream(ErrorKind::NoRoute)),
-        Destination::Unclear => Some(
-            Error::downstream(ErrorKind::BadRequest)
-                .detail("the path can be read as that of two routes, which lead to different APIs"),
-        ),
+        Destination::Unclear => Some(Error::downstream(ErrorKind::BadRequest).detail(
+            "the path can be read as that of several routes, which lead to different APIs",
+        )),
         Destination::Dotted => Some(dotted()),
     }
 }

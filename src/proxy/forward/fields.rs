@@ -2,8 +2,12 @@
 //! fields that tell the API who its client is.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, DATE, EXPECT, FORWARDED, HOST,
-    HeaderName, HeaderValue, LOCATION, REFRESH, TE, TRAILER, UPGRADE, VIA,
+    ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LANGUAGE,
+    CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, COOKIE, DATE, EXPECT, FORWARDED, HOST,
+    HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, LOCATION, MAX_FORWARDS, PROXY_AUTHORIZATION, REFRESH, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, USER_AGENT, VIA,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Uri, Version};
@@ -36,7 +40,7 @@ const OWN_FIELDS: usize = 8;
 
 /// The fields by which the gateway tells the API who its client is and what it asked for. An API that takes another field for
 /// one of them would believe the client, and its response would answer others.
-const OWN_NAMES: [HeaderName; 8] = [
+static OWN_NAMES: [HeaderName; 8] = [
     X_FORWARDED_FOR,
     X_FORWARDED_HOST,
     X_FORWARDED_PREFIX,
@@ -45,6 +49,30 @@ const OWN_NAMES: [HeaderName; 8] = [
     CDN_LOOP,
     CLIENT_CERT,
     CLIENT_CERT_CHAIN,
+];
+
+/// Request fields of the standards whose names have a hyphen: those by which responses vary, and those that say how a message is read.
+static STANDARD: [HeaderName; 20] = [
+    ACCEPT_CHARSET,
+    ACCEPT_ENCODING,
+    ACCEPT_LANGUAGE,
+    ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD,
+    CACHE_CONTROL,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_LENGTH,
+    CONTENT_LOCATION,
+    CONTENT_TYPE,
+    IF_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_NONE_MATCH,
+    IF_RANGE,
+    IF_UNMODIFIED_SINCE,
+    MAX_FORWARDS,
+    PROXY_AUTHORIZATION,
+    TRANSFER_ENCODING,
+    USER_AGENT,
 ];
 
 /// Whose preconditions and Range a forwarded request carries.
@@ -114,7 +142,7 @@ fn request_fields(request: &Request, conditions: Conditions) -> HeaderMap {
         join_cookies(&mut fields);
     }
     set_host(&mut fields, request);
-    remove_twins(&mut fields, OWN_NAMES.iter());
+    remove_forged(&mut fields, &request.route);
     tell_the_client(&mut fields, &request.peer, &request.target);
     if let Some(rewrite) = &request.route.rewrite {
         name_prefix(&mut fields, &rewrite.stripped, &request.peer);
@@ -122,6 +150,19 @@ fn request_fields(request: &Request, conditions: Conditions) -> HeaderMap {
     fields.append(VIA, settings.identity.via(request.parts.version).clone());
     fields.append(CDN_LOOP, settings.identity.cdn_loop.clone());
     fields
+}
+
+/// Removes the fields that an API could take for others by which the gateway tells it something, keys what is stored, judges whether
+/// it may be shared, or reads the message.
+fn remove_forged(fields: &mut HeaderMap, route: &RoutePolicy) {
+    let keyed = route.requests.iter().flat_map(|rules| &rules.key.fields);
+    let credentials = &route.cache.credential_fields;
+    let names = OWN_NAMES
+        .iter()
+        .chain(&STANDARD)
+        .chain(credentials)
+        .chain(keyed);
+    remove_twins(fields, names);
 }
 
 /// Removes the fields of the client's hop, and writes those of the next hop.

@@ -32,7 +32,7 @@ impl InvalidationPermit {
             worker: worker.clone(),
             epoch: request.epoch.clone(),
             route: request.route.clone(),
-            target: request.target.clone(),
+            target: request.whole_target(),
             owed: Some(Strength::Hard),
         }
     }

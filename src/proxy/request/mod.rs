@@ -222,11 +222,13 @@ impl Request {
     }
 
     /// Takes off the receipts that it names. Where any of them is not known here, nothing that is stored answers without
-    /// validation, whatever the route honours, and no fill that has begun before. `latest` is the number of the latest invalidation.
+    /// validation, whatever the route honours, and no fill that has begun before; and they go on, to the gateway that gave them.
+    /// `latest` is the number of the latest invalidation.
     pub fn heed_receipts(&mut self, receipts: &Receipts, latest: u64) {
         if !receipts.have_all(self.received(), latest) {
             self.directives.no_cache = true;
             self.traits.add(Traits::NOTHING_OLDER);
+            return;
         }
         self.parts.headers.remove(BOOKEND_AFTER);
         if let Some(received) = &mut self.received {
@@ -303,6 +305,16 @@ impl Request {
 
     pub fn method(&self) -> &Method {
         &self.parts.method
+    }
+
+    /// Its target URI in normal form, with all parameters of its query: those that its own route leaves out may be in the keys of
+    /// another method's.
+    pub fn whole_target(&self) -> Target {
+        let target = self.target.clone();
+        match self.route.query.is_default() {
+            true => target,
+            false => target.with(&self.path_and_query()),
+        }
     }
 
     /// Path and query in the client's own octets, which are what goes upstream.

@@ -90,3 +90,19 @@ fn what_a_post_brought_is_stored_unless_others_invalidated_something_meanwhile()
         }
     }
 }
+
+#[test]
+fn an_answer_to_a_post_is_stored_only_where_gets_have_the_same_route() {
+    let origin = Origin::start(|request, conn| {
+        let said = reply(200).field("Cache-Control", "max-age=60");
+        let said = said.field("Content-Location", &request.target);
+        conn.reply(request, &said.body("1984"));
+    });
+    let gateway = Gateway::before(&origin)
+        .route("/books/{id}", "methods = 'GET'\ntags = ['book-{id}']")
+        .start();
+    for (target, is_stored) in [("/films/1", true), ("/books/1", false)] {
+        gateway.send(&post(target, "a")).expect(200);
+        assert_eq!(gateway.get(target).is_hit(), is_stored, "{target}");
+    }
+}

@@ -112,7 +112,7 @@ fn what_was_stored_over_https_is_purged_too() {
 }
 
 #[test]
-fn who_may_not_purge_is_refused_and_without_a_list_the_api_answers() {
+fn a_client_that_may_not_purge_is_refused_and_without_a_list_the_api_answers() {
     let origin = api();
     let setup = Gateway::before(&origin);
     let guarded = setup.clone().server("purge_from = '10.0.0.0/8'").start();
@@ -145,5 +145,25 @@ fn a_purge_that_cannot_be_meant_purges_nothing() {
     ] {
         gateway.send(&purge).expect(400);
         assert!(gateway.get("/books").is_hit(), "{purge:?}");
+    }
+}
+
+/// A write's route may leave parameters out that a GET's has in its keys.
+#[test]
+fn a_purge_and_a_write_name_the_whole_url_whatever_their_own_route_leaves_out() {
+    let origin = Origin::start(|request, conn| {
+        let said = reply(200).field("Cache-Control", "max-age=60");
+        conn.reply(request, &said.body(&request.target));
+    });
+    let gateway = Gateway::before(&origin)
+        .server("purge_from = ['127.0.0.1']")
+        .cache("query = { ignore = ['page'] }")
+        .route("/books", "methods = 'GET'\nquery = { ignore = [] }")
+        .start();
+    for method in ["PURGE", "PUT", "DELETE"] {
+        gateway.get("/books?page=2").expect(200);
+        assert!(gateway.get("/books?page=2").is_hit());
+        gateway.send(&request(method, "/books?page=2")).expect(200);
+        assert!(!gateway.get("/books?page=2").is_hit(), "{method}");
     }
 }

@@ -141,7 +141,7 @@ fn no_field_goes_on_that_an_api_takes_for_one_of_ours() {
     let gateway = Gateway::before(&origin)
         .route(
             "/set/{*rest}",
-            "request_fields = { set = { X-Role = 'guest' }, remove = ['X-Debug'] }",
+            "request_fields = { set = { X-Role = 'guest' }, remove = ['X-Debug'] }\nkey_fields = ['X-Tenant']\ncredential_fields = ['X-API-Key']",
         )
         .start();
     let forged = [
@@ -155,9 +155,16 @@ fn no_field_goes_on_that_an_api_takes_for_one_of_ours() {
         "X_Debug",
         "X_Other",
     ];
-    for (target, left) in [("/1", "x_debug x_other x_role"), ("/set/1", "x_other")] {
+    let forged =
+        forged
+            .into_iter()
+            .chain(["Accept_Language", "Content_Length", "X_Api_Key", "X_Tenant"]);
+    for (target, left) in [
+        ("/1", "x_api_key x_debug x_other x_role x_tenant"),
+        ("/set/1", "x_other"),
+    ] {
         let asked = forged
-            .iter()
+            .clone()
             .fold(get(target), |asked, name| asked.field(name, "forged"));
         assert_eq!(gateway.send(&asked).expect(200).text(), left, "{target}");
     }
