@@ -7,11 +7,13 @@ use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::answer::{json as document, problem, problem_with};
+use super::explain::explained;
 use super::operations::{Caller, NO_SOURCE, Operations};
 use super::page::{Kind, Page};
-use super::purge::{PurgeRequest, explained, listed, named, purge};
+use super::purge::{PurgeRequest, listed, named, purge};
 use super::reload::{NotReloaded, Reloaded, Reloader, Reloads};
 use super::state;
+use super::stored;
 use crate::config::{self, Mistake};
 use crate::ledger::invalidation::Strength;
 use crate::ledger::log::Purge;
@@ -165,7 +167,21 @@ impl Operations for GatewayOperations {
 
     fn explain(&self, request: &Request<Bytes>) -> Response<Bytes> {
         match explained(request) {
-            Ok((url, selector)) => document(StatusCode::OK, &self.gateway.explain(&url, &selector)),
+            Ok(question) => document(StatusCode::OK, &self.gateway.explain(&question)),
+            Err(why) => problem(StatusCode::BAD_REQUEST, &why),
+        }
+    }
+
+    fn stored(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        match stored::listing(request) {
+            Ok(listing) => document(StatusCode::OK, &self.gateway.stored(&listing)),
+            Err(why) => problem(StatusCode::BAD_REQUEST, &why),
+        }
+    }
+
+    fn top(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        match stored::top(request) {
+            Ok((by, most)) => document(StatusCode::OK, &self.gateway.top(by, most)),
             Err(why) => problem(StatusCode::BAD_REQUEST, &why),
         }
     }

@@ -3,6 +3,7 @@
 
 mod answer;
 mod dashboard;
+mod explain;
 mod gateway;
 mod limits;
 mod live;
@@ -15,6 +16,7 @@ mod query;
 mod reload;
 mod service;
 mod state;
+mod stored;
 
 use std::rc::Rc;
 use std::sync::Arc;

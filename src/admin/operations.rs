@@ -80,6 +80,18 @@ pub trait Operations: Send + Sync + 'static {
         problem(StatusCode::NOT_IMPLEMENTED, NO_SOURCE)
     }
 
+    /// `GET /stored`, after the request was authorised.
+    fn stored(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        let _ = request;
+        problem(StatusCode::NOT_IMPLEMENTED, "this gateway stores nothing")
+    }
+
+    /// `GET /top`, after the request was authorised.
+    fn top(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        let _ = request;
+        problem(StatusCode::NOT_IMPLEMENTED, "this gateway counts no URLs")
+    }
+
     /// `POST /reload`, after the request was authorised.
     fn reload(&self) -> Response<Bytes> {
         problem(StatusCode::NOT_IMPLEMENTED, NO_SOURCE)

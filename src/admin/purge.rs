@@ -1,4 +1,4 @@
-//! The parameters of `/purge`, `/purges` and `/explain`, validated as a whole before anything is done.
+//! The parameters of `/purge` and `/purges`, validated as a whole before anything is done.
 
 use bytes::Bytes;
 use http::Request;
@@ -11,10 +11,8 @@ use crate::semantics::selector::Selector;
 const PURGE_USAGE: &str = "name what to purge: POST /purge?url=/books/123, ?url=http://host/books/123, ?prefix=/books, \
      ?tag=NAME, ?route=NAME or ?all=true, and if you like &soft=true, &dry_run=true or &reason=WHY; or send the same as a JSON object";
 
-const EXPLAIN_USAGE: &str = "name a URL: GET /explain?url=/books/123 or ?url=http://host/books/123";
-
 /// A parameter's name and value.
-type Named = (String, String);
+pub(super) type Named = (String, String);
 
 /// Characters of a reason.
 const MAX_REASON: usize = 200;
@@ -119,21 +117,12 @@ pub(super) fn listed(request: &Request<Bytes>) -> Result<usize, String> {
     }
 }
 
-/// The URL to explain, as given and as a selector.
-pub(super) fn explained(request: &Request<Bytes>) -> Result<(String, Selector), String> {
-    let mut named = from_query(request, &["url"], EXPLAIN_USAGE)?;
-    let Some((_, url)) = named.pop() else {
-        return Err(EXPLAIN_USAGE.to_owned());
-    };
-    if !named.is_empty() {
-        return Err(format!("`url` is given more than once; {EXPLAIN_USAGE}"));
-    }
-    let selector = Selector::url(&url).map_err(|fault| format!("url={url} {fault}"))?;
-    Ok((url, selector))
-}
-
 /// The parameters of the query; fails when one is not among `known`.
-fn from_query(request: &Request<Bytes>, known: &[&str], usage: &str) -> Result<Vec<Named>, String> {
+pub(super) fn from_query(
+    request: &Request<Bytes>,
+    known: &[&str],
+    usage: &str,
+) -> Result<Vec<Named>, String> {
     let mut named = Vec::new();
     let mut raw: Option<Parameter> = None;
     for parameter in parameters(request.uri().query().unwrap_or_default()) {

@@ -40,7 +40,7 @@ struct Endpoint {
     answer: fn(&AdminService, &Request<Bytes>) -> Response<Bytes>,
 }
 
-const ENDPOINTS: [Endpoint; 10] = [
+const ENDPOINTS: [Endpoint; 12] = [
     Endpoint {
         path: "/healthz",
         method: Method::GET,
@@ -103,6 +103,20 @@ const ENDPOINTS: [Endpoint; 10] = [
         guarded: true,
         is_health_check: false,
         answer: |service, _| service.operations.configuration(),
+    },
+    Endpoint {
+        path: "/stored",
+        method: Method::GET,
+        guarded: true,
+        is_health_check: false,
+        answer: |service, request| service.operations.stored(request),
+    },
+    Endpoint {
+        path: "/top",
+        method: Method::GET,
+        guarded: true,
+        is_health_check: false,
+        answer: |service, request| service.operations.top(request),
     },
     Endpoint {
         path: "/reload",

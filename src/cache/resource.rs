@@ -44,17 +44,6 @@ impl Unshared {
             Self::UnverifiedEnd => "unverified-end",
         }
     }
-
-    /// What to do where the response should be stored, for `explain`.
-    pub const fn cure(self) -> &'static str {
-        match self {
-            Self::Rule(reason) => reason.cure(),
-            Self::TooLarge => "It is larger than max_stored_body, or than memory has room for.",
-            Self::UnverifiedEnd => {
-                "Its end is that of the connection: have the API send Content-Length or chunks."
-            }
-        }
-    }
 }
 
 /// All that is stored for one target URI. Clones share it.

@@ -175,6 +175,11 @@ impl Store {
         found.take(most).collect()
     }
 
+    /// All that is stored, in no order, and few others. None counts as used by it.
+    pub fn each(&self) -> impl Iterator<Item = (Arc<Key>, Resource)> {
+        self.resources.each()
+    }
+
     /// How many fills are in flight for the target URIs that are `wanted`.
     pub fn fills_for(&self, wanted: impl Fn(&str) -> bool) -> usize {
         let count = |shard: &Mutex<Shard>| {

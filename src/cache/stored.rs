@@ -26,6 +26,8 @@ pub struct StoredResponse {
     token: Option<Token>,
     /// Tenths of a second on the monotonic clock: when it was last chosen, to within a second.
     used: AtomicU32,
+    /// How often it was chosen since it was stored or validated, about.
+    hits: AtomicU32,
     /// How refreshes of it behind a client's back have failed.
     pub refreshes: Refreshes,
 }
@@ -66,6 +68,7 @@ impl StoredResponse {
             kept,
             token,
             used,
+            hits: AtomicU32::new(0),
             refreshes: Refreshes::default(),
         }
     }
@@ -153,12 +156,20 @@ impl StoredResponse {
         OWN as u64 + self.head.weight() + content
     }
 
-    /// Notes that it was chosen; written at most once a second, so that readers on several cores do not contend.
+    /// Notes that it was chosen; the time is written at most once a second. Two that count at once may count one: no core
+    /// waits for another.
     pub fn touch(&self, now: Monotonic) {
+        let hits = self.hits.load(Ordering::Relaxed);
+        self.hits.store(hits.wrapping_add(1), Ordering::Relaxed);
         let now = tenths(now);
         if now.saturating_sub(self.used.load(Ordering::Relaxed)) >= 10 {
             self.used.store(now, Ordering::Relaxed);
         }
+    }
+
+    /// How often it was chosen since it was stored or validated, about.
+    pub fn hits(&self) -> u32 {
+        self.hits.load(Ordering::Relaxed)
     }
 
     /// When it was last chosen, to within a second: the later the greater.

@@ -19,6 +19,7 @@ mod samples;
 mod service_manager;
 mod signal;
 pub mod status;
+pub mod stored;
 
 pub use self::report::Exit;
 
@@ -37,6 +38,7 @@ Examples:
   bookend check --route GET URL             show which route takes a request
   bookend status                            what the running gateway does
   bookend reload --config FILE              have it read its configuration again
+  bookend explain /books/1                  why it is, or is not, answered from the cache
   bookend purge --prefix /books             remove what it has stored of /books and below
 
 Signals:
@@ -90,8 +92,12 @@ enum Command {
     Purge(purge::Arguments),
     /// List the latest purges of a running gateway: what each covered and did, who asked for it, and why
     Purges(purge::ListArguments),
-    /// Show what a running gateway knows of a URL: its route, what is stored, what proved uncacheable and why
+    /// Show what a running gateway would do with a request, why it is or is not cached, and what to change
     Explain(explain::Arguments),
+    /// List what a running gateway has stored: hits, bytes, age, seconds of freshness left, status, URL
+    Stored(stored::Arguments),
+    /// List the URLs that a running gateway is asked for most, or that miss most, with the latest reason
+    Urls(stored::UrlArguments),
     /// Print completions for a shell
     Completions(documents::CompletionsArguments),
     /// Print the manual page, or write those of all commands to a folder
@@ -131,6 +137,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Purge(arguments)) => purge::main(&arguments),
         Some(Command::Purges(arguments)) => purge::list(&arguments),
         Some(Command::Explain(arguments)) => explain::main(&arguments),
+        Some(Command::Stored(arguments)) => stored::main(&arguments),
+        Some(Command::Urls(arguments)) => stored::urls(&arguments),
         Some(Command::Completions(arguments)) => documents::completions(&arguments, command()),
         Some(Command::Man(arguments)) => documents::man(&arguments, command()),
         Some(Command::Schema) => documents::schema(),

@@ -142,7 +142,7 @@ fn parse(
         })
         .collect();
 
-    let report = Report::new(text, lookup, known_keys);
+    let report = Report::new(text, lookup, known_keys).of_file(name);
     let mut config = Section::read_root(&report, &root, |root| {
         let mut config = read_all(root, &overrides.upstream);
         overrides.apply(&mut config);

@@ -21,6 +21,7 @@ mod matched;
 pub mod mistake;
 mod path_template;
 mod paths;
+pub mod places;
 pub mod rate_limit;
 mod reach;
 mod readers;

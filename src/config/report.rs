@@ -2,12 +2,15 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::env::Lookup;
 
 /// The findings of reading a file: mistakes, warnings and notes with their places, and the keys that are known.
 pub struct Report<'a> {
     pub(super) source: &'a str,
+    /// The file's name, where it has one.
+    pub(super) file: Option<Arc<str>>,
     pub(super) lookup: Lookup<'a>,
     /// All keys of all sections, for what is said of an unknown one.
     pub(super) all_keys: fn() -> Vec<KnownKey>,
@@ -29,12 +32,21 @@ impl<'a> Report<'a> {
     pub fn new(source: &'a str, lookup: Lookup<'a>, all_keys: fn() -> Vec<KnownKey>) -> Self {
         Self {
             source,
+            file: None,
             lookup,
             all_keys,
             mistakes: RefCell::default(),
             warnings: RefCell::default(),
             notes: RefCell::default(),
             known: RefCell::default(),
+        }
+    }
+
+    /// The same for the file of this name.
+    pub fn of_file(self, name: Option<&str>) -> Self {
+        Self {
+            file: name.map(Into::into),
+            ..self
         }
     }
 

@@ -10,6 +10,7 @@ use super::fields::{self, RequestRules};
 use super::gate::Gate;
 use super::hosts::HostPattern;
 use super::invalidates::Template;
+use super::places::Places;
 use super::rate_limit::RateLimit;
 use super::readers::{count, flag, lifetime, list, one_of, or_off, size, some_list};
 use super::route_limits::RouteLimits;
@@ -83,6 +84,8 @@ pub struct RoutePolicy {
     pub min_body_rate: Option<Option<u64>>,
     /// In the place of the server's and the upstream's.
     pub limits: RouteLimits,
+    /// Where its values stand.
+    pub places: Places,
 }
 
 impl Default for RoutePolicy {
@@ -117,6 +120,7 @@ impl Default for RoutePolicy {
             exchange_timeout: None,
             min_body_rate: None,
             limits: RouteLimits::default(),
+            places: Places::default(),
         }
     }
 }
@@ -214,7 +218,9 @@ impl Draft {
             exchange_timeout: _,
             min_body_rate: _,
             limits: _,
+            places,
         } = policy;
+        places.take_over(section);
         section.set("client_ttl", client_ttl, or_off(lifetime));
         section.set("etag", etag, one_of(&ETAG_MODES));
         section.set("bypass", bypass, flag);

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -65,6 +66,25 @@ impl<'a> Section<'a> {
     /// The line that its header is in, from 1.
     pub fn line(&self) -> usize {
         Place::of(self.report.source, self.span()).line
+    }
+
+    /// As in its header: `[cache]`.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// The name of the file, where it has one.
+    pub fn file(&self) -> Option<Arc<str>> {
+        self.report.file.clone()
+    }
+
+    /// Its keys as they are written, each with the line that its value begins in, from 1.
+    pub fn lines(&self) -> impl Iterator<Item = (&str, usize)> {
+        let entries = self.table.into_iter().flatten();
+        entries.map(|(key, item)| {
+            let line = Place::of(self.report.source, item.span()).line;
+            (&**key.get_ref(), line)
+        })
     }
 
     pub fn mistake(&self, span: Range<usize>, message: impl Into<String>) {

@@ -48,4 +48,15 @@ impl Epoch {
     pub(super) fn counters_of(&self, route: &RoutePolicy) -> Option<&RouteCounters> {
         self.routes.get(route.index).map(|counters| &**counters)
     }
+
+    /// The settings in force without connections to any API: for requests that are only explained.
+    pub(super) fn of_settings(gateway: &Gateway) -> Self {
+        let counters = Arc::new(Counters::default());
+        Self {
+            settings: gateway.settings(),
+            upstreams: Upstreams::new(&[], &gateway.clock, &counters, None),
+            prepared: PreparedFields::new(counters),
+            routes: Box::default(),
+        }
+    }
 }

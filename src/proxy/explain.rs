@@ -1,5 +1,12 @@
-//! Explains a URL to the operator: its route, its stored responses, its fills in flight, and the answer that requests get
-//! now.
+//! Explains a request to the operator: its route, what is stored for its URL, what would happen to it now, why, and what to
+//! change for it to be answered from the store.
+
+mod hypothetical;
+mod policy;
+mod rules;
+mod verdict;
+
+pub use self::hypothetical::Question;
 
 use std::sync::Arc;
 
@@ -12,38 +19,51 @@ use crate::cache::resource::{Marker, Resource};
 use crate::cache::stored::StoredResponse;
 use crate::clock::Now;
 use crate::config::{Destination, RoutePolicy};
+use crate::error::ErrorKind;
 use crate::proxy::gate::explained;
 use crate::proxy::gateway::{Gateway, Settings};
+use crate::proxy::lookup::{Purpose, look_up};
 use crate::proxy::operations::asked_by;
-use crate::proxy::request::shown_key;
+use crate::proxy::request::{Class, Request, shown_key};
 use crate::semantics::field_edits::{FieldEdits, Template};
 use crate::semantics::freshness::MustValidate;
 use crate::semantics::no_vary_search::SearchVariance;
-use crate::semantics::selector::Selector;
+use crate::semantics::reasons::{Kind, Reason, ReasonNumber};
 use crate::semantics::vary::VariantKey;
+use crate::telemetry::latest::Latest;
+
+use self::hypothetical::Hypothetical;
+use self::verdict::{Verdict, differences};
 
 /// Targets that one explanation lists at most.
 const MAX_EXPLAINED: usize = 100;
 
 impl Gateway {
-    /// The explanation of the URL that `selector` was read from.
-    pub fn explain(&self, url: &str, selector: &Selector) -> Value {
+    /// The explanation of a request that nobody has sent: what the code that serves would do with it now, and what is stored
+    /// for its URL. Nothing is counted, fetched or changed by it.
+    pub fn explain(&self, question: &Question) -> Value {
         let now = self.clock.now();
-        let selector = &self.in_key_form(selector.clone());
+        let selector = &self.in_key_form(question.selector.clone());
         let found = self.store.find(selector, MAX_EXPLAINED);
         let settings = self.settings();
         let routes = &settings.config.routes;
-        let asked = asked_by(selector);
-        let route = routes.find(asked);
-        let readings = routes.readings(asked);
+        let hypothetical = self.hypothetical(question);
+        let asked = hypothetical.as_ref().ok().map(|asked| &asked.request);
+        let asked_for = asked_by(selector, &question.method);
+        let (route, readings) = match asked {
+            Some(request) => (&request.route, request.readings()),
+            None => (routes.find(asked_for), routes.readings(asked_for)),
+        };
         let strict = readings.first().copied().unwrap_or(route);
         let mut explained = json!({
-            "url": url,
+            "url": question.url,
+            "method": question.method.as_str(),
             "route": name(strict),
+            "route_at": (!strict.name.is_empty()).then(|| strict.places.at(strict.line)),
             "upstream": upstream(&settings, route),
-            "sent_as": route.api_path(asked.path),
+            "sent_as": route.api_path(asked_for.path),
             "bypass": route.bypass,
-            "stored": found.iter().map(|(key, resource)| describe(key, resource, now)).collect::<Vec<_>>(),
+            "policy": policy::describe(strict),
             "fills": self.store.fills_for(|key| self.store.is_selected(selector, key)),
             "credentials": credentials(route),
             "key_by": key_by(route),
@@ -62,8 +82,82 @@ impl Gateway {
                         so the cache stays out of it",
             });
         }
+        let stored = found.iter();
+        explained["stored"] = stored
+            .map(|(key, resource)| {
+                describe(
+                    key,
+                    resource,
+                    now,
+                    asked.filter(|asked| self.is_key_of(key, asked)),
+                )
+            })
+            .collect();
+        match &hypothetical {
+            Ok(asked) => self.explain_request(asked, &mut explained),
+            Err(error) => {
+                explained["now"] = json!({
+                    "result": "error",
+                    "cache_status": Value::Null,
+                    "reason": error.kind().token(),
+                    "section": "",
+                    "why": format!("The request is refused with {}: {}.", error.status().as_u16(), error.explanation()),
+                });
+                explained["change"] = json!([]);
+            }
+        }
         explained
     }
+
+    fn is_key_of(&self, key: &Key, request: &Request) -> bool {
+        request.key(&self.store).as_str() == key.as_str()
+    }
+
+    /// What would happen to the request now, by which rules, and what became of the latest one.
+    fn explain_request(&self, asked: &Hypothetical, explained: &mut Value) {
+        let request = &asked.request;
+        let is_looked_up = asked.met.goes_on()
+            && request.class.is_looked_up()
+            && request.class != Class::Query
+            && !request.is_bypassed();
+        let lookup = is_looked_up.then(|| look_up(&self.store, request, Purpose::Explain));
+        let resource = self.store.look_up(request.key(&self.store));
+        let verdict = Verdict::of(asked, lookup.as_ref());
+        let name = &request.epoch.settings.identity.name;
+        let status = verdict.status.as_ref().map(|status| status.to_value(name));
+        explained["target"] = request.target.as_str().into();
+        explained["stored_as"] = request.shown_key().into();
+        explained["now"] = json!({
+            "result": verdict.result,
+            "cache_status": status.as_ref().and_then(|status| status.to_str().ok()),
+            "reason": verdict.reason.map(|reason| reason.token),
+            "section": verdict.reason.map_or("", |reason| reason.section),
+            "why": verdict.why,
+        });
+        explained["change"] = json!(verdict.change);
+        explained["rules"] = rules::describe(asked, resource.as_ref(), lookup.as_ref()).into();
+        explained["latest"] = asked
+            .latest
+            .as_ref()
+            .map(|latest| describe_latest(latest, request.now))
+            .into();
+    }
+}
+
+/// What became of the latest response to such a request.
+fn describe_latest(latest: &Latest, now: Now) -> Value {
+    let forward = latest.forward.and_then(ReasonNumber::reason);
+    json!({
+        "outcome": latest.outcome.token(),
+        "forward": forward.map(|reason| reason.token),
+        "reason": latest.why().map(|reason| reason.token),
+        "sentence": latest.why().map(|reason| reason.sentence),
+        "cure": latest.why().map(|reason| reason.cure),
+        "error": latest.error.map(ErrorKind::token),
+        "status": latest.status,
+        "seconds_ago": now.mono.since(latest.when).as_secs(),
+        "count": latest.count,
+    })
 }
 
 /// What a request meets before the cache; where its path can be read as that of several routes, at all.
@@ -137,18 +231,20 @@ fn credentials(route: &RoutePolicy) -> Value {
     })
 }
 
-fn describe(key: &Key, resource: &Resource, now: Now) -> Value {
+/// `asked` is the request that is explained, where it has this key.
+fn describe(key: &Key, resource: &Resource, now: Now, asked: Option<&Request>) -> Value {
     json!({
         "key": shown_key(key.as_str()),
         "bytes": resource.weight(key.as_str().len()),
         "no_vary_search": resource.variants().first().and_then(|stored| stored.head.search()).map(SearchVariance::describe),
-        "variants": resource.variants().iter().map(|stored| describe_variant(stored, now)).collect::<Vec<_>>(),
+        "variants": resource.variants().iter().map(|stored| describe_variant(stored, now, asked)).collect::<Vec<_>>(),
         "markers": resource.markers().iter().map(|marker| describe_marker(marker, now)).collect::<Vec<_>>(),
     })
 }
 
-fn describe_variant(stored: &StoredResponse, now: Now) -> Value {
+fn describe_variant(stored: &StoredResponse, now: Now, asked: Option<&Request>) -> Value {
     let head = &stored.head;
+    let differ = asked.map(|request| differences(stored, request));
     let resident = head.resident(now);
     let fields: Vec<_> = head
         .fields
@@ -170,14 +266,18 @@ fn describe_variant(stored: &StoredResponse, now: Now) -> Value {
         "query": head.digest().is_some(),
         "content_bytes": stored.content_len(),
         "complete": stored.parts().is_none(),
+        "matches": differ.as_ref().map(Vec::is_empty),
+        "differs": differ.unwrap_or_default(),
         "fields": fields,
     })
 }
 
 fn describe_marker(marker: &Marker, now: Now) -> Value {
+    let reason = Reason::find(Kind::NotStored, marker.why.token());
     json!({
         "why": marker.why.token(),
-        "cure": marker.why.cure(),
+        "sentence": reason.map(|reason| reason.sentence),
+        "cure": reason.map(|reason| reason.cure),
         "for_seconds": marker.until.since(now.mono).as_secs(),
         "selected_by": marker.variant.describe().into_iter().collect::<Vec<_>>(),
     })

@@ -63,11 +63,11 @@ pub struct ServerState {
     pub failures: Vec<(ErrorKind, u64)>,
 }
 
-/// The GET by which the route of an operator's URL is found.
-pub(super) fn asked_by(selector: &Selector) -> Asked<'_> {
+/// The request by which the route of an operator's URL is found.
+pub(super) fn asked_by<'a>(selector: &'a Selector, method: &'a Method) -> Asked<'a> {
     Asked {
         host: selector.authority().map_or("", host_of),
-        method: &Method::GET,
+        method,
         path: split_query(selector.path()).0,
     }
 }
@@ -187,7 +187,10 @@ impl Gateway {
     /// A URL that an operator names, with the query parameters that matter on its route.
     pub(super) fn in_key_form(&self, selector: Selector) -> Selector {
         let settings = self.settings();
-        let route = settings.config.routes.find(asked_by(&selector));
+        let route = settings
+            .config
+            .routes
+            .find(asked_by(&selector, &Method::GET));
         let query = route.query.clone();
         selector.reduced(&query)
     }

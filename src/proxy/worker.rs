@@ -31,6 +31,8 @@ pub struct Worker {
     /// Fills and writes that go on, whether or not their client stays.
     tasks: Cell<usize>,
     idle: Notify,
+    /// Hits until the next one that the sketches of URLs count.
+    pub(super) unsampled: Cell<u32>,
     seeds: RandomState,
     seed: Cell<u64>,
 }
@@ -53,6 +55,7 @@ impl Worker {
             latest_target: Cell::default(),
             tasks: Cell::new(0),
             idle: Notify::new(),
+            unsampled: Cell::new(0),
             seeds: RandomState::new(),
             seed: Cell::new(0),
         });

@@ -41,6 +41,7 @@ pub mod query;
 pub mod query_rule;
 pub mod range;
 pub mod rate_limit;
+pub mod reasons;
 pub mod reference;
 pub mod reuse;
 pub mod rewrite;

@@ -162,10 +162,33 @@ fn upper_case_digit(value: u8) -> char {
     char::from_digit(value.into(), 16).map_or('0', |digit| digit.to_ascii_uppercase())
 }
 
+/// A value of a query in the encoding of HTML forms: all octets but unreserved ones and slashes are encoded.
+pub fn form_encoded(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for octet in value.bytes() {
+        match is_unreserved(octet) || octet == b'/' {
+            true => text.push(char::from(octet)),
+            false => text.push_str(&format!("%{octet:02X}")),
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_value_is_one_parameter_whatever_is_in_it() {
+        for (value, parameter) in [
+            ("/books/123", "/books/123"),
+            ("/books?a=b&c=%20", "/books%3Fa%3Db%26c%3D%2520"),
+            ("http://h/é#", "http%3A//h/%C3%A9%23"),
+        ] {
+            assert_eq!(form_encoded(value), parameter);
+        }
+    }
 
     #[test]
     fn equivalent_spellings_have_one_normal_form() {

@@ -144,6 +144,26 @@ impl VariantKey {
         !self.fields.iter().all(same)
     }
 
+    /// The selecting fields by which `request` does not select this variant: the name, what the request that it answered had,
+    /// and what this one has.
+    pub fn differing(
+        &self,
+        request: &HeaderMap,
+        policy: &VaryPolicy,
+    ) -> Vec<(&HeaderName, Option<String>, Option<String>)> {
+        let shown = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        let others = self
+            .fields
+            .iter()
+            .filter(|field| !field.matches(request, policy));
+        let others = others.map(|field| {
+            let own = field.value.as_ref().map(|value| shown(&value.sent));
+            let other = normalise::joined(&field.name, request);
+            (&field.name, own, other.map(|octets| shown(&octets)))
+        });
+        others.collect()
+    }
+
     /// `name: value` of each selecting field, as the request had it; without a value where it had none.
     pub fn describe(&self) -> Vec<String> {
         let field = |field: &Selecting| match &field.value {

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::by_route::{ByRoute, Outcome, RouteCounters, RouteLabels, Wait};
 pub use super::counter::{Counter, Gauge};
 use super::histogram::{Distribution, Histogram};
+use super::latest::LatestOutcomes;
+use super::top::TopUrls;
 use crate::error::ErrorKind;
 
 /// A counter for each kind of error.
@@ -81,6 +83,10 @@ pub struct Counters {
     pub tunnel_timeouts: Counter,
     /// Client connections closed because they reset more streams than allowed.
     pub reset_floods: Counter,
+    /// What became of the latest responses.
+    pub latest: LatestOutcomes,
+    /// The URLs that are asked for most.
+    pub top: TopUrls,
     /// Responses stored.
     pub stored: Counter,
     /// Resources removed by unsafe methods.

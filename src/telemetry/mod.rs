@@ -5,6 +5,8 @@ pub mod by_route;
 mod counter;
 pub mod counters;
 pub mod histogram;
+pub mod latest;
 pub mod log;
 pub mod readiness;
 mod throttle;
+pub mod top;

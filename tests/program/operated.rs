@@ -169,6 +169,9 @@ fn a_running_gateway_is_asked_over_the_socket_that_its_file_names() {
         assert!(explained.contains(words), "{words:?} is not in {explained}");
     }
 
+    let words = expect(program.bookend(&["explain", "--text", "/books/1"]), 0);
+    assert!(words.starts_with("cached: It is fresh for "), "{words}");
+
     let purged = program.bookend(&["purge", "--url", "/books?a=1&b=2", "--url", "/films"]);
     let counted = |purged| {
         let told: serde_json::Value = serde_json::from_str(&expect(purged, 0)).expect("JSON");
@@ -487,4 +490,29 @@ fn a_status_and_a_reload_look_as_the_documents_show() {
         assert!(document.contains(line), "{line}");
     }
     assert_eq!(told.lines().count(), 2);
+}
+
+#[test]
+fn an_explanation_looks_as_the_document_shows() {
+    let origin = Origin::answering(reply(200).field("Cache-Control", "private").body("1984"));
+    let program = Program::start(
+        &origin,
+        "",
+        "[[route]]\nmatch = \"/books/{id}\"\nttl = \"5m\"",
+    );
+    Client::to(program.addr).get("/books/1").expect(200);
+    let told = expect(program.bookend(&["explain", "--text", "/books/1"]), 0);
+    let told = told.replace(&program.addr.to_string(), "127.0.0.1:8080");
+    let document = std::fs::read_to_string("docs/operations.md").expect("the document");
+    let (_, block) = document
+        .split_once("$ bookend explain /books/1\nnot cached")
+        .expect("the block");
+    let block = format!("not cached{block}");
+    let (block, _) = block.split_once("\n```").expect("its end");
+    // Times differ.
+    let plain = |text: &str| -> Vec<String> {
+        let words = |line: &str| line.replace(|c: char| c.is_ascii_digit(), "");
+        text.trim_end().lines().map(words).collect()
+    };
+    assert_eq!(plain(block), plain(&told), "{told}");
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use bookend::config::Config;
 use bookend::error::ErrorKind;
+use bookend::semantics::reasons::{Kind, REASONS, Reason};
 
 use crate::common::{Answer, Gateway, Origin, Request, get, put, reply};
 
@@ -345,34 +346,65 @@ fn tokens(sources: &str, kinds: &[&str]) -> BTreeSet<String> {
     tokens
 }
 
+/// The tokens of the table's reasons of these kinds.
+fn reasons(kinds: &[Kind]) -> BTreeSet<String> {
+    let reasons = REASONS.iter().filter(|reason| kinds.contains(&reason.kind));
+    reasons.map(|reason| reason.token.to_owned()).collect()
+}
+
 #[test]
-fn every_detail_of_cache_status_is_explained() {
+fn the_table_of_reasons_has_every_reason_that_the_code_gives() {
     let sources = sources();
-    let mut tokens = tokens(
-        &sources,
-        &[
-            "NoStoreReason",
-            "StaleReason",
-            "ValidateReason",
-            "MustValidate",
-            "Unshared",
-        ],
-    );
+    let of = |kinds: &[&str]| tokens(&sources, kinds);
+    assert_eq!(reasons(&[Kind::Forward]), of(&["ForwardReason"]));
+    let mut not_stored = of(&["NoStoreReason", "Unshared", "NotCommitted"]);
+    // Of fills that fail.
+    not_stored.extend(["broken-off", "server-error"].map(str::to_owned));
+    assert_eq!(reasons(&[Kind::NotStored]), not_stored);
+    let mut reuse = of(&["StaleReason", "ValidateReason", "MustValidate"]);
     // `fwd` says the same as these.
     for unspoken in ["stale", "request"] {
-        assert!(tokens.remove(unspoken));
+        assert!(reuse.remove(unspoken));
     }
     let others = sources.split("Detail::Other(\"").skip(1);
-    tokens.extend(others.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
-    assert!(tokens.len() >= 25, "{tokens:?}");
-    let operations = document("docs/operations.md");
-    let explained: BTreeSet<String> = section(&operations, "### Cache-Status")
-        .split("| `detail` |")
-        .skip(1)
-        .flat_map(rows)
-        .flat_map(|row| quoted(row[0]).map(str::to_owned).collect::<Vec<_>>())
+    let others: BTreeSet<String> = others
+        .filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()))
         .collect();
-    assert_eq!(explained, tokens);
+    assert!(others.len() >= 8, "{others:?}");
+    reuse.extend(others);
+    assert_eq!(reasons(&[Kind::Reuse, Kind::Own]), reuse);
+}
+
+#[test]
+fn the_document_has_the_table_of_reasons() {
+    let operations = document("docs/operations.md");
+    let section = section(&operations, "### Cache-Status");
+    let mut told = 0;
+    for Reason {
+        kind,
+        token,
+        sentence,
+        cure,
+        section: rule,
+    } in &REASONS
+    {
+        let name = match kind {
+            Kind::Forward => format!("fwd={token}"),
+            _ => (*token).to_owned(),
+        };
+        let row = format!("| `{name}` | {sentence} | {cure} | {rule} |");
+        // Empty cells.
+        let row = row.replace("|  |", "| |").replace("|  |", "| |");
+        assert!(section.contains(&row), "not in docs/operations.md: {row}");
+        told += 1;
+    }
+    let rows = section
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.matches(" |").count() == 4);
+    let heads = section
+        .lines()
+        .filter(|line| line.ends_with("| what to change | rule |"));
+    assert_eq!(rows.count() - heads.count(), told);
 }
 
 #[test]

@@ -92,6 +92,11 @@ impl Resources {
         stored
     }
 
+    /// All that is stored, in no order. None counts as used by it.
+    pub fn each(&self) -> impl Iterator<Item = (Arc<Key>, Resource)> {
+        self.stored.iter()
+    }
+
     /// What is there, by path and by tag.
     pub fn index(&self) -> &Index {
         &self.index

@@ -74,11 +74,14 @@ impl Exchange {
             }
             LeaderEvent::Fetched {
                 stored,
-                committed,
+                refused,
                 own,
             } => {
                 status.forward_status = Some(stored.head.status);
-                status.stored = committed;
+                status.stored = refused.is_none();
+                if let Some(why) = refused {
+                    status.detail = Some(Detail::Other(why.token()));
+                }
                 let age = came_aged(&stored.head, &self.request);
                 self.deliver(&stored, age, status).with_fields(own)
             }

@@ -6,6 +6,7 @@ use http::HeaderMap;
 
 use crate::cache::body::Reader;
 use crate::cache::head::Head;
+use crate::cache::outcome::NotCommitted;
 use crate::cache::resource::Unshared;
 use crate::cache::stored::StoredResponse;
 use crate::error::Error;
@@ -23,7 +24,8 @@ pub enum LeaderEvent {
     /// It is complete.
     Fetched {
         stored: Arc<StoredResponse>,
-        committed: bool,
+        /// Why it was not stored, where it was not.
+        refused: Option<NotCommitted>,
         own: HeaderMap,
     },
     /// What was stored has been validated.

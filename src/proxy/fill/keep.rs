@@ -326,11 +326,10 @@ impl FillTask {
     /// Stores a response that is all here, and tells everybody.
     fn store(&mut self, permit: Permit, head: Head, content: Content) {
         let (stored, refused) = self.commit(permit, head, content);
-        let committed = refused.is_none();
         let own = std::mem::take(&mut self.own);
         self.tell_leader(LeaderEvent::Fetched {
             stored,
-            committed,
+            refused,
             own,
         });
     }

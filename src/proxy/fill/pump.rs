@@ -14,7 +14,7 @@ use super::{FillTask, Permit};
 use crate::cache::body::{Window, Writer};
 use crate::cache::content::Content;
 use crate::cache::head::Head;
-use crate::cache::outcome::{Outcome, Superseded};
+use crate::cache::outcome::{NotCommitted, Outcome, Superseded};
 use crate::cache::resource::Unshared;
 use crate::clock::Now;
 use crate::error::{Error, Side};
@@ -79,20 +79,30 @@ impl<'a> Pump<'a> {
         if error.side() == Side::Upstream {
             self.task.has_failed();
         }
+        if self.permit.is_some() {
+            self.note_end(Some("broken-off"));
+        }
         drop(self.permit.take());
         self.writer.fail(error);
     }
 
     fn finish(mut self, body: &UpstreamBody) {
         if !self.task.has_ended(body) {
-            self.stop_storing();
+            self.stop_storing("unverified-end");
         }
         // What cannot be sealed is not stored: the permit drops.
         if let Some(permit) = self.permit
             && let Some(content) = self.writer.seal()
         {
             let head = Arc::unwrap_or_clone(self.head);
+            let status = head.status;
             let (_, refused) = self.task.commit(permit, head, Content::Complete(content));
+            let worker = &self.task.worker;
+            worker.note_end(
+                self.task.fill.key.hash(),
+                status,
+                refused.map(NotCommitted::token),
+            );
             if let Some(why) = refused {
                 tracing::debug!(
                     why = why.token(),
@@ -108,7 +118,7 @@ impl<'a> Pump<'a> {
     pub fn push(&mut self, data: &[u8]) {
         self.check_size(data);
         if self.writer.push(data).is_err() {
-            self.stop_storing();
+            self.stop_storing("over-budget");
             // Without the budget's word nothing is refused any more.
             let _ = self.writer.push(data);
         }
@@ -117,7 +127,7 @@ impl<'a> Pump<'a> {
     fn append_last(&mut self, data: &[u8]) {
         self.check_size(data);
         if self.writer.append(data).is_err() {
-            self.stop_storing();
+            self.stop_storing("over-budget");
             let _ = self.writer.append(data);
         }
     }
@@ -128,8 +138,14 @@ impl<'a> Pump<'a> {
             && let Some(permit) = self.permit.take()
         {
             permit.finish(self.too_large(), &self.task.route.cache.vary);
+            self.note_end(Some(Unshared::TooLarge.token()));
             self.pass_on();
         }
+    }
+
+    fn note_end(&self, why: Option<&'static str>) {
+        let hash = self.task.fill.key.hash();
+        self.task.worker.note_end(hash, self.head.status, why);
     }
 
     /// The next request need not try again, nor wait for others.
@@ -144,9 +160,11 @@ impl<'a> Pump<'a> {
         }
     }
 
-    fn stop_storing(&mut self) {
+    /// `why` is the token of the reason.
+    fn stop_storing(&mut self, why: &'static str) {
         if let Some(permit) = self.permit.take() {
             drop(permit);
+            self.note_end(Some(why));
             self.pass_on();
         }
     }

@@ -98,6 +98,13 @@ fn judge(auth: &Auth, presented: &Presented, verifier: &Verifier) -> Verdict {
     }
 }
 
+impl Check {
+    /// Has the request go on as one does whose password proves right.
+    pub(super) fn let_in_if_right(self, request: &mut Request) {
+        self.right.let_in(request);
+    }
+}
+
 impl Right {
     /// Has the request go on.
     pub fn let_in(self, request: &mut Request) {

@@ -85,152 +85,173 @@ impl Miss {
     }
 }
 
+/// What a request is looked up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Purpose {
+    Serve,
+    /// To tell what would be done: nothing changes by it.
+    Explain,
+}
+
 impl Worker {
     /// Looks the target up and decides (RFC 9111 §4).
     pub(in crate::proxy) fn look_up(&self, request: &Request) -> Lookup {
-        let store = &self.gateway.store;
-        let mut resource = store.look_up(request.key(store));
-        let mut selected = resource
+        look_up(&self.gateway.store, request, Purpose::Serve)
+    }
+}
+
+/// Looks the target of `request` up and decides (RFC 9111 §4).
+#[inline]
+pub(in crate::proxy) fn look_up(store: &Store, request: &Request, purpose: Purpose) -> Lookup {
+    let mut resource = store.look_up(request.key(store));
+    let mut selected = resource
+        .as_ref()
+        .and_then(|resource| select(store, resource, request));
+    if let Some(stored) = &selected
+        && !stored.head.is_of(request.epoch.settings.version)
+    {
+        selected = Some(compute_anew(store, request, stored, purpose));
+        resource = store.look_up(request.key(store));
+    }
+    if request.credentials.any()
+        && selected
             .as_ref()
-            .and_then(|resource| select(store, resource, request));
-        if let Some(stored) = &selected
-            && !stored.head.is_of(request.epoch.settings.version)
-        {
-            selected = Some(self.compute_anew(request, stored));
-            resource = store.look_up(request.key(store));
-        }
-        if request.credentials.any()
-            && selected
-                .as_ref()
-                .is_some_and(|stored| lacks_credentials(stored))
-        {
-            selected = None;
-        }
-        if request.traits.any(Traits::ORIGIN_CONDITIONS) && origin_must_decide(request.headers()) {
-            return Lookup::Pass(Miss::pass(ForwardReason::Request, resource));
-        }
-        let selection = match (&resource, &selected) {
-            (_, Some(stored)) => Selection::Found {
-                freshness: &stored.head.freshness,
-                resident: stored.head.resident(request.now),
-            },
-            (Some(resource), None) if !resource.variants().is_empty() => Selection::VaryMiss,
-            _ => Selection::UriMiss,
-        };
-        let reuse = decide(selection, &request.directives);
-        self.conclude(request, reuse, resource, selected)
+            .is_some_and(|stored| lacks_credentials(stored))
+    {
+        selected = None;
     }
-
-    /// Computes anew, by the settings in force, a response that was stored under former ones.
-    fn compute_anew(&self, request: &Request, stored: &Arc<StoredResponse>) -> Arc<StoredResponse> {
-        let store = &self.gateway.store;
-        let head = stored
-            .head
-            .computed_anew(&request.route.cache, request.epoch.settings.version);
-        let content = stored.content();
-        let token = store.token(StoredResponse::cost(&head, &content));
-        let new = Arc::new(StoredResponse::new(head, content, token));
-        store.update(request.key(store), &[(stored.clone(), new.clone())]);
-        new
+    if request.traits.any(Traits::ORIGIN_CONDITIONS) && origin_must_decide(request.headers()) {
+        return Lookup::Pass(Miss::pass(ForwardReason::Request, resource));
     }
+    let selection = match (&resource, &selected) {
+        (_, Some(stored)) => Selection::Found {
+            freshness: &stored.head.freshness,
+            resident: stored.head.resident(request.now),
+        },
+        (Some(resource), None) if !resource.variants().is_empty() => Selection::VaryMiss,
+        _ => Selection::UriMiss,
+    };
+    let reuse = decide(selection, &request.directives);
+    conclude(request, reuse, resource, selected, purpose)
+}
 
-    fn conclude(
-        &self,
-        request: &Request,
-        reuse: Reuse,
-        resource: Option<Resource>,
-        selected: Option<Arc<StoredResponse>>,
-    ) -> Lookup {
-        let validate_behind = matches!(reuse, Reuse::StaleWhileRevalidate { .. });
-        let (age, ttl, detail) = match reuse {
-            Reuse::Fresh { age, ttl } => (age, ttl, None),
-            Reuse::Stale { age, ttl, why } => (age, ttl, Some(Detail::Stale(why))),
-            Reuse::StaleWhileRevalidate { age, ttl } => {
-                (age, ttl, Some(Detail::Other("stale-while-revalidate")))
-            }
-            Reuse::Validate { reason, .. } => {
-                let why = Detail::validated(reason);
-                return self.ask(request, reason.forward(), why, resource, selected);
-            }
-            Reuse::Miss(reason) => return self.ask(request, reason, None, resource, None),
-            Reuse::Unsatisfiable => return Lookup::Unsatisfiable,
-        };
-        let Some(stored) = selected else {
-            return self.ask(request, ForwardReason::Miss, None, resource, None);
-        };
-        if !holds_what_is_asked(&stored, request) {
-            return self.ask(
-                request,
-                ForwardReason::Partial,
-                None,
-                resource,
-                Some(stored),
-            );
-        }
-        stored.touch(request.now.mono);
-        let status = CacheStatus {
-            detail,
-            ..CacheStatus::hit(ttl)
-        };
-        Lookup::Deliver {
-            stored,
-            age,
-            status,
-            validate_behind,
-        }
+/// Computes anew, by the settings in force, a response that was stored under former ones.
+fn compute_anew(
+    store: &Store,
+    request: &Request,
+    stored: &Arc<StoredResponse>,
+    purpose: Purpose,
+) -> Arc<StoredResponse> {
+    let head = stored
+        .head
+        .computed_anew(&request.route.cache, request.epoch.settings.version);
+    let content = stored.content();
+    if purpose == Purpose::Explain {
+        return Arc::new(StoredResponse::new(head, content, None));
     }
+    let token = store.token(StoredResponse::cost(&head, &content));
+    let new = Arc::new(StoredResponse::new(head, content, token));
+    store.update(request.key(store), &[(stored.clone(), new.clone())]);
+    new
+}
 
-    fn ask(
-        &self,
-        request: &Request,
-        reason: ForwardReason,
-        why: Option<Detail>,
-        resource: Option<Resource>,
-        selected: Option<Arc<StoredResponse>>,
-    ) -> Lookup {
-        if request.directives.only_if_cached {
-            return Lookup::Unsatisfiable;
+fn conclude(
+    request: &Request,
+    reuse: Reuse,
+    resource: Option<Resource>,
+    selected: Option<Arc<StoredResponse>>,
+    purpose: Purpose,
+) -> Lookup {
+    let validate_behind = matches!(reuse, Reuse::StaleWhileRevalidate { .. });
+    let (age, ttl, detail) = match reuse {
+        Reuse::Fresh { age, ttl } => (age, ttl, None),
+        Reuse::Stale { age, ttl, why } => (age, ttl, Some(Detail::Stale(why))),
+        Reuse::StaleWhileRevalidate { age, ttl } => {
+            (age, ttl, Some(Detail::Other("stale-while-revalidate")))
         }
-        let marker = resource.as_ref().and_then(|resource| {
-            let vary = &request.route.cache.vary;
-            resource.marker(
-                request.headers(),
-                request.digest.as_ref(),
-                vary,
-                request.now.mono,
-            )
-        });
-        let marked = marker.map(|marker| marker.why);
-        let personal = is_personal(resource.as_ref(), request);
-        let extent = fetch_extent(request, selected.as_deref(), personal, marked.is_some());
-        let is_unlikely_to_be_stored = match extent {
-            // A fill renews the marker in time.
-            FetchExtent::AsAsked => !marker.is_some_and(|marker| is_half_over(marker, request)),
-            FetchExtent::Whole => {
-                personal
-                    && resource
-                        .as_ref()
-                        .is_none_or(|found| found.variants().is_empty())
-            }
-            FetchExtent::Missing(_) => false,
-        };
-        // A HEAD that the store cannot answer is the origin's to answer; a request that must not be stored is nobody's to
-        // share; of what will hardly be stored, a fill costs more than it is of use.
-        let is_passed =
-            request.class == Class::Head || request.directives.no_store || is_unlikely_to_be_stored;
-        let miss = Miss {
-            reason,
-            why,
-            marked,
-            personal,
-            extent,
+        Reuse::Validate { reason, .. } => {
+            let why = Detail::validated(reason);
+            return ask(request, reason.forward(), why, resource, selected);
+        }
+        Reuse::Miss(reason) => return ask(request, reason, None, resource, None),
+        Reuse::Unsatisfiable => return Lookup::Unsatisfiable,
+    };
+    let Some(stored) = selected else {
+        return ask(request, ForwardReason::Miss, None, resource, None);
+    };
+    if !holds_what_is_asked(&stored, request) {
+        return ask(
+            request,
+            ForwardReason::Partial,
+            None,
             resource,
-            selected,
-        };
-        match is_passed {
-            true => Lookup::Pass(miss),
-            false => Lookup::Miss(miss),
+            Some(stored),
+        );
+    }
+    if purpose == Purpose::Serve {
+        stored.touch(request.now.mono);
+    }
+    let status = CacheStatus {
+        detail,
+        ..CacheStatus::hit(ttl)
+    };
+    Lookup::Deliver {
+        stored,
+        age,
+        status,
+        validate_behind,
+    }
+}
+
+fn ask(
+    request: &Request,
+    reason: ForwardReason,
+    why: Option<Detail>,
+    resource: Option<Resource>,
+    selected: Option<Arc<StoredResponse>>,
+) -> Lookup {
+    if request.directives.only_if_cached {
+        return Lookup::Unsatisfiable;
+    }
+    let marker = resource.as_ref().and_then(|resource| {
+        let vary = &request.route.cache.vary;
+        resource.marker(
+            request.headers(),
+            request.digest.as_ref(),
+            vary,
+            request.now.mono,
+        )
+    });
+    let marked = marker.map(|marker| marker.why);
+    let personal = is_personal(resource.as_ref(), request);
+    let extent = fetch_extent(request, selected.as_deref(), personal, marked.is_some());
+    let is_unlikely_to_be_stored = match extent {
+        // A fill renews the marker in time.
+        FetchExtent::AsAsked => !marker.is_some_and(|marker| is_half_over(marker, request)),
+        FetchExtent::Whole => {
+            personal
+                && resource
+                    .as_ref()
+                    .is_none_or(|found| found.variants().is_empty())
         }
+        FetchExtent::Missing(_) => false,
+    };
+    // A HEAD that the store cannot answer is the origin's to answer; a request that must not be stored is nobody's to
+    // share; of what will hardly be stored, a fill costs more than it is of use.
+    let is_passed =
+        request.class == Class::Head || request.directives.no_store || is_unlikely_to_be_stored;
+    let miss = Miss {
+        reason,
+        why,
+        marked,
+        personal,
+        extent,
+        resource,
+        selected,
+    };
+    match is_passed {
+        true => Lookup::Pass(miss),
+        false => Lookup::Miss(miss),
     }
 }
 

@@ -8,6 +8,7 @@ pub(in crate::proxy) mod error;
 pub(in crate::proxy) mod etag;
 pub(in crate::proxy) mod gate_fields;
 pub(in crate::proxy) mod logged;
+mod noted;
 pub(in crate::proxy) mod prepared;
 mod sign;
 pub(in crate::proxy) mod wire_head;

@@ -72,6 +72,10 @@ impl Worker {
         status: &CacheStatus,
     ) {
         self.count(response, request, status);
+        match status.hit {
+            true => self.sample_hit(response, request),
+            false => self.note(response, request, status),
+        }
         if self.access.is_on() {
             logged::follow(self, response, request, status);
         }

@@ -91,49 +91,6 @@ impl NoStoreReason {
             Self::Tags => "tags",
         }
     }
-
-    /// What to do where the response should be stored, for `explain`.
-    pub const fn cure(self) -> &'static str {
-        match self {
-            Self::Method | Self::Head => "Only responses to GET, QUERY and some POSTs are stored.",
-            Self::Post => {
-                "A response to POST needs a lifetime, and a Content-Location that is its own URL."
-            }
-            Self::RequestNoStore => {
-                "The client asked for it; `honour` without \"no-store\" ignores that."
-            }
-            Self::Interim | Self::Status => "Responses with this status are never stored.",
-            Self::Precondition => "It answers the client's own condition or range.",
-            Self::RequestFields => {
-                "It answers what this client sent: have the API name those request fields in Vary."
-            }
-            Self::NotUnderstood => "The API says must-understand with an unknown status.",
-            Self::PartialUnit => "It is a part whose place in the whole is not known.",
-            Self::NoStore => "The API says no-store; `ignore = [\"no-store\"]` overrules it.",
-            Self::Private => {
-                "The API says private: have it say public where it is for everybody; \
-                 `ignore = [\"private\"]` overrules it."
-            }
-            Self::Authorization | Self::Credentials => {
-                "The request has credentials: have the API say public or s-maxage where the response \
-                 is for everybody."
-            }
-            Self::SetCookie => {
-                "It sets a cookie: have the API say public or s-maxage where everybody may get that \
-                 cookie, or set_cookie = \"strip\" to store the response without it."
-            }
-            Self::VaryAny => "It varies on what cannot be known (Vary: *).",
-            Self::NotCacheable => {
-                "The API gives no lifetime: have it send Cache-Control, or set `ttl`."
-            }
-            Self::NeverReusable => {
-                "It has no lifetime, ETag or Last-Modified: have the API send one, or set `ttl` or `etag`."
-            }
-            Self::Tags => {
-                "It has more than 1,000 tags, more than 16 KiB of them, or one that is not UTF-8: have the API send fewer."
-            }
-        }
-    }
 }
 
 impl fmt::Display for NoStoreReason {
