@@ -54,7 +54,7 @@ fn field(line: &str) -> Result<(HeaderName, HeaderValue), String> {
     let fault = || format!("header={line} is not a field: write it as `Accept: text/html`");
     let (name, value) = line.split_once(':').ok_or_else(fault)?;
     let name = HeaderName::try_from(name.trim()).map_err(|_| fault())?;
-    let value = HeaderValue::try_from(value.trim()).map_err(|_| fault())?;
+    let value = HeaderValue::try_from(value.trim_matches([' ', '\t'])).map_err(|_| fault())?;
     Ok((name, value))
 }
 
