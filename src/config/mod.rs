@@ -19,6 +19,7 @@ pub mod load;
 pub mod log;
 mod matched;
 pub mod mistake;
+mod negotiation;
 mod path_template;
 mod paths;
 pub mod places;

@@ -10,6 +10,7 @@ use super::fields::{self, RequestRules};
 use super::gate::Gate;
 use super::hosts::HostPattern;
 use super::invalidates::Template;
+use super::negotiation::{coding, language};
 use super::places::Places;
 use super::rate_limit::RateLimit;
 use super::readers::{count, flag, lifetime, list, one_of, or_off, size, some_list};
@@ -432,25 +433,4 @@ fn tag_field(value: Value<'_>) -> Option<HeaderName> {
         _ => return Some(name),
     };
     value.refuse_text(other)
-}
-
-/// A language tag: RFC 4647 §2.1, without wildcards.
-fn language(value: Value<'_>) -> Option<String> {
-    let text = value.text("a language such as \"en\" or \"pt-BR\"")?;
-    let subtag =
-        |tag: &str| (1..=8).contains(&tag.len()) && tag.chars().all(|c| c.is_ascii_alphanumeric());
-    match text.split('-').all(subtag) {
-        true => Some(text.into_owned()),
-        false => value.refuse_text("is not a language, such as \"en\" or \"pt-BR\""),
-    }
-}
-
-/// A content coding (RFC 9110 §8.4.1), in lower case.
-fn coding(value: Value<'_>) -> Option<String> {
-    let text = value.text("a content coding such as \"gzip\"")?;
-    // Their syntax is that of field names: a token.
-    match HeaderName::try_from(text.as_ref()) {
-        Ok(token) => Some(token.as_str().to_owned()),
-        Err(_) => value.refuse_text("is not a content coding, such as \"gzip\" or \"br\""),
-    }
 }

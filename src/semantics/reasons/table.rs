@@ -1,6 +1,6 @@
 //! The table of reasons.
 
-use super::{Kind, Reason};
+use super::reason::{Kind, Reason};
 
 const fn of(
     kind: Kind,
