@@ -161,7 +161,7 @@ fn latest(latest: &Value) -> String {
     };
     let outcome = text(&latest["outcome"]).replace('-', " ");
     format!(
-        "{} {} s ago, {outcome}{why}; {} such responses",
+        "{} {} s ago, {outcome}{why}; {} in all",
         latest["status"], latest["seconds_ago"], latest["count"]
     )
 }
@@ -246,7 +246,7 @@ mod tests {
                 "request   GET http://h/books/1",
                 "now       miss: bookend; fwd=uri-miss (RFC 9111 §5.2.2.7)",
                 "route     /books/{id} (config.toml:12), to [upstream] as /books/1",
-                "latest    200 12 s ago, not stored: private; 3 such responses",
+                "latest    200 12 s ago, not stored: private; 3 in all",
                 "stored    http://h/books/1: hit-for-miss for 8 s more, private",
                 "policy    ttl = 5m ([[route]], config.toml:14)",
                 "rule      stored: Nothing is stored. (RFC 9111 §4)",

@@ -92,7 +92,9 @@ fn asked_for(request: &Request) -> Result<Invalidation, &'static str> {
         Some(covers) => covers,
         None => urls_of(request, fields)?,
     };
-    let is_soft = fields.contains_key(XKEY_SOFT_PURGE)
+    // With tags for a hard purge beside them, all are purged hard.
+    let are_all_soft = |name: &HeaderName| *name == XKEY_SOFT_PURGE || !fields.contains_key(name);
+    let is_soft = fields.contains_key(XKEY_SOFT_PURGE) && TAG_FIELDS.iter().all(are_all_soft)
         || fields
             .get(FASTLY_SOFT_PURGE)
             .is_some_and(|value| value == "1");

@@ -21,7 +21,7 @@ fn count(gateway: &Gateway, purge: &Request) -> u64 {
     assert!(answer.says("detail=purged"), "{}", answer.cache_status());
     assert_eq!(answer.field("content-type"), Some("application/json"));
     let soft = ["fastly-soft-purge", "xkey-softpurge"];
-    let is_soft = soft.iter().any(|name| purge.fields.has(name));
+    let is_soft = soft.iter().any(|name| purge.fields.has(name)) && !purge.fields.has("xkey");
     assert_eq!(answer.field("bookend-receipt").is_none(), is_soft);
     let outcome: serde_json::Value = serde_json::from_str(&answer.text()).expect("JSON");
     assert!(outcome["sequence"].as_u64() > Some(0) && outcome["bytes"].is_u64());
@@ -78,6 +78,14 @@ fn a_url_or_a_batch_of_tags_is_purged_for_those_who_may() {
         assert!(count(&gateway, &purge("/films").field(name, value)) > 0);
         assert!(gateway.get("/films").fwd("stale"), "{soft}");
     }
+    // One that is for hard purges as well is no softer than it says.
+    let both = purge("/films")
+        .field("xkey", "all")
+        .field("xkey-softpurge", "other");
+    assert!(count(&gateway, &both) > 0);
+    assert!(gateway.get("/films").fwd("uri-miss"));
+    assert!(gateway.get("/films").is_hit());
+    assert!(count(&gateway, &purge("/films").field("xkey-softpurge", "all")) > 0);
     let listed = Client::to(gateway.admin_addr())
         .get("/purges?limit=1")
         .text();
