@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::counter::Counter;
 
-/// Fine buckets: eight per doubling, from [`SMALLEST`] on.
+/// Fine buckets: eight per doubling, from about a microsecond on.
 pub const BUCKETS: usize = 256;
 
 /// The first bucket ends at 2 to the power of this, in seconds: at about a microsecond, which is as fine as the clock is. The
