@@ -59,8 +59,8 @@ impl Worker {
         );
     }
 
-    /// Counts one of about [`SAMPLED`] plain hits in the sketches of URLs, for as many.
-    pub(super) fn sample_hit(&self, response: &Response<Body>, request: &Request) {
+    /// Counts one of about [`SAMPLED`] requests in the sketches of URLs, for as many.
+    pub(super) fn sample_request(&self, response: &Response<Body>, request: &Request) {
         let left = self.unsampled.get();
         self.unsampled.set(left.wrapping_sub(1));
         if left == 0 {
@@ -78,8 +78,8 @@ impl Worker {
     }
 
     fn count_url(&self, response: &Response<Body>, request: &Request, status: &CacheStatus) {
+        self.sample_request(response, request);
         let hash = request.key(&self.gateway.store).hash();
-        self.add_to_top(hash, 1, response, request);
         let is_missed = matches!(status.result(), Some(CacheResult::Miss | CacheResult::Pass));
         if is_missed {
             let why = reason(status).or(status.forward.and_then(number_of));

@@ -73,7 +73,7 @@ impl Worker {
     ) {
         self.count(response, request, status);
         match status.hit {
-            true => self.sample_hit(response, request),
+            true => self.sample_request(response, request),
             false => self.note(response, request, status),
         }
         if self.access.is_on() {
