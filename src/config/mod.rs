@@ -62,7 +62,7 @@ pub use self::log::{AccessFormat, AccessTarget, Log, LogFormat, NO_FILTER, is_fi
 pub use self::mistake::{Mistake, Place};
 pub use self::rate_limit::{CountBy, RateLimit};
 pub use self::reach::Readings;
-pub use self::readings::readings;
+pub use self::readings::{is_unreadable, readings};
 pub use self::route::{EtagMode, RoutePolicy, WriteScope};
 pub use self::route_limits::RouteLimits;
 pub use self::route_tree::Asked;

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use crate::semantics::percent::{self, Octet};
+use crate::semantics::target::split_query;
 
 /// Whether there is one way only to read `path`.
 pub(super) fn is_plain(path: &str) -> bool {
@@ -141,6 +142,25 @@ pub fn readings(path: &str) -> SmallVec<[String; 2]> {
     readings
 }
 
+/// Octets that all readings of a path may have together: they are looked at before any limit counts the request.
+const MOST_READ: usize = 64 << 10;
+
+/// Whether the path can be read in so many ways, at such a length, that no route is looked for. No client that means well
+/// sends one: of two readings, each may have half of the octets.
+pub fn is_unreadable(path_and_query: &str) -> bool {
+    // So short a path may be read in all ways.
+    if path_and_query.len() <= MOST_READ / 64 {
+        return false;
+    }
+    let (path, _) = split_query(path_and_query);
+    if is_plain(path) {
+        return false;
+    }
+    let matter = Habits::that_matter(path);
+    let readings = Habits::combinations().filter(|habits| habits.are_among(matter));
+    readings.count().saturating_mul(path.len()) > MOST_READ
+}
+
 /// The path as strict APIs read it.
 fn strict_reading(path: &str) -> String {
     unreserved_decoded(&percent::encoded(path)).into_owned()
@@ -260,6 +280,22 @@ mod tests {
             let mut expected = expected.to_vec();
             expected[1..].sort_unstable();
             assert_eq!(readings.as_slice(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_long_path_that_can_be_read_in_many_ways_is_not_read() {
+        let long = |start: &str, octets: usize| format!("{start}{}", "a".repeat(octets));
+        for (path, expected) in [
+            (long("/", 8_000), false),
+            (long("/caf%C3%A9/", 8_000), false),
+            (long("/a%2Fb/", 8_000), false),
+            (long("/a;x/", 8_000), false),
+            (long("//h;x%2Fb/./", 900), false),
+            (long("//h;x%2Fb/./", 2_000), true),
+            (long("//h;x%2Fb/", 8_000), true),
+        ] {
+            assert_eq!(is_unreadable(&path), expected, "{}", &path[..12]);
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::cache::key::KeyRef;
 use crate::cache::resource::Resource;
 use crate::cache::store::Store;
 use crate::clock::{Monotonic, Now};
-use crate::config::{Asked, Protocol, Readings, RoutePolicy, Routes};
+use crate::config::{Asked, Protocol, Readings, RoutePolicy, Routes, is_unreadable};
 use crate::error::{Error, ErrorKind};
 use crate::proxy::epoch::Epoch;
 use crate::proxy::limit::{Client, Subject};
@@ -103,6 +103,12 @@ impl Request {
             traits.add(Traits::CONTENT);
         }
         let target = read_head(parts, traits, peer, epoch, before)?;
+        if is_unreadable(target.path_and_query())
+            && epoch.settings.config.routes.default_alone().is_none()
+        {
+            return Err(Error::downstream(ErrorKind::BadRequest)
+                .detail("the path is long and can be read in too many ways"));
+        }
         Ok((traits, target))
     }
 

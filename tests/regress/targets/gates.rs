@@ -190,3 +190,15 @@ fn a_page_s_first_requests_all_have_the_same_password_and_all_get_in() {
         client.answer("GET").finish().expect(200);
     }
 }
+
+#[test]
+fn a_long_path_with_many_readings_is_refused_before_they_are_made() {
+    let origin = api();
+    let gateway = Gateway::before(&origin).route("/a/{*rest}", "").start();
+    let path = |octets: usize| format!("//h;x%2Fb/a{}", "/b".repeat(octets / 2));
+    gateway.get(&path(500)).expect(200);
+    let answer = gateway.get(&path(6_000)).expect(400);
+    assert!(answer.text().contains("too many ways"), "{}", answer.text());
+    let plain = Gateway::before(&origin).start();
+    plain.get(&path(6_000)).expect(200);
+}
