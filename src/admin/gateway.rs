@@ -146,7 +146,7 @@ impl Operations for GatewayOperations {
             "sequence": applied.sequence,
         });
         let mut response = document(StatusCode::OK, &outcome);
-        // What a soft purge covers may still be used stale, and that is older.
+        // A soft purge gives no receipt: stale responses that are older may still be used.
         if invalidation.strength == Strength::Hard {
             let receipt = self.gateway.receipt(applied.sequence);
             response.headers_mut().insert(BOOKEND_RECEIPT, receipt);

@@ -1,4 +1,4 @@
-//! What responses are negotiated by: languages and content codings.
+//! Readers of languages and content codings, by which responses are negotiated.
 
 use http::HeaderName;
 

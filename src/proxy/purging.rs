@@ -77,7 +77,7 @@ impl Worker {
         let json = HeaderValue::from_static("application/json");
         fields.insert(CONTENT_TYPE, json);
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // What a soft purge covers may still be used stale, and that is older.
+        // A soft purge gives no receipt: stale responses that are older may still be used.
         if purge.strength == Strength::Hard {
             fields.insert(BOOKEND_RECEIPT, gateway.receipt(applied.sequence));
         }

@@ -58,7 +58,7 @@ pub struct Latest {
     pub outcome: Outcome,
     /// Why the request went to the API.
     pub forward: Option<ReasonNumber>,
-    /// What became of the response is so for this reason.
+    /// The reason for the outcome.
     pub reason: Option<ReasonNumber>,
     pub error: Option<ErrorKind>,
     /// The status that the client got.

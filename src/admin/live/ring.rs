@@ -40,7 +40,7 @@ struct RouteSecond {
     times: [Times; Wait::ALL.len()],
 }
 
-/// What was counted of one route when it was read last.
+/// The counters of one route at the latest reading.
 #[derive(Debug, Default)]
 struct RouteBefore {
     requests: ByOutcome,

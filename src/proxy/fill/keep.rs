@@ -63,7 +63,7 @@ impl FillTask {
             Storability::Store(keep) => keep,
             Storability::Refuse(why) => return Err(NotShared::Cause(Unshared::Rule(why))),
         };
-        // What is stored has all of its tags, or it would not be purged by one.
+        // A response is stored with all of its tags or not at all: a purge by a tag that was left out would miss it.
         if let Err(why) = self.tags(headers, &arrived.tags) {
             return Err(NotShared::Cause(Unshared::Rule(why)));
         }

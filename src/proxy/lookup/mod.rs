@@ -85,7 +85,7 @@ impl Miss {
     }
 }
 
-/// What a request is looked up for.
+/// The purpose of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Purpose {
     Serve,

@@ -66,7 +66,7 @@ impl Traits {
     /// It is to be answered with nothing older than what it has a receipt of.
     pub const AFTER: Self = Self(1 << 13);
 
-    /// What it has a receipt of is not known here, so that nothing stored answers it without validation.
+    /// It has a receipt that is not known here: nothing stored answers it without validation.
     pub const NOTHING_OLDER: Self = Self(1 << 14);
 
     /// It has fields that are for the gateway alone, or may have.

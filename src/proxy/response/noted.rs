@@ -1,5 +1,4 @@
-//! What became of each response that was not simply answered from the store is remembered for a while, for `explain`; and
-//! which URLs are asked for most.
+//! Remembers for `explain` the outcome of each response that was no plain hit, and counts the URLs that are asked for most.
 
 use http::{Response, StatusCode};
 use http_body::Body as _;

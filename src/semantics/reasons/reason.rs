@@ -1,6 +1,6 @@
 //! What a reason says.
 
-/// What a reason is a reason for. Within one kind, each token is there once.
+/// The decision that a reason explains. Within one kind, each token is there once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Why a request went to the API: `fwd` of Cache-Status.
