@@ -14,11 +14,13 @@ use super::purge::{PurgeRequest, listed, named, purge};
 use super::reload::{NotReloaded, Reloaded, Reloader, Reloads};
 use super::state;
 use super::stored;
+use super::tail;
 use crate::config::{self, Mistake};
 use crate::ledger::invalidation::Strength;
 use crate::ledger::log::Purge;
 use crate::proxy::{BOOKEND_RECEIPT, Gateway, Memory, ServerState};
 use crate::server::{InUse, TlsListeners};
+use crate::telemetry::access::{MAX_READERS, Reader};
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::{Readiness, Stage};
 
@@ -184,6 +186,15 @@ impl Operations for GatewayOperations {
             Ok((by, most)) => document(StatusCode::OK, &self.gateway.top(by, most)),
             Err(why) => problem(StatusCode::BAD_REQUEST, &why),
         }
+    }
+
+    fn tail(&self, request: &Request<Bytes>) -> Result<Reader, Box<Response<Bytes>>> {
+        let filter = tail::filter(request, &self.gateway.settings().config.routes);
+        let filter = filter.map_err(|why| Box::new(problem(StatusCode::BAD_REQUEST, &why)))?;
+        self.gateway.read_log(filter).ok_or_else(|| {
+            let detail = format!("{MAX_READERS} clients read the access log live already");
+            Box::new(problem(StatusCode::SERVICE_UNAVAILABLE, &detail))
+        })
     }
 
     fn configuration(&self) -> Response<Bytes> {

@@ -2,6 +2,7 @@
 //! with one worker and tighter limits, so that it answers while the gateway is busy or drains.
 
 mod answer;
+mod content;
 mod dashboard;
 mod explain;
 mod gateway;
@@ -17,6 +18,7 @@ mod reload;
 mod service;
 mod state;
 mod stored;
+mod tail;
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::answer::problem;
 use super::page::Page;
 use crate::config;
+use crate::telemetry::access::Reader;
 use crate::telemetry::counters::Metrics;
 use crate::telemetry::readiness::Stage;
 
@@ -90,6 +91,13 @@ pub trait Operations: Send + Sync + 'static {
     fn top(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let _ = request;
         problem(StatusCode::NOT_IMPLEMENTED, "this gateway counts no URLs")
+    }
+
+    /// `GET /tail`, after the request was authorised: the reader of the access log that it asks for, or why there is none.
+    fn tail(&self, request: &Request<Bytes>) -> Result<Reader, Box<Response<Bytes>>> {
+        let _ = request;
+        let detail = "this gateway has no access log";
+        Err(Box::new(problem(StatusCode::NOT_IMPLEMENTED, detail)))
     }
 
     /// `POST /reload`, after the request was authorised.

@@ -14,9 +14,11 @@ use http_body_util::{BodyExt, Limited};
 use tokio::sync::watch;
 
 use super::answer::{json as document, problem, text, with_type};
-use super::live::{Content, Events, Live, MAX_LISTENERS};
+use super::content::{Content, Stream};
+use super::live::{Live, MAX_LISTENERS};
 use super::operations::{Caller, Operations};
 use super::page::Page;
+use super::tail::Tailed;
 use super::{dashboard, metrics, process};
 use crate::clock::Clock;
 use crate::config;
@@ -40,7 +42,7 @@ struct Endpoint {
     answer: fn(&AdminService, &Request<Bytes>) -> Response<Bytes>,
 }
 
-const ENDPOINTS: [Endpoint; 12] = [
+const ENDPOINTS: [Endpoint; 13] = [
     Endpoint {
         path: "/healthz",
         method: Method::GET,
@@ -119,6 +121,13 @@ const ENDPOINTS: [Endpoint; 12] = [
         answer: |service, request| service.operations.top(request),
     },
     Endpoint {
+        path: "/tail",
+        method: Method::GET,
+        guarded: true,
+        is_health_check: false,
+        answer: |service, request| service.tail(request),
+    },
+    Endpoint {
         path: "/reload",
         method: Method::POST,
         guarded: true,
@@ -194,7 +203,19 @@ impl AdminService {
             return problem(StatusCode::SERVICE_UNAVAILABLE, &detail);
         };
         let mut response = with_type(StatusCode::OK, "text/event-stream", Bytes::new());
-        response.extensions_mut().insert(events);
+        response.extensions_mut().insert(Stream::Events(events));
+        response
+    }
+
+    /// A stream of lines, likewise.
+    fn tail(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        let reader = match self.operations.tail(request) {
+            Ok(reader) => reader,
+            Err(refusal) => return *refusal,
+        };
+        let mut response = with_type(StatusCode::OK, "application/x-ndjson", Bytes::new());
+        let stream = Stream::Tailed(Tailed::new(reader, self.live.open()));
+        response.extensions_mut().insert(stream);
         response
     }
 
@@ -253,8 +274,8 @@ impl AdminService {
             fields.insert(DATE, date);
         }
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        match response.extensions_mut().remove::<Events>() {
-            Some(events) => response.map(|_| events.into()),
+        match response.extensions_mut().remove::<Stream>() {
+            Some(stream) => response.map(|_| stream.into()),
             None => response.map(Content::from),
         }
     }

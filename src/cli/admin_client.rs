@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,13 +10,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinSet;
 
 use super::report::{Exit, environment, print_mistakes};
 use crate::config::{Admin, Config, ListenAddr, Mistake};
@@ -28,6 +31,9 @@ const TOKEN: &str = "BOOKEND_ADMIN_TOKEN";
 
 /// Bytes of an answer at most.
 const MAX_ANSWER: usize = 64 << 20;
+
+/// What drives a connection; dropping it closes that.
+type Connection = JoinSet<hyper::Result<()>>;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -292,7 +298,51 @@ impl AdminClient {
         Ok(request.body(Full::new(content.into()))?)
     }
 
+    /// The answer to a GET whose content has no end of its own: `take` gets each part of it, and says whether there is to
+    /// be another. The head has to come within `limit`. Must be awaited within a runtime.
+    pub async fn stream(
+        &self,
+        target: &str,
+        limit: Duration,
+        mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        let unreachable = |source: Error| Failure::Unreachable {
+            addr: self.addr(),
+            source,
+        };
+        let begun = async {
+            let request = self.request(Method::GET, target, None)?;
+            self.open(request).await
+        };
+        let begun = tokio::time::timeout(limit, begun).await;
+        let begun = begun.unwrap_or_else(|_| Err(format!("nothing came within {limit:?}").into()));
+        let (response, _connection) = begun.map_err(unreachable)?;
+        if !response.status().is_success() {
+            let answer = whole(response).await.map_err(unreachable)?;
+            return answer.successful().map(drop);
+        }
+        let mut content = response.into_body();
+        while let Some(frame) = content.frame().await {
+            let frame = frame.map_err(|error| unreachable(error.into()))?;
+            if let Ok(part) = frame.into_data()
+                && take(&part).is_break()
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
+        let (response, _connection) = self.open(request).await?;
+        whole(response).await
+    }
+
+    /// The head of the answer, and the connection that its content comes on.
+    async fn open(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, Connection), Error> {
         match &self.target {
             AdminTarget::At(ListenAddr::Unix(path)) => {
                 send(UnixStream::connect(path).await?, request).await
@@ -306,7 +356,8 @@ impl AdminClient {
         }
     }
 
-    fn addr(&self) -> String {
+    /// Where it asks, to be shown.
+    pub fn addr(&self) -> String {
         match &self.target {
             AdminTarget::At(ListenAddr::Tcp(addr)) => reachable(*addr).to_string(),
             AdminTarget::At(addr) => addr.to_string(),
@@ -329,14 +380,18 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
 async fn send(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
-) -> Result<Answer, Error> {
+) -> Result<(Response<Incoming>, Connection), Error> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
+    let mut driven = JoinSet::new();
+    driven.spawn(connection);
     let response = sender.send_request(request).await?;
+    Ok((response, driven))
+}
+
+async fn whole(response: Response<Incoming>) -> Result<Answer, Error> {
     let status = response.status();
     let content = Limited::new(response.into_body(), MAX_ANSWER);
     let content = content.collect().await?.to_bytes();
-    connection.abort();
     Ok(Answer { status, content })
 }
 

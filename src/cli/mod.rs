@@ -20,6 +20,8 @@ mod service_manager;
 mod signal;
 pub mod status;
 pub mod stored;
+mod style;
+pub mod tail;
 
 pub use self::report::Exit;
 
@@ -38,6 +40,7 @@ Examples:
   bookend check --route GET URL             show which route takes a request
   bookend status                            what the running gateway does
   bookend reload --config FILE              have it read its configuration again
+  bookend tail --result miss                the misses of the running gateway, as they happen
   bookend explain /books/1                  why it is, or is not, answered from the cache
   bookend purge --prefix /books             remove what it has stored of /books and below
 
@@ -98,6 +101,8 @@ enum Command {
     Stored(stored::Arguments),
     /// List the URLs that a running gateway is asked for most, or that miss most, with the latest reason
     Urls(stored::UrlArguments),
+    /// Show the requests to a running gateway as they are answered
+    Tail(tail::Arguments),
     /// Print completions for a shell
     Completions(documents::CompletionsArguments),
     /// Print the manual page, or write those of all commands to a folder
@@ -139,6 +144,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Explain(arguments)) => explain::main(&arguments),
         Some(Command::Stored(arguments)) => stored::main(&arguments),
         Some(Command::Urls(arguments)) => stored::urls(&arguments),
+        Some(Command::Tail(arguments)) => tail::main(&arguments),
         Some(Command::Completions(arguments)) => documents::completions(&arguments, command()),
         Some(Command::Man(arguments)) => documents::man(&arguments, command()),
         Some(Command::Schema) => documents::schema(),

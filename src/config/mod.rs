@@ -68,6 +68,7 @@ pub use self::route_limits::RouteLimits;
 pub use self::route_tree::Asked;
 pub use self::routes::Routes;
 pub use self::secret::Secret;
+pub use self::section::nearest;
 pub use self::server::{Http2, Server};
 pub use self::server_url::{Endpoint, ServerUrl};
 pub use self::upstream::{HostPolicy, Protocol, Upstream};

@@ -315,8 +315,8 @@ fn elsewhere(name: &str, all_keys: Vec<KnownKey>) -> String {
     format!("; it belongs in {}", titles.join(" or "))
 }
 
-/// The known key that `name` was probably meant to be.
-pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+/// The known key, or other word in lower case, that `name` was probably meant to be.
+pub fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let name = name.to_lowercase().replace('-', "_");
     let (distance, key) = known
         .iter()

@@ -22,7 +22,7 @@ use crate::semantics::authority::{Scheme, normal_authority};
 use crate::semantics::cache_status::InstanceName;
 use crate::semantics::list::is_tchar;
 use crate::semantics::reference::ApiServer;
-use crate::telemetry::access::AccessLog;
+use crate::telemetry::access::{AccessLog, Filter, Reader};
 use crate::telemetry::counters::Metrics;
 use crate::upstream::UpstreamShared;
 
@@ -155,6 +155,11 @@ impl Gateway {
     /// Opens the access log's file anew, after its rotation.
     pub fn reopen_log(&self) {
         self.access.reopen();
+    }
+
+    /// One who reads the access log live; `None` where there are as many as may be.
+    pub fn read_log(&self, filter: Filter) -> Option<Reader> {
+        self.access.read(filter)
     }
 
     pub fn metrics(&self) -> &Metrics {

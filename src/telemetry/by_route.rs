@@ -164,7 +164,7 @@ const DEFAULT_ROUTE: &str = "(default)";
 const OTHER_ROUTES: &str = "(others)";
 
 /// The label of requests that were refused before they had a route.
-const NO_ROUTE: &str = "(none)";
+pub const NO_ROUTE: &str = "(none)";
 
 /// The counters of all routes that one worker has known.
 #[derive(Debug, Default)]

@@ -30,6 +30,7 @@ mod server;
 mod stored;
 mod streaming;
 mod streams;
+mod tail;
 mod trailers;
 mod truncation;
 mod validation;

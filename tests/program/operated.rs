@@ -516,3 +516,65 @@ fn an_explanation_looks_as_the_document_shows() {
     };
     assert_eq!(plain(block), plain(&told), "{told}");
 }
+
+#[test]
+fn the_log_is_read_live_until_a_signal_comes_or_the_gateway_stops() {
+    let origin = Origin::start(|request, conn| conn.reply(request, &reply(200)));
+    let mut program = Program::start(&origin, "", "");
+    let tail = |arguments: &[&str]| {
+        let mut tail = command(program.folder.path(), &[&["tail"], arguments].concat())
+            .env(TOKEN, "sesame")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program");
+        let lines = BufReader::new(tail.stdout.take().expect("piped"));
+        (tail, lines)
+    };
+    let (mut first, mut lines) = tail(&["--result", "miss,pass", "--url", "/books"]);
+    let (second, mut objects) = tail(&["--json"]);
+    // Both listen once each has a line.
+    let (mut line, mut object) = (String::new(), String::new());
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            lines.read_line(&mut line).expect("text");
+            objects.read_line(&mut object).expect("text");
+        });
+        await_that("a line for each", || {
+            let mut client = Client::to(program.addr);
+            client.get("/films");
+            client.get("/books/1");
+            reading.is_finished()
+        });
+    });
+    assert!(line.contains("  200  miss "), "{line}");
+    assert!(
+        line.contains(&format!("GET http://{}/books/1  ", program.addr)),
+        "{line}"
+    );
+    let object: serde_json::Value = serde_json::from_str(&object).expect("JSON");
+    assert_eq!(object["method"], "GET");
+
+    let pid = first.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status();
+    assert!(sent.expect("kill").success());
+    assert_eq!(first.wait().expect("ended").code(), Some(0));
+
+    program.signal("-TERM");
+    assert!(program.child.wait().expect("ended").success());
+    let reading = std::thread::spawn(move || objects.lines().count());
+    let second = second.wait_with_output().expect("ended");
+    reading.join().expect("read");
+    assert_eq!(second.status.code(), Some(1));
+    assert_eq!(said(&second.stderr), "bookend tail: the gateway stops\n");
+    let gone = program.bookend(&["tail"]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(
+        said(&gone.stderr).contains("no answer from the admin API"),
+        "{}",
+        said(&gone.stderr)
+    );
+
+    let wrong = program.bookend(&["tail", "--status"]);
+    assert_eq!(wrong.status.code(), Some(2));
+}

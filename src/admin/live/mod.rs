@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::ring::Ring;
-pub(super) use self::stream::{Content, Events};
+pub(super) use self::stream::Events;
 use super::operations::Operations;
 use crate::clock::Clock;
 
@@ -84,6 +84,11 @@ impl Live {
         let first = stream::first(&self.status());
         let (latest, open) = (self.latest.subscribe(), self.open.clone());
         Some(Events::new(first, latest, open))
+    }
+
+    /// Changes when streams are to end: its sender is dropped.
+    pub fn open(&self) -> watch::Receiver<()> {
+        self.open.clone()
     }
 }
 

@@ -22,15 +22,7 @@ const CLIENT_LEFT: u16 = 499;
 
 impl Worker {
     pub(super) fn count(&self, response: &Response<Body>, request: &Request, status: &CacheStatus) {
-        let outcome = match status.result() {
-            Some(CacheResult::Hit) => Outcome::Hit,
-            Some(CacheResult::Stale) => Outcome::Stale,
-            _ if response.extensions().get::<Reported>().is_some() => Outcome::Error,
-            Some(CacheResult::Validated) => Outcome::Validated,
-            Some(CacheResult::Miss) => Outcome::Miss,
-            Some(CacheResult::Pass) => Outcome::Pass,
-            None => Outcome::Direct,
-        };
+        let outcome = outcome(response, status);
         // In all, an error of the gateway's own is counted where it is made.
         if outcome != Outcome::Error {
             self.counters.of_outcome(outcome).inc();
@@ -90,6 +82,19 @@ impl Worker {
         if let Some(route) = request.epoch.counters_of(&request.route) {
             route.count(Outcome::Error, CLIENT_LEFT, request.class != Class::Unsafe);
         }
+    }
+}
+
+/// How a request was answered.
+pub(super) fn outcome(response: &Response<Body>, status: &CacheStatus) -> Outcome {
+    match status.result() {
+        Some(CacheResult::Hit) => Outcome::Hit,
+        Some(CacheResult::Stale) => Outcome::Stale,
+        _ if response.extensions().get::<Reported>().is_some() => Outcome::Error,
+        Some(CacheResult::Validated) => Outcome::Validated,
+        Some(CacheResult::Miss) => Outcome::Miss,
+        Some(CacheResult::Pass) => Outcome::Pass,
+        None => Outcome::Direct,
     }
 }
 

@@ -17,10 +17,12 @@ use crate::proxy::epoch::Epoch;
 use crate::proxy::request::Request;
 use crate::proxy::request::peer::Peer;
 use crate::proxy::response::body::{Body, Trail};
+use crate::proxy::response::counted::outcome;
 use crate::proxy::response::error::Reported;
 use crate::proxy::worker::Worker;
-use crate::semantics::cache_status::{CacheResult, CacheStatus};
+use crate::semantics::cache_status::{CacheResult, CacheStatus, Detail, ForwardReason};
 use crate::telemetry::access::{AccessWriter, Record, RequestLine};
+use crate::telemetry::by_route::Outcome;
 
 /// Octets of a target that a line shows of a request that was refused.
 const MAX_TARGET: usize = 1024;
@@ -32,6 +34,8 @@ const CLIENT_LEFT: u16 = 499;
 #[derive(Debug)]
 struct Line {
     log: Rc<AccessWriter>,
+    /// Whether the log has it, or only those who read live.
+    is_logged: bool,
     clock: Clock,
     began: Now,
     peer: Rc<Peer>,
@@ -41,6 +45,10 @@ struct Line {
     request: Option<Head>,
     status: StatusCode,
     bytes: u64,
+    /// Where somebody reads live, who may look at it.
+    url: Option<Box<str>>,
+    result: Outcome,
+    reason: Option<&'static str>,
     cache: Box<[u8]>,
     failure: Option<ErrorKind>,
     detail: Option<Arc<str>>,
@@ -57,21 +65,40 @@ struct Head {
     referer: Option<HeaderValue>,
 }
 
-/// Has the line for `response` written at its end, unless its route has none, or it is a hit and others stand for it.
+/// Whether the log has a line for it: not where its route has none, nor for a hit that others stand for.
+fn is_logged(
+    worker: &Worker,
+    response: &Response<Body>,
+    request: &Request,
+    status: &CacheStatus,
+) -> bool {
+    if !worker.access.is_logged() {
+        return false;
+    }
+    if !request.route.access_log && !response.status().is_server_error() {
+        return false;
+    }
+    let each = request.epoch.settings.config.log.access_hits;
+    each <= 1 || status.result() != Some(CacheResult::Hit) || worker.access.takes_hit(each)
+}
+
+/// Has the line for `response` written at its end, and read by those who read the log live.
 pub fn follow(
     worker: &Worker,
     response: &mut Response<Body>,
     request: &Request,
     status: &CacheStatus,
 ) {
-    if !request.route.access_log && !response.status().is_server_error() {
-        return;
-    }
-    let each = request.epoch.settings.config.log.access_hits;
-    if each > 1 && status.result() == Some(CacheResult::Hit) && !worker.access.takes_hit(each) {
+    let is_logged = is_logged(worker, response, request, status);
+    let is_read = worker.access.is_read();
+    if !is_logged && !is_read {
         return;
     }
     let mut line = Line::of(worker, request, response.status());
+    line.is_logged = is_logged;
+    line.url = is_read.then(|| request.target.as_str().into());
+    line.result = outcome(response, status);
+    line.reason = (status.detail.map(Detail::text)).or(status.forward.map(ForwardReason::token));
     let mut cache = Vec::new();
     status.write_to(&request.epoch.settings.identity.name, &mut cache);
     line.cache = cache.into();
@@ -83,9 +110,11 @@ pub fn follow(
 pub fn client_left(worker: &Worker, request: &Request) {
     worker.counters.count_error(ErrorKind::ClientGone);
     worker.count_left(request);
-    if worker.access.is_on() && request.route.access_log {
+    if worker.access.is_on() {
         let status = StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST);
         let mut line = Line::of(worker, request, status);
+        line.is_logged = worker.access.is_logged() && request.route.access_log;
+        line.url = (worker.access.is_read()).then(|| request.target.as_str().into());
         line.failure = Some(ErrorKind::ClientGone);
     }
 }
@@ -110,6 +139,7 @@ pub fn follow_refusal(
     });
     let mut line = Line {
         log: worker.access.clone(),
+        is_logged: worker.access.is_logged(),
         clock: worker.gateway.clock.clone(),
         began: worker.gateway.clock.now(),
         peer: peer.clone(),
@@ -119,6 +149,9 @@ pub fn follow_refusal(
         request,
         status: response.status(),
         bytes: 0,
+        url: None,
+        result: Outcome::Error,
+        reason: None,
         cache: Box::default(),
         failure: None,
         detail: None,
@@ -151,6 +184,7 @@ impl Line {
         );
         Self {
             log: worker.access.clone(),
+            is_logged: worker.access.is_logged(),
             clock: worker.gateway.clock.clone(),
             began: request.began,
             peer: request.peer.clone(),
@@ -160,6 +194,9 @@ impl Line {
             request: Some(head),
             status,
             bytes: 0,
+            url: None,
+            result: Outcome::Error,
+            reason: None,
             cache: Box::default(),
             failure: None,
             detail: None,
@@ -216,7 +253,7 @@ impl Drop for Line {
         let now = self.clock.now();
         let head = self.request.as_ref();
         let cache = self.cache();
-        self.log.log(&Record {
+        let record = Record {
             time: self.began.wall,
             peer: self.peer.addr,
             client: self.client,
@@ -226,20 +263,21 @@ impl Drop for Line {
                 target: &head.target,
                 version: head.version,
             }),
+            scheme: self.peer.scheme,
             host: head.and_then(|head| head.host.as_ref()?.to_str().ok()),
-            route: self
-                .route
-                .as_ref()
-                .map(|route| &*route.name)
-                .filter(|name| !name.is_empty()),
+            url: self.url.as_deref(),
+            route: self.route.as_ref().map(|route| route.shown_name()),
             status: self.status,
             bytes: self.bytes,
             duration: now.mono.since(self.began.mono),
+            result: self.result,
+            reason: self.reason,
             cache: cache.as_deref(),
             failure: self.failure,
             detail: self.detail.as_deref(),
             user_agent: head.and_then(|head| head.user_agent.as_ref()),
             referer: head.and_then(|head| head.referer.as_ref()),
-        });
+        };
+        self.log.log(&record, self.is_logged);
     }
 }

@@ -82,6 +82,7 @@ pub(super) fn json(line: &mut Vec<u8>, record: &Record<'_>) {
     if let Some(user) = record.user {
         string("user", user.as_bytes());
     }
+    string("scheme", record.scheme.as_str().as_bytes());
     if let Some(host) = record.host {
         string("host", host.as_bytes());
     }
@@ -92,6 +93,10 @@ pub(super) fn json(line: &mut Vec<u8>, record: &Record<'_>) {
         string("method", request.method.as_str().as_bytes());
         string("target", escape::without_secrets(request.target).as_bytes());
         string("version", version_text(request.version).as_bytes());
+    }
+    string("result", record.result.token().as_bytes());
+    if let Some(reason) = record.reason {
+        string("reason", reason.as_bytes());
     }
     if let Some(cache) = record.cache {
         string("cache", cache.as_bytes());
@@ -158,7 +163,9 @@ impl std::fmt::Display for Millis {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+    use crate::semantics::authority::Scheme;
     use crate::semantics::time::Timestamp;
+    use crate::telemetry::by_route::Outcome;
     use http::{Method, StatusCode};
 
     fn line(format: fn(&mut Vec<u8>, &Record<'_>), record: &Record<'_>) -> String {
@@ -178,11 +185,15 @@ mod tests {
                 target: "/books?token=abc&q=\"x\"",
                 version: Version::HTTP_11,
             }),
+            scheme: Scheme::Http,
             host: Some("api.example"),
+            url: None,
             route: Some("/books"),
             status: StatusCode::OK,
             bytes: 1_234,
             duration: Duration::from_micros(12_045),
+            result: Outcome::Hit,
+            reason: None,
             cache: Some("bookend; hit; ttl=30"),
             failure: None,
             detail: None,
@@ -214,6 +225,7 @@ mod tests {
             "time": "2023-11-14T22:13:20.123Z",
             "peer": "[2001:db8::1]:5000",
             "method": "GET",
+            "scheme": "http",
             "host": "api.example",
             "route": "/books",
             "target": "/books?token=***&q=\"x\"",
@@ -221,6 +233,7 @@ mod tests {
             "status": 200,
             "bytes": 1234,
             "duration_ms": 12.045,
+            "result": "hit",
             "cache": "bookend; hit; ttl=30",
             "user_agent": "curl \"8\" \u{fffd}",
             "referer": "http://a/?password=***",
@@ -301,6 +314,7 @@ mod tests {
             "method",
             "target",
             "version",
+            "reason",
             "cache",
             "failure",
             "detail",

@@ -6,6 +6,7 @@ mod escape;
 mod format;
 mod record;
 mod sink;
+mod tail;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -15,6 +16,9 @@ use arc_swap::ArcSwap;
 
 pub use self::record::{Record, RequestLine};
 use self::sink::{Closed, Sink};
+use self::tail::Tail;
+pub use self::tail::{Filter, Lines, MAX_READERS, Reader, Statuses};
+pub use super::by_route::NO_ROUTE;
 use super::counters::Counters;
 use crate::config::{self, AccessFormat};
 
@@ -22,6 +26,7 @@ use crate::config::{self, AccessFormat};
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     current: Arc<ArcSwap<Output>>,
+    tail: Arc<Tail>,
 }
 
 /// One version of the log's settings.
@@ -48,6 +53,7 @@ impl AccessLog {
     pub fn open(config: &config::Log) -> io::Result<Self> {
         Ok(Self {
             current: Arc::new(ArcSwap::new(Output::open(config)?)),
+            tail: Arc::default(),
         })
     }
 
@@ -72,6 +78,11 @@ impl AccessLog {
     /// go on to the file opened before.
     pub fn reopen(&self) {
         self.current.load().sink.iter().for_each(Sink::reopen);
+    }
+
+    /// One who reads live what `filter` takes, also while the log is off; `None` where there are [`MAX_READERS`].
+    pub fn read(&self, filter: Filter) -> Option<Reader> {
+        self.tail.read(filter)
     }
 
     /// The writer of one worker, which counts lost lines in `counters`.
@@ -102,9 +113,19 @@ pub struct AccessWriter {
 }
 
 impl AccessWriter {
-    /// Whether lines are logged; where not, a [`Record`] need not be made.
+    /// Whether lines are logged or read live; where not, a [`Record`] need not be made.
     pub fn is_on(&self) -> bool {
+        self.is_on.get() || self.is_read()
+    }
+
+    /// Whether lines are logged.
+    pub fn is_logged(&self) -> bool {
         self.is_on.get()
+    }
+
+    /// Whether anybody reads lines live: that is one relaxed load.
+    pub fn is_read(&self) -> bool {
+        self.log.tail.is_read()
     }
 
     /// Whether this hit has a line, where one in `each` has: the first one, and then each so many later.
@@ -122,9 +143,12 @@ impl AccessWriter {
         self.output.replace(output);
     }
 
-    /// Formats one line and appends it to the buffer.
-    pub fn log(&self, record: &Record<'_>) {
-        if self.append(record) == Err(Closed) {
+    /// Formats one line and appends it to the buffer, where `is_logged`, and queues it for those who read live.
+    pub fn log(&self, record: &Record<'_>, is_logged: bool) {
+        if self.is_read() {
+            (self.log.tail).offer(record, &mut self.line.borrow_mut());
+        }
+        if is_logged && self.append(record) == Err(Closed) {
             // It was replaced while the request was answered.
             self.renew();
             let _ = self.append(record);
@@ -160,7 +184,9 @@ mod tests {
 
     use super::*;
     use crate::config::AccessTarget;
+    use crate::semantics::authority::Scheme;
     use crate::semantics::time::Timestamp;
+    use crate::telemetry::by_route::Outcome;
 
     fn record() -> Record<'static> {
         Record {
@@ -173,11 +199,15 @@ mod tests {
                 target: "/books",
                 version: Version::HTTP_11,
             }),
+            scheme: Scheme::Http,
             host: None,
+            url: None,
             route: None,
             status: StatusCode::OK,
             bytes: 5,
             duration: Duration::ZERO,
+            result: Outcome::Hit,
+            reason: None,
             cache: None,
             failure: None,
             detail: None,
@@ -205,7 +235,7 @@ mod tests {
                 std::thread::spawn(move || {
                     let writer = log.writer(Arc::default());
                     for _ in 0..500 {
-                        writer.log(&record());
+                        writer.log(&record(), true);
                     }
                 })
             })
@@ -231,7 +261,7 @@ mod tests {
         let writer = log.writer(Arc::default());
         fs::rename(&file, &moved).unwrap();
         log.reopen();
-        writer.log(&record());
+        writer.log(&record(), true);
         drop((log, writer));
         assert_eq!(fs::read_to_string(&moved).unwrap(), "before\n");
         assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 1);
@@ -244,7 +274,7 @@ mod tests {
         let writer = log.writer(counters.clone());
         // Each line counts those that the thread could not write before it.
         for _ in 0..20_000 {
-            writer.log(&record());
+            writer.log(&record(), true);
             if counters.access_log_lost.value() > 0 {
                 return;
             }
@@ -262,7 +292,7 @@ mod tests {
         let log = AccessLog::open(&off).unwrap();
         let writer = log.writer(Arc::default());
         assert!(!writer.is_on());
-        writer.log(&record());
+        writer.log(&record(), true);
     }
     #[test]
     fn a_log_that_is_replaced_has_all_its_lines_and_the_next_one_the_others() {
@@ -272,28 +302,28 @@ mod tests {
         let (busy, idle) = (log.writer(Arc::default()), log.writer(Arc::default()));
         assert!(log.prepare(&config(&first)).unwrap().is_none());
         assert!(log.prepare(&config(folder.path())).is_err());
-        busy.log(&record());
+        busy.log(&record(), true);
         let next = log.prepare(&config(&second)).unwrap();
-        busy.log(&record());
+        busy.log(&record(), true);
         log.replace(next.unwrap());
         assert_eq!(fs::read_to_string(&first).unwrap().lines().count(), 2);
         // Whether or not they know of it.
-        busy.log(&record());
+        busy.log(&record(), true);
         idle.renew();
-        idle.log(&record());
+        idle.log(&record(), true);
         let off = config::Log {
             access: AccessFormat::Off,
             ..config(&second)
         };
         log.replace(log.prepare(&off).unwrap().unwrap());
         assert_eq!(fs::read_to_string(&second).unwrap().lines().count(), 2);
-        busy.log(&record());
+        busy.log(&record(), true);
         assert!(!busy.is_on());
         idle.renew();
         assert!(!idle.is_on());
         log.replace(log.prepare(&config(&first)).unwrap().unwrap());
         busy.renew();
-        busy.log(&record());
+        busy.log(&record(), true);
         drop((log, busy, idle));
         assert_eq!(fs::read_to_string(&first).unwrap().lines().count(), 3);
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use http::{HeaderValue, Method, StatusCode, Version};
 
 use crate::error::ErrorKind;
+use crate::semantics::authority::Scheme;
 use crate::semantics::time::Timestamp;
+use crate::telemetry::by_route::Outcome;
 
 /// A request and its response, as a line of the access log has them. Neither Authorization nor Cookie is logged, and secrets
 /// in a query are replaced.
@@ -22,14 +24,21 @@ pub struct Record<'a> {
     pub user: Option<&'a str>,
     /// `None` where the request could not be read.
     pub request: Option<RequestLine<'a>>,
+    pub scheme: Scheme,
     pub host: Option<&'a str>,
-    /// The name of its route; `None` where no route took it.
+    /// The target URI in its normal form; `None` where it is not known, or nobody looks at it.
+    pub url: Option<&'a str>,
+    /// The name of its route for users; `None` where it was refused before it had one.
     pub route: Option<&'a str>,
     pub status: StatusCode,
     /// Content sent.
     pub bytes: u64,
     /// From the request's head to the response's last byte.
     pub duration: Duration,
+    /// As the metrics count it.
+    pub result: Outcome,
+    /// The token of why it was not simply answered from the store, or not stored.
+    pub reason: Option<&'static str>,
     /// Our member of Cache-Status.
     pub cache: Option<&'a str>,
     /// Why the gateway answered with an error of its own, or why the response was aborted.

@@ -250,7 +250,7 @@ fn some_hits_stand_for_all_and_a_route_may_have_lines_for_errors_alone() {
             "/books/{id}",
             "/books/{id}",
             "/quiet/{*rest}",
-            "-"
+            "(default)"
         ]
     );
     let hits = said("cache")
