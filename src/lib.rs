@@ -24,6 +24,7 @@
 //! | [`admin`] | the admin API: health, metrics, purge, explain, reload |
 //! | [`proxy`] | the life of a request: exchange, fill, what is added and stripped, and where an error becomes a response |
 //! | [`cache`] | where responses live: keys, the store, bodies that many read, collapse, the byte budget |
+//! | [`tier`] | where responses outlive the process: the disk tier |
 //! | [`ledger`] | what was invalidated: an invalidation as one value, whoever asked for it |
 //! | [`upstream`] | the API behind: connections, pool, balancing, health, retries |
 //! | [`semantics`] | the rules, as pure functions: no I/O, no clock, no async |
@@ -57,5 +58,6 @@ pub mod proxy;
 pub mod semantics;
 pub mod server;
 pub mod telemetry;
+pub mod tier;
 pub mod turn;
 pub mod upstream;

@@ -71,6 +71,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "ledger",
             "semantics",
             "telemetry",
+            "tier",
             "upstream",
         ],
     ),
@@ -85,6 +86,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
+    ("tier", &["clock", "ledger", "semantics"]),
     ("ledger", &["semantics"]),
     (
         "upstream",

@@ -1,0 +1,145 @@
+//! The operations on files that the tier consists of, in one place, so that tests can make each of them fail.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Operations on files.
+pub trait Files: Send + Sync + fmt::Debug {
+    /// Makes a directory that nobody else can enter, and those above it.
+    fn make_directory(&self, path: &Path) -> io::Result<()>;
+    /// The files in a directory.
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
+    /// Opens a file for reading and writing; makes it, for nobody else to read, where it is not there.
+    fn open(&self, path: &Path) -> io::Result<File>;
+    /// Makes a file that is not there yet.
+    fn create(&self, path: &Path) -> io::Result<File>;
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    fn length(&self, file: &File) -> io::Result<u64>;
+    /// Reserves room for a file up to `length`. What had not been written reads as zeros.
+    fn allocate(&self, file: &File, length: u64) -> io::Result<()>;
+    /// Cuts a file off at `length`.
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()>;
+    /// Reads until the buffer is full or the file ends; gives the octets read.
+    fn read(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// The same from memory, without waiting for the device. Fails with [`io::ErrorKind::WouldBlock`] where that cannot be
+    /// done, and may read less than there is.
+    fn read_cached(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes some of the octets, at least one.
+    fn write(&self, file: &File, octets: &[u8], offset: u64) -> io::Result<usize>;
+}
+
+/// Writes all octets.
+pub fn write_all(files: &dyn Files, file: &File, octets: &[u8], offset: u64) -> io::Result<()> {
+    let mut written = 0;
+    while written < octets.len() {
+        match files.write(file, &octets[written..], offset + written as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The operating system's.
+#[derive(Debug)]
+pub struct System;
+
+impl Files for System {
+    fn make_directory(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect()
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        options.mode(0o600).open(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        options.mode(0o600).open(path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn length(&self, file: &File) -> io::Result<u64> {
+        Ok(file.metadata()?.len())
+    }
+
+    fn allocate(&self, file: &File, length: u64) -> io::Result<()> {
+        match system::allocate(file, length) {
+            // Some file systems cannot reserve room: there, it turns out when it is written.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => file.set_len(length),
+            result => result,
+        }
+    }
+
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)
+    }
+
+    fn read(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut read = 0;
+        while read < buffer.len() {
+            match file.read_at(&mut buffer[read..], offset + read as u64) {
+                Ok(0) => break,
+                Ok(count) => read += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+
+    fn read_cached(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        system::read_cached(file, buffer, offset)
+    }
+
+    fn write(&self, file: &File, octets: &[u8], offset: u64) -> io::Result<usize> {
+        file.write_at(octets, offset)
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::fs::File;
+    use std::io::{self, IoSliceMut};
+
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::{ReadWriteFlags, preadv2};
+
+    pub fn allocate(file: &File, length: u64) -> io::Result<()> {
+        Ok(fallocate(file, FallocateFlags::empty(), 0, length)?)
+    }
+
+    pub fn read_cached(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut buffers = [IoSliceMut::new(buffer)];
+        Ok(preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT)?)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::fs::File;
+    use std::io;
+
+    pub fn allocate(file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)
+    }
+
+    pub fn read_cached(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}

@@ -1,0 +1,230 @@
+//! What waits to be written: bounded, filled by workers without waiting, emptied by the writer.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::epoch::Epoch;
+use super::index::Sequence;
+use super::record::Header;
+use crate::tier::Record;
+
+/// Removals that may wait: 24 octets each, and they are never refused. Where more wait, for the tier is off, everything
+/// is forgotten instead.
+const MAX_REMOVALS: usize = 256 * 1024;
+
+/// Bytes that one operation takes in memory, besides its record's.
+const OVERHEAD: u64 = 256;
+
+/// Something to be written.
+#[derive(Debug)]
+pub enum Op {
+    Put(Box<Put>),
+    Remove {
+        generation: u32,
+        hash: u64,
+        sequence: Sequence,
+    },
+    /// A new epoch begins: all segments are of earlier ones.
+    Forget(Arc<Epoch>),
+}
+
+#[derive(Debug)]
+pub struct Put {
+    pub generation: u32,
+    pub record: Record,
+    pub header: Header,
+    pub sequence: Sequence,
+}
+
+impl Op {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Put(put) => put.header.length() + OVERHEAD,
+            Self::Remove { .. } | Self::Forget(_) => 0,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    ops: VecDeque<Op>,
+    /// Of records that wait, or that are being written.
+    bytes: u64,
+    removals: usize,
+    last: Sequence,
+    /// The writer has taken something that it has not finished.
+    is_writing: bool,
+    is_stopped: bool,
+}
+
+#[derive(Debug)]
+pub struct Queue {
+    max: u64,
+    waiting: Mutex<Waiting>,
+    /// Something has come, or the queue has been stopped.
+    filled: Condvar,
+    /// All has been written.
+    emptied: Condvar,
+}
+
+impl Queue {
+    /// Holds records of `max` bytes.
+    pub fn new(max: u64) -> Self {
+        Self {
+            max,
+            waiting: Mutex::default(),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+        }
+    }
+
+    /// False when there is no room.
+    pub fn put(&self, generation: u32, record: Record, header: Header) -> bool {
+        let mut put = Put {
+            generation,
+            record,
+            header,
+            sequence: 0,
+        };
+        let bytes = put.header.length() + OVERHEAD;
+        let mut waiting = self.lock();
+        if waiting.is_stopped || waiting.bytes.saturating_add(bytes) > self.max {
+            return false;
+        }
+        waiting.bytes += bytes;
+        waiting.last += 1;
+        put.sequence = waiting.last;
+        waiting.ops.push_back(Op::Put(Box::new(put)));
+        drop(waiting);
+        self.filled.notify_one();
+        true
+    }
+
+    /// Gives the removal's place in order; `None` when too many wait.
+    pub fn remove(&self, generation: u32, hash: u64) -> Option<Sequence> {
+        let mut waiting = self.lock();
+        if waiting.removals >= MAX_REMOVALS {
+            return None;
+        }
+        waiting.removals += 1;
+        waiting.last += 1;
+        let sequence = waiting.last;
+        waiting.ops.push_back(Op::Remove {
+            generation,
+            hash,
+            sequence,
+        });
+        drop(waiting);
+        self.filled.notify_one();
+        Some(sequence)
+    }
+
+    /// What waits is not written, unless it is of the new epoch.
+    pub fn forget(&self, epoch: Arc<Epoch>) {
+        let mut waiting = self.lock();
+        let generation = epoch.generation();
+        waiting.ops.retain(|op| match op {
+            Op::Put(put) => put.generation == generation,
+            Op::Remove { generation: of, .. } => *of == generation,
+            Op::Forget(_) => false,
+        });
+        waiting.ops.push_front(Op::Forget(epoch));
+        waiting.bytes = waiting.ops.iter().map(Op::bytes).sum();
+        let is_removal = |op: &&Op| matches!(op, Op::Remove { .. });
+        waiting.removals = waiting.ops.iter().filter(is_removal).count();
+        drop(waiting);
+        self.filled.notify_one();
+    }
+
+    /// Takes what waits, up to so many bytes; waits for something at most so long. `None` when the queue has been stopped.
+    /// What was taken before counts as finished.
+    pub fn take(&self, bytes: u64, wait: Duration) -> Option<VecDeque<Op>> {
+        let mut waiting = self.lock();
+        waiting.is_writing = false;
+        if waiting.ops.is_empty() {
+            self.emptied.notify_all();
+            let is_idle = |waiting: &mut Waiting| waiting.ops.is_empty() && !waiting.is_stopped;
+            let waited = self.filled.wait_timeout_while(waiting, wait, is_idle);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if waiting.is_stopped {
+            return None;
+        }
+        let (mut taken, mut sum) = (VecDeque::new(), 0);
+        while sum < bytes
+            && let Some(op) = waiting.ops.pop_front()
+        {
+            sum += op.bytes();
+            taken.push_back(op);
+        }
+        waiting.is_writing = !taken.is_empty();
+        Some(taken)
+    }
+
+    /// Something that was taken has been written, or is given up.
+    pub fn done(&self, op: &Op) {
+        let mut waiting = self.lock();
+        waiting.bytes = waiting.bytes.saturating_sub(op.bytes());
+        if matches!(op, Op::Remove { .. }) {
+            waiting.removals = waiting.removals.saturating_sub(1);
+        }
+    }
+
+    /// Puts back what was taken and could not be written, except for records, which are given up.
+    pub fn put_back(&self, ops: VecDeque<Op>) {
+        let mut waiting = self.lock();
+        for op in ops.into_iter().rev() {
+            match op {
+                Op::Put(_) => waiting.bytes = waiting.bytes.saturating_sub(op.bytes()),
+                Op::Remove { .. } | Op::Forget(_) => waiting.ops.push_front(op),
+            }
+        }
+    }
+
+    /// Gives up the records that wait; gives how many these were.
+    pub fn drop_records(&self) -> u64 {
+        let mut waiting = self.lock();
+        let before = waiting.ops.len();
+        waiting.ops.retain(|op| !matches!(op, Op::Put(_)));
+        waiting.bytes = 0;
+        (before - waiting.ops.len()) as u64
+    }
+
+    /// Waits until the queue has been stopped, at most so long; tells whether it has been.
+    pub fn stopped_within(&self, limit: Duration) -> bool {
+        let waiting = self.lock();
+        let goes_on = |waiting: &mut Waiting| !waiting.is_stopped;
+        let waited = self.filled.wait_timeout_while(waiting, limit, goes_on);
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_stopped
+    }
+
+    /// Waits until all has been written, at most so long; tells whether it has been.
+    pub fn flush(&self, limit: Duration) -> bool {
+        let waiting = self.lock();
+        let is_busy = |waiting: &mut Waiting| {
+            (!waiting.ops.is_empty() || waiting.is_writing) && !waiting.is_stopped
+        };
+        let waited = self.emptied.wait_timeout_while(waiting, limit, is_busy);
+        let waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        waiting.ops.is_empty() && !waiting.is_writing
+    }
+
+    pub fn stop(&self) {
+        self.lock().is_stopped = true;
+        self.filled.notify_all();
+        self.emptied.notify_all();
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.lock().is_stopped
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.lock().bytes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
