@@ -38,6 +38,11 @@ impl Monotonic {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// `by` earlier than this; zero where that is before the count began.
+    pub fn before(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(by)))
+    }
+
     /// `by` later than this.
     pub fn after(self, by: Duration) -> Self {
         Self(self.0.saturating_add(micros(by)))

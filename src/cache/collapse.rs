@@ -137,6 +137,11 @@ impl Fill {
         })
     }
 
+    /// When it began.
+    pub fn started(&self) -> Monotonic {
+        self.started
+    }
+
     pub fn is_joinable(&self) -> bool {
         self.joinable.load(Ordering::Acquire)
     }

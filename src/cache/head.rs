@@ -168,6 +168,18 @@ impl Head {
         now.mono.since(self.received)
     }
 
+    /// When it, or the 304 that freshened it, was asked for.
+    pub fn requested(&self) -> Monotonic {
+        let Receipt {
+            request_time,
+            response_time,
+        } = self.receipt;
+        let waited = response_time
+            .as_millis()
+            .saturating_sub(request_time.as_millis());
+        self.received.before(Duration::from_millis(waited))
+    }
+
     /// When it arrived.
     pub fn received(&self) -> Now {
         Now {

@@ -69,6 +69,8 @@ pub enum NotCommitted {
     OverBudget,
     /// It is a part of what is stored whole.
     Superseded,
+    /// A response that was asked for later was stored meanwhile.
+    Outdated,
 }
 
 impl NotCommitted {
@@ -79,6 +81,7 @@ impl NotCommitted {
             Self::Overtaken => "overtaken",
             Self::OverBudget => "over-budget",
             Self::Superseded => "superseded",
+            Self::Outdated => "outdated",
         }
     }
 }

@@ -6,6 +6,7 @@ mod disconnected;
 mod errors;
 mod groups;
 mod mistyped;
+mod outdated;
 mod passed;
 mod posts;
 mod published;

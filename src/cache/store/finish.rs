@@ -122,9 +122,15 @@ impl Store {
         let asked = (&fill.ask.headers, fill.ask.digest.as_ref());
         let is_replaced =
             |old: &Arc<StoredResponse>| self.cors.is_replaced(key.as_str(), &old.head, asked, vary);
-        let mut replaced = next.variants.iter().filter(|old| is_replaced(old));
-        if replaced.any(|old| stored.is_part_of(old)) {
-            return Err(NotCommitted::Superseded);
+        for old in next.variants.iter().filter(|old| is_replaced(old)) {
+            if stored.is_part_of(old) {
+                return Err(NotCommitted::Superseded);
+            }
+            // RFC 9111 §4: the most recent one is used. An API that reads its data and then hangs dates what it has read by
+            // the time when it answers, so only the order of the requests tells which that is.
+            if old.head.requested() > stored.head.requested() {
+                return Err(NotCommitted::Outdated);
+            }
         }
         next.variants.retain(|old| !is_replaced(old));
         next.markers
@@ -184,8 +190,13 @@ impl Store {
         // A response that may not be stored supersedes those that are stored for the same request.
         let asked = (&fill.ask.headers, fill.ask.digest.as_ref());
         let key = fill.key.as_str();
-        next.variants
-            .retain(|old| !self.cors.is_replaced(key, &old.head, asked, vary));
+        let is_replaced =
+            |old: &Arc<StoredResponse>| self.cors.is_replaced(key, &old.head, asked, vary);
+        let mut replaced = next.variants.iter().filter(|old| is_replaced(old));
+        if replaced.any(|old| old.head.requested() > fill.started()) {
+            return;
+        }
+        next.variants.retain(|old| !is_replaced(old));
         next.markers.retain(|old| !marks(old, &fill.ask, vary));
         next.markers.truncate(MAX_MARKERS - 1);
         next.markers.insert(0, marker);

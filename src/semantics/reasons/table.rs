@@ -22,7 +22,7 @@ use Kind::{Forward, NotStored, Own, Passed, Reuse};
 
 /// All reasons: those of one kind together.
 #[rustfmt::skip]
-pub static REASONS: [Reason; 60] = [
+pub static REASONS: [Reason; 61] = [
     of(Forward, "uri-miss", "Nothing was stored for this URL.",
         "", "RFC 9111 §4"),
     of(Forward, "vary-miss", "Something was stored for this URL, but not for these request fields.",
@@ -107,6 +107,8 @@ pub static REASONS: [Reason; 60] = [
         "Raise `memory` in `[cache]`.", ""),
     of(NotStored, "superseded", "The response is a part of what is stored whole.",
         "", "RFC 9111 §3.4"),
+    of(NotStored, "outdated", "A response that was asked for later was stored meanwhile.",
+        "", "RFC 9111 §4"),
     of(NotStored, "broken-off", "The response broke off before its end.",
         "Look for a crash or a time-out in the API's log.", "RFC 9111 §3.3"),
     of(NotStored, "server-error", "The API answered with a server error, which does not take the place of what is stored.",
