@@ -19,10 +19,14 @@ pub struct Now {
     pub mono: Monotonic,
 }
 
-/// Microseconds since the clock was made; never steps back. They run on while the machine is suspended, except for deadlines
+/// Microseconds since a year before the clock was made; never steps back. They run on while the machine is suspended, except for deadlines
 /// ([`Clock::for_deadlines`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Monotonic(u64);
+
+/// What a clock counts from: it can tell when something happened in the year before it was made, such as the receipt of a
+/// response that an earlier process has kept on disk.
+const YEAR_BEFORE: u64 = 365 * 86_400 * 1_000_000;
 
 impl Monotonic {
     pub const fn from_millis(millis: u64) -> Self {
@@ -142,7 +146,7 @@ impl Clock {
         };
         Now {
             wall: Timestamp::from_millis(offset.saturating_add(elapsed) / 1000),
-            mono: Monotonic(elapsed),
+            mono: Monotonic(YEAR_BEFORE.saturating_add(elapsed)),
         }
     }
 
@@ -284,7 +288,7 @@ mod tests {
         let (now, since) = (clock.now(), deadlines.now());
         let passed = counts()[1] - awake;
         assert!(
-            (slept..=slept + passed + 1).contains(&now.mono.0),
+            (slept..=slept + passed + 1).contains(&(now.mono.0 - YEAR_BEFORE)),
             "{now:?}"
         );
         assert!(since.mono.0 <= passed, "{since:?}");

@@ -109,6 +109,21 @@ impl Fields {
         }
     }
 
+    /// All octets of the form.
+    pub(super) fn as_octets(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The lines that these octets stand for; `None` where they are of another version, or do not hold as many lines as they
+    /// say.
+    pub(super) fn from_octets(octets: &[u8]) -> Option<Self> {
+        let fields = Self(octets.into());
+        let is_whole = octets.first() == Some(&VERSION)
+            && fields.begin().is_some()
+            && fields.lines().count() == fields.line_count();
+        is_whole.then_some(fields)
+    }
+
     /// Octets kept.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -203,12 +218,12 @@ impl Name<'_> {
 }
 
 /// Appends `text` after its length.
-fn put(octets: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn put(octets: &mut Vec<u8>, text: &[u8]) {
     put_number(octets, text.len());
     octets.extend_from_slice(text);
 }
 
-fn put_number(octets: &mut Vec<u8>, mut number: usize) {
+pub(super) fn put_number(octets: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
         octets.push(number as u8 | 0x80);
         number >>= 7;
@@ -223,6 +238,11 @@ pub(super) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
+    /// Of octets without a version.
+    pub(super) fn over(octets: &'a [u8]) -> Self {
+        Self { octets, at: 0 }
+    }
+
     #[inline]
     fn octet(&mut self) -> Option<u8> {
         let octet = *self.octets.get(self.at)?;
@@ -232,7 +252,7 @@ impl<'a> Lines<'a> {
 
     /// Reads a number that [`put_number`] has written.
     #[inline]
-    fn number(&mut self) -> Option<usize> {
+    pub(super) fn number(&mut self) -> Option<usize> {
         // Nearly always one octet, on the path of each hit.
         match self.octet()? {
             octet if octet < 0x80 => Some(octet.into()),
@@ -254,7 +274,7 @@ impl<'a> Lines<'a> {
     }
 
     /// Reads octets that [`put`] has written.
-    fn text(&mut self) -> Option<&'a [u8]> {
+    pub(super) fn text(&mut self) -> Option<&'a [u8]> {
         let length = self.number()?;
         let text = self.octets.get(self.at..self.at.checked_add(length)?)?;
         self.at += length;

@@ -13,6 +13,7 @@ pub mod index;
 pub mod key;
 mod known;
 pub mod outcome;
+pub mod record;
 pub mod resource;
 pub mod search;
 pub mod store;

@@ -9,7 +9,7 @@ mod weighted;
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::policy::VaryPolicy;
 
@@ -39,6 +39,17 @@ struct Value {
     sent: Box<[u8]>,
     /// The compared form, where that is not `sent`; `None` inside where the route's policy removes the field.
     compared: Option<Option<Box<[u8]>>>,
+}
+
+/// What selects a variant, in parts that can be written down: see [`VariantKey::selection`].
+#[derive(Clone, Debug, Default)]
+pub struct Selection<'a> {
+    /// No request selects it without validation.
+    pub any: bool,
+    /// The selecting fields, each with its lines as the client sent them, joined; `None` where the request had none.
+    pub fields: Vec<(&'a HeaderName, Option<&'a [u8]>)>,
+    /// See [`VariantKey::origin`].
+    pub fetched_with: Option<&'a [u8]>,
 }
 
 impl VariantKey {
@@ -91,6 +102,37 @@ impl VariantKey {
     /// The Origin of the request that its response was fetched by, where that is none of the selecting fields.
     pub fn origin(&self) -> Option<&[u8]> {
         self.fetched_with.as_deref()
+    }
+
+    /// Its parts, of which [`restored`](Self::restored) makes the same key.
+    pub fn selection(&self) -> Selection<'_> {
+        let fields = self.fields.iter().map(|field| {
+            let sent = field.value.as_ref().map(|value| &*value.sent);
+            (&field.name, sent)
+        });
+        Selection {
+            any: self.any,
+            fields: fields.collect(),
+            fetched_with: self.fetched_with.as_deref(),
+        }
+    }
+
+    /// The key of these parts, whose fields are compared by `policy`.
+    pub fn restored(
+        any: bool,
+        fields: &[(HeaderName, Option<HeaderValue>)],
+        fetched_with: Option<&[u8]>,
+        policy: &VaryPolicy,
+    ) -> Self {
+        let mut request = HeaderMap::with_capacity(fields.len());
+        for (name, value) in fields {
+            request.extend(value.clone().map(|value| (name.clone(), value)));
+        }
+        let names = fields.iter().map(|(name, _)| name);
+        let mut key = Self::default().also_by(names, &request, policy);
+        key.any = any;
+        key.fetched_with = fetched_with.map(Into::into);
+        key
     }
 
     /// Whether no field selects it: every request does.
