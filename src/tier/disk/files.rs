@@ -14,7 +14,7 @@ pub trait Files: Send + Sync + fmt::Debug {
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
     /// Opens a file for reading and writing; makes it, for nobody else to read, where it is not there.
     fn open(&self, path: &Path) -> io::Result<File>;
-    /// Makes a file that is not there yet.
+    /// Makes an empty file. One that is there is what an attempt has left that failed.
     fn create(&self, path: &Path) -> io::Result<File>;
     fn remove(&self, path: &Path) -> io::Result<()>;
     fn length(&self, file: &File) -> io::Result<u64>;
@@ -66,7 +66,7 @@ impl Files for System {
 
     fn create(&self, path: &Path) -> io::Result<File> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
+        options.read(true).write(true).create(true).truncate(true);
         options.mode(0o600).open(path)
     }
 

@@ -305,5 +305,7 @@ impl Drop for Disk {
         for thread in threads.unwrap_or_else(PoisonError::into_inner).drain(..) {
             let _ = thread.join();
         }
+        // A process that another thread is just starting has the file open as well: until then it would stay locked.
+        let _ = self.shared.manifest.unlock();
     }
 }

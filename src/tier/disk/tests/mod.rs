@@ -1,5 +1,11 @@
 //! The tier as a whole, on a real file system. Here: what it keeps and gives back.
 
+mod damage;
+mod eviction;
+mod faults;
+mod kill;
+mod model;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,10 +80,26 @@ impl Bench {
         &self.settings.path
     }
 
+    /// Another directory with the same files, as after the process was killed.
+    fn copied(&self) -> Self {
+        let mut copy = Self::new(self.settings.size, self.settings.segment);
+        let path = copy.settings.path.clone();
+        copy.epoch = self.epoch;
+        copy.settings = Settings {
+            path,
+            ..self.settings.clone()
+        };
+        System.make_directory(copy.path()).expect("a directory");
+        for file in System.list(self.path()).expect("files") {
+            let to = copy.path().join(file.file_name().expect("a name"));
+            std::fs::copy(&file, to).expect("a copy");
+        }
+        copy
+    }
+
     /// The segment files, the oldest first.
     fn segments(&self) -> Vec<std::path::PathBuf> {
-        let files = std::fs::read_dir(self.path()).expect("a directory");
-        let mut paths: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+        let mut paths = System.list(self.path()).expect("files");
         paths.retain(|path| super::segment::number(path).is_some());
         paths.sort();
         paths
@@ -115,7 +137,8 @@ fn record(target: &str, variant: u8, version: u64, length: usize) -> Record {
 /// What `record` made it of, checked.
 fn version_of(found: &Record) -> u64 {
     let length = found.body.iter().map(Bytes::len).sum();
-    let expected = record(&found.target, found.variant[0], found.stamp, length);
+    let mut expected = record(&found.target, found.variant[0], found.stamp, length);
+    expected.until = found.until;
     assert_eq!(*found, expected);
     found.stamp
 }
