@@ -22,6 +22,7 @@ pub mod status;
 pub mod stored;
 mod style;
 pub mod tail;
+pub mod top;
 
 pub use self::report::Exit;
 
@@ -40,6 +41,7 @@ Examples:
   bookend check --route GET URL             show which route takes a request
   bookend status                            what the running gateway does
   bookend reload --config FILE              have it read its configuration again
+  bookend top                               the same live, with routes, misses and their cures
   bookend tail --result miss                the misses of the running gateway, as they happen
   bookend explain /books/1                  why it is, or is not, answered from the cache
   bookend purge --prefix /books             remove what it has stored of /books and below
@@ -101,6 +103,8 @@ enum Command {
     Stored(stored::Arguments),
     /// List the URLs that a running gateway is asked for most, or that miss most, with the latest reason
     Urls(stored::UrlArguments),
+    /// Show live in the terminal what a running gateway does: requests, times, routes, misses with their cures, upstreams, storage
+    Top(top::Arguments),
     /// Show the requests to a running gateway as they are answered
     Tail(tail::Arguments),
     /// Print completions for a shell
@@ -144,6 +148,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Explain(arguments)) => explain::main(&arguments),
         Some(Command::Stored(arguments)) => stored::main(&arguments),
         Some(Command::Urls(arguments)) => stored::urls(&arguments),
+        Some(Command::Top(arguments)) => top::main(&arguments),
         Some(Command::Tail(arguments)) => tail::main(&arguments),
         Some(Command::Completions(arguments)) => documents::completions(&arguments, command()),
         Some(Command::Man(arguments)) => documents::man(&arguments, command()),

@@ -155,7 +155,7 @@ fn upstream(up: &Sample, samples: &Samples) -> String {
 }
 
 /// The two largest units: `3d 4h`, `12s`.
-fn elapsed(seconds: u64) -> String {
+pub(super) fn elapsed(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds}s"),
@@ -166,7 +166,7 @@ fn elapsed(seconds: u64) -> String {
 }
 
 /// In the largest unit of which there is one, to a tenth.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     let units = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match units.iter().find(|(_, scale)| bytes >= *scale) {
         None => format!("{bytes} B"),

@@ -335,6 +335,25 @@ fn the_debian_package_is_made_of_files_that_exist() {
     assert!(installed.contains(&"/usr/bin/bookend".to_owned()));
 }
 
+/// It is not among the default features, so that the demo is built sooner.
+#[test]
+fn what_is_deployed_has_the_live_picture_and_is_tested_with_it() {
+    for (path, command) in [
+        (
+            "deploy/Dockerfile",
+            "cargo build --locked --release --features top ",
+        ),
+        (
+            "deploy/build-dist",
+            "build --locked --release --features top ",
+        ),
+        ("benches/pgo", "\"--release\", \"--features\", \"top\""),
+        (".ci/run", "features=(--features top)\n"),
+    ] {
+        assert!(file(path).contains(command), "{path}");
+    }
+}
+
 /// cargo-deny itself is not asked here: what it reads is, as far as TOML goes.
 #[test]
 fn the_rules_for_dependencies_are_toml_that_allows_this_program_s_own_licences() {

@@ -578,3 +578,59 @@ fn the_log_is_read_live_until_a_signal_comes_or_the_gateway_stops() {
     let wrong = program.bookend(&["tail", "--status"]);
     assert_eq!(wrong.status.code(), Some(2));
 }
+
+/// `bookend top` is built in with the feature `top` alone; where it is not, it says how to get it.
+#[test]
+fn the_live_picture_is_printed_once_as_text_or_said_to_be_missing() {
+    let origin = Origin::start(|request, conn| {
+        conn.reply(request, &reply(200).field("Cache-Control", "private"));
+    });
+    let program = Program::start(&origin, "", "[[route]]\nmatch = \"/books/{id}\"");
+    let once = |tab: &str, size: &str| {
+        let arguments = ["top", "--once", "--tab", tab, "--size", size];
+        let output = command(program.folder.path(), &arguments)
+            .env(TOKEN, "sesame")
+            .output();
+        output.expect("the program")
+    };
+    if !cfg!(feature = "top") {
+        let output = once("routes", "80x24");
+        assert_eq!(output.status.code(), Some(2));
+        let words = "built without it: build it with `cargo build --release --features top`";
+        assert!(
+            said(&output.stderr).contains(words),
+            "{}",
+            said(&output.stderr)
+        );
+        return;
+    }
+    for _ in 0..3 {
+        Client::to(program.addr).get("/books/1").expect(200);
+    }
+    await_that("the route", || {
+        let output = once("routes", "60x15");
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output.stderr));
+        said(&output.stdout).contains(" /books/{id} ")
+    });
+    let misses = said(&once("misses", "100x30").stdout);
+    assert!(misses.contains(" private "), "{misses}");
+    assert!(
+        misses.contains(" Cure: Have the API say `public`"),
+        "{misses}"
+    );
+    // Standard output is no terminal here.
+    let output = program.bookend(&["top"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said(&output.stderr).contains("--once prints one picture"),
+        "{}",
+        said(&output.stderr)
+    );
+    let output = program.bookend(&["top", "--once", "--admin", "127.0.0.1:1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output.stderr).contains("no answer from the admin API"),
+        "{}",
+        said(&output.stderr)
+    );
+}
