@@ -9,7 +9,7 @@ use crate::admin::{Admin, GatewayOperations, ReloadSource, Reloader, RunningAdmi
 use crate::clock::Clock;
 use crate::config::{Config, ListenAddr};
 use crate::error;
-use crate::proxy::{Gateway, Worker};
+use crate::proxy::{Gateway, OpenError, Upkeep, Worker};
 use crate::server::{self, Handover, Inherited, Outcome, Server, Shutdown, Takeover, TlsListeners};
 
 /// A gateway whose addresses are taken, and which waits to be run.
@@ -22,6 +22,8 @@ pub struct Instance {
     /// `None` when it is off.
     admin: Option<Admin>,
     reloader: Arc<Reloader>,
+    /// Of its second tiers, where it has any.
+    upkeep: Option<Upkeep>,
     /// Where it takes the place of another process.
     takeover: Option<Takeover>,
     acme: acme::Client,
@@ -52,6 +54,9 @@ impl Instance {
         let takeover = inherited.finish().map_err(Error::Server)?;
         let started = config.clone();
         let gateway = Gateway::new(config, server.workers(), clock).map_err(Error::Gateway)?;
+        let upkeep = gateway
+            .open_tiers(takeover.is_some())
+            .map_err(Error::Tiers)?;
         let acme = acme::Client::new(server.tls(), server.challenges(), gateway.clock().clone());
         let renewer = admin.as_ref().map(Admin::renewer);
         let reloader = Reloader::new(origin, started, gateway.clone(), server.renewer(), renewer);
@@ -61,6 +66,7 @@ impl Instance {
             server,
             admin,
             reloader: Arc::new(reloader),
+            upkeep,
             takeover,
             acme,
         })
@@ -144,6 +150,9 @@ impl Instance {
             .run(clock, self.gateway.metrics(), make, shutdown);
         // The admin API answers while the gateway drains.
         let stopped = admin.map(RunningAdmin::stop).transpose();
+        if let Some(upkeep) = self.upkeep {
+            upkeep.stop();
+        }
         let outcome = outcome.map_err(Error::Server)?;
         stopped.map_err(Error::Server)?;
         Ok(outcome)
@@ -156,6 +165,8 @@ pub enum Error {
     Server(server::Error),
     /// The way to the API could not be set up, or the access log not opened.
     Gateway(error::Error),
+    /// The directory of `[disk]` cannot be used.
+    Tiers(OpenError),
 }
 
 impl Error {
@@ -174,6 +185,7 @@ impl fmt::Display for Error {
         match self {
             Self::Server(error) => error.fmt(f),
             Self::Gateway(error) => error.fmt(f),
+            Self::Tiers(error) => write!(f, "the disk tier cannot be opened: {error}"),
         }
     }
 }
@@ -183,6 +195,7 @@ impl std::error::Error for Error {
         match self {
             Self::Server(error) => error.source(),
             Self::Gateway(error) => std::error::Error::source(error),
+            Self::Tiers(error) => error.source(),
         }
     }
 }

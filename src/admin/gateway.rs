@@ -7,6 +7,7 @@ use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::answer::{json as document, problem, problem_with};
+use super::disk;
 use super::explain::explained;
 use super::operations::{Caller, NO_SOURCE, Operations};
 use super::page::{Kind, Page};
@@ -76,6 +77,7 @@ impl Operations for GatewayOperations {
 
     fn gauges(&self, page: &mut Page) {
         write_memory(page, self.gateway.memory());
+        disk::write(page, self.gateway.disk().as_ref());
         write_servers(page, &self.gateway.servers());
         write_certificates(page, &self.tls.certificates());
         write_issues(page, &self.tls);
@@ -95,7 +97,14 @@ impl Operations for GatewayOperations {
 
     fn state(&self) -> Value {
         let (memory, servers) = (self.gateway.memory(), self.gateway.servers());
-        state::describe(memory, &servers, self.reloader.reloads(), self.started)
+        let disk = self.gateway.disk();
+        state::describe(
+            memory,
+            disk.as_ref(),
+            &servers,
+            self.reloader.reloads(),
+            self.started,
+        )
     }
 
     fn purge(&self, request: &Request<Bytes>) -> Response<Bytes> {

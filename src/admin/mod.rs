@@ -4,6 +4,7 @@
 mod answer;
 mod content;
 mod dashboard;
+mod disk;
 mod explain;
 mod gateway;
 mod limits;

@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 
+use super::disk;
 use super::reload::Reloads;
-use crate::proxy::{Memory, ServerState};
+use crate::proxy::{DiskState, Memory, ServerState};
 use crate::semantics::time::Timestamp;
 
 pub(super) fn describe(
     memory: Memory,
+    disk: Option<&DiskState>,
     servers: &[ServerState],
     reloads: Reloads,
     started: u64,
@@ -20,6 +22,7 @@ pub(super) fn describe(
             "in_flight_bytes": memory.in_flight,
         },
         "stored": { "resources": memory.resources, "bytes": memory.stored },
+        "disk": disk::describe(disk),
         "evictions": { "total": memory.evicted },
         "upstreams": servers.iter().map(server).collect::<Vec<_>>(),
         "config": {

@@ -147,7 +147,14 @@ impl CorsApis {
 
     /// Takes over what a response for `target` shows of its API.
     pub fn learn(&self, target: &str, response: &HeaderMap) {
-        if !cors::is_done_by(response) || self.has(target) {
+        if cors::is_done_by(response) {
+            self.note(target);
+        }
+    }
+
+    /// Remembers that the API of `target` does CORS.
+    pub fn note(&self, target: &str) {
+        if self.has(target) {
             return;
         }
         let origin = origin_of(target);

@@ -33,8 +33,11 @@ const IMMUTABLE: usize = 2;
 const EXPIRED: usize = 4;
 /// The origin's validators are not those of the fields.
 const OWN_VALIDATORS: usize = 8;
+/// Its API was seen to do CORS.
+const CORS: usize = 16;
+
 /// No request selects it without validation (`Vary: *`).
-const ANY: usize = 16;
+const ANY: usize = 1;
 
 /// So many fields select a variant at most.
 const MAX_SELECTING: usize = 256;
@@ -61,8 +64,17 @@ static TABLES: LazyLock<[u8; 4]> = LazyLock::new(|| {
     digest
 });
 
-/// The head in octets.
-pub fn pack(head: &Head) -> Packed {
+/// A head that was read from octets.
+#[derive(Clone, Debug)]
+pub struct Unpacked {
+    /// Without tags, but for the lines that they are read from.
+    pub draft: Draft,
+    /// Whether its API was seen to do CORS, be it by other responses.
+    pub api_does_cors: bool,
+}
+
+/// The head in octets. `api_does_cors`: what is known of its API.
+pub fn pack(head: &Head, api_does_cors: bool) -> Packed {
     let selected = selected_by(head);
     let mut variant = [0; 16];
     variant.copy_from_slice(&blake3::hash(&selected).as_bytes()[..16]);
@@ -77,6 +89,7 @@ pub fn pack(head: &Head) -> Packed {
         (freshness.immutable, IMMUTABLE),
         (is_expired, EXPIRED),
         (own.is_some(), OWN_VALIDATORS),
+        (api_does_cors, CORS),
     ];
     let flags = flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag);
     let mut octets = Vec::with_capacity(head.fields.len() + selected.len() + 64);
@@ -103,10 +116,9 @@ pub fn pack(head: &Head) -> Packed {
     Packed { variant, octets }
 }
 
-/// The head that [`pack`] made octets of, as `policy` has it now, with the settings of version `epoch`; it has no tags but
-/// the lines that they are read from. `None` where it cannot be read, and where its response came so long ago, or is so far
+/// The head that [`pack`] made octets of, as `policy` has it now, with the settings of version `epoch`. `None` where it cannot be read, and where its response came so long ago, or is so far
 /// in the future, that its age cannot be told.
-pub fn unpack(octets: &[u8], now: Now, policy: &Policy, epoch: u64) -> Option<Draft> {
+pub fn unpack(octets: &[u8], now: Now, policy: &Policy, epoch: u64) -> Option<Unpacked> {
     let rest = octets.strip_prefix(&[VERSION])?.strip_prefix(&*TABLES)?;
     let mut lines = Lines::over(rest);
     let flags = lines.number()?;
@@ -150,7 +162,7 @@ pub fn unpack(octets: &[u8], now: Now, policy: &Policy, epoch: u64) -> Option<Dr
     if flags & EXPIRED != 0 {
         freshness = freshness.expired();
     }
-    Some(Draft {
+    let draft = Draft {
         status,
         reason: reason.map(Into::into),
         origin_validators,
@@ -168,6 +180,10 @@ pub fn unpack(octets: &[u8], now: Now, policy: &Policy, epoch: u64) -> Option<Dr
         epoch,
         stamp: 0,
         headers,
+    };
+    Some(Unpacked {
+        draft,
+        api_does_cors: flags & CORS != 0,
     })
 }
 

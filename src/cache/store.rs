@@ -8,11 +8,12 @@ mod invalidate;
 mod markers;
 mod publication;
 mod published;
+mod raise;
 mod resources;
 
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use hashbrown::HashMap;
 use http::HeaderMap;
@@ -21,6 +22,7 @@ use smallvec::SmallVec;
 pub use self::follow::{Limits, Role, Sharing};
 use self::publication::Publication;
 pub use self::publication::Removal;
+pub use self::raise::Kept;
 use self::resources::Resources;
 use super::budget::{Budget, Token};
 use super::collapse::Fill;
@@ -31,6 +33,8 @@ use super::search::SearchRules;
 use super::stored::StoredResponse;
 use super::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 use crate::clock::Monotonic;
+use crate::ledger::invalidation::Invalidation;
+use crate::ledger::local::Ledger;
 use crate::semantics::policy::VaryPolicy;
 use crate::semantics::selector::Selector;
 
@@ -49,8 +53,10 @@ pub struct Store {
     max_variants: usize,
     /// Whether there may be keys of more than a target URI.
     longer_keys: AtomicBool,
-    /// Invalidations begun so far.
+    /// The number of the latest invalidation.
     sequence: AtomicU64,
+    /// What numbers invalidations and remembers them, where responses are kept elsewhere, too.
+    ledger: OnceLock<Arc<Ledger>>,
     publication: Publication,
     /// A purge by tags of so many members is published.
     published_from: AtomicU64,
@@ -76,6 +82,7 @@ impl Store {
             max_variants: max_variants.max(1),
             longer_keys: AtomicBool::new(false),
             sequence: AtomicU64::new(0),
+            ledger: OnceLock::new(),
             publication: Publication::default(),
             published_from: AtomicU64::new(Self::PUBLISHED_FROM),
         }
@@ -85,6 +92,31 @@ impl Store {
     /// since its request was sent.
     pub fn sequence(&self) -> u64 {
         self.sequence.load(Ordering::SeqCst)
+    }
+
+    /// Has `ledger` number invalidations from now on; only the first one is heeded. It must not have given a number that is
+    /// less than the store's.
+    pub fn number_by(&self, ledger: Arc<Ledger>) {
+        let sequence = ledger.sequence();
+        if self.ledger.set(ledger).is_ok() {
+            self.sequence.fetch_max(sequence, Ordering::SeqCst);
+        }
+    }
+
+    /// What numbers invalidations, where responses are kept elsewhere, too.
+    pub fn ledger(&self) -> Option<&Arc<Ledger>> {
+        self.ledger.get()
+    }
+
+    /// Gives an invalidation its number. To be called before the locks of any shards: who registers a fill under such a lock
+    /// either sees the new number, or its fill is found by the invalidation.
+    fn number(&self, invalidation: &Invalidation) -> u64 {
+        let Some(ledger) = self.ledger.get() else {
+            return self.sequence.fetch_add(1, Ordering::SeqCst) + 1;
+        };
+        let number = ledger.append(invalidation);
+        self.sequence.fetch_max(number, Ordering::SeqCst);
+        number
     }
 
     /// Expects keys of more than a target URI from now on: to be called before there is one.

@@ -17,7 +17,7 @@ use super::route::Draft;
 use super::section::Section;
 use super::units::show_size;
 use super::upstreams::{self, Destination};
-use super::{Admin, Cache, Config, ListenAddr, Log, Routes, Server, ServerUrl};
+use super::{Admin, Cache, Config, Disk, ListenAddr, Log, Routes, Server, ServerUrl};
 
 /// Where a configuration comes from. It can be asked again, after the file has changed.
 #[derive(Clone, Debug, Default)]
@@ -209,6 +209,7 @@ fn read_all(root: &mut Section<'_>, servers: &[ServerUrl]) -> Config {
         let cache = Cache::read(section);
         (cache, Draft::default().read(section, ALL_PATHS))
     });
+    let disk = root.section("disk", Disk::read);
     let admin = root.section("admin", Admin::read);
     let log = root.section("log", Log::read);
     let routes = Routes::read(root, &default, &upstreams);
@@ -216,6 +217,7 @@ fn read_all(root: &mut Section<'_>, servers: &[ServerUrl]) -> Config {
         server,
         upstreams,
         cache,
+        disk,
         admin,
         log,
         routes,

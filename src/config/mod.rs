@@ -5,6 +5,7 @@ pub mod admin;
 pub mod balance;
 pub mod cache;
 pub mod certificate;
+pub mod disk;
 #[cfg(test)]
 mod documented;
 pub mod effective;
@@ -51,6 +52,7 @@ pub use self::admin::Admin;
 pub use self::balance::{Balance, Circuit, Ejection, Health, Retries};
 pub use self::cache::{Cache, HugePages};
 pub use self::certificate::Certificate;
+pub use self::disk::Disk;
 pub use self::env::Lookup;
 pub use self::gate::{Auth, Gate, Respond};
 pub use self::hosts::HostPattern;
@@ -81,6 +83,8 @@ pub struct Config {
     /// That of `[upstream]` first, where there is one, then those of `[upstreams.NAME]`.
     pub upstreams: Vec<NamedUpstream>,
     pub cache: Cache,
+    /// `None` where nothing is kept beyond the process.
+    pub disk: Option<Disk>,
     /// `None` when the admin listener is off.
     pub admin: Option<Admin>,
     pub log: Log,
@@ -101,6 +105,7 @@ impl Config {
                 upstream: Upstream::in_front_of(servers),
             }],
             cache: Cache::default(),
+            disk: None,
             admin: Some(Admin::default()),
             log: Log::default(),
             routes: Routes::default(),
@@ -123,6 +128,7 @@ impl Config {
                 "[cache] max_variants",
                 cache.max_variants != new.cache.max_variants,
             ),
+            ("[disk]", self.disk != new.disk),
             (
                 "[admin] listen",
                 self.admin.is_some() != new.admin.is_some(),

@@ -259,6 +259,26 @@ impl Ledger {
         Ok(())
     }
 
+    /// Has all that was fetched so far validated before it is used, and gives only numbers above `number` from now on: others may
+    /// have acknowledged invalidations that this ledger does not know.
+    pub fn distrust(&self, number: u64) {
+        let Some(kept) = &self.kept else {
+            self.sequence.fetch_max(number + 1, Ordering::SeqCst);
+            return;
+        };
+        let mut writer = kept.writer();
+        let number = self.sequence().max(number) + 1;
+        write(&kept.index).raise_floor(number);
+        self.sequence.store(number, Ordering::SeqCst);
+        let index = read(&kept.index);
+        if writer.file.is_some()
+            && let Err(error) = self.write_anew(&index, &mut writer)
+        {
+            drop(index);
+            self.fail(kept, &mut writer, &error);
+        }
+    }
+
     /// Marks a clean shutdown: after a reboot, what was stored is used as it is. The ledger goes on; an invalidation after this
     /// takes the mark away.
     pub fn close(&self) {

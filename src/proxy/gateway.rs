@@ -18,6 +18,7 @@ use crate::ledger::log::PurgeLog;
 use crate::proxy::gate::verifier::Verifier;
 use crate::proxy::limit::{Limits, Shares};
 use crate::proxy::receipts::Receipts;
+use crate::proxy::tiers::{self, Tiers};
 use crate::semantics::authority::{Scheme, normal_authority};
 use crate::semantics::cache_status::InstanceName;
 use crate::semantics::list::is_tchar;
@@ -36,6 +37,7 @@ pub struct Gateway {
     pub(super) reloads: watch::Sender<u64>,
     pub(super) clock: Clock,
     pub(super) store: Arc<Store>,
+    pub(super) tiers: Arc<Tiers>,
     pub(super) metrics: Metrics,
     pub(super) access: AccessLog,
     /// Requests that wait for the API now, whether or not their client has stayed.
@@ -92,7 +94,8 @@ impl Gateway {
     /// When the upstream's certificates cannot be used, or the access log cannot be opened.
     pub fn new(mut config: Config, workers: usize, clock: Clock) -> Result<Arc<Self>, Error> {
         let process = RandomState::new().hash_one("bookend");
-        let store = Store::new(config.cache.memory, config.cache.max_variants);
+        let memory = config.cache.memory - tiers::memory(&config).min(config.cache.memory / 2);
+        let store = Store::new(memory, config.cache.max_variants);
         config.routes.limit_bodies(store.largest_body());
         let access = AccessLog::open(&config.log).map_err(unopened)?;
         let limits = Limits::new(&config, &clock, None);
@@ -106,6 +109,7 @@ impl Gateway {
             reloads: watch::Sender::new(0),
             clock,
             store: Arc::new(store),
+            tiers: Arc::default(),
             metrics: Metrics::new(workers),
             access,
             waiting: Arc::default(),

@@ -34,6 +34,8 @@ mod response;
 mod stored;
 mod tagged;
 mod task;
+mod tiers;
+mod upkeep;
 mod worker;
 
 pub use self::challenges::{Challenges, OwnAnswers, Published};
@@ -49,5 +51,6 @@ pub use self::request::content::{ContentWatch, RequestContent};
 pub use self::request::peer::Peer;
 pub use self::response::body::Body;
 pub use self::stored::{Listing, MAX_LISTED, Order, Top};
+pub use self::upkeep::{DiskState, OpenError, Upkeep};
 pub use self::worker::Worker;
 pub use crate::upstream::{HalfClosed, LatestWaiting, Tunnel};

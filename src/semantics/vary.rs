@@ -117,6 +117,20 @@ impl VariantKey {
         }
     }
 
+    /// The selecting fields of the request that its response answered, and its Origin.
+    pub fn request(&self) -> HeaderMap {
+        let fields = self.fields.iter().filter_map(|field| {
+            let sent = &field.value.as_ref()?.sent;
+            Some((field.name.clone(), HeaderValue::from_bytes(sent).ok()?))
+        });
+        let mut request: HeaderMap = fields.collect();
+        let origin = self.fetched_with.as_deref();
+        if let Some(Ok(origin)) = origin.map(HeaderValue::from_bytes) {
+            request.insert(header::ORIGIN, origin);
+        }
+        request
+    }
+
     /// The key of these parts, whose fields are compared by `policy`.
     pub fn restored(
         any: bool,

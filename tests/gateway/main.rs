@@ -13,6 +13,7 @@ mod circuit;
 mod collapse;
 mod conditions;
 mod conformance;
+mod disk;
 mod explained;
 mod failing_api;
 mod fault_table;

@@ -59,6 +59,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "semantics",
             "server",
             "telemetry",
+            "tier",
         ],
     ),
     (

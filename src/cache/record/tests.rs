@@ -56,7 +56,8 @@ fn read_later(octets: &[u8], later: Duration, policy: &Policy) -> Option<(Draft,
     let wall = Timestamp::from_millis(START.as_millis() + later.as_millis() as u64);
     let (clock, _) = Clock::manual(wall);
     let now = clock.now();
-    Some((unpack(octets, now, policy, 7)?, now))
+    let unpacked = unpack(octets, now, policy, 7)?;
+    Some((unpacked.draft, now))
 }
 
 fn assert_same(read: &Draft, written: &Draft) {
@@ -97,7 +98,7 @@ fn a_head_is_read_as_it_was_written_and_has_aged_meanwhile() {
     written.origin_validators.etag = None;
     written.variant = written.variant.fetched_with(Some(b"https://page.example"));
     let head = written.clone().packed();
-    let octets = pack(&head).octets;
+    let octets = pack(&head, false).octets;
     let later = Duration::from_millis(21_500);
     let (read, now) = read_later(&octets, later, &policy).expect("a head");
     assert_same(&read, &written);
@@ -130,7 +131,7 @@ fn what_was_to_be_validated_still_is_and_immutable_is_trusted_as_it_was() {
             freshness,
             ..written.clone()
         };
-        let octets = pack(&written.packed()).octets;
+        let octets = pack(&written.packed(), false).octets;
         let (read, now) = read_later(&octets, second, &policy).expect("a head");
         assert_eq!(read.freshness.immutable, immutable);
         let head = read.packed();
@@ -143,7 +144,7 @@ fn what_was_to_be_validated_still_is_and_immutable_is_trusted_as_it_was() {
 #[test]
 fn an_age_that_cannot_be_told_makes_it_unreadable() {
     let policy = Policy::default();
-    let octets = pack(&draft(&[], &[], &policy).packed()).octets;
+    let octets = pack(&draft(&[], &[], &policy).packed(), false).octets;
     let before = Timestamp::from_millis(START.as_millis() - 1);
     assert!(unpack(&octets, Clock::manual(before).0.now(), &policy, 7).is_none());
     let year = Duration::from_secs(365 * 86_400);
@@ -157,18 +158,18 @@ fn two_variants_differ_and_a_newer_response_for_the_same_requests_does_not() {
     let vary = |language, etag| {
         let request = [("accept-language", language)];
         let response = [("vary", "accept-language"), ("etag", etag)];
-        pack(&draft(&request, &response, &policy).packed()).variant
+        pack(&draft(&request, &response, &policy).packed(), false).variant
     };
     assert_eq!(vary("de", "\"1\""), vary("de", "\"2\""));
     assert_ne!(vary("de", "\"1\""), vary("en", "\"1\""));
-    let plain = pack(&draft(&[], &[], &policy).packed()).variant;
+    let plain = pack(&draft(&[], &[], &policy).packed(), false).variant;
     assert_ne!(plain, vary("de", "\"1\""));
 }
 
 #[test]
 fn octets_of_another_version_or_of_other_tables_are_not_read() {
     let policy = Policy::default();
-    let octets = pack(&draft(&[], &[], &policy).packed()).octets;
+    let octets = pack(&draft(&[], &[], &policy).packed(), false).octets;
     let now = Clock::manual(START).0.now();
     assert!(unpack(&octets, now, &policy, 7).is_some());
     for at in 0..5 {
@@ -197,7 +198,7 @@ proptest! {
         let request: Vec<_> = request.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let response: Vec<_> = response.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let written = draft(&request, &response, &policy);
-        let octets = pack(&written.clone().packed()).octets;
+        let octets = pack(&written.clone().packed(), false).octets;
         let (read, _) = read_later(&octets, Duration::ZERO, &policy).expect("a head");
         assert_same(&read, &written);
         for length in 0..octets.len() {

@@ -248,7 +248,7 @@ impl Store {
     }
 
     /// Evicts variants of `resource` until the store has room for the rest. Fails where one alone is too large.
-    fn fit(&self, key: &Key, resource: &mut Several) -> Result<(), NotCommitted> {
+    pub(super) fn fit(&self, key: &Key, resource: &mut Several) -> Result<(), NotCommitted> {
         while Resource::from(resource.clone()).weight(key.as_str().len())
             > self.resources.capacity()
         {

@@ -3,7 +3,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::Store;
@@ -21,9 +20,7 @@ impl Store {
     /// Carries out an invalidation, which moves the store's [`sequence`](Store::sequence) by one. When this returns, nothing
     /// that it covers and that was asked for before is stored any more as it was, nor joined, and none of it will be.
     pub fn apply(&self, invalidation: &Invalidation) -> Applied {
-        // Before the locks of any shards: who registers a fill under such a lock either sees the new number, or its fill is
-        // found below.
-        let sequence = self.sequence.fetch_add(1, Ordering::SeqCst) + 1;
+        let sequence = self.number(invalidation);
         let mut applied = Applied {
             sequence,
             ..Applied::default()

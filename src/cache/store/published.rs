@@ -63,7 +63,9 @@ impl Store {
         let published = tags.and_then(|tags| {
             let (resources, bytes) = self.count(&tags);
             let is_much = resources as u64 >= self.published_from.load(Ordering::Relaxed);
-            let published = is_much.then(|| self.publish(tags)).flatten()?;
+            let published = is_much
+                .then(|| self.publish(invalidation, tags))
+                .flatten()?;
             Some((published, resources, bytes))
         });
         let Some((published, resources, bytes)) = published else {
@@ -81,13 +83,12 @@ impl Store {
     }
 
     /// Publishes an invalidation, which gets the next number. `None` where another one is published.
-    fn publish(&self, tags: Vec<Tag>) -> Option<Arc<Published>> {
+    fn publish(&self, invalidation: &Invalidation, tags: Vec<Tag>) -> Option<Arc<Published>> {
         let mut published = self.publication.lock();
         if published.is_some() {
             return None;
         }
-        // Before the locks of any shards, as in `apply`.
-        let sequence = self.sequence.fetch_add(1, Ordering::SeqCst) + 1;
+        let sequence = self.number(invalidation);
         let new = Arc::new(Published { sequence, tags });
         *published = Some(new.clone());
         self.publication.is_any.store(true, Ordering::Release);

@@ -27,8 +27,9 @@ use crate::proxy::request::{Class, Request};
 use crate::proxy::response::body::Body;
 use crate::proxy::response::envelope::Envelope;
 use crate::proxy::response::logged;
+use crate::proxy::tiers::Wanted;
 use crate::proxy::worker::Worker;
-use crate::semantics::cache_status::{CacheStatus, ForwardReason};
+use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::query::describe;
 use crate::upstream::Waiting;
 
@@ -54,6 +55,8 @@ pub struct Exchange {
     reason: Option<ForwardReason>,
     /// Whether it waited for another's fill.
     collapsed: Option<bool>,
+    /// Whether the second tiers have been asked, and had something.
+    raised: Option<bool>,
     /// There is a response.
     answered: bool,
 }
@@ -65,6 +68,8 @@ enum Step {
     Read,
     LookUp,
     Conclude(Lookup),
+    /// Look in the second tiers for what memory does not have.
+    Raise(Lookup),
     /// Lead a fill for it, or follow another's.
     Fetch(Miss),
     Lead(Permit, Miss),
@@ -159,6 +164,7 @@ impl Exchange {
             alone: false,
             reason: None,
             collapsed: None,
+            raised: None,
             answered: false,
         }
     }
@@ -201,7 +207,9 @@ impl Exchange {
                 Step::Verify(check) => Box::pin(self.verify(*check)).await,
                 Step::Read => Box::pin(self.read()).await,
                 Step::LookUp => self.look_up(),
+                Step::Conclude(lookup) if self.may_be_raised(&lookup) => Step::Raise(lookup),
                 Step::Conclude(lookup) => self.conclude(lookup),
+                Step::Raise(lookup) => Box::pin(self.raise(lookup)).await,
                 Step::Fetch(miss) => self.ask(miss),
                 Step::Lead(fill, miss) => self.lead(fill, miss).await,
                 Step::Follow(follower, miss) => Box::pin(self.follow(follower, miss)).await,
@@ -248,6 +256,40 @@ impl Exchange {
         Step::Conclude(self.worker.look_up(&self.request))
     }
 
+    /// Whether memory has nothing for the request, and a second tier may have.
+    fn may_be_raised(&self, lookup: &Lookup) -> bool {
+        let is_known = |miss: &Miss| miss.resource.is_some();
+        let is_known = match lookup {
+            Lookup::Deliver { .. } => true,
+            Lookup::Miss(miss) | Lookup::Pass(miss) => is_known(miss),
+            Lookup::Unsatisfiable => false,
+        };
+        let gateway = &self.worker.gateway;
+        !is_known
+            && self.raised.is_none()
+            && gateway.tiers.is_any()
+            && gateway
+                .tiers
+                .may_have(self.request.key(&gateway.store).as_str())
+    }
+
+    async fn raise(&mut self, lookup: Lookup) -> Step {
+        let gateway = &self.worker.gateway;
+        let (store, request) = (&gateway.store, &self.request);
+        let wanted = Wanted {
+            key: request.key(store).to_key(),
+            route: request.route.clone(),
+            path_and_query: request.target.path_and_query().to_owned(),
+            epoch: request.epoch.settings.version,
+        };
+        let raised = gateway.tiers.raise(store, &gateway.clock, wanted).await;
+        self.raised = Some(raised);
+        match raised {
+            true => self.look_up(),
+            false => Step::Conclude(lookup),
+        }
+    }
+
     fn conclude(&mut self, lookup: Lookup) -> Step {
         match lookup {
             Lookup::Deliver {
@@ -259,8 +301,13 @@ impl Exchange {
                 if validate_behind {
                     self.refresh(&stored);
                 }
+                let from_disk = self.raised == Some(true) && status.detail.is_none();
                 let status = CacheStatus {
                     collapsed: self.collapsed,
+                    detail: match from_disk {
+                        true => Some(Detail::Other("disk")),
+                        false => status.detail,
+                    },
                     ..status
                 };
                 self.deliver(&stored, Some(age), status)

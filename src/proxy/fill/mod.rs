@@ -309,7 +309,7 @@ impl FillTask {
 
     fn failed(&mut self, permit: Permit, error: Error) {
         self.has_failed();
-        permit.finish(Outcome::Failed(error.share()), &self.route.cache.vary);
+        permit.finish(Outcome::Failed(error.share()), &self.route.cache);
         self.tell_leader(LeaderEvent::Failed(error));
     }
 

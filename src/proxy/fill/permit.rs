@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::cache::collapse::Fill;
 use crate::cache::outcome::{NotCommitted, Outcome};
+use crate::proxy::tiers::Change;
 use crate::proxy::worker::Worker;
-use crate::semantics::policy::VaryPolicy;
+use crate::semantics::policy::Policy;
 
 /// Held by whoever leads a fill. Dropped without an outcome, the fill is abandoned: those who wait for it are told, and may
 /// try.
@@ -32,9 +33,17 @@ impl Permit {
 
     /// Ends the fill: the only way out, but for abandoning it. Returns why its response was not stored, where it should have
     /// been.
-    pub fn finish(mut self, outcome: Outcome, vary: &VaryPolicy) -> Option<NotCommitted> {
+    pub fn finish(mut self, outcome: Outcome, policy: &Policy) -> Option<NotCommitted> {
         self.finished = true;
-        self.worker.gateway.store.finish(&self.fill, outcome, vary)
+        let gateway = &self.worker.gateway;
+        let change = gateway.tiers.is_any().then(|| Change::of(&outcome));
+        let refused = gateway.store.finish(&self.fill, outcome, &policy.vary);
+        if let Some(change) = change {
+            let now = gateway.clock.now();
+            let (tiers, store) = (&gateway.tiers, &gateway.store);
+            tiers.follow(store, &self.fill, change, refused, (policy, now));
+        }
+        refused
     }
 }
 

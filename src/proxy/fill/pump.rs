@@ -137,7 +137,7 @@ impl<'a> Pump<'a> {
         if received > self.task.route.max_stored_body
             && let Some(permit) = self.permit.take()
         {
-            permit.finish(self.too_large(), &self.task.route.cache.vary);
+            permit.finish(self.too_large(), &self.task.route.cache);
             self.note_end(Some(Unshared::TooLarge.token()));
             self.pass_on();
         }

@@ -300,6 +300,8 @@ fn head_freshens(worker: &Worker, request: &Request, arrived: &Arrived) {
     let token = store.token(StoredResponse::cost(&new, &content));
     let new = StoredResponse::new(new, content, token);
     store.update(key, &[(stored, Arc::new(new))]);
+    // What is kept there is not what it was; it is kept again when it is stored again.
+    worker.gateway.tiers.remove(&store.canonical(key.as_str()));
 }
 
 /// Answers OPTIONS and TRACE whose Max-Forwards is used up; lowers it otherwise (RFC 9110 §7.6.2).

@@ -1,0 +1,126 @@
+//! Responses that were kept elsewhere, and come back into the store.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Store;
+use crate::cache::body::StoredBody;
+use crate::cache::content::Content;
+use crate::cache::head::Head;
+use crate::cache::key::{Key, KeyRef};
+use crate::cache::resource::Several;
+use crate::cache::stored::StoredResponse;
+use crate::ledger::local::Ledger;
+use crate::ledger::verdict::{Subject, Verdict};
+use crate::semantics::policy::VaryPolicy;
+use crate::semantics::vary::VariantKey;
+
+/// A response that was kept elsewhere.
+#[derive(Debug)]
+pub struct Kept {
+    pub head: Head,
+    /// The number of the latest invalidation when it, or the 304 that freshened it, was asked for.
+    pub stamp: u64,
+    /// Its complete content, in pieces.
+    pub body: Vec<Bytes>,
+}
+
+impl Store {
+    /// Stores responses for `key` that were kept elsewhere, as far as no invalidation covers them, unless anything is stored
+    /// for it. Returns how many.
+    pub fn raise(&self, key: KeyRef<'_>, mut kept: Vec<Kept>, vary: &VaryPolicy) -> usize {
+        let Some(ledger) = self.ledger.get() else {
+            return 0;
+        };
+        // As they came: each replaces what it would have replaced then.
+        kept.sort_by_key(|kept| kept.head.requested());
+        let kept: Vec<_> = kept
+            .into_iter()
+            .filter_map(|kept| {
+                let stamp = kept.stamp;
+                Some((self.counted(kept)?, stamp))
+            })
+            .collect();
+        let _shard = self.locked(key);
+        // What is here came later; and a marker stands for a response that superseded what is kept.
+        if self.resources.get(key).is_some() {
+            return 0;
+        }
+        let key = key.to_key();
+        let mut all = Several::default();
+        for (stored, stamp) in kept {
+            // Under the lock: an invalidation that is numbered after this finds what is stored here.
+            if let Some(stored) = self.judged(ledger, &key, stored, stamp) {
+                self.place(&key, &mut all, stored, vary);
+            }
+        }
+        if all.variants.is_empty() || self.fit(&key, &mut all).is_err() {
+            return 0;
+        }
+        let raised = all.variants.len();
+        self.put(&key, None, all);
+        raised
+    }
+
+    /// The response with its content in memory that is counted; `None` where there is no room for it.
+    fn counted(&self, kept: Kept) -> Option<Arc<StoredResponse>> {
+        let length = kept.body.iter().map(|piece| piece.len() as u64).sum();
+        let content = Content::Complete(StoredBody::new(&kept.body, self.token(length)?));
+        let token = self.token(StoredResponse::cost(&kept.head, &content))?;
+        Some(Arc::new(StoredResponse::new(
+            kept.head,
+            content,
+            Some(token),
+        )))
+    }
+
+    /// `stored` as the ledger lets it be used; `None` where it must not be.
+    fn judged(
+        &self,
+        ledger: &Ledger,
+        key: &Key,
+        stored: Arc<StoredResponse>,
+        stamp: u64,
+    ) -> Option<Arc<StoredResponse>> {
+        let subject = Subject {
+            target: key.as_str(),
+            tags: stored.head.groups(),
+            ignores_query: stored.head.search().is_some(),
+        };
+        match ledger.judge(stamp, &subject) {
+            Verdict::Valid => Some(stored),
+            Verdict::Stale | Verdict::MustValidate => {
+                Some(self.expired(&stored)).filter(|stored| stored.is_counted())
+            }
+            Verdict::Dead => None,
+        }
+    }
+
+    /// Puts `stored` in the place of those of `all` that its own request selected.
+    fn place(&self, key: &Key, all: &mut Several, stored: Arc<StoredResponse>, vary: &VaryPolicy) {
+        if all.has_unknown_selectors(&stored.head) {
+            return;
+        }
+        let request = stored.head.variant().map(VariantKey::request);
+        let asked = (&request.unwrap_or_default(), stored.head.digest());
+        let target = key.as_str();
+        all.variants
+            .retain(|old| !self.cors.is_replaced(target, &old.head, asked, vary));
+        self.search.learn(target, stored.head.search());
+        all.variants.insert(0, stored);
+        all.drop_unselectable();
+        while all.variants.len() > self.max_variants && all.evict_least_recently_used() {}
+    }
+
+    /// Runs `act` if `stored` is what is stored for `key`, which nobody changes meanwhile.
+    pub fn if_it_stands(&self, key: KeyRef<'_>, stored: &Arc<StoredResponse>, act: impl FnOnce()) {
+        let _shard = self.locked(key);
+        let current = self.resources.get(key);
+        if current
+            .is_some_and(|current| current.variants().iter().any(|at| Arc::ptr_eq(at, stored)))
+        {
+            act();
+        }
+    }
+}

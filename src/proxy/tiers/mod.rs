@@ -1,0 +1,64 @@
+//! The second tiers of this gateway: what is stored in memory is kept there, too, and what memory does not have is looked for
+//! there before the API is asked. Whatever state they are in, memory and the API do what they do without them.
+
+mod keep;
+mod raise;
+mod raising;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+pub use self::keep::Change;
+pub use self::raise::Wanted;
+use self::raising::Raising;
+use crate::config::Config;
+use crate::tier::disk::{Disk, Status};
+
+/// The second tiers, as far as they are open.
+#[derive(Debug, Default)]
+pub struct Tiers {
+    disk: OnceLock<Arc<Disk>>,
+    raising: Raising,
+}
+
+impl Tiers {
+    /// Whether there is any.
+    pub fn is_any(&self) -> bool {
+        self.disk.get().is_some()
+    }
+
+    pub fn open(&self, disk: Arc<Disk>) {
+        // It is opened once.
+        let _ = self.disk.set(disk);
+    }
+
+    /// A new epoch of the ledger has begun: nothing that was kept is used any more.
+    pub fn forget(&self, epoch: [u8; 16]) {
+        if let Some(disk) = self.disk.get() {
+            disk.forget(epoch);
+        }
+    }
+
+    /// What the disk tier does; `None` while it is not open.
+    pub fn disk_status(&self) -> Option<Status> {
+        self.disk.get().map(|disk| disk.status())
+    }
+
+    /// Waits until what is to be kept has been written, at most so long. Blocks the thread. Returns whether it has been.
+    pub fn flush(&self, limit: Duration) -> bool {
+        self.disk.get().is_none_or(|disk| disk.flush(limit))
+    }
+}
+
+/// Bytes of memory that the tiers of this configuration take for themselves: they are not the store's.
+pub fn memory(config: &Config) -> u64 {
+    match &config.disk {
+        Some(disk) => disk.index_memory + ledger_memory(config),
+        None => 0,
+    }
+}
+
+/// Bytes of memory for what was invalidated.
+pub fn ledger_memory(config: &Config) -> u64 {
+    (config.cache.memory / 64).clamp(1 << 20, 64 << 20)
+}

@@ -1,0 +1,120 @@
+//! What memory does not have is looked for in the second tiers, and stored in memory again: from there on it is looked up like
+//! anything else.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::spawn_local;
+
+use super::Tiers;
+use crate::cache::key::Key;
+use crate::cache::record;
+use crate::cache::store::{Kept, Store};
+use crate::clock::{self, Clock};
+use crate::config::RoutePolicy;
+use crate::proxy::tagged::tags_of;
+use crate::tier::Record;
+use crate::tier::disk::Disk;
+
+/// A request waits so long for a tier, and then asks the API.
+const LONGEST: Duration = Duration::from_millis(50);
+
+/// What a request wants of the tiers.
+#[derive(Debug)]
+pub struct Wanted {
+    pub key: Key,
+    pub route: Arc<RoutePolicy>,
+    /// Of the request's target.
+    pub path_and_query: String,
+    /// The version of the settings.
+    pub epoch: u64,
+}
+
+/// The raising of one target.
+struct Raise {
+    tiers: Arc<Tiers>,
+    disk: Arc<Disk>,
+    store: Arc<Store>,
+    clock: Clock,
+    wanted: Wanted,
+}
+
+impl Tiers {
+    /// Whether a tier may have a response for `target`; without waiting.
+    pub fn may_have(&self, target: &str) -> bool {
+        self.disk.get().is_some_and(|disk| disk.may_have(target))
+    }
+
+    /// Brings what the tiers have of what is wanted into the store. Returns, after [`LONGEST`] at the latest, whether anything is
+    /// stored for it now.
+    pub async fn raise(
+        self: &Arc<Self>,
+        store: &Arc<Store>,
+        clock: &Clock,
+        wanted: Wanted,
+    ) -> bool {
+        let Some(disk) = self.disk.get() else {
+            return false;
+        };
+        let key = wanted.key.clone();
+        let hash = key.hash();
+        let begin = |end| {
+            let raise = Raise {
+                tiers: self.clone(),
+                disk: disk.clone(),
+                store: store.clone(),
+                clock: clock.clone(),
+                wanted,
+            };
+            // It goes on when its client leaves: others wait for it.
+            spawn_local(async move {
+                raise.run().await;
+                raise.tiers.raising.ended(hash);
+                drop::<watch::Sender<()>>(end);
+            });
+        };
+        let shared = pin!(self.raising.share(hash, begin));
+        let _late = clock::within(LONGEST, shared).await;
+        let stored = store.look_up(key.as_ref());
+        stored.is_some_and(|stored| !stored.variants().is_empty())
+    }
+}
+
+impl Raise {
+    async fn run(&self) {
+        let Wanted { key, route, .. } = &self.wanted;
+        let records = self.disk.get(key.as_str()).await;
+        let kept: Vec<_> = records
+            .into_iter()
+            .filter_map(|record| self.kept(record))
+            .collect();
+        if !kept.is_empty() {
+            self.store.raise(key.as_ref(), kept, &route.cache.vary);
+        }
+    }
+
+    /// The response of a record, by the settings in force; `None` where it cannot be used.
+    fn kept(&self, record: Record) -> Option<Kept> {
+        let Wanted {
+            key,
+            route,
+            path_and_query,
+            epoch,
+        } = &self.wanted;
+        let now = self.clock.now();
+        let unpacked = record::unpack(&record.head, now, &route.cache, *epoch)?;
+        let mut draft = unpacked.draft;
+        draft.groups = tags_of(route, path_and_query, &draft.headers, &draft.tags).ok()?;
+        draft.stamp = record.stamp;
+        if unpacked.api_does_cors {
+            self.store.cors().note(key.as_str());
+        }
+        Some(Kept {
+            head: draft.packed(),
+            stamp: record.stamp,
+            body: record.body,
+        })
+    }
+}

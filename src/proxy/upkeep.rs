@@ -1,0 +1,240 @@
+//! What opens the second tiers, and sees to them while the gateway runs.
+
+use std::fmt;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::ledger::local::{self, Ledger, Opened, Outlives};
+use crate::proxy::gateway::Gateway;
+use crate::proxy::tiers::ledger_memory;
+use crate::tier::disk::{self, Disk, Settings, Status};
+
+/// Between two looks at the tiers.
+const EACH: Duration = Duration::from_secs(1);
+
+/// How long a shutdown waits for what is still to be written.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
+/// Bytes of memory of one matcher that the ledger remembers.
+const MATCHER: u64 = 52;
+
+/// Bytes that may wait to be written, and the part of the byte budget that they may take: they are counted there for as long
+/// as they wait.
+const QUEUE: u64 = 32 << 20;
+const QUEUE_PART: u64 = 32;
+
+/// Bytes of a segment file.
+const SEGMENT: u64 = 64 << 20;
+
+const READERS: usize = 2;
+
+/// Why the tiers cannot be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The directory of `[disk]` cannot be made.
+    Directory(PathBuf, std::io::Error),
+    Ledger(local::OpenError),
+    Disk(disk::OpenError),
+}
+
+impl OpenError {
+    /// Whether it is another process that uses the directory.
+    fn is_in_use(&self) -> bool {
+        matches!(
+            self,
+            Self::Ledger(local::OpenError::InUse(_)) | Self::Disk(disk::OpenError::Locked(_))
+        )
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Ledger(error) => error.fmt(f),
+            Self::Disk(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Directory(_, error) => Some(error),
+            Self::Ledger(error) => error.source(),
+            Self::Disk(error) => error.source(),
+        }
+    }
+}
+
+/// The disk tier of a gateway whose settings name one.
+#[derive(Clone, Debug)]
+pub struct DiskState {
+    /// Bytes that it may take.
+    pub size: u64,
+    /// `None` while another process uses its directory.
+    pub status: Option<Status>,
+}
+
+impl Gateway {
+    /// What the disk tier does; `None` where the settings name none.
+    pub fn disk(&self) -> Option<DiskState> {
+        let size = self.settings().config.disk.as_ref()?.size;
+        let status = self.tiers.disk_status();
+        Some(DiskState { size, status })
+    }
+}
+
+/// Sees to the tiers while the gateway runs, on a thread of its own.
+#[derive(Debug)]
+pub struct Upkeep {
+    gateway: Arc<Gateway>,
+    stopping: Arc<(Mutex<bool>, Condvar)>,
+    thread: JoinHandle<()>,
+}
+
+impl Gateway {
+    /// Opens the second tiers that the settings name. `waits`: another process uses them and is about to end; they are opened
+    /// when it has, and until then the gateway does without. Returns `None` where the settings name none.
+    ///
+    /// # Errors
+    /// When they cannot be opened.
+    pub fn open_tiers(self: &Arc<Self>, waits: bool) -> Result<Option<Upkeep>, OpenError> {
+        if self.settings().config.disk.is_none() {
+            return Ok(None);
+        }
+        match self.open_disk(false) {
+            Err(error) if waits && error.is_in_use() => {
+                tracing::info!("the disk tier is opened when the other process has left it");
+            }
+            opened => opened?,
+        }
+        let stopping = Arc::<(Mutex<bool>, Condvar)>::default();
+        let (gateway, until) = (self.clone(), stopping.clone());
+        let thread = thread::Builder::new()
+            .name("tiers".to_owned())
+            .spawn(move || gateway.see_to_tiers(&until));
+        let failed = |error| OpenError::Directory(PathBuf::from("a thread"), error);
+        Ok(Some(Upkeep {
+            gateway: self.clone(),
+            stopping,
+            thread: thread.map_err(failed)?,
+        }))
+    }
+
+    /// `late`: the gateway has served without it, and others may have served what it holds.
+    fn open_disk(&self, late: bool) -> Result<(), OpenError> {
+        let settings = self.settings();
+        let Some(disk) = &settings.config.disk else {
+            return Ok(());
+        };
+        let path = &disk.path;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|error| OpenError::Directory(path.clone(), error))?;
+        let matchers = ledger_memory(&settings.config) / MATCHER;
+        let outlives = match disk.sync {
+            true => Outlives::Machine,
+            false => Outlives::Process,
+        };
+        let opened = Ledger::open(path, matchers as usize, outlives);
+        let (ledger, found) = opened.map_err(OpenError::Ledger)?;
+        if late {
+            ledger.distrust(self.store.sequence());
+        }
+        let tier = Disk::open(
+            Settings {
+                path: path.clone(),
+                size: disk.size,
+                segment: SEGMENT,
+                queue: QUEUE.min(settings.config.cache.memory / QUEUE_PART),
+                index_memory: disk.index_memory,
+                readers: READERS,
+            },
+            ledger.epoch(),
+            self.clock.clone(),
+        );
+        let tier = tier.map_err(OpenError::Disk)?;
+        tell(&found, path, ledger.sequence());
+        self.store.number_by(Arc::new(ledger));
+        self.tiers.open(tier);
+        Ok(())
+    }
+
+    fn see_to_tiers(&self, (stopping, stopped): &(Mutex<bool>, Condvar)) {
+        let mut epoch = self.store.ledger().map(|ledger| ledger.epoch());
+        let mut is_told = false;
+        loop {
+            let stopping = stopping.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = stopped.wait_timeout_while(stopping, EACH, |stopping| !*stopping);
+            let (stopping, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if *stopping {
+                return;
+            }
+            drop(stopping);
+            let Some(ledger) = self.store.ledger() else {
+                match self.open_disk(true) {
+                    Ok(()) => epoch = self.store.ledger().map(|ledger| ledger.epoch()),
+                    Err(error) if !is_told && !error.is_in_use() => {
+                        is_told = true;
+                        tracing::warn!(%error, "the disk tier cannot be opened, and is tried again each second");
+                    }
+                    Err(_) => {}
+                }
+                continue;
+            };
+            // What fails has been told by the ledger.
+            let mended = ledger.mend();
+            if mended.is_ok() && epoch != Some(ledger.epoch()) {
+                epoch = Some(ledger.epoch());
+                self.tiers.forget(ledger.epoch());
+            }
+        }
+    }
+}
+
+fn tell(found: &Opened, path: &std::path::Path, sequence: u64) {
+    let path = path.display();
+    match found {
+        Opened::Fresh => tracing::info!(%path, "the disk tier is new"),
+        Opened::Replayed {
+            count, rebooted, ..
+        } => {
+            let invalidations = count;
+            match rebooted {
+                false => tracing::info!(%path, invalidations, sequence, "the disk tier goes on"),
+                true => tracing::info!(
+                    %path,
+                    invalidations,
+                    "the disk tier goes on after a crash of the machine: each response is validated before it is used"
+                ),
+            }
+        }
+        Opened::Damaged { why } => tracing::warn!(
+            %path, why,
+            "the ledger of the disk tier cannot be used: what is stored there is not used any more"
+        ),
+    }
+}
+
+impl Upkeep {
+    /// Writes what is still to be written, and ends.
+    pub fn stop(self) {
+        let (stopping, stopped) = &*self.stopping;
+        *stopping.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        stopped.notify_all();
+        let _ = self.thread.join();
+        if !self.gateway.tiers.flush(LAST_WRITES) {
+            tracing::warn!("not all that was stored could be written to the disk tier");
+        }
+        if let Some(ledger) = self.gateway.store.ledger() {
+            ledger.close();
+        }
+    }
+}

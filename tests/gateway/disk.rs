@@ -1,0 +1,304 @@
+//! The disk tier: what is stored outlives the gateway, and what was invalidated stays so.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bookend::ledger::invalidation::{Invalidation, Matcher};
+use bookend::semantics::time::Timestamp;
+use tempfile::TempDir;
+
+use crate::common::{Answer, Gateway, Origin, Request, Setup, get, reply, request};
+
+const START: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+/// An API whose answers count how often they were asked for, with these fields, and a directory for what is kept.
+struct Kept {
+    origin: Origin,
+    directory: TempDir,
+}
+
+impl Kept {
+    fn before(fields: &'static [(&'static str, &'static str)]) -> Self {
+        let count = Arc::<AtomicUsize>::default();
+        Self::answering(move |asked| {
+            let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+            let answer = match asked.fields.get("if-none-match") {
+                Some(_) => reply(304),
+                None => reply(200),
+            };
+            let answer = fields
+                .iter()
+                .fold(answer, |answer, (name, value)| answer.field(name, *value));
+            answer.body(format!("{} {number}", asked.target))
+        })
+    }
+
+    fn answering(
+        answer: impl Fn(&Request) -> crate::common::Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            origin: Origin::start(move |asked, conn| conn.reply(asked, &answer(asked))),
+            directory: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A gateway that keeps what it stores, `later` than the first.
+    fn setup(&self, later: Duration) -> Setup {
+        let start = START.as_millis() + later.as_millis() as u64;
+        Gateway::before(&self.origin)
+            .manual_clock_at(Timestamp::from_millis(start))
+            .more(&format!("[disk]\npath = {:?}", self.path()))
+    }
+
+    fn start(&self, later: Duration) -> Gateway {
+        self.setup(later).start()
+    }
+}
+
+/// Of all requests: the port of a gateway is another one each time, and part of the URL.
+const HOST: &str = "books.example";
+
+fn at(path: &str) -> Request {
+    get(path).field("Host", HOST)
+}
+
+fn ask(gateway: &Gateway, path: &str) -> Answer {
+    gateway.send(&at(path))
+}
+
+const NOW: Duration = Duration::ZERO;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Waits until the loading of what is on disk has ended.
+fn loaded(gateway: Gateway) -> Gateway {
+    gateway.await_metric("bookend_disk_loading", 0);
+    gateway
+}
+
+fn is_from_disk(answer: &Answer) -> bool {
+    answer.is_hit() && answer.says("detail=disk")
+}
+
+#[test]
+fn what_was_stored_is_a_hit_after_a_restart_and_as_old_as_it_is() {
+    let kept = Kept::before(&[("Cache-Control", "max-age=60"), ("ETag", "\"1\"")]);
+    let gateway = kept.start(NOW);
+    assert_eq!(ask(&gateway, "/books/1").expect(200).text(), "/books/1 1");
+    drop(gateway);
+    let gateway = loaded(kept.start(20 * SECOND));
+    let answer = ask(&gateway, "/books/1").expect(200);
+    assert_eq!(answer.text(), "/books/1 1");
+    assert!(is_from_disk(&answer), "{answer:?}");
+    assert_eq!((answer.age(), answer.number("ttl")), (Some(20), Some(40)));
+    // It is in memory now.
+    let answer = ask(&gateway, "/books/1").expect(200);
+    assert!(answer.is_hit() && !answer.says("detail=disk"), "{answer:?}");
+    assert_eq!(kept.origin.count(), 1);
+}
+
+#[test]
+fn what_is_stale_after_a_restart_is_validated_with_its_own_validator() {
+    let kept = Kept::before(&[("Cache-Control", "max-age=60"), ("ETag", "\"1\"")]);
+    let gateway = kept.start(NOW);
+    ask(&gateway, "/books/1").expect(200);
+    drop(gateway);
+    let gateway = loaded(kept.start(61 * SECOND));
+    let answer = ask(&gateway, "/books/1").expect(200);
+    assert_eq!(answer.text(), "/books/1 1");
+    assert!(
+        answer.fwd("stale") && answer.says("fwd-status=304"),
+        "{answer:?}"
+    );
+    drop(gateway);
+    // What the 304 brought is kept, too.
+    let gateway = loaded(kept.start(100 * SECOND));
+    let answer = ask(&gateway, "/books/1").expect(200);
+    assert!(is_from_disk(&answer), "{answer:?}");
+    assert_eq!(answer.age(), Some(39));
+}
+
+#[test]
+fn a_purge_holds_after_a_restart() {
+    let kept = Kept::before(&[("Cache-Control", "max-age=60"), ("Cache-Tag", "a")]);
+    type Purge = fn(&str) -> Matcher;
+    let purges: [(&str, Purge); 4] = [
+        ("/url", |url| Matcher::target(url)),
+        ("/path?q=1", |url| {
+            Matcher::path(url.split('?').next().expect("a path"))
+        }),
+        ("/all", |_| Matcher::All),
+        ("/tag", |url| {
+            Matcher::tag(&url[..url.rfind('/').expect("a path")], "a")
+        }),
+    ];
+    for (path, matcher) in purges {
+        let start = || {
+            let setup = kept.setup(NOW).cache("tag_fields = [\"cache-tag\"]");
+            loaded(setup.start())
+        };
+        let gateway = start();
+        let first = ask(&gateway, path).expect(200).text();
+        gateway.apply(&Invalidation::hard(vec![matcher(&format!(
+            "http://{HOST}{path}"
+        ))]));
+        drop(gateway);
+        let gateway = start();
+        let again = ask(&gateway, path).expect(200);
+        assert!(
+            again.fwd("uri-miss") && again.text() != first,
+            "{path}: {again:?}"
+        );
+    }
+}
+
+#[test]
+fn a_soft_purge_has_it_validated_after_a_restart() {
+    let kept = Kept::before(&[("Cache-Control", "max-age=60"), ("ETag", "\"1\"")]);
+    let gateway = kept.start(NOW);
+    ask(&gateway, "/books/1").expect(200);
+    gateway.apply(&Invalidation::soft(vec![Matcher::All]));
+    drop(gateway);
+    let gateway = loaded(kept.start(SECOND));
+    let answer = ask(&gateway, "/books/1").expect(200);
+    assert!(answer.says("fwd-status=304"), "{answer:?}");
+    assert_eq!(answer.text(), "/books/1 1");
+}
+
+#[test]
+fn a_write_holds_after_a_restart() {
+    let kept = Kept::before(&[("Cache-Control", "max-age=60")]);
+    let gateway = kept.start(NOW);
+    let first = ask(&gateway, "/books/1").expect(200).text();
+    ask(&gateway, "/books/2").expect(200);
+    gateway
+        .send(&request("PUT", "/books/1").field("Host", HOST).body("new"))
+        .expect(200);
+    drop(gateway);
+    let gateway = loaded(kept.start(SECOND));
+    let again = ask(&gateway, "/books/1").expect(200);
+    assert!(again.fwd("uri-miss") && again.text() != first, "{again:?}");
+    assert!(is_from_disk(&ask(&gateway, "/books/2").expect(200)));
+}
+
+#[test]
+fn a_response_that_may_not_be_stored_takes_away_what_was_kept() {
+    let count = Arc::<AtomicUsize>::default();
+    let kept = Kept::answering(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => reply(200)
+            .field("Cache-Control", "max-age=60")
+            .body("shared"),
+        _ => reply(200).field("Cache-Control", "no-store").body("not"),
+    });
+    let gateway = kept.start(NOW);
+    ask(&gateway, "/books/1").expect(200);
+    let reload = at("/books/1").field("Cache-Control", "no-cache");
+    assert_eq!(gateway.send(&reload).expect(200).text(), "not");
+    drop(gateway);
+    let gateway = loaded(kept.start(SECOND));
+    assert_eq!(ask(&gateway, "/books/1").expect(200).text(), "not");
+}
+
+#[test]
+fn each_variant_is_kept_and_none_answers_for_another() {
+    let kept = Kept::answering(|asked| {
+        let language = asked.fields.get("accept-language");
+        let language = language.map_or_else(|| "none".to_owned(), ToString::to_string);
+        let answer = reply(200).field("Cache-Control", "max-age=60");
+        answer.field("Vary", "Accept-Language").body(language)
+    });
+    let asked = |language: &str| at("/books/1").field("Accept-Language", language.to_owned());
+    let gateway = kept.start(NOW);
+    for language in ["de", "en"] {
+        gateway.send(&asked(language)).expect(200);
+    }
+    drop(gateway);
+    let gateway = loaded(kept.start(SECOND));
+    for (language, is_kept) in [("fr", false), ("en", true), ("de", true)] {
+        let answer = gateway.send(&asked(language)).expect(200);
+        assert_eq!(answer.text(), language);
+        assert_eq!(answer.is_hit(), is_kept, "{answer:?}");
+    }
+}
+
+#[test]
+fn what_is_selected_by_credentials_is_not_kept() {
+    let kept = Kept::before(&[("Cache-Control", "public, max-age=60"), ("Vary", "Cookie")]);
+    let asked = at("/books/1").field("Cookie", "session=sesame");
+    let gateway = kept.start(NOW);
+    gateway.send(&asked).expect(200);
+    assert!(gateway.send(&asked).expect(200).is_hit());
+    drop(gateway);
+    for file in std::fs::read_dir(kept.path()).expect("a folder") {
+        let octets = std::fs::read(file.expect("a file").path()).expect("its content");
+        assert!(!octets.windows(6).any(|at| at == b"sesame"));
+    }
+    let gateway = loaded(kept.start(SECOND));
+    assert!(!gateway.send(&asked).expect(200).is_hit());
+}
+
+#[test]
+fn a_crowd_after_a_restart_has_it_read_once() {
+    let kept = Kept::before(&[("Cache-Control", "max-age=60")]);
+    let gateway = kept.start(NOW);
+    ask(&gateway, "/books/1").expect(200);
+    drop(gateway);
+    let gateway = loaded(kept.start(SECOND));
+    std::thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| assert!(ask(&gateway, "/books/1").expect(200).is_hit()));
+        }
+    });
+    assert_eq!(kept.origin.count(), 1);
+}
+
+#[test]
+fn a_second_gateway_is_refused_the_directory() {
+    let kept = Kept::before(&[]);
+    let _first = kept.start(NOW);
+    let config = format!(
+        "[server]\nlisten = '127.0.0.1:0'\n[upstream]\nservers = [{:?}]\n[admin]\nlisten = 'off'\n[disk]\npath = {:?}",
+        kept.origin.url(),
+        kept.path()
+    );
+    let config = bookend::config::Config::parse(&config, "the test", &|_| None).expect("a file");
+    let clock = bookend::clock::Clock::system();
+    let error = bookend::instance::Instance::bind(config, clock).expect_err("a refusal");
+    let text = error.to_string();
+    let names = kept.path().display().to_string();
+    assert!(
+        text.contains("another process") && text.contains(&names),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_memory_had_to_evict_is_read_from_disk() {
+    let kept = Kept::answering(|asked| {
+        let body = format!("{}{}", asked.target, "x".repeat(60_000));
+        reply(200).field("Cache-Control", "max-age=60").body(body)
+    });
+    let setup = || {
+        let disk = format!("[disk]\npath = {:?}\nindex_memory = \"1MiB\"", kept.path());
+        Gateway::before(&kept.origin)
+            .cache("memory = \"8MiB\"")
+            .more(&disk)
+    };
+    let gateway = setup().start();
+    for n in 0..200 {
+        ask(&gateway, &format!("/books/{n}")).expect(200);
+        gateway.await_metric("bookend_disk_queued_bytes", 0);
+    }
+    assert!(gateway.metric("bookend_evictions_total") > 50);
+    for n in 0..200 {
+        let answer = ask(&gateway, &format!("/books/{n}")).expect(200);
+        assert!(answer.is_hit(), "{n}: {}", answer.cache_status());
+        assert!(answer.text().starts_with(&format!("/books/{n}x")));
+    }
+    assert_eq!(kept.origin.count(), 200);
+}
