@@ -1,6 +1,9 @@
-//! Hashes and checksums, both keyed with the epoch: what was written in another one fails each check.
+//! Hashes and checksums, which depend on the epoch: what was written in another one fails each check.
 
 use std::fmt;
+use std::hash::Hasher;
+
+use twox_hash::XxHash3_64;
 
 /// Octets of a checksum.
 pub const SUM: usize = 8;
@@ -11,7 +14,7 @@ pub struct Epoch {
     /// Counts the epochs of this process.
     generation: u32,
     targets: [u8; 32],
-    sums: [u8; 32],
+    seed: u64,
 }
 
 impl fmt::Debug for Epoch {
@@ -26,7 +29,7 @@ impl Epoch {
             octets,
             generation,
             targets: blake3::derive_key("bookend 2026-11 disk tier: targets", &octets),
-            sums: blake3::derive_key("bookend 2026-11 disk tier: checksums", &octets),
+            seed: XxHash3_64::oneshot(&octets),
         }
     }
 
@@ -41,25 +44,22 @@ impl Epoch {
     /// A target's place in the index. Nobody without the key can find two targets that share it; where two do by
     /// chance, the record itself tells which it is of.
     pub fn hash(&self, target: &str) -> u64 {
-        first(&blake3::keyed_hash(&self.targets, target.as_bytes()))
+        let hash = blake3::keyed_hash(&self.targets, target.as_bytes());
+        let first = hash.as_bytes().first_chunk();
+        first.map_or(0, |first| u64::from_le_bytes(*first))
     }
 
-    /// The checksum of some octets.
+    /// The checksum of some octets. It is for chance, not for whoever can write to the directory.
     pub fn sum(&self, octets: &[u8]) -> u64 {
-        first(&blake3::keyed_hash(&self.sums, octets))
+        XxHash3_64::oneshot_with_seed(self.seed, octets)
     }
 
     /// The checksum of octets in pieces, which is that of the whole.
     pub fn sum_of<'a>(&self, pieces: impl IntoIterator<Item = &'a [u8]>) -> u64 {
-        let mut hasher = blake3::Hasher::new_keyed(&self.sums);
+        let mut hasher = XxHash3_64::with_seed(self.seed);
         for piece in pieces {
-            hasher.update(piece);
+            hasher.write(piece);
         }
-        first(&hasher.finalize())
+        hasher.finish()
     }
-}
-
-fn first(hash: &blake3::Hash) -> u64 {
-    let octets = hash.as_bytes().first_chunk();
-    octets.map_or(0, |first| u64::from_le_bytes(*first))
 }

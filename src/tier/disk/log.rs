@@ -101,7 +101,12 @@ impl Log {
 
     /// Gives up the active segment after an error. Gives what was to be appended.
     pub fn give_up(&mut self) -> VecDeque<Op> {
-        self.active = None;
+        // Else each attempt would leave a segment, and evict one for it.
+        if let Some(active) = self.active.take()
+            && active.is_empty()
+        {
+            self.shared.drop_segment(&active.segment);
+        }
         mem::take(&mut self.batch)
     }
 

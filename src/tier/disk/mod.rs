@@ -8,7 +8,7 @@
 //! the oldest segment is evicted; of its records, those that have been used are copied to the end of the log, up to a
 //! quarter of a segment.
 //!
-//! Each octet is covered by a checksum that is keyed with the epoch, so that what is torn, altered, of another epoch or in
+//! Each octet is covered by a checksum that depends on the epoch, so that what is torn, altered, of another epoch or in
 //! another place is not found. Nothing is synced: after a crash of the machine, what was not written yet is not there. Where
 //! the files themselves are damaged, a record may come back that was replaced or removed before. Neither does harm, for
 //! the ledger decides by a record's stamp whether it may be used.
@@ -66,7 +66,10 @@ use self::writer::Writer;
 use crate::clock::Clock;
 use crate::tier::Record;
 
-/// The disk tier. Its threads end, and its directory can be opened again, when it is dropped.
+/// Bytes that a request reads on a worker's own thread, at most.
+const MAX_INLINE: u32 = 256 * 1024;
+
+/// The disk tier. It is closed when it is dropped.
 #[derive(Debug)]
 pub struct Disk {
     shared: Arc<Shared>,
@@ -211,9 +214,18 @@ impl Disk {
             entries,
         };
         let (mut records, mut left) = (Vec::new(), Vec::new());
+        let mut inline = 0;
         for entry in &request.entries {
+            // Others wait for the worker meanwhile: what is long is read by a reader, even where the page cache has it.
+            if inline + entry.length() > MAX_INLINE {
+                left.push(*entry);
+                continue;
+            }
             match reader::read(shared, &request, entry, Device::DoesNotWait) {
-                Read::Record(record) => records.push(*record),
+                Read::Record(record) => {
+                    inline += entry.length();
+                    records.push(*record);
+                }
                 Read::Nothing => {}
                 Read::NotCached => left.push(*entry),
             }
@@ -295,17 +307,23 @@ impl Disk {
     pub fn status(&self) -> Status {
         self.shared.status()
     }
-}
 
-impl Drop for Disk {
-    fn drop(&mut self) {
+    /// Stops storing and gives the directory up, so that another process can open it. What waits to be written is given
+    /// up: [`Disk::flush`] comes before. Blocks the thread while something is being written.
+    pub fn close(&self) {
         self.shared.queue.stop();
         self.readers.stop();
-        let threads = self.threads.get_mut();
-        for thread in threads.unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
             let _ = thread.join();
         }
         // A process that another thread is just starting has the file open as well: until then it would stay locked.
         let _ = self.shared.manifest.unlock();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.close();
     }
 }

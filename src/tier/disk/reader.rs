@@ -17,9 +17,6 @@ use crate::tier::Record;
 /// Requests that may wait for a reader, for each of them.
 const WAITING: usize = 64;
 
-/// Longer records are read by a reader thread even where the page cache has them: others wait for the worker meanwhile.
-const MAX_INLINE: u32 = 256 * 1024;
-
 /// What a request for a target reads.
 #[derive(Debug)]
 pub struct Request {
@@ -125,9 +122,6 @@ pub enum Device {
 
 /// Reads a record and verifies it; what is not what was written leaves the index.
 pub fn read(shared: &Shared, request: &Request, entry: &Entry, device: Device) -> Read {
-    if device == Device::DoesNotWait && entry.length() > MAX_INLINE {
-        return Read::NotCached;
-    }
     let Some(segment) = shared.segment(entry.place.segment) else {
         return Read::Nothing;
     };

@@ -146,7 +146,7 @@ impl Story {
                 self.latest.insert(number, self.version);
             }
             if step % 4 == 3 {
-                disk.flush(Duration::from_millis(1));
+                wait_until(|| disk.flush(Duration::from_millis(1)) || disk.shared.is_off());
                 self.check(disk);
             }
         }

@@ -30,25 +30,23 @@ fn writes_until_it_is_killed() {
     };
     let bench = bench_at(Path::new(&path));
     let disk = bench.open();
-    let first = 1
-        + (disk.status().counts.hits..TARGETS)
-            .flat_map(|number| versions(&disk, &target(number)))
-            .max()
-            .unwrap_or(0);
+    let found = (0..TARGETS).flat_map(|number| versions(&disk, &target(number)));
+    let first = found.max().unwrap_or(0) + 1;
     let mut out = std::io::stdout();
     for version in first.. {
         let number = version * 7_919 % TARGETS;
-        let said = if version % 50 == 0 {
+        let is_removal = version % 50 == 0;
+        // Said first: what is not said has not been done.
+        let what = if is_removal { "removed" } else { "put" };
+        let _ = writeln!(out, "{what} {number} {version}");
+        if is_removal {
             disk.remove(&target(number));
-            "removed"
         } else {
             let length = (version * 31 % 9_000) as usize;
             while !disk.put(record(&target(number), 1, version, length)) {
                 disk.flush(Duration::from_millis(1));
             }
-            "put"
-        };
-        let _ = writeln!(out, "{said} {number} {version}");
+        }
         if version % 40 == 0 && disk.flush(LONG) {
             let _ = writeln!(out, "written");
         }

@@ -303,11 +303,11 @@ fn nobody_else_can_read_the_files_and_a_second_process_is_refused() {
     let second = bench.try_open_with(Box::new(System), Retry::default());
     let error = second.expect_err("locked").to_string();
     assert!(error.contains("another process"), "{error}");
-    assert!(
-        error.contains(&bench.path().display().to_string()),
-        "{error}"
-    );
-    drop(disk);
+    let path = bench.path().display().to_string();
+    assert!(error.contains(&path), "{error}");
+    disk.close();
+    assert!(!disk.put(record("http://h/", 1, 2, 100)));
+    assert_eq!(versions(&bench.open(), "http://h/"), [1]);
     let writable = std::fs::Permissions::from_mode(0o770);
     std::fs::set_permissions(bench.path(), writable).expect("a directory of ours");
     let exposed = bench.try_open_with(Box::new(System), Retry::default());
