@@ -80,6 +80,9 @@ fn show(stage: &str, samples: &Samples, now: Timestamp) -> String {
         let _ = write!(memory, "; {} of the whole process", size(resident));
     }
     line("memory", memory);
+    if let Some(limit) = samples.sum("bookend_disk_limit_bytes") {
+        line("disk", disk(samples, limit));
+    }
     if let Some(read) = since("bookend_config_loaded_seconds") {
         let reloads = |result| {
             let mut all = samples.of("bookend_config_reloads_total");
@@ -121,6 +124,27 @@ fn requests(samples: &Samples) -> String {
             tenths / 10,
             tenths % 10
         );
+    }
+    text
+}
+
+/// The disk tier, which may take `limit` bytes.
+fn disk(samples: &Samples, limit: u64) -> String {
+    let value = |name: &str| samples.sum(name).unwrap_or(0);
+    let Some(responses) = samples.sum("bookend_disk_responses") else {
+        return "off: another process uses its directory".to_owned();
+    };
+    let mut text = format!(
+        "{responses} responses in {} of {}; {} wait to be written",
+        size(value("bookend_disk_bytes")),
+        size(limit),
+        size(value("bookend_disk_queued_bytes")),
+    );
+    if value("bookend_disk_loading") > 0 {
+        text += "; still being loaded";
+    }
+    if value("bookend_disk_off") > 0 {
+        text += "; nothing is written, since that has failed";
     }
     text
 }

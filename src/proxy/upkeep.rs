@@ -126,6 +126,12 @@ impl Gateway {
         }))
     }
 
+    /// How long requests wait for the second tiers before they ask the API, for tests.
+    #[doc(hidden)]
+    pub fn wait_for_tiers(&self, longest: Duration) {
+        self.tiers.wait_at_most(longest);
+    }
+
     /// `late`: the gateway has served without it, and others may have served what it holds.
     fn open_disk(&self, late: bool) -> Result<(), OpenError> {
         let settings = self.settings();

@@ -319,6 +319,11 @@ impl Gateway {
         self.await_sum(0, |counted| counted.fills.value());
     }
 
+    /// Has requests wait so long for the second tiers.
+    pub fn wait_for_tiers(&self, longest: Duration) {
+        self.shared.wait_for_tiers(longest);
+    }
+
     /// Carries out an invalidation, as a purge does.
     pub fn apply(&self, invalidation: &Invalidation) -> Applied {
         self.shared.purge(invalidation)

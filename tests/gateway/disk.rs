@@ -78,6 +78,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Waits until the loading of what is on disk has ended.
 fn loaded(gateway: Gateway) -> Gateway {
     gateway.await_metric("bookend_disk_loading", 0);
+    // However much else the machine has to do.
+    gateway.wait_for_tiers(Duration::from_secs(60));
     gateway
 }
 
@@ -289,7 +291,7 @@ fn what_memory_had_to_evict_is_read_from_disk() {
             .cache("memory = \"8MiB\"")
             .more(&disk)
     };
-    let gateway = setup().start();
+    let gateway = loaded(setup().start());
     for n in 0..200 {
         ask(&gateway, &format!("/books/{n}")).expect(200);
         gateway.await_metric("bookend_disk_queued_bytes", 0);

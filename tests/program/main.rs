@@ -9,6 +9,7 @@ mod demo;
 mod deploy;
 mod examples;
 mod handover;
+mod killed;
 mod operated;
 mod readme;
 mod reloaded;

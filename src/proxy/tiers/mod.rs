@@ -5,6 +5,7 @@ mod keep;
 mod raise;
 mod raising;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,11 +15,26 @@ use self::raising::Raising;
 use crate::config::Config;
 use crate::tier::disk::{Disk, Status};
 
+/// A request waits so long for the tiers, and then asks the API.
+const LONGEST: Duration = Duration::from_millis(50);
+
 /// The second tiers, as far as they are open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tiers {
     disk: OnceLock<Arc<Disk>>,
     raising: Raising,
+    /// Milliseconds that a request waits for them.
+    longest: AtomicU64,
+}
+
+impl Default for Tiers {
+    fn default() -> Self {
+        Self {
+            disk: OnceLock::new(),
+            raising: Raising::default(),
+            longest: AtomicU64::new(LONGEST.as_millis() as u64),
+        }
+    }
 }
 
 impl Tiers {
@@ -30,6 +46,17 @@ impl Tiers {
     pub fn open(&self, disk: Arc<Disk>) {
         // It is opened once.
         let _ = self.disk.set(disk);
+    }
+
+    /// How long a request waits for the tiers before it asks the API.
+    fn longest(&self) -> Duration {
+        Duration::from_millis(self.longest.load(Ordering::Relaxed))
+    }
+
+    /// Has requests wait so long, for tests on machines that have much else to do.
+    pub fn wait_at_most(&self, longest: Duration) {
+        let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        self.longest.store(longest, Ordering::Relaxed);
     }
 
     /// A new epoch of the ledger has begun: nothing that was kept is used any more.

@@ -3,7 +3,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::spawn_local;
@@ -17,9 +16,6 @@ use crate::config::RoutePolicy;
 use crate::proxy::tagged::tags_of;
 use crate::tier::Record;
 use crate::tier::disk::Disk;
-
-/// A request waits so long for a tier, and then asks the API.
-const LONGEST: Duration = Duration::from_millis(50);
 
 /// What a request wants of the tiers.
 #[derive(Debug)]
@@ -47,8 +43,8 @@ impl Tiers {
         self.disk.get().is_some_and(|disk| disk.may_have(target))
     }
 
-    /// Brings what the tiers have of what is wanted into the store. Returns, after [`LONGEST`] at the latest, whether anything is
-    /// stored for it now.
+    /// Brings what the tiers have of what is wanted into the store. Returns whether anything is stored for it now, and waits no longer
+    /// than the tiers may take.
     pub async fn raise(
         self: &Arc<Self>,
         store: &Arc<Store>,
@@ -76,7 +72,7 @@ impl Tiers {
             });
         };
         let shared = pin!(self.raising.share(hash, begin));
-        let _late = clock::within(LONGEST, shared).await;
+        let _late = clock::within(self.longest(), shared).await;
         let stored = store.look_up(key.as_ref());
         stored.is_some_and(|stored| !stored.variants().is_empty())
     }
