@@ -25,7 +25,7 @@
 //! | [`proxy`] | the life of a request: exchange, fill, what is added and stripped, and where an error becomes a response |
 //! | [`cache`] | where responses live: keys, the store, bodies that many read, collapse, the byte budget |
 //! | [`tier`] | where responses outlive the process: the disk tier |
-//! | [`ledger`] | what was invalidated: an invalidation as one value, whoever asked for it |
+//! | [`ledger`] | what was invalidated: an invalidation as one value, its number and its file, and what a fleet of gateways agrees on |
 //! | [`upstream`] | the API behind: connections, pool, balancing, health, retries |
 //! | [`semantics`] | the rules, as pure functions: no I/O, no clock, no async |
 //! | [`config`] | what the operator wrote, checked as a whole and turned into plain data |

@@ -1,7 +1,7 @@
 //! What was invalidated. An invalidation is a value, whoever asked for it, so that it can be previewed, logged and replayed.
 //!
 //! [`local::Ledger`] gives each invalidation its number, and tells of a record outside memory whether it may be used:
-//! [`verdict::Verdict`].
+//! [`verdict::Verdict`]. [`protocol`] is what gateways with a common server agree on.
 
 mod file;
 mod format;
@@ -9,4 +9,5 @@ mod index;
 pub mod invalidation;
 pub mod local;
 pub mod log;
+pub mod protocol;
 pub mod verdict;
