@@ -1,11 +1,14 @@
 //! `bookend run`: the gateway, until SIGTERM, SIGINT or SIGQUIT, or until a successor serves. SIGHUP reloads its configuration,
 //! SIGUSR1 reopens its access log, SIGUSR2 starts a successor.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::LocalSet;
 
 use super::report::{Exit, environment, print_mistakes};
 use super::signal::at_each;
@@ -171,6 +174,13 @@ fn run(mut instance: Instance, handover_socket: Option<&Path>) -> Result<Exit, E
             drop(socket.take());
             true
         };
+        // It may take as long as it likes: what ends the process ends it, too. Names that were asked for meanwhile are looked up
+        // to the end, since workers may wait for them.
+        let local = LocalSet::new();
+        let told = local.run_until(async {
+            served.tell_reachable_upstreams().await;
+            pending::<Infallible>().await
+        });
         tokio::select! {
             biased;
             () = signal::end() => {
@@ -187,6 +197,7 @@ fn run(mut instance: Instance, handover_socket: Option<&Path>) -> Result<Exit, E
                 }
                 Shutdown::HandedOver
             }
+            never = told => match never {},
         }
     });
     if let Some(before) = before

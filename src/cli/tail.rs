@@ -209,6 +209,9 @@ fn in_words(line: &Value, style: Style) -> String {
         more.push_str(": ");
         more.push_str(&text("detail"));
     }
+    if let Some(attempts @ 2..) = line["attempts"].as_u64() {
+        more.push_str(&format!(" after {attempts} attempts"));
+    }
     if !more.is_empty() {
         words.push_str("  ");
         words.push_str(&style.paint(&more, Colour::Faint));
@@ -271,11 +274,11 @@ mod tests {
         );
         let failed = json!({
             "time": "2026-11-29T20:21:26.123Z", "status": 400, "result": "error", "bytes": 1, "duration_ms": 0.01,
-            "failure": "bad_request", "detail": "two \u{1b}[31mHosts",
+            "failure": "bad_request", "detail": "two \u{1b}[31mHosts", "attempts": 3,
         });
         assert_eq!(
             in_words(&failed, PLAIN),
-            "20:21:26.123  400  error         0.010ms        1 B  (not understood)  bad_request: two \u{fffd}[31mHosts"
+            "20:21:26.123  400  error         0.010ms        1 B  (not understood)  bad_request: two \u{fffd}[31mHosts after 3 attempts"
         );
         let coloured = in_words(&line, Style { is_coloured: true });
         assert!(

@@ -27,6 +27,7 @@ mod lookup;
 mod operations;
 mod own_answers;
 mod purging;
+mod reached;
 mod receipts;
 mod redirect;
 mod request;

@@ -155,6 +155,7 @@ impl<S: Service> Connections<S> {
                             Err(Refused) => return,
                         }
                     }
+                    peer.tls = opened.socket.tls_version();
                     peer.own_answers = treatment.own_answers();
                     peer.certificate = opened.certificate;
                     peer.hsts = treatment.tls.as_ref().and_then(|tls| tls.hsts());

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, DuplexStream, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::unconstrained;
@@ -34,6 +35,18 @@ impl Socket {
             Self::Tcp(_) | Self::Unix(_) => Scheme::Http,
             Self::Tls(_) => Scheme::Https,
             Self::Memory { scheme, .. } => *scheme,
+        }
+    }
+
+    /// The version of TLS that it speaks; `None` without TLS.
+    pub fn tls_version(&self) -> Option<&'static str> {
+        let Self::Tls(stream) = self else {
+            return None;
+        };
+        match stream.get_ref().1.protocol_version()? {
+            ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+            ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+            _ => None,
         }
     }
 

@@ -19,6 +19,7 @@
 //!   content or a change of the protocol. A connection may change from one to the other between two exchanges.
 //! * `http2`: one HTTP/2 connection, which requests share; h2 reads and writes it.
 //! * `connect`, `names`, `tls`: from a server's name to an open socket (`wire`).
+//! * `reach`: which servers can be connected to, for the log of a start.
 //! * `server`, [`UpstreamShared`]: shared by all workers: servers, their caps of connections, queues, health.
 
 mod balance;
@@ -41,6 +42,7 @@ mod outcome;
 mod outgoing;
 mod poll_first;
 mod pool;
+mod reach;
 mod request_body;
 mod request_head;
 mod response_body;
@@ -69,4 +71,4 @@ pub use self::server::Server;
 pub use self::shared::UpstreamShared;
 pub use self::tunnel::Tunnel;
 pub use self::upstreams::Upstreams;
-pub use self::waiting::{HalfClosed, LatestWaiting, Waiting};
+pub use self::waiting::{HalfClosed, LatestWaiting, Trials, Waiting};

@@ -1,11 +1,14 @@
 //! Whether a request has been sent, and whether its client has closed its side, for the two that may cancel it: its client's
-//! connection, and the task that waits for the response.
+//! connection, and the task that waits for the response. And what has come of sending it, for the access log.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use tokio::task::yield_now;
+
+use super::server::Server;
 
 /// How far a request has come on its way to a connection. Clones share one state.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +34,18 @@ struct Progress {
     half_closed: AtomicU32,
     /// Nobody waits for the response any more.
     given_up: AtomicBool,
+    trials: Mutex<Trials>,
+}
+
+/// How often a request was tried, and how that went.
+#[derive(Clone, Debug, Default)]
+pub struct Trials {
+    /// How often it was sent, or was to be.
+    pub count: u32,
+    /// The server of the latest; `None` where none was chosen.
+    pub server: Option<Arc<Server>>,
+    /// From when the latest was sent to the head of its response, or to its failure; `None` where nothing was sent.
+    pub duration: Option<Duration>,
 }
 
 /// Not handed to a connection.
@@ -115,6 +130,30 @@ impl Waiting {
     /// Its client's connection is to end.
     pub fn give_up(&self) {
         self.0.given_up.store(true, Ordering::Release);
+    }
+
+    /// How often it was tried until now, and how that went.
+    pub fn trials(&self) -> Trials {
+        lock(&self.0.trials).clone()
+    }
+
+    /// It is tried once more.
+    pub(super) fn try_at(&self, server: &Arc<Server>) {
+        let mut trials = lock(&self.0.trials);
+        let count = trials.count.saturating_add(1);
+        *trials = Trials {
+            count,
+            server: Some(server.clone()),
+            duration: None,
+        };
+    }
+
+    /// The trial has ended so long after it was sent to `server`.
+    pub(super) fn tried(&self, server: &Arc<Server>, duration: Duration) {
+        let mut trials = lock(&self.0.trials);
+        // It may have waited at another one.
+        trials.server = Some(server.clone());
+        trials.duration = Some(duration);
     }
 
     fn is_queued(&self, cx: &Context<'_>) -> bool {

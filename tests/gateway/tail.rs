@@ -131,3 +131,41 @@ fn the_stream_says_that_the_gateway_stops_and_ends() {
     }
     assert!(rest.contains("{\"end\":\"the gateway stops\"}"), "{rest}");
 }
+
+#[test]
+fn a_line_says_which_server_was_asked_how_often_and_how_long_it_took() {
+    let origin = books();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let dead = format!("http://{}", closed.local_addr().expect("an address"));
+    drop(closed);
+    let gateway = Gateway::before_all([dead.clone(), origin.url()])
+        .workers(1)
+        .start();
+    let mut client = Client::to(gateway.admin_addr());
+    let mut lines = client.open(&tail(""));
+    for target in ["/books/1", "/books/2", "/books/1"] {
+        gateway.get(target).expect(200);
+        gateway.await_no_fills();
+    }
+    let lines = objects(&mut lines, 3);
+    let attempts = |line: &Value| line["attempts"].as_u64();
+    let of = |target: &str, result: &str| {
+        let mut lines = lines.iter();
+        let found = lines.find(|line| line["target"] == target && line["result"] == result);
+        found.unwrap_or_else(|| panic!("{target} {result}"))
+    };
+    let misses = [of("/books/1", "miss"), of("/books/2", "miss")];
+    for miss in misses {
+        assert_eq!(miss["upstream_server"], origin.url());
+        assert!(
+            miss["upstream_ms"].as_f64().is_some_and(|ms| ms >= 0.0),
+            "{miss}"
+        );
+    }
+    // One of them was sent to the dead server first.
+    let all: u64 = misses.into_iter().filter_map(attempts).sum();
+    assert_eq!(all, 3, "{misses:?}");
+    let hit = of("/books/1", "hit");
+    assert_eq!(hit.get("upstream_server"), None);
+    assert_eq!(attempts(hit), None);
+}

@@ -634,3 +634,38 @@ fn the_live_picture_is_printed_once_as_text_or_said_to_be_missing() {
         said(&output.stderr)
     );
 }
+
+#[test]
+fn it_is_told_at_the_start_which_servers_can_be_connected_to_and_why_others_cannot() {
+    let origin = Origin::start(|request, conn| conn.reply(request, &reply(200)));
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = closed.local_addr().expect("an address");
+    drop(closed);
+    let more = format!(
+        "[upstreams.films]\nservers = \"http://{addr}\"\n[[route]]\nmatch = \"/films\"\nupstream = \"films\""
+    );
+    let mut program = Program::start(&origin, "", &more);
+    let (mut reachable, mut other) = (String::new(), String::new());
+    while reachable.is_empty() || other.is_empty() {
+        let line = program.line();
+        match line {
+            line if line.contains("upstream reachable") => reachable = line,
+            line if line.contains("upstream not reachable yet") => other = line,
+            _ => {}
+        }
+    }
+    assert!(reachable.contains(" INFO "), "{reachable}");
+    assert!(
+        reachable.contains(&format!(" server={} within=", origin.url())),
+        "{reachable}"
+    );
+    let words = format!(
+        " upstream=\"films\" server=http://{addr} error=the upstream refused the connection"
+    );
+    assert!(
+        other.contains(" WARN ") && other.contains(&words),
+        "{other}"
+    );
+    // It does not wait for them, and serves.
+    Client::to(program.addr).get("/books").expect(200);
+}

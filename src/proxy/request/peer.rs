@@ -23,6 +23,8 @@ pub struct Peer {
     /// An IPv4 client of an IPv6 listener has its IPv4 address here. `None` behind a Unix socket.
     pub addr: Option<SocketAddr>,
     pub scheme: Scheme,
+    /// The version of TLS that its connection speaks; `None` without TLS.
+    pub tls: Option<&'static str>,
     /// Whether its X-Forwarded-* and Forwarded fields are believed.
     pub trusted: bool,
     /// Interim responses that its connection sends before the next response.
@@ -64,6 +66,7 @@ impl Peer {
         Self {
             addr,
             scheme,
+            tls: None,
             trusted: addr.is_none_or(|addr| is_in(addr.ip(), proxies)),
             interim: Interim::default(),
             waiting: LatestWaiting::default(),

@@ -21,8 +21,9 @@ use crate::proxy::response::counted::outcome;
 use crate::proxy::response::error::Reported;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_status::{CacheResult, CacheStatus, Detail, ForwardReason};
-use crate::telemetry::access::{AccessWriter, Record, RequestLine};
+use crate::telemetry::access::{AccessWriter, Record, RequestLine, Upstream};
 use crate::telemetry::by_route::Outcome;
+use crate::upstream::{Trials, Waiting};
 
 /// Octets of a target that a line shows of a request that was refused.
 const MAX_TARGET: usize = 1024;
@@ -49,6 +50,8 @@ struct Line {
     url: Option<Box<str>>,
     result: Outcome,
     reason: Option<&'static str>,
+    /// `None` where the request waited for no API.
+    trials: Option<Trials>,
     cache: Box<[u8]>,
     failure: Option<ErrorKind>,
     detail: Option<Arc<str>>,
@@ -152,6 +155,7 @@ pub fn follow_refusal(
         url: None,
         result: Outcome::Error,
         reason: None,
+        trials: None,
         cache: Box::default(),
         failure: None,
         detail: None,
@@ -197,6 +201,7 @@ impl Line {
             url: None,
             result: Outcome::Error,
             reason: None,
+            trials: request.waiting.as_ref().map(Waiting::trials),
             cache: Box::default(),
             failure: None,
             detail: None,
@@ -253,6 +258,10 @@ impl Drop for Line {
         let now = self.clock.now();
         let head = self.request.as_ref();
         let cache = self.cache();
+        let server = self.trials.as_ref().and_then(|trials| {
+            let server = trials.server.as_ref()?;
+            Some((server.url().to_string(), trials))
+        });
         let record = Record {
             time: self.began.wall,
             peer: self.peer.addr,
@@ -275,6 +284,12 @@ impl Drop for Line {
             cache: cache.as_deref(),
             failure: self.failure,
             detail: self.detail.as_deref(),
+            tls: self.peer.tls,
+            upstream: (server.as_ref()).map(|(server, trials)| Upstream {
+                server,
+                attempts: trials.count,
+                duration: trials.duration,
+            }),
             user_agent: head.and_then(|head| head.user_agent.as_ref()),
             referer: head.and_then(|head| head.referer.as_ref()),
         };

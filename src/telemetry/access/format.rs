@@ -98,6 +98,12 @@ pub(super) fn json(line: &mut Vec<u8>, record: &Record<'_>) {
     if let Some(reason) = record.reason {
         string("reason", reason.as_bytes());
     }
+    if let Some(tls) = record.tls {
+        string("tls", tls.as_bytes());
+    }
+    if let Some(upstream) = &record.upstream {
+        string("upstream_server", upstream.server.as_bytes());
+    }
     if let Some(cache) = record.cache {
         string("cache", cache.as_bytes());
     }
@@ -112,6 +118,12 @@ pub(super) fn json(line: &mut Vec<u8>, record: &Record<'_>) {
     }
     if let Some(failure) = record.failure {
         write(line, format_args!(",\"failure\":\"{failure}\""));
+    }
+    if let Some(upstream) = &record.upstream {
+        write(line, format_args!(",\"attempts\":{}", upstream.attempts));
+        if let Some(duration) = upstream.duration {
+            write(line, format_args!(",\"upstream_ms\":{}", Millis(duration)));
+        }
     }
     write(
         line,
@@ -165,6 +177,7 @@ mod tests {
     use crate::error::ErrorKind;
     use crate::semantics::authority::Scheme;
     use crate::semantics::time::Timestamp;
+    use crate::telemetry::access::Upstream;
     use crate::telemetry::by_route::Outcome;
     use http::{Method, StatusCode};
 
@@ -197,6 +210,12 @@ mod tests {
             cache: Some("bookend; hit; ttl=30"),
             failure: None,
             detail: None,
+            tls: Some("TLSv1.3"),
+            upstream: Some(Upstream {
+                server: "http://127.0.0.1:5000",
+                attempts: 2,
+                duration: Some(Duration::from_millis(7)),
+            }),
             user_agent: Some(user_agent),
             referer: Some(referer),
         }
@@ -234,6 +253,10 @@ mod tests {
             "bytes": 1234,
             "duration_ms": 12.045,
             "result": "hit",
+            "tls": "TLSv1.3",
+            "upstream_server": "http://127.0.0.1:5000",
+            "upstream_ms": 7.0,
+            "attempts": 2,
             "cache": "bookend; hit; ttl=30",
             "user_agent": "curl \"8\" \u{fffd}",
             "referer": "http://a/?password=***",
@@ -301,6 +324,8 @@ mod tests {
             user_agent: None,
             referer: None,
             request: None,
+            tls: None,
+            upstream: None,
             ..record(&empty, &empty)
         };
         assert!(line(combined, &bare).starts_with("- - - ["));
@@ -315,6 +340,10 @@ mod tests {
             "target",
             "version",
             "reason",
+            "tls",
+            "upstream_server",
+            "upstream_ms",
+            "attempts",
             "cache",
             "failure",
             "detail",

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-pub use self::record::{Record, RequestLine};
+pub use self::record::{Record, RequestLine, Upstream};
 use self::sink::{Closed, Sink};
 use self::tail::Tail;
 pub use self::tail::{Filter, Lines, MAX_READERS, Reader, Statuses};
@@ -211,6 +211,8 @@ mod tests {
             cache: None,
             failure: None,
             detail: None,
+            tls: None,
+            upstream: None,
             user_agent: None,
             referer: None,
         }

@@ -45,8 +45,23 @@ pub struct Record<'a> {
     pub failure: Option<ErrorKind>,
     /// Details of the failure, as text.
     pub detail: Option<&'a str>,
+    /// The version of TLS that the client speaks; `None` without TLS.
+    pub tls: Option<&'static str>,
+    /// How the API was asked; `None` where it was not asked for this request.
+    pub upstream: Option<Upstream<'a>>,
     pub user_agent: Option<&'a HeaderValue>,
     pub referer: Option<&'a HeaderValue>,
+}
+
+/// How an API was asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Upstream<'a> {
+    /// The URL of the server that was tried last.
+    pub server: &'a str,
+    /// How often servers were tried.
+    pub attempts: u32,
+    /// From the latest sending to the head of the response, or to the failure; `None` where nothing was sent.
+    pub duration: Option<Duration>,
 }
 
 /// The first line of a request.

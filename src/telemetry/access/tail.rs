@@ -229,6 +229,8 @@ mod tests {
             cache: None,
             failure: None,
             detail: None,
+            tls: None,
+            upstream: None,
             user_agent: None,
             referer: None,
         }

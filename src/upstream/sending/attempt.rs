@@ -39,6 +39,9 @@ impl Worker {
         tried: &[usize],
     ) -> Result<Response<UpstreamBody>, Error> {
         request.set_server(self.pools[attempt.server].server(), self.shared.host)?;
+        request
+            .waiting()
+            .try_at(self.pools[attempt.server].server());
         if !request.is_idempotent() {
             // One turn of the runtime, so that connections whose end has arrived are known to be closed: there is no
             // second chance for this request once it has been written.
@@ -61,12 +64,16 @@ impl Worker {
             let unanswered = match lease.exchange(sent, timeout).await {
                 Ok(response) => {
                     let answered = self.clock.now().mono;
-                    self.counters.times.record(answered.since(began));
+                    let took = answered.since(began);
+                    self.counters.times.record(took);
+                    request.waiting().tried(lease.pool().server(), took);
                     lease.record_success();
                     return request.receive(response, lease);
                 }
                 Err(unanswered) => unanswered,
             };
+            let failed = self.clock.now().mono.since(began);
+            request.waiting().tried(lease.pool().server(), failed);
             let refused = lease.is_shared() && unanswered.resend == Resend::Always;
             refusals += usize::from(refused);
             // Of all that go over to a new connection together, a server that takes few on each refuses the last ones
@@ -88,6 +95,9 @@ impl Worker {
                 Reuse::Unused
             };
             request.set_server(self.pools[attempt.server].server(), self.shared.host)?;
+            request
+                .waiting()
+                .try_at(self.pools[attempt.server].server());
         }
     }
 
