@@ -2,7 +2,9 @@
 //! the rest in numbers and texts of the same form.
 //!
 //! The octets begin with a version and with a digest of the tables of well-known names and values. A build that differs in
-//! one of them does not read them: the response is as good as not stored. Times are those of the wall clock.
+//! one of them does not read them: the response is as good as not stored. So it is where the settings of the route have come
+//! to say otherwise which responses are for all: an operator who lists a field with credentials and restarts the gateway
+//! expects that nobody is answered any more with what somebody else was sent. Times are those of the wall clock.
 
 use std::sync::LazyLock;
 
@@ -17,13 +19,13 @@ use crate::clock::Now;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::freshness::{Freshness, MustValidate, Receipt};
 use crate::semantics::no_vary_search::SearchVariance;
-use crate::semantics::policy::Policy;
+use crate::semantics::policy::{Ignore, Policy, SetCookie};
 use crate::semantics::time::{DeltaSeconds, Timestamp};
 use crate::semantics::validation::Validators;
 use crate::semantics::vary::{Selection, VariantKey};
 
 /// The version of the form.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The request carried credentials.
 const CREDENTIALED: usize = 1;
@@ -73,8 +75,8 @@ pub struct Unpacked {
     pub api_does_cors: bool,
 }
 
-/// The head in octets. `api_does_cors`: what is known of its API.
-pub fn pack(head: &Head, api_does_cors: bool) -> Packed {
+/// The head in octets, of a response that `policy` allows to be stored. `api_does_cors`: what is known of its API.
+pub fn pack(head: &Head, policy: &Policy, api_does_cors: bool) -> Packed {
     let selected = selected_by(head);
     let mut variant = [0; 16];
     variant.copy_from_slice(&blake3::hash(&selected).as_bytes()[..16]);
@@ -95,6 +97,7 @@ pub fn pack(head: &Head, api_does_cors: bool) -> Packed {
     let mut octets = Vec::with_capacity(head.fields.len() + selected.len() + 64);
     octets.push(VERSION);
     octets.extend_from_slice(&*TABLES);
+    octets.extend_from_slice(&sharing(policy));
     put_number(&mut octets, flags.sum());
     put_number(&mut octets, usize::from(draft.status.as_u16()));
     put_number(&mut octets, draft.receipt.request_time.as_millis() as usize);
@@ -116,10 +119,12 @@ pub fn pack(head: &Head, api_does_cors: bool) -> Packed {
     Packed { variant, octets }
 }
 
-/// The head that [`pack`] made octets of, as `policy` has it now, with the settings of version `epoch`. `None` where it cannot be read, and where its response came so long ago, or is so far
-/// in the future, that its age cannot be told.
+/// The head that [`pack`] made octets of, as `policy` has it now, with the settings of version `epoch`. `None` where it cannot
+/// be read, where `policy` says otherwise what is for all, and where its response came so long ago, or is so far in the
+/// future, that its age cannot be told.
 pub fn unpack(octets: &[u8], now: Now, policy: &Policy, epoch: u64) -> Option<Unpacked> {
     let rest = octets.strip_prefix(&[VERSION])?.strip_prefix(&*TABLES)?;
+    let rest = rest.strip_prefix(&sharing(policy))?;
     let mut lines = Lines::over(rest);
     let flags = lines.number()?;
     let status = StatusCode::from_u16(u16::try_from(lines.number()?).ok()?).ok()?;
@@ -185,6 +190,36 @@ pub fn unpack(octets: &[u8], now: Now, policy: &Policy, epoch: u64) -> Option<Un
         draft,
         api_does_cors: flags & CORS != 0,
     })
+}
+
+/// A digest of the settings that decide whether a response is for all.
+fn sharing(policy: &Policy) -> [u8; 4] {
+    let Ignore {
+        no_store,
+        private,
+        set_cookie,
+        credentials,
+    } = policy.ignore;
+    let cookies = match policy.set_cookie {
+        SetCookie::Refuse => 0,
+        SetCookie::Strip => 1,
+        SetCookie::Store => 2,
+    };
+    let mut names: Vec<_> = policy
+        .credential_fields
+        .iter()
+        .map(HeaderName::as_str)
+        .collect();
+    names.sort_unstable();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[no_store, private, set_cookie, credentials].map(u8::from));
+    hasher.update(&[cookies]);
+    for name in names {
+        hasher.update(name.as_bytes()).update(b"\n");
+    }
+    let mut digest = [0; 4];
+    digest.copy_from_slice(&hasher.finalize().as_bytes()[..4]);
+    digest
 }
 
 /// The fields that [`Validators::of`] reads these from.

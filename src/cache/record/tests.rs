@@ -98,7 +98,7 @@ fn a_head_is_read_as_it_was_written_and_has_aged_meanwhile() {
     written.origin_validators.etag = None;
     written.variant = written.variant.fetched_with(Some(b"https://page.example"));
     let head = written.clone().packed();
-    let octets = pack(&head, false).octets;
+    let octets = pack(&head, &policy, false).octets;
     let later = Duration::from_millis(21_500);
     let (read, now) = read_later(&octets, later, &policy).expect("a head");
     assert_same(&read, &written);
@@ -131,7 +131,7 @@ fn what_was_to_be_validated_still_is_and_immutable_is_trusted_as_it_was() {
             freshness,
             ..written.clone()
         };
-        let octets = pack(&written.packed(), false).octets;
+        let octets = pack(&written.packed(), &policy, false).octets;
         let (read, now) = read_later(&octets, second, &policy).expect("a head");
         assert_eq!(read.freshness.immutable, immutable);
         let head = read.packed();
@@ -144,7 +144,7 @@ fn what_was_to_be_validated_still_is_and_immutable_is_trusted_as_it_was() {
 #[test]
 fn an_age_that_cannot_be_told_makes_it_unreadable() {
     let policy = Policy::default();
-    let octets = pack(&draft(&[], &[], &policy).packed(), false).octets;
+    let octets = pack(&draft(&[], &[], &policy).packed(), &policy, false).octets;
     let before = Timestamp::from_millis(START.as_millis() - 1);
     assert!(unpack(&octets, Clock::manual(before).0.now(), &policy, 7).is_none());
     let year = Duration::from_secs(365 * 86_400);
@@ -158,25 +158,46 @@ fn two_variants_differ_and_a_newer_response_for_the_same_requests_does_not() {
     let vary = |language, etag| {
         let request = [("accept-language", language)];
         let response = [("vary", "accept-language"), ("etag", etag)];
-        pack(&draft(&request, &response, &policy).packed(), false).variant
+        pack(
+            &draft(&request, &response, &policy).packed(),
+            &policy,
+            false,
+        )
+        .variant
     };
     assert_eq!(vary("de", "\"1\""), vary("de", "\"2\""));
     assert_ne!(vary("de", "\"1\""), vary("en", "\"1\""));
-    let plain = pack(&draft(&[], &[], &policy).packed(), false).variant;
+    let plain = pack(&draft(&[], &[], &policy).packed(), &policy, false).variant;
     assert_ne!(plain, vary("de", "\"1\""));
 }
 
 #[test]
 fn octets_of_another_version_or_of_other_tables_are_not_read() {
     let policy = Policy::default();
-    let octets = pack(&draft(&[], &[], &policy).packed(), false).octets;
+    let octets = pack(&draft(&[], &[], &policy).packed(), &policy, false).octets;
     let now = Clock::manual(START).0.now();
     assert!(unpack(&octets, now, &policy, 7).is_some());
-    for at in 0..5 {
+    for at in 0..9 {
         let mut other = octets.to_vec();
         other[at] ^= 1;
         assert!(unpack(&other, now, &policy, 7).is_none(), "{at}");
     }
+}
+
+#[test]
+fn what_is_for_all_by_other_settings_is_not_read() {
+    let policy = Policy::default();
+    let octets = pack(&draft(&[], &[], &policy).packed(), &policy, false).octets;
+    let now = Clock::manual(START).0.now();
+    let listed = vec![HeaderName::from_static("x-api-key")];
+    let mut others = vec![policy.clone(); 3];
+    others[0].credential_fields = listed;
+    others[1].ignore.private = !policy.ignore.private;
+    others[2].set_cookie = SetCookie::Strip;
+    for other in &others {
+        assert!(unpack(&octets, now, other, 7).is_none(), "{other:?}");
+    }
+    assert!(unpack(&octets, now, &policy, 7).is_some());
 }
 
 proptest! {
@@ -198,7 +219,7 @@ proptest! {
         let request: Vec<_> = request.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let response: Vec<_> = response.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let written = draft(&request, &response, &policy);
-        let octets = pack(&written.clone().packed(), false).octets;
+        let octets = pack(&written.clone().packed(), &policy, false).octets;
         let (read, _) = read_later(&octets, Duration::ZERO, &policy).expect("a head");
         assert_same(&read, &written);
         for length in 0..octets.len() {

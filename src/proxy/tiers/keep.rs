@@ -100,7 +100,7 @@ impl Tiers {
         };
         let body = body.filter(|_| until > now.wall && !is_selected_by_credentials(stored, policy));
         let record = body.map(|body| {
-            let packed = record::pack(head, store.cors().has(target));
+            let packed = record::pack(head, policy, store.cors().has(target));
             Record {
                 target: target.into(),
                 variant: packed.variant,
