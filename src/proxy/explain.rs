@@ -122,7 +122,13 @@ impl Gateway {
             && !request.is_bypassed();
         let lookup = is_looked_up.then(|| look_up(&self.store, request, Purpose::Explain));
         let resource = self.store.look_up(request.key(&self.store));
-        let verdict = Verdict::of(asked, lookup.as_ref());
+        let is_on_disk = is_looked_up
+            && resource.is_none()
+            && self.tiers.may_have(request.key(&self.store).as_str());
+        let verdict = match is_on_disk {
+            true => Verdict::of_kept(),
+            false => Verdict::of(asked, lookup.as_ref()),
+        };
         let name = &request.epoch.settings.identity.name;
         let status = verdict.status.as_ref().map(|status| status.to_value(name));
         explained["target"] = request.target.as_str().into();

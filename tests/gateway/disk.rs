@@ -304,3 +304,33 @@ fn what_memory_had_to_evict_is_read_from_disk() {
     }
     assert_eq!(kept.origin.count(), 200);
 }
+
+#[test]
+fn explain_says_that_the_disk_tier_has_something() {
+    let kept = Kept::before(&[("Cache-Control", "max-age=60")]);
+    let gateway = kept.start(NOW);
+    ask(&gateway, "/books/1").expect(200);
+    drop(gateway);
+    let gateway = loaded(kept.start(SECOND));
+    let explain = |path: &str| {
+        let mut client = crate::common::Client::to(gateway.admin_addr());
+        let answer = client.get(&format!("/explain?url=http://{HOST}{path}"));
+        answer.expect(200).text()
+    };
+    assert!(explain("/books/1").contains("the disk tier has something"));
+    assert!(!explain("/books/2").contains("the disk tier"));
+    ask(&gateway, "/books/1").expect(200);
+    assert!(!explain("/books/1").contains("the disk tier"));
+}
+
+#[test]
+fn a_field_that_has_come_to_be_a_credential_keeps_others_from_what_it_was_answered_with() {
+    let kept = Kept::before(&[("Cache-Control", "max-age=60")]);
+    let asked = at("/books/1").field("X-Api-Key", "mine");
+    let gateway = kept.start(NOW);
+    let mine = gateway.send(&asked).expect(200).text();
+    drop(gateway);
+    let setup = kept.setup(SECOND);
+    let gateway = loaded(setup.cache("credential_fields = [\"X-Api-Key\"]").start());
+    assert_ne!(ask(&gateway, "/books/1").expect(200).text(), mine);
+}

@@ -49,6 +49,19 @@ impl Verdict {
         }
     }
 
+    /// What comes of a request for what memory does not have, and the disk tier has.
+    pub fn of_kept() -> Self {
+        Self {
+            result: "unknown",
+            status: None,
+            reason: None,
+            why: "Nothing is in memory for this URL, but the disk tier has something: a request has that read first, and what it is \
+                  of use for is known then."
+                .to_owned(),
+            change: Vec::new(),
+        }
+    }
+
     fn of_reason(result: &'static str, kind: Kind, token: &str) -> Self {
         let reason = Reason::find(kind, token);
         let status = match kind {
