@@ -215,7 +215,7 @@ impl Ledger {
         let index = read(&kept.index);
         if let Some(file) = &writer.file
             && file.is_too_long(&index)
-            && let Err(error) = self.write_anew(&index, &mut writer)
+            && let Err(error) = self.write_anew(&index, self.sequence(), &mut writer)
         {
             self.fail(kept, &mut writer, &error);
         }
@@ -245,7 +245,7 @@ impl Ledger {
             _ => {}
         }
         let was_durable = writer.file.is_some();
-        if let Err(error) = self.write_anew(&index, &mut writer) {
+        if let Err(error) = self.write_anew(&index, self.sequence(), &mut writer) {
             // As a rule, the one before is still there, and is written on.
             if was_durable && !writer.place.path().exists() {
                 self.fail(kept, &mut writer, &error);
@@ -269,14 +269,14 @@ impl Ledger {
         let mut writer = kept.writer();
         let number = self.sequence().max(number) + 1;
         write(&kept.index).raise_floor(number);
-        self.sequence.store(number, Ordering::SeqCst);
         let index = read(&kept.index);
         if writer.file.is_some()
-            && let Err(error) = self.write_anew(&index, &mut writer)
+            && let Err(error) = self.write_anew(&index, number, &mut writer)
         {
-            drop(index);
             self.fail(kept, &mut writer, &error);
         }
+        // Not before it is in the file, as with any number.
+        self.sequence.store(number, Ordering::SeqCst);
     }
 
     /// Marks a clean shutdown: after a reboot, what was stored is used as it is. The ledger goes on; an invalidation after this
@@ -295,10 +295,8 @@ impl Ledger {
         }
     }
 
-    fn write_anew(&self, index: &Index, writer: &mut Writer) -> io::Result<()> {
-        let file = writer
-            .place
-            .write_anew(&self.epoch(), index, self.sequence())?;
+    fn write_anew(&self, index: &Index, sequence: u64, writer: &mut Writer) -> io::Result<()> {
+        let file = writer.place.write_anew(&self.epoch(), index, sequence)?;
         writer.file = Some(file);
         Ok(())
     }

@@ -407,6 +407,20 @@ fn a_long_file_is_written_anew_with_the_same_judgement() {
 }
 
 #[test]
+fn what_is_distrusted_is_validated_after_a_restart_too() {
+    let directory = TempDir::new().unwrap();
+    let (ledger, _) = open(&directory, BOOT);
+    purge(&ledger, 1);
+    ledger.distrust(9);
+    assert_eq!(ledger.judge(9, &of("http://h/2")), Verdict::MustValidate);
+    assert_eq!(ledger.judge(10, &of("http://h/1")), Verdict::Valid);
+    drop(ledger);
+    let (ledger, _) = open(&directory, BOOT);
+    assert_eq!((ledger.sequence(), ledger.floor()), (10, 10));
+    assert_eq!(purge(&ledger, 1), 11);
+}
+
+#[test]
 fn a_ledger_in_memory_only_counts() {
     let ledger = Ledger::in_memory();
     assert_eq!(

@@ -24,6 +24,8 @@ pub struct Bounds {
     pub writes: u8,
     /// Purges of the other key.
     pub others: u8,
+    /// Entries that the log keeps.
+    pub log: usize,
     /// The first so many gateways write and purge.
     pub writers: usize,
     /// The first so many gateways serve nobody: they only write and purge.
@@ -53,6 +55,7 @@ impl Bounds {
             gateways: 2,
             writes: 1,
             others: 0,
+            log: 1,
             writers: 1,
             idle: 1,
             fills: true,
@@ -358,7 +361,10 @@ impl Fleet {
         if sabotage == Some(Sabotage::NoMargin) {
             bounds.timing.drift = 0;
         }
-        let limits = Limits { log: 1, ledger: 1 };
+        let limits = Limits {
+            log: bounds.log,
+            ledger: 1,
+        };
         let mut fleet = Self {
             sabotage,
             bounds,

@@ -87,6 +87,7 @@ const ALONE: Bounds = Bounds {
 };
 
 const EVERYTHING: Bounds = Bounds {
+    log: 2,
     gateways: 3,
     writers: 2,
     writes: 2,
@@ -107,6 +108,7 @@ const SCENARIOS: [(&str, Bounds); 13] = [
     (
         "two writes",
         Bounds {
+            log: 2,
             writes: 2,
             losses: 1,
             ..SMALL
