@@ -255,6 +255,7 @@ impl Segment {
 
     /// Reads record by record, until the first that is not whole.
     fn scan(&self, files: &dyn Files, epoch: &Epoch) -> io::Result<Content> {
+        let room = files.length(&self.file)?;
         let (mut written, mut end) = (Vec::new(), HEADER);
         let (mut window, mut starts) = (Vec::new(), u64::from(HEADER));
         // Octets of the record at `end`, from the window, which is read anew where it does not have them.
@@ -263,14 +264,14 @@ impl Segment {
             let until = from.saturating_add(length);
             if until > window.len() {
                 starts = u64::from(end);
-                window.resize(WINDOW.max(length), 0);
+                let left = usize::try_from(room.saturating_sub(starts)).unwrap_or(usize::MAX);
+                window.resize(WINDOW.max(length).min(left), 0);
                 let read = files.read(&self.file, &mut window, starts)?;
                 window.truncate(read);
                 return Ok(window[..length.min(read)].to_vec());
             }
             Ok(window[from..until].to_vec())
         };
-        let room = files.length(&self.file)?;
         loop {
             let place = Place {
                 segment: self.id,

@@ -24,6 +24,9 @@ struct Plan {
     writes_half: AtomicBool,
     /// Reads of records fail too.
     reads_fail: AtomicBool,
+    /// Reads and writes wait while a test holds it; how many have come to it.
+    gate: Mutex<()>,
+    came: AtomicU64,
     failed: Mutex<Vec<&'static str>>,
 }
 
@@ -34,6 +37,11 @@ struct Faulty(Arc<Plan>);
 impl Plan {
     fn error(&self) -> io::Error {
         io::Error::from_raw_os_error(self.error.load(Ordering::Relaxed) as i32)
+    }
+
+    fn pass_gate(&self) {
+        self.came.fetch_add(1, Ordering::Relaxed);
+        drop(self.gate.lock());
     }
 
     fn heal(&self) {
@@ -93,6 +101,7 @@ impl Files for Faulty {
     }
 
     fn read(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.pass_gate();
         if self.0.reads_fail.load(Ordering::Relaxed) {
             return Err(self.0.error());
         }
@@ -108,6 +117,7 @@ impl Files for Faulty {
     }
 
     fn write(&self, file: &File, octets: &[u8], offset: u64) -> io::Result<usize> {
+        self.0.pass_gate();
         if let Err(error) = self.0.check("write") {
             if self.0.writes_half.load(Ordering::Relaxed) {
                 let half = &octets[..octets.len() / 2];
@@ -192,6 +202,7 @@ fn fails_at(fails_at: u64, error: i32, writes_half: bool) -> Vec<&'static str> {
     wait_until(|| disk.status().state == State::Serving);
     assert!(disk.flush(LONG));
     story.check(&disk);
+    story.check(&bench.copied().open());
     story.go_on(&disk, 40);
     assert!(disk.flush(LONG));
     story.check(&disk);
@@ -249,6 +260,9 @@ fn a_tier_that_is_off_serves_what_it_has_and_remembers_what_is_removed() {
     assert_eq!(versions(&disk, &target(1)), [1]);
     assert_eq!(versions(&disk, &target(2)), [0; 0]);
     assert_eq!(disk.status().counts.dropped, 1);
+    // It is tried again without success.
+    let errors = disk.status().counts.errors;
+    wait_until(|| disk.status().counts.errors > errors + 2);
     plan.heal();
     wait_until(|| disk.status().state == State::Serving);
     assert!(disk.flush(LONG));
@@ -294,4 +308,66 @@ fn what_cannot_be_loaded_is_not_there_and_the_rest_is() {
     plan.heal();
     wait_until(|| disk.status().state == State::Serving);
     assert_eq!(versions(&disk, &target(1)), [1]);
+}
+
+#[test]
+fn requests_that_wait_for_a_slow_device_are_bounded_and_the_rest_is_a_miss() {
+    let mut bench = Bench::new(8 << 20, 2 << 20);
+    bench.settings.readers = 1;
+    let plan = Arc::new(Plan::default());
+    let disk = bench.open_with(Box::new(Faulty(plan.clone())), RETRY);
+    // Too long for a worker to read it.
+    put(&disk, record(&target(1), 1, 1, 300_000));
+    let gate = plan.gate.lock().expect("no panic");
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.expect("a runtime");
+    let local = tokio::task::LocalSet::new();
+    let requests: Vec<_> = (0..100)
+        .map(|_| {
+            let disk = Arc::clone(&disk);
+            local.spawn_local(async move { disk.get(&target(1)).await.len() })
+        })
+        .collect();
+    // Each asks before the first answer comes.
+    runtime.block_on(local.run_until(async {
+        while disk.status().counts.reads_refused < 100 - 65 {
+            tokio::task::yield_now().await;
+        }
+    }));
+    drop(gate);
+    let found = local.block_on(&runtime, async {
+        let mut found = 0;
+        for request in requests {
+            found += request.await.expect("no panic");
+        }
+        found
+    });
+    let counts = disk.status().counts;
+    assert_eq!(found as u64, 100 - counts.reads_refused);
+    assert_eq!(
+        (counts.hits, counts.misses),
+        (found as u64, counts.reads_refused)
+    );
+    assert!((64..=65).contains(&found), "{found}");
+}
+
+#[test]
+fn what_is_being_written_when_a_new_epoch_begins_is_not_there() {
+    let bench = Bench::small();
+    let plan = Arc::new(Plan::default());
+    let disk = bench.open_with(Box::new(Faulty(plan.clone())), RETRY);
+    put(&disk, record(&target(1), 1, 1, 100));
+    let gate = plan.gate.lock().expect("no panic");
+    let came = plan.came.load(Ordering::Relaxed);
+    assert!(disk.put(record(&target(2), 1, 2, 100)));
+    wait_until(|| plan.came.load(Ordering::Relaxed) > came);
+    // The same one once more: neither hashes nor checksums tell the difference.
+    disk.forget(EPOCH);
+    drop(gate);
+    assert!(disk.flush(LONG));
+    assert_eq!(disk.status().records, 0);
+    assert!(!disk.may_have(&target(2)));
+    put(&disk, record(&target(3), 1, 3, 100));
+    drop(disk);
+    assert_eq!(bench.open().status().records, 1);
 }

@@ -12,8 +12,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
 
 use super::files::Files;
+use super::index::{Entry, Index};
+use super::record::Place;
 use super::settings::Retry;
 use super::status::State;
 use super::{Disk, OpenError, Settings, System};
@@ -107,11 +110,11 @@ impl Bench {
 }
 
 fn wait_until(mut is_so: impl FnMut() -> bool) {
-    for _ in 0..30_000 {
+    for _ in 0..300_000 {
         if is_so() {
             return;
         }
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_micros(100));
     }
     panic!("it did not come about");
 }
@@ -144,8 +147,10 @@ fn version_of(found: &Record) -> u64 {
 }
 
 fn get(disk: &Disk, target: &str) -> Vec<Record> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    runtime.expect("a runtime").block_on(disk.get(target))
+    thread_local! {
+        static RUNTIME: Runtime = Builder::new_current_thread().build().expect("a runtime");
+    }
+    RUNTIME.with(|runtime| runtime.block_on(disk.get(target)))
 }
 
 /// The versions found of a target, the latest first.
@@ -330,4 +335,20 @@ fn the_queue_is_bounded_and_what_it_refuses_is_counted() {
     let counts = disk.status().counts;
     assert_eq!(counts.written_records, queued as u64);
     assert_eq!(counts.dropped, 2 + 1_000 - queued as u64);
+}
+
+#[test]
+fn a_record_of_an_earlier_epoch_is_not_entered_into_the_index() {
+    let index = Index::new();
+    let place = Place {
+        segment: 1,
+        offset: 48,
+    };
+    let entry = Entry::new(5, 6, place, 100, u32::MAX);
+    for (generation, is_there) in [(0, false), (1, true)] {
+        index.clear(1);
+        index.lock(5).insert(generation, entry, 1);
+        assert_eq!(index.lock(5).has(1, 5, START), is_there);
+        assert!(!index.lock(5).has(0, 5, START));
+    }
 }

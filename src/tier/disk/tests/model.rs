@@ -141,3 +141,61 @@ proptest! {
         run(32 << 10, steps);
     }
 }
+
+/// Each thread has targets of its own, whose order it knows; the disk is small, and what is read is copied.
+#[test]
+fn threads_that_work_at_the_same_time_each_see_their_own_order() {
+    let bench = Bench::new(64 << 10, 8 << 10);
+    let disk = bench.open();
+    let disk = &disk;
+    let work = |thread: u64| {
+        // By target: the last version put, and the last one removed.
+        let mut known: HashMap<u64, (u64, u64)> = HashMap::new();
+        let mut found = 0;
+        let mut random = thread + 1;
+        for version in 1..4_000 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let number = (random >> 33) % 12;
+            let target = format!("http://h/{thread}/{number}");
+            let (put, removed) = known.entry(number).or_default();
+            match (random >> 50) % 16 {
+                0 => {
+                    disk.remove(&target);
+                    *removed = version;
+                }
+                1..8 => {
+                    let length = (random >> 40) % 1_500;
+                    if disk.put(record(&target, 1, version, length as usize)) {
+                        *put = version;
+                    }
+                }
+                8 => assert!(disk.flush(LONG)),
+                _ => {}
+            }
+            let versions = versions(disk, &target);
+            assert!(versions.len() <= 1);
+            assert!(
+                versions.iter().all(|it| it > removed && it <= put),
+                "{versions:?}"
+            );
+            found += versions.len();
+        }
+        found
+    };
+    let found: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..3)
+            .map(|thread| scope.spawn(move || work(thread)))
+            .collect();
+        let found = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"));
+        found.collect()
+    });
+    assert!(found.iter().all(|found| *found > 300), "{found:?}");
+    let counts = disk.status().counts;
+    assert!(counts.evicted > 0 && counts.copied_bytes > 0, "{counts:?}");
+    assert_eq!((counts.corrupt, counts.errors), (0, 0));
+    assert!(disk.flush(LONG));
+}
