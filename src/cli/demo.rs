@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use clap::Args;
 
@@ -9,9 +10,9 @@ use super::report::{Exit, environment};
 use super::signal;
 use crate::clock::Clock;
 use crate::config::listener::Tls;
-use crate::config::{AccessFormat, Certificate, Config, ListenAddr, Listener, ServerUrl};
-use crate::demo::tour::{self, Place};
-use crate::demo::{BookApi, Options, Seen, TemporaryCertificate};
+use crate::config::{AccessFormat, Certificate, Config, Disk, ListenAddr, Listener, ServerUrl};
+use crate::demo::tour::{self, Place, Tour};
+use crate::demo::{BookApi, Options, Seen, TemporaryCertificate, TemporaryFolder};
 use crate::instance::{self, Instance};
 use crate::telemetry::log;
 
@@ -19,6 +20,9 @@ use crate::telemetry::log;
 const FIRST_PORT: u16 = 8080;
 /// The last port that is tried.
 const LAST_PORT: u16 = FIRST_PORT + 99;
+
+/// Bytes that the demo's gateway may keep on disk.
+const DISK: u64 = 64 << 20;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -66,7 +70,9 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn std::error::Error>> {
             (Some(api), url)
         }
     };
-    let config = config(upstream.clone(), arguments.tour);
+    // Kept to the end, which removes it.
+    let kept = TemporaryFolder::make()?;
+    let config = config(upstream.clone(), arguments.tour, &kept);
     let filter = environment(log::VARIABLE);
     let _guard = log::init(&config.log, filter.as_deref())?;
     let address = arguments
@@ -77,7 +83,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn std::error::Error>> {
         true => Some(TemporaryCertificate::make(address)?),
         false => None,
     };
-    let (instance, addr) = bind(config, arguments.listen, certificate.as_ref())?;
+    let (instance, addr) = bind(config.clone(), arguments.listen, certificate.as_ref())?;
     let gateway = match &certificate {
         Some(certificate) => Place::secure(addr, &certificate.certificate())?,
         None => Place::plain(addr),
@@ -94,12 +100,17 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn std::error::Error>> {
         return Ok(Exit::Success);
     }
     let seen = api.as_ref().map(|api| api.seen().clone());
-    run_tour(instance, gateway, seen)
+    // The same again, at the same address.
+    let restart = || bind(config, Some(addr), certificate.as_ref());
+    run_tour(instance, gateway, seen, restart)
 }
 
-/// The gateway's defaults, but it logs warnings only and its admin API takes any free port.
-fn config(upstream: ServerUrl, tour: bool) -> Config {
+/// The gateway's defaults, but it keeps what it stores in a folder, logs warnings only, and its admin API takes any free port.
+fn config(upstream: ServerUrl, tour: bool, kept: &TemporaryFolder) -> Config {
     let mut config = Config::in_front_of(vec![upstream]);
+    let mut disk = Disk::at(kept.path().to_owned());
+    disk.size = DISK;
+    config.disk = Some(disk);
     config.log.level = "warn".to_owned();
     if tour {
         config.admin = None;
@@ -110,26 +121,41 @@ fn config(upstream: ServerUrl, tour: bool) -> Config {
     config
 }
 
-/// Runs the gateway until the tour is over, or a signal ends it.
+/// Runs the gateway until the tour is over, or a signal ends it; before its last step, the gateway is started anew.
 fn run_tour(
     instance: Instance,
     gateway: Place,
     seen: Option<Seen>,
+    restart: impl FnOnce() -> Result<(Instance, SocketAddr), instance::Error>,
 ) -> Result<Exit, Box<dyn std::error::Error>> {
     let mut out = io::stdout();
     let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut tour = Tour::of(gateway, seen, &mut out, colour);
     let mut taken = Ok(None);
     instance.run(async {
-        let tour = tour::run(gateway, seen, &mut out, colour);
-        taken = signal::unless_ended(tour).await.transpose();
+        taken = signal::unless_ended(tour.run()).await.transpose();
     })?;
-    match taken? {
-        Some(differences) if differences.is_empty() => Ok(Exit::Success),
-        Some(_) => Ok(Exit::Failure),
-        None => {
-            writeln!(out, "\nThe tour was interrupted.")?;
-            Ok(Exit::Failure)
-        }
+    if let Ok(Some(())) = taken {
+        let (instance, _) = restart()?;
+        let restarted = instance.gateway().clone();
+        instance.run(async {
+            // What is not loaded yet is a miss.
+            while restarted.disk().is_some_and(|disk| disk.is_loading()) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            taken = signal::unless_ended(tour.run_after_restart())
+                .await
+                .transpose();
+        })?;
+    }
+    if taken?.is_none() {
+        drop(tour);
+        writeln!(out, "\nThe tour was interrupted.")?;
+        return Ok(Exit::Failure);
+    }
+    match tour.close()?.is_empty() {
+        true => Ok(Exit::Success),
+        false => Ok(Exit::Failure),
     }
 }
 

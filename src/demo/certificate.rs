@@ -1,18 +1,20 @@
 //! The certificate of `bookend demo --tls`: made on the spot, in a folder that is removed at the end.
 
 use std::error::Error;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
+use super::folder::TemporaryFolder;
+
 /// A certificate that signs itself, and its key, in files of a folder that this removes when it is dropped.
 #[derive(Debug)]
 pub struct TemporaryCertificate {
-    folder: PathBuf,
+    folder: TemporaryFolder,
 }
 
 impl TemporaryCertificate {
@@ -38,7 +40,7 @@ impl TemporaryCertificate {
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
         let made = Self {
-            folder: new_folder()?,
+            folder: TemporaryFolder::make()?,
         };
         write(&made.certificate(), &certificate.pem())?;
         write(&made.key(), &key.serialize_pem())?;
@@ -47,35 +49,12 @@ impl TemporaryCertificate {
 
     /// Its file (PEM).
     pub fn certificate(&self) -> PathBuf {
-        self.folder.join("cert.pem")
+        self.folder.path().join("cert.pem")
     }
 
     /// The file of its key (PEM).
     pub fn key(&self) -> PathBuf {
-        self.folder.join("key.pem")
-    }
-}
-
-impl Drop for TemporaryCertificate {
-    fn drop(&mut self) {
-        // The system clears its folder for such files one day.
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// A folder that no other user can read, nor has made before.
-fn new_folder() -> io::Result<PathBuf> {
-    let all = std::env::temp_dir();
-    let mut number = 0;
-    loop {
-        let folder = all.join(format!("bookend-demo-{}-{number}", std::process::id()));
-        match DirBuilder::new().mode(0o700).create(&folder) {
-            Ok(()) => return Ok(folder),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 100 => {
-                number += 1;
-            }
-            Err(error) => return Err(error),
-        }
+        self.folder.path().join("key.pem")
     }
 }
 

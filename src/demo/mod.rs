@@ -6,9 +6,11 @@
 mod answer;
 mod api;
 mod certificate;
+mod folder;
 mod library;
 mod lines;
 pub mod tour;
 
 pub use api::{BookApi, Options, Seen};
 pub use certificate::TemporaryCertificate;
+pub use folder::TemporaryFolder;

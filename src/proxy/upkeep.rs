@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::ledger::local::{self, Ledger, Opened, Outlives};
 use crate::proxy::gateway::Gateway;
 use crate::proxy::tiers::ledger_memory;
-use crate::tier::disk::{self, Disk, Settings, Status};
+use crate::tier::disk::{self, Disk, Settings, State, Status};
 
 /// Between two looks at the tiers.
 const EACH: Duration = Duration::from_secs(1);
@@ -78,6 +78,14 @@ pub struct DiskState {
     pub size: u64,
     /// `None` while another process uses its directory.
     pub status: Option<Status>,
+}
+
+impl DiskState {
+    /// Whether not all that it has can be found yet.
+    pub fn is_loading(&self) -> bool {
+        let status = self.status.as_ref();
+        status.is_some_and(|status| matches!(status.state, State::Loading { .. }))
+    }
 }
 
 impl Gateway {
@@ -236,7 +244,7 @@ impl Upkeep {
         *stopping.lock().unwrap_or_else(PoisonError::into_inner) = true;
         stopped.notify_all();
         let _ = self.thread.join();
-        if !self.gateway.tiers.flush(LAST_WRITES) {
+        if !self.gateway.tiers.close(LAST_WRITES) {
             tracing::warn!("not all that was stored could be written to the disk tier");
         }
         if let Some(ledger) = self.gateway.store.ledger() {

@@ -76,19 +76,22 @@ fn the_tour_really_checks() {
         .build()
         .expect("a runtime");
     let mut out = Vec::new();
-    let run = tour::run(
+    let mut tour = tour::Tour::of(
         tour::Place::plain(api.addr()),
         Some(api.seen().clone()),
         &mut out,
         false,
     );
-    let differences = runtime.block_on(run).expect("memory");
+    runtime.block_on(tour.run()).expect("memory");
+    runtime.block_on(tour.run_after_restart()).expect("memory");
+    let differences = tour.close().expect("memory");
     let shown = String::from_utf8(out).expect("text");
     for missing in [
         "1. A miss, then a hit: expected Cache-Status: hit; found no Cache-Status",
         "3. HEAD from a stored GET: expected Cache-Status: hit",
         "4. A range of it: expected status 206; found 200 OK",
         "12. Twenty at once: expected the API asked once; found 20",
+        "14. A restart: expected Cache-Status: hit; found no Cache-Status",
     ] {
         assert!(
             differences.iter().any(|found| found.starts_with(missing)),

@@ -1,5 +1,5 @@
 //! The tour: requests to a book API behind the gateway, each with the rule that it shows. It may be read, as curl lines to
-//! try ([`describe`]), or run against a gateway ([`run`]), which checks every response.
+//! try ([`describe`]), or run against a gateway ([`Tour`]), which checks every response.
 
 mod cache_status;
 mod client;
@@ -39,22 +39,40 @@ pub fn describe(gateway: &Place) -> String {
     text
 }
 
-/// Runs the tour against the gateway. Returns the checks that failed. `seen` counts the API's requests where it is the
-/// embedded one. The gateway's cache must be cold. Fails only when `out` does.
-pub async fn run(
-    gateway: Place,
-    seen: Option<Seen>,
-    out: &mut dyn Write,
-    colour: bool,
-) -> io::Result<Vec<String>> {
-    let mut guide = Guide {
-        gateway,
-        seen,
-        report: Report::new(out, colour),
-    };
-    for step in steps::STEPS {
-        guide.report.step(step.title, step.principle)?;
-        (step.walk)(&mut guide).await?;
+/// The tour as it is run against a gateway, whose cache must be cold.
+pub struct Tour<'a>(Guide<'a>);
+
+impl<'a> Tour<'a> {
+    /// `seen` counts the API's requests where it is the embedded one.
+    pub fn of(gateway: Place, seen: Option<Seen>, out: &'a mut dyn Write, colour: bool) -> Self {
+        let report = Report::new(out, colour);
+        Self(Guide {
+            gateway,
+            seen,
+            report,
+        })
     }
-    guide.report.close()
+
+    /// Runs all steps but the last. Fails only when `out` does.
+    pub async fn run(&mut self) -> io::Result<()> {
+        self.take(steps::STEPS).await
+    }
+
+    /// Runs the last step, after the gateway has been started anew. Fails only when `out` does.
+    pub async fn run_after_restart(&mut self) -> io::Result<()> {
+        self.take(&[steps::RESTARTED]).await
+    }
+
+    async fn take(&mut self, steps: &[steps::Step]) -> io::Result<()> {
+        for step in steps {
+            self.0.report.step(step.title, step.principle)?;
+            (step.walk)(&mut self.0).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the checks that failed. Fails only when `out` does.
+    pub fn close(self) -> io::Result<Vec<String>> {
+        self.0.report.close()
+    }
 }

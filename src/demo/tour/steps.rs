@@ -151,3 +151,11 @@ pub(super) const STEPS: &[Step] = &[
         walk: |guide| Box::pin(walks::stream(guide)),
     },
 ];
+
+/// After the gateway has been started anew.
+pub(super) const RESTARTED: Step = Step {
+    title: "A restart",
+    principle: "The gateway was stopped and started again: with `path` in [disk], what is stored outlives the process.",
+    tries: &[],
+    walk: |guide| Box::pin(walks::restarted(guide)),
+};

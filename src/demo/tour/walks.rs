@@ -41,6 +41,25 @@ pub(super) async fn miss_then_hit(guide: &mut Guide<'_>) -> io::Result<()> {
     )
 }
 
+pub(super) async fn restarted(guide: &mut Guide<'_>) -> io::Result<()> {
+    let Some(answer) = guide.expect(200, Ask::get("/books/stream")).await? else {
+        return Ok(());
+    };
+    guide.hit(&answer)?;
+    let is_from_disk = shown(&answer).contains("detail=disk");
+    guide
+        .report
+        .check("detail=disk", is_from_disk, shown(&answer))?;
+    let Some(again) = guide.expect(200, Ask::get("/books/stream")).await? else {
+        return Ok(());
+    };
+    guide.hit(&again)?;
+    let is_in_memory = !shown(&again).contains("detail");
+    guide
+        .report
+        .check("in memory again", is_in_memory, shown(&again))
+}
+
 pub(super) async fn not_modified(guide: &mut Guide<'_>) -> io::Result<()> {
     let Some(book) = guide.expect(200, Ask::get("/books/123")).await? else {
         return Ok(());

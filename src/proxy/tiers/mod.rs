@@ -71,9 +71,15 @@ impl Tiers {
         self.disk.get().map(|disk| disk.status())
     }
 
-    /// Waits until what is to be kept has been written, at most so long. Blocks the thread. Returns whether it has been.
-    pub fn flush(&self, limit: Duration) -> bool {
-        self.disk.get().is_none_or(|disk| disk.flush(limit))
+    /// Gives the tiers' directory up, once what is to be kept has been written, or after this time. Blocks the thread. Returns
+    /// whether it has been.
+    pub fn close(&self, limit: Duration) -> bool {
+        let Some(disk) = self.disk.get() else {
+            return true;
+        };
+        let is_written = disk.flush(limit);
+        disk.close();
+        is_written
     }
 }
 
