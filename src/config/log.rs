@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
+use super::access_template::AccessTemplate;
 use super::readers::{count, one_of, path};
 use super::section::Section;
 use super::value::Value;
@@ -41,13 +42,14 @@ pub enum LogFormat {
 }
 
 /// How the access log is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AccessFormat {
     Off,
     Json,
     /// Apache's combined format, with the cache's result, reason and the duration at its end.
     #[default]
     Combined,
+    Template(AccessTemplate),
 }
 
 /// Where the access log goes.
@@ -60,18 +62,15 @@ pub enum AccessTarget {
 
 const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
-const ACCESS_FORMATS: [(&str, AccessFormat); 3] = [
-    ("off", AccessFormat::Off),
-    ("json", AccessFormat::Json),
-    ("combined", AccessFormat::Combined),
-];
+/// What `access` may be.
+const ACCESS_FORMATS: &str = "\"off\", \"json\", \"combined\", or a template such as \"{client} {method} {target} {status}\"";
 
 impl Log {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let mut log = Self::default();
         section.set("level", &mut log.level, level);
         section.set("format", &mut log.format, one_of(&LOG_FORMATS));
-        section.set("access", &mut log.access, one_of(&ACCESS_FORMATS));
+        section.set("access", &mut log.access, access_format);
         section.set("access_file", &mut log.access_file, access_target);
         section.set("access_hits", &mut log.access_hits, count(1..=1_000_000));
         log
@@ -103,6 +102,20 @@ pub fn is_filter(text: &str) -> bool {
 }
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+fn access_format(value: Value<'_>) -> Option<AccessFormat> {
+    let text = value.text(ACCESS_FORMATS)?;
+    match &*text {
+        "off" => Some(AccessFormat::Off),
+        "json" => Some(AccessFormat::Json),
+        "combined" => Some(AccessFormat::Combined),
+        text if text.contains(['{', '}']) => match AccessTemplate::parse(text) {
+            Ok(template) => Some(AccessFormat::Template(template)),
+            Err(fault) => value.refuse_text(fault),
+        },
+        _ => value.refuse_text(format_args!("is not one of {ACCESS_FORMATS}")),
+    }
+}
 
 fn access_target(value: Value<'_>) -> Option<AccessTarget> {
     let path = path(value)?;

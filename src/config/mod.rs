@@ -1,5 +1,6 @@
 //! The configuration: what the operator wrote, checked as a whole and turned into plain data that never changes.
 
+mod access_template;
 pub mod acme;
 pub mod admin;
 pub mod balance;
@@ -47,6 +48,7 @@ pub mod upstream;
 mod upstreams;
 mod value;
 
+pub use self::access_template::{AccessPart, AccessTemplate, AccessToken};
 pub use self::acme::Acme;
 pub use self::admin::Admin;
 pub use self::balance::{Balance, Circuit, Ejection, Health, Retries};

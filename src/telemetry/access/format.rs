@@ -136,13 +136,13 @@ pub(super) fn json(line: &mut Vec<u8>, record: &Record<'_>) {
     );
 }
 
-fn write(line: &mut Vec<u8>, what: impl std::fmt::Display) {
+pub(super) fn write(line: &mut Vec<u8>, what: impl std::fmt::Display) {
     // Writing to a Vec does not fail.
     let _ = write!(line, "{what}");
 }
 
 /// A Referer without the secrets in its query.
-fn reference(value: &HeaderValue) -> Cow<'_, [u8]> {
+pub(super) fn reference(value: &HeaderValue) -> Cow<'_, [u8]> {
     match value.to_str().map(escape::without_secrets) {
         Ok(Cow::Owned(clean)) => Cow::Owned(clean.into_bytes()),
         Ok(Cow::Borrowed(_)) => Cow::Borrowed(value.as_bytes()),
@@ -151,7 +151,7 @@ fn reference(value: &HeaderValue) -> Cow<'_, [u8]> {
     }
 }
 
-fn version_text(version: Version) -> &'static str {
+pub(super) fn version_text(version: Version) -> &'static str {
     match version {
         Version::HTTP_09 => "HTTP/0.9",
         Version::HTTP_10 => "HTTP/1.0",
@@ -162,7 +162,7 @@ fn version_text(version: Version) -> &'static str {
 }
 
 /// Milliseconds with three decimals.
-struct Millis(Duration);
+pub(super) struct Millis(pub(super) Duration);
 
 impl std::fmt::Display for Millis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -231,6 +231,36 @@ mod tests {
              \"GET /books?token=***&q=\\\"x\\\" HTTP/1.1\" 200 1234 \
              \"http://a/?password=***\" \"curl \\\"8\\\" \\xe9\" \"bookend; hit; ttl=30\" 12.045ms\n"
         );
+    }
+
+    #[test]
+    fn a_template_has_what_its_tokens_name_and_dashes_for_what_is_not_known() {
+        let agent = HeaderValue::from_static("curl \"8\"");
+        let referer = HeaderValue::from_static("http://a/?password=x");
+        let written = |text: &str, record: &Record<'_>| {
+            let template = crate::config::AccessTemplate::parse(text).unwrap();
+            let mut line = Vec::new();
+            crate::telemetry::access::template::write(&mut line, record, &template);
+            String::from_utf8(line).unwrap()
+        };
+        let text = "{time} {clf_time} {peer} {client} {user} {scheme}://{host} {route} {method} {target} {version} {status} {bytes} \
+                    {duration_ms} {result} {reason} {cache} {failure} {detail} {referer} \"{user_agent}\" {tls} {upstream_server} \
+                    {upstream_ms} {attempts}";
+        let full = record(&agent, &referer);
+        assert_eq!(
+            written(text, &full),
+            "2023-11-14T22:13:20.123Z 14/Nov/2023:22:13:20 +0000 [2001:db8::1]:5000 2001:db8::1 - http://api.example /books GET \
+             /books?token=***&q=\\\"x\\\" HTTP/1.1 200 1234 12.045 hit - bookend; hit; ttl=30 - - http://a/?password=*** \
+             \"curl \\\"8\\\"\" TLSv1.3 http://127.0.0.1:5000 7.000 2\n"
+        );
+        let bare = Record {
+            request: None,
+            upstream: None,
+            tls: None,
+            ..full
+        };
+        let line = written("{method} {target} {attempts} {upstream_ms} {tls}", &bare);
+        assert_eq!(line, "- - - - -\n");
     }
 
     #[test]

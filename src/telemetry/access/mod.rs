@@ -7,6 +7,7 @@ mod format;
 mod record;
 mod sink;
 mod tail;
+mod template;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -162,10 +163,11 @@ impl AccessWriter {
         };
         let mut line = self.line.borrow_mut();
         line.clear();
-        match output.config.access {
+        match &output.config.access {
             AccessFormat::Off => return Ok(()),
             AccessFormat::Json => format::json(&mut line, record),
             AccessFormat::Combined => format::combined(&mut line, record),
+            AccessFormat::Template(template) => template::write(&mut line, record, template),
         }
         let lost = sink.append(&line)?;
         if lost > 0 {
