@@ -341,13 +341,16 @@ fn what_is_deployed_has_the_live_picture_and_is_tested_with_it() {
     for (path, command) in [
         (
             "deploy/Dockerfile",
-            "cargo build --locked --release --features top ",
+            "cargo build --locked --profile production --features top ",
         ),
         (
             "deploy/build-dist",
-            "build --locked --release --features top ",
+            "build --locked --profile production --features top ",
         ),
-        ("benches/pgo", "\"--release\", \"--features\", \"top\""),
+        (
+            "benches/pgo",
+            "\"--profile\", \"production\", \"--features\", \"top\"",
+        ),
         (".ci/run", "features=(--features top)\n"),
     ] {
         assert!(file(path).contains(command), "{path}");
