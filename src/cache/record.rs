@@ -78,8 +78,6 @@ pub struct Unpacked {
 /// The head in octets, of a response that `policy` allows to be stored. `api_does_cors`: what is known of its API.
 pub fn pack(head: &Head, policy: &Policy, api_does_cors: bool) -> Packed {
     let selected = selected_by(head);
-    let mut variant = [0; 16];
-    variant.copy_from_slice(&blake3::hash(&selected).as_bytes()[..16]);
     let draft = head.draft();
     let own = (draft.origin_validators != Validators::of(&draft.headers))
         .then(|| validator_fields(&draft.origin_validators));
@@ -115,8 +113,21 @@ pub fn pack(head: &Head, policy: &Policy, api_does_cors: bool) -> Packed {
     if let Some(own) = own {
         put(&mut octets, Fields::of(&own).as_octets());
     }
-    let octets = octets.into();
-    Packed { variant, octets }
+    Packed {
+        variant: digest_of(&selected),
+        octets: octets.into(),
+    }
+}
+
+/// What [`Packed::variant`] is for this head.
+pub fn variant(head: &Head) -> [u8; 16] {
+    digest_of(&selected_by(head))
+}
+
+fn digest_of(selected: &[u8]) -> [u8; 16] {
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&blake3::hash(selected).as_bytes()[..16]);
+    digest
 }
 
 /// The head that [`pack`] made octets of, as `policy` has it now, with the settings of version `epoch`. `None` where it cannot

@@ -334,3 +334,51 @@ fn a_field_that_has_come_to_be_a_credential_keeps_others_from_what_it_was_answer
     let gateway = loaded(setup.cache("credential_fields = [\"X-Api-Key\"]").start());
     assert_ne!(ask(&gateway, "/books/1").expect(200).text(), mine);
 }
+
+#[test]
+fn what_is_taken_away_before_it_has_been_written_does_not_come_back() {
+    let kept = Kept::answering(|asked| {
+        // It takes a while to be written.
+        let reloads = asked.fields.get("cache-control").is_some();
+        let control = if reloads { "no-store" } else { "max-age=60" };
+        let body = "x".repeat(3_000_000);
+        reply(200).field("Cache-Control", control).body(body)
+    });
+    let gateway = kept.start(NOW);
+    let mut client = gateway.client();
+    for n in 0..5 {
+        let path = format!("/books/{n}");
+        client.send(&at(&path)).expect(200);
+        let reload = at(&path).field("Cache-Control", "no-cache");
+        client.send(&reload).expect(200);
+    }
+    drop(gateway);
+    let gateway = loaded(kept.start(SECOND));
+    for n in 0..5 {
+        let answer = ask(&gateway, &format!("/books/{n}")).expect(200);
+        assert!(!answer.is_hit(), "{n}: {}", answer.cache_status());
+    }
+}
+
+#[test]
+fn a_response_for_all_that_has_come_to_vary_does_not_outlive_what_replaced_it() {
+    let count = Arc::<AtomicUsize>::default();
+    let kept = Kept::answering(move |_| {
+        let answer = reply(200).field("Cache-Control", "max-age=60");
+        match count.fetch_add(1, Ordering::SeqCst) {
+            0 => answer.body("for all"),
+            n => answer
+                .field("Vary", "Accept-Language")
+                .body(format!("varies {n}")),
+        }
+    });
+    let gateway = kept.start(NOW);
+    ask(&gateway, "/books/1").expect(200);
+    let reload = at("/books/1").field("Cache-Control", "no-cache");
+    assert_eq!(gateway.send(&reload).expect(200).text(), "varies 1");
+    drop(gateway);
+    let gateway = loaded(kept.start(SECOND));
+    let german = at("/books/1").field("Accept-Language", "de");
+    assert_eq!(gateway.send(&german).expect(200).text(), "varies 2");
+    assert_eq!(ask(&gateway, "/books/1").expect(200).text(), "varies 1");
+}

@@ -9,7 +9,7 @@ use crate::cache::body::StoredBody;
 use crate::cache::content::Content;
 use crate::cache::head::Head;
 use crate::cache::key::{Key, KeyRef};
-use crate::cache::resource::Several;
+use crate::cache::resource::{Resource, Several};
 use crate::cache::stored::StoredResponse;
 use crate::ledger::local::Ledger;
 use crate::ledger::verdict::{Subject, Verdict};
@@ -113,14 +113,19 @@ impl Store {
         while all.variants.len() > self.max_variants && all.evict_least_recently_used() {}
     }
 
-    /// Runs `act` if `stored` is what is stored for `key`, which nobody changes meanwhile.
-    pub fn if_it_stands(&self, key: KeyRef<'_>, stored: &Arc<StoredResponse>, act: impl FnOnce()) {
+    /// Runs `act` on all that is stored for `key`, which nobody changes meanwhile, if `stored` is among it.
+    pub fn if_it_stands(
+        &self,
+        key: KeyRef<'_>,
+        stored: &Arc<StoredResponse>,
+        act: impl FnOnce(&Resource),
+    ) {
         let _shard = self.locked(key);
-        let current = self.resources.get(key);
-        if current
-            .is_some_and(|current| current.variants().iter().any(|at| Arc::ptr_eq(at, stored)))
-        {
-            act();
+        let Some(current) = self.resources.get(key) else {
+            return;
+        };
+        if current.variants().iter().any(|at| Arc::ptr_eq(at, stored)) {
+            act(&current);
         }
     }
 }

@@ -74,7 +74,7 @@ impl Tiers {
     /// Nothing that was kept for `target` is used any more.
     pub fn remove(&self, target: &str) {
         if let Some(disk) = self.disk.get()
-            && disk.may_have(target)
+            && disk.may_come_to_have(target)
         {
             disk.remove(target);
         }
@@ -112,14 +112,17 @@ impl Tiers {
             }
         });
         // What is kept is in the order in which it was stored: one that was replaced meanwhile comes too late.
-        store.if_it_stands(store.key(target), stored, || match record {
-            Some(record) => {
-                if !disk.put(record) {
-                    // Nor may an earlier one come back in its place.
-                    self.remove(target);
-                }
+        store.if_it_stands(store.key(target), stored, |all| {
+            let variants = all.variants().iter();
+            let variants: SmallVec<[_; 2]> = variants.map(|it| record::variant(&it.head)).collect();
+            // One that this one has replaced, since its request selects it, must not outlive it.
+            if record.is_none() || disk.has_others(target, &variants) {
+                self.remove(target);
             }
-            None => self.remove(target),
+            if record.is_some_and(|record| !disk.put(record)) {
+                // Nor may an earlier one come back in its place.
+                self.remove(target);
+            }
         });
     }
 }

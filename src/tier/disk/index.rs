@@ -177,10 +177,17 @@ impl Locked<'_> {
         }
     }
 
-    pub fn has(&self, generation: u32, hash: u64, now: Timestamp) -> bool {
+    /// Whether any record of a target that may be of use is one of those that are `wanted`.
+    pub fn any(
+        &self,
+        generation: u32,
+        hash: u64,
+        now: Timestamp,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> bool {
         self.0.generation == generation
             && (self.0.entries.iter_hash(hash))
-                .any(|entry| entry.hash == hash && entry.is_of_use(now))
+                .any(|entry| entry.hash == hash && entry.is_of_use(now) && wanted(entry))
     }
 
     /// Enters a record that was put at `sequence`, unless a later one or a removal is known. What is loaded was put at 0.

@@ -54,6 +54,7 @@ use std::time::Duration;
 
 use self::epoch::Epoch;
 use self::files::{Files, System};
+use self::index::Entry;
 use self::manifest::Found;
 use self::reader::{Device, Read, Readers, Request};
 use self::record::Header;
@@ -176,7 +177,26 @@ impl Disk {
         let epoch = self.shared.epoch.load();
         let hash = epoch.hash(target);
         let shard = self.shared.index.lock(hash);
-        shard.has(epoch.generation(), hash, self.shared.now())
+        shard.any(epoch.generation(), hash, self.shared.now(), |_| true)
+    }
+
+    /// Whether there may be a record of a target, or there may come to be one: since something waits to be written, or not all is
+    /// loaded yet.
+    pub fn may_come_to_have(&self, target: &str) -> bool {
+        let shared = &self.shared;
+        self.may_have(target) || shared.queue.bytes() > 0 || !shared.loading.is_complete()
+    }
+
+    /// Whether there is a record of another variant of the target than these.
+    pub fn has_others(&self, target: &str, variants: &[[u8; 16]]) -> bool {
+        let epoch = self.shared.epoch.load();
+        let hash = epoch.hash(target);
+        let is_other = |entry: &Entry| {
+            let mut known = variants.iter().map(index::short);
+            !known.any(|known| known == entry.variant)
+        };
+        let shard = self.shared.index.lock(hash);
+        shard.any(epoch.generation(), hash, self.shared.now(), is_other)
     }
 
     /// Every variant of a target that can be read and is what was written, the latest first. They count as used.

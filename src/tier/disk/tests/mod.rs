@@ -348,7 +348,7 @@ fn a_record_of_an_earlier_epoch_is_not_entered_into_the_index() {
     for (generation, is_there) in [(0, false), (1, true)] {
         index.clear(1);
         index.lock(5).insert(generation, entry, 1);
-        assert_eq!(index.lock(5).has(1, 5, START), is_there);
-        assert!(!index.lock(5).has(0, 5, START));
+        assert_eq!(index.lock(5).any(1, 5, START, |_| true), is_there);
+        assert!(!index.lock(5).any(0, 5, START, |_| true));
     }
 }
