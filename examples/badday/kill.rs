@@ -62,7 +62,7 @@ pub async fn run(table: &Table) -> io::Result<()> {
     let sender = spawn_local(load.clone().send());
 
     load.until(KILLED).await;
-    let before = metrics(&gateway).await?;
+    let before = gateway.metrics().await?;
     let (mut victim, addr) = servers.remove(0);
     victim.kill();
     let killed = load.watch.elapsed();
@@ -71,7 +71,7 @@ pub async fn run(table: &Table) -> io::Result<()> {
     }
     let ejected = load.watch.elapsed().saturating_sub(killed);
     load.until(RESTARTED).await;
-    let after = metrics(&gateway).await?;
+    let after = gateway.metrics().await?;
     servers.push(start(&addr));
     load.until(END).await;
     sender.await?;
@@ -100,16 +100,6 @@ pub async fn run(table: &Table) -> io::Result<()> {
     let well = gateway.stop();
     table.line("the gateway ends well", well, true, well);
     Ok(())
-}
-
-async fn metrics(gateway: &Gateway) -> io::Result<String> {
-    let mut wire = Wire::connect(gateway.admin()).await?;
-    wire.write(b"GET /metrics HTTP/1.1\r\nHost: lab\r\n\r\n")
-        .await?;
-    let head = wire.head().await?;
-    let mut page = Vec::new();
-    wire.body(&head, &mut page).await?;
-    Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
 fn value(page: &str, name: &str) -> u64 {

@@ -1,8 +1,8 @@
 //! The laboratory for a bad day: what becomes of clients when an upstream is killed, a reader is slow, thousands of
-//! connections are idle, a crowd asks for what may not be stored, far more is asked for than there is memory, or some clients
-//! mean harm.
+//! connections are idle, a crowd asks for what may not be stored, far more is asked for than there is memory, the
+//! gateway itself is killed, or some clients mean harm.
 //!
-//! `cargo run --release --example badday -- kill | slow-reader | idle | no-store | churn | hostile`, each bounded, on loopback
+//! `cargo run --release --example badday -- kill | slow-reader | idle | no-store | churn | restarts | hostile`, each bounded, on loopback
 //! alone, and with a table of what was seen beside what was wanted; it exits with an error where they differ. The gateway,
 //! upstreams that are killed and clients in great number are processes of their own: this program again.
 
@@ -15,6 +15,7 @@ mod idle;
 mod kill;
 mod no_store;
 mod peer;
+mod restarts;
 mod slow_reader;
 mod table;
 
@@ -58,6 +59,14 @@ enum Experiment {
         #[arg(long, default_value_t = 30)]
         seconds: u64,
     },
+    /// A gateway with a disk tier is killed again and again
+    Restarts {
+        #[arg(long, default_value_t = 100)]
+        kills: usize,
+        /// Books that are asked for
+        #[arg(long, default_value_t = 4_000)]
+        keys: usize,
+    },
     /// Clients that mean harm, beside others
     Hostile {
         /// One attack alone
@@ -87,6 +96,7 @@ fn main() -> ExitCode {
             Experiment::Idle { connections } => idle::run(&table, connections).await,
             Experiment::NoStore => no_store::run(&table).await,
             Experiment::Churn { seconds } => churn::run(&table, seconds).await,
+            Experiment::Restarts { kills, keys } => restarts::run(&table, kills, keys).await,
             Experiment::Hostile { only } => hostile::run(&table, only).await,
             Experiment::Attack { kind, addr } => attack(kind, addr).await,
             Experiment::Upstream { addr } => kill::upstream(addr).await,

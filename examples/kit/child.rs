@@ -1,7 +1,7 @@
 //! A gateway in a process of its own, so that its memory can be told from ours.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use super::wire::Wire;
 
 /// The first argument of a process that is to be a gateway.
 pub const GATEWAY: &str = "gateway";
@@ -69,6 +71,18 @@ impl Gateway {
     /// The address of its admin API; it must have one.
     pub fn admin(&self) -> SocketAddr {
         self.log.address("admin API open")
+    }
+
+    /// The page of its metrics; it must have an admin API.
+    pub async fn metrics(&self) -> io::Result<String> {
+        let admin = self.admin();
+        let mut wire = Wire::connect(admin).await?;
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\n\r\n");
+        wire.write(request.as_bytes()).await?;
+        let head = wire.head().await?;
+        let mut page = Vec::new();
+        wire.body(&head, &mut page).await?;
+        Ok(String::from_utf8_lossy(&page).into_owned())
     }
 
     /// How many lines of its log have `words`.
