@@ -6,7 +6,8 @@
 //!  client ──> server ──> Exchange: receive -> look up -> decide ─┬─ Fresh ────────────────> deliver
 //!                                                                ├─ StaleWhileRevalidate ─> deliver, and a Fill goes on behind
 //!                                                                ├─ Validate, Miss ───────> lead a Fill or follow one -> deliver
-//!                                                                └─ pass ─────────────────> forward -> invalidate -> deliver
+//!                                                                ├─ pass ─────────────────> forward -> invalidate -> deliver
+//!                                                                └─ nothing in memory, but in a second tier: raise it, look up again
 //!  Fill (goes on whoever leaves): request upstream -> head -> storability -> stream the body to every reader -> commit | abandon
 //! ```
 //!
@@ -36,7 +37,7 @@
 //! | [`turn`] | how much a task may read before others have their turn |
 //! | [`demo`] | the embedded book API and the tour of `bookend demo` |
 //!
-//! Arrows point down only: `cli -> acme, admin -> server -> proxy -> (cache, upstream) -> ledger -> semantics`;
+//! Arrows point down only: `cli -> acme, admin -> server -> proxy -> (cache, tier, upstream) -> ledger -> semantics`;
 //! `tests/layering` holds them.
 
 #![forbid(unsafe_code)]

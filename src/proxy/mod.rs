@@ -4,7 +4,8 @@
 //!  Exchange: receive -> look up -> decide ─┬─ fresh, or stale and allowed ──> deliver
 //!                                          ├─ stale while revalidate ───────> deliver, and a fill goes on behind
 //!                                          ├─ validate, miss ─> lead a fill, or follow one ─> deliver
-//!                                          └─ pass ─> forward ─> invalidate ─> deliver
+//!                                          ├─ pass ─> forward ─> invalidate ─> deliver
+//!                                          └─ nothing in memory, but in a second tier ─> raise it, look up again
 //!  Fill:     request upstream -> head -> storability -> stream the body to every reader -> commit | abandon
 //! ```
 //!
