@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use super::live::Events;
+use super::purges::Followed;
 use super::tail::Tailed;
 use crate::server::ResponseContent;
 
@@ -17,6 +18,7 @@ use crate::server::ResponseContent;
 pub(super) enum Stream {
     Events(Events),
     Tailed(Tailed),
+    Purges(Followed),
 }
 
 impl Stream {
@@ -30,6 +32,10 @@ impl Stream {
             Self::Tailed(tailed) => {
                 let (tailed, lines) = tailed.next().await;
                 (Self::Tailed(tailed), lines)
+            }
+            Self::Purges(followed) => {
+                let (followed, lines) = followed.next().await;
+                (Self::Purges(followed), lines)
             }
         }
     }

@@ -5,20 +5,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
-use super::answer::{json as document, problem, problem_with};
+use super::answer::{json as document, problem, problem_with, with_type};
+use super::content::Stream;
 use super::disk;
 use super::explain::explained;
 use super::operations::{Caller, NO_SOURCE, Operations};
 use super::page::{Kind, Page};
-use super::purge::{PurgeRequest, listed, named, purge};
+use super::purge::{PurgeRequest, named, purge};
+use super::purges::{Followed, Listing, describe, describe_preview, listing};
 use super::reload::{NotReloaded, Reloaded, Reloader, Reloads};
 use super::state;
 use super::stored;
 use super::tail;
 use crate::config::{self, Mistake};
-use crate::ledger::invalidation::Strength;
-use crate::ledger::log::Purge;
+use crate::ledger::invalidation::{Kind as PurgeKind, Strength};
+use crate::ledger::log::{MAX_FOLLOWERS, PurgeLog};
 use crate::proxy::{BOOKEND_RECEIPT, Gateway, Memory, ServerState};
 use crate::server::{InUse, TlsListeners};
 use crate::telemetry::access::{MAX_READERS, Reader};
@@ -81,6 +84,7 @@ impl Operations for GatewayOperations {
         write_servers(page, &self.gateway.servers());
         write_certificates(page, &self.tls.certificates());
         write_issues(page, &self.tls);
+        write_purges(page, self.gateway.purges());
         write_reloads(page, self.reloader.reloads());
         let help = "When the gateway was started, in seconds since 1970.";
         page.single(
@@ -120,17 +124,7 @@ impl Operations for GatewayOperations {
             reason,
         } = purge;
         if is_dry_run {
-            let (would, largest) = self.gateway.preview_purge(&invalidation);
-            let largest = largest.iter();
-            let largest: Vec<_> = largest
-                .map(|(bytes, key)| json!({ "key": key, "bytes": bytes }))
-                .collect();
-            let outcome = json!({
-                "dry_run": true,
-                "would_purge": would.resources,
-                "bytes": would.bytes,
-                "largest": largest,
-            });
+            let outcome = describe_preview(&self.gateway.preview_purge(&invalidation));
             return document(StatusCode::OK, &outcome);
         }
         let caller = request.extensions().get();
@@ -165,15 +159,24 @@ impl Operations for GatewayOperations {
         response
     }
 
-    fn purges(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        match listed(request) {
-            Ok(most) => {
-                let purges = self.gateway.latest_purges(most);
-                let purges: Vec<_> = purges.iter().map(describe_purge).collect();
-                document(StatusCode::OK, &json!({ "purges": purges }))
-            }
-            Err(why) => problem(StatusCode::BAD_REQUEST, &why),
+    fn purges(&self, request: &Request<Bytes>, open: watch::Receiver<()>) -> Response<Bytes> {
+        let Listing { most, is_followed } = match listing(request) {
+            Ok(listing) => listing,
+            Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
+        };
+        let purges = self.gateway.purges();
+        if !is_followed {
+            let purges: Vec<_> = purges.latest(most).iter().map(describe).collect();
+            return document(StatusCode::OK, &json!({ "purges": purges }));
         }
+        let Some(follower) = purges.follow(most) else {
+            let detail = format!("{MAX_FOLLOWERS} clients follow the purges already");
+            return problem(StatusCode::SERVICE_UNAVAILABLE, &detail);
+        };
+        let mut response = with_type(StatusCode::OK, "application/x-ndjson", Bytes::new());
+        let stream = Stream::Purges(Followed::new(follower, open));
+        response.extensions_mut().insert(stream);
+        response
     }
 
     fn explain(&self, request: &Request<Bytes>) -> Response<Bytes> {
@@ -238,19 +241,6 @@ impl Operations for GatewayOperations {
     }
 }
 
-fn describe_purge(purge: &Purge) -> Value {
-    json!({
-        "sequence": purge.applied.sequence,
-        "at": purge.at.rfc3339().to_string(),
-        "covers": purge.covers,
-        "soft": purge.strength == Strength::Soft,
-        "purged": purge.applied.resources,
-        "bytes": purge.applied.bytes,
-        "actor": purge.actor,
-        "reason": purge.reason,
-    })
-}
-
 /// A mistake or a warning with its place, and as `bookend check` prints it.
 fn describe_mistake(mistake: &Mistake) -> Value {
     let place = mistake.place.as_ref();
@@ -261,6 +251,17 @@ fn describe_mistake(mistake: &Mistake) -> Value {
         "message": mistake.message,
         "text": mistake.to_string(),
     })
+}
+
+fn write_purges(page: &mut Page, purges: &PurgeLog) {
+    let help = "Purges that were asked for, by what they select and their strength.";
+    let mut family = page.family("bookend_purges_total", Kind::Counter, help);
+    for kind in PurgeKind::ALL {
+        for (strength, token) in [(Strength::Hard, "hard"), (Strength::Soft, "soft")] {
+            let labels = [("matcher", kind.token()), ("strength", token)];
+            family.sample(&labels, purges.count(kind, strength));
+        }
+    }
 }
 
 fn write_reloads(page: &mut Page, reloads: Reloads) {
@@ -281,6 +282,8 @@ fn write_memory(page: &mut Page, memory: Memory) {
     let mut gauge = |name, help, value| page.single(name, Kind::Gauge, help, value);
     let help = "Resources (target URIs) of which at least one response is stored.";
     gauge("bookend_stored_resources", help, memory.resources);
+    let help = "Stored responses: several of a resource where they are variants of it.";
+    gauge("bookend_stored_variants", help, memory.variants);
     let help = "Bytes of stored responses, with heads and keys.";
     gauge("bookend_stored_bytes", help, memory.stored);
     let help = "Bytes used of the budget: stored, evicted but still being sent, and in flight.";

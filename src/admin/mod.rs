@@ -14,6 +14,7 @@ mod operations;
 mod page;
 mod process;
 mod purge;
+mod purges;
 mod query;
 mod reload;
 mod service;

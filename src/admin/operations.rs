@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 use super::answer::problem;
 use super::page::Page;
@@ -64,9 +65,10 @@ pub trait Operations: Send + Sync + 'static {
         problem(StatusCode::NOT_IMPLEMENTED, "this gateway cannot purge")
     }
 
-    /// `GET /purges`, after the request was authorised.
-    fn purges(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        let _ = request;
+    /// `GET /purges`, after the request was authorised. A stream, in the answer's extensions, ends when the sender of `open` is
+    /// dropped.
+    fn purges(&self, request: &Request<Bytes>, open: watch::Receiver<()>) -> Response<Bytes> {
+        let _ = (request, open);
         problem(StatusCode::NOT_IMPLEMENTED, "this gateway cannot purge")
     }
 

@@ -1,4 +1,4 @@
-//! The parameters of `/purge` and `/purges`, validated as a whole before anything is done.
+//! The parameters of `/purge`, validated as a whole before anything is done.
 
 use bytes::Bytes;
 use http::Request;
@@ -79,14 +79,14 @@ pub(super) fn purge(
 }
 
 /// Of two values, one would be ignored.
-fn once<T>(known: &mut Option<T>, what: &str, value: T) -> Result<(), String> {
+pub(super) fn once<T>(known: &mut Option<T>, what: &str, value: T) -> Result<(), String> {
     match known.replace(value) {
         None => Ok(()),
         Some(_) => Err(format!("`{what}` is given more than once")),
     }
 }
 
-fn flag(what: &str, value: &str) -> Result<bool, String> {
+pub(super) fn flag(what: &str, value: &str) -> Result<bool, String> {
     match value {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -102,19 +102,6 @@ fn read_reason(value: &str) -> Result<String, String> {
         ));
     }
     Ok(value.to_owned())
-}
-
-/// How many purges are asked for.
-pub(super) fn listed(request: &Request<Bytes>) -> Result<usize, String> {
-    const USAGE: &str = "GET /purges?limit=20 lists the latest 20";
-    let named = from_query(request, &["limit"], USAGE)?;
-    match &named[..] {
-        [] => Ok(100),
-        [(_, limit)] => limit
-            .parse()
-            .map_err(|_| format!("limit={limit} is not a number; {USAGE}")),
-        _ => Err(format!("`limit` is given more than once; {USAGE}")),
-    }
 }
 
 /// The parameters of the query; fails when one is not among `known`.

@@ -90,7 +90,7 @@ const ENDPOINTS: [Endpoint; 13] = [
         method: Method::GET,
         guarded: true,
         is_health_check: false,
-        answer: |service, request| service.operations.purges(request),
+        answer: |service, request| service.operations.purges(request, service.live.open()),
     },
     Endpoint {
         path: "/explain",

@@ -18,7 +18,7 @@ const USAGE: &str = "GET /tail streams the access log; narrow it with ?route=/bo
      prefix=/books; several results, statuses or methods are separated by commas";
 
 /// An empty line is sent after so long without another: a client that is gone is noticed by it.
-const SILENCE: Duration = Duration::from_secs(15);
+pub(super) const SILENCE: Duration = Duration::from_secs(15);
 
 /// Methods of which a misspelling is noticed.
 const METHODS: [&str; 10] = [

@@ -20,6 +20,7 @@ use http::HeaderMap;
 use smallvec::SmallVec;
 
 pub use self::follow::{Limits, Role, Sharing};
+pub use self::invalidate::Preview;
 use self::publication::Publication;
 pub use self::publication::Removal;
 pub use self::raise::Kept;
@@ -139,6 +140,11 @@ impl Store {
     /// Resources stored now, about.
     pub fn resource_count(&self) -> u64 {
         self.resources.count()
+    }
+
+    /// Stored responses now: several of a resource where they are variants.
+    pub fn variant_count(&self) -> u64 {
+        self.resources.variants()
     }
 
     /// Bytes of the largest body that there is room for.

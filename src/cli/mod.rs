@@ -11,6 +11,7 @@ mod gate;
 mod handover;
 mod health;
 pub mod purge;
+pub mod purges;
 pub mod reload;
 mod report;
 mod route;
@@ -96,7 +97,7 @@ enum Command {
     /// Remove stored responses of a running gateway
     Purge(purge::Arguments),
     /// List the latest purges of a running gateway: what each covered and did, who asked for it, and why
-    Purges(purge::ListArguments),
+    Purges(purges::Arguments),
     /// Show what a running gateway would do with a request, why it is or is not cached, and what to change
     Explain(explain::Arguments),
     /// List what a running gateway has stored: hits, bytes, age, seconds of freshness left, status, URL
@@ -144,7 +145,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Status(arguments)) => status::main(&arguments),
         Some(Command::Reload(arguments)) => reload::main(&arguments),
         Some(Command::Purge(arguments)) => purge::main(&arguments),
-        Some(Command::Purges(arguments)) => purge::list(&arguments),
+        Some(Command::Purges(arguments)) => purges::main(&arguments),
         Some(Command::Explain(arguments)) => explain::main(&arguments),
         Some(Command::Stored(arguments)) => stored::main(&arguments),
         Some(Command::Urls(arguments)) => stored::urls(&arguments),

@@ -32,17 +32,6 @@ pub struct Arguments {
     admin: AdminArguments,
 }
 
-/// `bookend purges`.
-#[derive(Debug, Args)]
-pub struct ListArguments {
-    /// So many at most, the latest first
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    limit: u32,
-
-    #[command(flatten)]
-    admin: AdminArguments,
-}
-
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 struct What {
@@ -113,45 +102,4 @@ impl What {
         }
         document
     }
-}
-
-/// Prints the latest purges, one in a line.
-pub fn list(arguments: &ListArguments) -> Exit {
-    match latest(arguments) {
-        Ok(answer) => {
-            let document = answer.document();
-            let purges = document["purges"].as_array().map_or(&[][..], Vec::as_slice);
-            purges.iter().for_each(|purge| print(line(purge)));
-            Exit::Success
-        }
-        Err(failure) => failure.report("purges"),
-    }
-}
-
-fn latest(arguments: &ListArguments) -> Result<Answer, Failure> {
-    let client = arguments.admin.client(true)?;
-    let target = format!("/purges?limit={}", arguments.limit);
-    client.ask(Method::GET, &target, None, LIMIT)?.successful()
-}
-
-/// `2026-11-30T04:00:00.000Z  #7  3 resources, 2048 bytes  /books on every host  by 127.0.0.1: "new prices"`.
-fn line(purge: &Value) -> String {
-    let text = |name: &str| purge[name].as_str().unwrap_or_default();
-    let soft = match purge["soft"].as_bool() {
-        Some(true) => " (soft)",
-        _ => "",
-    };
-    let reason = match purge["reason"].as_str() {
-        Some(reason) => format!(": {reason:?}"),
-        None => String::new(),
-    };
-    format!(
-        "{}  #{}  {} resources, {} bytes  {}{soft}  by {}{reason}",
-        text("at"),
-        purge["sequence"],
-        purge["purged"],
-        purge["bytes"],
-        text("covers"),
-        text("actor"),
-    )
 }

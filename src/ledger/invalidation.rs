@@ -85,6 +85,42 @@ pub struct Invalidation {
     pub strength: Strength,
 }
 
+/// By what an invalidation selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// URLs, or paths with all queries.
+    Url,
+    Prefix,
+    Tag,
+    Route,
+    All,
+    /// Matchers of several kinds.
+    Several,
+}
+
+impl Kind {
+    pub const ALL: [Self; 6] = [
+        Self::Url,
+        Self::Prefix,
+        Self::Tag,
+        Self::Route,
+        Self::All,
+        Self::Several,
+    ];
+
+    /// Its name in metrics.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Url => "url",
+            Self::Prefix => "prefix",
+            Self::Tag => "tag",
+            Self::Route => "route",
+            Self::All => "all",
+            Self::Several => "several",
+        }
+    }
+}
+
 /// What an invalidation did, or would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
@@ -114,6 +150,16 @@ impl Matcher {
             origin: Some(origin.to_owned()),
         }
     }
+
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Urls(Selector::PathPrefix(_) | Selector::TargetPrefix(_)) => Kind::Prefix,
+            Self::Urls(_) => Kind::Url,
+            Self::Tag { .. } => Kind::Tag,
+            Self::Route(_) => Kind::Route,
+            Self::All => Kind::All,
+        }
+    }
 }
 
 impl Invalidation {
@@ -121,6 +167,16 @@ impl Invalidation {
     pub fn hard(covers: Vec<Matcher>) -> Self {
         let strength = Strength::Hard;
         Self { covers, strength }
+    }
+
+    /// The kind of all its matchers.
+    pub fn kind(&self) -> Kind {
+        let mut kinds = self.covers.iter().map(Matcher::kind);
+        let first = kinds.next().unwrap_or(Kind::Several);
+        match kinds.all(|kind| kind == first) {
+            true => first,
+            false => Kind::Several,
+        }
     }
 
     /// What it covers, in plain words: `http://h/books, tag "books" of http://h`.

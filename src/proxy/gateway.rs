@@ -50,7 +50,7 @@ pub struct Gateway {
     pub(super) verifier: Arc<Verifier>,
     pub(super) receipts: Receipts,
     /// The latest purges.
-    pub(super) purges: PurgeLog,
+    pub(super) purges: Arc<PurgeLog>,
     /// Another process serves the same clients: see [`Gateway::begin_handover`].
     handing_over: AtomicBool,
     /// Tells this process from others of the same name, for the detection of loops.
@@ -117,7 +117,7 @@ impl Gateway {
             half_closed: Arc::default(),
             verifier: Arc::default(),
             receipts: Receipts::default(),
-            purges: PurgeLog::default(),
+            purges: Arc::default(),
             handing_over: AtomicBool::new(false),
             process,
         }))

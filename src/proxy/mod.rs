@@ -47,7 +47,7 @@ pub use self::gateway::Gateway;
 pub use self::handle::Answer;
 pub use self::interim::Interim;
 pub use self::limit::{Client, Full, Share, Shares};
-pub use self::operations::{Memory, ServerState};
+pub use self::operations::{Memory, PurgePreview, ServerState};
 pub use self::receipts::BOOKEND_RECEIPT;
 pub use self::request::content::{ContentWatch, RequestContent};
 pub use self::request::peer::Peer;

@@ -9,7 +9,7 @@ use crate::cache::key::Key;
 use crate::config::Asked;
 use crate::error::ErrorKind;
 use crate::ledger::invalidation::{Applied, Invalidation, Matcher, Route};
-use crate::ledger::log::Purge;
+use crate::ledger::log::{Purge, PurgeLog};
 use crate::proxy::gateway::Gateway;
 use crate::proxy::request::shown_key;
 use crate::semantics::authority::host_of;
@@ -18,13 +18,15 @@ use crate::semantics::target::{origin_of, path_and_query, split_query};
 use crate::upstream::{Availability, Server, UpstreamShared};
 
 /// So many of what a purge would cover are named.
-const LARGEST: usize = 10;
+const NAMED: usize = 10;
 
 /// Bytes by use.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
     /// Target URIs with something stored.
     pub resources: u64,
+    /// Stored responses: the variants of these.
+    pub variants: u64,
     /// Bytes of stored resources, heads and keys included.
     pub stored: u64,
     /// Resources with stored responses that had to leave since the process was started, since there was no room.
@@ -61,6 +63,18 @@ pub struct ServerState {
     pub waiting: usize,
     /// Requests that failed, by the kind of error, for those that there were.
     pub failures: Vec<(ErrorKind, u64)>,
+}
+
+/// What a purge would do, with keys as they are shown.
+#[derive(Clone, Debug)]
+pub struct PurgePreview {
+    pub applied: Applied,
+    /// Thousandths of a hit a second that what is covered has, about.
+    pub millihits: u64,
+    /// The bytes and the keys of those resources that take most memory.
+    pub largest: Vec<(u64, String)>,
+    /// The thousandths of a hit a second and the keys of those that are asked for most.
+    pub top: Vec<(u64, String)>,
 }
 
 /// The request by which the route of an operator's URL is found.
@@ -142,18 +156,22 @@ impl Gateway {
         applied
     }
 
-    /// The latest purges, so many at most, the latest first.
-    pub fn latest_purges(&self, most: usize) -> Vec<Purge> {
-        self.purges.latest(most)
+    /// The purges that operators asked for.
+    pub const fn purges(&self) -> &Arc<PurgeLog> {
+        &self.purges
     }
 
-    /// What [`purge`](Gateway::purge) would do now, and which of what it covers takes most memory: the bytes and the key of each,
-    /// as it is shown. Nothing changes.
-    pub fn preview_purge(&self, purge: &Invalidation) -> (Applied, Vec<(u64, String)>) {
+    /// What [`purge`](Gateway::purge) would do now. Nothing changes.
+    pub fn preview_purge(&self, purge: &Invalidation) -> PurgePreview {
         let purge = self.purge_in_key_form(purge);
-        let (applied, largest) = self.store.preview_largest(&purge, LARGEST);
-        let shown = |(bytes, key): (u64, Key)| (bytes, shown_key(key.as_str()));
-        (applied, largest.into_iter().map(shown).collect())
+        let preview = self.store.preview(&purge, self.clock.now(), NAMED);
+        let shown = |(weight, key): (u64, Key)| (weight, shown_key(key.as_str()));
+        PurgePreview {
+            applied: preview.applied,
+            millihits: preview.millihits,
+            largest: preview.largest.into_iter().map(shown).collect(),
+            top: preview.top.into_iter().map(shown).collect(),
+        }
     }
 
     /// What requests for a route find, by the routes in force now. `name` is its name as `check` and `explain` show it.
@@ -212,6 +230,7 @@ impl Gateway {
             group_members: group_members as u64,
             limited_clients: limits.map_or(0, |limits| limits.clients() as u64),
             resources: self.store.resource_count(),
+            variants: self.store.variant_count(),
             evicted: self.store.evicted(),
             stored,
             // Keys and the index are the store's own, and in no token.

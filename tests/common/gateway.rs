@@ -346,7 +346,8 @@ impl Gateway {
 
     /// What an invalidation would do.
     pub fn preview(&self, invalidation: &Invalidation) -> Applied {
-        self.shared.store().preview(invalidation)
+        let now = self.shared.clock().now();
+        self.shared.store().preview(invalidation, now, 0).applied
     }
 
     /// URIs that responses are stored for.

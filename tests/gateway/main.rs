@@ -24,6 +24,7 @@ mod in_memory;
 mod layers;
 mod metrics;
 mod policy;
+mod purges;
 mod ranges;
 mod reload;
 mod routes;

@@ -579,6 +579,42 @@ fn the_log_is_read_live_until_a_signal_comes_or_the_gateway_stops() {
     assert_eq!(wrong.status.code(), Some(2));
 }
 
+#[test]
+fn purges_are_followed_until_the_gateway_stops() {
+    let origin = Origin::start(|request, conn| conn.reply(request, &reply(200)));
+    let mut program = Program::start(&origin, "", "");
+    let purge = |path: &str| expect(program.bookend(&["purge", "--url", path]), 0);
+    purge("/books/1");
+    let mut following = command(program.folder.path(), &["purges", "--follow"])
+        .env(TOKEN, "sesame")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program");
+    let mut lines = BufReader::new(following.stdout.take().expect("piped"));
+    let mut next = || {
+        let mut line = String::new();
+        lines.read_line(&mut line).expect("text");
+        line
+    };
+    let first = next();
+    assert!(
+        first.contains("  #1  0 resources, 0 bytes  /books/1 on"),
+        "{first}"
+    );
+    purge("/books/2");
+    let second = next();
+    assert!(
+        second.contains("  #2  0 resources, 0 bytes  /books/2 on"),
+        "{second}"
+    );
+    program.signal("-TERM");
+    assert!(program.child.wait().expect("ended").success());
+    let ended = following.wait_with_output().expect("the program");
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(said(&ended.stderr), "bookend purges: the gateway stops\n");
+}
+
 /// `bookend top` is built in with the feature `top` alone; where it is not, it says how to get it.
 #[test]
 fn the_live_picture_is_printed_once_as_text_or_said_to_be_missing() {

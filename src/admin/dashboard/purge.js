@@ -74,11 +74,12 @@ async function preview() {
   }
 }
 
-function previewed(purge, { would_purge: number, bytes: size, largest }) {
+function previewed(purge, { would_purge: number, bytes: size, requests_a_second: rate, largest }) {
   const done = purge.soft ? "would be validated before the next use" : "would be removed";
   if (!number) return [h("h3", {}, "Nothing that is stored matches"), h("p", { class: "muted" }, "A purge would still stop fills that are under way from being stored."), decision(purge, "Purge all the same")];
   return [
     h("h3", {}, `${plural(number, "resource")}, ${bytes(size)}, ${done}`),
+    rate ? h("p", { class: "muted" }, `They answer about ${rate < 10 ? rate.toFixed(1) : count(Math.round(rate))} requests a second`) : null,
     largest?.length ? [h("p", { class: "muted" }, largest.length < number ? `The largest ${largest.length}:` : "Those are:"), h("ul", { class: "largest" }, largest.map(({ key, bytes: weight }) => h("li", {}, h("code", {}, key), h("b", {}, bytes(weight)))))] : null,
     decision(purge, `Purge ${plural(number, "resource")}`),
   ].flat().filter(Boolean);

@@ -11,10 +11,56 @@ use crate::cache::key::Key;
 use crate::cache::resource::Resource;
 use crate::cache::stored::StoredResponse;
 use crate::cache::sync::Mutex;
+use crate::clock::Now;
 use crate::ledger::invalidation::{Applied, Invalidation, Matcher, Strength};
 use crate::semantics::freshness::MustValidate;
 use crate::semantics::selector::Selector;
 use crate::semantics::target::{origin_of, split_query, target_of};
+
+/// What an invalidation would do.
+#[derive(Debug)]
+pub struct Preview {
+    pub applied: Applied,
+    /// Thousandths of a hit a second that what is covered has: about how many requests more the API would get for a while.
+    pub millihits: u64,
+    /// The bytes and the keys of those resources that take most memory, the largest first.
+    pub largest: Vec<(u64, Key)>,
+    /// The thousandths of a hit a second and the keys of those that are asked for most, the most frequent first.
+    pub top: Vec<(u64, Key)>,
+}
+
+/// Those of the greatest weight, so many at most.
+struct Greatest {
+    most: usize,
+    found: BinaryHeap<Reverse<(u64, Key)>>,
+}
+
+impl Greatest {
+    fn new(most: usize) -> Self {
+        Self {
+            most,
+            found: BinaryHeap::with_capacity(most + 1),
+        }
+    }
+
+    fn add(&mut self, weight: u64, key: &Key) {
+        let is_full = self.found.len() >= self.most;
+        let least = self.found.peek().map_or(0, |Reverse((least, _))| *least);
+        if is_full && weight <= least {
+            return;
+        }
+        self.found.push(Reverse((weight, key.clone())));
+        if self.found.len() > self.most {
+            self.found.pop();
+        }
+    }
+
+    /// The greatest first.
+    fn in_order(self) -> Vec<(u64, Key)> {
+        let sorted = self.found.into_sorted_vec().into_iter();
+        sorted.map(|Reverse(found)| found).collect()
+    }
+}
 
 impl Store {
     /// Carries out an invalidation, which moves the store's [`sequence`](Store::sequence) by one. When this returns, nothing
@@ -42,18 +88,8 @@ impl Store {
         applied
     }
 
-    /// What [`apply`](Store::apply) would do now. Nothing changes.
-    pub fn preview(&self, invalidation: &Invalidation) -> Applied {
-        self.preview_largest(invalidation, 0).0
-    }
-
-    /// What [`apply`](Store::apply) would do now, and the keys of those resources that take most memory, `most` of them, with the
-    /// bytes that they take. Nothing changes.
-    pub fn preview_largest(
-        &self,
-        invalidation: &Invalidation,
-        most: usize,
-    ) -> (Applied, Vec<(u64, Key)>) {
+    /// What [`apply`](Store::apply) would do now, of which so many resources are named at most. Nothing changes.
+    pub fn preview(&self, invalidation: &Invalidation, now: Now, most: usize) -> Preview {
         let mut keys: Vec<_> = invalidation
             .covers
             .iter()
@@ -65,7 +101,8 @@ impl Store {
             sequence: self.sequence(),
             ..Applied::default()
         };
-        let mut largest = BinaryHeap::with_capacity(most + 1);
+        let (mut largest, mut top) = (Greatest::new(most), Greatest::new(most));
+        let mut millihits: u64 = 0;
         for key in keys {
             let resource = self.look_up(key.as_ref());
             let is_changed = |resource: &Resource| match invalidation.strength {
@@ -76,14 +113,20 @@ impl Store {
                 let bytes = resource.weight(key.as_str().len());
                 applied.resources += 1;
                 applied.bytes += bytes;
-                largest.push(Reverse((bytes, key)));
-                if largest.len() > most {
-                    largest.pop();
+                let rate = hit_rate(&resource, now);
+                millihits = millihits.saturating_add(rate);
+                if rate > 0 {
+                    top.add(rate, &key);
                 }
+                largest.add(bytes, &key);
             }
         }
-        let largest = largest.into_sorted_vec().into_iter();
-        (applied, largest.map(|Reverse(largest)| largest).collect())
+        Preview {
+            applied,
+            millihits,
+            largest: largest.in_order(),
+            top: top.in_order(),
+        }
     }
 
     /// The keys of what is stored and covered.
@@ -224,6 +267,17 @@ impl Store {
             self.shards.iter().for_each(|shard| drop(lock(shard)));
         }
     }
+}
+
+/// Thousandths of a hit a second since its responses were stored or validated; what is younger than a second counts as that
+/// old.
+fn hit_rate(resource: &Resource, now: Now) -> u64 {
+    let rates = resource.variants().iter().map(|stored| {
+        let resident = stored.head.resident(now).as_millis().max(1_000);
+        let rate = u128::from(stored.hits()) * 1_000_000 / resident;
+        u64::try_from(rate).unwrap_or(u64::MAX)
+    });
+    rates.fold(0, u64::saturating_add)
 }
 
 /// Whether it may answer without validation.

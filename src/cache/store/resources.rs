@@ -2,7 +2,7 @@
 //! space of their own those with markers alone, so that what cannot be stored drives out nothing that is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use moka::policy::EvictionPolicy;
 
@@ -25,6 +25,12 @@ pub struct Resources {
     index: Arc<Index>,
     /// How many of `stored` were evicted.
     evicted: Arc<AtomicU64>,
+    /// The stored responses of all of `stored`. Below zero for a moment, where one leaves while it is being entered.
+    variants: Arc<AtomicI64>,
+}
+
+fn variants(resource: &Resource) -> i64 {
+    i64::try_from(resource.variants().len()).unwrap_or(i64::MAX)
 }
 
 impl Resources {
@@ -32,6 +38,7 @@ impl Resources {
     pub fn new(memory: u64, budget: &Arc<Budget>) -> Self {
         let index = Arc::new(Index::default());
         let evicted = Arc::new(AtomicU64::new(0));
+        let count = Arc::new(AtomicI64::new(0));
         // moka evicts a little late, and bodies in flight need room too.
         let capacity = memory - memory / 8;
         let stored = moka::sync::Cache::builder()
@@ -42,8 +49,10 @@ impl Resources {
             // LRU rather than TinyLFU: what Cache-Status calls stored is there for the next request.
             .eviction_policy(EvictionPolicy::lru())
             .eviction_listener({
-                let (index, evicted) = (index.clone(), evicted.clone());
+                let (index, evicted, count) = (index.clone(), evicted.clone(), count.clone());
+                // It hears of what is replaced or removed too.
                 move |key, resource, cause| {
+                    count.fetch_sub(variants(&resource), Ordering::Relaxed);
                     if cause.was_evicted() {
                         evicted.fetch_add(1, Ordering::Relaxed);
                         index.note_eviction(key, &resource);
@@ -57,6 +66,7 @@ impl Resources {
             markers: Markers::new(memory / MARKERS_PART, budget, &index),
             index,
             evicted,
+            variants: count,
         }
     }
 
@@ -71,6 +81,8 @@ impl Resources {
             self.stored.invalidate(&key.as_ref());
             stays
         } else {
+            self.variants
+                .fetch_add(variants(&resource), Ordering::Relaxed);
             self.stored.insert(key.clone(), resource.clone());
             self.markers.remove(key.as_ref());
             true
@@ -105,6 +117,12 @@ impl Resources {
     /// How many there are, about.
     pub fn count(&self) -> u64 {
         self.stored.entry_count() + self.markers.count()
+    }
+
+    /// How many stored responses they have.
+    pub fn variants(&self) -> u64 {
+        let count = self.variants.load(Ordering::Relaxed);
+        u64::try_from(count).unwrap_or_default()
     }
 
     /// Bytes that they take, about.
@@ -200,11 +218,14 @@ mod tests {
             (stored(&[]), (1, (0, 0))),
             (stored(&["a"]), (1, (1, 1))),
         ] {
+            let is_stored = !resource.variants().is_empty();
             put(resource);
             assert_eq!(known(&resources), expected);
+            assert_eq!(resources.variants(), u64::from(is_stored));
         }
         assert!(resources.remove(&key).is_some());
         assert_eq!(known(&resources), (0, (0, 0)));
+        assert_eq!(resources.variants(), 0);
         put(marked());
         assert!(resources.remove(&key).is_none());
         take_out_evicted(&resources);
@@ -236,6 +257,7 @@ mod tests {
         let (count, tags) = known(&resources);
         assert!(0 < count && count < 5_000, "{count}");
         assert_eq!((resources.count(), tags), (count as u64, (1, count)));
+        assert_eq!(resources.variants(), count as u64);
         resources.insert(&keyer.key("http://a/m").to_key(), None, marked());
         resources.drop_expired(Monotonic::default().after(Duration::from_secs(2)), 9);
         take_out_evicted(&resources);

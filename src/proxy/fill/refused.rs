@@ -33,6 +33,10 @@ impl FillTask {
         status: StatusCode,
         cause: Unshared,
     ) {
+        // The others are counted where their client is told.
+        if self.refreshes.is_some() {
+            self.worker.counters.count_not_stored(cause.token());
+        }
         // It says nothing of what a refresh would have brought: that is tried again.
         if is_about_the_request(status)
             || (self.credentials.any() && matches!(status.as_u16(), 401 | 403))
