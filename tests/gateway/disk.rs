@@ -9,7 +9,7 @@ use bookend::ledger::invalidation::{Invalidation, Matcher};
 use bookend::semantics::time::Timestamp;
 use tempfile::TempDir;
 
-use crate::common::{Answer, Gateway, Origin, Request, Setup, get, reply, request};
+use crate::common::{Answer, Gate, Gateway, Origin, Request, Setup, get, reply, request};
 
 const START: Timestamp = Timestamp::from_secs(1_700_000_000);
 
@@ -381,4 +381,157 @@ fn a_response_for_all_that_has_come_to_vary_does_not_outlive_what_replaced_it() 
     let german = at("/books/1").field("Accept-Language", "de");
     assert_eq!(gateway.send(&german).expect(200).text(), "varies 2");
     assert_eq!(ask(&gateway, "/books/1").expect(200).text(), "varies 1");
+}
+
+/// What a request after a restart for what was stored before must be answered with.
+type Right = (&'static str, Request, fn(&Answer) -> bool, usize);
+
+#[test]
+fn what_is_on_disk_answers_every_kind_of_request_as_memory_does() {
+    let asked = || at("/books/1");
+    let head = request("HEAD", "/books/1").field("Host", HOST);
+    let control = |value: &str| asked().field("Cache-Control", value);
+    #[rustfmt::skip]
+    let rows: [Right; 6] = [
+        ("HEAD", head, |it| it.status == 200 && it.field("content-length") == Some("10") && is_from_disk(it), 0),
+        ("a range", asked().field("Range", "bytes=1-5"), |it| it.status == 206 && it.text() == "books" && is_from_disk(it), 0),
+        ("a range beyond", asked().field("Range", "bytes=10-"), |it| it.status == 416, 0),
+        ("conditional", asked().field("If-None-Match", "\"1\""), |it| it.status == 304 && is_from_disk(it), 0),
+        ("only-if-cached", control("only-if-cached"), |it| it.status == 200 && is_from_disk(it), 0),
+        ("no-cache", control("no-cache"), |it| it.status == 200 && it.says("fwd-status=304") && it.text() == "/books/1 1", 1),
+    ];
+    for (what, asked, is_right, requests) in rows {
+        let kept = Kept::before(&[("Cache-Control", "max-age=60"), ("ETag", "\"1\"")]);
+        let gateway = kept.start(NOW);
+        ask(&gateway, "/books/1").expect(200);
+        drop(gateway);
+        let gateway = loaded(kept.start(SECOND));
+        let answer = gateway.send(&asked);
+        assert!(is_right(&answer), "{what}: {answer:?}");
+        assert_eq!(kept.origin.count(), 1 + requests, "{what}");
+    }
+}
+
+#[test]
+fn only_if_cached_is_refused_where_the_disk_has_nothing_that_may_be_used() {
+    let kept = Kept::before(&[("Cache-Control", "max-age=60"), ("ETag", "\"1\"")]);
+    let gateway = kept.start(NOW);
+    ask(&gateway, "/books/1").expect(200);
+    drop(gateway);
+    let gateway = loaded(kept.start(61 * SECOND));
+    for path in ["/books/1", "/books/2"] {
+        let asked = at(path).field("Cache-Control", "only-if-cached");
+        gateway.send(&asked).expect(504);
+    }
+    assert_eq!(kept.origin.count(), 1);
+}
+
+#[test]
+fn an_answer_to_head_that_differs_holds_after_a_restart() {
+    let kept = Kept::answering(|asked| {
+        let answer = reply(200).field("Cache-Control", "max-age=60");
+        match &*asked.method {
+            "HEAD" => answer.field("ETag", "\"2\"").body("another one"),
+            _ => answer.field("ETag", "\"1\"").body("one"),
+        }
+    });
+    let gateway = kept.start(NOW);
+    ask(&gateway, "/books/1").expect(200);
+    let head = request("HEAD", "/books/1").field("Host", HOST);
+    gateway
+        .send(&head.field("Cache-Control", "no-cache"))
+        .expect(200);
+    drop(gateway);
+    let gateway = loaded(kept.start(SECOND));
+    let answer = ask(&gateway, "/books/1").expect(200);
+    assert!(!answer.is_hit(), "{answer:?}");
+}
+
+#[test]
+fn the_answer_to_each_query_is_kept_for_its_own_content() {
+    let kept = Kept::answering(|asked| {
+        let answer = reply(200).field("Cache-Control", "max-age=60");
+        answer.body(format!("answer to {}", asked.text()))
+    });
+    let asked = |content: &str| {
+        let query = request("QUERY", "/books").field("Host", HOST);
+        query.field("Content-Type", "text/plain").body(content)
+    };
+    let gateway = kept.start(NOW);
+    for content in ["one", "two"] {
+        gateway.send(&asked(content)).expect(200);
+    }
+    drop(gateway);
+    let gateway = loaded(kept.start(SECOND));
+    for (content, is_kept) in [("three", false), ("two", true), ("one", true)] {
+        let answer = gateway.send(&asked(content)).expect(200);
+        assert_eq!(answer.text(), format!("answer to {content}"));
+        assert_eq!(answer.is_hit(), is_kept, "{content}: {answer:?}");
+    }
+    assert!(!ask(&gateway, "/books").expect(200).is_hit());
+}
+
+#[test]
+fn what_was_asked_for_before_a_purge_and_comes_after_it_is_not_there_after_a_restart() {
+    let gate = Gate::new();
+    let slow = gate.clone();
+    let kept = Kept::answering(move |_| {
+        slow.pass();
+        reply(200).field("Cache-Control", "max-age=60").body("old")
+    });
+    let gateway = kept.start(NOW);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| ask(&gateway, "/books/1").expect(200).text());
+        gate.await_arrivals(1);
+        gateway.apply(&Invalidation::hard(vec![Matcher::All]));
+        gate.open();
+        assert_eq!(first.join().expect("a client"), "old");
+    });
+    drop(gateway);
+    let gateway = loaded(kept.start(SECOND));
+    assert!(!ask(&gateway, "/books/1").expect(200).is_hit());
+    assert_eq!(kept.origin.count(), 2);
+}
+
+#[test]
+fn what_memory_has_no_room_for_is_fetched_though_it_is_on_disk() {
+    let body = "x".repeat(6_000_000);
+    let kept = Kept::answering(move |_| {
+        let answer = reply(200).field("Cache-Control", "max-age=60");
+        answer.body(body.clone())
+    });
+    let gateway = kept.setup(NOW).cache("memory = \"256MiB\"").start();
+    ask(&gateway, "/books/1").expect(200);
+    drop(gateway);
+    let disk = format!("[disk]\npath = {:?}\nindex_memory = \"1MiB\"", kept.path());
+    let small = Gateway::before(&kept.origin)
+        .manual_clock_at(START)
+        .cache("memory = \"8MiB\"")
+        .more(&disk);
+    let gateway = loaded(small.start());
+    // Half of it is taken by others.
+    for n in 2..40 {
+        ask(&gateway, &format!("/books/{n}")).expect(200);
+    }
+    let before = kept.origin.count();
+    let answer = ask(&gateway, "/books/1").expect(200);
+    assert_eq!(answer.body.len(), 6_000_000);
+    let fetched = kept.origin.count() - before;
+    assert_eq!(usize::from(!answer.is_hit()), fetched, "{answer:?}");
+}
+
+#[test]
+fn a_tier_that_takes_too_long_is_not_waited_for() {
+    let kept = Kept::before(&[("Cache-Control", "max-age=60")]);
+    let gateway = kept.start(NOW);
+    let before = ask(&gateway, "/books/1").expect(200).text();
+    drop(gateway);
+    let gateway = loaded(kept.start(SECOND));
+    gateway.wait_for_tiers(Duration::ZERO);
+    let answer = ask(&gateway, "/books/1").expect(200);
+    // It may have been there at once.
+    assert_eq!(answer.is_hit(), answer.text() == before, "{answer:?}");
+    // Whichever came later stays.
+    let again = ask(&gateway, "/books/1").expect(200);
+    assert!(again.is_hit() && again.text() == answer.text(), "{again:?}");
 }

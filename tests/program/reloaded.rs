@@ -84,6 +84,21 @@ fn the_access_log_and_the_level_of_the_log_follow_a_reload() {
 }
 
 #[test]
+fn a_reload_that_changes_the_disk_tier_says_that_it_needs_a_restart_and_leaves_it_as_it_is() {
+    let origin = books();
+    let program = Program::start(&origin, "", "");
+    let kept = program.folder.path().join("kept");
+    let disk = format!("[disk]\npath = {kept:?}");
+    let text = Program::text(program.folder.path(), &origin, "", &disk);
+    let reloaded = reload(&program, &text);
+    let told = String::from_utf8_lossy(&reloaded.stderr).into_owned();
+    assert!(told.contains("[disk] has changed: restart"), "{told}");
+    expect(reloaded, 0);
+    assert!(!kept.exists());
+    Client::to(program.addr).get("/books").expect(200);
+}
+
+#[test]
 fn the_token_of_the_admin_api_follows_a_reload() {
     let origin = books();
     let mut program = Program::start(&origin, "", "");

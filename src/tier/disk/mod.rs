@@ -184,7 +184,8 @@ impl Disk {
     /// loaded yet.
     pub fn may_come_to_have(&self, target: &str) -> bool {
         let shared = &self.shared;
-        self.may_have(target) || shared.queue.bytes() > 0 || !shared.loading.is_complete()
+        // What leaves the queue, or is loaded, is in the index before: that is looked at last.
+        shared.queue.bytes() > 0 || !shared.loading.is_complete() || self.may_have(target)
     }
 
     /// Whether there is a record of another variant of the target than these.
