@@ -110,7 +110,10 @@ mod tests {
         let value = r#""eurovision-results", "australia""#;
         response.insert(CACHE_GROUP_INVALIDATION, value.parse().unwrap());
         let found = invalidated(&response);
-        assert_eq!(found, ["australia".into(), "eurovision-results".into()]);
+        assert_eq!(
+            found,
+            ["australia", "eurovision-results"].map(Box::<str>::from)
+        );
         assert!(memberships(&response).is_empty());
     }
 }

@@ -1,4 +1,5 @@
-//! Second tiers: where responses are kept beside memory, so that they outlive the process ([`disk`]).
+//! Second tiers: where responses are kept beside memory, so that they outlive the process ([`disk`]), and so that other gateways
+//! have them too (`valkey`, with the feature of that name).
 //!
 //! Only fills consult them, before they ask upstream. What they keep is a [`Record`]: one stored response, with the target
 //! URI and the variant that it answers, wall-clock times, and its *stamp*, the sequence number of the ledger that had been
@@ -7,6 +8,9 @@
 //! does no harm.
 
 pub mod disk;
+mod octets;
+#[cfg(feature = "valkey")]
+pub mod valkey;
 
 use bytes::Bytes;
 

@@ -26,7 +26,7 @@ fn read_file(text: &str) -> Result<Acme, String> {
 #[test]
 fn names_and_consent_are_enough() {
     let acme = read("domains = 'Books.Example.org'\nagree_terms = true").expect("valid");
-    assert_eq!(*acme.domains, ["books.example.org".into()]);
+    assert_eq!(*acme.domains, [Box::<str>::from("books.example.org")]);
     assert_eq!(acme.directory, DIRECTORY);
     assert_eq!(acme.challenge, Challenge::TlsAlpn01);
     let file = acme.certificate("books.example.org").cert;

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io;
 
 use super::files::{Files, write_all};
-use super::octets::Reader;
 use super::segment::VERSION;
+use crate::tier::octets::Reader;
 
 /// Octets of a slot. Each has a page of its own.
 const SLOT: usize = 48;

@@ -30,7 +30,6 @@ mod files;
 mod index;
 mod log;
 mod manifest;
-mod octets;
 mod queue;
 mod reader;
 mod record;

@@ -16,9 +16,9 @@
 use bytes::Bytes;
 
 use super::epoch::{Epoch, SUM};
-use super::octets::Reader;
 use crate::semantics::time::Timestamp;
 use crate::tier::Record;
+use crate::tier::octets::Reader;
 
 /// Octets of a header.
 pub const HEADER: usize = 84;

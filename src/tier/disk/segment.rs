@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::epoch::{Epoch, SUM};
 use super::files::{Files, write_all};
 use super::index::{Entry, seconds, short};
-use super::octets::Reader;
 use super::record::{HEADER as RECORD_HEADER, Header, Kind, Place};
+use crate::tier::octets::Reader;
 
 /// Changes with anything that is written. Files of another version are not read.
 pub const VERSION: u32 = 1;

@@ -1,4 +1,4 @@
-//! Numbers and octets in a row, as they are in files: little-endian, without gaps.
+//! Numbers and octets in a row, as tiers keep them: little-endian, without gaps.
 
 /// Takes numbers and octets from a row; everything is `None` once it has ended.
 pub struct Reader<'a>(pub &'a [u8]);

@@ -1,0 +1,18 @@
+//! The tier of Valkey or Redis, 7.0 or later: what gateways with a common server share, as scripts that the server carries out.
+//!
+//! [`ledger`] is the [protocol](crate::ledger::protocol) of invalidations and [`fills`] that of fills, each as
+//! [calls](scripts::Call) whose answers are the protocol's own types. A test holds the scripts against the protocol's functions,
+//! call by call. [`wire`] is what is written into keys, [`keys`] how these are named, and [`connection`] how the server is
+//! reached without a request ever waiting for it longer than it may.
+//!
+//! A script touches the keys of one hash slot, and all of them are declared, so that a cluster can carry it out.
+
+mod answers;
+pub mod connection;
+pub mod fills;
+pub mod keys;
+pub mod ledger;
+pub mod scripts;
+#[cfg(test)]
+mod tests;
+pub mod wire;
