@@ -102,6 +102,16 @@ impl<M: Clone> Gateway<M> {
         }
     }
 
+    /// `None` until the first connection.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
+    /// Whether there are invalidations that are not acknowledged yet.
+    pub fn is_any_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// The server's epoch was read, on a new connection or after [`WrongEpoch`]. `None` where it is the one that was known;
     /// else what that means for what is stored in memory. What was asked for before is not stored then.
     pub fn connected(&mut self, now: Time, epoch: Epoch) -> Option<Stored> {

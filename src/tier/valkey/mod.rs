@@ -3,7 +3,7 @@
 //! [`ledger`] is the [protocol](crate::ledger::protocol) of invalidations and [`fills`] that of fills, each as
 //! [calls](scripts::Call) whose answers are the protocol's own types. A test holds the scripts against the protocol's functions,
 //! call by call. [`wire`] is what is written into keys, [`keys`] how these are named, and [`connection`] how the server is
-//! reached without a request ever waiting for it longer than it may.
+//! reached without a request ever waiting for it longer than it may. [`member`] is a gateway's part in the fleet.
 //!
 //! A script touches the keys of one hash slot, and all of them are declared, so that a cluster can carry it out.
 
@@ -12,6 +12,7 @@ pub mod connection;
 pub mod fills;
 pub mod keys;
 pub mod ledger;
+pub mod member;
 pub mod scripts;
 #[cfg(test)]
 mod tests;

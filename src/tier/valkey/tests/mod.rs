@@ -4,4 +4,5 @@
 mod against_fills;
 mod against_ledger;
 mod connections;
+mod members;
 mod server;
