@@ -19,7 +19,7 @@ use crate::proxy::request::peer::Peer;
 use crate::proxy::request::{Class, Request, Traits};
 use crate::proxy::response::body::Body;
 use crate::proxy::response::envelope::Envelope;
-use crate::proxy::response::{error, logged};
+use crate::proxy::response::{error, logged, trace};
 use crate::proxy::task::pinned;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_status::{CacheStatus, Detail};
@@ -43,7 +43,7 @@ impl Worker {
     pub fn handle(
         self: &Rc<Self>,
         peer: &Rc<Peer>,
-        parts: Parts,
+        mut parts: Parts,
         content: RequestContent,
     ) -> Answer<Body> {
         let now = self.gateway.clock.now();
@@ -54,6 +54,11 @@ impl Worker {
             Ok(understood) => understood,
             Err(error) => return Answer::Now(self.refuse(peer, &error, Some(&parts))),
         };
+        if traits.any(Traits::DEBUG)
+            && !trace::is_asked_for(&mut parts.headers, &epoch.settings.config)
+        {
+            traits.remove(Traits::DEBUG);
+        }
         if self.gateway.is_handing_over() {
             traits.add(Traits::HANDOVER);
         }

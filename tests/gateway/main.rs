@@ -33,6 +33,7 @@ mod stored;
 mod streaming;
 mod streams;
 mod tail;
+mod traced;
 mod trailers;
 mod truncation;
 mod validation;

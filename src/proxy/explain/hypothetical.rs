@@ -16,6 +16,7 @@ use crate::proxy::gateway::Gateway;
 use crate::proxy::request::content::RequestContent;
 use crate::proxy::request::peer::Peer;
 use crate::proxy::request::{Request, Target, Traits};
+use crate::proxy::response::trace::is_asked_for;
 use crate::semantics::authority::Scheme;
 use crate::semantics::selector::Selector;
 use crate::semantics::target::{origin_of, path_and_query};
@@ -119,6 +120,10 @@ impl Gateway {
             Request::understand(&parts, &content, &peer, &epoch, Target::default())?;
         if self.is_handing_over() {
             traits.add(Traits::HANDOVER);
+        }
+        if traits.any(Traits::DEBUG) {
+            is_asked_for(&mut parts.headers, &epoch.settings.config);
+            traits.remove(Traits::DEBUG);
         }
         let now = self.clock.now();
         let mut request = Request::new(parts, content, &peer, epoch, now, traits, target);

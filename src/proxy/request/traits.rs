@@ -69,6 +69,9 @@ impl Traits {
     /// It has a receipt that is not known here: nothing stored answers it without validation.
     pub const NOTHING_OLDER: Self = Self(1 << 14);
 
+    /// It has a Cache-Debug field; of a request that was understood: it is the admin token's, and the answer gets the trace.
+    pub const DEBUG: Self = Self(1 << 15);
+
     /// It has fields that are for the gateway alone, or may have.
     pub const OWN_FIELDS: Self = Self(Self::THIS_HOP.0 | Self::AFTER.0);
 
@@ -87,6 +90,7 @@ impl Traits {
                 "origin" => Self::ORIGIN.0,
                 "client-cert" | "client-cert-chain" => Self::CLIENT_CERT.0,
                 "cdn-loop" => Self::CDN_LOOP.0,
+                "cache-debug" => Self::DEBUG.0,
                 "bookend-after" => Self::AFTER.0,
                 "x-forwarded-proto" | "x-forwarded-host" | "forwarded" => Self::FORWARDED.0,
                 "upgrade" => Self::UPGRADE.0 | Self::THIS_HOP.0,
@@ -101,7 +105,7 @@ impl Traits {
     /// Those of another request of this one's exchange, with these fields.
     pub(super) fn inherited(self, headers: &HeaderMap) -> Self {
         let mut traits = Self::of(headers);
-        traits.0 |= self.0 & Self::HANDOVER.0;
+        traits.0 |= self.0 & (Self::HANDOVER.0 | Self::DEBUG.0);
         traits
     }
 
@@ -109,7 +113,7 @@ impl Traits {
         self.0 |= others.0;
     }
 
-    pub(super) fn remove(&mut self, others: Self) {
+    pub(in crate::proxy) fn remove(&mut self, others: Self) {
         self.0 &= !others.0;
     }
 

@@ -327,6 +327,7 @@ impl Delivery<'_> {
         let (age, ttl, route) = (self.age?, self.status.plain_hit()?, &self.request.route);
         let is_plain =
             !route.debug && route.client_ttl.is_none() && route.response_fields.is_none();
+        let is_plain = is_plain && !self.request.traits.any(Traits::DEBUG);
         is_plain.then_some((age, ttl))
     }
 
@@ -346,7 +347,8 @@ impl Delivery<'_> {
         }
         let mut response = response_of(status, fields, body);
         give_reason(&mut response, head);
-        self.worker.sign(&mut response, self.request, self.status);
+        let (worker, request) = (self.worker, self.request);
+        worker.sign_with(&mut response, request, self.status, Some(head));
         response
     }
 }

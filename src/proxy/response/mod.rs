@@ -11,4 +11,5 @@ pub(in crate::proxy) mod logged;
 mod noted;
 pub(in crate::proxy) mod prepared;
 mod sign;
+pub(in crate::proxy) mod trace;
 pub(in crate::proxy) mod wire_head;

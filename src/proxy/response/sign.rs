@@ -3,12 +3,14 @@
 use http::header::{ORIGIN, TRAILER};
 use http::{HeaderMap, Response};
 
+use crate::cache::head::Head;
 use crate::cache::resource::Resource;
 use crate::proxy::forward::fields::add_via;
 use crate::proxy::request::Request;
 use crate::proxy::response::body::Body;
 use crate::proxy::response::error::Reported;
 use crate::proxy::response::logged;
+use crate::proxy::response::trace;
 use crate::proxy::response::wire_head::gets_trailers;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus};
@@ -43,7 +45,18 @@ impl Worker {
     }
 
     /// Adds what every response carries: Via, and Cache-Status last.
-    pub fn sign(&self, response: &mut Response<Body>, request: &Request, mut status: CacheStatus) {
+    pub fn sign(&self, response: &mut Response<Body>, request: &Request, status: CacheStatus) {
+        self.sign_with(response, request, status, None);
+    }
+
+    /// The same for an answer from a stored response, or from one that is being stored, with this head.
+    pub(super) fn sign_with(
+        &self,
+        response: &mut Response<Body>,
+        request: &Request,
+        mut status: CacheStatus,
+        head: Option<&Head>,
+    ) {
         if request.route.debug {
             status.key = Some(request.shown_key().into());
         }
@@ -60,6 +73,7 @@ impl Worker {
             let own = own.is_some();
             edits.edit_response(response.headers_mut(), status, own, request);
         }
+        trace::add(response, request, &status, head);
         sign_fields(response.headers_mut(), request, &status);
         self.log(response, request, &status);
     }
