@@ -26,7 +26,7 @@ const CLIENTS: u64 = 24;
 const WARM: Duration = Duration::from_secs(4);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Of so many stops, one is in order.
+/// After so many kills, one stop is in order.
 const GRACEFUL: usize = 10;
 
 /// Of what is read in the quiet, at least this part must be a hit from disk after a restart.
@@ -176,13 +176,13 @@ async fn killed(table: &Table, lab: &Lab, kills: usize, size: &str) -> io::Resul
     let (mut after, mut firsts) = ((0, 0), Vec::new());
     let (mut graceful, mut ended_well) = (0, 0);
     let (mut copied, mut evicted, mut dropped, mut corrupt) = (0, 0, 0, 0);
-    for kill in 1..=kills {
+    for stop in 1..=kills + kills / GRACEFUL {
         copied += metric(&gateway, "bookend_disk_copied_bytes_total").await?;
         evicted += metric(&gateway, "bookend_disk_evictions_total").await?;
         dropped += metric(&gateway, "bookend_disk_dropped_total").await?;
         corrupt += metric(&gateway, "bookend_disk_corrupt_total").await?;
         world.gateway.set(None);
-        if kill.is_multiple_of(GRACEFUL) {
+        if stop.is_multiple_of(GRACEFUL + 1) {
             graceful += 1;
             let mut old = gateway;
             ended_well += u64::from(spawn_blocking(move || old.stop()).await?);
@@ -203,7 +203,7 @@ async fn killed(table: &Table, lab: &Lab, kills: usize, size: &str) -> io::Resul
     for task in tasks {
         task.await?;
     }
-    table.note("kills", kills - graceful as usize);
+    table.note("kills", kills);
     table.exactly("stops in order that end well", ended_well, graceful);
     let tally = &world.tally;
     table.note("answers", tally.answers.get());
