@@ -12,7 +12,8 @@ pub(super) fn write(page: &mut Page, disk: Option<&DiskState>) {
         return;
     };
     let is_off = disk.status.as_ref().is_none_or(is_off);
-    let help = "Whether nothing is written to the disk tier, since writing has failed or another process uses its directory.";
+    let help =
+        "Whether nothing is written to the disk tier, since writing has failed or it is not open.";
     page.single("bookend_disk_off", Kind::Gauge, help, is_off.into());
     let help = "Bytes that the disk tier may take (`size` in [disk]).";
     page.single("bookend_disk_limit_bytes", Kind::Gauge, help, disk.size);
@@ -70,7 +71,7 @@ pub(super) fn describe(disk: Option<&DiskState>) -> Value {
     let Some(status) = &disk.status else {
         return json!({
             "state": "waiting",
-            "why": "another process uses its directory",
+            "why": "it is not open: another process uses its directory, or [disk] came with a reload",
             "limit": disk.size,
         });
     };

@@ -326,15 +326,18 @@ impl Head {
         let directives = ResponseDirectives::parse(&headers, &policy.targeted_fields);
         let (status, receipt) = (self.status, self.receipt);
         let credentialed = self.credentialed;
-        let freshness =
+        let mut freshness =
             Freshness::compute(status, &headers, &directives, receipt, credentialed, policy);
+        // What was invalidated softly still is.
+        if self.freshness.is_expired() {
+            freshness = freshness.expired();
+        }
+        // `immutable` that was not trusted when the response came is not trusted now.
+        if !self.freshness.immutable {
+            freshness = freshness.mutable();
+        }
         Self {
-            // `immutable` that was not trusted when the response came is not trusted now.
-            freshness: if self.freshness.immutable {
-                freshness
-            } else {
-                freshness.mutable()
-            },
+            freshness,
             epoch: epoch as u32,
             ..self.clone()
         }

@@ -17,15 +17,15 @@ use super::head::{Draft, Head};
 use super::known::{NAMES, VALUES};
 use crate::clock::Now;
 use crate::semantics::cache_control::ResponseDirectives;
-use crate::semantics::freshness::{Freshness, MustValidate, Receipt};
+use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::policy::{Ignore, Policy, SetCookie};
-use crate::semantics::time::{DeltaSeconds, Timestamp};
+use crate::semantics::time::Timestamp;
 use crate::semantics::validation::Validators;
 use crate::semantics::vary::{Selection, VariantKey};
 
 /// The version of the form.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// The request carried credentials.
 const CREDENTIALED: usize = 1;
@@ -69,7 +69,7 @@ static TABLES: LazyLock<[u8; 4]> = LazyLock::new(|| {
 /// A head that was read from octets.
 #[derive(Clone, Debug)]
 pub struct Unpacked {
-    /// Without tags, but for the lines that they are read from.
+    /// With the tags that it was stored with.
     pub draft: Draft,
     /// Whether its API was seen to do CORS, be it by other responses.
     pub api_does_cors: bool,
@@ -82,12 +82,10 @@ pub fn pack(head: &Head, policy: &Policy, api_does_cors: bool) -> Packed {
     let own = (draft.origin_validators != Validators::of(&draft.headers))
         .then(|| validator_fields(&draft.origin_validators));
     let freshness = &draft.freshness;
-    let is_expired = freshness.lifetime == DeltaSeconds::ZERO
-        && freshness.must_validate == Some(MustValidate::NoCache);
     let flags = [
         (draft.credentialed, CREDENTIALED),
         (freshness.immutable, IMMUTABLE),
-        (is_expired, EXPIRED),
+        (freshness.is_expired(), EXPIRED),
         (own.is_some(), OWN_VALIDATORS),
         (api_does_cors, CORS),
     ];
@@ -110,6 +108,10 @@ pub fn pack(head: &Head, policy: &Policy, api_does_cors: bool) -> Packed {
     octets.extend_from_slice(&selected);
     put(&mut octets, head.fields.as_octets());
     put(&mut octets, Fields::of(&draft.tags).as_octets());
+    put_number(&mut octets, draft.groups.len());
+    for tag in &draft.groups {
+        put(&mut octets, tag.as_bytes());
+    }
     if let Some(own) = own {
         put(&mut octets, Fields::of(&own).as_octets());
     }
@@ -150,6 +152,10 @@ pub fn unpack(octets: &[u8], now: Now, policy: &Policy, epoch: u64) -> Option<Un
     let (variant, digest) = selection(&mut lines, policy)?;
     let headers = Fields::from_octets(lines.text()?)?.to_map();
     let tags = Fields::from_octets(lines.text()?)?.to_map();
+    let count = lines.number()?;
+    let tag = |_| Some(Box::from(str::from_utf8(lines.text()?).ok()?));
+    let groups: Option<Vec<_>> = (0..count).map(tag).collect();
+    let groups = groups?.into();
     let origin_validators = match flags & OWN_VALIDATORS {
         0 => Validators::of(&headers),
         _ => Validators::of(&Fields::from_octets(lines.text()?)?.to_map()),
@@ -186,7 +192,7 @@ pub fn unpack(octets: &[u8], now: Now, policy: &Policy, epoch: u64) -> Option<Un
         received,
         variant,
         digest,
-        groups: Box::default(),
+        groups,
         tags,
         search: SearchVariance::parse(&headers).map(Box::new),
         content_length,
@@ -223,6 +229,10 @@ fn sharing(policy: &Policy) -> [u8; 4] {
         .collect();
     names.sort_unstable();
     let mut hasher = blake3::Hasher::new();
+    for name in &policy.targeted_fields {
+        hasher.update(name.as_str().as_bytes()).update(b"\n");
+    }
+    hasher.update(b"\n");
     hasher.update(&[no_store, private, set_cookie, credentials].map(u8::from));
     hasher.update(&[cookies]);
     for name in names {

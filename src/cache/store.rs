@@ -56,6 +56,7 @@ pub struct Store {
     longer_keys: AtomicBool,
     /// The number of the latest invalidation.
     sequence: AtomicU64,
+    numbering: Mutex<()>,
     /// What numbers invalidations and remembers them, where responses are kept elsewhere, too.
     ledger: OnceLock<Arc<Ledger>>,
     publication: Publication,
@@ -83,6 +84,7 @@ impl Store {
             max_variants: max_variants.max(1),
             longer_keys: AtomicBool::new(false),
             sequence: AtomicU64::new(0),
+            numbering: Mutex::new(()),
             ledger: OnceLock::new(),
             publication: Publication::default(),
             published_from: AtomicU64::new(Self::PUBLISHED_FROM),
@@ -95,13 +97,20 @@ impl Store {
         self.sequence.load(Ordering::SeqCst)
     }
 
-    /// Has `ledger` number invalidations from now on; only the first one is heeded. It must not have given a number that is
-    /// less than the store's.
+    /// Has `ledger` number invalidations from now on; only the first one is heeded. Its numbers go on above those that the
+    /// store has given.
     pub fn number_by(&self, ledger: Arc<Ledger>) {
+        let _numbering = self.numbering();
         let sequence = ledger.sequence();
         if self.ledger.set(ledger).is_ok() {
             self.sequence.fetch_max(sequence, Ordering::SeqCst);
         }
+    }
+
+    fn numbering(&self) -> MutexGuard<'_, ()> {
+        self.numbering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What numbers invalidations, where responses are kept elsewhere, too.
@@ -112,11 +121,14 @@ impl Store {
     /// Gives an invalidation its number. To be called before the locks of any shards: who registers a fill under such a lock
     /// either sees the new number, or its fill is found by the invalidation.
     fn number(&self, invalidation: &Invalidation) -> u64 {
-        let Some(ledger) = self.ledger.get() else {
-            return self.sequence.fetch_add(1, Ordering::SeqCst) + 1;
+        // No number is given twice, nor after a higher one: a response with it as its stamp would count as younger.
+        let _numbering = self.numbering();
+        let before = self.sequence();
+        let number = match self.ledger.get() {
+            Some(ledger) => ledger.append(invalidation, before),
+            None => before + 1,
         };
-        let number = ledger.append(invalidation);
-        self.sequence.fetch_max(number, Ordering::SeqCst);
+        self.sequence.store(number, Ordering::SeqCst);
         number
     }
 

@@ -132,7 +132,8 @@ fn requests(samples: &Samples) -> String {
 fn disk(samples: &Samples, limit: u64) -> String {
     let value = |name: &str| samples.sum(name).unwrap_or(0);
     let Some(responses) = samples.sum("bookend_disk_responses") else {
-        return "off: another process uses its directory".to_owned();
+        return "not open: another process uses its directory, or [disk] came with a reload"
+            .to_owned();
     };
     let mut text = format!(
         "{responses} responses in {} of {}; {} wait to be written",

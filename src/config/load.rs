@@ -246,6 +246,17 @@ fn check_whole(root: &Section<'_>, config: &Config) {
             ),
         );
     }
+    if let Some(disk) = &config.disk
+        && disk.index_memory > config.cache.memory / 4
+    {
+        root.mistake(
+            root.place("disk", "index_memory"),
+            format!(
+                "{} is more than a quarter of `memory` in [cache], of which it is taken: lower it, or raise that",
+                show_size(disk.index_memory)
+            ),
+        );
+    }
     if let Some(admin) = &config.admin {
         if admin.is_open() {
             root.mistake(

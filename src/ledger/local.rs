@@ -193,8 +193,10 @@ impl Ledger {
 
     /// Gives an invalidation its number, the next one, and writes it down before it returns. It does not fail: when the file
     /// cannot be written, it is removed and a new epoch begins, so that nothing that was stored outside memory is used again.
-    pub fn append(&self, invalidation: &Invalidation) -> u64 {
+    /// The number is above `after`, too: others may have given numbers before.
+    pub fn append(&self, invalidation: &Invalidation, after: u64) -> u64 {
         let Some(kept) = &self.kept else {
+            self.sequence.fetch_max(after, Ordering::SeqCst);
             return self.sequence.fetch_add(1, Ordering::SeqCst) + 1;
         };
         let secret = read(&kept.index).secret;
@@ -203,7 +205,7 @@ impl Ledger {
             secret.record(matcher, &mut recorded);
         }
         let mut writer = kept.writer();
-        let number = self.sequence() + 1;
+        let number = self.sequence().max(after) + 1;
         let strength = invalidation.strength;
         if let Some(file) = &mut writer.file
             && let Err(error) = file.append(&read(&kept.index), number, strength, &recorded)

@@ -178,6 +178,10 @@ impl Gateway {
     /// is not known to the other, so that neither answers from its store, nor stores anything to be found: all requests
     /// are passed.
     pub fn begin_handover(&self) {
+        // Nor does whoever opens the ledger next know it, where the other one dies before it has opened it.
+        if let Some(ledger) = self.store.ledger() {
+            ledger.distrust(self.store.sequence());
+        }
         self.handing_over.store(true, Ordering::SeqCst);
     }
 

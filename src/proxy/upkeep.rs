@@ -37,6 +37,8 @@ const READERS: usize = 2;
 pub enum OpenError {
     /// The directory of `[disk]` cannot be made.
     Directory(PathBuf, std::io::Error),
+    /// No thread can be started.
+    Thread(std::io::Error),
     Ledger(local::OpenError),
     Disk(disk::OpenError),
 }
@@ -55,6 +57,7 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Thread(error) => write!(f, "no thread can be started: {error}"),
             Self::Ledger(error) => error.fmt(f),
             Self::Disk(error) => error.fmt(f),
         }
@@ -64,7 +67,7 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Directory(_, error) => Some(error),
+            Self::Directory(_, error) | Self::Thread(error) => Some(error),
             Self::Ledger(error) => error.source(),
             Self::Disk(error) => error.source(),
         }
@@ -115,7 +118,7 @@ impl Gateway {
         if self.settings().config.disk.is_none() {
             return Ok(None);
         }
-        match self.open_disk(false) {
+        match self.open_disk(waits) {
             Err(error) if waits && error.is_in_use() => {
                 tracing::info!("the disk tier is opened when the other process has left it");
             }
@@ -126,7 +129,7 @@ impl Gateway {
         let thread = thread::Builder::new()
             .name("tiers".to_owned())
             .spawn(move || gateway.see_to_tiers(&until));
-        let failed = |error| OpenError::Directory(PathBuf::from("a thread"), error);
+        let failed = OpenError::Thread;
         Ok(Some(Upkeep {
             gateway: self.clone(),
             stopping,

@@ -172,6 +172,12 @@ impl Freshness {
         }
     }
 
+    /// Whether it is only to be served after validation, however fresh its fields would make it: see
+    /// [`expired`](Self::expired).
+    pub fn is_expired(&self) -> bool {
+        self.lifetime == DeltaSeconds::ZERO && self.must_validate == Some(MustValidate::NoCache)
+    }
+
     /// The same response without `stale-while-revalidate`: the response to a refresh could not take its place.
     #[must_use]
     pub const fn to_be_validated(self) -> Self {

@@ -535,3 +535,86 @@ fn a_tier_that_takes_too_long_is_not_waited_for() {
     let again = ask(&gateway, "/books/1").expect(200);
     assert!(again.is_hit() && again.text() == answer.text(), "{again:?}");
 }
+
+#[test]
+fn a_purge_by_a_tag_holds_after_the_settings_have_come_to_read_no_such_tag() {
+    let kept = Kept::before(&[("Cache-Control", "max-age=60"), ("Cache-Tag", "a")]);
+    let tagged = kept
+        .setup(NOW)
+        .cache("tag_fields = [\"cache-tag\"]")
+        .start();
+    let first = ask(&tagged, "/books/1").expect(200).text();
+    let tag = Matcher::tag(&format!("http://{HOST}"), "a");
+    tagged.apply(&Invalidation::hard(vec![tag]));
+    drop(tagged);
+    let gateway = loaded(kept.start(SECOND));
+    assert_ne!(ask(&gateway, "/books/1").expect(200).text(), first);
+}
+
+#[test]
+fn what_was_to_be_validated_still_is_after_a_reload() {
+    let kept = Kept::before(&[("Cache-Control", "max-age=60"), ("ETag", "\"1\"")]);
+    let gateway = kept.start(NOW);
+    for path in ["/books/1", "/books/2"] {
+        ask(&gateway, path).expect(200);
+    }
+    gateway.apply(&Invalidation::soft(vec![Matcher::All]));
+    let reloaded = kept.setup(NOW).cache("ttl = \"2m\"");
+    gateway.reload(&reloaded);
+    let in_memory = ask(&gateway, "/books/1").expect(200);
+    assert!(in_memory.says("fwd-status=304"), "{in_memory:?}");
+    drop(gateway);
+    let gateway = loaded(kept.start(SECOND));
+    // It is in memory from here on.
+    let head = crate::common::head("/books/2").field("Host", HOST);
+    gateway
+        .send(&head.field("Cache-Control", "only-if-cached"))
+        .expect(504);
+    gateway.reload(&reloaded);
+    let raised = ask(&gateway, "/books/2").expect(200);
+    assert!(raised.says("fwd-status=304"), "{raised:?}");
+}
+
+#[test]
+fn values_of_cookies_in_a_key_are_not_written() {
+    let kept = Kept::before(&[("Cache-Control", "max-age=60")]);
+    let asked = at("/books/1").field("Cookie", "session=sesame");
+    let setup = || {
+        let route = "key_cookies = [\"session\"]";
+        kept.setup(NOW).route("/books/{id}", route).start()
+    };
+    let gateway = setup();
+    gateway.send(&asked).expect(200);
+    assert!(gateway.send(&asked).expect(200).is_hit());
+    drop(gateway);
+    for file in std::fs::read_dir(kept.path()).expect("a folder") {
+        let octets = std::fs::read(file.expect("a file").path()).expect("its content");
+        assert!(!octets.windows(6).any(|at| at == b"sesame"));
+    }
+}
+
+#[test]
+fn what_was_fetched_for_one_page_is_not_for_another_after_a_restart() {
+    let kept = Kept::answering(|asked| {
+        let answer = reply(200).field("Cache-Control", "max-age=60");
+        // It does CORS, but not for this book.
+        match asked.target.as_str() {
+            "/books/2" => answer.field("Access-Control-Allow-Origin", "*").body("2"),
+            _ => answer.body("1"),
+        }
+    });
+    let page = |path: &str, origin: &str| at(path).field("Origin", origin.to_owned());
+    let gateway = kept.start(NOW);
+    gateway
+        .send(&page("/books/1", "https://a.example"))
+        .expect(200);
+    gateway
+        .send(&page("/books/2", "https://a.example"))
+        .expect(200);
+    drop(gateway);
+    let gateway = loaded(kept.start(SECOND));
+    let other = gateway
+        .send(&page("/books/1", "https://b.example"))
+        .expect(200);
+    assert!(!other.is_hit(), "{}", other.cache_status());
+}

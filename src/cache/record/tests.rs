@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::Clock;
+use crate::semantics::freshness::MustValidate;
 use crate::semantics::vary::Vary;
 
 const START: Timestamp = Timestamp::from_secs(1_000_000);
@@ -95,6 +96,7 @@ fn a_head_is_read_as_it_was_written_and_has_aged_meanwhile() {
     written.reason = Some((*b"Fine").into());
     written.digest = Some([9; 32]);
     written.tags = map(&[("surrogate-key", "a b")]);
+    written.groups = ["a", "b", "book-1"].map(Box::from).into();
     written.origin_validators.etag = None;
     written.variant = written.variant.fetched_with(Some(b"https://page.example"));
     let head = written.clone().packed();
@@ -190,10 +192,11 @@ fn what_is_for_all_by_other_settings_is_not_read() {
     let octets = pack(&draft(&[], &[], &policy).packed(), &policy, false).octets;
     let now = Clock::manual(START).0.now();
     let listed = vec![HeaderName::from_static("x-api-key")];
-    let mut others = vec![policy.clone(); 3];
+    let mut others = vec![policy.clone(); 4];
     others[0].credential_fields = listed;
     others[1].ignore.private = !policy.ignore.private;
     others[2].set_cookie = SetCookie::Strip;
+    others[3].targeted_fields = Vec::new();
     for other in &others {
         assert!(unpack(&octets, now, other, 7).is_none(), "{other:?}");
     }

@@ -42,8 +42,8 @@ impl Store {
                 Some((self.counted(kept)?, stamp))
             })
             .collect();
-        let _shard = self.locked(key);
-        // What is here came later; and a marker stands for a response that superseded what is kept.
+        let shard = self.locked(key);
+        // Whatever is stored here came later; and a marker stands for a response that superseded the kept one.
         if self.resources.get(key).is_some() {
             return 0;
         }
@@ -60,6 +60,8 @@ impl Store {
         }
         let raised = all.variants.len();
         self.put(&key, None, all);
+        drop(shard);
+        self.take_out_evicted();
         raised
     }
 
@@ -127,5 +129,38 @@ impl Store {
         if current.variants().iter().any(|at| Arc::ptr_eq(at, stored)) {
             act(&current);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::invalidation::{Invalidation, Matcher};
+    use crate::ledger::local::Outlives;
+
+    #[test]
+    fn a_number_that_was_given_before_there_was_a_ledger_is_not_given_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let opened = Ledger::open(folder.path(), 100, Outlives::Process);
+        let (ledger, _) = opened.expect("a ledger");
+        let store = Store::new(1 << 20, 1);
+        let purge = || Invalidation::hard(vec![Matcher::target("http://h/a")]);
+        ledger.distrust(store.sequence());
+        // Meanwhile, others come.
+        for _ in 0..5 {
+            store.apply(&purge());
+        }
+        store.number_by(Arc::new(ledger));
+        let stamp = store.sequence();
+        let number = store.apply(&purge()).sequence;
+        assert!(number > stamp, "{number} after {stamp}");
+        let subject = Subject {
+            target: "http://h/a",
+            tags: &[],
+            ignores_query: false,
+        };
+        let ledger = store.ledger().expect("a ledger");
+        assert_eq!(ledger.judge(stamp, &subject), Verdict::Dead);
+        assert_ne!(ledger.judge(number, &subject), Verdict::Dead);
     }
 }

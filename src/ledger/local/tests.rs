@@ -69,7 +69,7 @@ fn url(n: u64) -> String {
 }
 
 fn purge(ledger: &Ledger, n: u64) -> u64 {
-    ledger.append(&Invalidation::hard(vec![Matcher::target(url(n))]))
+    ledger.append(&Invalidation::hard(vec![Matcher::target(url(n))]), 0)
 }
 
 fn replayed(count: usize, clean: bool, rebooted: bool) -> Opened {
@@ -242,10 +242,10 @@ fn purged(directory: &TempDir) -> (Vec<Verdict>, [u8; 16], Vec<u8>) {
     for n in [1, 2, 3, 1, 4] {
         purge(&ledger, n);
     }
-    ledger.append(&Invalidation::soft(vec![
-        Matcher::target(url(5)),
-        Matcher::target(url(6)),
-    ]));
+    ledger.append(
+        &Invalidation::soft(vec![Matcher::target(url(5)), Matcher::target(url(6))]),
+        0,
+    );
     (
         verdicts(&ledger),
         ledger.epoch(),
@@ -384,7 +384,7 @@ fn a_long_file_is_written_anew_with_the_same_judgement() {
     let (ledger, _) = open(&directory, BOOT);
     let all: Vec<_> = (0..500).map(|n| Matcher::target(url(n % 50))).collect();
     for _ in 0..20 {
-        ledger.append(&Invalidation::hard(all.clone()));
+        ledger.append(&Invalidation::hard(all.clone()), 0);
     }
     purge(&ledger, 3);
     ledger.mend().unwrap();
@@ -397,7 +397,7 @@ fn a_long_file_is_written_anew_with_the_same_judgement() {
     assert_eq!(opened, replayed(50, false, false));
     assert_eq!((verdicts(&ledger), ledger.sequence()), (before, 22));
     for _ in 0..60 {
-        ledger.append(&Invalidation::hard(all.clone()));
+        ledger.append(&Invalidation::hard(all.clone()), 0);
     }
     let length = fs::metadata(path(&directory)).unwrap().len();
     assert!(
@@ -554,7 +554,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Append(invalidation) => {
-                    let number = ledger.append(&invalidation);
+                    let number = ledger.append(&invalidation, 0);
                     prop_assert!(stamps.iter().all(|stamp| number > *stamp));
                     let mut wider = invalidation.clone();
                     for matcher in &mut wider.covers {

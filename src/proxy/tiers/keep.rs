@@ -17,6 +17,7 @@ use crate::clock::Now;
 use crate::semantics::freshness::Freshness;
 use crate::semantics::policy::Policy;
 use crate::semantics::storability::CLIENT_CERT;
+use crate::semantics::target::target_of;
 use crate::semantics::time::Timestamp;
 use crate::tier::Record;
 
@@ -98,7 +99,9 @@ impl Tiers {
             Content::Complete(body) => Some(body),
             Content::Partial(_) => None,
         };
-        let body = body.filter(|_| until > now.wall && !is_selected_by_credentials(stored, policy));
+        // A key that is longer than its target has values of the request's fields or cookies.
+        let is_secret = target_of(target) != target || is_selected_by_credentials(stored, policy);
+        let body = body.filter(|_| until > now.wall && !is_secret);
         let record = body.map(|body| {
             let packed = record::pack(head, policy, store.cors().has(target));
             Record {
@@ -116,7 +119,7 @@ impl Tiers {
             let variants = all.variants().iter();
             let variants: SmallVec<[_; 2]> = variants.map(|it| record::variant(&it.head)).collect();
             // One that this one has replaced, since its request selects it, must not outlive it.
-            if record.is_none() || disk.has_others(target, &variants) {
+            if record.is_none() || disk.may_have_others(target, &variants) {
                 self.remove(target);
             }
             if record.is_some_and(|record| !disk.put(record)) {

@@ -102,9 +102,15 @@ impl Raise {
         let now = self.clock.now();
         let unpacked = record::unpack(&record.head, now, &route.cache, *epoch)?;
         let mut draft = unpacked.draft;
-        draft.groups = tags_of(route, path_and_query, &draft.headers, &draft.tags).ok()?;
+        // Those that it was stored with, too: a purge by one of them was acknowledged, whatever the settings say of it now.
+        let tags = tags_of(route, path_and_query, &draft.headers, &draft.tags).ok()?;
+        let mut all: Vec<_> = draft.groups.into_iter().chain(tags).collect();
+        all.sort_unstable();
+        all.dedup();
+        draft.groups = all.into();
         draft.stamp = record.stamp;
-        if unpacked.api_does_cors {
+        // What else is known of the API was lost with the process: what was fetched for one page is not for others then.
+        if unpacked.api_does_cors || draft.variant.origin().is_some() {
             self.store.cors().note(key.as_str());
         }
         Some(Kept {

@@ -69,6 +69,9 @@ use crate::tier::Record;
 /// Bytes that a request reads on a worker's own thread, at most.
 const MAX_INLINE: u32 = 256 * 1024;
 
+/// Bytes that a request reads, at most, but for a single record.
+const MAX_READ: u64 = 16 << 20;
+
 /// The disk tier. It is closed when it is dropped.
 #[derive(Debug)]
 pub struct Disk {
@@ -183,20 +186,28 @@ impl Disk {
     /// loaded yet.
     pub fn may_come_to_have(&self, target: &str) -> bool {
         let shared = &self.shared;
+        let hash = shared.epoch.load().hash(target);
         // What leaves the queue, or is loaded, is in the index before: that is looked at last.
-        shared.queue.bytes() > 0 || !shared.loading.is_complete() || self.may_have(target)
+        shared.queue.has(hash, |_| true) || !shared.loading.is_complete() || self.may_have(target)
     }
 
-    /// Whether there is a record of another variant of the target than these.
-    pub fn has_others(&self, target: &str, variants: &[[u8; 16]]) -> bool {
-        let epoch = self.shared.epoch.load();
+    /// Whether there is, or may come to be, a record of another variant of the target than these.
+    pub fn may_have_others(&self, target: &str, variants: &[[u8; 16]]) -> bool {
+        let shared = &self.shared;
+        let epoch = shared.epoch.load();
         let hash = epoch.hash(target);
-        let is_other = |entry: &Entry| {
-            let mut known = variants.iter().map(index::short);
-            !known.any(|known| known == entry.variant)
+        let is_other = |variant: u64| {
+            !variants
+                .iter()
+                .map(index::short)
+                .any(|known| known == variant)
         };
-        let shard = self.shared.index.lock(hash);
-        shard.any(epoch.generation(), hash, self.shared.now(), is_other)
+        if shared.queue.has(hash, is_other) || !shared.loading.is_complete() {
+            return true;
+        }
+        let shard = shared.index.lock(hash);
+        let is_other = |entry: &Entry| is_other(entry.variant);
+        shard.any(epoch.generation(), hash, shared.now(), is_other)
     }
 
     /// Every variant of a target that can be read and is what was written, the latest first. They count as used.
@@ -233,6 +244,18 @@ impl Disk {
             epoch,
             entries,
         };
+        // The latest first: more than this is not read at once.
+        let mut room = MAX_READ;
+        request
+            .entries
+            .sort_by_key(|entry| std::cmp::Reverse(entry.place));
+        request.entries.retain(|entry| {
+            let is_first = room == MAX_READ;
+            let length = u64::from(entry.length());
+            let fits = is_first || length <= room;
+            room = room.saturating_sub(length);
+            fits
+        });
         let (mut records, mut left) = (Vec::new(), Vec::new());
         let mut inline = 0;
         for entry in &request.entries {

@@ -1,11 +1,13 @@
 //! What waits to be written: bounded, filled by workers without waiting, emptied by the writer.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::epoch::Epoch;
-use super::index::Sequence;
+use super::index::{Sequence, short};
 use super::record::Header;
 use crate::tier::Record;
 
@@ -51,11 +53,36 @@ struct Waiting {
     ops: VecDeque<Op>,
     /// Of records that wait, or that are being written.
     bytes: u64,
+    /// The variants of these records, by the hash of their target.
+    variants: HashMap<u64, SmallVec<[u64; 1]>>,
     removals: usize,
     last: Sequence,
     /// The writer has taken something that it has not finished.
     is_writing: bool,
     is_stopped: bool,
+}
+
+impl Waiting {
+    fn enter(&mut self, put: &Put) {
+        self.bytes += put.header.length() + OVERHEAD;
+        let variants = self.variants.entry(put.header.hash).or_default();
+        variants.push(short(&put.record.variant));
+    }
+
+    fn leave(&mut self, put: &Put) {
+        self.bytes = (self.bytes).saturating_sub(put.header.length() + OVERHEAD);
+        let hash = put.header.hash;
+        let Some(variants) = self.variants.get_mut(&hash) else {
+            return;
+        };
+        let own = short(&put.record.variant);
+        if let Some(at) = variants.iter().position(|variant| *variant == own) {
+            variants.swap_remove(at);
+        }
+        if variants.is_empty() {
+            self.variants.remove(&hash);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -92,9 +119,9 @@ impl Queue {
         if waiting.is_stopped || waiting.bytes.saturating_add(bytes) > self.max {
             return false;
         }
-        waiting.bytes += bytes;
         waiting.last += 1;
         put.sequence = waiting.last;
+        waiting.enter(&put);
         waiting.ops.push_back(Op::Put(Box::new(put)));
         drop(waiting);
         self.filled.notify_one();
@@ -130,7 +157,14 @@ impl Queue {
             Op::Forget(_) => false,
         });
         waiting.ops.push_front(Op::Forget(epoch));
-        waiting.bytes = waiting.ops.iter().map(Op::bytes).sum();
+        (waiting.bytes, waiting.variants) = (0, HashMap::new());
+        let ops = std::mem::take(&mut waiting.ops);
+        for op in &ops {
+            if let Op::Put(put) = op {
+                waiting.enter(put);
+            }
+        }
+        waiting.ops = ops;
         let is_removal = |op: &&Op| matches!(op, Op::Remove { .. });
         waiting.removals = waiting.ops.iter().filter(is_removal).count();
         drop(waiting);
@@ -165,30 +199,46 @@ impl Queue {
     /// Something that was taken has been written, or is given up.
     pub fn done(&self, op: &Op) {
         let mut waiting = self.lock();
-        waiting.bytes = waiting.bytes.saturating_sub(op.bytes());
-        if matches!(op, Op::Remove { .. }) {
-            waiting.removals = waiting.removals.saturating_sub(1);
+        match op {
+            Op::Put(put) => waiting.leave(put),
+            Op::Remove { .. } => waiting.removals = waiting.removals.saturating_sub(1),
+            Op::Forget(_) => {}
         }
     }
 
-    /// Puts back what was taken and could not be written, except for records, which are given up.
-    pub fn put_back(&self, ops: VecDeque<Op>) {
+    /// Puts back what was taken and could not be written. In the place of each record, and of each that waits, comes a removal
+    /// of what is stored of its target: an earlier record must not stand for the one that is given up. Returns the hashes of
+    /// these targets and the places of the removals in order.
+    pub fn give_up(&self, taken: VecDeque<Op>) -> Vec<(u64, Sequence)> {
         let mut waiting = self.lock();
-        for op in ops.into_iter().rev() {
-            match op {
-                Op::Put(_) => waiting.bytes = waiting.bytes.saturating_sub(op.bytes()),
-                Op::Remove { .. } | Op::Forget(_) => waiting.ops.push_front(op),
-            }
+        let mut given_up = Vec::new();
+        let ops = std::mem::take(&mut waiting.ops);
+        for op in taken.into_iter().chain(ops) {
+            let op = match op {
+                Op::Put(put) => {
+                    waiting.leave(&put);
+                    waiting.removals += 1;
+                    let (generation, hash, sequence) =
+                        (put.generation, put.header.hash, put.sequence);
+                    given_up.push((hash, sequence));
+                    Op::Remove {
+                        generation,
+                        hash,
+                        sequence,
+                    }
+                }
+                op => op,
+            };
+            waiting.ops.push_back(op);
         }
+        given_up
     }
 
-    /// Gives up the records that wait; gives how many these were.
-    pub fn drop_records(&self) -> u64 {
-        let mut waiting = self.lock();
-        let before = waiting.ops.len();
-        waiting.ops.retain(|op| !matches!(op, Op::Put(_)));
-        waiting.bytes = 0;
-        (before - waiting.ops.len()) as u64
+    /// Whether a record of the target with this hash waits or is being written, of a variant that is `wanted`.
+    pub fn has(&self, hash: u64, wanted: impl Fn(u64) -> bool) -> bool {
+        let waiting = self.lock();
+        let variants = waiting.variants.get(&hash);
+        variants.is_some_and(|variants| variants.iter().any(|variant| wanted(*variant)))
     }
 
     /// Waits until the queue has been stopped, at most so long; tells whether it has been.

@@ -80,15 +80,15 @@ impl Writer {
         }
     }
 
-    /// What was to be written is given up, except for removals.
+    /// What was to be written is given up, except for removals; what was stored of its targets is, too.
     fn give_up(&mut self, mut taken: VecDeque<Op>) {
         let mut ops = self.log.give_up();
         ops.append(&mut taken);
-        let records = ops.iter().filter(|op| matches!(op, Op::Put(_))).count();
-        self.shared.queue.put_back(ops);
-        let waiting = self.shared.queue.drop_records();
-        let dropped = records as u64 + waiting;
-        count(&self.shared.counters.dropped, dropped);
+        let given_up = self.shared.queue.give_up(ops);
+        for (hash, sequence) in &given_up {
+            self.shared.index.lock(*hash).remove_all(*hash, *sequence);
+        }
+        count(&self.shared.counters.dropped, given_up.len() as u64);
     }
 
     /// Writes what was taken; what is left in `taken` after an error has not been looked at.
