@@ -56,7 +56,9 @@ fn the_admin_token_gets_the_trace_in_the_answer() {
     assert!(told.ends_with(rest), "{told}");
     let told = trace(&asked("/private"));
     assert!(
-        told.contains(", route=\"(default)\", result=miss, reason=\"private\";section=\"RFC 9111"),
+        told.contains(
+            ", route=\"(default)\", result=miss, reason=\"private\";section=\"RFC 9111 section 5"
+        ),
         "{told}"
     );
     let told = trace(&post("/books/1", "x").field("Cache-Debug", TOKEN));

@@ -66,7 +66,9 @@ fn trace(
     if let Some(reason) = reason(status) {
         trace += &format!(", reason={}", string(reason.token));
         if !reason.section.is_empty() {
-            trace += &format!(";section={}", string(reason.section));
+            // A string has ASCII alone.
+            let section = reason.section.replace('§', "section ");
+            trace += &format!(";section={}", string(&section));
         }
     }
     trace += &format!(", tier={}", tier(outcome, status));
