@@ -142,11 +142,19 @@ impl VariantKey {
         for (name, value) in fields {
             request.extend(value.clone().map(|value| (name.clone(), value)));
         }
-        let names = fields.iter().map(|(name, _)| name);
-        let mut key = Self::default().also_by(names, &request, policy);
-        key.any = any;
-        key.fetched_with = fetched_with.map(Into::into);
-        key
+        // With the octets as they were: white space at the end of several lines is a part of what is compared.
+        let value = |name: &HeaderName, sent: &HeaderValue| {
+            Value::of_sent(name, Cow::Borrowed(sent.as_bytes()), &request, policy)
+        };
+        let fields = fields.iter().map(|(name, sent)| Selecting {
+            name: name.clone(),
+            value: sent.as_ref().map(|sent| value(name, sent)),
+        });
+        Self {
+            any,
+            fields: fields.collect(),
+            fetched_with: fetched_with.map(Into::into),
+        }
     }
 
     /// Whether no field selects it: every request does.
@@ -290,16 +298,26 @@ impl Selecting {
 impl Value {
     fn of(name: &HeaderName, request: &HeaderMap, policy: &VaryPolicy) -> Option<Self> {
         let sent = normalise::joined(name, request)?;
+        Some(Self::of_sent(name, sent, request, policy))
+    }
+
+    /// `sent` are the field's lines in `request`, joined.
+    fn of_sent(
+        name: &HeaderName,
+        sent: Cow<'_, [u8]>,
+        request: &HeaderMap,
+        policy: &VaryPolicy,
+    ) -> Self {
         let compared = match reduce(name, request, policy) {
             Reduced::AsIs => Some(normalise::normal_form(name, &sent)),
             Reduced::To(value) => Some(Cow::Owned(value.as_bytes().to_vec())),
             Reduced::Absent => None,
         };
         let differs = compared.as_deref() != Some(&*sent);
-        Some(Self {
+        Self {
             compared: differs.then(|| compared.map(|octets| octets.into_owned().into())),
             sent: sent.into_owned().into(),
-        })
+        }
     }
 
     fn compared(&self) -> Option<&[u8]> {
