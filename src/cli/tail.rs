@@ -1,5 +1,6 @@
 //! `bookend tail`: the access log of a running gateway as it is made, narrowed there.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -167,11 +168,28 @@ impl Printer {
                 "bookend tail: {lost} lines were left out: they came faster than they were read"
             );
         } else if self.is_json {
-            text.push_str(line);
+            push_escaped(line, text);
             text.push('\n');
         } else {
             text.push_str(&in_words(object, self.style));
             text.push('\n');
+        }
+    }
+}
+
+/// Appends a JSON text, with the characters escaped that a terminal would obey: they can only be within its strings.
+fn push_escaped(line: &str, text: &mut String) {
+    for c in line.chars() {
+        match c {
+            '\u{80}'..='\u{9f}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "\\u{:04x}", u32::from(c));
+            }
+            _ => text.push(c),
         }
     }
 }
@@ -260,6 +278,15 @@ mod tests {
     use super::*;
 
     const PLAIN: Style = Style { is_coloured: false };
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped_in_json_too() {
+        let mut text = String::new();
+        push_escaped("{\"a\":\"\u{9b}31m é \u{202e}\"}", &mut text);
+        assert_eq!(text, r#"{"a":"\u009b31m é \u202e"}"#);
+        let value: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value["a"], "\u{9b}31m é \u{202e}");
+    }
 
     #[test]
     fn a_line_says_what_was_asked_for_and_how_it_was_answered() {

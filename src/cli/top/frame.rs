@@ -99,7 +99,7 @@ fn draw_waiting(frame: &mut Frame<'_>, area: Rect, app: &App, theme: Theme) {
         x: area.x + 2,
         y: area.y + area.height / 3,
         width: area.width.saturating_sub(4),
-        height: area.height - area.height / 3 - 1,
+        height: (area.height - area.height / 3).saturating_sub(1),
     };
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }), middle);
 }

@@ -116,7 +116,9 @@ impl Queue {
         };
         let bytes = put.header.length() + OVERHEAD;
         let mut waiting = self.lock();
-        if waiting.is_stopped || waiting.bytes.saturating_add(bytes) > self.max {
+        // One that is larger than all that may wait can be written all the same, alone.
+        let fits = waiting.bytes == 0 || waiting.bytes.saturating_add(bytes) <= self.max;
+        if waiting.is_stopped || !fits {
             return false;
         }
         waiting.last += 1;
