@@ -336,6 +336,50 @@ fn no_process_answers_with_what_the_other_one_has_written_or_purged() {
     program.stop();
 }
 
+/// The successor acknowledges a write while the first process has the disk tier still, and dies before it has it.
+#[test]
+fn what_a_successor_acknowledged_holds_when_it_is_killed_before_it_has_the_disk_tier() {
+    let origin = versions();
+    let file = |folder: &Path| {
+        let server = "listen = '127.0.0.1:0'";
+        format!(
+            "{}[disk]\npath = {:?}\n",
+            config(&origin, folder, server),
+            folder.join("kept")
+        )
+    };
+    let mut program = Program::start(file);
+    let addr = program.addr;
+    let host = |request: common::Request| request.field("Host", "books.example");
+    let ask = |addr: SocketAddr| {
+        let mut client = Client::to(addr);
+        client
+            .send(&host(common::get("/books/1")))
+            .expect(200)
+            .text()
+    };
+    assert_eq!(ask(addr), "v1");
+    // A write that has begun keeps the first process.
+    let mut writing = Client::to(addr);
+    writing.write("PUT /books/2 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nne");
+    assert!(program.restart());
+    let write = host(put("/books/1", "new"));
+    Client::to(addr).send(&write).expect(200);
+    program.signal("-KILL");
+    await_that("the successor has ended", || {
+        has_ended(program.processes[1])
+    });
+    writing.write("w!");
+    writing.answer("PUT").finish().expect(200);
+    drop(writing);
+    program.first.wait().expect("an end");
+    let folder = program.folder.clone();
+    drop(program);
+    let third = Program::run(&folder, &[]);
+    assert_eq!(ask(third.addr), "v3");
+    third.stop();
+}
+
 #[test]
 fn a_process_whose_successor_fails_uses_its_cache_again_and_validates_it_first() {
     let origin = versions();
