@@ -351,7 +351,7 @@ fn what_is_deployed_has_the_live_picture_and_is_tested_with_it() {
             "benches/pgo",
             "\"--profile\", \"production\", \"--features\", \"top\"",
         ),
-        (".ci/run", "features=(--features top)\n"),
+        (".ci/run", "features=(--features top,valkey)\n"),
     ] {
         assert!(file(path).contains(command), "{path}");
     }

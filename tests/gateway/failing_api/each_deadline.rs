@@ -254,9 +254,13 @@ impl Row {
                 await_that(&count, || admin.get("/metrics").text().contains(&count));
             }
             Logged(kind) => {
-                let failure = format!(",\"failure\":\"{kind}\",\"status\":{},", self.sees.0);
-                await_that(&format!("{key}: {failure}"), || {
-                    read(log).contains(&failure)
+                let members = [
+                    format!("\"failure\":\"{kind}\""),
+                    format!("\"status\":{},", self.sees.0),
+                ];
+                let has_both = |line: &str| members.iter().all(|member| line.contains(member));
+                await_that(&format!("{key}: {members:?}"), || {
+                    read(log).lines().any(has_both)
                 });
             }
         }
