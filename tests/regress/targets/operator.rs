@@ -427,7 +427,10 @@ fn a_dry_run_tells_what_a_purge_would_do_and_changes_nothing() {
         read(&gateway, "a.test", &format!("/films/{n}"));
     }
     let told = purge(&gateway, "all=true&dry_run=true").expect(200).text();
-    assert_eq!(told.matches("\"key\"").count(), 10, "{told}");
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    let count = |name: &str| told[name].as_array().map_or(0, Vec::len);
+    assert_eq!(count("largest"), 10, "{told}");
+    assert!(count("top") <= 10, "{told}");
 }
 
 #[test]
