@@ -139,7 +139,7 @@ fn run_tour(
         let (instance, _) = restart()?;
         let restarted = instance.gateway().clone();
         instance.run(async {
-            // What is not loaded yet is a miss.
+            // A response whose place is not loaded yet is a miss.
             while restarted.disk().is_some_and(|disk| disk.is_loading()) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }

@@ -115,7 +115,7 @@ fn show(rest: &mut Vec<u8>, ended: &mut Option<Ended>) -> ControlFlow<()> {
         }
     }
     let mut out = io::stdout().lock();
-    // Whoever reads the output may have seen enough, as `head` does.
+    // A reader of the output, such as `head`, may have closed it.
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     if written.is_err() {
         *ended = Some(Ended::Here);

@@ -215,7 +215,7 @@ fn tell_end(gateway: &Gateway, served_for: Duration) {
     let metrics = gateway.metrics();
     let answered = |outcome| metrics.sum(|counters| counters.of_outcome(outcome).value());
     tracing::info!(
-        after = ?Duration::from_secs(served_for.as_secs()),
+        after = ?whole(served_for),
         requests = Outcome::ALL.into_iter().map(answered).sum::<u64>(),
         hits = answered(Outcome::Hit),
         errors = answered(Outcome::Error),
@@ -236,5 +236,13 @@ impl Arguments {
                 admin: self.admin.clone(),
             },
         }
+    }
+}
+
+/// In whole seconds; what lasted for less, in milliseconds.
+fn whole(time: Duration) -> Duration {
+    match time.as_secs() {
+        0 => Duration::from_millis(u64::from(time.subsec_millis())),
+        seconds => Duration::from_secs(seconds),
     }
 }

@@ -146,7 +146,7 @@ impl Printer {
             }
         }
         let mut out = io::stdout().lock();
-        // Whoever reads the output may have seen enough, as `head` does.
+        // A reader of the output, such as `head`, may have closed it.
         if out
             .write_all(text.as_bytes())
             .and_then(|()| out.flush())

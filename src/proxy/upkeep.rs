@@ -1,4 +1,4 @@
-//! What opens the second tiers, and sees to them while the gateway runs.
+//! Opens the second tiers, and mends them while the gateway runs.
 
 use std::fmt;
 use std::fs::DirBuilder;
@@ -13,7 +13,7 @@ use crate::proxy::gateway::Gateway;
 use crate::proxy::tiers::ledger_memory;
 use crate::tier::disk::{self, Disk, Settings, State, Status};
 
-/// Between two looks at the tiers.
+/// The time between two looks at the tiers.
 const EACH: Duration = Duration::from_secs(1);
 
 /// How long a shutdown waits for what is still to be written.
@@ -79,7 +79,7 @@ impl std::error::Error for OpenError {
 pub struct DiskState {
     /// Bytes that it may take.
     pub size: u64,
-    /// `None` while another process uses its directory.
+    /// `None` while it is not open: another process uses its directory, or a reload has brought `[disk]`.
     pub status: Option<Status>,
 }
 
@@ -128,7 +128,7 @@ impl Gateway {
         let (gateway, until) = (self.clone(), stopping.clone());
         let thread = thread::Builder::new()
             .name("tiers".to_owned())
-            .spawn(move || gateway.see_to_tiers(&until));
+            .spawn(move || gateway.keep_tiers_open(&until));
         let failed = OpenError::Thread;
         Ok(Some(Upkeep {
             gateway: self.clone(),
@@ -184,7 +184,7 @@ impl Gateway {
         Ok(())
     }
 
-    fn see_to_tiers(&self, (stopping, stopped): &(Mutex<bool>, Condvar)) {
+    fn keep_tiers_open(&self, (stopping, stopped): &(Mutex<bool>, Condvar)) {
         let mut epoch = self.store.ledger().map(|ledger| ledger.epoch());
         let mut is_told = false;
         loop {
@@ -206,7 +206,7 @@ impl Gateway {
                 }
                 continue;
             };
-            // What fails has been told by the ledger.
+            // The ledger has logged a failure itself.
             let mended = ledger.mend();
             if mended.is_ok() && epoch != Some(ledger.epoch()) {
                 epoch = Some(ledger.epoch());

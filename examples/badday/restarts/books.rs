@@ -197,7 +197,7 @@ pub fn target(book: usize) -> String {
     format!("{}/{book}", shelf(book))
 }
 
-/// What a request for the book may ask for.
+/// The variant that a request for the book asks for.
 pub fn variant(book: usize, random: &mut Random) -> String {
     match kind(book) {
         Kind::Varying => LANGUAGES[random.below(3) as usize].to_owned(),
@@ -231,7 +231,7 @@ pub fn body(book: usize, version: u64, variant: &str) -> Vec<u8> {
     body
 }
 
-/// Whose content this is by its own account: book, version and variant.
+/// The book, the version and the variant that the content names; `None` where it names none.
 pub fn claims(body: &[u8]) -> Option<(usize, u64, String)> {
     let text = String::from_utf8_lossy(&body[..body.len().min(60)]);
     let mut words = text.split(' ');

@@ -18,7 +18,7 @@ pub const TABS: [(Tab, &str); 5] = [
     (Tab::Urls, "URLs"),
 ];
 
-/// What a tab can be sorted by: the words for users, which for `stored` and `top` are the parameters of the admin API too.
+/// The orders in which a tab can be sorted: the words for users, which for `stored` and `top` are the parameters of the admin API too.
 pub const fn sorts(tab: Tab) -> &'static [&'static str] {
     match tab {
         Tab::Routes => &["requests", "hit ratio", "p99", "errors", "name"],
@@ -57,7 +57,7 @@ pub struct App {
     /// Whether what is shown stands still.
     pub is_paused: bool,
     pub shows_help: bool,
-    /// What rows must have in their text.
+    /// Rows without this text are not shown; empty: all are.
     pub filter: String,
     pub edits_filter: bool,
     pub status: Option<Snapshot>,
@@ -151,7 +151,7 @@ impl App {
         Some(of(last).saturating_sub(of(first)) as f64 / seconds as f64)
     }
 
-    /// What the tab is sorted by.
+    /// The order in which the tab is sorted.
     pub fn sort(&self) -> &'static str {
         sorts(self.tab)[self.sort[self.tab as usize]]
     }

@@ -1,4 +1,4 @@
-//! What the gateway has told about itself: the objects of `/status`, `/top` and `/stored`, read by the paths of their members.
+//! The latest state of the gateway: the objects of `/status`, `/top` and `/stored`, read by the paths of their members.
 //! A member that is missing is as one that is null: an older gateway may not have it.
 
 use serde_json::Value;

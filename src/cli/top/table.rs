@@ -59,9 +59,9 @@ impl Column {
 pub struct Row {
     /// One for each column.
     pub cells: Vec<(String, Style)>,
-    /// What the filter looks at.
+    /// The text that the filter is compared with.
     pub name: String,
-    /// What is said of it below the table while it is selected.
+    /// Lines about the row that stand below the table while it is selected.
     pub detail: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What is kept in the second tiers of what changes in memory.
+//! The second tiers follow the store: a response that is stored is kept there, and one that is superseded is removed.
 
 use std::sync::Arc;
 

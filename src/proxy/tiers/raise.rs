@@ -1,5 +1,5 @@
-//! What memory does not have is looked for in the second tiers, and stored in memory again: from there on it is looked up like
-//! anything else.
+//! A response that memory does not have is looked for in the second tiers, and stored in memory again: from there on it is
+//! looked up like any other.
 
 use std::pin::pin;
 use std::sync::Arc;
