@@ -46,6 +46,7 @@ mod ttl;
 pub mod units;
 pub mod upstream;
 mod upstreams;
+pub mod valkey_servers;
 mod value;
 
 pub use self::access_template::{AccessPart, AccessTemplate, AccessToken};
