@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use crate::config;
 use crate::proxy::{Client, Peer, Share, Shares};
 use crate::telemetry::counters::Counters;
@@ -12,6 +14,7 @@ pub(super) struct ClientConnections {
     shares: Arc<Shares>,
     /// How many each client may have; `None`: there is no limit.
     each: Option<usize>,
+    proxies: Arc<[IpNet]>,
 }
 
 /// There is no room for another connection of this client.
@@ -24,6 +27,7 @@ impl ClientConnections {
         Self {
             shares: Arc::default(),
             each: Some(config.max_connections_per_client).filter(|each| *each > 0),
+            proxies: config.trusted_proxies.clone().into(),
         }
     }
 
@@ -41,9 +45,12 @@ impl ClientConnections {
     /// # Errors
     /// When it would be one too many.
     pub fn admit(&self, peer: &Peer, counters: &Counters) -> Result<Option<Share>, Refused> {
-        let (Some(each), Some(addr), false) = (self.each, peer.addr, peer.trusted) else {
+        let (Some(each), Some(addr)) = (self.each, peer.addr) else {
             return Ok(None);
         };
+        if peer.is_trusted(&self.proxies) {
+            return Ok(None);
+        }
         let client = Some(Client::from(addr.ip()));
         let share = self.shares.enter(client, usize::MAX, each);
         share.map(Some).map_err(|_| {

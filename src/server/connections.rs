@@ -1,6 +1,6 @@
 //! The connections of one worker: how they begin, what each tick does with them, how they end.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use super::service::Service;
 use super::shared::WorkerShared;
 use super::socket::Socket;
 use super::state::State;
+use super::terms;
 use super::tls::Turns;
 use crate::clock::Clock;
 use crate::config;
@@ -34,23 +35,23 @@ pub(super) struct Connections<S> {
     settings: RefCell<Settings>,
     pub shared: Rc<WorkerShared>,
     pub registry: Rc<Registry>,
+    /// As many changes of listeners' terms have been looked at.
+    terms_changes: Cell<u64>,
 }
 
 /// What follows from the configuration, until it is another.
 struct Settings {
-    config: Arc<config::Server>,
     protocols: Rc<Protocols>,
     deadlines: Deadlines,
     clients: ClientConnections,
 }
 
 impl Settings {
-    fn new(config: Arc<config::Server>, clients: ClientConnections) -> Self {
+    fn new(config: &config::Server, clients: ClientConnections) -> Self {
         Self {
-            protocols: Rc::new(Protocols::new(&config)),
-            deadlines: Deadlines::new(&config),
+            protocols: Rc::new(Protocols::new(config)),
+            deadlines: Deadlines::new(config),
             clients,
-            config,
         }
     }
 }
@@ -59,7 +60,7 @@ impl<S: Service> Connections<S> {
     /// None yet. Their deadlines pass by `clock`.
     pub fn new(
         service: Rc<S>,
-        config: Arc<config::Server>,
+        config: &config::Server,
         clock: Clock,
         counters: Arc<Counters>,
         clients: ClientConnections,
@@ -73,12 +74,13 @@ impl<S: Service> Connections<S> {
             clock,
             shared,
             registry: Rc::default(),
+            terms_changes: Cell::new(terms::changes()),
         }
     }
 
     /// Connections that come from now on have the limits of `config`, and all have its deadlines.
-    pub fn renew(&self, config: Arc<config::Server>) {
-        let clients = self.settings.borrow().clients.renewed(&config);
+    pub fn renew(&self, config: &config::Server) {
+        let clients = self.settings.borrow().clients.renewed(config);
         self.settings.replace(Settings::new(config, clients));
     }
 
@@ -93,7 +95,7 @@ impl<S: Service> Connections<S> {
         let counters = &self.shared.counters;
         counters.connections_accepted.inc();
         let settings = self.settings.borrow();
-        let peer = Peer::of(addr, socket.scheme(), &settings.config.trusted_proxies);
+        let peer = Peer::of(addr, socket.scheme());
         // Behind a balancer the client is known only when the connection has begun.
         let share = match treatment.balancers.is_empty() {
             true => settings.clients.admit(&peer, counters)?,
@@ -121,6 +123,9 @@ impl<S: Service> Connections<S> {
             share,
         } = admitted;
         let state = Rc::new(State::new(self.shared.clone()));
+        state.is_accepted_on(treatment.terms.accept());
+        // A listener that is replaced still takes what was in its queue.
+        state.check_terms();
         let counters = self.shared.counters.clone();
         counters.connections.add(1);
         let mut slot = Slot {
@@ -135,7 +140,7 @@ impl<S: Service> Connections<S> {
         match (socket, addr) {
             (Socket::Tcp(socket), Some(addr)) if treatment.precedes_http() => {
                 let (treatment, turns) = (treatment.clone(), self.turns.clone());
-                let (config, clients) = (settings.config.clone(), settings.clients.clone());
+                let clients = settings.clients.clone();
                 tokio::task::spawn_local(async move {
                     // Boxed: its memory is freed before the connection speaks HTTP.
                     let opening = opening::open(socket, addr, &treatment, &state, &turns);
@@ -148,7 +153,7 @@ impl<S: Service> Connections<S> {
                         }
                     };
                     let scheme = opened.socket.scheme();
-                    let mut peer = Peer::of(Some(opened.addr), scheme, &config.trusted_proxies);
+                    let mut peer = Peer::of(Some(opened.addr), scheme);
                     if !treatment.balancers.is_empty() {
                         match clients.admit(&peer, &slot.counters) {
                             Ok(share) => slot.share = share,
@@ -190,13 +195,18 @@ impl<S: Service> Connections<S> {
         ticks.period() == self.settings.borrow().deadlines.tick()
     }
 
-    /// Sets the coarse clock, and compares each connection with its deadlines. Returns the coarse time, in milliseconds.
+    /// Sets the coarse clock, and compares each connection with its deadlines, and with its listener's terms where any have
+    /// changed. Returns the coarse time, in milliseconds.
     pub fn tick(&self) -> u64 {
         let now = self.clock.now().mono.as_millis();
         self.shared.now.set(now);
         let counters = &self.shared.counters;
         let deadlines = self.settings.borrow().deadlines;
         self.registry.check_deadlines(&deadlines, counters);
+        let changes = terms::changes();
+        if self.terms_changes.replace(changes) != changes {
+            self.registry.check_terms();
+        }
         if self.shared.is_handed_over() {
             // Each looks whether it has been idle for long enough.
             self.registry.wake_all();

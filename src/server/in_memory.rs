@@ -38,7 +38,7 @@ impl<S: Service> InMemory<S> {
     ) -> Self {
         let config = Arc::new(config.clone());
         let clients = ClientConnections::new(&config);
-        let connections = Rc::new(Connections::new(service, config, clock, counters, clients));
+        let connections = Rc::new(Connections::new(service, &config, clock, counters, clients));
         let ticked = connections.clone();
         let ticking = tokio::task::spawn_local(async move {
             let mut ticks = ticked.ticks();

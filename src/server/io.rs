@@ -387,6 +387,8 @@ impl Drop for Io {
     fn drop(&mut self) {
         if self.state.must_reset() {
             self.socket.reset_on_close();
+        } else if self.state.is_idle() {
+            self.socket.notify_close();
         }
     }
 }

@@ -10,6 +10,7 @@ use socket2::Socket;
 use super::error::Error;
 use super::inherited::Inherited;
 use super::listening::{Offer, SocketFile, Sockets};
+use super::terms::Terms;
 use super::tls::{Issued, Secured, Tls, TlsListeners};
 use crate::config::{self, ListenAddr};
 use crate::proxy::{Challenges, OwnAnswers};
@@ -64,12 +65,23 @@ pub(super) struct Treatment {
     own: Option<Arc<OwnAnswers>>,
     /// The balancers in front, each of whose connections begins with a PROXY header; empty: none does.
     pub balancers: Arc<[IpNet]>,
+    pub terms: Arc<Terms>,
 }
 
 impl Treatment {
     /// What a connection that begins now gets from its listener itself; `None` for nothing.
     pub fn own_answers(&self) -> Option<Arc<OwnAnswers>> {
         self.own.clone().filter(|own| own.are_expected())
+    }
+
+    /// Whether a connection of either would have been treated alike before its first request, and answered by the same side.
+    fn is_like(&self, other: &Self) -> bool {
+        let redirect = |treatment: &Self| treatment.own.as_ref().and_then(|own| own.redirect);
+        let is_tls_alike = match (&self.tls, &other.tls) {
+            (Some(one), Some(other)) => one.demands_as(other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        is_tls_alike && self.balancers == other.balancers && redirect(self) == redirect(other)
     }
 
     /// Whether anything comes on a connection before HTTP.
@@ -88,7 +100,8 @@ impl Listeners {
     ) -> Result<(Self, TlsListeners), Error> {
         let issued = Arc::<Issued>::default();
         let challenges = Challenges::default();
-        let (listeners, secured) = Self::open(config, workers, inherited, challenges, &issued)?;
+        let (listeners, secured) =
+            Self::open(config, workers, inherited, challenges, &issued, None)?;
         Ok((listeners, TlsListeners::new(secured, issued)))
     }
 
@@ -101,7 +114,8 @@ impl Listeners {
         tls: &TlsListeners,
     ) -> Result<(Self, Secured), Error> {
         let challenges = self.challenges.clone();
-        Self::open(config, workers, inherited, challenges, tls.shared_issued())
+        let issued = tls.shared_issued();
+        Self::open(config, workers, inherited, challenges, issued, Some(self))
     }
 
     fn open(
@@ -110,6 +124,7 @@ impl Listeners {
         inherited: &mut Inherited,
         challenges: Challenges,
         issued: &Arc<Issued>,
+        before: Option<&Self>,
     ) -> Result<(Self, Secured), Error> {
         let mut listeners = Self {
             workers,
@@ -128,10 +143,16 @@ impl Listeners {
         let all: Vec<_> = config.addrs().cloned().collect();
         let mut add = |addr: &ListenAddr, treatment: &Treatment, inherited: &mut Inherited| {
             let open = Endpoint::open(addr, &all, workers, inherited, treatment);
-            let endpoint = open.map_err(|source| Error::Listen {
+            let mut endpoint = open.map_err(|source| Error::Listen {
                 addr: addr.clone(),
                 source,
             })?;
+            if let Some(before) = before.and_then(|before| before.alike(&endpoint)) {
+                endpoint.treatment.terms = before.treatment.terms.clone();
+            }
+            if let Some(tls) = &endpoint.treatment.tls {
+                tls.belongs_to(endpoint.treatment.terms.clone());
+            }
             listeners.endpoints.push(endpoint);
             Ok(())
         };
@@ -153,6 +174,7 @@ impl Listeners {
                 own: own(listener.redirect).filter(|_| tls.is_none()),
                 tls,
                 balancers: listener.proxy_protocol.clone().into(),
+                ..Treatment::default()
             };
             for addr in &listener.listen {
                 add(addr, &treatment, inherited)?;
@@ -204,6 +226,9 @@ impl Listeners {
     /// Puts `new` in the place of these, whose socket files it has where it has their addresses.
     pub fn replace(&mut self, new: Self, announcement: &str) {
         for old in &self.endpoints {
+            if new.alike(old).is_none() {
+                old.treatment.terms.end();
+            }
             match new.endpoints.iter().any(|new| new.addr == old.addr) {
                 true => old.file.iter().for_each(SocketFile::give_up),
                 false => tracing::info!(address = %old.addr, "not listening any more"),
@@ -215,6 +240,12 @@ impl Listeners {
             }
         }
         *self = new;
+    }
+
+    /// Its endpoint with the same address, if that treats connections like `endpoint`.
+    fn alike(&self, endpoint: &Endpoint) -> Option<&Endpoint> {
+        let mut all = self.endpoints.iter();
+        all.find(|own| own.addr == endpoint.addr && own.treatment.is_like(&endpoint.treatment))
     }
 
     /// Whether the server drains.
@@ -263,7 +294,10 @@ impl Endpoint {
             addr: sockets.addr()?.unwrap_or_else(|| addr.clone()),
             sockets,
             configured: addr.clone(),
-            treatment: treatment.clone(),
+            treatment: Treatment {
+                terms: Arc::default(),
+                ..treatment.clone()
+            },
             file,
         })
     }

@@ -14,7 +14,8 @@
 //! reset, an HTTP/2 stream is.
 //!
 //! Listening sockets outlive what accepts from them: a service manager passes them (`inherited`), a successor gets them
-//! (`handover`), and a reload gives them to other listeners (`renewal`). No queue is closed with a connection in it.
+//! (`handover`), and a reload gives them to other listeners (`renewal`). No queue is closed with a connection in it. A connection
+//! whose listener has other terms by then (`terms`) takes no further request.
 
 mod batch;
 mod chunks;
@@ -45,6 +46,7 @@ mod shared;
 mod socket;
 mod state;
 mod supervisor;
+mod terms;
 mod tls;
 mod tunnel;
 mod worker;

@@ -50,6 +50,13 @@ impl Registry {
         }
     }
 
+    /// Ends the connections whose listener has other terms now.
+    pub fn check_terms(&self) {
+        for state in self.states.borrow().iter() {
+            state.check_terms();
+        }
+    }
+
     /// Wakes the task of each connection, which sees that the worker drains.
     pub fn wake_all(&self) {
         for state in self.states.borrow().iter() {

@@ -1,7 +1,8 @@
 //! A new configuration for a server that runs: its listeners, and the limits and deadlines of its connections.
 //!
 //! The new listeners take the sockets of those before by their addresses, as a successor does: no queue is closed. Workers
-//! accept from the new ones before they stop to accept from the old ones. Connections that are open go on.
+//! accept from the new ones before they stop to accept from the old ones. Connections that are open go on, but for those whose
+//! listener has other terms now (`terms`).
 
 use std::sync::Arc;
 

@@ -170,6 +170,17 @@ impl Socket {
         // Fails only when the client has reset the connection already.
         let _ = socket.set_zero_linger();
     }
+
+    /// Sends `close_notify` (RFC 9112 §9.8), if this is TLS and the socket takes it at once.
+    pub fn notify_close(&mut self) {
+        let Self::Tls(stream) = self else { return };
+        let (socket, session) = stream.get_mut();
+        session.send_close_notify();
+        let mut records = Vec::new();
+        while session.wants_write() && session.write_tls(&mut records).is_ok() {}
+        // A client that has left needs none.
+        let _ = socket.try_write(&records);
+    }
 }
 
 /// The end of a connection whose client has not sent `close_notify`. No request ends by that of its connection, so that one

@@ -107,7 +107,7 @@ async fn run<S: Service>(
             biased;
             () = at_least(&mut commands, Command::HandedOver) => break,
             Some(renewal) = renewals.recv() => {
-                worker.connections.renew(renewal.config);
+                worker.connections.renew(&renewal.config);
                 match renewal.listeners.map(acceptors_of).transpose() {
                     // Those before stop when the sender is dropped.
                     Ok(Some(listeners)) => accepting = worker.clone().start(listeners, &mut acceptors),
@@ -169,7 +169,7 @@ impl<S: Service> Worker<S> {
         Self {
             connections: Connections::new(
                 make(setup.index),
-                setup.config.clone(),
+                &setup.config,
                 setup.clock.clone(),
                 setup.counters.clone(),
                 setup.clients.clone(),

@@ -7,3 +7,4 @@ mod long_lived;
 mod names;
 mod reload;
 mod room;
+mod trust;

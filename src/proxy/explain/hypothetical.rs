@@ -103,7 +103,7 @@ impl Gateway {
         let (scheme, authority) = origin_of(target).split_once("://").unwrap_or_default();
         let scheme = Scheme::parse(scheme).unwrap_or(Scheme::Http);
         // A peer without an address is trusted, so that X-Forwarded-For names the client.
-        let peer = Rc::new(Peer::of(None, scheme, &[]));
+        let peer = Rc::new(Peer::of(None, scheme));
         let message = Message::builder()
             .method(question.method.clone())
             .uri(path_and_query(target))

@@ -21,7 +21,6 @@ use crate::proxy::request::field_names::{
     CDN_LOOP, CLIENT_CERT_CHAIN, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PREFIX,
     X_FORWARDED_PROTO, X_REQUEST_ID,
 };
-use crate::proxy::request::peer::Peer;
 use crate::proxy::request::{Request, Target, Traits};
 use crate::semantics::hop_by_hop;
 use crate::semantics::list;
@@ -143,9 +142,9 @@ fn request_fields(request: &Request, conditions: Conditions) -> HeaderMap {
     }
     set_host(&mut fields, request);
     remove_forged(&mut fields, &request.route);
-    tell_the_client(&mut fields, &request.peer, &request.target);
+    tell_the_client(&mut fields, request);
     if let Some(rewrite) = &request.route.rewrite {
-        name_prefix(&mut fields, &rewrite.stripped, &request.peer);
+        name_prefix(&mut fields, &rewrite.stripped, request);
     }
     fields.append(VIA, settings.identity.via(request.parts.version).clone());
     fields.append(CDN_LOOP, settings.identity.cdn_loop.clone());
@@ -229,10 +228,11 @@ fn set_host(fields: &mut HeaderMap, request: &Request) {
 
 /// X-Forwarded-* and Forwarded (RFC 7239): a trusted proxy's are added to, anybody else's are replaced. What may
 /// alter the response, host and scheme, is what the key is made of.
-fn tell_the_client(fields: &mut HeaderMap, peer: &Peer, target: &Target) {
-    let told = peer.told(target);
-    put_in_chain(fields, &X_FORWARDED_FOR, &told.address, peer);
-    put_in_chain(fields, &FORWARDED, &told.element, peer);
+fn tell_the_client(fields: &mut HeaderMap, request: &Request) {
+    let target = &request.target;
+    let told = request.peer.told(target);
+    put_in_chain(fields, &X_FORWARDED_FOR, &told.address, request);
+    put_in_chain(fields, &FORWARDED, &told.element, request);
     fields.insert(
         X_FORWARDED_PROTO,
         HeaderValue::from_static(target.scheme().as_str()),
@@ -245,11 +245,12 @@ fn tell_the_client(fields: &mut HeaderMap, peer: &Peer, target: &Target) {
 
 /// X-Forwarded-Prefix: what the API has to put before the paths of its links, since the gateway has taken it off; after what
 /// a trusted proxy has taken off.
-fn name_prefix(fields: &mut HeaderMap, stripped: &str, peer: &Peer) {
+fn name_prefix(fields: &mut HeaderMap, stripped: &str, request: &Request) {
     if stripped.is_empty() {
         return;
     }
-    let before = fields.get(X_FORWARDED_PREFIX).filter(|_| peer.trusted);
+    let before = fields.get(X_FORWARDED_PREFIX);
+    let before = before.filter(|_| request.is_from_proxy());
     let before = before.map_or(&b""[..], HeaderValue::as_bytes);
     let before = before.strip_suffix(b"/").unwrap_or(before);
     let stripped = percent::normal(stripped);
@@ -259,9 +260,9 @@ fn name_prefix(fields: &mut HeaderMap, stripped: &str, peer: &Peer) {
 }
 
 /// Adds our member to what a trusted proxy says, or puts it in the place of what anybody else says.
-fn put_in_chain(fields: &mut HeaderMap, name: &HeaderName, own: &HeaderValue, peer: &Peer) {
+fn put_in_chain(fields: &mut HeaderMap, name: &HeaderName, own: &HeaderValue, request: &Request) {
     let mut value = own.clone();
-    if peer.trusted && fields.contains_key(name) {
+    if fields.contains_key(name) && request.is_from_proxy() {
         let before = fields.get_all(name).iter();
         let members: Vec<&str> = before
             .chain([own])

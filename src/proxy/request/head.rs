@@ -25,7 +25,9 @@ pub(super) fn read_head(
     if traits.any(Traits::THIS_HOP) {
         refuse_codings(&parts.headers)?;
     }
-    read_target(parts, traits, peer, before)
+    let is_believed = traits.any(Traits::FORWARDED)
+        && peer.is_trusted(&epoch.settings.config.server.trusted_proxies);
+    read_target(parts, peer.scheme, is_believed, before)
 }
 
 /// RFC 8586: a request that carries our own member has been here before.
@@ -63,10 +65,11 @@ fn refuse_codings(headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
+/// `own` is the scheme of the connection; what a trusted proxy says of the client's goes before, if `is_believed`.
 fn read_target(
     parts: &Parts,
-    traits: Traits,
-    peer: &Peer,
+    own: Scheme,
+    is_believed: bool,
     before: Target,
 ) -> Result<Target, Error> {
     let bad =
@@ -74,8 +77,13 @@ fn read_target(
     if parts.method == Method::CONNECT {
         return Err(Error::downstream(ErrorKind::MethodNotAllowed));
     }
-    let scheme = effective_scheme(&parts.headers, traits, peer);
-    let host = forwarded_host(&parts.headers, traits, peer);
+    let (scheme, host) = match is_believed {
+        true => (
+            forwarded_scheme(&parts.headers).unwrap_or(own),
+            parts.headers.get(X_FORWARDED_HOST),
+        ),
+        false => (own, None),
+    };
     if host.is_none() && before.shares_origin(parts, scheme) {
         let path_and_query = path_and_query(&parts.method, &parts.uri).map_err(bad)?;
         return Ok(before.with(&path_and_query));
@@ -99,26 +107,11 @@ fn read_target(
     Ok(Target::write(&view, before))
 }
 
-/// The scheme that the client used: as a trusted proxy says, else as the connection has it.
-fn effective_scheme(headers: &HeaderMap, traits: Traits, peer: &Peer) -> Scheme {
-    if !peer.trusted || !traits.any(Traits::FORWARDED) {
-        return peer.scheme;
+/// The scheme that the client used, as a trusted proxy says.
+fn forwarded_scheme(headers: &HeaderMap) -> Option<Scheme> {
+    match headers.get(X_FORWARDED_PROTO).map(HeaderValue::as_bytes)? {
+        proto if proto.eq_ignore_ascii_case(b"https") => Some(Scheme::Https),
+        proto if proto.eq_ignore_ascii_case(b"http") => Some(Scheme::Http),
+        _ => None,
     }
-    match headers.get(X_FORWARDED_PROTO).map(HeaderValue::as_bytes) {
-        Some(proto) if proto.eq_ignore_ascii_case(b"https") => Scheme::Https,
-        Some(proto) if proto.eq_ignore_ascii_case(b"http") => Scheme::Http,
-        _ => peer.scheme,
-    }
-}
-
-/// The authority that the client used, as a trusted proxy says.
-fn forwarded_host<'a>(
-    headers: &'a HeaderMap,
-    traits: Traits,
-    peer: &Peer,
-) -> Option<&'a HeaderValue> {
-    if !peer.trusted || !traits.any(Traits::FORWARDED) {
-        return None;
-    }
-    headers.get(X_FORWARDED_HOST)
 }

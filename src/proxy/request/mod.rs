@@ -123,7 +123,10 @@ impl Request {
         mut target: Target,
     ) -> Self {
         if (traits.any(Traits::CLIENT_CERT) || peer.certificate.is_some())
-            && peer.attest(&mut parts.headers)
+            && peer.attest(
+                &mut parts.headers,
+                &epoch.settings.config.server.trusted_proxies,
+            )
         {
             traits.add(Traits::CREDENTIALS);
         }
@@ -289,6 +292,12 @@ impl Request {
     pub fn address(&self) -> Option<IpAddr> {
         let proxies = &self.epoch.settings.config.server.trusted_proxies;
         self.peer.client(self.received(), proxies)
+    }
+
+    /// Whether a trusted proxy has sent it.
+    pub fn is_from_proxy(&self) -> bool {
+        let proxies = &self.epoch.settings.config.server.trusted_proxies;
+        self.peer.is_trusted(proxies)
     }
 
     /// The routes that its path may be read as, each once.

@@ -25,8 +25,6 @@ pub struct Peer {
     pub scheme: Scheme,
     /// The version of TLS that its connection speaks; `None` without TLS.
     pub tls: Option<&'static str>,
-    /// Whether its X-Forwarded-* and Forwarded fields are believed.
-    pub trusted: bool,
     /// Interim responses that its connection sends before the next response.
     pub interim: Interim,
     /// How far its latest request has come; on HTTP/1, where it has one at a time, its connection looks at it.
@@ -59,15 +57,13 @@ struct Remembered {
 }
 
 impl Peer {
-    /// A client at `addr`, trusted when one of `proxies` holds its address. Whoever may open the Unix socket has been
-    /// trusted by the file system: such a peer is always believed.
-    pub fn of(addr: Option<SocketAddr>, scheme: Scheme, proxies: &[IpNet]) -> Self {
+    /// A client at `addr`.
+    pub fn of(addr: Option<SocketAddr>, scheme: Scheme) -> Self {
         let addr = addr.map(|addr| SocketAddr::new(addr.ip().to_canonical(), addr.port()));
         Self {
             addr,
             scheme,
             tls: None,
-            trusted: addr.is_none_or(|addr| is_in(addr.ip(), proxies)),
             interim: Interim::default(),
             waiting: LatestWaiting::default(),
             own_answers: None,
@@ -77,10 +73,17 @@ impl Peer {
         }
     }
 
-    /// Has the fields of RFC 9440 tell the certificate of this client and no other (§2.4): only a trusted proxy's are left as
-    /// they came. Returns whether the request has one then.
-    pub fn attest(&self, headers: &mut HeaderMap) -> bool {
-        if self.certificate.is_some() || !self.trusted {
+    /// Whether its X-Forwarded-* and Forwarded fields are believed: one of `proxies` holds its address. A connection outlives
+    /// settings, so that each request is judged by those that are in force for it. Whoever may open the Unix socket has been
+    /// trusted by the file system: such a peer is always believed.
+    pub fn is_trusted(&self, proxies: &[IpNet]) -> bool {
+        self.addr.is_none_or(|addr| is_in(addr.ip(), proxies))
+    }
+
+    /// Has the fields of RFC 9440 tell the certificate of this client and no other (§2.4): only those of one of `proxies` are
+    /// left as they came. Returns whether the request has one then.
+    pub fn attest(&self, headers: &mut HeaderMap, proxies: &[IpNet]) -> bool {
+        if self.certificate.is_some() || !self.is_trusted(proxies) {
             headers.remove(CLIENT_CERT);
             headers.remove(CLIENT_CERT_CHAIN);
         }
@@ -98,7 +101,7 @@ impl Peer {
     /// that the client has made up.
     pub fn client(&self, headers: &HeaderMap, proxies: &[IpNet]) -> Option<IpAddr> {
         let own = self.addr.map(|addr| addr.ip());
-        if !self.trusted {
+        if !self.is_trusted(proxies) {
             return own;
         }
         if headers.contains_key(X_FORWARDED_FOR) {
@@ -206,15 +209,15 @@ mod tests {
             ("[::1]:4", false),
             ("[::ffff:11.1.2.3]:4", false),
         ] {
-            let peer = Peer::of(Some(addr.parse().unwrap()), Scheme::Http, &nets);
-            assert_eq!(peer.trusted, trusted, "{addr}");
+            let peer = Peer::of(Some(addr.parse().unwrap()), Scheme::Http);
+            assert_eq!(peer.is_trusted(&nets), trusted, "{addr}");
         }
-        assert!(!Peer::of("10.1.2.3:4".parse().ok(), Scheme::Http, &[]).trusted);
+        assert!(!Peer::of("10.1.2.3:4".parse().ok(), Scheme::Http).is_trusted(&[]));
     }
 
     #[test]
     fn an_ipv4_client_of_an_ipv6_listener_has_its_ipv4_address() {
-        let peer = Peer::of("[::ffff:10.1.2.3]:4".parse().ok(), Scheme::Http, &[]);
+        let peer = Peer::of("[::ffff:10.1.2.3]:4".parse().ok(), Scheme::Http);
         assert_eq!(peer.addr, "10.1.2.3:4".parse().ok());
     }
 
@@ -265,7 +268,7 @@ mod tests {
             (None, &[], None),
         ] {
             let addr = peer.map(|peer| peer.parse().unwrap());
-            let peer = Peer::of(addr, Scheme::Http, &proxies);
+            let peer = Peer::of(addr, Scheme::Http);
             let lines = lines
                 .iter()
                 .map(|line| (X_FORWARDED_FOR, HeaderValue::from_static(line)));
@@ -323,7 +326,7 @@ mod tests {
                 "",
             ),
         ] {
-            let peer = Peer::of(peer.parse().ok(), Scheme::Http, &proxies);
+            let peer = Peer::of(peer.parse().ok(), Scheme::Http);
             let mut headers = HeaderMap::new();
             for (name, value) in fields {
                 headers.append(name, HeaderValue::from_static(value));
@@ -335,6 +338,6 @@ mod tests {
 
     #[test]
     fn a_peer_behind_a_unix_socket_is_trusted() {
-        assert!(Peer::of(None, Scheme::Http, &[]).trusted);
+        assert!(Peer::of(None, Scheme::Http).is_trusted(&[]));
     }
 }

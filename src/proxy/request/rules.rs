@@ -120,7 +120,7 @@ impl Request {
             let sent = self
                 .received()
                 .get(X_REQUEST_ID)
-                .filter(|_| self.peer.trusted);
+                .filter(|_| self.is_from_proxy());
             match sent.and_then(usable_id) {
                 Some(id) => id.into(),
                 None => new_id().into(),
@@ -131,8 +131,7 @@ impl Request {
 
 impl Values for Request {
     fn client_ip(&self) -> Cow<'_, str> {
-        let proxies = &self.epoch.settings.config.server.trusted_proxies;
-        match self.peer.client(self.received(), proxies) {
+        match self.address() {
             Some(address) => address.to_string().into(),
             None => "unknown".into(),
         }

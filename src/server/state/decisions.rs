@@ -5,6 +5,7 @@ use std::task::Context;
 use super::State;
 use super::machines::{Closing, Decision, Parking, Protocol};
 use crate::server::deadline::{Deadlines, Phase, Timeout, Timing};
+use crate::server::terms::AcceptedOn;
 
 /// The next action of the connection's task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,11 @@ impl State {
                 self.wake();
             }
             (Phase::Idle, Protocol::Http1)
+                if self.is_superseded.get() && lasted >= IDLE_AFTER_HANDOVER =>
+            {
+                self.wake();
+            }
+            (Phase::Idle, Protocol::Http1)
                 if lasted >= PARK_AFTER && self.parking.get() == Parking::Active =>
             {
                 self.parking.set(Parking::Idle);
@@ -132,6 +138,14 @@ impl State {
         (self.decision.get() == Decision::Keep).then(|| (rank, self.since.get()))
     }
 
+    /// Ends the connection behind its requests in flight, if it was accepted on terms that are over.
+    pub fn check_terms(&self) {
+        if self.accepted_on.get().is_some_and(AcceptedOn::are_over) {
+            self.is_superseded.set(true);
+            self.wake();
+        }
+    }
+
     /// Whether the connection is parked now: it gives up its buffers until its next byte.
     pub fn park_if_idle(&self) -> bool {
         let parks = self.parking.get() == Parking::Idle
@@ -164,15 +178,19 @@ impl State {
             // A tunnel has no end that a drain could wait for: it lasts until the drain deadline.
             Phase::Tunnel => Action::Continue,
             Phase::Idle if self.may_still_ask() => Action::Continue,
-            _ if self.is_draining() => Action::CloseGracefully,
+            _ if self.is_draining() || self.is_superseded.get() => Action::CloseGracefully,
             _ => Action::Continue,
         }
     }
 
-    /// Whether a connection that has become idle waits for a last request, although the worker drains. On HTTP/2, GOAWAY tells
-    /// the client which requests are not answered.
+    /// Whether a connection that has become idle waits for a last request, although the worker drains or the terms are over.
+    /// On HTTP/2, GOAWAY tells the client which requests are not answered.
     fn may_still_ask(&self) -> bool {
-        self.shared.is_handed_over()
+        let has_time = match self.is_draining() {
+            true => self.shared.is_handed_over(),
+            false => self.is_superseded.get(),
+        };
+        has_time
             && self.protocol.get() == Protocol::Http1
             && self.now().saturating_sub(self.since.get()) < IDLE_AFTER_HANDOVER
     }

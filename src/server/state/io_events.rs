@@ -165,4 +165,9 @@ impl State {
     pub fn must_reset(&self) -> bool {
         self.closing.get() == Closing::Reset || self.in_flight.get() > 0 || self.unflushed.get()
     }
+
+    /// Whether no message is under way in either direction.
+    pub fn is_idle(&self) -> bool {
+        self.phase.get() == Phase::Idle
+    }
 }

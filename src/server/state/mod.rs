@@ -61,7 +61,7 @@
 //!  any ──hyper sees the messages elsewhere──> Lost
 //! ```
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -71,6 +71,7 @@ use tokio::task::AbortHandle;
 use super::deadline::{Phase, Timeout};
 use super::request_line::Fault;
 use super::shared::WorkerShared;
+use super::terms::AcceptedOn;
 use crate::proxy::Tunnel;
 
 mod decisions;
@@ -142,6 +143,10 @@ pub(in crate::server) struct State {
     streams: RefCell<Vec<Rc<Stream>>>,
     /// `None` on HTTP/1.
     resets: Cell<Option<Resets>>,
+    /// `None`: no reload ends it.
+    accepted_on: OnceCell<AcceptedOn>,
+    /// Those are over: it takes no further request.
+    is_superseded: Cell<bool>,
     /// Of the connection's task.
     waker: RefCell<Option<Waker>>,
 }
@@ -193,6 +198,8 @@ impl State {
             tunnel: RefCell::default(),
             streams: RefCell::default(),
             resets: Cell::new(None),
+            accepted_on: OnceCell::new(),
+            is_superseded: Cell::new(false),
             waker: RefCell::default(),
         }
     }
@@ -232,6 +239,11 @@ impl State {
             // After the preface, requests come as frames.
             self.enter(Phase::Idle);
         }
+    }
+
+    /// To be called once.
+    pub fn is_accepted_on(&self, terms: AcceptedOn) {
+        let _ = self.accepted_on.set(terms);
     }
 
     pub fn is_draining(&self) -> bool {

@@ -93,7 +93,7 @@ fn look(tls: &Arc<Tls>, seen: &mut Seen) {
     }
     match Settings::new(&current.source, &tls.tickets, &tls.issued) {
         Ok(settings) => {
-            tls.current.store(Arc::new(settings));
+            tls.put_in_force(Arc::new(settings));
             tracing::info!("certificates replaced: new connections get them");
         }
         Err(fault) => {

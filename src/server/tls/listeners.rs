@@ -1,6 +1,6 @@
 //! The TLS of listeners, whose settings are replaced while connections come.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -15,6 +15,7 @@ use crate::config::listener;
 use crate::config::{Acme, ListenAddr};
 use crate::config::{Listener, Server};
 use crate::semantics::structured::byte_sequence;
+use crate::server::terms::Terms;
 
 /// The TLS of one listener. Workers share it.
 pub(in crate::server) struct Tls {
@@ -24,6 +25,8 @@ pub(in crate::server) struct Tls {
     /// What the watch over the files has seen.
     pub(super) seen: Mutex<Seen>,
     pub(super) issued: Arc<Issued>,
+    /// Of the addresses that it is for.
+    terms: Mutex<Vec<Arc<Terms>>>,
 }
 
 impl std::fmt::Debug for Tls {
@@ -50,7 +53,28 @@ impl Tls {
             tickets,
             seen: Mutex::default(),
             issued: issued.clone(),
+            terms: Mutex::default(),
         }))
+    }
+
+    /// `terms` are those of one of its addresses: they change when it demands something else of clients.
+    pub fn belongs_to(&self, terms: Arc<Terms>) {
+        let mut all = self.terms.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(terms);
+    }
+
+    /// Whether it demands the same of clients as `other`.
+    pub fn demands_as(&self, other: &Self) -> bool {
+        self.current.load().demands == other.current.load().demands
+    }
+
+    pub(super) fn put_in_force(&self, settings: Arc<Settings>) {
+        let demands = settings.demands;
+        let before = self.current.swap(settings);
+        if before.demands != demands {
+            let all = self.terms.lock().unwrap_or_else(PoisonError::into_inner);
+            all.iter().for_each(|terms| terms.change_tls());
+        }
     }
 
     /// Client-Cert (RFC 9440 §2.2) for a client that has shown this certificate, where the API is told it.
@@ -223,7 +247,7 @@ impl PreparedTls {
     /// For connections that come from now on.
     pub fn put_in_force(self) {
         for (tls, settings) in self.replaced {
-            tls.current.store(settings);
+            tls.put_in_force(settings);
         }
         self.listeners.changed();
     }

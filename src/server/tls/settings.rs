@@ -41,6 +41,8 @@ pub(super) struct Settings {
     pub source: Config,
     /// A digest of all its files.
     pub fingerprint: blake3::Hash,
+    /// The same of what it demands of clients: their certificates, and how they speak.
+    pub demands: blake3::Hash,
 }
 
 impl Settings {
@@ -51,6 +53,7 @@ impl Settings {
     ) -> Result<Self, Fault> {
         // Read before the files are: a change in between is seen at the next look.
         let fingerprint = fingerprint(source);
+        let demands = demands(source);
         let identities = source.certificates.iter();
         let identities = identities.map(|certificate| certificate.read());
         let identities = identities.collect::<Result<Vec<_>, _>>()?;
@@ -90,6 +93,7 @@ impl Settings {
             }),
             source: source.clone(),
             fingerprint,
+            demands,
         })
     }
 }
@@ -145,9 +149,25 @@ pub(super) fn files(source: &Config) -> impl Iterator<Item = &PathBuf> {
 /// A digest of the content of all files; of one that cannot be read, of that fact.
 pub(super) fn fingerprint(source: &Config) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
-    for file in files(source) {
+    add_content(&mut hasher, files(source));
+    hasher.finalize()
+}
+
+fn demands(source: &Config) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for file in [&source.client_ca, &source.client_crl] {
+        hasher.update(&[u8::from(file.is_some())]);
+        add_content(&mut hasher, file);
+    }
+    let is_tls13 = source.min_version == Version::Tls13;
+    let flags = [source.client_optional, source.client_cert_field, is_tls13];
+    hasher.update(&flags.map(u8::from));
+    hasher.finalize()
+}
+
+fn add_content<'a>(hasher: &mut blake3::Hasher, files: impl IntoIterator<Item = &'a PathBuf>) {
+    for file in files {
         let content = fs::read(file).unwrap_or_default();
         hasher.update(&content.len().to_le_bytes()).update(&content);
     }
-    hasher.finalize()
 }

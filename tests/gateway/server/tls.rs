@@ -69,6 +69,26 @@ impl Authority {
         (certificate.der().clone(), der.into())
     }
 
+    /// Writes the list of the certificates that it has revoked, by their serial numbers.
+    fn revoke(&self, serials: &[u64]) {
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: rcgen::date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2024, 1, 1),
+            next_update: rcgen::date_time_ymd(2090, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).expect("a list");
+        fs::write(self.path("crl.pem"), list.pem().expect("PEM")).expect("a file");
+    }
+
     /// `certificates` of `[listener.tls]`.
     pub(super) fn certificates(&self, names: &[&str]) -> String {
         let pair = |name: &&str| {
@@ -554,21 +574,7 @@ fn clients_need_a_certificate_that_is_valid() {
         params.not_after = rcgen::date_time_ymd(2001, 1, 1);
     });
     let stranger = Authority::new().sign_with("stranger", &["c4"], |params| of_client(params, 4));
-    let list = CertificateRevocationListParams {
-        this_update: rcgen::date_time_ymd(2024, 1, 1),
-        next_update: rcgen::date_time_ymd(2090, 1, 1),
-        crl_number: SerialNumber::from(1),
-        issuing_distribution_point: None,
-        revoked_certs: vec![RevokedCertParams {
-            serial_number: SerialNumber::from(2),
-            revocation_time: rcgen::date_time_ymd(2024, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        }],
-        key_identifier_method: KeyIdMethod::Sha256,
-    };
-    let list = list.signed_by(&authority.issuer).expect("a list");
-    fs::write(authority.path("crl.pem"), list.pem().expect("PEM")).expect("a file");
+    authority.revoke(&[2]);
     let lines = |optional: bool| {
         format!(
             "{}\nclient_ca = {:?}\nclient_crl = {:?}\nclient_optional = {optional}",
@@ -616,6 +622,58 @@ fn clients_need_a_certificate_that_is_valid() {
             }
         }
     }
+}
+
+#[test]
+fn a_connection_ends_when_what_was_demanded_of_its_client_has_changed() {
+    let origin = stored();
+    let authority = Authority::new();
+    authority.sign("a", &["books.test"]);
+    let of_client = |params: &mut CertificateParams| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.serial_number = Some(SerialNumber::from(1));
+    };
+    let (certificate, key) = authority.sign_with("client", &["c1"], of_client);
+    authority.revoke(&[]);
+    let lines = format!(
+        "{}\nclient_ca = {:?}\nclient_crl = {:?}",
+        authority.certificates(&["a"]),
+        authority.path("ca.pem"),
+        authority.path("crl.pem"),
+    );
+    let of_all = setup(&origin, &lines);
+    let gateway = of_all.clone().start();
+    let config = authority
+        .builder(&BOTH)
+        .with_client_auth_cert(vec![certificate], key.clone_key())
+        .expect("a pair");
+    let config = Arc::new(config);
+    let mut kept = connect(&gateway, &config, "books.test");
+    ask(&mut kept);
+    // Another certificate of our own, and a reload that changes nothing, end none.
+    authority.sign("a", &["books.test"]);
+    gateway.reload(&of_all);
+    ask(&mut kept);
+    ask(&mut kept);
+
+    let close = |stream: &mut Stream| {
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).expect("a close");
+        assert!(rest.is_empty(), "{rest:?}");
+    };
+    authority.revoke(&[1]);
+    // No reload: the files are watched.
+    close(&mut kept);
+    let answer = exchange(&mut connect(&gateway, &config, "books.test"), "/");
+    assert!(!answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ")));
+
+    // One that had to show none.
+    let gateway = setup(&origin, &authority.certificates(&["a"])).start();
+    let config = Arc::new(authority.client(&BOTH));
+    let mut kept = connect(&gateway, &config, "books.test");
+    ask(&mut kept);
+    gateway.reload(&of_all);
+    close(&mut kept);
 }
 
 #[test]
