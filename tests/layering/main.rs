@@ -87,7 +87,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("tier", &["clock", "ledger", "semantics"]),
+    ("tier", &["clock", "config", "ledger", "semantics"]),
     ("ledger", &["semantics"]),
     (
         "upstream",

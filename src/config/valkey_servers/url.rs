@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::config::secret::Secret;
 
 /// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Address {
     /// A name or an address; an IPv6 address without brackets.
     Tcp {

@@ -1,116 +1,93 @@
-//! How the server is reached: a connection for calls, on which nobody waits longer than [`LONGEST`], and one on which the log's
-//! entries are awaited.
+//! How the server that has the ledger is reached: one connection for calls, on which nobody waits longer than [`LONGEST`]. In a
+//! cluster there are others beside it, to the nodes that have fills and values.
 //!
 //! A lost server may be another one, or another run of it, when it is found again. So what is published is a [`Link`] on which
 //! the gateway has [connected](super::ledger::Ledger::connect) already: a call cannot reach a server that has not been asked
 //! for its epoch.
 
 use std::fmt;
+use std::future::pending;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, ServerErrorKind, Value, cmd};
+use redis::{ErrorKind, ServerErrorKind, cmd};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
-use super::ledger::{Covers, Ledger};
-use super::scripts::{Call, Scripts};
-use crate::clock;
-use crate::ledger::protocol::server::{Entry, Epoch};
-
-/// How long a call is waited for.
-pub const LONGEST: Duration = Duration::from_millis(50);
+use super::cluster::{Cluster, Seeds};
+use super::dial;
+pub use super::error::Error;
+use super::ledger::Ledger;
+pub use super::node::{Counters, LONGEST};
+use super::node::{Node, Shared, count};
+use super::scripts::{Call, Name};
+use super::sentinels::Sentinels;
+use super::slots;
+use crate::clock::{self, timer_now};
+use crate::config::valkey_servers::{Address, Arrangement, Servers};
+use crate::ledger::protocol::server::Epoch;
 
 /// How long it may take until a connection stands: nobody waits for that.
-const CONNECTING: Duration = Duration::from_secs(1);
-
-/// After so many calls in a row to which no answer came in time, the connection is given up, and calls fail at once until
-/// there is another one.
-const LATE: u32 = 3;
+const CONNECTING: Duration = Duration::from_secs(2);
 
 /// Between two attempts to connect; twice as long after each that fails.
 const SOONEST: Duration = Duration::from_millis(100);
-const LATEST: Duration = Duration::from_secs(5);
-
-/// The server lets a reader of the log wait for so long, and answers then that nothing came. That takes the place of a PING: a
-/// connection on which not even that answer comes is dead.
-const BLOCK: Duration = Duration::from_secs(1);
-const SILENT: Duration = Duration::from_secs(2);
-
-/// Entries of the log that are read at a time.
-const ENTRIES: u64 = 512;
-
-/// Why a call has no answer. Whether the server has carried it out is not known then.
-#[derive(Debug)]
-pub enum Error {
-    /// There is no connection.
-    Away,
-    /// None came in time.
-    Late,
-    /// The connection was lost, or the server has refused.
-    Server(RedisError),
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Away => f.write_str("there is no connection to the Valkey server"),
-            Self::Late => f.write_str("the Valkey server does not answer in time"),
-            Self::Server(error) => write!(f, "the Valkey server: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Server(error) => Some(error),
-            Self::Away | Self::Late => None,
-        }
-    }
-}
-
-/// What has happened since the start.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Connections that stood.
-    pub connected: AtomicU64,
-    /// Attempts to connect that failed.
-    pub failed: AtomicU64,
-    /// Calls that were not answered in time.
-    pub late: AtomicU64,
-    /// Connections that were given up since the server was late.
-    pub given_up: AtomicU64,
-}
+const LATEST: Duration = Duration::from_secs(2);
 
 /// The connection for calls.
 #[derive(Debug)]
 pub struct Connection {
-    client: Client,
+    servers: Arc<Servers>,
+    way: Way,
     ledger: Ledger,
-    scripts: Arc<Scripts>,
-    counters: Arc<Counters>,
+    replicas: u32,
+    shared: Arc<Shared>,
     link: watch::Sender<Option<Link>>,
 }
 
+/// How the server that has the ledger is found.
+#[derive(Debug)]
+enum Way {
+    At(Address),
+    Sentinels(Sentinels),
+    Cluster(Seeds),
+}
+
 impl Connection {
-    /// Does not connect yet. `url` is `redis://[user:password@]host[:port][/database]` or `unix:///path`. Fails where it is not.
-    pub fn new(url: &str, ledger: Ledger) -> Result<Self, RedisError> {
-        Ok(Self {
-            client: Client::open(url)?,
+    /// Does not connect yet. `replicas` are those that calls of [`Link::replicated`] ask for; 0 where there are none.
+    pub fn new(servers: &Servers, ledger: Ledger, replicas: u32) -> Self {
+        let servers = Arc::new(servers.clone());
+        let way = match &servers.arrangement {
+            Arrangement::Single(at) => Way::At(at.clone()),
+            Arrangement::Sentinel {
+                name,
+                sentinels,
+                login,
+            } => Way::Sentinels(Sentinels::new(servers.clone(), name, sentinels, login)),
+            Arrangement::Cluster(seeds) => Way::Cluster(Seeds::new(servers.clone(), seeds)),
+        };
+        Self {
+            servers,
+            way,
             ledger,
-            scripts: Arc::default(),
-            counters: Arc::default(),
+            replicas,
+            shared: Arc::default(),
             link: watch::Sender::new(None),
-        })
+        }
     }
 
     pub fn counters(&self) -> &Counters {
-        &self.counters
+        &self.shared.counters
+    }
+
+    pub fn servers(&self) -> &Arc<Servers> {
+        &self.servers
+    }
+
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// The connection as it is; `None` while there is none.
@@ -133,30 +110,53 @@ impl Connection {
     pub async fn keep(&self) {
         let _forget = Forget(&self.link);
         let mut pause = SOONEST;
-        let mut is_told = false;
+        let mut told = String::new();
         loop {
             match self.connect().await {
                 Ok(link) => {
-                    count(&self.counters.connected);
-                    tracing::info!(run = %link.run, "connected to the Valkey server");
-                    (pause, is_told) = (SOONEST, false);
-                    let health = link.health.clone();
-                    self.link.send_replace(Some(link));
-                    health.lost.notified().await;
+                    count(&self.shared.counters.connected);
+                    let (at, run) = (link.address(), link.run());
+                    tracing::info!(%at, run, "connected to the Valkey server");
+                    (pause, told) = (SOONEST, String::new());
+                    self.link.send_replace(Some(link.clone()));
+                    let why = tokio::select! {
+                        () = link.lost.notified() => "it was closed, or does not answer".to_owned(),
+                        why = self.watch(&link) => why,
+                    };
+                    // Whoever still has the link must not go on with it.
+                    link.node.give_up();
                     self.link.send_replace(None);
-                    tracing::warn!("the connection to the Valkey server is lost");
+                    tracing::warn!(at = %link.address(), why, "the connection to the Valkey server is lost");
                 }
                 Err(error) => {
-                    count(&self.counters.failed);
-                    if !is_told {
-                        tracing::warn!(%error, "no connection to the Valkey server: it is tried again");
+                    count(&self.shared.counters.failed);
+                    let error = error.to_string();
+                    if error != told {
+                        tracing::warn!(
+                            error,
+                            "no connection to the Valkey server: it is tried again"
+                        );
+                        told = error;
                     }
-                    is_told = true;
                 }
             }
             sleep(pause).await;
             pause = (pause * 2).min(LATEST);
         }
+    }
+
+    /// Until the ledger may be elsewhere. Says why.
+    async fn watch(&self, link: &Link) -> String {
+        match (&self.way, &link.cluster) {
+            (Way::Sentinels(sentinels), _) => sentinels.watch(link.address()).await,
+            (Way::Cluster(seeds), Some(cluster)) => cluster.keep(seeds, self.slot()).await,
+            _ => pending().await,
+        }
+    }
+
+    /// The ledger's slot.
+    fn slot(&self) -> u16 {
+        slots::of(&self.ledger.namespace.log())
     }
 
     async fn connect(&self) -> Result<Link, Error> {
@@ -166,25 +166,77 @@ impl Connection {
     }
 
     async fn connect_at_leisure(&self) -> Result<Link, Error> {
-        let mut connection = connection(&self.client).await?;
-        let info = cmd("INFO").arg("server").query_async(&mut connection).await;
-        let info: String = info.map_err(Error::Server)?;
-        let run = info.lines().find_map(|line| line.strip_prefix("run_id:"));
-        let run = run.ok_or_else(|| {
-            let kind = ErrorKind::UnexpectedReturnType;
-            Error::Server(RedisError::from((kind, "INFO tells no run_id")))
-        })?;
+        let (at, ranges) = match &self.way {
+            Way::At(at) => (at.clone(), None),
+            Way::Sentinels(sentinels) => (sentinels.primary().await?, None),
+            Way::Cluster(seeds) => {
+                let ranges = seeds.ranges().await?;
+                let at = slots::primary(&ranges, self.slot()).cloned();
+                let none = || Error::Unknown("no node of the cluster has the ledger's slot".into());
+                (at.ok_or_else(none)?, Some(ranges))
+            }
+        };
+        let lost = Arc::new(Notify::new());
+        let node = Arc::new(self.open(&at, &lost).await?);
+        let run = run_of(&node, CONNECTING).await?;
+        let waiting = match self.replicas {
+            0 => None,
+            _ => {
+                let waiting = self.open(&at, &lost).await?;
+                if run_of(&waiting, CONNECTING).await? != run {
+                    return Err(unfit(&at, "was started anew meanwhile"));
+                }
+                Some(Arc::new(waiting))
+            }
+        };
+        let cluster = ranges.map(|ranges| Cluster::new(ranges, node.clone(), self.shared.clone()));
         let mut link = Link {
-            connection,
+            node,
+            waiting,
+            cluster: cluster.map(Arc::new),
             ledger: self.ledger.clone(),
-            scripts: self.scripts.clone(),
-            counters: self.counters.clone(),
-            health: Arc::default(),
-            run: run.trim().into(),
+            lost,
+            run: run.into(),
             epoch: 0,
         };
         link.epoch = link.epoch_in_force().await?;
         Ok(link)
+    }
+
+    async fn open(&self, at: &Address, lost: &Arc<Notify>) -> Result<Node, Error> {
+        let channel = dial::to_data(&self.servers, at).await?;
+        let (shared, lost) = (self.shared.clone(), lost.clone());
+        Ok(Node::new(at.clone(), channel, shared, lost))
+    }
+}
+
+/// The server's own name for its run, and for its time as a primary: what it was before it was a replica, or in another process,
+/// it may have lost.
+async fn run_of(node: &Node, limit: Duration) -> Result<String, Error> {
+    let mut info = cmd("INFO");
+    info.arg("server").arg("replication");
+    let info: String = node.ask(&info, timer_now() + limit).await?;
+    let value = |name: &str| {
+        let mut lines = info.lines();
+        lines
+            .find_map(|line| line.strip_prefix(name))
+            .map(str::trim)
+    };
+    if value("role:").is_some_and(|role| role != "master") {
+        return Err(unfit(
+            &node.address,
+            "is a replica, and only a primary can be used",
+        ));
+    }
+    let run = value("run_id:").zip(value("master_replid:"));
+    let (run, primary) = run.ok_or_else(|| unfit(&node.address, "tells no run_id in INFO"))?;
+    Ok(format!("{run}-{primary}"))
+}
+
+fn unfit(at: &Address, why: &str) -> Error {
+    Error::Unfit {
+        at: at.clone(),
+        why: why.to_owned(),
     }
 }
 
@@ -197,33 +249,15 @@ impl Drop for Forget<'_> {
     }
 }
 
-async fn connection(client: &Client) -> Result<MultiplexedConnection, Error> {
-    // Its own time-out would end a wait for the log's entries, and does not count what a script takes that has to be loaded.
-    let config = AsyncConnectionConfig::new().set_response_timeout(None);
-    let connection = client.get_multiplexed_async_connection_with_config(&config);
-    connection.await.map_err(Error::Server)
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-/// How a connection does.
-#[derive(Debug, Default)]
-struct Health {
-    /// Calls in a row that were not answered in time.
-    late: AtomicU32,
-    lost: Notify,
-}
-
-/// One connection, to one run of the server.
+/// One connection, to one run of the server that has the ledger.
 #[derive(Clone)]
 pub struct Link {
-    connection: MultiplexedConnection,
+    node: Arc<Node>,
+    /// A second connection to the same, on which calls wait for replicas.
+    waiting: Option<Arc<Node>>,
+    cluster: Option<Arc<Cluster>>,
     ledger: Ledger,
-    scripts: Arc<Scripts>,
-    counters: Arc<Counters>,
-    health: Arc<Health>,
+    lost: Arc<Notify>,
     run: Arc<str>,
     /// The epoch that was in force when it was made.
     pub epoch: Epoch,
@@ -231,149 +265,82 @@ pub struct Link {
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (run, epoch) = (&self.run, self.epoch);
-        write!(f, "Link {{ run: {run}, epoch: {epoch} }}")
+        let (at, run, epoch) = (self.address(), &self.run, self.epoch);
+        write!(f, "Link {{ at: {at}, run: {run}, epoch: {epoch} }}")
     }
 }
 
 impl Link {
     /// Whether it is the same connection.
     pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.health, &other.health)
+        Arc::ptr_eq(&self.node, &other.node)
     }
 
-    /// The server's own name for its run.
+    /// Of the server that has the ledger.
+    pub fn address(&self) -> &Address {
+        &self.node.address
+    }
+
+    /// The server's own name for its run, when the connection was made.
     pub fn run(&self) -> &str {
         &self.run
     }
 
     /// The answer, if it comes within [`LONGEST`].
     pub async fn call<A>(&self, call: &Call<A>) -> Result<A, Error> {
-        let mut connection = self.connection.clone();
-        let answer = pin!(call.run(&self.scripts, &mut connection));
-        match clock::within(LONGEST, answer).await {
-            Ok(Ok(answer)) => {
-                self.health.late.store(0, Ordering::Relaxed);
-                Ok(answer)
-            }
-            Ok(Err(error)) => {
-                if is_lost(&error) {
-                    self.health.lost.notify_one();
-                }
-                Err(Error::Server(error))
-            }
-            Err(_elapsed) => {
-                count(&self.counters.late);
-                if self.health.late.fetch_add(1, Ordering::Relaxed) + 1 == LATE {
-                    count(&self.counters.given_up);
-                    self.health.lost.notify_one();
-                }
-                Err(Error::Late)
-            }
+        let until = timer_now() + LONGEST;
+        let Some(cluster) = &self.cluster else {
+            return self.node_of(call.name()).call(call, until).await;
+        };
+        if !call.name().is_of_ledger() {
+            return cluster.call(call, until).await;
+        }
+        let node = self.node_of(call.name());
+        let answer = node.call(call, until).await;
+        if let Err(Error::Server(error)) = &answer
+            && is_elsewhere(error.kind())
+        {
+            node.give_up();
+        }
+        answer
+    }
+
+    fn node_of(&self, name: Name) -> &Node {
+        match (&self.waiting, name) {
+            // WAIT is about what was written on its own connection.
+            (Some(waiting), Name::Heard) => waiting,
+            _ => &self.node,
         }
     }
 
     /// Asks for the epoch in force; begins another one where the server may have lost something. To be called after a
     /// [`WrongEpoch`](crate::ledger::protocol::server::WrongEpoch).
     pub async fn epoch_in_force(&self) -> Result<Epoch, Error> {
+        // Asked for each time: a primary without replicas may give itself another name, and gateways that go by the old one
+        // and by the new one would begin one epoch after the other.
+        let run = run_of(&self.node, LONGEST).await?;
         // As unpredictable as the keys of a map: two gateways never begin the same.
         let new = RandomState::new().hash_one(());
-        self.call(&self.ledger.connect(&self.run, new)).await
+        self.call(&self.ledger.connect(&run, new)).await
     }
 
-    /// How many of the server's replicas have all that was written on this connection, after at most so long a wait, of whole
-    /// milliseconds; `wanted` of them are enough. Calls of others on this connection wait as well.
+    /// How many of the server's replicas have all that [`heard`](Ledger::heard) has written on this link, after at most so long a
+    /// wait, of whole milliseconds; `wanted` of them are enough. Other calls do not wait meanwhile. The
+    /// [connection](Connection::new) has to know of replicas.
     pub async fn replicated(&self, wanted: u32, limit: Duration) -> Result<u32, Error> {
-        let mut connection = self.connection.clone();
+        let node = self.waiting.as_ref().ok_or(Error::Away)?;
         let mut wait = cmd("WAIT");
         wait.arg(wanted).arg(limit.as_millis().max(1) as u64);
-        let answer = pin!(wait.query_async(&mut connection));
-        match clock::within(limit + LONGEST, answer).await {
-            Ok(answer) => answer.map_err(Error::Server),
-            Err(_elapsed) => Err(Error::Late),
-        }
+        node.ask(&wait, timer_now() + limit + LONGEST).await
     }
 }
 
-/// Whether another connection is needed after this: the server is gone, or not one that may write.
-fn is_lost(error: &RedisError) -> bool {
-    let is_not_primary = matches!(
-        error.kind(),
+/// Whether another node of a cluster has the slot, or none.
+fn is_elsewhere(error: ErrorKind) -> bool {
+    matches!(
+        error,
         ErrorKind::Server(
-            ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::BusyLoading
+            ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::ClusterDown
         )
-    );
-    is_not_primary || error.is_io_error() || error.is_unrecoverable_error()
-}
-
-/// Entries of streams by the streams' names: each has an id and its fields.
-type Streams = Vec<(String, Vec<(String, Vec<Value>)>)>;
-
-/// The connection on which entries of the log are awaited.
-pub struct LogReader {
-    client: Client,
-    log: String,
-    connection: Option<MultiplexedConnection>,
-}
-
-impl LogReader {
-    /// Does not connect yet. Fails where `url` is none: see [`Connection::new`].
-    pub fn new(url: &str, ledger: &Ledger) -> Result<Self, RedisError> {
-        Ok(Self {
-            client: Client::open(url)?,
-            log: ledger.namespace.log(),
-            connection: None,
-        })
-    }
-
-    /// The next entries after the number `applied`, as soon as there are any; none after a second. After an error, the next call
-    /// connects anew: it should not come at once. An entry that is not the next one shows that the log does not go back so far.
-    pub async fn next(&mut self, applied: u64) -> Result<Vec<Entry<Covers>>, Error> {
-        // Not to be used again after an error, nor when this is dropped before its end.
-        let connection = self.connection.take();
-        let read = {
-            let read = pin!(self.read(connection, applied));
-            clock::within(SILENT, read).await
-        };
-        let (connection, entries) = read.unwrap_or(Err(Error::Late))?;
-        self.connection = Some(connection);
-        Ok(entries)
-    }
-
-    async fn read(
-        &self,
-        connected: Option<MultiplexedConnection>,
-        applied: u64,
-    ) -> Result<(MultiplexedConnection, Vec<Entry<Covers>>), Error> {
-        let mut connected = match connected {
-            Some(connected) => connected,
-            None => connection(&self.client).await?,
-        };
-        let mut read = cmd("XREAD");
-        read.arg("COUNT").arg(ENTRIES);
-        read.arg("BLOCK").arg(BLOCK.as_millis() as u64);
-        read.arg("STREAMS")
-            .arg(&self.log)
-            .arg(format!("{applied}-0"));
-        let answer = read.query_async(&mut connected).await;
-        let answer: Option<Streams> = answer.map_err(Error::Server)?;
-        let entries = answer
-            .into_iter()
-            .flatten()
-            .flat_map(|(_, entries)| entries);
-        // What is not an entry of ours is not the next one either.
-        let entries = entries
-            .filter_map(|(id, fields)| entry(&id, fields))
-            .collect();
-        Ok((connected, entries))
-    }
-}
-
-fn entry(id: &str, fields: Vec<Value>) -> Option<Entry<Covers>> {
-    let [_, epoch, _, covers] = fields.try_into().ok()?;
-    Some(Entry {
-        epoch: super::answers::number(epoch)?,
-        number: id.split_once('-')?.0.parse().ok()?,
-        covers: super::answers::octets(covers)?,
-    })
+    )
 }

@@ -9,15 +9,16 @@ use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::RedisError;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
-use super::connection::{Connection, Error, Link, LogReader};
+use super::connection::{Connection, Error, Link};
 use super::ledger::{Covers, Ledger};
+use super::log_reader::LogReader;
 use super::scripts::Call;
 use super::wire;
 use crate::clock::{self, Clock};
+use crate::config::valkey_servers::Servers;
 use crate::ledger::invalidation::Invalidation;
 use crate::ledger::protocol::gateway::{Answer, Gateway, Place, Stored, Use};
 use crate::ledger::protocol::server::{Entry, Epoch, GatewayId, WrongEpoch};
@@ -50,8 +51,7 @@ pub trait Memory {
 /// What a member goes by.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// See [`Connection::new`].
-    pub url: String,
+    pub servers: Servers,
     pub ledger: Ledger,
     /// The same for all gateways of the namespace.
     pub timing: Timing,
@@ -100,11 +100,12 @@ impl From<WrongEpoch> for End {
 }
 
 impl<M: Memory> Member<M> {
-    /// Does not connect yet. Fails where the URL is none.
-    pub fn new(settings: Settings, clock: Clock, memory: M) -> Result<Self, RedisError> {
+    /// Does not connect yet.
+    pub fn new(settings: Settings, clock: Clock, memory: M) -> Self {
         let machine = Gateway::new(settings.id);
-        Ok(Self {
-            connection: Connection::new(&settings.url, settings.ledger.clone())?,
+        let ledger = settings.ledger.clone();
+        Self {
+            connection: Connection::new(&settings.servers, ledger, settings.replicas),
             settings,
             clock,
             memory,
@@ -114,7 +115,7 @@ impl<M: Memory> Member<M> {
                 next: 0,
             }),
             wanted: Notify::new(),
-        })
+        }
     }
 
     pub fn memory(&self) -> &M {
@@ -174,11 +175,7 @@ impl<M: Memory> Member<M> {
 
     /// Takes over what the log tells.
     async fn listen(&self) {
-        let Settings { url, ledger, .. } = &self.settings;
-        // The URL was found to be one.
-        let Ok(mut log) = LogReader::new(url, ledger) else {
-            return;
-        };
+        let mut log = LogReader::new(&self.connection);
         let mut links = self.connection.links();
         loop {
             let Some(stamp) = self.stamp() else {

@@ -3,6 +3,8 @@
 use redis::aio::ConnectionLike;
 use redis::{RedisError, RedisResult, Script, Value};
 
+use super::slots;
+
 /// What is known of each script but its code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
@@ -18,6 +20,13 @@ pub enum Name {
     Begin,
     Commit,
     Release,
+}
+
+impl Name {
+    /// Whether its keys are the ledger's; else they are a resource's.
+    pub fn is_of_ledger(self) -> bool {
+        !matches!(self, Self::Begin | Self::Commit | Self::Release)
+    }
 }
 
 /// All scripts, in the order of their names.
@@ -90,6 +99,11 @@ impl<A> Call<A> {
 
     pub fn name(&self) -> Name {
         self.name
+    }
+
+    /// The hash slot of its keys.
+    pub fn slot(&self) -> u16 {
+        self.keys.first().map_or(0, |key| slots::of(key))
     }
 
     /// Has the server carry it out. A server that does not know the script is given it, and asked again. Fails when the

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::server::{TestServer, runtime};
 use crate::clock::timer_now;
+use crate::config::valkey_servers::Servers;
 use crate::ledger::protocol::server::{Beaten, Limits};
-use crate::tier::valkey::connection::{Connection, Error, LONGEST, Link, LogReader};
+use crate::tier::valkey::connection::{Connection, Error, LONGEST, Link};
 use crate::tier::valkey::keys::Namespace;
 use crate::tier::valkey::ledger::Ledger;
+use crate::tier::valkey::log_reader::LogReader;
 
 fn ledger() -> Ledger {
     Ledger {
@@ -23,7 +25,8 @@ fn ledger() -> Ledger {
 /// Runs `test` beside what keeps the connection.
 fn beside(url: &str, test: impl AsyncFnOnce(&Connection)) {
     runtime().block_on(async {
-        let connection = Connection::new(url, ledger()).expect("a URL");
+        let servers = Servers::at(url).expect("a URL");
+        let connection = Connection::new(&servers, ledger(), 0);
         tokio::select! {
             () = connection.keep() => unreachable!("it does not end"),
             () = test(&connection) => {}
@@ -96,7 +99,7 @@ fn entries_of_the_log_are_delivered_when_they_come() {
     let server = TestServer::start();
     beside(&server.url(), async |connection| {
         let link = linked(connection).await;
-        let mut reader = LogReader::new(&server.url(), &ledger()).expect("a URL");
+        let mut reader = LogReader::new(connection);
         assert_eq!(
             reader.next(0).await.expect("an answer"),
             [],

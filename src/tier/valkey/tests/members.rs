@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::server::{TestServer, runtime};
 use crate::clock::{Clock, timer_now};
+use crate::config::valkey_servers::Servers;
 use crate::ledger::invalidation::{Invalidation, Matcher};
 use crate::ledger::protocol::gateway::{Place, Stored, Use};
 use crate::ledger::protocol::server::Limits;
@@ -59,7 +60,7 @@ impl Memory for Told {
 
 fn member(server: &TestServer, id: u64, limits: Limits) -> Member<Told> {
     let settings = Settings {
-        url: server.url(),
+        servers: Servers::at(&server.url()).expect("a URL"),
         ledger: Ledger {
             namespace: Namespace::new("books").expect("a name"),
             limits,
@@ -68,7 +69,7 @@ fn member(server: &TestServer, id: u64, limits: Limits) -> Member<Told> {
         id,
         replicas: 0,
     };
-    Member::new(settings, Clock::system(), Told::default()).expect("a URL")
+    Member::new(settings, Clock::system(), Told::default())
 }
 
 const MANY: Limits = Limits {

@@ -1,0 +1,185 @@
+//! A connection for calls to one server, on which nobody waits for long.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, ServerErrorKind, Value, cmd, pipe};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::dial::Channel;
+use super::error::Error;
+use super::scripts::{Call, Scripts};
+use crate::clock;
+use crate::config::valkey_servers::Address;
+
+/// How long a call is waited for.
+pub const LONGEST: Duration = Duration::from_millis(50);
+
+/// After so many calls in a row to which no answer came in time, the connection is given up, and calls fail at once until
+/// there is another one.
+const LATE: u32 = 3;
+
+/// What has happened since the start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections that stood.
+    pub connected: AtomicU64,
+    /// Attempts to connect that failed.
+    pub failed: AtomicU64,
+    /// Calls that were not answered in time.
+    pub late: AtomicU64,
+    /// Connections that were given up since the server was late.
+    pub given_up: AtomicU64,
+    /// Calls that a cluster's node has sent on to another one.
+    pub redirected: AtomicU64,
+}
+
+pub fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What calls have in common, whichever server they go to.
+#[derive(Debug, Default)]
+pub struct Shared {
+    pub scripts: Scripts,
+    pub counters: Counters,
+}
+
+/// One connection, to one run of a server.
+#[derive(Debug)]
+pub struct Node {
+    pub address: Address,
+    channel: Channel,
+    shared: Arc<Shared>,
+    /// Calls in a row that were not answered in time.
+    late: AtomicU32,
+    is_lost: AtomicBool,
+    /// Told when it is lost.
+    lost: Arc<Notify>,
+}
+
+impl Node {
+    pub fn new(address: Address, channel: Channel, shared: Arc<Shared>, lost: Arc<Notify>) -> Self {
+        Self {
+            address,
+            channel,
+            shared,
+            late: AtomicU32::new(0),
+            is_lost: AtomicBool::new(false),
+            lost,
+        }
+    }
+
+    /// For commands that are no calls. Nobody may wait on it who waits for long.
+    pub fn connection(&self) -> MultiplexedConnection {
+        self.channel.connection.clone()
+    }
+
+    pub fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed)
+    }
+
+    /// Calls fail at once from here on.
+    pub fn give_up(&self) {
+        self.is_lost.store(true, Ordering::Relaxed);
+        self.lost.notify_one();
+    }
+
+    /// The answer, if it comes by then.
+    pub async fn call<A>(&self, call: &Call<A>, until: Instant) -> Result<A, Error> {
+        let mut connection = self.channel.connection.clone();
+        self.answered(call.run(&self.shared.scripts, &mut connection), until)
+            .await
+    }
+
+    /// The same of a node that takes a slot over from another one, which has sent the call here.
+    pub async fn call_asking<A>(&self, call: &Call<A>, until: Instant) -> Result<A, Error> {
+        let mut connection = Asking(self.channel.connection.clone());
+        self.answered(call.run(&self.shared.scripts, &mut connection), until)
+            .await
+    }
+
+    /// The answer to a command, if it comes by then.
+    pub async fn ask<A: redis::FromRedisValue>(
+        &self,
+        command: &Cmd,
+        until: Instant,
+    ) -> Result<A, Error> {
+        let mut connection = self.channel.connection.clone();
+        self.answered(command.query_async(&mut connection), until)
+            .await
+    }
+
+    async fn answered<A>(
+        &self,
+        answer: impl Future<Output = Result<A, RedisError>>,
+        until: Instant,
+    ) -> Result<A, Error> {
+        if self.is_lost() {
+            return Err(Error::Away);
+        }
+        match clock::by(until, pin!(answer)).await {
+            Ok(Ok(answer)) => {
+                self.late.store(0, Ordering::Relaxed);
+                Ok(answer)
+            }
+            Ok(Err(error)) => {
+                if is_lost(&error) {
+                    self.give_up();
+                }
+                Err(Error::Server(error))
+            }
+            Err(_elapsed) => {
+                count(&self.shared.counters.late);
+                if self.late.fetch_add(1, Ordering::Relaxed) + 1 == LATE {
+                    count(&self.shared.counters.given_up);
+                    self.give_up();
+                }
+                Err(Error::Late)
+            }
+        }
+    }
+}
+
+/// Whether another connection is needed after this: the server is gone, or not one that may write.
+fn is_lost(error: &RedisError) -> bool {
+    let is_not_primary = matches!(
+        error.kind(),
+        ErrorKind::Server(
+            ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::BusyLoading
+        )
+    );
+    is_not_primary || error.is_io_error() || error.is_unrecoverable_error()
+}
+
+/// Says ASKING before each command, so that a node carries it out for a slot that is not its own yet.
+struct Asking(MultiplexedConnection);
+
+impl ConnectionLike for Asking {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let mut both = pipe();
+            both.add_command(cmd("ASKING")).ignore();
+            both.add_command(command.clone());
+            let (answer,) = both.query_async(&mut self.0).await?;
+            Ok(answer)
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        self.0.req_packed_commands(pipeline, offset, count)
+    }
+
+    fn get_db(&self) -> i64 {
+        0
+    }
+}
