@@ -45,20 +45,30 @@ pub struct Routes {
 impl Routes {
     /// The policy for a request; the default route's when no route takes it.
     pub fn find(&self, asked: Asked<'_>) -> &Arc<RoutePolicy> {
+        self.find_with_readings(asked).0
+    }
+
+    /// The same, and where APIs may read the path as those of several routes, these.
+    pub fn find_with_readings(&self, asked: Asked<'_>) -> (&Arc<RoutePolicy>, Readings<'_>) {
+        let alone = |route| (route, Readings::new());
         if let Some(default) = self.default_alone() {
-            return default;
+            return alone(default);
         }
         if is_plain(asked.path) {
-            return self.policy(self.tree.find(asked, asked.path));
+            return alone(self.policy(self.tree.find(asked, asked.path)));
         }
         if let Some(dotted) = &self.dotted
             && has_dot_segment(asked.path)
         {
-            return dotted;
+            return alone(dotted);
         }
-        match self.found(asked)[..] {
-            [route] => self.policy(route),
-            ref routes => self.ambiguous(routes),
+        let found = self.found(asked);
+        match found[..] {
+            [route] => alone(self.policy(route)),
+            ref routes => {
+                let readings = routes.iter().map(|route| self.policy(*route));
+                (self.ambiguous(routes), readings.collect())
+            }
         }
     }
 

@@ -21,11 +21,12 @@ impl Request {
         for name in [CONTENT_LENGTH, TRANSFER_ENCODING, CONTENT_TYPE] {
             parts.headers.remove(name);
         }
-        let route = self.route_of(&parts.method).clone();
+        let (route, several) = self.routed(&parts.method);
         let mut request = Self {
             class: Class::Get,
             credentials: Credentials::of(&parts.headers, &route.cache),
             route,
+            several,
             digest: None,
             ..self.with(parts)
         };
@@ -77,6 +78,7 @@ impl Request {
             peer: self.peer.clone(),
             epoch: self.epoch.clone(),
             route: self.route.clone(),
+            several: self.several.clone(),
             traits: self.traits.inherited(&parts.headers),
             class: self.class,
             parts,

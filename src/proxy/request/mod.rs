@@ -6,6 +6,7 @@ mod derived;
 pub(in crate::proxy) mod field_names;
 mod head;
 pub(in crate::proxy) mod peer;
+mod routed;
 mod rules;
 pub(in crate::proxy) mod target;
 mod traits;
@@ -24,6 +25,7 @@ use http_body::Body as _;
 use smallvec::SmallVec;
 
 use self::head::read_head;
+use self::routed::{asked, find, route_method};
 pub use self::rules::shown_key;
 pub use self::target::Target;
 pub use self::traits::{Class, Traits};
@@ -33,16 +35,15 @@ use crate::cache::key::KeyRef;
 use crate::cache::resource::Resource;
 use crate::cache::store::Store;
 use crate::clock::{Monotonic, Now};
-use crate::config::{Asked, Protocol, Readings, RoutePolicy, Routes, is_unreadable};
+use crate::config::{Destination, Protocol, Readings, RoutePolicy, is_unreadable};
 use crate::error::{Error, ErrorKind};
 use crate::proxy::epoch::Epoch;
 use crate::proxy::limit::{Client, Subject};
 use crate::proxy::receipts::{BOOKEND_AFTER, Receipts};
 use crate::proxy::request::content::RequestContent;
 use crate::proxy::request::peer::Peer;
-use crate::semantics::authority::{host_of, path_and_query};
+use crate::semantics::authority::path_and_query;
 use crate::semantics::cache_control::RequestDirectives;
-use crate::semantics::cors_policy::preflight_method;
 use crate::semantics::hop_by_hop;
 use crate::semantics::storability::{CLIENT_CERT, Credentials};
 use crate::semantics::target::split_query;
@@ -55,6 +56,8 @@ pub struct Request {
     pub peer: Rc<Peer>,
     pub epoch: Rc<Epoch>,
     pub route: Arc<RoutePolicy>,
+    /// Those of strict APIs first.
+    several: routed::Several,
     pub parts: Parts,
     /// Taken by whoever sends it on.
     pub content: Option<RequestContent>,
@@ -131,16 +134,7 @@ impl Request {
             traits.add(Traits::CREDENTIALS);
         }
         let routes = &epoch.settings.config.routes;
-        let route = match routes.default_alone() {
-            Some(route) => route.clone(),
-            None => routes
-                .find(asked(
-                    routes,
-                    &target,
-                    &route_method(&parts, &target, routes),
-                ))
-                .clone(),
-        };
+        let (route, several) = routed::route(routes, &parts, &target);
         if !route.query.is_default() {
             target = target.reduced(&route.query);
         }
@@ -169,6 +163,7 @@ impl Request {
             peer: peer.clone(),
             epoch,
             route,
+            several,
             parts,
             content: Some(content),
             traits,
@@ -302,15 +297,32 @@ impl Request {
 
     /// The routes that its path may be read as, each once.
     pub fn readings(&self) -> Readings<'_> {
+        match &self.several {
+            Some(several) => return several.iter().collect(),
+            None if self.route.destination == Destination::Dotted => {}
+            None => return Readings::from_iter([&self.route]),
+        }
         let routes = &self.epoch.settings.config.routes;
         let method = route_method(&self.parts, &self.target, routes);
         routes.readings(asked(routes, &self.target, &method))
+    }
+
+    /// The route that takes it as strict APIs read its path, and that it is counted for; `route` is the policy that it has.
+    pub fn strict_route(&self) -> &Arc<RoutePolicy> {
+        let strict = self.several.iter().flatten().next();
+        strict.unwrap_or(&self.route)
     }
 
     /// The route that takes a request for the same target with this method.
     pub fn route_of(&self, method: &Method) -> &Arc<RoutePolicy> {
         let routes = &self.epoch.settings.config.routes;
         routes.find(asked(routes, &self.target, method))
+    }
+
+    /// The policy that a request for the same target with this method has.
+    fn routed(&self, method: &Method) -> (Arc<RoutePolicy>, routed::Several) {
+        let routes = &self.epoch.settings.config.routes;
+        find(routes, asked(routes, &self.target, method))
     }
 
     /// Its fields as they go on: see [`received`](Self::received).
@@ -399,32 +411,4 @@ impl Subject for Request {
 fn speaks_http1(epoch: &Epoch, route: &RoutePolicy) -> bool {
     let upstream = epoch.settings.upstream_of(route);
     upstream.is_some_and(|upstream| upstream.protocol == Protocol::Http1)
-}
-
-/// The method by which a request is routed: that of the request which a preflight asks for, unless a route is for OPTIONS by name.
-fn route_method<'a>(parts: &'a Parts, target: &Target, routes: &Routes) -> Cow<'a, Method> {
-    let own = &parts.method;
-    match *own == Method::OPTIONS {
-        true if let Some(asked_for) = preflight_method(own, &parts.headers)
-            && !routes
-                .find(asked(routes, target, own))
-                .methods
-                .contains(own) =>
-        {
-            Cow::Owned(asked_for)
-        }
-        _ => Cow::Borrowed(own),
-    }
-}
-
-/// What says which route takes a request with this target and method.
-fn asked<'a>(routes: &Routes, target: &'a Target, method: &'a Method) -> Asked<'a> {
-    Asked {
-        host: match routes.are_by_host() {
-            true => host_of(target.authority()),
-            false => "",
-        },
-        method,
-        path: split_query(target.path_and_query()).0,
-    }
 }

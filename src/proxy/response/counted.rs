@@ -27,7 +27,7 @@ impl Worker {
         if outcome != Outcome::Error {
             self.counters.of_outcome(outcome).inc();
         }
-        let Some(route) = request.epoch.counters_of(&request.route) else {
+        let Some(route) = request.epoch.counters_of(request.strict_route()) else {
             return;
         };
         let is_safe = request.class != Class::Unsafe;
@@ -79,7 +79,7 @@ impl Worker {
 
     /// Counts, for its route, a request whose client left before there was a response.
     pub(super) fn count_left(&self, request: &Request) {
-        if let Some(route) = request.epoch.counters_of(&request.route) {
+        if let Some(route) = request.epoch.counters_of(request.strict_route()) {
             route.count(Outcome::Error, CLIENT_LEFT, request.class != Class::Unsafe);
         }
     }

@@ -194,7 +194,7 @@ impl Line {
             peer: request.peer.clone(),
             client: client_of(&request.peer, request.received(), &request.epoch),
             user: request.user.clone(),
-            route: Some(request.route.clone()),
+            route: Some(request.strict_route().clone()),
             request: Some(head),
             status,
             bytes: 0,

@@ -54,7 +54,7 @@ fn trace(
     status: &CacheStatus,
     head: Option<&Head>,
 ) -> String {
-    let route = &request.route;
+    let route = request.strict_route();
     let outcome = outcome(response, status);
     let mut trace = format!("key={}", string(&request.shown_key()));
     trace += &format!(", route={}", string(route.shown_name()));

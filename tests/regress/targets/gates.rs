@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::common::{Gateway, Origin, Request, get, reply, request};
+use crate::common::{Client, Gateway, Origin, Request, get, reply, request};
 
 fn api() -> Origin {
     Origin::start(|request, conn| {
@@ -201,4 +201,48 @@ fn a_long_path_with_many_readings_is_refused_before_they_are_made() {
     assert!(answer.text().contains("too many ways"), "{}", answer.text());
     let plain = Gateway::before(&origin).start();
     plain.get(&path(6_000)).expect(200);
+}
+
+#[test]
+fn a_request_counts_for_the_route_that_a_strict_api_takes_its_path_for() {
+    let origin = api();
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("access.log");
+    let gateway = Gateway::before(&origin)
+        .route("/a/{*rest}", "ttl = '5m'")
+        .route("/a/open", "")
+        .route("/b/{id}", "upstream = 'other'\nrewrite = '/a/{id}'")
+        .more(&format!("[upstreams.other]\nservers = '{}'", origin.url()))
+        .access_log(&log)
+        .start();
+    // As strict APIs read them, in this order; other APIs read each as another's.
+    for target in ["/a/open;x", "/a%2Fopen", "/a//open", "//a/open", "/b/1%2F2"] {
+        gateway.get(target);
+    }
+    let metrics = Client::to(gateway.admin_addr()).get("/metrics").text();
+    let count = |route: &str| {
+        let label = format!("route=\"{route}\"");
+        let of_route = metrics.lines().filter(|line| {
+            line.starts_with("bookend_route_requests_total{") && line.contains(&label)
+        });
+        of_route
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum::<u64>()
+    };
+    let counts = ["/a/{*rest}", "/a/open", "/b/{id}", "(default)"].map(count);
+    assert_eq!(counts, [2, 0, 1, 2], "{metrics}");
+    gateway.stop();
+    let log = std::fs::read_to_string(&log).expect("a log");
+    let logged = log.lines().map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        line["route"].as_str().unwrap_or_default().to_owned()
+    });
+    let expected = [
+        "/a/{*rest}",
+        "(default)",
+        "/a/{*rest}",
+        "(default)",
+        "/b/{id}",
+    ];
+    assert_eq!(logged.collect::<Vec<_>>(), expected);
 }
