@@ -130,6 +130,9 @@ fn serve(source: &Source, config: Config, takeover: Option<&Path>) -> Exit {
     }
 }
 
+/// Why a successor ends.
+const TOO_LATE: &str = "the process before goes on: this one was too late";
+
 fn run(mut instance: Instance, handover_socket: Option<&Path>) -> Result<Exit, Error> {
     let mut takeover = instance.take_takeover();
     let handover = instance.handover();
@@ -138,8 +141,12 @@ fn run(mut instance: Instance, handover_socket: Option<&Path>) -> Result<Exit, E
     let first = handover_socket.filter(|_| takeover.is_none());
     let mut socket = first.map(bind).transpose().map_err(Error::Server)?;
     let (gateway, reloader) = (instance.gateway().clone(), instance.reloader());
-    if takeover.is_some() {
+    if let Some(takeover) = &mut takeover {
         gateway.begin_handover();
+        if !takeover.may_serve() {
+            tracing::error!("{TOO_LATE}");
+            return Ok(Exit::Failure);
+        }
     }
     let shared = gateway.clone();
     let mut exit = Exit::Success;
@@ -192,7 +199,7 @@ fn run(mut instance: Instance, handover_socket: Option<&Path>) -> Result<Exit, E
                     // It ends by itself: a signal has it end no sooner, and a second one at once.
                     tokio::spawn(signal::end());
                 } else {
-                    tracing::error!("the process before goes on: this one was too late");
+                    tracing::error!("{TOO_LATE}");
                     exit = Exit::Failure;
                 }
                 Shutdown::HandedOver

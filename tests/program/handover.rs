@@ -380,19 +380,77 @@ fn what_a_successor_acknowledged_holds_when_it_is_killed_before_it_has_the_disk_
     third.stop();
 }
 
+/// Sends a message of a handover.
+fn say(stream: &mut UnixStream, message: &str) {
+    let content = format!("{{\"message\":\"{message}\"}}");
+    let head = [
+        &b"bookend\0\0\x02"[..],
+        &(content.len() as u32).to_be_bytes(),
+    ]
+    .concat();
+    let octets = [&head, content.as_bytes()].concat();
+    stream.write_all(&octets).expect("sent");
+}
+
+/// Reads up to a message of a handover. Octets that bring descriptors may come before.
+fn hear(stream: &mut UnixStream, message: &str) {
+    let (mut heard, end) = (Vec::new(), format!("\"message\":\"{message}\""));
+    while !heard.ends_with(end.as_bytes()) {
+        let mut octet = [0];
+        stream.read_exact(&mut octet).expect("a message");
+        heard.push(octet[0]);
+    }
+}
+
 #[test]
-fn a_process_whose_successor_fails_uses_its_cache_again_and_validates_it_first() {
+fn the_cache_is_in_use_until_a_successor_can_serve_and_validated_where_that_one_ends() {
     let origin = versions();
-    let mut program = Program::start(|folder| config(&origin, folder, "listen = '127.0.0.1:0'"));
-    let addr = program.addr;
-    let get = || Client::to(addr).get("/books/1").expect(200);
+    let file = |folder: &Path| {
+        let socket = folder.join("handover.sock").display().to_string();
+        let server = format!("listen = '127.0.0.1:0'\nhandover_socket = '{socket}'");
+        config(&origin, folder, &server)
+    };
+    let mut program = Program::start(file);
+    let get = || Client::to(program.addr).get("/books/1").expect(200);
     get();
     assert!(get().is_hit());
+    let socket = program.folder.path().join("handover.sock");
+    let mut silent = UnixStream::connect(&socket).expect("a connection");
+    silent.set_read_timeout(Some(PATIENCE)).expect("set");
+    say(&mut silent, "take");
+    hear(&mut silent, "listeners");
+    // It has the sockets, and may take as long as it likes.
+    assert!(get().is_hit());
+    drop(silent);
+    program.await_line("handover failed: this process goes on");
+    let get = || Client::to(program.addr).get("/books/1").expect(200);
+    assert!(get().is_hit());
+
+    let mut ready = UnixStream::connect(&socket).expect("a connection");
+    ready.set_read_timeout(Some(PATIENCE)).expect("set");
+    say(&mut ready, "take");
+    hear(&mut ready, "listeners");
+    say(&mut ready, "ready");
+    hear(&mut ready, "serve");
+    assert!(
+        get().fwd("bypass"),
+        "the other one may have answered a write"
+    );
+    drop(ready);
+    program.await_line("handover failed: this process goes on");
+    let get = || Client::to(program.addr).get("/books/1").expect(200);
+    assert!(!get().is_hit());
+    assert!(get().is_hit());
+
     let valid = fs::read_to_string(program.file()).expect("its file");
     fs::write(program.file(), format!("{valid}\n[mistake]\n")).expect("written");
     assert!(!program.restart());
-    get();
-    assert!(get().is_hit());
+    assert!(
+        Client::to(program.addr)
+            .get("/books/1")
+            .expect(200)
+            .is_hit()
+    );
     program.stop();
 }
 

@@ -19,7 +19,7 @@ use crate::server::tls::{Secret, TicketKeys};
 const MAGIC: &[u8; 8] = b"bookend\0";
 
 /// Raised when a process could not understand the messages of another any more.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// Bytes of a message, at most: thousands of addresses.
 const MAX_LENGTH: u32 = 1 << 20;
@@ -37,6 +37,10 @@ pub(super) enum Message {
     Take,
     /// The sockets' descriptors follow, in this order.
     Listeners(Vec<Listener>, Vec<Tickets>),
+    /// The successor can serve, and waits.
+    Ready,
+    /// It may: the predecessor knows that another process serves the same clients from now on.
+    Serve,
     /// The successor serves.
     Serving,
     /// The predecessor drains.
@@ -124,6 +128,8 @@ impl Message {
                 "listeners": listeners.iter().map(listener).collect::<Vec<_>>(),
                 "tickets": tickets.iter().map(tickets_to_json).collect::<Vec<_>>(),
             }),
+            Self::Ready => json!({ "message": "ready" }),
+            Self::Serve => json!({ "message": "serve" }),
             Self::Serving => json!({ "message": "serving" }),
             Self::Released => json!({ "message": "released" }),
             Self::Kept => json!({ "message": "kept" }),
@@ -158,6 +164,8 @@ impl Message {
                 let tickets = tickets.iter().map(tickets_from_json);
                 Self::Listeners(listeners, tickets.collect::<Option<_>>()?)
             }
+            "ready" => Self::Ready,
+            "serve" => Self::Serve,
             "serving" => Self::Serving,
             "released" => Self::Released,
             "kept" => Self::Kept,
@@ -291,6 +299,8 @@ mod tests {
             Message::Take,
             Message::Listeners(vec![listener(4), unix], vec![tickets(true), tickets(false)]),
             Message::Listeners(Vec::new(), Vec::new()),
+            Message::Ready,
+            Message::Serve,
             Message::Serving,
             Message::Released,
             Message::Kept,
@@ -315,16 +325,16 @@ mod tests {
             let head = [&version.to_be_bytes()[..], &length.to_be_bytes()].concat();
             [&MAGIC[..], &head, content.as_bytes()].concat()
         };
-        let long = [&MAGIC[..], &[0, 1, 0xff, 0xff, 0xff, 0xff]].concat();
+        let long = [&MAGIC[..], &[0, 2, 0xff, 0xff, 0xff, 0xff]].concat();
         let many = Message::Listeners(vec![listener(MAX_DESCRIPTORS), listener(1)], Vec::new());
         for (octets, told) in [
             (b"GET / HTTP/1.1\r\n".to_vec(), "no gateway"),
-            (of(2, "{}"), "by version 2, this one by version 1"),
-            (of(1, "{}"), "not understood"),
-            (of(1, "{\"message\":\"give\"}"), "not understood"),
-            (of(1, "{\"message\":\"listeners\"}"), "not understood"),
-            (of(1, &many.to_json().to_string()), "not understood"),
-            (of(1, "take"), "expected"),
+            (of(1, "{}"), "by version 1, this one by version 2"),
+            (of(2, "{}"), "not understood"),
+            (of(2, "{\"message\":\"give\"}"), "not understood"),
+            (of(2, "{\"message\":\"listeners\"}"), "not understood"),
+            (of(2, &many.to_json().to_string()), "not understood"),
+            (of(2, "take"), "expected"),
             (long, "too long"),
         ] {
             let error = read(&octets).unwrap_err().to_string();

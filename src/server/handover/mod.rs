@@ -8,13 +8,16 @@
 //!  successor                          predecessor
 //!  take ─────────────────────────────>
 //!       <───────────────────────────── listeners, then their descriptors (SCM_RIGHTS)
-//!  binds what is new, starts workers
+//!  reads its files, binds what is new
+//!  ready ────────────────────────────> does without its cache from now on
+//!       <───────────────────────────── serve
+//!  starts its workers
 //!  serving ──────────────────────────> tells the service manager
 //!       <───────────────────────────── released; drains
 //! ```
 //!
-//! Until it has read `serving`, the predecessor changes nothing: when the successor ends, or is silent for too long, it says
-//! `kept` and goes on. When the predecessor ends without `released` or `kept`, the successor goes on.
+//! Until it has read `ready`, the predecessor changes nothing, and until `serving`, it goes on: when the successor ends, or is
+//! silent for too long, it says `kept`. When the predecessor ends without `released` or `kept`, the successor goes on.
 //!
 //! - `message`: the messages, and descriptors between them.
 //! - `predecessor`: the side that has the sockets.

@@ -19,12 +19,19 @@ use crate::server::tls::TlsListeners;
 /// How long the successor has to ask, and to take what it is sent.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long it has to serve: it reads certificates, resolves names and starts its workers.
-const SERVE_WITHIN: Duration = Duration::from_secs(60);
+/// How long it has until it can serve: it reads certificates and binds what is new.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long it has to start its workers then: this process does without its cache meanwhile.
+const SERVE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Gives the listening sockets of a gateway to its successor.
 #[derive(Clone, Debug)]
-pub struct Handover(Vec<(SharedListeners, TlsListeners)>);
+pub struct Handover {
+    servers: Vec<(SharedListeners, TlsListeners)>,
+    ready_within: Duration,
+    serve_within: Duration,
+}
 
 /// Why a successor did not get them, or does not serve: this process goes on.
 #[derive(Debug)]
@@ -35,12 +42,16 @@ impl Handover {
     pub fn of<'a>(servers: impl IntoIterator<Item = &'a Server>) -> Self {
         let servers = servers.into_iter();
         let parts = servers.map(|server| (server.listeners(), server.tls()));
-        Self(parts.collect())
+        Self {
+            servers: parts.collect(),
+            ready_within: READY_WITHIN,
+            serve_within: SERVE_WITHIN,
+        }
     }
 
     /// Gives the sockets to the process at the other end of `stream`, and waits until that one serves: then `adopt` is
-    /// called, the successor is told, and this process must drain. `share` is called before, when that process may begin to
-    /// serve clients. Blocks the calling thread, for a bounded time. Returns the connection, whose end tells the successor
+    /// called, the successor is told, and this process must drain. `share` is called before, when that process can serve and
+    /// nothing else is left to wait for: from then on it may. Blocks the calling thread, for a bounded time. Returns the connection, whose end tells the successor
     /// that this process serves nobody any more.
     ///
     /// # Errors
@@ -60,7 +71,7 @@ impl Handover {
             let _ = Message::Kept.send(&mut stream);
             return Err(NotHandedOver(error));
         }
-        for (listeners, _) in &self.0 {
+        for (listeners, _) in &self.servers {
             listeners.lock().give_files_up();
         }
         Ok(stream)
@@ -72,7 +83,7 @@ impl Handover {
         stream.set_write_timeout(Some(ASK_WITHIN))?;
         expect(stream, &Message::Take)?;
         let (mut offers, mut tickets) = (Vec::new(), Vec::new());
-        for (listeners, tls) in &self.0 {
+        for (listeners, tls) in &self.servers {
             offers.extend(listeners.lock().offers()?);
             tickets.extend(tls.ticket_keys());
         }
@@ -85,10 +96,13 @@ impl Handover {
         });
         Message::Listeners(listeners.collect(), tickets).send(stream)?;
         let sockets: Vec<_> = offers.iter().flat_map(|offer| &offer.sockets).collect();
-        share();
         send_descriptors(stream, &sockets)?;
         drop(offers);
-        stream.set_read_timeout(Some(SERVE_WITHIN))?;
+        stream.set_read_timeout(Some(self.ready_within))?;
+        expect(stream, &Message::Ready)?;
+        share();
+        Message::Serve.send(stream)?;
+        stream.set_read_timeout(Some(self.serve_within))?;
         expect(stream, &Message::Serving)
     }
 }
@@ -179,3 +193,6 @@ impl Successors {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

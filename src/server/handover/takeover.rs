@@ -116,6 +116,21 @@ impl Takeover {
         self.left.extend(file);
     }
 
+    /// Tells the predecessor that this process can serve, and waits until it may. False where it may not: it was too late, and
+    /// must end. Blocks the calling thread, for a bounded time.
+    pub fn may_serve(&mut self) -> bool {
+        let stream = &mut self.stream;
+        let told = Message::Ready.send(stream);
+        match told.and_then(|()| Message::receive(stream)) {
+            Ok(message) => message == Message::Serve,
+            // A predecessor that has ended without a word does not serve any more. One that is silent may.
+            Err(error) => !matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::InvalidData
+            ),
+        }
+    }
+
     /// Tells the predecessor that this process serves, and waits for its answer. Returns the predecessor, which drains, where
     /// the sockets are this process's now; if not, the predecessor goes on, and this one must end.
     pub fn complete(mut self) -> Option<Draining> {
