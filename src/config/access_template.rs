@@ -13,6 +13,7 @@ pub enum AccessToken {
     Scheme,
     Host,
     Route,
+    RequestId,
     Method,
     Target,
     Version,
@@ -32,7 +33,7 @@ pub enum AccessToken {
     Attempts,
 }
 
-const TOKENS: [(&str, AccessToken); 25] = [
+const TOKENS: [(&str, AccessToken); 26] = [
     ("time", AccessToken::Time),
     ("clf_time", AccessToken::ClfTime),
     ("peer", AccessToken::Peer),
@@ -41,6 +42,7 @@ const TOKENS: [(&str, AccessToken); 25] = [
     ("scheme", AccessToken::Scheme),
     ("host", AccessToken::Host),
     ("route", AccessToken::Route),
+    ("request_id", AccessToken::RequestId),
     ("method", AccessToken::Method),
     ("target", AccessToken::Target),
     ("version", AccessToken::Version),
@@ -71,6 +73,11 @@ pub enum AccessPart {
 pub struct AccessTemplate(pub Box<[AccessPart]>);
 
 impl AccessTemplate {
+    /// Whether lines name this.
+    pub fn names(&self, token: AccessToken) -> bool {
+        self.0.contains(&AccessPart::AccessToken(token))
+    }
+
     /// Reads a line; `{{` and `}}` stand for braces.
     ///
     /// # Errors

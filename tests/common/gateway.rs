@@ -89,6 +89,14 @@ impl Setup {
         self
     }
 
+    /// How the lines of the access log are written, as TOML.
+    pub fn access(mut self, format: &str) -> Self {
+        self.log = self
+            .log
+            .replace("access = \"off\"", &format!("access = {format}"));
+        self
+    }
+
     /// Lines for `[log]`.
     pub fn log(mut self, lines: &str) -> Self {
         self.log += &format!("\n{lines}");

@@ -1,5 +1,7 @@
 //! What a route changes of messages and of their limits.
 
+use std::fs;
+
 use proptest::prelude::*;
 
 use crate::common::{
@@ -225,6 +227,53 @@ fn an_api_that_answers_trace_tells_no_client_what_the_route_puts_in() {
         assert!(!told.contains(left_out), "{told}");
     }
     assert!(told.contains("via: "), "{told}");
+}
+
+#[test]
+fn the_access_log_has_the_id_by_which_others_know_a_request() {
+    let origin = Origin::answering(reply(200).field("Cache-Control", "max-age=60"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let (json, own) = (folder.path().join("json"), folder.path().join("own"));
+    let named = |target: &str| {
+        let id = "request_fields = { set = { X-Request-Id = '{request_id}' } }";
+        Gateway::before(&origin).route(target, id)
+    };
+    let gateway = named("/named").access_log(&json).start();
+    let forged = |target: &str| get(target).field("X-Request-Id", "mine");
+    for target in ["/named", "/named", "/plain"] {
+        gateway.send(&forged(target)).expect(200);
+        gateway.await_no_fills();
+    }
+    drop(gateway);
+    let lines = fs::read_to_string(&json).expect("a log");
+    let id = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("an object");
+        line["request_id"].as_str().map(str::to_owned)
+    };
+    let ids: Vec<_> = lines.lines().map(id).collect();
+    let sent = origin.requests()[0]
+        .fields
+        .get("x-request-id")
+        .map(str::to_owned);
+    assert_eq!([&ids[0], &ids[2]], [&sent, &None], "{lines}");
+    assert!(
+        ids[1].is_some() && ids[1] != ids[0],
+        "a hit has its own: {lines}"
+    );
+    // A line of one's own; and one that a trusted proxy has sent, which the API gets as it came.
+    let log = format!("access_file = {own:?}");
+    let mut setup = named("/named")
+        .log(&log)
+        .server("trusted_proxies = ['127.0.0.1']");
+    setup = setup.access("'{request_id} {target}'");
+    let gateway = setup.start();
+    for target in ["/named", "/plain"] {
+        gateway.send(&forged(target)).expect(200);
+    }
+    gateway.get("/plain").expect(200);
+    drop(gateway);
+    let lines = fs::read_to_string(&own).expect("a log");
+    assert_eq!(lines, "mine /named\nmine /plain\n- /plain\n");
 }
 
 #[test]

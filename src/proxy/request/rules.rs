@@ -116,16 +116,25 @@ impl Request {
 
     /// The request's id: that of X-Request-Id, where a trusted proxy has sent one, or else a new one.
     fn id(&self) -> &str {
-        self.id.get_or_init(|| {
-            let sent = self
-                .received()
-                .get(X_REQUEST_ID)
-                .filter(|_| self.is_from_proxy());
-            match sent.and_then(usable_id) {
-                Some(id) => id.into(),
-                None => new_id().into(),
-            }
+        self.id.get_or_init(|| match self.sent_id() {
+            Some(id) => id.into(),
+            None => new_id().into(),
         })
+    }
+
+    /// Its id, where others know it too: a trusted proxy has sent it, or the route's fields name it. None is made for this.
+    pub fn known_id(&self) -> Option<&str> {
+        match self.id.get() {
+            Some(id) => Some(id),
+            None => self.sent_id(),
+        }
+    }
+
+    fn sent_id(&self) -> Option<&str> {
+        let sent = self
+            .is_from_proxy()
+            .then(|| self.received().get(X_REQUEST_ID));
+        usable_id(sent??)
     }
 }
 

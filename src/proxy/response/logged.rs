@@ -43,6 +43,8 @@ struct Line {
     client: Option<IpAddr>,
     user: Option<Box<str>>,
     route: Option<Arc<RoutePolicy>>,
+    /// Where it has one and lines name it.
+    request_id: Option<Box<str>>,
     request: Option<Head>,
     status: StatusCode,
     bytes: u64,
@@ -149,6 +151,7 @@ pub fn follow_refusal(
         client,
         user: None,
         route: None,
+        request_id: None,
         request,
         status: response.status(),
         bytes: 0,
@@ -186,6 +189,7 @@ impl Line {
             request.parts.version,
             request.received(),
         );
+        let names_id = worker.access.names_request_id();
         Self {
             log: worker.access.clone(),
             is_logged: worker.access.is_logged(),
@@ -195,6 +199,9 @@ impl Line {
             client: client_of(&request.peer, request.received(), &request.epoch),
             user: request.user.clone(),
             route: Some(request.strict_route().clone()),
+            request_id: names_id
+                .then(|| request.known_id().map(Into::into))
+                .flatten(),
             request: Some(head),
             status,
             bytes: 0,
@@ -276,6 +283,7 @@ impl Drop for Line {
             host: head.and_then(|head| head.host.as_ref()?.to_str().ok()),
             url: self.url.as_deref(),
             route: self.route.as_ref().map(|route| route.shown_name()),
+            request_id: self.request_id.as_deref(),
             status: self.status,
             bytes: self.bytes,
             duration: now.mono.since(self.began.mono),

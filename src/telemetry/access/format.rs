@@ -89,6 +89,9 @@ pub(super) fn json(line: &mut Vec<u8>, record: &Record<'_>) {
     if let Some(route) = record.route {
         string("route", route.as_bytes());
     }
+    if let Some(id) = record.request_id {
+        string("request_id", id.as_bytes());
+    }
     if let Some(request) = &record.request {
         string("method", request.method.as_str().as_bytes());
         string("target", escape::without_secrets(request.target).as_bytes());
@@ -202,6 +205,7 @@ mod tests {
             host: Some("api.example"),
             url: None,
             route: Some("/books"),
+            request_id: Some("4bf92f35"),
             status: StatusCode::OK,
             bytes: 1_234,
             duration: Duration::from_micros(12_045),
@@ -243,24 +247,28 @@ mod tests {
             crate::telemetry::access::template::write(&mut line, record, &template);
             String::from_utf8(line).unwrap()
         };
-        let text = "{time} {clf_time} {peer} {client} {user} {scheme}://{host} {route} {method} {target} {version} {status} {bytes} \
+        let text = "{time} {clf_time} {peer} {client} {user} {scheme}://{host} {route} {request_id} {method} {target} {version} {status} {bytes} \
                     {duration_ms} {result} {reason} {cache} {failure} {detail} {referer} \"{user_agent}\" {tls} {upstream_server} \
                     {upstream_ms} {attempts}";
         let full = record(&agent, &referer);
         assert_eq!(
             written(text, &full),
-            "2023-11-14T22:13:20.123Z 14/Nov/2023:22:13:20 +0000 [2001:db8::1]:5000 2001:db8::1 - http://api.example /books GET \
+            "2023-11-14T22:13:20.123Z 14/Nov/2023:22:13:20 +0000 [2001:db8::1]:5000 2001:db8::1 - http://api.example /books 4bf92f35 GET \
              /books?token=***&q=\\\"x\\\" HTTP/1.1 200 1234 12.045 hit - bookend; hit; ttl=30 - - http://a/?password=*** \
              \"curl \\\"8\\\"\" TLSv1.3 http://127.0.0.1:5000 7.000 2\n"
         );
         let bare = Record {
             request: None,
+            request_id: None,
             upstream: None,
             tls: None,
             ..full
         };
-        let line = written("{method} {target} {attempts} {upstream_ms} {tls}", &bare);
-        assert_eq!(line, "- - - - -\n");
+        let line = written(
+            "{method} {target} {request_id} {attempts} {upstream_ms} {tls}",
+            &bare,
+        );
+        assert_eq!(line, "- - - - - -\n");
     }
 
     #[test]
@@ -277,6 +285,7 @@ mod tests {
             "scheme": "http",
             "host": "api.example",
             "route": "/books",
+            "request_id": "4bf92f35",
             "target": "/books?token=***&q=\"x\"",
             "version": "HTTP/1.1",
             "status": 200,
@@ -354,6 +363,7 @@ mod tests {
             user_agent: None,
             referer: None,
             request: None,
+            request_id: None,
             tls: None,
             upstream: None,
             ..record(&empty, &empty)
@@ -366,6 +376,7 @@ mod tests {
             "client",
             "user",
             "host",
+            "request_id",
             "method",
             "target",
             "version",

@@ -21,7 +21,7 @@ use self::tail::Tail;
 pub use self::tail::{Filter, Lines, MAX_READERS, Reader, Statuses};
 pub use super::by_route::NO_ROUTE;
 use super::counters::Counters;
-use crate::config::{self, AccessFormat};
+use crate::config::{self, AccessFormat, AccessToken};
 
 /// The access log, shared by all workers. Dropping the last clone writes what is buffered.
 #[derive(Clone, Debug)]
@@ -129,6 +129,16 @@ impl AccessWriter {
         self.log.tail.is_read()
     }
 
+    /// Whether lines name the id of a request.
+    pub fn names_request_id(&self) -> bool {
+        self.is_read()
+            || match &self.output.borrow().config.access {
+                AccessFormat::Json => true,
+                AccessFormat::Template(template) => template.names(AccessToken::RequestId),
+                AccessFormat::Off | AccessFormat::Combined => false,
+            }
+    }
+
     /// Whether this hit has a line, where one in `each` has: the first one, and then each so many later.
     pub fn takes_hit(&self, each: u32) -> bool {
         let before = self.hits.get();
@@ -205,6 +215,7 @@ mod tests {
             host: None,
             url: None,
             route: None,
+            request_id: None,
             status: StatusCode::OK,
             bytes: 5,
             duration: Duration::ZERO,

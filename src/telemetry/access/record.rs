@@ -30,6 +30,8 @@ pub struct Record<'a> {
     pub url: Option<&'a str>,
     /// The name of its route for users; `None` where it was refused before it had one.
     pub route: Option<&'a str>,
+    /// Its id, where it has one and lines name it.
+    pub request_id: Option<&'a str>,
     pub status: StatusCode,
     /// Content sent.
     pub bytes: u64,

@@ -221,6 +221,7 @@ mod tests {
             host: None,
             url: Some(url),
             route,
+            request_id: None,
             status: StatusCode::from_u16(status).unwrap(),
             bytes: 0,
             duration: Duration::ZERO,

@@ -32,6 +32,7 @@ fn value(line: &mut Vec<u8>, record: &Record<'_>, token: AccessToken) {
         AccessToken::Scheme => text(line, Some(record.scheme.as_str().as_bytes())),
         AccessToken::Host => text(line, record.host.map(str::as_bytes)),
         AccessToken::Route => text(line, record.route.map(str::as_bytes)),
+        AccessToken::RequestId => text(line, record.request_id.map(str::as_bytes)),
         AccessToken::Method => text(
             line,
             request.map(|request| request.method.as_str().as_bytes()),
