@@ -150,6 +150,17 @@ impl Clock {
         }
     }
 
+    /// Nanoseconds from the Unix epoch to what this count stands for, as the calendar has it now; in whole microseconds.
+    pub fn unix_nanos(&self, at: Monotonic) -> u64 {
+        let offset = match &*self.0 {
+            Source::System { offset, .. } => offset.load(Ordering::Relaxed),
+            Source::Manual { offset, .. } => *offset,
+            Source::Deadlines { calendar, .. } => return calendar.unix_nanos(at),
+        };
+        let micros = offset.saturating_add(at.0).saturating_sub(YEAR_BEFORE);
+        micros.saturating_mul(1_000)
+    }
+
     /// The clock for deadlines of connections: they run on while a manual clock stands still, and a leap of it is not
     /// theirs. Nor is the time for which the machine sleeps: nobody could send or take anything then. A test that has paused
     /// the time of its runtime has paused it.

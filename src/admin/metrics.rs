@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::page::{Kind, Page};
 use crate::error::ErrorKind;
@@ -119,6 +120,25 @@ pub(super) fn write(page: &mut Page, metrics: &Metrics) {
     );
     for (deadline, read) in TIMEOUTS {
         timeouts.sample(&[("deadline", deadline)], metrics.sum(read));
+    }
+    for (name, help, counter) in [
+        (
+            "bookend_spans_exported_total",
+            "Spans that the collector of traces has taken.",
+            &metrics.spans.exported,
+        ),
+        (
+            "bookend_spans_dropped_total",
+            "Spans dropped because too many waited to be exported.",
+            &metrics.spans.dropped,
+        ),
+        (
+            "bookend_spans_failed_total",
+            "Spans that the collector of traces has not taken: it refused them, or was not there for too long.",
+            &metrics.spans.failed,
+        ),
+    ] {
+        page.single(name, Kind::Counter, help, counter.load(Ordering::Relaxed));
     }
     for (name, help, read) in GAUGES {
         page.single(name, Kind::Gauge, help, metrics.sum(read));

@@ -18,6 +18,7 @@ use super::sync::{AtomicBool, Mutex, MutexGuard};
 use crate::clock::Monotonic;
 use crate::error::Error;
 use crate::ledger::invalidation::Strength;
+use crate::semantics::trace_context::SpanContext;
 
 /// What a fill asks upstream, as far as others must compare with it.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Ask {
     pub headers: HeaderMap,
     /// For QUERY: its content.
     pub digest: Option<ContentDigest>,
+    /// The span of who asks, for the links of others; `None` where it is not recorded.
+    pub span: Option<SpanContext>,
 }
 
 /// One request upstream whose response may be stored, and followed by others.
@@ -283,6 +286,11 @@ pub struct Follower {
 }
 
 impl Follower {
+    /// The span of who leads the fill; `None` where it is not recorded.
+    pub fn leader_span(&self) -> Option<SpanContext> {
+        self.fill.ask.span
+    }
+
     /// The head or the end of the fill, whichever comes first. Cancel safe.
     pub async fn event(&self) -> FollowerEvent {
         poll_fn(|cx| self.poll_event(cx)).await
@@ -340,6 +348,7 @@ mod tests {
         let ask = Ask {
             headers: HeaderMap::new(),
             digest: None,
+            span: None,
         };
         Fill::new(
             Keyer::default().key("http://a/").to_key(),

@@ -25,6 +25,9 @@ use crate::server::{HandoverSocket, Inherited, Shutdown};
 use crate::telemetry::by_route::Outcome;
 use crate::telemetry::log;
 
+/// How long the end waits for the collector of traces.
+const TRACES_WITHIN: Duration = Duration::from_secs(5);
+
 /// The file that is read when no other is named.
 const DEFAULT_FILE: &str = "config.toml";
 
@@ -212,7 +215,9 @@ fn run(mut instance: Instance, handover_socket: Option<&Path>) -> Result<Exit, E
     {
         let _ = before.join();
     }
+    // The successor waits for none of it.
     drop(successor);
+    served.finish_traces(TRACES_WITHIN);
     tell_end(&served, clock.now().mono.since(began));
     outcome.map(|_| exit)
 }

@@ -17,7 +17,7 @@ use super::route::Draft;
 use super::section::Section;
 use super::units::show_size;
 use super::upstreams::{self, Destination};
-use super::{Admin, Cache, Config, Disk, ListenAddr, Log, Routes, Server, ServerUrl};
+use super::{Admin, Cache, Config, Disk, ListenAddr, Log, Routes, Server, ServerUrl, Traces};
 
 /// Where a configuration comes from. It can be asked again, after the file has changed.
 #[derive(Clone, Debug, Default)]
@@ -212,6 +212,7 @@ fn read_all(root: &mut Section<'_>, servers: &[ServerUrl]) -> Config {
     let disk = root.section("disk", Disk::read);
     let admin = root.section("admin", Admin::read);
     let log = root.section("log", Log::read);
+    let traces = root.section("traces", Traces::read);
     let routes = Routes::read(root, &default, &upstreams);
     Config {
         server,
@@ -220,6 +221,7 @@ fn read_all(root: &mut Section<'_>, servers: &[ServerUrl]) -> Config {
         disk,
         admin,
         log,
+        traces,
         routes,
         warnings: Vec::new(),
         notes: Vec::new(),

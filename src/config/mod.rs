@@ -42,6 +42,7 @@ pub mod secret;
 mod section;
 pub mod server;
 mod server_url;
+pub mod traces;
 mod ttl;
 pub mod units;
 pub mod upstream;
@@ -76,6 +77,7 @@ pub use self::secret::Secret;
 pub use self::section::nearest;
 pub use self::server::{Http2, Server};
 pub use self::server_url::{Endpoint, ServerUrl};
+pub use self::traces::Traces;
 pub use self::upstream::{HostPolicy, Protocol, Upstream};
 pub use self::upstreams::{Destination, NamedUpstream};
 
@@ -91,6 +93,8 @@ pub struct Config {
     /// `None` when the admin listener is off.
     pub admin: Option<Admin>,
     pub log: Log,
+    /// `None` where no request is recorded.
+    pub traces: Option<Traces>,
     pub routes: Routes,
     /// What the file says that cannot mean what it seems to.
     pub warnings: Vec<Mistake>,
@@ -111,6 +115,7 @@ impl Config {
             disk: None,
             admin: Some(Admin::default()),
             log: Log::default(),
+            traces: None,
             routes: Routes::default(),
             warnings: Vec::new(),
             notes: Vec::new(),

@@ -32,6 +32,17 @@ where
     }
 }
 
+/// A part of all, from 0 to 1.
+pub fn share(value: Value<'_>) -> Option<f64> {
+    let read = match value.item() {
+        DeValue::Integer(number) => number.as_str().parse().ok(),
+        DeValue::Float(number) => number.as_str().parse().ok(),
+        _ => return value.refuse_type("a number from 0 to 1"),
+    };
+    let within = read.filter(|number| (0.0..=1.0).contains(number));
+    within.or_else(|| value.refuse_text("is not from 0 to 1"))
+}
+
 /// A size within `bounds`, in bytes.
 pub fn size<'a, T: TryFrom<u64>>(bounds: RangeInclusive<u64>) -> impl Fn(Value<'a>) -> Option<T> {
     const WHAT: &str = "a size such as \"256MiB\" or \"64KiB\"";

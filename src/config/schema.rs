@@ -16,9 +16,10 @@ use super::report::KnownKey;
 pub(super) const DOCUMENTED: &str = include_str!("../../config.toml");
 
 /// A JSON type, a value of it as TOML, and what a reader calls a value of a type that it does not take.
-const TYPES: [(&str, &str, &str); 5] = [
+const TYPES: [(&str, &str, &str); 6] = [
     ("string", "\"x\"", ", not a string"),
     ("integer", "1", ", not a whole number"),
+    ("number", "0.5", ", not a number with a point"),
     ("boolean", "true", ", not true or false"),
     ("array", "[\"x\"]", ", not a list"),
     ("object", "{}", ", not a section"),

@@ -205,7 +205,7 @@ impl Http2 {
 }
 
 /// A file with at least one certificate; it is read again when connections are set up.
-fn ca_file(value: Value<'_>) -> Option<PathBuf> {
+pub(super) fn ca_file(value: Value<'_>) -> Option<PathBuf> {
     let path = path(value)?;
     let certificates: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(&path).and_then(Iterator::collect);

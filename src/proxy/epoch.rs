@@ -1,5 +1,6 @@
 //! A worker's state for one configuration, until it changes.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::config::RoutePolicy;
@@ -17,6 +18,8 @@ pub struct Epoch {
     pub prepared: PreparedFields,
     /// This worker's counters of each route, by its index.
     routes: Box<[Arc<RouteCounters>]>,
+    /// Requests that are not recorded until the next one that is; 0 where that is not known yet.
+    pub unrecorded: Cell<u64>,
 }
 
 impl Epoch {
@@ -41,6 +44,7 @@ impl Epoch {
             settings,
             upstreams,
             prepared: PreparedFields::new(counters.clone()),
+            unrecorded: Cell::new(0),
         }
     }
 
@@ -57,6 +61,7 @@ impl Epoch {
             upstreams: Upstreams::new(&[], &gateway.clock, &counters, None),
             prepared: PreparedFields::new(counters),
             routes: Box::default(),
+            unrecorded: Cell::new(0),
         }
     }
 }

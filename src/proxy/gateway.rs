@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Version};
@@ -25,6 +26,7 @@ use crate::semantics::list::is_tchar;
 use crate::semantics::reference::ApiServer;
 use crate::telemetry::access::{AccessLog, Filter, Reader};
 use crate::telemetry::counters::Metrics;
+use crate::telemetry::traces::{Instance, Traces};
 use crate::upstream::UpstreamShared;
 
 /// The gateway, shared by its workers.
@@ -71,6 +73,8 @@ pub struct Settings {
     pub(super) long_lived: Box<[Arc<Shares>]>,
     /// `None` where the rate of requests has no limit.
     pub limits: Option<Limits>,
+    /// `None` where no request is recorded.
+    pub traces: Option<Traces>,
 }
 
 /// How this instance names itself to others.
@@ -99,7 +103,9 @@ impl Gateway {
         config.routes.limit_bodies(store.largest_body());
         let access = AccessLog::open(&config.log).map_err(unopened)?;
         let limits = Limits::new(&config, &clock, None);
-        let settings = Settings::new(config, 0, process, limits, None)?;
+        let metrics = Metrics::new(workers);
+        let traces = traces_of(&config, process, (&metrics, &clock), None)?;
+        let settings = Settings::new(config, 0, process, limits, traces, None)?;
         if settings.config.routes.has_longer_keys() {
             store.expect_longer_keys();
         }
@@ -110,7 +116,7 @@ impl Gateway {
             clock,
             store: Arc::new(store),
             tiers: Arc::default(),
-            metrics: Metrics::new(workers),
+            metrics,
             access,
             waiting: Arc::default(),
             unattended: Arc::default(),
@@ -135,7 +141,9 @@ impl Gateway {
         let before = self.settings();
         let limits = Limits::new(&config, &self.clock, before.limits.as_ref());
         let access = self.access.prepare(&config.log).map_err(unopened)?;
-        let settings = Settings::new(config, version, self.process, limits, Some(&before))?;
+        let known = before.traces.as_ref();
+        let traces = traces_of(&config, self.process, (&self.metrics, &self.clock), known)?;
+        let settings = Settings::new(config, version, self.process, limits, traces, Some(&before))?;
         if settings.config.routes.has_longer_keys() {
             self.store.expect_longer_keys();
         }
@@ -206,6 +214,33 @@ impl Gateway {
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
+
+    /// Has the spans exported that wait for it, in no more time than this; further ones are dropped.
+    pub fn finish_traces(&self, longest: Duration) {
+        if let Some(traces) = &self.settings().traces {
+            traces.finish(longest);
+        }
+    }
+}
+
+/// Those of `before` go on where their collector stays.
+fn traces_of(
+    config: &Config,
+    process: u64,
+    (metrics, clock): (&Metrics, &Clock),
+    before: Option<&Traces>,
+) -> Result<Option<Traces>, Error> {
+    let instance = Instance {
+        name: config.server.name(),
+        process,
+    };
+    Traces::new(
+        config.traces.as_ref(),
+        instance,
+        &metrics.spans,
+        clock,
+        before,
+    )
 }
 
 fn unopened(error: std::io::Error) -> Error {
@@ -220,6 +255,7 @@ impl Settings {
         version: u64,
         process: u64,
         limits: Option<Limits>,
+        traces: Option<Traces>,
         before: Option<&Self>,
     ) -> Result<Self, Error> {
         let known = before.map_or(&[][..], |before| &before.upstreams);
@@ -265,6 +301,7 @@ impl Settings {
             identity,
             long_lived,
             limits,
+            traces,
         })
     }
 

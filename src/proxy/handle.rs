@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{Method, Response};
 
 use crate::config::Destination;
+use crate::config::traces::BUILT_IN;
 use crate::error::Error;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::gate::{Met, dotted, grant};
@@ -65,6 +66,9 @@ impl Worker {
         let mut request = Request::new(parts, content, peer, epoch, now, traits, target);
         if request.route.destination == Destination::Dotted {
             return Answer::Now(self.refuse(peer, &dotted(), Some(&request.parts)));
+        }
+        if BUILT_IN {
+            request.record();
         }
         if request.class == Class::Unsafe
             && let Some(response) = self.answer_purge(&request)

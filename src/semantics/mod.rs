@@ -51,6 +51,7 @@ pub mod structured;
 pub mod tags;
 pub mod target;
 pub mod time;
+pub mod trace_context;
 pub mod unstored;
 pub mod upgrade;
 pub mod validation;

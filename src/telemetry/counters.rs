@@ -8,6 +8,7 @@ pub use super::counter::{Counter, Gauge};
 use super::histogram::{Distribution, Histogram};
 use super::latest::LatestOutcomes;
 use super::top::TopUrls;
+use super::traces::SpanCounters;
 use crate::error::ErrorKind;
 
 /// A counter for each kind of error.
@@ -185,12 +186,14 @@ impl Counters {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     pub workers: Arc<[Arc<Counters>]>,
+    pub spans: Arc<SpanCounters>,
 }
 
 impl Metrics {
     pub fn new(workers: usize) -> Self {
         Self {
             workers: (0..workers).map(|_| Arc::default()).collect(),
+            spans: Arc::default(),
         }
     }
 

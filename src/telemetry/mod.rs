@@ -1,4 +1,4 @@
-//! Telemetry: counters, the access log, tracing.
+//! Telemetry: counters, the access log, the gateway's own log, traces.
 
 pub mod access;
 pub mod by_route;
@@ -10,3 +10,4 @@ pub mod log;
 pub mod readiness;
 mod throttle;
 pub mod top;
+pub mod traces;

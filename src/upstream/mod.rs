@@ -12,6 +12,7 @@
 //!
 //! * [`Upstreams`], [`Outgoing`]: the proxy's interface. `sending` chooses a server, sends and retries; a `worker` has a
 //!   `pool` of connections for each server, the choice of a server (`balance`), the retry `budget`.
+//! * `attempt_span`: what is recorded of an attempt, where a request is recorded.
 //! * `response_body`, `tunnel`: the content of a response, and a connection that has switched protocols.
 //! * `pool`: idle connections, shared connections, requests that wait for one.
 //! * `health`: ejection after failures in a row (outlier detection), the circuit breaker, health checks.
@@ -22,6 +23,7 @@
 //! * `reach`: which servers can be connected to, for the log of a start.
 //! * `server`, [`UpstreamShared`]: shared by all workers: servers, their caps of connections, queues, health.
 
+mod attempt_span;
 mod balance;
 mod budget;
 mod connect;

@@ -1,11 +1,13 @@
 //! A request on its way upstream.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use http::Request;
 
 use super::request_body::RequestBody;
 use super::waiting::Waiting;
+use crate::telemetry::traces::Parent;
 
 /// A request to be sent upstream.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct Outgoing {
     pub hash: Option<u64>,
     /// How far the request has come, for a caller that may cancel it by dropping the future of [`Upstreams::send`](super::Upstreams::send).
     pub waiting: Option<Waiting>,
+    /// What the spans of its attempts belong to; `None` where it is not recorded.
+    pub trace: Option<Rc<Parent>>,
 }
 
 /// Makes a request once more, as it was; `None` when that cannot be done.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::upgrade::OnUpgrade;
 
+use super::attempt_span::AttemptSpan;
 use super::framing::Framing;
 use super::incoming::Incoming;
 use super::pool::Lease;
@@ -29,6 +30,7 @@ pub struct UpstreamBody {
     unread: Bytes,
     progress: Progress,
     server: Arc<Server>,
+    span: AttemptSpan,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,7 @@ impl UpstreamBody {
         lease: Lease,
         after: After,
         upload: Option<Upload>,
+        span: AttemptSpan,
     ) -> Self {
         let mut body = Self {
             framing,
@@ -80,6 +83,7 @@ impl UpstreamBody {
                 upload,
             }),
             incoming: incoming.framed(framing),
+            span,
         };
         if framing == Framing::Empty || body.incoming.is_end_stream() {
             body.complete();
@@ -96,6 +100,7 @@ impl UpstreamBody {
             unread: Bytes::new(),
             server: lease.pool().server().clone(),
             progress: Progress::Switched(switched, lease),
+            span: AttemptSpan::none(),
         }
     }
 
@@ -141,6 +146,7 @@ impl UpstreamBody {
     }
 
     fn complete(&mut self) {
+        self.span.end();
         if let Progress::Reading(reading) =
             std::mem::replace(&mut self.progress, Progress::Complete)
             && reading.after != After::Close
@@ -151,6 +157,8 @@ impl UpstreamBody {
     }
 
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.span.failed(&error);
+        self.span.end();
         if let Progress::Reading(reading) = std::mem::replace(&mut self.progress, Progress::Failed)
             && error.side() == Side::Upstream
         {

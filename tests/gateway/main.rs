@@ -34,6 +34,8 @@ mod streaming;
 mod streams;
 mod tail;
 mod traced;
+#[cfg(feature = "otlp")]
+mod traces;
 mod trailers;
 mod truncation;
 mod validation;

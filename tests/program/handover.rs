@@ -402,6 +402,27 @@ fn hear(stream: &mut UnixStream, message: &str) {
     }
 }
 
+#[cfg(feature = "otlp")]
+#[test]
+fn a_process_that_has_handed_over_sends_its_traces() {
+    let (origin, collector) = (books(), Origin::answering(reply(200)));
+    let mut program = Program::start(|folder| {
+        let traces = format!(
+            "[traces]\nendpoint = '{}'\nsample = 1\ninterval = '60s'",
+            collector.url()
+        );
+        config(&origin, folder, "listen = '127.0.0.1:0'") + &traces
+    });
+    Client::to(program.addr).get("/books/1").expect(200);
+    assert!(program.restart());
+    await_that("those of the first", || {
+        crate::traces::spans(&collector) == 2
+    });
+    Client::to(program.addr).get("/books/1").expect(200);
+    program.stop();
+    assert!(crate::traces::spans(&collector) > 2);
+}
+
 #[test]
 fn the_cache_is_in_use_until_a_successor_can_serve_and_validated_where_that_one_ends() {
     let origin = versions();

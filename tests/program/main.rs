@@ -15,3 +15,5 @@ mod readme;
 mod reloaded;
 mod running;
 mod tasks;
+#[cfg(feature = "otlp")]
+mod traces;

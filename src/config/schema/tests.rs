@@ -35,6 +35,7 @@ fn faults(schema: &Value, value: &Value, at: &str) -> Vec<String> {
     }
     let kind = match value {
         Value::String(_) => "string",
+        Value::Number(number) if number.is_f64() => "number",
         Value::Number(_) => "integer",
         Value::Bool(_) => "boolean",
         Value::Array(_) => "array",

@@ -16,6 +16,7 @@ use crate::proxy::request::{Class, Request, Traits};
 use crate::semantics::cache_status::ForwardReason;
 use crate::semantics::fetch::FetchExtent;
 use crate::semantics::time::DeltaSeconds;
+use crate::telemetry::traces::OpenSpan;
 use crate::upstream::RequestBody;
 
 impl Exchange {
@@ -139,7 +140,8 @@ impl Exchange {
             return;
         }
         let store = &self.worker.gateway.store;
-        let request = self.request.for_refresh(stale.head.credentialed);
+        let mut request = self.request.for_refresh(stale.head.credentialed);
+        let span = request.record_behind();
         let resource = store.look_up(request.key(store));
         let miss = Miss {
             reason: ForwardReason::Stale,
@@ -157,17 +159,29 @@ impl Exchange {
             self.sharing(true, !miss.personal),
         );
         let Role::Lead(fill) = role else {
+            discard(span);
             return;
         };
         let permit = Permit::new(&self.worker, fill);
         match (self.admit(), self.task_for(&request, None, &permit, &miss)) {
             (Ok(admission), Ok(task)) => {
-                let task = task.admitted(admission).refreshing(stale);
+                let task = task.admitted(admission).refreshing(stale, span);
                 self.worker.spawn_behind(task.run(permit));
             }
-            (Err(_full), _) => counters.background_refused.inc(),
-            (_, Err(_)) => {}
+            (admitted, _) => {
+                if admitted.is_err() {
+                    counters.background_refused.inc();
+                }
+                discard(span);
+            }
         }
+    }
+}
+
+/// The span of what is not begun.
+fn discard(span: Option<OpenSpan>) {
+    if let Some(span) = span {
+        span.discard();
     }
 }
 

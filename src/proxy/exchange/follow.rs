@@ -19,6 +19,7 @@ impl Exchange {
         let event = within(patience, pin!(following.follower.event())).await;
         self.request.now = self.worker.gateway.clock.now();
         self.collapsed = Some(true);
+        self.request.link(following.follower.leader_span());
         // Who has waited long enough looks again: the fill is overdue for all by then, and one of them leads another.
         let Ok(event) = event else {
             // Waiting is no haste: however slow the API is, not all of them lose patience with one another in the end.

@@ -55,6 +55,7 @@ use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::preconditions::is_conditional;
 use crate::semantics::storability::{Credentials, NoStoreReason, StoreInput, names_negotiation};
 use crate::semantics::validation::{self, Candidate, Validators};
+use crate::telemetry::traces::{OpenSpan, Parent};
 use crate::upstream::{Outgoing, RequestBody, Waiting};
 
 /// A fill on its way.
@@ -94,6 +95,10 @@ pub struct FillTask {
     admission: Option<Admission>,
     /// How far its request has come; `None` where it goes on whoever leaves.
     pub waiting: Option<Waiting>,
+    /// What its requests are recorded by; `None` where they are not.
+    parent: Option<Rc<Parent>>,
+    /// Its own, where it is a refresh that is recorded.
+    span: Option<OpenSpan>,
 }
 
 impl FillTask {
@@ -131,6 +136,8 @@ impl FillTask {
             promising: true,
             admission: None,
             waiting: request.waiting.clone(),
+            parent: request.parent(),
+            span: None,
         }))
     }
 
@@ -250,6 +257,7 @@ impl FillTask {
                 .wants_hash(upstream)
                 .then(|| self.fill.key.as_ref().stable_hash()),
             waiting: self.waiting.clone(),
+            trace: self.parent.clone(),
         };
         let context = Context {
             worker: &self.worker,
@@ -309,6 +317,9 @@ impl FillTask {
 
     fn failed(&mut self, permit: Permit, error: Error) {
         self.has_failed();
+        if let Some(span) = &mut self.span {
+            span.fail(error.kind().token(), Some(error.explanation()));
+        }
         permit.finish(Outcome::Failed(error.share()), &self.route.cache);
         self.tell_leader(LeaderEvent::Failed(error));
     }

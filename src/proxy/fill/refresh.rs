@@ -4,11 +4,19 @@ use std::sync::Arc;
 
 use super::FillTask;
 use crate::cache::stored::StoredResponse;
+use crate::telemetry::traces::OpenSpan;
 
 impl FillTask {
     /// Has it refresh `stale`. Whatever comes has one of three ends: it replaces `stale`, it freshens it, or `stale` is
     /// not served without validation any more.
-    pub fn refreshing(mut self: Box<Self>, stale: &Arc<StoredResponse>) -> Box<Self> {
+    ///
+    /// `span` is that of the refresh, where it is recorded.
+    pub fn refreshing(
+        mut self: Box<Self>,
+        stale: &Arc<StoredResponse>,
+        span: Option<OpenSpan>,
+    ) -> Box<Self> {
+        self.span = span;
         if !stale.head.origin_validators().is_empty() {
             self.candidates = vec![stale.clone()];
         }

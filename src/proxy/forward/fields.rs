@@ -29,9 +29,11 @@ use crate::semantics::percent;
 use crate::semantics::reference::{self, ClientView};
 use crate::semantics::storability::CLIENT_CERT;
 use crate::semantics::time::Timestamp;
+use crate::semantics::trace_context::{Received, TRACEPARENT, TRACESTATE};
 use crate::semantics::upgrade;
 use crate::semantics::validation::strip_conditionals;
 use crate::semantics::vary::{Reduced, reduce};
+use crate::telemetry::traces;
 use crate::upstream::{RequestBody, Server};
 
 /// About as many fields are added to a request on its way: one growth instead of several.
@@ -140,6 +142,9 @@ fn request_fields(request: &Request, conditions: Conditions) -> HeaderMap {
     if request.traits.any(Traits::CREDENTIALS) {
         join_cookies(&mut fields);
     }
+    if request.traits.any(Traits::TRACED) {
+        replace_unreadable_trace(&mut fields, request);
+    }
     set_host(&mut fields, request);
     remove_forged(&mut fields, &request.route);
     tell_the_client(&mut fields, request);
@@ -149,6 +154,20 @@ fn request_fields(request: &Request, conditions: Conditions) -> HeaderMap {
     fields.append(VIA, settings.identity.via(request.parts.version).clone());
     fields.append(CDN_LOOP, settings.identity.cdn_loop.clone());
     fields
+}
+
+/// Begins another trace in the place of one that cannot be read (Trace Context, §3.2.2 and §4.3), where this gateway takes part in
+/// traces. Those that are recorded get their own.
+fn replace_unreadable_trace(fields: &mut HeaderMap, request: &Request) {
+    let takes_part = request.epoch.settings.traces.is_some();
+    if takes_part
+        && request.recording().is_none()
+        && Received::of(fields) == Received::Invalid
+        && let Some(value) = traces::unrecorded().to_value()
+    {
+        fields.insert(TRACEPARENT, value);
+        fields.remove(TRACESTATE);
+    }
 }
 
 /// Removes the fields that an API could take for others by which the gateway tells it something, keys what is stored, judges whether

@@ -76,6 +76,7 @@ pub async fn forward(
             .wants_hash(upstream)
             .then(|| request.key(&worker.gateway.store).stable_hash()),
         waiting: request.waiting.clone(),
+        trace: request.parent(),
     };
     let mut invalidation = None;
     let (response, requested) = if request.class == Class::Unsafe {

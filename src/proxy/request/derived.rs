@@ -95,6 +95,7 @@ impl Request {
             began: self.began,
             now: self.now,
             waiting: None,
+            recording: self.recording_of_another(),
         }
     }
 }

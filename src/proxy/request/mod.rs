@@ -6,6 +6,8 @@ mod derived;
 pub(in crate::proxy) mod field_names;
 mod head;
 pub(in crate::proxy) mod peer;
+mod recorded;
+mod recording;
 mod routed;
 mod rules;
 pub(in crate::proxy) mod target;
@@ -25,6 +27,7 @@ use http_body::Body as _;
 use smallvec::SmallVec;
 
 use self::head::read_head;
+use self::recording::Recording;
 use self::routed::{asked, find, route_method};
 pub use self::rules::shown_key;
 pub use self::target::Target;
@@ -86,6 +89,8 @@ pub struct Request {
     pub now: Now,
     /// How far it has come on its way to the API; not for those that the store answers.
     pub waiting: Option<Waiting>,
+    /// `None` where it is not recorded.
+    recording: Option<Box<Recording>>,
 }
 
 impl Request {
@@ -179,6 +184,7 @@ impl Request {
             began: now,
             now,
             waiting: None,
+            recording: None,
         }
     }
 
@@ -271,6 +277,7 @@ impl Request {
         Ask {
             headers: self.headers().clone(),
             digest: self.digest,
+            span: self.span_context(),
         }
     }
 

@@ -36,7 +36,7 @@ impl Class {
 
 /// Which fields of note a request has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traits(u16);
+pub struct Traits(u32);
 
 impl Traits {
     pub const DIRECTIVES: Self = Self(1);
@@ -72,6 +72,9 @@ impl Traits {
     /// It has a Cache-Debug field; of a request that was understood: it is the admin token's, and the answer gets the trace.
     pub const DEBUG: Self = Self(1 << 15);
 
+    /// Its client says which trace it belongs to.
+    pub const TRACED: Self = Self(1 << 16);
+
     /// It has fields that are for the gateway alone, or may have.
     pub const OWN_FIELDS: Self = Self(Self::THIS_HOP.0 | Self::AFTER.0);
 
@@ -92,6 +95,8 @@ impl Traits {
                 "cdn-loop" => Self::CDN_LOOP.0,
                 "cache-debug" => Self::DEBUG.0,
                 "bookend-after" => Self::AFTER.0,
+                #[cfg(feature = "otlp")]
+                "traceparent" => Self::TRACED.0,
                 "x-forwarded-proto" | "x-forwarded-host" | "forwarded" => Self::FORWARDED.0,
                 "upgrade" => Self::UPGRADE.0 | Self::THIS_HOP.0,
                 "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer"

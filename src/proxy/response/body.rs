@@ -260,6 +260,11 @@ impl Body {
         }
     }
 
+    /// Who is told what becomes of this content, and is not from here on.
+    pub fn take_trail(&mut self) -> Option<Box<dyn Trail>> {
+        self.trail.take()
+    }
+
     /// Has `trail` told what becomes of this content.
     pub fn set_trail(&mut self, trail: Box<dyn Trail>) {
         self.trail = Some(trail);

@@ -19,6 +19,7 @@ use crate::proxy::request::peer::Peer;
 use crate::proxy::response::body::{Body, Trail};
 use crate::proxy::response::counted::outcome;
 use crate::proxy::response::error::Reported;
+use crate::proxy::response::spanned;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_status::{CacheResult, CacheStatus, Detail, ForwardReason};
 use crate::telemetry::access::{AccessWriter, Record, RequestLine, Upstream};
@@ -115,6 +116,7 @@ pub fn follow(
 pub fn client_left(worker: &Worker, request: &Request) {
     worker.counters.count_error(ErrorKind::ClientGone);
     worker.count_left(request);
+    spanned::client_left(request);
     if worker.access.is_on() {
         let status = StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST);
         let mut line = Line::of(worker, request, status);

@@ -11,5 +11,6 @@ pub(in crate::proxy) mod logged;
 mod noted;
 pub(in crate::proxy) mod prepared;
 mod sign;
+mod spanned;
 pub(in crate::proxy) mod trace;
 pub(in crate::proxy) mod wire_head;

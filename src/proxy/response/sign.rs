@@ -10,6 +10,7 @@ use crate::proxy::request::Request;
 use crate::proxy::response::body::Body;
 use crate::proxy::response::error::Reported;
 use crate::proxy::response::logged;
+use crate::proxy::response::spanned;
 use crate::proxy::response::trace;
 use crate::proxy::response::wire_head::gets_trailers;
 use crate::proxy::worker::Worker;
@@ -92,6 +93,9 @@ impl Worker {
         }
         if self.access.is_on() {
             logged::follow(self, response, request, status);
+        }
+        if request.recording().is_some() {
+            spanned::follow(response, request, status);
         }
     }
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+pub use self::escape::without_secrets;
 pub use self::record::{Record, RequestLine, Upstream};
 use self::sink::{Closed, Sink};
 use self::tail::Tail;

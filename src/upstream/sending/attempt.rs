@@ -50,7 +50,11 @@ impl Worker {
         let mut reuse = Reuse::Any;
         let mut refusals = 0;
         loop {
-            let mut lease = self.acquire(attempt, reuse, request, tried).await?;
+            let mut span = request.begin_span(&self.clock);
+            request.name_server(&mut span, self.pools[attempt.server].server());
+            let acquired = self.acquire(attempt, reuse, request, tried).await;
+            let mut lease = acquired.inspect_err(|error| span.failed(error))?;
+            request.name_server(&mut span, lease.pool().server());
             let may_be_closed = lease.is_reused() && reuse == Reuse::Any;
             // A server may refuse a request unprocessed on a shared connection, and gets none on a closed one.
             let copy_wanted =
@@ -68,7 +72,7 @@ impl Worker {
                     self.counters.times.record(took);
                     request.waiting().tried(lease.pool().server(), took);
                     lease.record_success();
-                    return request.receive(response, lease);
+                    return request.receive(response, lease, span);
                 }
                 Err(unanswered) => unanswered,
             };
@@ -82,6 +86,8 @@ impl Worker {
                 && refusals < MAX_REFUSALS
                 && (reuse == Reuse::Any || lease.is_among_others());
             let error = request.restore(unanswered, copy);
+            span.failed(&error);
+            drop(span);
             if !request.is_sendable() || !(may_be_closed || refused) {
                 if error.side() == Side::Upstream {
                     lease.record_failure(&error);

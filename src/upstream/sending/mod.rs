@@ -4,12 +4,13 @@
 //! nothing was written may always be sent again.
 //!
 //! `send` here goes from server to server; `attempt` sends to one; `choice` shows the servers to the balancer; `record`
-//! notes the outcome of each attempt for its server; `request` stays the same over all attempts.
+//! notes the outcome of each attempt for its server, and `traced` for a trace; `request` stays the same over all attempts.
 
 mod attempt;
 mod choice;
 mod record;
 mod request;
+mod traced;
 
 use http::Response;
 use smallvec::SmallVec;

@@ -1,11 +1,14 @@
 //! A request over all attempts to send it.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode, Version};
 
 use crate::config::HostPolicy;
 use crate::error::Error;
+use crate::telemetry::traces::Parent;
+use crate::upstream::attempt_span::AttemptSpan;
 use crate::upstream::incoming::Incoming;
 use crate::upstream::outcome::{Resend, Unanswered};
 use crate::upstream::outgoing::{Maker, Outgoing};
@@ -20,7 +23,7 @@ use crate::upstream::waiting::Waiting;
 pub(in crate::upstream) struct PendingRequest<'a> {
     /// `None` while it is on its way, and when it may not be sent again. It is large, and stays in this place until it
     /// is handed to a connection.
-    request: Option<Request<RequestBody>>,
+    pub(super) request: Option<Request<RequestBody>>,
     make: Option<&'a Maker<'a>>,
     target: Target,
     asked: Asked,
@@ -30,6 +33,9 @@ pub(in crate::upstream) struct PendingRequest<'a> {
     max_retries: Option<usize>,
     hash: Option<u64>,
     waiting: Waiting,
+    pub(super) trace: Option<Rc<Parent>>,
+    /// How often it was to be sent until now, where it is recorded.
+    pub(super) resent: u32,
 }
 
 impl<'a> PendingRequest<'a> {
@@ -42,6 +48,7 @@ impl<'a> PendingRequest<'a> {
             max_retries,
             hash,
             waiting,
+            trace,
         } = outgoing;
         frame(&mut request);
         Self {
@@ -54,6 +61,8 @@ impl<'a> PendingRequest<'a> {
             hash,
             waiting: waiting.unwrap_or_default(),
             make,
+            trace,
+            resent: 0,
             request: Some(request),
         }
     }
@@ -147,8 +156,10 @@ impl<'a> PendingRequest<'a> {
         &self,
         mut response: Response<Incoming>,
         lease: Lease,
+        mut span: AttemptSpan,
     ) -> Result<Response<UpstreamBody>, Error> {
-        let framing = inspect(&mut response, self.asked)?;
+        span.answered(&response);
+        let framing = inspect(&mut response, self.asked).inspect_err(|error| span.failed(error))?;
         let switched = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
             .then(|| hyper::upgrade::on(&mut response));
         let after = if self.upload.as_ref().is_some_and(Upload::is_refused) {
@@ -171,7 +182,7 @@ impl<'a> PendingRequest<'a> {
         }
         Ok(response.map(|incoming| match switched {
             Some(switched) => UpstreamBody::switched(incoming, switched, lease),
-            None => UpstreamBody::new(incoming, framing, lease, after, self.upload.clone()),
+            None => UpstreamBody::new(incoming, framing, lease, after, self.upload.clone(), span),
         }))
     }
 }

@@ -413,6 +413,7 @@ fn a_key_keeps_its_server_and_moves_only_when_that_is_gone() {
                 max_retries: None,
                 hash: Some(hash),
                 waiting: None,
+                trace: None,
             };
             read(worker.upstreams.send(outgoing).await?).await
         };

@@ -101,6 +101,7 @@ impl Worker {
                 max_retries: None,
                 hash: None,
                 waiting: None,
+                trace: None,
             })
             .await
     }

@@ -257,6 +257,7 @@ fn clones_share_their_connections() {
             max_retries: None,
             hash: None,
             waiting: None,
+            trace: None,
         };
         let (_, response) = tokio::join!(peer.answer("same"), clone.send(outgoing));
         assert!(response.is_ok());
