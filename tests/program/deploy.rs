@@ -335,23 +335,23 @@ fn the_debian_package_is_made_of_files_that_exist() {
     assert!(installed.contains(&"/usr/bin/bookend".to_owned()));
 }
 
-/// It is not among the default features, so that the demo is built sooner.
+/// They are not among the default features, so that the demo is built sooner.
 #[test]
-fn what_is_deployed_has_the_live_picture_and_is_tested_with_it() {
+fn what_is_deployed_has_the_live_picture_and_traces_and_is_tested_with_them() {
     for (path, command) in [
         (
             "deploy/Dockerfile",
-            "cargo build --locked --profile production --features top ",
+            "cargo build --locked --profile production --features top,otlp ",
         ),
         (
             "deploy/build-dist",
-            "build --locked --profile production --features top ",
+            "build --locked --profile production --features top,otlp ",
         ),
         (
             "benches/pgo",
-            "\"--profile\", \"production\", \"--features\", \"top\"",
+            "\"--profile\", \"production\", \"--features\", \"top,otlp\"",
         ),
-        (".ci/run", "features=(--features top,valkey)\n"),
+        (".ci/run", "features=(--features top,valkey,otlp)\n"),
     ] {
         assert!(file(path).contains(command), "{path}");
     }
