@@ -165,7 +165,7 @@ pub enum Error {
     Server(server::Error),
     /// The way to the API could not be set up, or the access log not opened.
     Gateway(error::Error),
-    /// The directory of `[disk]` cannot be used.
+    /// The directory of `[disk]` cannot be used, or the fleet of `[valkey]` not be joined.
     Tiers(OpenError),
 }
 
@@ -185,7 +185,7 @@ impl fmt::Display for Error {
         match self {
             Self::Server(error) => error.fmt(f),
             Self::Gateway(error) => error.fmt(f),
-            Self::Tiers(error) => write!(f, "the disk tier cannot be opened: {error}"),
+            Self::Tiers(error) => error.fmt(f),
         }
     }
 }

@@ -260,6 +260,7 @@ fn lead_or_follow(store: &Store, target: &str) -> Role {
         lead: true,
         vary: &vary,
         limits: Limits {
+            since: None,
             now: Monotonic::default(),
             leader_timeout: Duration::from_secs(60),
             max_followers: 8,

@@ -11,7 +11,8 @@ use super::answer::{json as document, problem, problem_with, with_type};
 use super::content::Stream;
 use super::disk;
 use super::explain::explained;
-use super::operations::{Caller, NO_SOURCE, Operations};
+use super::fleet;
+use super::operations::{Caller, NO_SOURCE, Operations, Reply};
 use super::page::{Kind, Page};
 use super::purge::{PurgeRequest, named, purge};
 use super::purges::{Followed, Listing, describe, describe_preview, listing};
@@ -20,9 +21,9 @@ use super::state;
 use super::stored;
 use super::tail;
 use crate::config::{self, Mistake};
-use crate::ledger::invalidation::{Kind as PurgeKind, Strength};
+use crate::ledger::invalidation::{Applied, Kind as PurgeKind, Strength};
 use crate::ledger::log::{MAX_FOLLOWERS, PurgeLog};
-use crate::proxy::{BOOKEND_RECEIPT, Gateway, Memory, ServerState};
+use crate::proxy::{Acknowledgement, BOOKEND_RECEIPT, Gateway, Invalidated, Memory, ServerState};
 use crate::server::{InUse, TlsListeners};
 use crate::telemetry::access::{MAX_READERS, Reader};
 use crate::telemetry::counters::Metrics;
@@ -81,6 +82,7 @@ impl Operations for GatewayOperations {
     fn gauges(&self, page: &mut Page) {
         write_memory(page, self.gateway.memory());
         disk::write(page, self.gateway.disk().as_ref());
+        fleet::write(page, self.gateway.fleet_status().as_ref());
         write_servers(page, &self.gateway.servers());
         write_certificates(page, &self.tls.certificates());
         write_issues(page, &self.tls);
@@ -101,31 +103,32 @@ impl Operations for GatewayOperations {
 
     fn state(&self) -> Value {
         let (memory, servers) = (self.gateway.memory(), self.gateway.servers());
-        let disk = self.gateway.disk();
+        let (disk, fleet) = (self.gateway.disk(), self.gateway.fleet_status());
         state::describe(
             memory,
-            disk.as_ref(),
+            (disk.as_ref(), fleet.as_ref()),
             &servers,
             self.reloader.reloads(),
             self.started,
         )
     }
 
-    fn purge(&self, request: &Request<Bytes>) -> Response<Bytes> {
+    fn purge(&self, request: &Request<Bytes>) -> Reply {
         let route = |name: &str| self.gateway.route_matcher(name);
         let read = named(request).and_then(|named| Ok((purge(&named, route)?, named)));
         let (purge, named) = match read {
             Ok(read) => read,
-            Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
+            Err(why) => return Reply::Now(problem(StatusCode::BAD_REQUEST, &why)),
         };
         let PurgeRequest {
             invalidation,
             is_dry_run,
             reason,
+            wait,
         } = purge;
         if is_dry_run {
             let outcome = describe_preview(&self.gateway.preview_purge(&invalidation));
-            return document(StatusCode::OK, &outcome);
+            return Reply::Now(document(StatusCode::OK, &outcome));
         }
         let caller = request.extensions().get();
         let actor = match caller {
@@ -133,7 +136,8 @@ impl Operations for GatewayOperations {
             Some(Caller(None)) => "the Unix socket".to_owned(),
             None => "the gateway".to_owned(),
         };
-        let applied = self.gateway.purge_logged(&invalidation, actor, reason);
+        let Invalidated { applied, announced } =
+            (self.gateway).purge_logged(&invalidation, actor, reason);
         let named: Vec<_> = named
             .iter()
             .map(|(what, value)| format!("{what}={value}"))
@@ -145,18 +149,17 @@ impl Operations for GatewayOperations {
             named = named.join(", "),
             "purged"
         );
-        let outcome = json!({
-            "purged": applied.resources,
-            "bytes": applied.bytes,
-            "sequence": applied.sequence,
-        });
-        let mut response = document(StatusCode::OK, &outcome);
-        // A soft purge gives no receipt: stale responses that are older may still be used.
-        if invalidation.strength == Strength::Hard {
-            let receipt = self.gateway.receipt(applied.sequence);
-            response.headers_mut().insert(BOOKEND_RECEIPT, receipt);
+        let (gateway, strength) = (self.gateway.clone(), invalidation.strength);
+        match announced {
+            None => {
+                let alone = Acknowledgement::Alone;
+                Reply::Now(purged(&gateway, applied, strength, &alone))
+            }
+            Some(announced) => Reply::Later(Box::pin(async move {
+                let acknowledgement = gateway.acknowledged(Some(announced), wait).await;
+                purged(&gateway, applied, strength, &acknowledgement)
+            })),
         }
-        response
     }
 
     fn purges(&self, request: &Request<Bytes>, open: watch::Receiver<()>) -> Response<Bytes> {
@@ -239,6 +242,28 @@ impl Operations for GatewayOperations {
             Err(NotReloaded::Unusable(fault)) => problem(unusable, &format!("{fault}: {KEPT}")),
         }
     }
+}
+
+/// The answer to a purge that holds here, and has come so far in the fleet.
+fn purged(
+    gateway: &Gateway,
+    applied: Applied,
+    strength: Strength,
+    acknowledgement: &Acknowledgement,
+) -> Response<Bytes> {
+    let mut outcome = json!({
+        "purged": applied.resources,
+        "bytes": applied.bytes,
+        "sequence": applied.sequence,
+    });
+    let status = fleet::add_to(&mut outcome, acknowledgement);
+    let mut response = document(status, &outcome);
+    // A soft purge gives no receipt: stale responses that are older may still be used.
+    if strength == Strength::Hard {
+        let receipt = gateway.receipt(applied.sequence, acknowledgement);
+        response.headers_mut().insert(BOOKEND_RECEIPT, receipt);
+    }
+    response
 }
 
 /// A mistake or a warning with its place, and as `bookend check` prints it.

@@ -6,6 +6,7 @@ mod content;
 mod dashboard;
 mod disk;
 mod explain;
+mod fleet;
 mod gateway;
 mod limits;
 mod live;
@@ -30,7 +31,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::answer::{json, problem};
 pub use self::gateway::GatewayOperations;
-pub use self::operations::Operations;
+pub use self::operations::{Operations, Reply};
 pub use self::page::{Kind, Page};
 pub use self::reload::{NotReloaded, Phase, ReloadSource, Reloaded, Reloader};
 

@@ -1,6 +1,7 @@
 //! The seam between the admin API and the gateway that it administers.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -20,6 +21,12 @@ pub(super) struct Caller(pub Option<SocketAddr>);
 
 pub(super) const NO_SOURCE: &str =
     "this gateway was started without a configuration that could be read again";
+
+/// The answer to a request to the admin API.
+pub enum Reply {
+    Now(Response<Bytes>),
+    Later(Pin<Box<dyn Future<Output = Response<Bytes>>>>),
+}
 
 /// The operations of a gateway that the admin API uses. Called on the admin API's thread.
 pub trait Operations: Send + Sync + 'static {
@@ -60,9 +67,10 @@ pub trait Operations: Send + Sync + 'static {
     }
 
     /// `POST /purge`, after the request was authorised.
-    fn purge(&self, request: &Request<Bytes>) -> Response<Bytes> {
+    fn purge(&self, request: &Request<Bytes>) -> Reply {
         let _ = request;
-        problem(StatusCode::NOT_IMPLEMENTED, "this gateway cannot purge")
+        let detail = "this gateway cannot purge";
+        Reply::Now(problem(StatusCode::NOT_IMPLEMENTED, detail))
     }
 
     /// `GET /purges`, after the request was authorised. A stream, in the answer's extensions, ends when the sender of `open` is

@@ -1,18 +1,27 @@
 //! The parameters of `/purge`, validated as a whole before anything is done.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::Request;
 use serde_json::Value;
 
 use super::query::{Parameter, parameters};
+use crate::config::units::parse_duration;
 use crate::ledger::invalidation::{Invalidation, Matcher};
 use crate::semantics::selector::Selector;
 
 const PURGE_USAGE: &str = "name what to purge: POST /purge?url=/books/123, ?url=http://host/books/123, ?prefix=/books, \
-     ?tag=NAME, ?route=NAME or ?all=true, and if you like &soft=true, &dry_run=true or &reason=WHY; or send the same as a JSON object";
+     ?tag=NAME, ?route=NAME or ?all=true, and if you like &soft=true, &dry_run=true, &reason=WHY or, in a fleet, &wait=30s; or send the same as a JSON object";
 
 /// A parameter's name and value.
 pub(super) type Named = (String, String);
+
+/// How long a purge waits until no gateway of the fleet serves any more what it covers: long enough for the lease of one that has
+/// gone.
+const WAIT: Duration = Duration::from_secs(5);
+
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Characters of a reason.
 const MAX_REASON: usize = 200;
@@ -24,13 +33,15 @@ pub(super) struct PurgeRequest {
     /// Nothing is to be done: only told what would be.
     pub is_dry_run: bool,
     pub reason: Option<String>,
+    /// How long it waits for the fleet.
+    pub wait: Duration,
 }
 
 /// The parameters of a purge, from the query and from a JSON object of strings and lists of strings. Fails with what is
 /// wrong when there is none, or one that is not known.
 pub(super) fn named(request: &Request<Bytes>) -> Result<Vec<Named>, String> {
     let known = [
-        "url", "prefix", "tag", "group", "route", "all", "soft", "dry_run", "reason",
+        "url", "prefix", "tag", "group", "route", "all", "soft", "dry_run", "reason", "wait",
     ];
     let mut named = from_query(request, &known, PURGE_USAGE)?;
     if !request.body().is_empty() {
@@ -51,12 +62,13 @@ pub(super) fn purge(
     route: impl Fn(&str) -> Result<Matcher, String>,
 ) -> Result<PurgeRequest, String> {
     let mut covers = Vec::new();
-    let (mut is_soft, mut is_dry_run, mut reason) = (None, None, None);
+    let (mut is_soft, mut is_dry_run, mut reason, mut wait) = (None, None, None, None);
     for named @ (what, value) in named {
         match what.as_str() {
             "soft" => once(&mut is_soft, what, flag(what, value)?)?,
             "dry_run" => once(&mut is_dry_run, what, flag(what, value)?)?,
             "reason" => once(&mut reason, what, read_reason(value)?)?,
+            "wait" => once(&mut wait, what, read_wait(value)?)?,
             "route" => {
                 let matcher = route(value);
                 covers.push(matcher.map_err(|fault| format!("route={value} {fault}"))?);
@@ -75,6 +87,7 @@ pub(super) fn purge(
         invalidation,
         is_dry_run: is_dry_run.unwrap_or(false),
         reason,
+        wait: wait.unwrap_or(WAIT),
     })
 }
 
@@ -91,6 +104,14 @@ pub(super) fn flag(what: &str, value: &str) -> Result<bool, String> {
         "true" => Ok(true),
         "false" => Ok(false),
         _ => Err(format!("{what}={value} is neither true nor false")),
+    }
+}
+
+fn read_wait(value: &str) -> Result<Duration, String> {
+    let wait = parse_duration(value).map_err(|fault| format!("wait={value} {fault}"))?;
+    match wait <= LONGEST_WAIT {
+        true => Ok(wait),
+        false => Err(format!("wait={value} is longer than a minute")),
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::answer::{json as document, problem, text, with_type};
 use super::content::{Content, Stream};
 use super::live::{Live, MAX_LISTENERS};
-use super::operations::{Caller, Operations};
+use super::operations::{Caller, Operations, Reply};
 use super::page::Page;
 use super::tail::Tailed;
 use super::{dashboard, metrics, process};
@@ -39,7 +39,7 @@ struct Endpoint {
     guarded: bool,
     /// Whether it is for load balancers and the like, which may use any name in Host.
     is_health_check: bool,
-    answer: fn(&AdminService, &Request<Bytes>) -> Response<Bytes>,
+    answer: fn(&AdminService, &Request<Bytes>) -> Reply,
 }
 
 const ENDPOINTS: [Endpoint; 13] = [
@@ -48,35 +48,35 @@ const ENDPOINTS: [Endpoint; 13] = [
         method: Method::GET,
         guarded: false,
         is_health_check: true,
-        answer: |_, _| text(StatusCode::OK, "ok\n"),
+        answer: |_, _| Reply::Now(text(StatusCode::OK, "ok\n")),
     },
     Endpoint {
         path: "/readyz",
         method: Method::GET,
         guarded: false,
         is_health_check: true,
-        answer: |service, _| readyz(&*service.operations),
+        answer: |service, _| Reply::Now(readyz(&*service.operations)),
     },
     Endpoint {
         path: "/metrics",
         method: Method::GET,
         guarded: false,
         is_health_check: false,
-        answer: |service, request| service.metrics(request.headers()),
+        answer: |service, request| Reply::Now(service.metrics(request.headers())),
     },
     Endpoint {
         path: "/status",
         method: Method::GET,
         guarded: true,
         is_health_check: false,
-        answer: |service, _| document(StatusCode::OK, &service.live.status()),
+        answer: |service, _| Reply::Now(document(StatusCode::OK, &service.live.status())),
     },
     Endpoint {
         path: "/live",
         method: Method::GET,
         guarded: true,
         is_health_check: false,
-        answer: |service, _| service.events(),
+        answer: |service, _| Reply::Now(service.events()),
     },
     Endpoint {
         path: "/purge",
@@ -90,49 +90,51 @@ const ENDPOINTS: [Endpoint; 13] = [
         method: Method::GET,
         guarded: true,
         is_health_check: false,
-        answer: |service, request| service.operations.purges(request, service.live.open()),
+        answer: |service, request| {
+            Reply::Now(service.operations.purges(request, service.live.open()))
+        },
     },
     Endpoint {
         path: "/explain",
         method: Method::GET,
         guarded: true,
         is_health_check: false,
-        answer: |service, request| service.operations.explain(request),
+        answer: |service, request| Reply::Now(service.operations.explain(request)),
     },
     Endpoint {
         path: "/config",
         method: Method::GET,
         guarded: true,
         is_health_check: false,
-        answer: |service, _| service.operations.configuration(),
+        answer: |service, _| Reply::Now(service.operations.configuration()),
     },
     Endpoint {
         path: "/stored",
         method: Method::GET,
         guarded: true,
         is_health_check: false,
-        answer: |service, request| service.operations.stored(request),
+        answer: |service, request| Reply::Now(service.operations.stored(request)),
     },
     Endpoint {
         path: "/top",
         method: Method::GET,
         guarded: true,
         is_health_check: false,
-        answer: |service, request| service.operations.top(request),
+        answer: |service, request| Reply::Now(service.operations.top(request)),
     },
     Endpoint {
         path: "/tail",
         method: Method::GET,
         guarded: true,
         is_health_check: false,
-        answer: |service, request| service.tail(request),
+        answer: |service, request| Reply::Now(service.tail(request)),
     },
     Endpoint {
         path: "/reload",
         method: Method::POST,
         guarded: true,
         is_health_check: false,
-        answer: |service, _| service.operations.reload(),
+        answer: |service, _| Reply::Now(service.operations.reload()),
     },
 ];
 
@@ -257,7 +259,10 @@ impl AdminService {
         match Limited::new(content, MAX_CONTENT).collect().await {
             Ok(content) => {
                 let request = Request::from_parts(head, content.to_bytes());
-                (endpoint.answer)(self, &request)
+                match (endpoint.answer)(self, &request) {
+                    Reply::Now(response) => response,
+                    Reply::Later(response) => response.await,
+                }
             }
             Err(error) if error.is::<http_body_util::LengthLimitError>() => problem(
                 StatusCode::PAYLOAD_TOO_LARGE,

@@ -3,13 +3,15 @@
 use serde_json::{Value, json};
 
 use super::disk;
+use super::fleet;
 use super::reload::Reloads;
 use crate::proxy::{DiskState, Memory, ServerState};
 use crate::semantics::time::Timestamp;
+use crate::tier::fleet::Status;
 
 pub(super) fn describe(
     memory: Memory,
-    disk: Option<&DiskState>,
+    (disk, fleet): (Option<&DiskState>, Option<&Status>),
     servers: &[ServerState],
     reloads: Reloads,
     started: u64,
@@ -23,6 +25,7 @@ pub(super) fn describe(
         },
         "stored": { "resources": memory.resources, "bytes": memory.stored },
         "disk": disk::describe(disk),
+        "fleet": fleet::describe(fleet),
         "evictions": { "total": memory.evicted },
         "upstreams": servers.iter().map(server).collect::<Vec<_>>(),
         "config": {

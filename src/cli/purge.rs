@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::admin_client::{AdminArguments, Answer, Failure};
 use super::report::{Exit, print};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(70);
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -27,6 +27,10 @@ pub struct Arguments {
     /// Why, for the list of purges
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+
+    /// In a fleet: how long to wait until no gateway serves any more what is purged, such as 30s; at most a minute
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<String>,
 
     #[command(flatten)]
     admin: AdminArguments,
@@ -56,11 +60,18 @@ struct What {
     all: bool,
 }
 
-/// Prints the admin API's answer, `{"purged":1,…}`: how many resources were removed, and of how many bytes.
+/// Prints the admin API's answer, `{"purged":1,…}`: how many resources were removed, and of how many bytes. It fails where some other
+/// gateway of the fleet may still serve what is purged.
 pub fn main(arguments: &Arguments) -> Exit {
     match purge(arguments) {
         Ok(answer) => {
             print(answer.text().trim_end());
+            if answer.status == StatusCode::ACCEPTED {
+                eprintln!(
+                    "bookend purge: it holds at this gateway; the fleet has not acknowledged it yet, and goes on with it"
+                );
+                return Exit::Failure;
+            }
             Exit::Success
         }
         Err(failure) => failure.report("purge"),
@@ -76,6 +87,9 @@ fn purge(arguments: &Arguments) -> Result<Answer, Failure> {
     }
     if let Some(reason) = &arguments.reason {
         content["reason"] = json!(reason);
+    }
+    if let Some(wait) = &arguments.wait {
+        content["wait"] = json!(wait);
     }
     let client = arguments.admin.client(true)?;
     client

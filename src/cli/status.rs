@@ -83,6 +83,9 @@ fn show(stage: &str, samples: &Samples, now: Timestamp) -> String {
     if let Some(limit) = samples.sum("bookend_disk_limit_bytes") {
         line("disk", disk(samples, limit));
     }
+    if let Some(gateways) = samples.sum("bookend_fleet_gateways") {
+        line("fleet", fleet(samples, gateways));
+    }
     if let Some(read) = since("bookend_config_loaded_seconds") {
         let reloads = |result| {
             let mut all = samples.of("bookend_config_reloads_total");
@@ -146,6 +149,22 @@ fn disk(samples: &Samples, limit: u64) -> String {
     }
     if value("bookend_disk_off") > 0 {
         text += "; nothing is written, since that has failed";
+    }
+    text
+}
+
+/// The fleet, of which the server knows so many gateways.
+fn fleet(samples: &Samples, gateways: u64) -> String {
+    let value = |name: &str| samples.sum(name).unwrap_or(0);
+    let sequence = value("bookend_fleet_sequence");
+    let mut text = match value("bookend_fleet_connected") {
+        0 => "its server cannot be reached: what is stored is validated as `when_deaf` says"
+            .to_owned(),
+        _ => format!("{gateways} gateways; invalidations up to {sequence} are taken over"),
+    };
+    let pending = value("bookend_fleet_pending");
+    if pending > 0 {
+        let _ = write!(text, "; {pending} of this gateway are not acknowledged yet");
     }
     text
 }

@@ -60,6 +60,8 @@ fn parse(text: &str) -> Config {
     // A program without traces takes no endpoint for them.
     #[cfg(not(feature = "otlp"))]
     let text = text.replace("\nendpoint = ", "\n#endpoint = ");
+    let text = text.replace("\ncert = \"", "\n#cert = \"");
+    let text = text.replace("\nkey = \"", "\n#key = \"");
     let text = text.replace("\nauth = { basic_file", "\n#auth = { basic_file");
     Config::parse(&text, "config.toml", &lookup).unwrap_or_else(|mistakes| {
         panic!(

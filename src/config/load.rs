@@ -17,7 +17,9 @@ use super::route::Draft;
 use super::section::Section;
 use super::units::show_size;
 use super::upstreams::{self, Destination};
-use super::{Admin, Cache, Config, Disk, ListenAddr, Log, Routes, Server, ServerUrl, Traces};
+use super::{
+    Admin, Cache, Config, Disk, ListenAddr, Log, Routes, Server, ServerUrl, Traces, Valkey,
+};
 
 /// Where a configuration comes from. It can be asked again, after the file has changed.
 #[derive(Clone, Debug, Default)]
@@ -210,6 +212,7 @@ fn read_all(root: &mut Section<'_>, servers: &[ServerUrl]) -> Config {
         (cache, Draft::default().read(section, ALL_PATHS))
     });
     let disk = root.section("disk", Disk::read);
+    let valkey = root.section("valkey", Valkey::read);
     let admin = root.section("admin", Admin::read);
     let log = root.section("log", Log::read);
     let traces = root.section("traces", Traces::read);
@@ -219,6 +222,7 @@ fn read_all(root: &mut Section<'_>, servers: &[ServerUrl]) -> Config {
         upstreams,
         cache,
         disk,
+        valkey,
         admin,
         log,
         traces,
@@ -257,6 +261,12 @@ fn check_whole(root: &Section<'_>, config: &Config) {
                 "{} is more than a quarter of `memory` in [cache], of which it is taken: lower it, or raise that",
                 show_size(disk.index_memory)
             ),
+        );
+    }
+    if config.valkey.is_some() && !cfg!(feature = "valkey") {
+        root.warning(
+            root.place("valkey", "url"),
+            "this program was built without the shared tier, and does not start with it: build it with `cargo build --release --features valkey`, or take a package",
         );
     }
     if let Some(admin) = &config.admin {

@@ -47,6 +47,7 @@ mod ttl;
 pub mod units;
 pub mod upstream;
 mod upstreams;
+pub mod valkey;
 pub mod valkey_servers;
 mod value;
 
@@ -80,6 +81,7 @@ pub use self::server_url::{Endpoint, ServerUrl};
 pub use self::traces::Traces;
 pub use self::upstream::{HostPolicy, Protocol, Upstream};
 pub use self::upstreams::{Destination, NamedUpstream};
+pub use self::valkey::Valkey;
 
 /// All that an operator chose, or left at its default.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +92,8 @@ pub struct Config {
     pub cache: Cache,
     /// `None` where nothing is kept beyond the process.
     pub disk: Option<Disk>,
+    /// `None` where it shares nothing with other gateways.
+    pub valkey: Option<Valkey>,
     /// `None` when the admin listener is off.
     pub admin: Option<Admin>,
     pub log: Log,
@@ -113,6 +117,7 @@ impl Config {
             }],
             cache: Cache::default(),
             disk: None,
+            valkey: None,
             admin: Some(Admin::default()),
             log: Log::default(),
             traces: None,
@@ -137,6 +142,7 @@ impl Config {
                 cache.max_variants != new.cache.max_variants,
             ),
             ("[disk]", self.disk != new.disk),
+            ("[valkey]", self.valkey != new.valkey),
             (
                 "[admin] listen",
                 self.admin.is_some() != new.admin.is_some(),

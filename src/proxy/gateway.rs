@@ -16,6 +16,7 @@ use crate::config::{Config, Protocol, RoutePolicy, ServerUrl, Upstream};
 use crate::error::Error;
 use crate::ledger::invalidation::{Invalidation, Matcher};
 use crate::ledger::log::PurgeLog;
+use crate::proxy::fleet::Membership;
 use crate::proxy::gate::verifier::Verifier;
 use crate::proxy::limit::{Limits, Shares};
 use crate::proxy::receipts::Receipts;
@@ -40,6 +41,7 @@ pub struct Gateway {
     pub(super) clock: Clock,
     pub(super) store: Arc<Store>,
     pub(super) tiers: Arc<Tiers>,
+    pub(super) membership: Membership,
     pub(super) metrics: Metrics,
     pub(super) access: AccessLog,
     /// Requests that wait for the API now, whether or not their client has stayed.
@@ -109,6 +111,7 @@ impl Gateway {
         if settings.config.routes.has_longer_keys() {
             store.expect_longer_keys();
         }
+        let membership = Membership::new(settings.config.valkey.is_some());
         Ok(Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
             version: AtomicU64::new(0),
@@ -116,6 +119,7 @@ impl Gateway {
             clock,
             store: Arc::new(store),
             tiers: Arc::default(),
+            membership,
             metrics,
             access,
             waiting: Arc::default(),
@@ -204,11 +208,6 @@ impl Gateway {
 
     pub(super) fn is_handing_over(&self) -> bool {
         self.handing_over.load(Ordering::Relaxed)
-    }
-
-    /// The receipt of the invalidation with this number.
-    pub fn receipt(&self, number: u64) -> HeaderValue {
-        self.receipts.of(number)
     }
 
     pub fn clock(&self) -> &Clock {

@@ -12,9 +12,11 @@ use crate::config::Destination;
 use crate::config::traces::BUILT_IN;
 use crate::error::Error;
 use crate::proxy::exchange::Exchange;
+use crate::proxy::fleet::{Acknowledgement, HELD, Invalidated};
 use crate::proxy::gate::{Met, dotted, grant};
 use crate::proxy::limit::Refusal;
 use crate::proxy::lookup::Lookup;
+use crate::proxy::purging::Purged;
 use crate::proxy::request::content::RequestContent;
 use crate::proxy::request::peer::Peer;
 use crate::proxy::request::{Class, Request, Traits};
@@ -71,9 +73,9 @@ impl Worker {
             request.record();
         }
         if request.class == Class::Unsafe
-            && let Some(response) = self.answer_purge(&request)
+            && let Some(purged) = self.answer_purge(&request)
         {
-            return Answer::Now(response);
+            return self.answered_purge(request, purged);
         }
         if request.route.requests.is_some() {
             request.follow_rules();
@@ -97,8 +99,8 @@ impl Worker {
         request.canonicalise(&self.gateway.store);
         if request.traits.any(Traits::OWN_FIELDS) {
             if request.traits.any(Traits::AFTER) {
-                let latest = self.gateway.store.sequence();
-                request.heed_receipts(&self.gateway.receipts, latest);
+                let gateway = &self.gateway;
+                request.heed_receipts(|fields| gateway.has_all_of(fields));
             }
             request.drop_nominated(&self.gateway.store);
         }
@@ -117,7 +119,7 @@ impl Worker {
             let exchange = Box::new(Exchange::new(self.clone(), request, envelope));
             return Answer::Later(pinned(|| exchange.run()));
         }
-        match self.look_up(&request) {
+        match self.look_up(&mut request) {
             Lookup::Deliver {
                 stored,
                 age,
@@ -135,6 +137,27 @@ impl Worker {
                 Answer::Later(pinned(|| exchange.run()))
             }
         }
+    }
+
+    /// The answer to a PURGE, as soon as the fleet has acknowledged it.
+    fn answered_purge(self: &Rc<Self>, request: Request, purged: Purged) -> Answer<Body> {
+        let (invalidated, strength) = match purged {
+            Purged::Refused(response) => return Answer::Now(response),
+            Purged::Carried {
+                invalidated,
+                strength,
+            } => (invalidated, strength),
+        };
+        let Invalidated { applied, announced } = invalidated;
+        if announced.is_none() {
+            let alone = Acknowledgement::Alone;
+            return Answer::Now(self.purged(&request, (applied, strength), &alone));
+        }
+        let worker = self.clone();
+        Answer::later(async move {
+            let acknowledgement = worker.gateway.acknowledged(announced, HELD).await;
+            worker.purged(&request, (applied, strength), &acknowledgement)
+        })
     }
 
     /// The response to a request whose head could not be read, or is larger than it may be: `parts` is what is known of

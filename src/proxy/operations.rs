@@ -1,7 +1,6 @@
 //! Operations on a running gateway: purge, memory in use, the servers' health.
 
 use std::sync::Arc;
-use std::thread;
 
 use http::Method;
 
@@ -10,6 +9,7 @@ use crate::config::Asked;
 use crate::error::ErrorKind;
 use crate::ledger::invalidation::{Applied, Invalidation, Matcher, Route};
 use crate::ledger::log::{Purge, PurgeLog};
+use crate::proxy::fleet::Invalidated;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::request::shown_key;
 use crate::semantics::authority::host_of;
@@ -123,23 +123,9 @@ impl Gateway {
             .collect()
     }
 
-    /// Carries out a purge. When this returns, nothing older is joined or answered any more.
-    pub fn purge(&self, purge: &Invalidation) -> Applied {
+    /// Carries out a purge, here and in the fleet. When this returns, nothing older is joined or answered any more here.
+    pub fn purge(&self, purge: &Invalidation) -> Invalidated {
         self.invalidate(&self.purge_in_key_form(purge))
-    }
-
-    /// Carries out an invalidation. When this returns, it holds; where it covers very much, a thread removes that behind.
-    pub(super) fn invalidate(&self, invalidation: &Invalidation) -> Applied {
-        let (applied, removal) = self.store.begin(invalidation);
-        if let Some(removal) = removal {
-            let (store, behind) = (self.store.clone(), removal.clone());
-            let thread = thread::Builder::new().name("bookend-purge".to_owned());
-            if thread.spawn(move || store.remove(behind)).is_err() {
-                // There is no thread to be had.
-                self.store.remove(removal);
-            }
-        }
-        applied
     }
 
     /// Carries out a purge that `actor` asked for, and remembers it with the reason that was given.
@@ -148,12 +134,12 @@ impl Gateway {
         purge: &Invalidation,
         actor: String,
         reason: Option<String>,
-    ) -> Applied {
-        let applied = self.purge(purge);
+    ) -> Invalidated {
+        let invalidated = self.purge(purge);
         let at = self.clock.now().wall;
-        let purge = Purge::new(at, purge, actor, reason, applied);
+        let purge = Purge::new(at, purge, actor, reason, invalidated.applied);
         self.purges.add(purge);
-        applied
+        invalidated
     }
 
     /// The purges that operators asked for.

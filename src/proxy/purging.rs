@@ -1,11 +1,12 @@
 //! PURGE on the listeners of clients, for plugins that purge a Varnish so: of the URL that it names, or of the tags in its fields.
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::json;
 
 use crate::error::{Error, ErrorKind};
-use crate::ledger::invalidation::{Invalidation, Matcher, Strength};
+use crate::ledger::invalidation::{Applied, Invalidation, Matcher, Strength};
+use crate::proxy::fleet::{Acknowledgement, Invalidated, PENDING};
 use crate::proxy::receipts::BOOKEND_RECEIPT;
 use crate::proxy::request::Request;
 use crate::proxy::response::body::Body;
@@ -33,32 +34,44 @@ const X_PURGE_METHOD: HeaderName = HeaderName::from_static("x-purge-method");
 /// Magento's pattern of tags.
 const X_MAGENTO_TAGS_PATTERN: HeaderName = HeaderName::from_static("x-magento-tags-pattern");
 
+/// What becomes of a PURGE.
+pub(super) enum Purged {
+    Refused(Response<Body>),
+    /// It was carried out here.
+    Carried {
+        invalidated: Invalidated,
+        strength: Strength,
+    },
+}
+
 impl Worker {
     /// The answer to PURGE, where the gateway takes it from some clients; `None` for other methods, and where it goes on to the
     /// API as they do.
-    pub(super) fn answer_purge(&self, request: &Request) -> Option<Response<Body>> {
+    pub(super) fn answer_purge(&self, request: &Request) -> Option<Purged> {
         let networks = &request.epoch.settings.config.server.purge_from;
         if networks.is_empty() || request.method().as_str() != "PURGE" {
             return None;
         }
-        let refused = |error: Error| self.turn_away(request, &error, Detail::Other("refused"));
+        let refused = |error: Error| {
+            let refusal = self.turn_away(request, &error, Detail::Other("refused"));
+            Some(Purged::Refused(refusal))
+        };
         let client = request.address();
         let Some(client) = client.filter(|client| is_admitted(networks, &[], Some(*client))) else {
-            return Some(refused(
+            return refused(
                 Error::downstream(ErrorKind::AddressDenied)
                     .detail("the client's address is not in purge_from of [server]"),
-            ));
+            );
         };
         let purge = match asked_for(request) {
             Ok(purge) => purge,
             Err(why) => {
-                return Some(refused(
-                    Error::downstream(ErrorKind::BadRequest).detail(why),
-                ));
+                return refused(Error::downstream(ErrorKind::BadRequest).detail(why));
             }
         };
         let (gateway, actor) = (&self.gateway, client.to_string());
-        let applied = gateway.purge_logged(&purge, actor, Some("PURGE".to_owned()));
+        let invalidated = gateway.purge_logged(&purge, actor, Some("PURGE".to_owned()));
+        let applied = &invalidated.applied;
         tracing::info!(
             resources = applied.resources,
             bytes = applied.bytes,
@@ -66,22 +79,51 @@ impl Worker {
             named = purge.covers_in_words(),
             "purged"
         );
-        let outcome = json!({
-            "purged": applied.resources,
-            "bytes": applied.bytes,
-            "sequence": applied.sequence,
-        });
+        Some(Purged::Carried {
+            invalidated,
+            strength: purge.strength,
+        })
+    }
+
+    /// The answer to a PURGE that has been carried out here, and has come so far in the fleet.
+    pub(super) fn purged(
+        &self,
+        request: &Request,
+        (applied, strength): (Applied, Strength),
+        acknowledgement: &Acknowledgement,
+    ) -> Response<Body> {
+        let (outcome, status, detail) = match acknowledgement {
+            Acknowledgement::Pending(_) => {
+                let outcome = json!({
+                    "purged": applied.resources,
+                    "bytes": applied.bytes,
+                    "sequence": applied.sequence,
+                    "acknowledged": false,
+                });
+                (outcome, StatusCode::ACCEPTED, PENDING)
+            }
+            Acknowledgement::Alone | Acknowledgement::Everywhere(_) => {
+                let outcome = json!({
+                    "purged": applied.resources,
+                    "bytes": applied.bytes,
+                    "sequence": applied.sequence,
+                });
+                (outcome, StatusCode::OK, Detail::Other("purged"))
+            }
+        };
         let body = Body::full(format!("{outcome}\n").into(), &self.counters);
         let mut response = Response::new(body);
+        *response.status_mut() = status;
         let fields = response.headers_mut();
         let json = HeaderValue::from_static("application/json");
         fields.insert(CONTENT_TYPE, json);
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         // A soft purge gives no receipt: stale responses that are older may still be used.
-        if purge.strength == Strength::Hard {
-            fields.insert(BOOKEND_RECEIPT, gateway.receipt(applied.sequence));
+        if strength == Strength::Hard {
+            let receipt = self.gateway.receipt(applied.sequence, acknowledgement);
+            fields.insert(BOOKEND_RECEIPT, receipt);
         }
-        Some(self.own(response, request, Detail::Other("purged")))
+        self.own(response, request, detail)
     }
 }
 

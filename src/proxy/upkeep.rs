@@ -41,6 +41,8 @@ pub enum OpenError {
     Thread(std::io::Error),
     Ledger(local::OpenError),
     Disk(disk::OpenError),
+    /// The fleet of `[valkey]` cannot be joined.
+    Fleet(std::io::Error),
 }
 
 impl OpenError {
@@ -56,10 +58,14 @@ impl OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Directory(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Directory(path, error) => {
+                let path = path.display();
+                write!(f, "the disk tier cannot be opened: {path}: {error}")
+            }
+            Self::Fleet(error) => error.fmt(f),
             Self::Thread(error) => write!(f, "no thread can be started: {error}"),
-            Self::Ledger(error) => error.fmt(f),
-            Self::Disk(error) => error.fmt(f),
+            Self::Ledger(error) => write!(f, "the disk tier cannot be opened: {error}"),
+            Self::Disk(error) => write!(f, "the disk tier cannot be opened: {error}"),
         }
     }
 }
@@ -67,7 +73,7 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Directory(_, error) | Self::Thread(error) => Some(error),
+            Self::Directory(_, error) | Self::Thread(error) | Self::Fleet(error) => Some(error),
             Self::Ledger(error) => error.source(),
             Self::Disk(error) => error.source(),
         }
@@ -104,6 +110,13 @@ impl Gateway {
 #[derive(Debug)]
 pub struct Upkeep {
     gateway: Arc<Gateway>,
+    /// `None` where there is no disk tier.
+    disk: Option<DiskThread>,
+}
+
+/// The thread that sees to the disk tier, until `stopping` says so.
+#[derive(Debug)]
+struct DiskThread {
     stopping: Arc<(Mutex<bool>, Condvar)>,
     thread: JoinHandle<()>,
 }
@@ -115,8 +128,13 @@ impl Gateway {
     /// # Errors
     /// When they cannot be opened.
     pub fn open_tiers(self: &Arc<Self>, waits: bool) -> Result<Option<Upkeep>, OpenError> {
+        let has_fleet = self.settings().config.valkey.is_some();
+        if has_fleet {
+            self.join_fleet().map_err(OpenError::Fleet)?;
+        }
         if self.settings().config.disk.is_none() {
-            return Ok(None);
+            let (gateway, disk) = (self.clone(), None);
+            return Ok(has_fleet.then_some(Upkeep { gateway, disk }));
         }
         match self.open_disk(waits) {
             Err(error) if waits && error.is_in_use() => {
@@ -129,11 +147,10 @@ impl Gateway {
         let thread = thread::Builder::new()
             .name("tiers".to_owned())
             .spawn(move || gateway.keep_tiers_open(&until));
-        let failed = OpenError::Thread;
+        let thread = thread.map_err(OpenError::Thread)?;
         Ok(Some(Upkeep {
             gateway: self.clone(),
-            stopping,
-            thread: thread.map_err(failed)?,
+            disk: Some(DiskThread { stopping, thread }),
         }))
     }
 
@@ -200,7 +217,7 @@ impl Gateway {
                     Ok(()) => epoch = self.store.ledger().map(|ledger| ledger.epoch()),
                     Err(error) if !is_told && !error.is_in_use() => {
                         is_told = true;
-                        tracing::warn!(%error, "the disk tier cannot be opened, and is tried again each second");
+                        tracing::warn!(%error, "the disk tier is tried again each second");
                     }
                     Err(_) => {}
                 }
@@ -243,10 +260,15 @@ fn tell(found: &Opened, path: &std::path::Path, sequence: u64) {
 impl Upkeep {
     /// Writes what is still to be written, and ends.
     pub fn stop(self) {
-        let (stopping, stopped) = &*self.stopping;
+        // It answers nothing from its store any more.
+        self.gateway.leave_fleet();
+        let Some(DiskThread { stopping, thread }) = self.disk else {
+            return;
+        };
+        let (stopping, stopped) = &*stopping;
         *stopping.lock().unwrap_or_else(PoisonError::into_inner) = true;
         stopped.notify_all();
-        let _ = self.thread.join();
+        let _ = thread.join();
         if !self.gateway.tiers.close(LAST_WRITES) {
             tracing::warn!("not all that was stored could be written to the disk tier");
         }

@@ -29,7 +29,7 @@ impl Detail {
     /// Why a stored response had to be validated; `None` where the forward reason says it as well.
     pub const fn validated(reason: ValidateReason) -> Option<Self> {
         match reason {
-            ValidateReason::NoCache | ValidateReason::MustValidate(_) => {
+            ValidateReason::NoCache | ValidateReason::MustValidate(_) | ValidateReason::Unheard => {
                 Some(Self::Validated(reason))
             }
             ValidateReason::Stale | ValidateReason::Request => None,

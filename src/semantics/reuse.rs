@@ -73,6 +73,8 @@ pub enum ValidateReason {
     MustValidate(MustValidate),
     /// The request's `no-cache`, `max-age` or `min-fresh`.
     Request,
+    /// Another gateway of the fleet may have invalidated it, which cannot be heard of at present.
+    Unheard,
 }
 
 impl StaleReason {
@@ -92,6 +94,7 @@ impl ValidateReason {
             Self::Stale => "stale",
             Self::MustValidate(by) => by.token(),
             Self::Request => "request",
+            Self::Unheard => "unheard",
         }
     }
 
@@ -100,7 +103,9 @@ impl ValidateReason {
     pub const fn forward(self) -> ForwardReason {
         match self {
             Self::Request => ForwardReason::Request,
-            Self::NoCache | Self::Stale | Self::MustValidate(_) => ForwardReason::Stale,
+            Self::NoCache | Self::Stale | Self::MustValidate(_) | Self::Unheard => {
+                ForwardReason::Stale
+            }
         }
     }
 }

@@ -8,6 +8,8 @@
 //! does no harm.
 
 pub mod disk;
+pub mod fleet;
+pub mod join;
 mod octets;
 #[cfg(feature = "valkey")]
 pub mod valkey;

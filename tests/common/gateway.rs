@@ -36,6 +36,7 @@ pub struct Setup {
     manual: Option<Timestamp>,
     manual_deadlines: bool,
     workers: usize,
+    lease: Option<Duration>,
 }
 
 /// A running gateway. Dropping it drains and stops it; a gateway that does not end well fails the test.
@@ -132,6 +133,12 @@ impl Setup {
         self
     }
 
+    /// A member of the fleet that shares this server, which waits for others no longer than a test can: leases last for this.
+    pub fn fleet(mut self, url: &str, lease: Duration) -> Self {
+        self.lease = Some(lease);
+        self.more(&format!("[valkey]\nurl = {url:?}"))
+    }
+
     #[track_caller]
     pub fn start(self) -> Gateway {
         let config = self.config();
@@ -169,7 +176,12 @@ impl Setup {
             self.workers, self.server, self.cache, self.admin, self.log, self.more
         );
         let config = Config::parse(&toml, "the test", &|_| None);
-        config.unwrap_or_else(|mistakes| panic!("{toml}\n{mistakes:#?}"))
+        let mut config = config.unwrap_or_else(|mistakes| panic!("{toml}\n{mistakes:#?}"));
+        if let (Some(valkey), Some(lease)) = (&mut config.valkey, self.lease) {
+            valkey.lease = lease;
+            valkey.replaced = lease;
+        }
+        config
     }
 }
 
@@ -191,6 +203,7 @@ impl Gateway {
             manual: None,
             manual_deadlines: false,
             workers: 2,
+            lease: None,
         }
     }
 
@@ -334,7 +347,7 @@ impl Gateway {
 
     /// Carries out an invalidation, as a purge does.
     pub fn apply(&self, invalidation: &Invalidation) -> Applied {
-        self.shared.purge(invalidation)
+        self.shared.purge(invalidation).applied
     }
 
     /// Carries out an invalidation as a purge does, but for what a thread removes behind: that is left to [`remove`](Self::remove).

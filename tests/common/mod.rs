@@ -23,12 +23,14 @@ mod gateway;
 pub mod http2;
 mod message;
 mod origin;
+mod valkey;
 
 pub use client::{Answer, Client, End, Incoming};
 pub use gate::Gate;
 pub use gateway::{Gateway, Setup};
 pub use message::{Fields, Request, delete, get, head, post, put, request};
 pub use origin::{Conn, Origin, Reply, http_date, reply};
+pub use valkey::{Valkey, Wire};
 
 use std::thread;
 use std::time::Duration;

@@ -18,6 +18,8 @@ mod explained;
 mod failing_api;
 mod fault_table;
 mod fields;
+#[cfg(feature = "valkey")]
+mod fleet;
 mod gate;
 mod harness;
 mod in_memory;

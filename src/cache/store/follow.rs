@@ -39,6 +39,8 @@ pub struct Sharing<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub now: Monotonic,
+    /// One that began before is joined by nobody.
+    pub since: Option<Monotonic>,
     /// A fill without an answer for so long is joined by nobody any more.
     pub leader_timeout: Duration,
     pub max_followers: usize,
@@ -137,6 +139,7 @@ impl Store {
         let Sharing { vary, limits, .. } = *sharing;
         if !fill.is_joinable()
             || fill.ask.digest != ask.digest
+            || limits.since.is_some_and(|since| fill.started() < since)
             || fill.is_overdue(limits.now, limits.leader_timeout)
             || fill.followers() >= limits.max_followers
         {

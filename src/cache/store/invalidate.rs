@@ -248,6 +248,11 @@ impl Store {
         }
     }
 
+    /// Nothing that a fill brings which is in flight now is stored.
+    pub fn bar_fills(&self) {
+        self.apply_to_fills(&Matcher::All, Strength::Hard);
+    }
+
     /// Visits the fills in flight for the keys that are `covered`, and returns when none of them is just being stored as it
     /// was before.
     fn each_covered_fill(&self, covered: impl Fn(&str) -> bool, visit: impl Fn(&Fill)) {

@@ -319,6 +319,11 @@ impl<M: Clone> Gateway<M> {
         }
     }
 
+    /// Until when stored responses may be used [as they are](Use::AsTheyAre).
+    pub fn usable_until(&self) -> Time {
+        self.usable_until
+    }
+
     /// Whether responses of the shared tier may be used: where all has been taken over that was acknowledged.
     pub fn may_read_shared(&self, now: Time) -> bool {
         now < self.leased_until

@@ -11,6 +11,7 @@ use crate::cache::body::Reader;
 use crate::cache::head::Head;
 use crate::cache::stored::StoredResponse;
 use crate::error::{Error, ErrorKind};
+use crate::proxy::fleet::{Acknowledgement, PENDING};
 use crate::proxy::forward::arrived::Arrived;
 use crate::proxy::long_lived;
 use crate::proxy::lookup::Miss;
@@ -82,6 +83,11 @@ impl Exchange {
                 Err(error) => return self.fail(&error, Some(reason)),
             },
             false => None,
+        };
+        let own = arrived.invalidation.as_ref();
+        let detail = match own.map(|own| &own.acknowledgement) {
+            Some(Acknowledgement::Pending(_)) => Some(PENDING),
+            _ => detail,
         };
         let status = CacheStatus {
             forward_status: Some(answered),

@@ -83,6 +83,7 @@ impl Exchange {
             vary: &self.request.route.cache.vary,
             limits: Limits {
                 now: self.request.now.mono,
+                since: self.request.asked_since,
                 leader_timeout: config.leader_timeout,
                 max_followers: config.max_followers,
             },

@@ -80,6 +80,7 @@ async fn current(
         vary: &asking.route.cache.vary,
         limits: Limits {
             now: asking.now.mono,
+            since: asking.asked_since,
             leader_timeout: config.leader_timeout,
             max_followers: config.max_followers,
         },

@@ -120,7 +120,7 @@ impl Exchange {
     /// A stale response instead of an error, where that is allowed (RFC 5861 §4, RFC 9111 §4.2.4).
     pub(super) fn stand_in(&mut self, failure: Failure, miss: &Miss) -> Option<Step> {
         let stored = miss.selected.as_ref()?;
-        if self.request.traits.any(Traits::NOTHING_OLDER) {
+        if self.request.traits.any(Traits::NOTHING_OLDER) || self.request.is_too_old(&stored.head) {
             return None;
         }
         if !holds_what_is_asked(stored, &self.request) {

@@ -253,7 +253,7 @@ impl Exchange {
         self.rounds += 1;
         self.request.canonicalise(&self.worker.gateway.store);
         self.request.now = self.worker.gateway.clock.now();
-        Step::Conclude(self.worker.look_up(&self.request))
+        Step::Conclude(self.worker.look_up(&mut self.request))
     }
 
     /// Whether memory has nothing for the request, and a second tier may have.

@@ -70,9 +70,10 @@ impl Exchange {
         .await;
         if self.request.route.receipts
             && let Ok(arrived) = &answer
-            && let Some(number) = arrived.invalidation
+            && let Some(own) = &arrived.invalidation
         {
-            self.envelope.receipt = Some(self.worker.gateway.receipt(number));
+            let receipt = (self.worker.gateway).receipt(own.number, &own.acknowledgement);
+            self.envelope.receipt = Some(receipt);
         }
         match answer {
             Ok(arrived) if pass::answers_a_get(&self.request, &arrived) => {

@@ -132,9 +132,10 @@ impl Gateway {
         }
         request.follow_rules();
         request.canonicalise(&self.store);
+        request.asked_since = self.membership.asked_since(now.mono);
         if request.traits.any(Traits::OWN_FIELDS) {
             if request.traits.any(Traits::AFTER) {
-                request.heed_receipts(&self.receipts, self.store.sequence());
+                request.heed_receipts(|fields| self.has_all_of(fields));
             }
             request.drop_nominated(&self.store);
         }

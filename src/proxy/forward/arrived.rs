@@ -4,6 +4,7 @@ use http::{HeaderMap, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 use crate::clock::Now;
+use crate::proxy::fleet::Acknowledgement;
 use crate::semantics::freshness::{Freshness, Receipt};
 use crate::upstream::UpstreamBody;
 
@@ -21,8 +22,15 @@ pub struct Arrived {
     pub received: Now,
     /// The client's own preconditions and Range were sent.
     pub as_asked: bool,
-    /// The number of the invalidation that has begun for the request itself, where it is a write that was successful.
-    pub invalidation: Option<u64>,
+    /// That of the request itself, where it is a write that was successful.
+    pub invalidation: Option<OwnInvalidation>,
+}
+
+/// An invalidation that holds here.
+pub struct OwnInvalidation {
+    /// Its number here.
+    pub number: u64,
+    pub acknowledgement: Acknowledgement,
 }
 
 impl Arrived {

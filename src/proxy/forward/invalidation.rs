@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode};
 use crate::config::RoutePolicy;
 use crate::ledger::invalidation::{Invalidation, Matcher, Strength};
 use crate::proxy::epoch::Epoch;
+use crate::proxy::fleet::Invalidated;
 use crate::proxy::forward::client_paths::as_client_sees;
 use crate::proxy::forward::written::Written;
 use crate::proxy::request::{Request, Target};
@@ -37,14 +38,14 @@ impl InvalidationPermit {
         }
     }
 
-    /// The write was answered (RFC 9111 §4.4): an error invalidates nothing. Returns the number of the invalidation that
+    /// The write was answered (RFC 9111 §4.4): an error invalidates nothing. Returns the invalidation that
     /// has begun for it.
     pub(in crate::proxy) fn finish(
         mut self,
         status: StatusCode,
         fields: &HeaderMap,
         server: &Server,
-    ) -> Option<u64> {
+    ) -> Option<Invalidated> {
         self.owed = None;
         if !is_non_error(status) {
             return None;
@@ -86,8 +87,9 @@ impl InvalidationPermit {
         }
     }
 
-    fn apply(&self, invalidation: &Invalidation) -> u64 {
-        let applied = self.worker.gateway.invalidate(invalidation);
+    fn apply(&self, invalidation: &Invalidation) -> Invalidated {
+        let invalidated = self.worker.gateway.invalidate(invalidation);
+        let applied = &invalidated.applied;
         if invalidation.strength == Strength::Hard {
             self.worker
                 .counters
@@ -95,7 +97,7 @@ impl InvalidationPermit {
                 .add(applied.resources as u64);
         }
         tracing::debug!(%invalidation, resources = applied.resources, "a write invalidates");
-        applied.sequence
+        invalidated
     }
 }
 
@@ -103,7 +105,8 @@ impl Drop for InvalidationPermit {
     fn drop(&mut self) {
         if let Some(strength) = self.owed.take() {
             let covers = self.written().covers();
-            self.apply(&Invalidation { covers, strength });
+            // The fleet carries it out, too; nobody waits for that.
+            let _announced = self.apply(&Invalidation { covers, strength });
         }
     }
 }

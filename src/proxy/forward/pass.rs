@@ -19,7 +19,8 @@ use crate::config::EtagMode;
 use crate::error::Error;
 use crate::proxy::admission::Admission;
 use crate::proxy::fill::update::{Asked, Update};
-use crate::proxy::forward::arrived::Arrived;
+use crate::proxy::fleet::{HELD, Invalidated};
+use crate::proxy::forward::arrived::{Arrived, OwnInvalidation};
 use crate::proxy::forward::content;
 use crate::proxy::forward::fetch::{Context, fetch};
 use crate::proxy::forward::fields::{self, Conditions};
@@ -82,7 +83,13 @@ pub async fn forward(
     let (response, requested) = if request.class == Class::Unsafe {
         let requested = worker.gateway.clock.now();
         let written = write(worker, request, outgoing, admission).await?;
-        invalidation = written.invalidation;
+        if let Some(Invalidated { applied, announced }) = written.invalidation {
+            let gateway = &worker.gateway;
+            invalidation = Some(OwnInvalidation {
+                number: applied.sequence,
+                acknowledgement: gateway.acknowledged(announced, HELD).await,
+            });
+        }
         (written.response, requested)
     } else {
         let make = || fields::request(request, hints, Conditions::Client, RequestBody::Empty).ok();
@@ -127,8 +134,8 @@ pub fn answers_a_get(request: &Request, arrived: &Arrived) -> bool {
 /// A write's answer.
 struct WriteAnswer {
     response: Response<UpstreamBody>,
-    /// The number of its invalidation, where it has one.
-    invalidation: Option<u64>,
+    /// `None` where it invalidates nothing.
+    invalidation: Option<Invalidated>,
 }
 
 /// Sends a write from a task of its own: once it is sent, it is carried to its end, and its invalidation with it, when the

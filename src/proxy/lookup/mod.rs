@@ -14,10 +14,11 @@ use crate::cache::stored::StoredResponse;
 use crate::proxy::lookup::extent::{fetch_extent, holds_what_is_asked, is_personal};
 use crate::proxy::request::{Class, Request, Traits};
 use crate::proxy::worker::Worker;
+use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::fetch::FetchExtent;
 use crate::semantics::preconditions::origin_must_decide;
-use crate::semantics::reuse::{Reuse, Selection, decide};
+use crate::semantics::reuse::{Reuse, Selection, ValidateReason, decide};
 use crate::semantics::time::DeltaSeconds;
 use crate::semantics::vary::prefer;
 
@@ -95,7 +96,8 @@ pub(in crate::proxy) enum Purpose {
 
 impl Worker {
     /// Looks the target up and decides (RFC 9111 §4).
-    pub(in crate::proxy) fn look_up(&self, request: &Request) -> Lookup {
+    pub(in crate::proxy) fn look_up(&self, request: &mut Request) -> Lookup {
+        request.asked_since = self.gateway.membership.asked_since(request.now.mono);
         look_up(&self.gateway.store, request, Purpose::Serve)
     }
 }
@@ -131,8 +133,29 @@ pub(in crate::proxy) fn look_up(store: &Store, request: &Request, purpose: Purpo
         (Some(resource), None) if !resource.variants().is_empty() => Selection::VaryMiss,
         _ => Selection::UriMiss,
     };
-    let reuse = decide(selection, &request.directives);
+    let is_unheard = selected
+        .as_ref()
+        .is_some_and(|stored| request.is_too_old(&stored.head));
+    let reuse = match is_unheard {
+        false => decide(selection, &request.directives),
+        true => decide_unheard(selection, &request.directives),
+    };
     conclude(request, reuse, resource, selected, purpose)
+}
+
+/// Decides where the fleet may have invalidated what is stored: it is not used without validation.
+#[cold]
+fn decide_unheard(selection: Selection<'_>, directives: &RequestDirectives) -> Reuse {
+    let mut directives = *directives;
+    directives.no_cache = true;
+    match decide(selection, &directives) {
+        Reuse::Validate { age, ttl, .. } => Reuse::Validate {
+            reason: ValidateReason::Unheard,
+            age,
+            ttl,
+        },
+        other => other,
+    }
 }
 
 /// Computes anew, by the settings in force, a response that was stored under former ones.

@@ -94,6 +94,7 @@ impl Request {
             digest: self.digest,
             began: self.began,
             now: self.now,
+            asked_since: self.asked_since,
             waiting: None,
             recording: self.recording_of_another(),
         }

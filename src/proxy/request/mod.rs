@@ -34,6 +34,7 @@ pub use self::target::Target;
 pub use self::traits::{Class, Traits};
 use crate::cache::collapse::Ask;
 use crate::cache::head::ContentDigest;
+use crate::cache::head::Head;
 use crate::cache::key::KeyRef;
 use crate::cache::resource::Resource;
 use crate::cache::store::Store;
@@ -42,7 +43,7 @@ use crate::config::{Destination, Protocol, Readings, RoutePolicy, is_unreadable}
 use crate::error::{Error, ErrorKind};
 use crate::proxy::epoch::Epoch;
 use crate::proxy::limit::{Client, Subject};
-use crate::proxy::receipts::{BOOKEND_AFTER, Receipts};
+use crate::proxy::receipts::BOOKEND_AFTER;
 use crate::proxy::request::content::RequestContent;
 use crate::proxy::request::peer::Peer;
 use crate::semantics::authority::path_and_query;
@@ -87,6 +88,8 @@ pub struct Request {
     pub began: Now,
     /// The latest reading of the clock.
     pub now: Now,
+    /// Nothing that is stored and was asked for before answers without validation: the fleet may have invalidated it.
+    pub asked_since: Option<Monotonic>,
     /// How far it has come on its way to the API; not for those that the store answers.
     pub waiting: Option<Waiting>,
     /// `None` where it is not recorded.
@@ -183,6 +186,7 @@ impl Request {
             digest: None,
             began: now,
             now,
+            asked_since: None,
             waiting: None,
             recording: None,
         }
@@ -233,9 +237,8 @@ impl Request {
 
     /// Takes off the receipts that it names. Where any of them is not known here, nothing that is stored answers without
     /// validation, whatever the route honours, and no fill that has begun before; and they go on, to the gateway that gave them.
-    /// `latest` is the number of the latest invalidation.
-    pub fn heed_receipts(&mut self, receipts: &Receipts, latest: u64) {
-        if !receipts.have_all(self.received(), latest) {
+    pub fn heed_receipts(&mut self, are_all_known: impl Fn(&HeaderMap) -> bool) {
+        if !are_all_known(self.received()) {
             self.directives.no_cache = true;
             self.traits.add(Traits::NOTHING_OLDER);
             return;
@@ -244,6 +247,12 @@ impl Request {
         if let Some(received) = &mut self.received {
             received.remove(BOOKEND_AFTER);
         }
+    }
+
+    /// Whether the fleet may have invalidated a response with this head, so that it does not answer without validation.
+    pub fn is_too_old(&self, head: &Head) -> bool {
+        self.asked_since
+            .is_some_and(|since| head.requested() < since)
     }
 
     /// Takes off the credentials that were for the gateway itself: the API does not get them, and they are none for the store.

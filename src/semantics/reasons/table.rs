@@ -22,7 +22,7 @@ use Kind::{Forward, NotStored, Own, Passed, Reuse};
 
 /// All reasons: those of one kind together.
 #[rustfmt::skip]
-pub static REASONS: [Reason; 62] = [
+pub static REASONS: [Reason; 64] = [
     of(Forward, "uri-miss", "Nothing was stored for this URL.",
         "", "RFC 9111 §4"),
     of(Forward, "vary-miss", "Something was stored for this URL, but not for these request fields.",
@@ -122,6 +122,8 @@ pub static REASONS: [Reason; 62] = [
         "Have the API give a longer `max-age`, or set `ttl` and `ttl_mode = \"floor\"` on the route.", "RFC 9111 §5.2.2.8"),
     of(Reuse, "s-maxage", "The response is stale and has `s-maxage`, which implies `proxy-revalidate`.",
         "Have the API give a longer `s-maxage`, or set `ttl` and `ttl_mode = \"floor\"` on the route.", "RFC 9111 §5.2.2.10"),
+    of(Reuse, "unheard", "The other gateways of the fleet cannot be heard, and may have invalidated what is stored: it is validated each time.",
+        "Look whether the server of `[valkey]` runs and can be reached; `when_deaf` says what is done without it.", ""),
     of(Reuse, "max-stale", "The request accepts a stale response.",
         "", "RFC 9111 §5.2.1.2"),
     of(Reuse, "disk", "The response was read from the disk tier, and is in memory now.",
@@ -143,6 +145,8 @@ pub static REASONS: [Reason; 62] = [
         "Change `allow` or `deny`; behind a balancer, list it in `trusted_proxies`.", "RFC 9110 §15.5.4"),
     of(Own, "purged", "A PURGE was carried out.",
         "", ""),
+    of(Own, "invalidation-pending", "The write or the PURGE was carried out here; some other gateway of the fleet may still answer with what is older.",
+        "Look at `bookend_fleet_connected` of all gateways: it holds everywhere once they hear each other, or after `when_deaf` and some seconds.", ""),
     of(Own, "unauthorized", "The route has `auth`, and the request's credentials are missing or wrong: 401; 503 where too many passwords wait for verification.",
         "Send the credentials.", "RFC 9110 §15.5.2"),
     of(Own, "acme-challenge", "A certificate authority has seen that a name leads here (http-01).",

@@ -16,6 +16,7 @@ pub mod connection;
 mod dial;
 mod error;
 pub mod fills;
+mod joined;
 pub mod keys;
 pub mod ledger;
 pub mod log_reader;
@@ -28,3 +29,5 @@ mod slots;
 mod tests;
 mod tls;
 pub mod wire;
+
+pub use self::joined::join;

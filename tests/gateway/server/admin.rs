@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use bookend::admin::{Admin, Kind, Operations, Page, RunningAdmin, json};
+use bookend::admin::{Admin, Kind, Operations, Page, Reply, RunningAdmin, json};
 use bookend::clock::Clock;
 use bookend::config::{Admin as Config, ListenAddr, Secret};
 use bookend::server::Outcome;
 use bookend::telemetry::counters::Metrics;
 use bookend::telemetry::readiness::{Readiness, Stage};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, StatusCode};
 
 use super::harness::{Answer, Client};
 
@@ -33,9 +33,10 @@ impl Operations for ToyGateway {
         page.single("bookend_store_bytes", Kind::Gauge, "Bytes stored.", 42);
     }
 
-    fn purge(&self, request: &Request<Bytes>) -> Response<Bytes> {
+    fn purge(&self, request: &Request<Bytes>) -> Reply {
         let order = String::from_utf8_lossy(request.body());
-        json(StatusCode::OK, &serde_json::json!({ "order": order }))
+        let outcome = serde_json::json!({ "order": order });
+        Reply::Now(json(StatusCode::OK, &outcome))
     }
 }
 

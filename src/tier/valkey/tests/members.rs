@@ -1,21 +1,21 @@
 //! Gateways that share a ledger: what is acknowledged at one holds at all of them.
 
 use std::pin::pin;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::server::{TestServer, runtime};
-use crate::clock::{Clock, timer_now};
+use crate::clock::{self, Clock, timer_now};
 use crate::config::valkey_servers::Servers;
 use crate::ledger::invalidation::{Invalidation, Matcher};
-use crate::ledger::protocol::gateway::{Place, Stored, Use};
 use crate::ledger::protocol::server::Limits;
 use crate::ledger::protocol::timing::Timing;
+use crate::tier::fleet::{Acknowledged, Epoch, Lease, Memory, Place, Stored, Use};
 use crate::tier::valkey::keys::Namespace;
 use crate::tier::valkey::ledger::Ledger;
-use crate::tier::valkey::member::{Member, Memory, Settings};
+use crate::tier::valkey::member::{Member, Settings};
 
 /// Shorter than those of a fleet, so that a test can wait for their ends.
 const TIMING: Timing = Timing {
@@ -45,15 +45,15 @@ impl Told {
 }
 
 impl Memory for Told {
-    fn apply(&self, invalidation: &Invalidation) {
+    fn apply(&self, invalidation: &Invalidation, _number: u64) {
         self.push(invalidation.to_string());
     }
 
-    fn begin_epoch(&self, stored: Stored) {
+    fn begin_epoch(&self, _epoch: Epoch, stored: Stored) {
         self.push(format!("{stored:?}"));
     }
 
-    fn validate_all(&self) {
+    fn validate_all(&self, _floor: u64) {
         self.push("validate".to_owned());
     }
 }
@@ -69,7 +69,8 @@ fn member(server: &TestServer, id: u64, limits: Limits) -> Member<Told> {
         id,
         replicas: 0,
     };
-    Member::new(settings, Clock::system(), Told::default())
+    let (told, lease) = (Told::default(), Arc::new(Lease::ended()));
+    Member::new(settings, Clock::system(), told, lease)
 }
 
 const MANY: Limits = Limits {
@@ -126,14 +127,26 @@ async fn until_all_serve(members: [&Member<Told>; 2]) {
     until(|| {
         members
             .iter()
-            .all(|member| member.may_use() == Use::AsTheyAre)
+            .all(|member| may_use(member) == Use::AsTheyAre)
     })
     .await;
 }
 
+fn may_use(member: &Member<Told>) -> Use {
+    member.may_use(member.clock().now().mono)
+}
+
+/// Carries an invalidation out at a member, and waits for the fleet.
+async fn invalidate(member: &Member<Told>, invalidation: &Invalidation) -> Option<Acknowledged> {
+    member.memory().apply(invalidation, 0);
+    let announced = member.announce(invalidation);
+    let acknowledged = clock::within(LONG, pin!(announced.acknowledged)).await;
+    acknowledged.ok().and_then(Result::ok)
+}
+
 async fn acknowledged(member: &Member<Told>, invalidation: &Invalidation) -> Place {
-    let place = member.invalidate(invalidation, LONG).await;
-    place.expect("it is acknowledged")
+    let acknowledged = invalidate(member, invalidation).await;
+    acknowledged.expect("it is acknowledged").place
 }
 
 #[test]
@@ -170,7 +183,7 @@ fn a_purge_is_not_acknowledged_while_another_gateway_may_serve_that_has_not_take
         until_all_serve(members).await;
         switch.send_replace(false);
         let invalidation = url(1);
-        let mut purge = pin!(members[0].invalidate(&invalidation, LONG));
+        let mut purge = pin!(invalidate(members[0], &invalidation));
         tokio::select! {
             place = &mut purge => panic!("acknowledged: {place:?}"),
             () = tokio::time::sleep(Duration::from_millis(100)) => {}
@@ -191,18 +204,18 @@ fn a_gateway_that_has_gone_is_waited_for_until_its_lease_has_ended() {
         acknowledged(members[0], &url(0)).await;
         switch.send_replace(false);
         let invalidation = url(1);
-        let mut purge = pin!(members[0].invalidate(&invalidation, LONG));
+        let mut purge = pin!(invalidate(members[0], &invalidation));
         // Until it is acknowledged, the other one may serve; afterwards it may not.
         let mut served = false;
         let place = loop {
-            served |= members[1].may_use() == Use::AsTheyAre;
+            served |= may_use(members[1]) == Use::AsTheyAre;
             tokio::select! {
-                place = &mut purge => break place.expect("it is acknowledged"),
+                place = &mut purge => break place.expect("it is acknowledged").place,
                 () = tokio::time::sleep(Duration::from_millis(5)) => {}
             }
         };
         assert!(served);
-        assert_ne!(members[1].may_use(), Use::AsTheyAre);
+        assert_ne!(may_use(members[1]), Use::AsTheyAre);
         assert!(!members[1].answers(place));
         switch.send_replace(true);
         until_all_serve(members).await;

@@ -1,0 +1,83 @@
+//! What is told of the fleet: as metrics, in `GET /status`, and in the answer to a purge.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::page::{Kind, Page};
+use crate::proxy::Acknowledgement;
+use crate::tier::fleet::{GatewayId, Place, Status};
+
+/// Adds the fleet's metrics, where there is one.
+pub(super) fn write(page: &mut Page, fleet: Option<&Status>) {
+    let Some(fleet) = fleet else {
+        return;
+    };
+    let counts = &fleet.counts;
+    let number = fleet.place.map_or(0, |place| place.number);
+    #[rustfmt::skip]
+    let gauges = [
+        ("bookend_fleet_connected", "Whether there is a connection to the server of [valkey].", fleet.is_connected.into()),
+        ("bookend_fleet_gateways", "Gateways of the fleet that its server knows, this one included.", fleet.gateways as u64),
+        ("bookend_fleet_sequence", "The number of the latest invalidation of the fleet that was taken over, in the epoch in force.", number),
+        ("bookend_fleet_pending", "Invalidations of this gateway that the fleet has not acknowledged yet.", fleet.pending as u64),
+    ];
+    for (name, help, value) in gauges {
+        page.single(name, Kind::Gauge, help, value);
+    }
+    let help = "Attempts to connect to the server of [valkey].";
+    page.family("bookend_fleet_connections_total", Kind::Counter, help)
+        .sample(&[("result", "ok")], counts.connected)
+        .sample(&[("result", "failed")], counts.failed);
+    #[rustfmt::skip]
+    let counters = [
+        ("bookend_fleet_late_total", "Calls of the server of [valkey] that were not answered in time.", counts.late),
+        ("bookend_fleet_given_up_total", "Connections to the server of [valkey] that were given up since it was late.", counts.given_up),
+        ("bookend_fleet_applied_total", "Invalidations of the fleet that were taken over, this gateway's included.", counts.applied),
+        ("bookend_fleet_acknowledged_total", "Invalidations of this gateway that the fleet has acknowledged.", counts.acknowledged),
+        ("bookend_fleet_epochs_total", "Epochs of the fleet's ledger that have begun: one at the start, another where the server may have lost something.", counts.epochs),
+    ];
+    for (name, help, value) in counters {
+        page.single(name, Kind::Counter, help, value);
+    }
+}
+
+/// The fleet in `GET /status`; null where there is none.
+pub(super) fn describe(fleet: Option<&Status>) -> Value {
+    let Some(fleet) = fleet else {
+        return Value::Null;
+    };
+    json!({
+        "id": name(fleet.id),
+        "connected": fleet.is_connected,
+        "gateways": fleet.gateways,
+        "epoch": fleet.place.map(|Place { epoch, .. }| format!("{epoch:016x}")),
+        "sequence": fleet.place.map(|place| place.number),
+        "pending": fleet.pending,
+        "applied": fleet.counts.applied,
+        "acknowledged": fleet.counts.acknowledged,
+        "epochs": fleet.counts.epochs,
+        "late": fleet.counts.late,
+    })
+}
+
+/// Adds to the outcome of a purge how far it has come in the fleet. Returns the answer's status.
+pub(super) fn add_to(outcome: &mut Value, acknowledgement: &Acknowledgement) -> StatusCode {
+    match acknowledgement {
+        Acknowledgement::Alone => StatusCode::OK,
+        Acknowledgement::Everywhere(acknowledged) => {
+            outcome["acknowledged"] = json!(true);
+            outcome["gateways"] = json!(acknowledged.gateways);
+            outcome["applied"] = json!(acknowledged.applied);
+            StatusCode::OK
+        }
+        Acknowledgement::Pending(gateways) => {
+            outcome["acknowledged"] = json!(false);
+            outcome["pending"] = gateways.iter().copied().map(name).collect();
+            StatusCode::ACCEPTED
+        }
+    }
+}
+
+fn name(id: GatewayId) -> String {
+    format!("{id:016x}")
+}

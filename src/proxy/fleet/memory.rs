@@ -1,0 +1,64 @@
+//! The store, as the fleet sees it.
+
+use std::sync::Arc;
+use std::thread;
+
+use crate::cache::store::Store;
+use crate::ledger::invalidation::{Applied, Invalidation, Matcher};
+use crate::tier::fleet::{Epoch, Memory, Stored};
+
+/// What this gateway has stored.
+#[derive(Debug)]
+pub struct StoreMemory {
+    store: Arc<Store>,
+}
+
+impl StoreMemory {
+    pub fn new(store: Arc<Store>) -> Self {
+        Self { store }
+    }
+
+    /// Neither stale-if-error nor stale-while-revalidate lets it be used without.
+    fn validate_stored(&self) {
+        carry_out(&self.store, &Invalidation::soft(vec![Matcher::All]));
+    }
+}
+
+impl Memory for StoreMemory {
+    fn apply(&self, invalidation: &Invalidation, number: u64) {
+        let applied = carry_out(&self.store, invalidation);
+        tracing::debug!(
+            %invalidation, number, resources = applied.resources,
+            "an invalidation of the fleet"
+        );
+    }
+
+    fn begin_epoch(&self, _epoch: Epoch, stored: Stored) {
+        self.store.bar_fills();
+        if stored == Stored::Validated {
+            self.validate_stored();
+        }
+    }
+
+    fn validate_all(&self, floor: u64) {
+        tracing::info!(
+            floor,
+            "the fleet's ledger does not go back so far: all that is stored is validated before it is used"
+        );
+        self.validate_stored();
+    }
+}
+
+/// Carries out an invalidation. When this returns, it holds; where it covers very much, a thread removes that behind.
+pub fn carry_out(store: &Arc<Store>, invalidation: &Invalidation) -> Applied {
+    let (applied, removal) = store.begin(invalidation);
+    if let Some(removal) = removal {
+        let (behind, left) = (store.clone(), removal.clone());
+        let thread = thread::Builder::new().name("bookend-purge".to_owned());
+        if thread.spawn(move || behind.remove(left)).is_err() {
+            // There is no thread to be had.
+            store.remove(removal);
+        }
+    }
+    applied
+}

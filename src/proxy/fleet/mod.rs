@@ -1,0 +1,90 @@
+//! This gateway among those with which it shares a ledger: what they invalidate is carried out here, what is invalidated here is
+//! announced to them, and what is stored is used only as far as the fleet allows.
+
+mod memory;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+pub use self::memory::{StoreMemory, carry_out};
+use crate::clock::Monotonic;
+use crate::ledger::invalidation::Applied;
+use crate::semantics::cache_status::Detail;
+use crate::tier::fleet::{Acknowledged, Announced, Fleet, GatewayId, Lease, Use};
+
+/// The fleet of a gateway, where it has one.
+#[derive(Debug)]
+pub struct Membership {
+    /// Until when what is stored may be used by its freshness alone.
+    pub lease: Arc<Lease>,
+    /// `None` where the settings name no fleet, and until it was joined.
+    fleet: OnceLock<Arc<dyn Fleet>>,
+}
+
+impl Membership {
+    /// `is_wanted`: the settings name a fleet.
+    pub fn new(is_wanted: bool) -> Self {
+        let lease = match is_wanted {
+            true => Lease::ended(),
+            false => Lease::default(),
+        };
+        Self {
+            lease: Arc::new(lease),
+            fleet: OnceLock::new(),
+        }
+    }
+
+    /// To be called once.
+    pub fn join(&self, fleet: Arc<dyn Fleet>) {
+        let _ = self.fleet.set(fleet);
+    }
+
+    pub fn fleet(&self) -> Option<&Arc<dyn Fleet>> {
+        self.fleet.get()
+    }
+
+    /// Only what was asked for, or validated, since then may be used; `None` where all may.
+    #[inline]
+    pub fn asked_since(&self, now: Monotonic) -> Option<Monotonic> {
+        match self.lease.holds(now) {
+            true => None,
+            false => self.without_lease(now),
+        }
+    }
+
+    #[cold]
+    fn without_lease(&self, now: Monotonic) -> Option<Monotonic> {
+        let allowed = self.fleet.get().map(|fleet| fleet.may_use(now));
+        match allowed.unwrap_or(Use::AskedNow) {
+            Use::AsTheyAre => None,
+            Use::AskedSince(since) => Some(Monotonic::from_millis(since)),
+            // When a response was asked for is known to a millisecond.
+            Use::AskedNow => Some(now.after(Duration::from_millis(2))),
+        }
+    }
+}
+
+/// An invalidation that holds here.
+#[derive(Debug)]
+pub struct Invalidated {
+    pub applied: Applied,
+    /// `None` where there is no fleet.
+    pub announced: Option<Announced>,
+}
+
+/// The answer to a write or a PURGE is held for so long at most, until no gateway of the fleet answers any more with what it covers.
+pub const HELD: Duration = Duration::from_millis(1_500);
+
+/// What Cache-Status says of an invalidation that has not been acknowledged in time.
+pub const PENDING: Detail = Detail::Other("invalidation-pending");
+
+/// How far an invalidation has come in the fleet, when its answer goes out.
+#[derive(Debug)]
+pub enum Acknowledgement {
+    /// There is no fleet.
+    Alone,
+    /// No gateway serves any more what is covered from before.
+    Everywhere(Acknowledged),
+    /// Some may still serve what is covered from before: these, where they are known.
+    Pending(Vec<GatewayId>),
+}

@@ -1,0 +1,99 @@
+//! What a gateway does as one of a fleet: it joins and leaves, announces what it invalidates, and gives receipts.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+
+use crate::clock;
+use crate::ledger::invalidation::Invalidation;
+use crate::proxy::fleet::{Acknowledgement, Invalidated, StoreMemory, carry_out};
+use crate::proxy::gateway::Gateway;
+use crate::proxy::receipts::of_fleet;
+use crate::tier::fleet::{Announced, Place, Status};
+use crate::tier::join::join;
+
+impl Gateway {
+    /// Joins the fleet that the settings name.
+    ///
+    /// # Errors
+    /// When it cannot be: a server that cannot be reached is none of these cases.
+    pub(super) fn join_fleet(&self) -> std::io::Result<()> {
+        let settings = self.settings();
+        let Some(valkey) = &settings.config.valkey else {
+            return Ok(());
+        };
+        let memory = StoreMemory::new(self.store.clone());
+        let lease = self.membership.lease.clone();
+        let fleet = join(valkey, self.clock.clone(), memory, lease)?;
+        self.membership.join(fleet);
+        Ok(())
+    }
+
+    /// Has the others not wait for this gateway any more, which does not answer from its store from here on.
+    pub(super) fn leave_fleet(&self) {
+        if let Some(fleet) = self.membership.fleet() {
+            fleet.leave();
+        }
+    }
+
+    /// How the fleet does; `None` where the settings name none.
+    pub fn fleet_status(&self) -> Option<Status> {
+        let fleet = self.membership.fleet();
+        fleet.map(|fleet| fleet.status())
+    }
+
+    /// Carries out an invalidation here, and has the fleet carry it out. When this returns, it holds here.
+    pub(super) fn invalidate(&self, invalidation: &Invalidation) -> Invalidated {
+        let applied = carry_out(&self.store, invalidation);
+        let fleet = self.membership.fleet();
+        Invalidated {
+            applied,
+            announced: fleet.map(|fleet| fleet.announce(invalidation)),
+        }
+    }
+
+    /// Whether what is stored here is at least as recent as a receipt of the fleet's asks.
+    pub(super) fn answers(&self, receipt: Place) -> bool {
+        let fleet = self.membership.fleet();
+        fleet.is_some_and(|fleet| fleet.answers(receipt))
+    }
+
+    /// Waits until the fleet has acknowledged an invalidation, at most so long; not at all where it cannot be reached.
+    pub async fn acknowledged(
+        &self,
+        announced: Option<Announced>,
+        limit: Duration,
+    ) -> Acknowledgement {
+        let Some(Announced {
+            id,
+            is_heard,
+            acknowledged,
+        }) = announced
+        else {
+            return Acknowledgement::Alone;
+        };
+        if is_heard && let Ok(Ok(acknowledged)) = clock::within(limit, pin!(acknowledged)).await {
+            return Acknowledgement::Everywhere(acknowledged);
+        }
+        let fleet = self.membership.fleet();
+        let waits_for = fleet.map(|fleet| fleet.waits_for(id));
+        Acknowledgement::Pending(waits_for.unwrap_or_default())
+    }
+
+    /// The receipt of the invalidation that has this number here, and has come so far in the fleet.
+    pub fn receipt(&self, number: u64, acknowledgement: &Acknowledgement) -> HeaderValue {
+        match acknowledgement {
+            Acknowledgement::Everywhere(acknowledged) => of_fleet(*acknowledged),
+            // Other gateways do not know it, and ask the API.
+            Acknowledgement::Alone | Acknowledgement::Pending(_) => self.receipts.of(number),
+        }
+    }
+
+    /// Whether a request names receipts, and each is of an invalidation that has been carried out here.
+    pub(super) fn has_all_of(&self, request: &HeaderMap) -> bool {
+        let answers = |place| self.answers(place);
+        self.receipts
+            .have_all(request, self.store.sequence(), answers)
+    }
+}

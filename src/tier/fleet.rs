@@ -1,0 +1,132 @@
+//! A fleet of gateways as each of them sees it: they share what was invalidated. How they talk with each other is behind [`Fleet`]; the
+//! [protocol](crate::ledger::protocol) says what holds.
+
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::oneshot;
+
+use crate::clock::Monotonic;
+use crate::ledger::invalidation::Invalidation;
+pub use crate::ledger::protocol::gateway::{Place, Stored, Use};
+pub use crate::ledger::protocol::server::{Epoch, GatewayId};
+
+/// What a gateway has in memory, and its own ledger: what the fleet changes there. Called on the fleet's thread.
+pub trait Memory: Debug + Send + Sync + 'static {
+    /// Takes an invalidation over that has this number in the epoch in force: when this returns, nothing that it covers is stored
+    /// as it was, no fill in flight brings it, and the gateway's own ledger has it.
+    fn apply(&self, invalidation: &Invalidation, number: u64);
+
+    /// An epoch begins. No fill in flight brings anything that is stored. [`Stored::Validated`]: what is stored is validated
+    /// before its next use, without exception for stale responses.
+    fn begin_epoch(&self, epoch: Epoch, stored: Stored);
+
+    /// What is stored is validated before its next use: invalidations up to the number `floor` were forgotten, and not all of them are
+    /// known here.
+    fn validate_all(&self, floor: u64);
+}
+
+/// A gateway's part in its fleet.
+pub trait Fleet: Debug + Send + Sync {
+    /// What stored responses may be used for at `now`, which was read after the request came.
+    fn may_use(&self, now: Monotonic) -> Use;
+
+    /// Has all gateways carry out an invalidation that has been carried out here.
+    fn announce(&self, invalidation: &Invalidation) -> Announced;
+
+    /// The gateways that an announced invalidation still waits for; empty where that is not known, or it is acknowledged.
+    fn waits_for(&self, announced: AnnouncedId) -> Vec<GatewayId>;
+
+    /// Whether what is in memory is at least as recent as a receipt asks.
+    fn answers(&self, receipt: Place) -> bool;
+
+    fn status(&self) -> Status;
+
+    /// This gateway serves nothing more: the others need not wait for it. Blocks the thread for a short while.
+    fn leave(&self);
+}
+
+/// The gateway's own name for an invalidation that it has announced.
+pub type AnnouncedId = u64;
+
+/// An invalidation on its way to all gateways.
+#[derive(Debug)]
+pub struct Announced {
+    pub id: AnnouncedId,
+    /// The fleet can be reached, as far as is known: without that, no acknowledgement comes soon.
+    pub is_heard: bool,
+    /// It goes on whether or not somebody waits for this.
+    pub acknowledged: oneshot::Receiver<Acknowledged>,
+}
+
+/// From now on, no gateway serves what the invalidation covers from before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    pub place: Place,
+    /// Gateways that were known when it got its number.
+    pub gateways: usize,
+    /// Those of them that have taken it over; the others do not serve.
+    pub applied: usize,
+}
+
+/// How the fleet does, as this gateway sees it.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    pub id: GatewayId,
+    /// There is a connection to its server.
+    pub is_connected: bool,
+    /// `None` until the first connection.
+    pub place: Option<Place>,
+    /// Gateways that the server knows, this one included.
+    pub gateways: usize,
+    /// Invalidations of this gateway that are not acknowledged yet.
+    pub pending: usize,
+    pub counts: Counts,
+}
+
+/// What has happened since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Connections that stood.
+    pub connected: u64,
+    /// Attempts to connect that failed.
+    pub failed: u64,
+    /// Calls that were not answered in time.
+    pub late: u64,
+    /// Connections that were given up since the server was late.
+    pub given_up: u64,
+    /// Invalidations that were taken over, those of this gateway included.
+    pub applied: u64,
+    /// Invalidations of this gateway that were acknowledged.
+    pub acknowledged: u64,
+    /// Epochs that have begun.
+    pub epochs: u64,
+}
+
+/// Until when this gateway may use what it has stored by its freshness alone. All that a hit reads of the fleet.
+#[derive(Debug)]
+pub struct Lease(AtomicU64);
+
+impl Default for Lease {
+    /// That of a gateway without a fleet: it never ends.
+    fn default() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
+}
+
+impl Lease {
+    /// That of a gateway that has not heard from its fleet yet.
+    pub fn ended() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Whether it holds at `now`, which must have been read after the request came.
+    pub fn holds(&self, now: Monotonic) -> bool {
+        now.as_millis() < self.0.load(Ordering::Relaxed)
+    }
+
+    /// It holds until this, in milliseconds of [`Monotonic`], if it did not for longer.
+    pub fn extend(&self, until: u64) {
+        self.0.fetch_max(until, Ordering::Relaxed);
+    }
+}
