@@ -167,7 +167,8 @@ impl Shown<'_> {
             // The tables `set` and `add`, or a field in one.
             Some((_, "")) => self.has_secret_field(value),
             Some(_) => self.is_secret_field(name, value),
-            None => false,
+            // Those of requests to a collector are there for its credentials.
+            None => (path, name) == ("traces", "headers") && is_written_out(value),
         };
         match is_secret_field || is_secret(name, value) {
             true => self.line(&format!("# {key}"), "(set)", &origin),
@@ -327,6 +328,16 @@ respond = { status = 308, location = '/films/{id}' }
             "{shown}"
         );
         assert!(!shown.contains("sesame"));
+    }
+
+    #[test]
+    fn fields_for_a_collector_that_are_written_out_are_not_shown() {
+        let written = "[traces]\nheaders = ['Authorization: Bearer sesame', 'X-A: ${KEY}']\n";
+        let shown = effective(written, "config.toml");
+        assert!(!shown.contains("sesame"), "{shown}");
+        assert!(shown.contains("\n# headers = (set)"), "{shown}");
+        let shown = effective("[traces]\nheaders = ['X-A: ${KEY}']\n", "config.toml");
+        assert!(shown.contains("headers = ['X-A: ${KEY}']"), "{shown}");
     }
 
     #[test]

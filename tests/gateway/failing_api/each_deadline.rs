@@ -53,7 +53,7 @@ const TABLE: [Row; 13] = [
 ];
 
 /// Those that show nothing of that kind, and their tests.
-const ELSEWHERE: [(&str, &str, &str); 6] = [
+const ELSEWHERE: [(&str, &str, &str); 7] = [
     (
         "cache.reader_timeout",
         "tests/gateway/streaming.rs",
@@ -83,6 +83,11 @@ const ELSEWHERE: [(&str, &str, &str); 6] = [
         "cache.leader_timeout",
         "tests/gateway/collapse.rs",
         "newcomers_do_not_wait_for_one_that_has_no_answer_for_so_long",
+    ),
+    (
+        "traces.timeout",
+        "tests/gateway/traces.rs",
+        "a_collector_that_does_not_answer_is_left_and_asked_again",
     ),
 ];
 
