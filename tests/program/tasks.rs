@@ -5,6 +5,8 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bookend::config::Config;
+use bookend::config::traces::BUILT_IN;
 
 use crate::common::{Answer, Client, Gateway, Origin, Setup, get, put, reply};
 
@@ -278,6 +280,30 @@ fn the_client_behind_a_balancer_has_its_own_address() {
     client.write("PROXY TCP4 192.0.2.9 127.0.0.1 1234 80\r\n");
     client.get("/books/1").expect(200);
     assert_eq!(told(&origin).as_deref(), Some("192.0.2.9"));
+}
+
+#[test]
+fn requests_are_recorded_in_traces() {
+    let [block] = &blocks("Traces")[..] else {
+        panic!("one block");
+    };
+    let collector = Origin::answering(reply(200));
+    let block = block.replace("http://127.0.0.1:4318", &collector.url());
+    if !BUILT_IN {
+        let text = format!("[upstream]\nservers = \"{}\"\n{block}", collector.url());
+        let mistakes = Config::parse(&text, "the task", &|_| None).expect_err("it has none");
+        let cure = "build it with `cargo build --release --features otlp`";
+        assert!(mistakes[0].to_string().contains(cure), "{mistakes:?}");
+        return;
+    }
+    let origin = api();
+    let gateway = before(&origin, &block).start();
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    gateway
+        .send(&get("/books/1").field("traceparent", parent))
+        .expect(200);
+    collector.await_requests(1);
+    assert_eq!(collector.last().target, "/v1/traces");
 }
 
 /// A task without configuration is held by other tests.
