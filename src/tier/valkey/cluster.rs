@@ -12,6 +12,8 @@
 //!   and go to the API themselves. It runs out by the clock of the server: a replica whose clock is behind lengthens
 //!   that by the difference.
 //! - A part of a body that is gone makes its value a miss.
+//! - While a slot moves to another node, the calls of its keys fail: both nodes carry a script out only where all its keys are
+//!   on theirs. Then the API is asked, as when there is no connection.
 //! - Two primaries at once, for as long as the old one does not know that it was replaced, are two places for values, each
 //!   judged by its stamp.
 
@@ -64,9 +66,7 @@ impl Seeds {
 
     /// The slots, as the first node tells them that is in touch with most of the others.
     pub async fn ranges(&self) -> Result<Vec<Range>, Error> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: BTreeSet<_> = self.given.iter().chain(known.iter()).cloned().collect();
-        drop(known);
+        let all = self.all();
         let mut asked = JoinSet::new();
         for at in all {
             let servers = self.servers.clone();
@@ -93,6 +93,11 @@ impl Seeds {
             }
         }
         Err(failed.unwrap_or(Error::Away))
+    }
+
+    fn all(&self) -> BTreeSet<Address> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        self.given.iter().chain(known.iter()).cloned().collect()
     }
 
     fn remember(&self, ranges: &[Range]) {
@@ -165,7 +170,7 @@ impl Cluster {
         }
     }
 
-    /// Calls the node of the call's slot, and one to which that sends it on. Fails at once where there is no connection.
+    /// Calls the node of the call's slot, or the one that has it now. Fails at once where there is no connection.
     pub async fn call<A>(&self, call: &Call<A>, until: Instant) -> Result<A, Error> {
         let map = self.map.load();
         let owner = slots::primary(&map.ranges, call.slot());
@@ -177,23 +182,19 @@ impl Cluster {
             Err(Error::Server(error)) => error,
             other => return other,
         };
-        let to =
-            (error.redirect_node()).and_then(|(to, _)| slots::read_redirection(to, &node.address));
+        let to = (error.redirect_node())
+            .filter(|_| error.kind() == ErrorKind::Server(ServerErrorKind::Moved))
+            .and_then(|(to, _)| slots::read_redirection(to, &node.address));
         let Some(to) = to else {
             return Err(Error::Server(error));
         };
-        count(&self.shared.counters.redirected);
-        let is_asking = error.kind() == ErrorKind::Server(ServerErrorKind::Ask);
-        if !is_asking {
-            self.wanted.notify_one();
-        }
+        self.wanted.notify_one();
         match map.node(&to) {
-            Some(node) if is_asking => node.call_asking(call, until).await,
-            Some(node) => node.call(call, until).await,
-            None => {
-                self.wanted.notify_one();
-                Err(Error::Server(error))
+            Some(node) => {
+                count(&self.shared.counters.redirected);
+                node.call(call, until).await
             }
+            None => Err(Error::Server(error)),
         }
     }
 

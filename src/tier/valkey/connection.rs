@@ -120,7 +120,8 @@ impl Connection {
                     (pause, told) = (SOONEST, String::new());
                     self.link.send_replace(Some(link.clone()));
                     let why = tokio::select! {
-                        () = link.lost.notified() => "it was closed, or does not answer".to_owned(),
+                        () = link.lost.notified() => "it does not answer, or is not the primary".to_owned(),
+                        () = link.closed() => "it was closed".to_owned(),
                         why = self.watch(&link) => why,
                     };
                     // Whoever still has the link must not go on with it.
@@ -284,6 +285,16 @@ impl Link {
     /// The server's own name for its run, when the connection was made.
     pub fn run(&self) -> &str {
         &self.run
+    }
+
+    async fn closed(&self) {
+        match &self.waiting {
+            None => self.node.closed().await,
+            Some(waiting) => tokio::select! {
+                () = self.node.closed() => {}
+                () = waiting.closed() => {}
+            },
+        }
     }
 
     /// The answer, if it comes within [`LONGEST`].

@@ -7,6 +7,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::error::Error;
@@ -17,7 +18,21 @@ use crate::config::valkey_servers::{Address, Login, Password, Servers};
 #[derive(Clone, Debug)]
 pub struct Channel {
     pub connection: MultiplexedConnection,
+    /// Without a sender once it is closed.
+    open: watch::Receiver<()>,
     _driver: Arc<Driver>,
+}
+
+impl Channel {
+    pub fn is_closed(&self) -> bool {
+        self.open.has_changed().is_err()
+    }
+
+    /// Waits until it is closed.
+    pub async fn closed(&self) {
+        let mut open = self.open.clone();
+        while open.changed().await.is_ok() {}
+    }
 }
 
 /// What reads and writes, ended when it is dropped: it would go on for as long as the server does not answer.
@@ -104,9 +119,15 @@ where
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     let started = MultiplexedConnection::new_with_config(info, stream, config);
     let (connection, driver) = started.await?;
+    let (is_open, open) = watch::channel(());
+    let driver = async move {
+        driver.await;
+        drop(is_open);
+    };
     let driver = tokio::spawn(driver).abort_handle();
     Ok(Channel {
         connection,
+        open,
         _driver: Arc::new(Driver(driver)),
     })
 }

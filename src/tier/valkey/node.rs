@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, ServerErrorKind, Value, cmd, pipe};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -34,7 +34,7 @@ pub struct Counters {
     pub late: AtomicU64,
     /// Connections that were given up since the server was late.
     pub given_up: AtomicU64,
-    /// Calls that a cluster's node has sent on to another one.
+    /// Calls that a cluster's node has sent on to the one that has their slot now.
     pub redirected: AtomicU64,
 }
 
@@ -80,7 +80,12 @@ impl Node {
     }
 
     pub fn is_lost(&self) -> bool {
-        self.is_lost.load(Ordering::Relaxed)
+        self.is_lost.load(Ordering::Relaxed) || self.channel.is_closed()
+    }
+
+    /// Waits until its connection is closed, which no call may have found yet.
+    pub async fn closed(&self) {
+        self.channel.closed().await;
     }
 
     /// Calls fail at once from here on.
@@ -96,19 +101,8 @@ impl Node {
             .await
     }
 
-    /// The same of a node that takes a slot over from another one, which has sent the call here.
-    pub async fn call_asking<A>(&self, call: &Call<A>, until: Instant) -> Result<A, Error> {
-        let mut connection = Asking(self.channel.connection.clone());
-        self.answered(call.run(&self.shared.scripts, &mut connection), until)
-            .await
-    }
-
     /// The answer to a command, if it comes by then.
-    pub async fn ask<A: redis::FromRedisValue>(
-        &self,
-        command: &Cmd,
-        until: Instant,
-    ) -> Result<A, Error> {
+    pub async fn ask<A: FromRedisValue>(&self, command: &Cmd, until: Instant) -> Result<A, Error> {
         let mut connection = self.channel.connection.clone();
         self.answered(command.query_async(&mut connection), until)
             .await
@@ -154,32 +148,4 @@ fn is_lost(error: &RedisError) -> bool {
         )
     );
     is_not_primary || error.is_io_error() || error.is_unrecoverable_error()
-}
-
-/// Says ASKING before each command, so that a node carries it out for a slot that is not its own yet.
-struct Asking(MultiplexedConnection);
-
-impl ConnectionLike for Asking {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move {
-            let mut both = pipe();
-            both.add_command(cmd("ASKING")).ignore();
-            both.add_command(command.clone());
-            let (answer,) = both.query_async(&mut self.0).await?;
-            Ok(answer)
-        })
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        self.0.req_packed_commands(pipeline, offset, count)
-    }
-
-    fn get_db(&self) -> i64 {
-        0
-    }
 }

@@ -2,16 +2,21 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::certificate;
 use crate::config::valkey_servers::Tls;
+
+/// How long it may take.
+const HANDSHAKE: Duration = Duration::from_secs(1);
 
 /// The error is a clause that follows the server's name.
 pub async fn handshake(
@@ -23,8 +28,15 @@ pub async fn handshake(
     let name = (tls.name.clone()).map_or_else(named, Ok);
     let name = name.map_err(|_| "has a name that no certificate can be for".to_owned())?;
     let connector = TlsConnector::from(Arc::new(client_config(tls)?));
-    let stream = connector.connect(name, stream).await;
-    stream.map_err(|error| format!("fails the TLS handshake: {}", fault_of(&error)))
+    // One that does not speak TLS may wait for the end of what it takes for a command.
+    match timeout(HANDSHAKE, connector.connect(name, stream)).await {
+        Ok(stream) => {
+            stream.map_err(|error| format!("fails the TLS handshake: {}", fault_of(&error)))
+        }
+        Err(_elapsed) => {
+            Err("does not answer in the TLS handshake; it may not speak TLS on this port".into())
+        }
+    }
 }
 
 fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
@@ -57,12 +69,15 @@ fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
 }
 
 /// What is wrong, and its cure where that is known.
-pub fn fault_of(error: &io::Error) -> String {
+fn fault_of(error: &io::Error) -> String {
     use CertificateError as E;
     let reason = (error.get_ref()).and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let cure = match reason {
         Some(rustls::Error::InvalidCertificate(reason)) => match reason {
-            E::UnknownIssuer => "name the authority that has issued its certificate",
+            // Another authority may have the name of the one that has issued it.
+            E::UnknownIssuer | E::BadSignature => {
+                "name the authority that has issued its certificate"
+            }
             E::NotValidForName | E::NotValidForNameContext { .. } => {
                 "say which name its certificate is for"
             }

@@ -1,10 +1,11 @@
 //! Connections that are lost, late and found again.
 
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::server::{TestServer, runtime};
-use crate::clock::timer_now;
+use super::server::{LONG, TestServer, runtime};
+use crate::clock::{timer_now, within};
 use crate::config::valkey_servers::Servers;
 use crate::ledger::protocol::server::{Beaten, Limits};
 use crate::tier::valkey::connection::{Connection, Error, LONGEST, Link};
@@ -12,7 +13,7 @@ use crate::tier::valkey::keys::Namespace;
 use crate::tier::valkey::ledger::Ledger;
 use crate::tier::valkey::log_reader::LogReader;
 
-fn ledger() -> Ledger {
+pub fn ledger() -> Ledger {
     Ledger {
         namespace: Namespace::new("books").expect("a name"),
         limits: Limits {
@@ -23,28 +24,31 @@ fn ledger() -> Ledger {
 }
 
 /// Runs `test` beside what keeps the connection.
-fn beside(url: &str, test: impl AsyncFnOnce(&Connection)) {
-    runtime().block_on(async {
-        let servers = Servers::at(url).expect("a URL");
-        let connection = Connection::new(&servers, ledger(), 0);
-        tokio::select! {
-            () = connection.keep() => unreachable!("it does not end"),
-            () = test(&connection) => {}
-        }
-    });
+fn beside(servers: &Servers, test: impl AsyncFnOnce(&Connection)) {
+    runtime().block_on(kept(servers, 0, test));
 }
 
-async fn linked(connection: &Connection) -> Link {
+/// The same in a test that has more to do.
+pub async fn kept(servers: &Servers, replicas: u32, test: impl AsyncFnOnce(&Connection)) {
+    let connection = Connection::new(servers, ledger(), replicas);
+    tokio::select! {
+        () = connection.keep() => unreachable!("it does not end"),
+        () = test(&connection) => {}
+    }
+}
+
+pub async fn linked(connection: &Connection) -> Link {
     let mut links = connection.links();
-    let link = links.wait_for(Option::is_some).await.expect("a connection");
-    link.clone().expect("a link")
+    let link = pin!(links.wait_for(Option::is_some));
+    let link = within(LONG, link).await.expect("within a time");
+    link.expect("a connection").clone().expect("a link")
 }
 
 #[test]
 #[ignore = "needs redis-server"]
 fn a_server_that_is_stopped_delays_nobody_and_is_found_again() {
     let server = TestServer::start();
-    beside(&server.url(), async |connection| {
+    beside(&server.servers(), async |connection| {
         let link = linked(connection).await;
         let beat = ledger().beat(1, link.epoch, 0, 1);
         let (epoch, sequence) = (link.epoch, 0);
@@ -75,7 +79,7 @@ fn a_server_that_is_stopped_delays_nobody_and_is_found_again() {
 #[ignore = "needs redis-server"]
 fn another_run_of_the_server_has_another_epoch_before_anything_is_called() {
     let mut server = TestServer::start();
-    beside(&server.url(), async |connection| {
+    beside(&server.servers(), async |connection| {
         let before = linked(connection).await;
         server.restart();
         let beat = ledger().beat(1, before.epoch, 0, 1);
@@ -97,7 +101,7 @@ fn another_run_of_the_server_has_another_epoch_before_anything_is_called() {
 #[ignore = "needs redis-server"]
 fn entries_of_the_log_are_delivered_when_they_come() {
     let server = TestServer::start();
-    beside(&server.url(), async |connection| {
+    beside(&server.servers(), async |connection| {
         let link = linked(connection).await;
         let mut reader = LogReader::new(connection);
         assert_eq!(

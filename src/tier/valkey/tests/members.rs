@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::server::{TestServer, runtime};
+use super::server::{LONG, TestServer, runtime};
 use crate::clock::{self, Clock, timer_now};
 use crate::config::valkey_servers::Servers;
 use crate::ledger::invalidation::{Invalidation, Matcher};
@@ -27,18 +27,16 @@ const TIMING: Timing = Timing {
     drift: 100,
 };
 
-const LONG: Duration = Duration::from_secs(20);
-
 /// Remembers what it was told to do.
 #[derive(Debug, Default)]
-struct Told(Mutex<Vec<String>>);
+pub struct Told(Mutex<Vec<String>>);
 
 impl Told {
     fn push(&self, what: String) {
         self.0.lock().expect("no panic").push(what);
     }
 
-    fn count(&self, what: &str) -> usize {
+    pub fn count(&self, what: &str) -> usize {
         let told = self.0.lock().expect("no panic");
         told.iter().filter(|told| *told == what).count()
     }
@@ -59,26 +57,30 @@ impl Memory for Told {
 }
 
 fn member(server: &TestServer, id: u64, limits: Limits) -> Member<Told> {
+    member_of(&server.servers(), id, limits, 0)
+}
+
+pub fn member_of(servers: &Servers, id: u64, limits: Limits, replicas: u32) -> Member<Told> {
     let settings = Settings {
-        servers: Servers::at(&server.url()).expect("a URL"),
+        servers: servers.clone(),
         ledger: Ledger {
             namespace: Namespace::new("books").expect("a name"),
             limits,
         },
         timing: TIMING,
         id,
-        replicas: 0,
+        replicas,
     };
     let (told, lease) = (Told::default(), Arc::new(Lease::ended()));
     Member::new(settings, Clock::system(), told, lease)
 }
 
-const MANY: Limits = Limits {
+pub const MANY: Limits = Limits {
     log: 100,
     ledger: 100,
 };
 
-fn url(number: u32) -> Invalidation {
+pub fn url(number: u32) -> Invalidation {
     Invalidation::hard(vec![Matcher::target(format!("http://h/books/{number}"))])
 }
 
@@ -102,17 +104,28 @@ fn with_two(
     test: impl AsyncFnOnce(&mut TestServer, [&Member<Told>; 2], &watch::Sender<bool>),
 ) {
     let mut server = TestServer::start();
-    let (here, there) = (member(&server, 1, limits), member(&server, 2, limits));
-    let switch = watch::Sender::new(true);
+    let members = [1, 2].map(|id| member(&server, id, limits));
     runtime().block_on(async {
         // The server answers before anything is expected of it.
         drop(server.connection().await);
-        tokio::select! {
-            () = here.run() => unreachable!("it does not end"),
-            () = while_on(&there, switch.subscribe()) => unreachable!("it does not end"),
-            () = test(&mut server, [&here, &there], &switch) => {}
-        }
+        run_two(&members, async |members, switch| {
+            test(&mut server, members, switch).await;
+        })
+        .await;
     });
+}
+
+/// The same, with members that a test has made.
+pub async fn run_two(
+    [here, there]: &[Member<Told>; 2],
+    test: impl AsyncFnOnce([&Member<Told>; 2], &watch::Sender<bool>),
+) {
+    let switch = watch::Sender::new(true);
+    tokio::select! {
+        () = here.run() => unreachable!("it does not end"),
+        () = while_on(there, switch.subscribe()) => unreachable!("it does not end"),
+        () = test([here, there], &switch) => {}
+    }
 }
 
 async fn until(what: impl Fn() -> bool) {
@@ -123,7 +136,7 @@ async fn until(what: impl Fn() -> bool) {
     }
 }
 
-async fn until_all_serve(members: [&Member<Told>; 2]) {
+pub async fn until_all_serve(members: [&Member<Told>; 2]) {
     until(|| {
         members
             .iter()
@@ -132,19 +145,22 @@ async fn until_all_serve(members: [&Member<Told>; 2]) {
     .await;
 }
 
-fn may_use(member: &Member<Told>) -> Use {
+pub fn may_use(member: &Member<Told>) -> Use {
     member.may_use(member.clock().now().mono)
 }
 
 /// Carries an invalidation out at a member, and waits for the fleet.
-async fn invalidate(member: &Member<Told>, invalidation: &Invalidation) -> Option<Acknowledged> {
+pub async fn invalidate(
+    member: &Member<Told>,
+    invalidation: &Invalidation,
+) -> Option<Acknowledged> {
     member.memory().apply(invalidation, 0);
     let announced = member.announce(invalidation);
     let acknowledged = clock::within(LONG, pin!(announced.acknowledged)).await;
     acknowledged.ok().and_then(Result::ok)
 }
 
-async fn acknowledged(member: &Member<Told>, invalidation: &Invalidation) -> Place {
+pub async fn acknowledged(member: &Member<Told>, invalidation: &Invalidation) -> Place {
     let acknowledged = invalidate(member, invalidation).await;
     acknowledged.expect("it is acknowledged").place
 }
