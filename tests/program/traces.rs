@@ -43,7 +43,7 @@ fn what_waits_is_sent_when_the_gateway_ends() {
 }
 
 #[test]
-fn the_end_waits_for_no_collector_for_long() {
+fn the_end_waits_for_a_collector_but_not_for_long() {
     let gate = Gate::new();
     let (origin, held) = (books(), gate.clone());
     let collector = Origin::start(move |request, conn| {
@@ -58,7 +58,8 @@ fn the_end_waits_for_no_collector_for_long() {
     program.signal("-TERM");
     assert!(program.child.wait().expect("an end").success());
     let took = clock.now().mono.since(began);
-    assert!(took < Duration::from_secs(9), "{took:?}");
+    let bounds = Duration::from_secs(4)..Duration::from_secs(9);
+    assert!(bounds.contains(&took), "{took:?}");
     gate.open();
 }
 
