@@ -1,8 +1,8 @@
 //! The laboratory for a bad day: what becomes of clients when an upstream is killed, a reader is slow, thousands of
 //! connections are idle, a crowd asks for what may not be stored, far more is asked for than there is memory, the
-//! gateway itself is killed, or some clients mean harm.
+//! gateway itself is killed, some clients mean harm, or gateways that share what is invalidated lose each other.
 //!
-//! `cargo run --release --example badday -- kill | slow-reader | idle | no-store | churn | restarts | hostile`, each bounded, on loopback
+//! `cargo run --release --example badday -- kill | slow-reader | idle | no-store | churn | restarts | hostile | fleet`, each bounded, on loopback
 //! alone, and with a table of what was seen beside what was wanted; it exits with an error where they differ. The gateway,
 //! upstreams that are killed and clients in great number are processes of their own: this program again.
 
@@ -10,6 +10,7 @@
 mod kit;
 
 mod churn;
+mod fleet;
 mod hostile;
 mod idle;
 mod kill;
@@ -72,6 +73,8 @@ enum Experiment {
         /// One attack alone
         only: Option<Attack>,
     },
+    /// Three gateways with a common server of Redis, of which one thing after another goes wrong
+    Fleet(fleet::Options),
     /// The process that attacks
     #[command(hide = true)]
     Attack { kind: Attack, addr: SocketAddr },
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
             Experiment::Churn { seconds } => churn::run(&table, seconds).await,
             Experiment::Restarts { kills, keys } => restarts::run(&table, kills, keys).await,
             Experiment::Hostile { only } => hostile::run(&table, only).await,
+            Experiment::Fleet(options) => fleet::run(&table, options).await,
             Experiment::Attack { kind, addr } => attack(kind, addr).await,
             Experiment::Upstream { addr } => kill::upstream(addr).await,
             Experiment::Clients { addr, count } => idle::clients(addr, count).await,

@@ -53,6 +53,11 @@ impl Gateway {
         self.addr
     }
 
+    /// Of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Resident memory, in bytes.
     pub fn rss(&self) -> u64 {
         rss(self.process.id())
@@ -90,6 +95,11 @@ impl Gateway {
         let lines = self.log.lines.lock();
         let lines = lines.unwrap_or_else(PoisonError::into_inner);
         lines.iter().filter(|line| line.contains(words)).count()
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.process.kill();
     }
 
     /// Stops it as a service manager does; whether it ended well.

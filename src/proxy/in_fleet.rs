@@ -10,8 +10,9 @@ use crate::ledger::invalidation::Invalidation;
 use crate::proxy::fleet::{Acknowledgement, Invalidated, StoreMemory, carry_out};
 use crate::proxy::gateway::Gateway;
 use crate::proxy::receipts::of_fleet;
-use crate::tier::fleet::{Announced, Place, Status};
+use crate::tier::fleet::{Acknowledged, Announced, Place, Status};
 use crate::tier::join::join;
+use crate::tier::sabotage::{Sabotage, is_on};
 
 impl Gateway {
     /// Joins the fleet that the settings name.
@@ -73,6 +74,19 @@ impl Gateway {
         else {
             return Acknowledgement::Alone;
         };
+        if is_on(Sabotage::NoWaiting)
+            && let Some(Status {
+                place: Some(place),
+                gateways,
+                ..
+            }) = self.fleet_status()
+        {
+            return Acknowledgement::Everywhere(Acknowledged {
+                place,
+                gateways,
+                applied: gateways,
+            });
+        }
         if is_heard && let Ok(Ok(acknowledged)) = clock::within(limit, pin!(acknowledged)).await {
             return Acknowledgement::Everywhere(acknowledged);
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::oneshot;
 
+use super::sabotage::{Sabotage, is_on};
 use crate::clock::Monotonic;
 use crate::ledger::invalidation::Invalidation;
 pub use crate::ledger::protocol::gateway::{Place, Stored, Use};
@@ -122,7 +123,8 @@ impl Lease {
 
     /// Whether it holds at `now`, which must have been read after the request came.
     pub fn holds(&self, now: Monotonic) -> bool {
-        now.as_millis() < self.0.load(Ordering::Relaxed)
+        let until = self.0.load(Ordering::Relaxed);
+        now.as_millis() < until || (until > 0 && is_on(Sabotage::LeaseWithoutEnd))
     }
 
     /// It holds until this, in milliseconds of [`Monotonic`], if it did not for longer.

@@ -11,6 +11,7 @@ pub mod disk;
 pub mod fleet;
 pub mod join;
 mod octets;
+pub mod sabotage;
 #[cfg(feature = "valkey")]
 pub mod valkey;
 

@@ -1,6 +1,6 @@
 //! A gateway with a disk tier is killed under load again and again, and started again on the same directory.
 
-mod books;
+pub mod books;
 mod client;
 
 use std::io;

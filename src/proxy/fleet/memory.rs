@@ -6,6 +6,7 @@ use std::thread;
 use crate::cache::store::Store;
 use crate::ledger::invalidation::{Applied, Invalidation, Matcher};
 use crate::tier::fleet::{Epoch, Memory, Stored};
+use crate::tier::sabotage::{Sabotage, is_on};
 
 /// What this gateway has stored.
 #[derive(Debug)]
@@ -26,6 +27,9 @@ impl StoreMemory {
 
 impl Memory for StoreMemory {
     fn apply(&self, invalidation: &Invalidation, number: u64) {
+        if is_on(Sabotage::Deaf) {
+            return;
+        }
         let applied = carry_out(&self.store, invalidation);
         tracing::debug!(
             %invalidation, number, resources = applied.resources,
@@ -34,6 +38,9 @@ impl Memory for StoreMemory {
     }
 
     fn begin_epoch(&self, _epoch: Epoch, stored: Stored) {
+        if is_on(Sabotage::EpochWithoutBar) {
+            return;
+        }
         self.store.bar_fills();
         if stored == Stored::Validated {
             self.validate_stored();
