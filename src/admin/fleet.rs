@@ -4,11 +4,11 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::page::{Kind, Page};
-use crate::proxy::Acknowledgement;
+use crate::proxy::{Acknowledgement, SharedCounts};
 use crate::tier::fleet::{GatewayId, Place, Status};
 
 /// Adds the fleet's metrics, where there is one.
-pub(super) fn write(page: &mut Page, fleet: Option<&Status>) {
+pub(super) fn write(page: &mut Page, fleet: Option<&Status>, shared: Option<&SharedCounts>) {
     let Some(fleet) = fleet else {
         return;
     };
@@ -39,6 +39,26 @@ pub(super) fn write(page: &mut Page, fleet: Option<&Status>) {
     for (name, help, value) in counters {
         page.single(name, Kind::Counter, help, value);
     }
+    let Some(shared) = shared else {
+        return;
+    };
+    let help = "Fills that looked for what other gateways have stored, by what they found.";
+    page.family("bookend_shared_reads_total", Kind::Counter, help)
+        .sample(&[("result", "hit")], shared.hits.value())
+        .sample(&[("result", "miss")], shared.misses.value())
+        .sample(&[("result", "passed")], shared.passed.value());
+    let help = "Fills that waited for another gateway's.";
+    let followed = shared.followed.value();
+    page.single(
+        "bookend_shared_followed_total",
+        Kind::Counter,
+        help,
+        followed,
+    );
+    let help = "Responses that were to be stored for the other gateways.";
+    page.family("bookend_shared_writes_total", Kind::Counter, help)
+        .sample(&[("result", "ok")], shared.stored.value())
+        .sample(&[("result", "refused")], shared.refused.value());
 }
 
 /// The fleet in `GET /status`; null where there is none.

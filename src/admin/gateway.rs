@@ -82,7 +82,8 @@ impl Operations for GatewayOperations {
     fn gauges(&self, page: &mut Page) {
         write_memory(page, self.gateway.memory());
         disk::write(page, self.gateway.disk().as_ref());
-        fleet::write(page, self.gateway.fleet_status().as_ref());
+        let status = self.gateway.fleet_status();
+        fleet::write(page, status.as_ref(), self.gateway.shared_counts());
         write_servers(page, &self.gateway.servers());
         write_certificates(page, &self.tls.certificates());
         write_issues(page, &self.tls);

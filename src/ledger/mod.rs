@@ -10,4 +10,5 @@ pub mod invalidation;
 pub mod local;
 pub mod log;
 pub mod protocol;
+pub mod remembered;
 pub mod verdict;

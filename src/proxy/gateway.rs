@@ -111,7 +111,10 @@ impl Gateway {
         if settings.config.routes.has_longer_keys() {
             store.expect_longer_keys();
         }
-        let membership = Membership::new(settings.config.valkey.is_some());
+        let membership = Membership::new(
+            settings.config.valkey.is_some(),
+            tiers::matchers(&settings.config),
+        );
         Ok(Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
             version: AtomicU64::new(0),

@@ -1,6 +1,7 @@
 //! What a gateway does as one of a fleet: it joins and leaves, announces what it invalidates, and gives receipts.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
@@ -10,6 +11,7 @@ use crate::ledger::invalidation::Invalidation;
 use crate::proxy::fleet::{Acknowledgement, Invalidated, StoreMemory, carry_out};
 use crate::proxy::gateway::Gateway;
 use crate::proxy::receipts::of_fleet;
+use crate::proxy::tiers::{Counts as SharedCounts, Shared};
 use crate::tier::fleet::{Acknowledged, Announced, Place, Status};
 use crate::tier::join::join;
 use crate::tier::sabotage::{Sabotage, is_on};
@@ -24,10 +26,15 @@ impl Gateway {
         let Some(valkey) = &settings.config.valkey else {
             return Ok(());
         };
-        let memory = StoreMemory::new(self.store.clone());
+        let memory = StoreMemory::new(self.store.clone(), self.membership.remembered.clone());
         let lease = self.membership.lease.clone();
         let fleet = join(valkey, self.clock.clone(), memory, lease)?;
-        self.membership.join(fleet);
+        self.membership.join(fleet.clone());
+        self.tiers.share(Shared {
+            fleet,
+            remembered: self.membership.remembered.clone(),
+            counts: Arc::default(),
+        });
         Ok(())
     }
 
@@ -42,6 +49,11 @@ impl Gateway {
     pub fn fleet_status(&self) -> Option<Status> {
         let fleet = self.membership.fleet();
         fleet.map(|fleet| fleet.status())
+    }
+
+    /// How fills have used what the fleet's gateways store for each other; `None` where there is no fleet.
+    pub fn shared_counts(&self) -> Option<&SharedCounts> {
+        self.tiers.shared().map(|shared| &*shared.counts)
     }
 
     /// Carries out an invalidation here, and has the fleet carry it out. When this returns, it holds here.

@@ -56,6 +56,7 @@ pub use self::request::content::{ContentWatch, RequestContent};
 pub use self::request::peer::Peer;
 pub use self::response::body::Body;
 pub use self::stored::{Listing, MAX_LISTED, Order, Top};
+pub use self::tiers::Counts as SharedCounts;
 pub use self::upkeep::{DiskState, OpenError, Upkeep};
 pub use self::worker::Worker;
 pub use crate::upstream::{HalfClosed, LatestWaiting, Tunnel};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::ledger::local::{self, Ledger, Opened, Outlives};
 use crate::proxy::gateway::Gateway;
-use crate::proxy::tiers::ledger_memory;
+use crate::proxy::tiers::matchers;
 use crate::tier::disk::{self, Disk, Settings, State, Status};
 
 /// The time between two looks at the tiers.
@@ -18,9 +18,6 @@ const EACH: Duration = Duration::from_secs(1);
 
 /// How long a shutdown waits for what is still to be written.
 const LAST_WRITES: Duration = Duration::from_secs(5);
-
-/// Bytes of memory of one matcher that the ledger remembers.
-const MATCHER: u64 = 52;
 
 /// Bytes that may wait to be written, and the part of the byte budget that they may take: they are counted there for as long
 /// as they wait.
@@ -172,12 +169,12 @@ impl Gateway {
             .mode(0o700)
             .create(path)
             .map_err(|error| OpenError::Directory(path.clone(), error))?;
-        let matchers = ledger_memory(&settings.config) / MATCHER;
+        let matchers = matchers(&settings.config);
         let outlives = match disk.sync {
             true => Outlives::Machine,
             false => Outlives::Process,
         };
-        let opened = Ledger::open(path, matchers as usize, outlives);
+        let opened = Ledger::open(path, matchers, outlives);
         let (ledger, found) = opened.map_err(OpenError::Ledger)?;
         if late {
             ledger.distrust(self.store.sequence());

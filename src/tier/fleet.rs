@@ -2,13 +2,17 @@
 //! [protocol](crate::ledger::protocol) says what holds.
 
 use std::fmt::Debug;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::Record;
 use super::sabotage::{Sabotage, is_on};
 use crate::clock::Monotonic;
 use crate::ledger::invalidation::Invalidation;
+pub use crate::ledger::protocol::fills::{Nonce, Released};
 pub use crate::ledger::protocol::gateway::{Place, Stored, Use};
 pub use crate::ledger::protocol::server::{Epoch, GatewayId};
 
@@ -22,9 +26,11 @@ pub trait Memory: Debug + Send + Sync + 'static {
     /// before its next use, without exception for stale responses.
     fn begin_epoch(&self, epoch: Epoch, stored: Stored);
 
-    /// What is stored is validated before its next use: invalidations up to the number `floor` were forgotten, and not all of them are
-    /// known here.
-    fn validate_all(&self, floor: u64);
+    /// Invalidations up to this number were forgotten: what was stored for the fleet before is validated before it is used.
+    fn raise_floor(&self, floor: u64);
+
+    /// What is stored is validated before its next use: invalidations were forgotten that are not known here.
+    fn validate_all(&self);
 }
 
 /// A gateway's part in its fleet.
@@ -43,8 +49,61 @@ pub trait Fleet: Debug + Send + Sync {
 
     fn status(&self) -> Status;
 
+    /// The stamp for a response whose request is sent after this call; `None` while nothing may be stored for others.
+    fn stamp(&self) -> Option<Place>;
+
+    /// Whether what others have stored may be used at `now`, which was read after the request came.
+    fn may_read(&self, now: Monotonic) -> bool;
+
+    /// A fill of `slot` begins, or renews its lease. `unfit`: the fill whose response was read and cannot be used.
+    fn begin(&self, slot: Slot, fill: Nonce, unfit: Option<Nonce>) -> Work<'_, Begun>;
+
+    /// What is stored for `slot`, without a fill.
+    fn peek(&self, slot: Slot) -> Work<'_, Option<Found>>;
+
+    /// Stores the response of a fill for all gateways, for so long. Whether it was stored: the fill must have its lease, and no
+    /// later response be stored. A record's stamp is a number in the slot's epoch.
+    fn commit(&self, slot: Slot, fill: Nonce, record: Record, keep: Duration) -> Work<'_, bool>;
+
+    /// A fill ends without a response for the others.
+    fn release(&self, slot: Slot, fill: Nonce, how: Released) -> Work<'_, ()>;
+
     /// This gateway serves nothing more: the others need not wait for it. Blocks the thread for a short while.
     fn leave(&self);
+}
+
+/// What is done by asking the fleet's server. It takes no longer than a request may wait for that.
+pub type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where gateways store a response for each other: a variant of a target, in an epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    pub epoch: Epoch,
+    pub target: Box<str>,
+    pub variant: [u8; 16],
+}
+
+/// What a fill does next.
+#[derive(Clone, Debug)]
+pub enum Begun {
+    Stored(Found),
+    /// It asks upstream, and stores what comes.
+    Lead,
+    /// Another gateway asks upstream.
+    Follow,
+    /// Responses like this one are not for sharing.
+    HitForMiss,
+    /// The server cannot be asked.
+    Away,
+}
+
+/// A response that was stored for all gateways.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The fill that has brought it.
+    pub fill: Nonce,
+    /// Its stamp is a number in the epoch of the slot.
+    pub record: Record,
 }
 
 /// The gateway's own name for an invalidation that it has announced.

@@ -20,6 +20,8 @@ mod fault_table;
 mod fields;
 #[cfg(feature = "valkey")]
 mod fleet;
+#[cfg(feature = "valkey")]
+mod fleet_shared;
 mod gate;
 mod harness;
 mod in_memory;

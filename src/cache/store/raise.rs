@@ -65,6 +65,51 @@ impl Store {
         raised
     }
 
+    /// Stores a response for `key` that another gateway has kept, as `judge` lets it be used, unless what it would replace was asked
+    /// for later. Returns whether it is stored.
+    pub fn raise_shared(
+        &self,
+        key: KeyRef<'_>,
+        kept: Kept,
+        vary: &VaryPolicy,
+        judge: impl Fn(&Subject<'_>) -> Verdict,
+    ) -> bool {
+        let Some(stored) = self.counted(kept) else {
+            return false;
+        };
+        let shard = self.locked(key);
+        let owned = key.to_key();
+        // Under the lock: an invalidation that is remembered after this finds what is stored here.
+        let Some(stored) = self.as_judged(&owned, stored, judge) else {
+            return false;
+        };
+        let before = self.resources.get(key);
+        let before = before.as_ref();
+        let mut all = before.map_or_else(Several::default, Resource::to_several);
+        let request = stored.head.variant().map(VariantKey::request);
+        let request = request.unwrap_or_default();
+        let asked = (&request, stored.head.digest());
+        let mut replaced = all.variants.iter();
+        let is_later = |old: &Arc<StoredResponse>| {
+            self.cors
+                .is_replaced(owned.as_str(), &old.head, asked, vary)
+                && old.head.requested() >= stored.head.requested()
+        };
+        if all.has_unknown_selectors(&stored.head) || replaced.any(is_later) {
+            return false;
+        }
+        all.markers
+            .retain(|marker| !marker.variant.matches(&request, vary));
+        self.place(&owned, &mut all, stored, vary);
+        if self.fit(&owned, &mut all).is_err() {
+            return false;
+        }
+        self.put(&owned, before, all);
+        drop(shard);
+        self.take_out_evicted();
+        true
+    }
+
     /// The response with its content in memory that is counted; `None` where there is no room for it.
     fn counted(&self, kept: Kept) -> Option<Arc<StoredResponse>> {
         let length = kept.body.iter().map(|piece| piece.len() as u64).sum();
@@ -85,12 +130,22 @@ impl Store {
         stored: Arc<StoredResponse>,
         stamp: u64,
     ) -> Option<Arc<StoredResponse>> {
+        self.as_judged(key, stored, |subject| ledger.judge(stamp, subject))
+    }
+
+    /// `stored` as `judge` lets it be used; `None` where it must not be.
+    fn as_judged(
+        &self,
+        key: &Key,
+        stored: Arc<StoredResponse>,
+        judge: impl Fn(&Subject<'_>) -> Verdict,
+    ) -> Option<Arc<StoredResponse>> {
         let subject = Subject {
             target: key.as_str(),
             tags: stored.head.groups(),
             ignores_query: stored.head.search().is_some(),
         };
-        match ledger.judge(stamp, &subject) {
+        match judge(&subject) {
             Verdict::Valid => Some(stored),
             Verdict::Stale | Verdict::MustValidate => {
                 Some(self.expired(&stored)).filter(|stored| stored.is_counted())

@@ -13,6 +13,7 @@ use crate::proxy::lookup::Miss;
 use crate::proxy::lookup::candidates::may_be_validated;
 use crate::proxy::lookup::extent::{holds_what_is_asked, is_personal};
 use crate::proxy::request::{Class, Request, Traits};
+use crate::proxy::tiers::Reads;
 use crate::semantics::cache_status::ForwardReason;
 use crate::semantics::fetch::FetchExtent;
 use crate::semantics::time::DeltaSeconds;
@@ -124,8 +125,26 @@ impl Exchange {
         let mut task = FillTask::new(&self.worker, request, hints, permit, content)?.asking(miss);
         // Invariant 2: what is fetched with credentials is rarely stored before it has proved shareable, nor what proved
         // not to be stored.
+        task.reads = self.reads(request, miss);
+        task.unfit = self.unfit;
         task.promising = !self.alone && !miss.personal && miss.extent != FetchExtent::AsAsked;
         Ok(task)
+    }
+
+    /// How a fill for `request` uses what other gateways store.
+    fn reads(&self, request: &Request, miss: &Miss) -> Reads {
+        // The API has to be asked for this very request.
+        if request.traits.any(Traits::NOTHING_OLDER)
+            || request.asked_since.is_some()
+            || miss.reason == ForwardReason::Request
+            || self.is_alone()
+        {
+            return Reads::Not;
+        }
+        match miss.personal || !may_share(miss) {
+            true => Reads::Alone,
+            false => Reads::Together,
+        }
     }
 
     /// Begins a refresh of `stale`, which nobody waits for, unless one is going on or has just failed (RFC 5861 §3).

@@ -107,7 +107,7 @@ async fn current(
                 .look_up(key)
                 .and_then(|resource| select(store, &resource, asking)))
         }
-        LeaderEvent::Unshared { .. } => Ok(None),
+        LeaderEvent::Unshared { .. } | LeaderEvent::Raised(_) => Ok(None),
         LeaderEvent::Failed(error) => Err(error),
     }
 }

@@ -1,6 +1,6 @@
 //! The one who leads a fill: what it learns, and what stands in when the upstream fails.
 
-use super::{Exchange, Step};
+use super::{Exchange, Step, Tier};
 use crate::cache::head::Head;
 use crate::cache::outcome::Outcome;
 use crate::error::{Error, Side};
@@ -57,6 +57,11 @@ impl Exchange {
     pub(super) fn led(&mut self, news: LeaderEvent, miss: &Miss) -> Step {
         let mut status = miss.status();
         match news {
+            LeaderEvent::Raised(by) => {
+                self.raised = Some(Tier::Shared);
+                self.unfit = Some(by);
+                self.look_up()
+            }
             LeaderEvent::Streaming { head, .. }
                 if miss.extent != FetchExtent::AsAsked
                     && wants_part_of_unknown_length(&head, &self.request) =>

@@ -31,6 +31,7 @@ use crate::proxy::tiers::Wanted;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_status::{CacheStatus, Detail, ForwardReason};
 use crate::semantics::query::describe;
+use crate::tier::fleet::Nonce;
 use crate::upstream::Waiting;
 
 /// How often a request looks again before it goes upstream alone: others keep changing what it wants.
@@ -55,10 +56,22 @@ pub struct Exchange {
     reason: Option<ForwardReason>,
     /// Whether it waited for another's fill.
     collapsed: Option<bool>,
-    /// Whether the second tiers have been asked, and had something.
-    raised: Option<bool>,
+    /// The tier that has brought what is stored; `None` where none has.
+    raised: Option<Tier>,
+    /// The disk tier has been asked.
+    has_asked_disk: bool,
+    /// Another gateway's fill whose response did not do.
+    unfit: Option<Nonce>,
     /// There is a response.
     answered: bool,
+}
+
+/// Where a response was found that memory had not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tier {
+    Disk,
+    /// Another gateway had stored it.
+    Shared,
 }
 
 enum Step {
@@ -165,6 +178,8 @@ impl Exchange {
             reason: None,
             collapsed: None,
             raised: None,
+            has_asked_disk: false,
+            unfit: None,
             answered: false,
         }
     }
@@ -266,7 +281,7 @@ impl Exchange {
         };
         let gateway = &self.worker.gateway;
         !is_known
-            && self.raised.is_none()
+            && !self.has_asked_disk
             && gateway.tiers.is_any()
             && gateway
                 .tiers
@@ -283,9 +298,12 @@ impl Exchange {
             epoch: request.epoch.settings.version,
         };
         let raised = gateway.tiers.raise(store, &gateway.clock, wanted).await;
-        self.raised = Some(raised);
+        self.has_asked_disk = true;
         match raised {
-            true => self.look_up(),
+            true => {
+                self.raised = Some(Tier::Disk);
+                self.look_up()
+            }
             false => Step::Conclude(lookup),
         }
     }
@@ -301,12 +319,12 @@ impl Exchange {
                 if validate_behind {
                     self.refresh(&stored);
                 }
-                let from_disk = self.raised == Some(true) && status.detail.is_none();
                 let status = CacheStatus {
                     collapsed: self.collapsed,
-                    detail: match from_disk {
-                        true => Some(Detail::Other("disk")),
-                        false => status.detail,
+                    detail: match (self.raised, status.detail) {
+                        (Some(Tier::Disk), None) => Some(Detail::Other("disk")),
+                        (Some(Tier::Shared), None) => Some(Detail::Other("shared")),
+                        (_, detail) => detail,
                     },
                     ..status
                 };

@@ -11,9 +11,12 @@ use crate::cache::resource::Unshared;
 use crate::cache::stored::StoredResponse;
 use crate::error::Error;
 use crate::proxy::forward::arrived::Arrived;
+use crate::tier::fleet::Nonce;
 
 /// What the one who leads a fill learns.
 pub enum LeaderEvent {
+    /// Another gateway of the fleet has brought it, by this fill of its own: it is in memory.
+    Raised(Nonce),
     /// It is coming, and is being stored.
     Streaming {
         head: Arc<Head>,

@@ -9,6 +9,7 @@
 //! ```
 
 mod attendance;
+mod consult;
 mod early;
 mod event;
 mod keep;
@@ -48,6 +49,7 @@ use crate::proxy::limit::Client;
 use crate::proxy::lookup::Miss;
 use crate::proxy::request::{Request, Target};
 use crate::proxy::task::Reporter;
+use crate::proxy::tiers::Reads;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
 use crate::semantics::fetch::FetchExtent;
@@ -56,6 +58,7 @@ use crate::semantics::preconditions::is_conditional;
 use crate::semantics::storability::{Credentials, NoStoreReason, StoreInput, names_negotiation};
 use crate::semantics::validation::{self, Candidate, Validators};
 use crate::telemetry::traces::{OpenSpan, Parent};
+use crate::tier::fleet::Nonce;
 use crate::upstream::{Outgoing, RequestBody, Waiting};
 
 /// A fill on its way.
@@ -91,6 +94,10 @@ pub struct FillTask {
     client: Option<Client>,
     /// Whether the response may be stored, as far as is known before it comes.
     pub promising: bool,
+    /// How it uses what other gateways store.
+    pub reads: Reads,
+    /// Another gateway's fill whose response did not do.
+    pub unfit: Option<Nonce>,
     /// Held until the response has come: it waits for the API, whether or not somebody waits for it.
     admission: Option<Admission>,
     /// How far its request has come; `None` where it goes on whoever leaves.
@@ -134,6 +141,8 @@ impl FillTask {
             leader: None,
             client: request.client_behind_proxies(),
             promising: true,
+            reads: Reads::Not,
+            unfit: None,
             admission: None,
             waiting: request.waiting.clone(),
             parent: request.parent(),
@@ -182,6 +191,9 @@ impl FillTask {
     }
 
     async fn fetch(&mut self, permit: Permit) {
+        let Some(permit) = Box::pin(self.consult(permit)).await else {
+            return;
+        };
         match self.send().await {
             Ok(arrived) if arrived.status == StatusCode::NOT_MODIFIED && self.validates => {
                 if let Err(permit) = self.validated(permit, *arrived) {

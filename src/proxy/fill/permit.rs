@@ -4,10 +4,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::cache::collapse::Fill;
-use crate::cache::outcome::{NotCommitted, Outcome};
-use crate::proxy::tiers::Change;
+use crate::cache::outcome::{NotCommitted, Outcome, Superseded};
+use crate::proxy::tiers::{Change, Intent};
 use crate::proxy::worker::Worker;
 use crate::semantics::policy::Policy;
+use crate::tier::fleet::Released;
 
 /// Held by whoever leads a fill. Dropped without an outcome, the fill is abandoned: those who wait for it are told, and may
 /// try.
@@ -15,6 +16,8 @@ use crate::semantics::policy::Policy;
 pub struct Permit {
     worker: Rc<Worker>,
     fill: Arc<Fill>,
+    /// What becomes of its response in the fleet; `None` where there is none, or it was not consulted.
+    intent: Option<Box<Intent>>,
     finished: bool,
 }
 
@@ -23,6 +26,7 @@ impl Permit {
         Self {
             worker: worker.clone(),
             fill,
+            intent: None,
             finished: false,
         }
     }
@@ -31,16 +35,38 @@ impl Permit {
         &self.fill
     }
 
+    /// Has its response stored for the fleet as well.
+    pub fn intend(&mut self, intent: Intent) {
+        self.intent = Some(Box::new(intent));
+    }
+
     /// Ends the fill: the only way out, but for abandoning it. Returns why its response was not stored, where it should have
     /// been.
     pub fn finish(mut self, outcome: Outcome, policy: &Policy) -> Option<NotCommitted> {
         self.finished = true;
         let gateway = &self.worker.gateway;
-        let change = gateway.tiers.is_any().then(|| Change::of(&outcome));
+        let is_kept = gateway.tiers.is_any() || self.intent.is_some();
+        let change = is_kept.then(|| Change::of(&outcome));
+        let is_not_for_others = matches!(
+            outcome,
+            Outcome::Uncacheable {
+                effect: Superseded::All(_),
+                ..
+            }
+        );
         let refused = gateway.store.finish(&self.fill, outcome, &policy.vary);
         if let Some(change) = change {
             let now = gateway.clock.now();
             let (tiers, store) = (&gateway.tiers, &gateway.store);
+            if let Some(intent) = self.intent.take() {
+                match &change {
+                    Change::Stored(stored) if refused.is_none() && stored.len() == 1 => {
+                        intent.store(store, &self.fill, &stored[0], (policy, now));
+                    }
+                    _ if is_not_for_others => intent.release(Released::NotShared),
+                    _ => intent.release(Released::Failed),
+                }
+            }
             tiers.follow(store, &self.fill, change, refused, (policy, now));
         }
         refused

@@ -5,6 +5,7 @@ use std::thread;
 
 use crate::cache::store::Store;
 use crate::ledger::invalidation::{Applied, Invalidation, Matcher};
+use crate::ledger::remembered::Remembered;
 use crate::tier::fleet::{Epoch, Memory, Stored};
 use crate::tier::sabotage::{Sabotage, is_on};
 
@@ -12,11 +13,13 @@ use crate::tier::sabotage::{Sabotage, is_on};
 #[derive(Debug)]
 pub struct StoreMemory {
     store: Arc<Store>,
+    remembered: Arc<Remembered>,
 }
 
 impl StoreMemory {
-    pub fn new(store: Arc<Store>) -> Self {
-        Self { store }
+    /// What the fleet invalidates is remembered in `remembered`, too.
+    pub fn new(store: Arc<Store>, remembered: Arc<Remembered>) -> Self {
+        Self { store, remembered }
     }
 
     /// Neither stale-if-error nor stale-while-revalidate lets it be used without.
@@ -30,6 +33,7 @@ impl Memory for StoreMemory {
         if is_on(Sabotage::Deaf) {
             return;
         }
+        self.remembered.apply(invalidation, number);
         let applied = carry_out(&self.store, invalidation);
         tracing::debug!(
             %invalidation, number, resources = applied.resources,
@@ -37,7 +41,8 @@ impl Memory for StoreMemory {
         );
     }
 
-    fn begin_epoch(&self, _epoch: Epoch, stored: Stored) {
+    fn begin_epoch(&self, epoch: Epoch, stored: Stored) {
+        self.remembered.begin(epoch);
         if is_on(Sabotage::EpochWithoutBar) {
             return;
         }
@@ -47,9 +52,12 @@ impl Memory for StoreMemory {
         }
     }
 
-    fn validate_all(&self, floor: u64) {
+    fn raise_floor(&self, floor: u64) {
+        self.remembered.raise_floor(floor);
+    }
+
+    fn validate_all(&self) {
         tracing::info!(
-            floor,
             "the fleet's ledger does not go back so far: all that is stored is validated before it is used"
         );
         self.validate_stored();

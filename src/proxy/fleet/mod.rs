@@ -9,6 +9,7 @@ use std::time::Duration;
 pub use self::memory::{StoreMemory, carry_out};
 use crate::clock::Monotonic;
 use crate::ledger::invalidation::Applied;
+use crate::ledger::remembered::Remembered;
 use crate::semantics::cache_status::Detail;
 use crate::tier::fleet::{Acknowledged, Announced, Fleet, GatewayId, Lease, Use};
 
@@ -17,19 +18,22 @@ use crate::tier::fleet::{Acknowledged, Announced, Fleet, GatewayId, Lease, Use};
 pub struct Membership {
     /// Until when what is stored may be used by its freshness alone.
     pub lease: Arc<Lease>,
+    /// What the fleet has invalidated.
+    pub remembered: Arc<Remembered>,
     /// `None` where the settings name no fleet, and until it was joined.
     fleet: OnceLock<Arc<dyn Fleet>>,
 }
 
 impl Membership {
-    /// `is_wanted`: the settings name a fleet.
-    pub fn new(is_wanted: bool) -> Self {
+    /// `is_wanted`: the settings name a fleet. About so many of its matchers are remembered.
+    pub fn new(is_wanted: bool, matchers: usize) -> Self {
         let lease = match is_wanted {
             true => Lease::ended(),
             false => Lease::default(),
         };
         Self {
             lease: Arc::new(lease),
+            remembered: Arc::new(Remembered::new(matchers)),
             fleet: OnceLock::new(),
         }
     }

@@ -2,27 +2,17 @@
 
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, COOKIE};
 use smallvec::SmallVec;
 
 use super::Tiers;
-use crate::cache::body::StoredBody;
+use super::kept::record_of;
 use crate::cache::collapse::Fill;
-use crate::cache::content::Content;
 use crate::cache::outcome::{NotCommitted, Outcome, Superseded};
 use crate::cache::record;
 use crate::cache::store::Store;
 use crate::cache::stored::StoredResponse;
 use crate::clock::Now;
-use crate::semantics::freshness::Freshness;
 use crate::semantics::policy::Policy;
-use crate::semantics::storability::CLIENT_CERT;
-use crate::semantics::target::target_of;
-use crate::semantics::time::Timestamp;
-use crate::tier::Record;
-
-/// How long after its freshness a response is of use that can be validated: its content need not be sent again then.
-const VALIDATED_FOR: u64 = 7 * 86_400 * 1_000;
 
 /// What a fill's outcome changes in the store, if it is not refused.
 #[derive(Debug)]
@@ -93,27 +83,7 @@ impl Tiers {
         let Some(disk) = self.disk.get() else {
             return;
         };
-        let head = &stored.head;
-        let until = of_use_until(&head.freshness, has_validators(stored), policy, stored, now);
-        let body = match stored.content() {
-            Content::Complete(body) => Some(body),
-            Content::Partial(_) => None,
-        };
-        // A key that is longer than its target has values of the request's fields or cookies.
-        let is_secret = target_of(target) != target || is_selected_by_credentials(stored, policy);
-        let body = body.filter(|_| until > now.wall && !is_secret);
-        let record = body.map(|body| {
-            let packed = record::pack(head, policy, store.cors().has(target));
-            Record {
-                target: target.into(),
-                variant: packed.variant,
-                stamp,
-                stored: head.receipt.response_time,
-                until,
-                head: packed.octets,
-                body: pieces(body),
-            }
-        });
+        let record = record_of(store, target, stored, stamp, (policy, now));
         // What is kept is in the order in which it was stored: one that was replaced meanwhile comes too late.
         store.if_it_stands(store.key(target), stored, |all| {
             let variants = all.variants().iter();
@@ -128,45 +98,4 @@ impl Tiers {
             }
         });
     }
-}
-
-fn pieces(body: StoredBody) -> Vec<bytes::Bytes> {
-    body.pieces().to_vec()
-}
-
-fn has_validators(stored: &StoredResponse) -> bool {
-    !stored.head.origin_validators().is_empty()
-}
-
-/// Until when the response is of use, fresh, stale or to be validated.
-fn of_use_until(
-    freshness: &Freshness,
-    can_be_validated: bool,
-    policy: &Policy,
-    stored: &StoredResponse,
-    now: Now,
-) -> Timestamp {
-    let age = u64::from(freshness.age(stored.head.resident(now)).as_secs()) * 1_000;
-    let fresh_for = freshness.lifetime.as_millis().saturating_sub(age);
-    let stale_for = [
-        freshness.stale_while_revalidate.as_millis(),
-        freshness.stale_if_error.as_millis(),
-        policy
-            .stale_if_disconnected
-            .map_or(0, |limit| limit.as_millis()),
-        if can_be_validated { VALIDATED_FOR } else { 0 },
-    ];
-    let stale_for = stale_for.into_iter().max().unwrap_or_default();
-    let left = fresh_for.saturating_add(stale_for);
-    Timestamp::from_millis(now.wall.as_millis().saturating_add(left))
-}
-
-/// Whether a request field with credentials selects it: they would lie on disk.
-fn is_selected_by_credentials(stored: &StoredResponse, policy: &Policy) -> bool {
-    stored.head.variant().is_some_and(|variant| {
-        [AUTHORIZATION, COOKIE, CLIENT_CERT]
-            .iter()
-            .chain(&policy.credential_fields)
-            .any(|name| variant.has(name))
-    })
 }

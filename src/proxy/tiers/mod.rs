@@ -2,16 +2,20 @@
 //! there before the API is asked. Whatever state they are in, memory and the API do what they do without them.
 
 mod keep;
+mod kept;
 mod raise;
 mod raising;
+mod shared;
+mod wanted;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use self::keep::Change;
-pub use self::raise::Wanted;
 use self::raising::Raising;
+pub use self::shared::{Consulted, Counts, Intent, Reads, Shared};
+pub use self::wanted::Wanted;
 use crate::config::Config;
 use crate::tier::disk::{Disk, Status};
 
@@ -22,6 +26,8 @@ const LONGEST: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Tiers {
     disk: OnceLock<Arc<Disk>>,
+    /// What gateways of a fleet store for each other.
+    shared: OnceLock<Shared>,
     raising: Raising,
     /// Milliseconds that a request waits for them.
     longest: AtomicU64,
@@ -31,6 +37,7 @@ impl Default for Tiers {
     fn default() -> Self {
         Self {
             disk: OnceLock::new(),
+            shared: OnceLock::new(),
             raising: Raising::default(),
             longest: AtomicU64::new(LONGEST.as_millis() as u64),
         }
@@ -41,6 +48,16 @@ impl Tiers {
     /// Whether there is any.
     pub fn is_any(&self) -> bool {
         self.disk.get().is_some()
+    }
+
+    /// To be called once.
+    pub fn share(&self, shared: Shared) {
+        let _ = self.shared.set(shared);
+    }
+
+    /// `None` where there is no fleet.
+    pub fn shared(&self) -> Option<&Shared> {
+        self.shared.get()
     }
 
     pub fn open(&self, disk: Arc<Disk>) {
@@ -85,10 +102,18 @@ impl Tiers {
 
 /// Bytes of memory that the tiers of this configuration take for themselves: they are not the store's.
 pub fn memory(config: &Config) -> u64 {
-    match &config.disk {
-        Some(disk) => disk.index_memory + ledger_memory(config),
-        None => 0,
-    }
+    let disk = config.disk.as_ref();
+    let disk = disk.map_or(0, |disk| disk.index_memory + ledger_memory(config));
+    let fleet = config.valkey.as_ref().map_or(0, |_| ledger_memory(config));
+    disk + fleet
+}
+
+/// Bytes of memory of one matcher that is remembered.
+const MATCHER: u64 = 52;
+
+/// Matchers that are remembered.
+pub fn matchers(config: &Config) -> usize {
+    (ledger_memory(config) / MATCHER) as usize
 }
 
 /// Bytes of memory for what was invalidated.

@@ -8,25 +8,10 @@ use tokio::sync::watch;
 use tokio::task::spawn_local;
 
 use super::Tiers;
-use crate::cache::key::Key;
-use crate::cache::record;
-use crate::cache::store::{Kept, Store};
+use super::wanted::Wanted;
+use crate::cache::store::Store;
 use crate::clock::{self, Clock};
-use crate::config::RoutePolicy;
-use crate::proxy::tagged::tags_of;
-use crate::tier::Record;
 use crate::tier::disk::Disk;
-
-/// What a request wants of the tiers.
-#[derive(Debug)]
-pub struct Wanted {
-    pub key: Key,
-    pub route: Arc<RoutePolicy>,
-    /// Of the request's target.
-    pub path_and_query: String,
-    /// The version of the settings.
-    pub epoch: u64,
-}
 
 /// The raising of one target.
 struct Raise {
@@ -84,39 +69,13 @@ impl Raise {
         let records = self.disk.get(key.as_str()).await;
         let kept: Vec<_> = records
             .into_iter()
-            .filter_map(|record| self.kept(record))
+            .filter_map(|record| {
+                let stamp = record.stamp;
+                self.wanted.kept(record, stamp, &self.store, &self.clock)
+            })
             .collect();
         if !kept.is_empty() {
             self.store.raise(key.as_ref(), kept, &route.cache.vary);
         }
-    }
-
-    /// The response of a record, by the settings in force; `None` where it cannot be used.
-    fn kept(&self, record: Record) -> Option<Kept> {
-        let Wanted {
-            key,
-            route,
-            path_and_query,
-            epoch,
-        } = &self.wanted;
-        let now = self.clock.now();
-        let unpacked = record::unpack(&record.head, now, &route.cache, *epoch)?;
-        let mut draft = unpacked.draft;
-        // Those that it was stored with, too: a purge by one of them was acknowledged, whatever the settings say of it now.
-        let tags = tags_of(route, path_and_query, &draft.headers, &draft.tags).ok()?;
-        let mut all: Vec<_> = draft.groups.into_iter().chain(tags).collect();
-        all.sort_unstable();
-        all.dedup();
-        draft.groups = all.into();
-        draft.stamp = record.stamp;
-        // What else is known of the API was lost with the process: what was fetched for one page is not for others then.
-        if unpacked.api_does_cors || draft.variant.origin().is_some() {
-            self.store.cors().note(key.as_str());
-        }
-        Some(Kept {
-            head: draft.packed(),
-            stamp: record.stamp,
-            body: record.body,
-        })
     }
 }

@@ -22,7 +22,7 @@ use Kind::{Forward, NotStored, Own, Passed, Reuse};
 
 /// All reasons: those of one kind together.
 #[rustfmt::skip]
-pub static REASONS: [Reason; 64] = [
+pub static REASONS: [Reason; 65] = [
     of(Forward, "uri-miss", "Nothing was stored for this URL.",
         "", "RFC 9111 §4"),
     of(Forward, "vary-miss", "Something was stored for this URL, but not for these request fields.",
@@ -127,6 +127,8 @@ pub static REASONS: [Reason; 64] = [
     of(Reuse, "max-stale", "The request accepts a stale response.",
         "", "RFC 9111 §5.2.1.2"),
     of(Reuse, "disk", "The response was read from the disk tier, and is in memory now.",
+        "", ""),
+    of(Reuse, "shared", "Another gateway of the fleet had fetched the response; it was read from the server of `[valkey]`, and is in memory now.",
         "", ""),
     of(Reuse, "stale-while-revalidate", "The stale response was served, and is being fetched in the background.",
         "", "RFC 5861 §3"),

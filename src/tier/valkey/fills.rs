@@ -11,6 +11,9 @@ use crate::ledger::protocol::fills::{Begun, HIT_FOR_MISS, LEASE, Nonce, Released
 /// Variants of a resource that are kept. With one more, all of them make room.
 const VARIANTS: u64 = 64;
 
+/// Chunks outlive their record by so long.
+const CHUNKS_OUTLIVE: Duration = Duration::from_secs(60);
+
 /// No record is kept for longer.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
@@ -42,6 +45,15 @@ impl Variant {
         call.number(nonce).octets(unfit.as_bytes()).number(LEASE)
     }
 
+    /// What is stored, without a fill: nobody is kept waiting.
+    pub fn peek(&self) -> Call<Option<Stored<Vec<u8>>>> {
+        let call = self.call(Name::Peek, |value| match value {
+            redis::Value::Nil => Some(None),
+            value => stored(&mut values(value)?.into_iter()).map(Some),
+        });
+        call.octets(&self.variant)
+    }
+
     /// The record expires after `keep`, or with another variant of its resource that is kept for longer. A lease that ran out more than a
     /// minute ago is not its own any more.
     pub fn commit(&self, new: &Stored<Vec<u8>>, keep: Duration) -> Call<bool> {
@@ -64,14 +76,48 @@ impl Variant {
     }
 }
 
+fn stored(values: &mut impl Iterator<Item = redis::Value>) -> Option<Stored<Vec<u8>>> {
+    Some(Stored {
+        nonce: number(values.next()?)?,
+        number: number(values.next()?)?,
+        response: octets(values.next()?)?,
+    })
+}
+
+/// Writes a chunk of the body that the fill `nonce` brings: it outlives the record by a while, so that who has read that finds it.
+pub fn put_chunk(
+    resource: &Resource,
+    nonce: Nonce,
+    index: u32,
+    chunk: &[u8],
+    keep: Duration,
+) -> Call<()> {
+    let keep = keep.min(LONGEST) + CHUNKS_OUTLIVE;
+    let key = resource.chunk(nonce, index);
+    let call = Call::new(Name::PutChunk, vec![key], |value| number(value).map(|_| ()));
+    call.octets(chunk).number(keep.as_millis() as u64)
+}
+
+/// Reads chunks; `None` in the place of one that is gone.
+pub fn get_chunks(
+    resource: &Resource,
+    nonce: Nonce,
+    indices: &[u32],
+) -> Call<Vec<Option<Vec<u8>>>> {
+    let keys = indices.iter().map(|index| resource.chunk(nonce, *index));
+    let read = |value| match value {
+        redis::Value::Nil => Some(None),
+        value => octets(value).map(Some),
+    };
+    Call::new(Name::GetChunks, keys.collect(), move |value| {
+        values(value)?.into_iter().map(read).collect()
+    })
+}
+
 fn begun(value: redis::Value) -> Option<Begun<Vec<u8>>> {
     let mut values = values(value)?.into_iter();
     Some(match octets(values.next()?)?.as_slice() {
-        b"stored" => Begun::Stored(Stored {
-            nonce: number(values.next()?)?,
-            number: number(values.next()?)?,
-            response: octets(values.next()?)?,
-        }),
+        b"stored" => Begun::Stored(stored(&mut values)?),
         b"lead" => Begun::Lead,
         b"follow" => Begun::Follow,
         b"hfm" => Begun::HitForMiss,

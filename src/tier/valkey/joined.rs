@@ -18,7 +18,11 @@ use crate::config::Valkey;
 use crate::ledger::invalidation::Invalidation;
 use crate::ledger::protocol::server::{GatewayId, Limits};
 use crate::ledger::protocol::timing::Timing;
-use crate::tier::fleet::{Announced, AnnouncedId, Fleet, Lease, Memory, Place, Status, Use};
+use crate::tier::Record;
+use crate::tier::fleet::{
+    Announced, AnnouncedId, Begun, Fleet, Found, Lease, Memory, Nonce, Place, Released, Slot,
+    Status, Use, Work,
+};
 
 /// So long it tells the others at most that it has left.
 const LEAVING: Duration = Duration::from_millis(200);
@@ -123,6 +127,30 @@ impl<M: Memory> Fleet for Joined<M> {
 
     fn status(&self) -> Status {
         self.member.status()
+    }
+
+    fn stamp(&self) -> Option<Place> {
+        self.member.stamp()
+    }
+
+    fn may_read(&self, now: Monotonic) -> bool {
+        self.member.may_read(now)
+    }
+
+    fn begin(&self, slot: Slot, fill: Nonce, unfit: Option<Nonce>) -> Work<'_, Begun> {
+        Box::pin(self.member.begin_fill(slot, fill, unfit))
+    }
+
+    fn peek(&self, slot: Slot) -> Work<'_, Option<Found>> {
+        Box::pin(self.member.peek(slot))
+    }
+
+    fn commit(&self, slot: Slot, fill: Nonce, record: Record, keep: Duration) -> Work<'_, bool> {
+        Box::pin(self.member.commit_fill(slot, fill, record, keep))
+    }
+
+    fn release(&self, slot: Slot, fill: Nonce, how: Released) -> Work<'_, ()> {
+        Box::pin(self.member.release_fill(slot, fill, how))
     }
 
     fn leave(&self) {

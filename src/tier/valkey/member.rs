@@ -5,6 +5,7 @@
 //! each third of a lease, and at once when an invalidation is asked for or was taken over.
 
 mod rounds;
+mod shared;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -157,6 +158,11 @@ impl<M: Memory> Member<M> {
     /// The stamp for a response whose request is sent after this call; `None` while nothing may be stored for others.
     pub fn stamp(&self) -> Option<Place> {
         self.state().machine.stamp()
+    }
+
+    /// Whether what others have stored may be used at `now`, which was read after the request came.
+    pub fn may_read(&self, now: Monotonic) -> bool {
+        self.state().machine.may_read_shared(now.as_millis())
     }
 
     /// Whether what is in memory is at least as recent as a receipt asks.

@@ -20,18 +20,21 @@ pub enum Name {
     Begin,
     Commit,
     Release,
+    Peek,
+    PutChunk,
+    GetChunks,
 }
 
 impl Name {
     /// Whether its keys are the ledger's; else they are a resource's.
     pub fn is_of_ledger(self) -> bool {
-        !matches!(self, Self::Begin | Self::Commit | Self::Release)
+        (self as usize) < Self::Begin as usize
     }
 }
 
 /// All scripts, in the order of their names.
 #[derive(Debug)]
-pub struct Scripts([Script; 12]);
+pub struct Scripts([Script; 15]);
 
 impl Default for Scripts {
     fn default() -> Self {
@@ -59,6 +62,9 @@ impl Scripts {
             fills(include_str!("lua/begin.lua")),
             fills(include_str!("lua/commit.lua")),
             fills(include_str!("lua/release.lua")),
+            fills(include_str!("lua/peek.lua")),
+            script(&[include_str!("lua/put_chunk.lua")]),
+            script(&[include_str!("lua/get_chunks.lua")]),
         ])
     }
 }

@@ -254,8 +254,9 @@ impl<M: Memory> Member<M> {
             }
         }
         if self.stamp().is_some_and(|stamp| stamp.number < floor) {
-            self.memory.validate_all(floor);
+            self.memory.validate_all();
         }
+        self.memory.raise_floor(floor);
         if self.state().machine.epoch() == Some(epoch) {
             self.applied(sequence.unwrap_or_default());
         }

@@ -51,7 +51,9 @@ impl Memory for Told {
         self.push(format!("{stored:?}"));
     }
 
-    fn validate_all(&self, _floor: u64) {
+    fn raise_floor(&self, _floor: u64) {}
+
+    fn validate_all(&self) {
         self.push("validate".to_owned());
     }
 }

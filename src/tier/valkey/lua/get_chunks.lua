@@ -1,0 +1,2 @@
+-- the chunks, nothing in the place of one that is gone
+return redis.call('MGET', unpack(KEYS))
