@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -9,16 +10,17 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use super::live::Events;
-use super::purges::Followed;
-use super::tail::Tailed;
+use super::stream::Lines;
+use crate::ledger::log::Follower;
 use crate::server::ResponseContent;
+use crate::telemetry::access::Reader;
 
 /// What comes bit by bit.
 #[derive(Clone, Debug)]
 pub(super) enum Stream {
     Events(Events),
-    Tailed(Tailed),
-    Purges(Followed),
+    Tailed(Lines<Arc<Reader>>),
+    Purges(Lines<Follower>),
 }
 
 impl Stream {

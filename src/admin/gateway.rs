@@ -15,10 +15,11 @@ use super::fleet;
 use super::operations::{Caller, NO_SOURCE, Operations, Reply};
 use super::page::{Kind, Page};
 use super::purge::{PurgeRequest, named, purge};
-use super::purges::{Followed, Listing, describe, describe_preview, listing};
+use super::purges::{Listing, describe, describe_preview, listing};
 use super::reload::{NotReloaded, Reloaded, Reloader, Reloads};
 use super::state;
 use super::stored;
+use super::stream::Lines;
 use super::tail;
 use crate::config::{self, Mistake};
 use crate::ledger::invalidation::{Applied, Kind as PurgeKind, Strength};
@@ -178,7 +179,7 @@ impl Operations for GatewayOperations {
             return problem(StatusCode::SERVICE_UNAVAILABLE, &detail);
         };
         let mut response = with_type(StatusCode::OK, "application/x-ndjson", Bytes::new());
-        let stream = Stream::Purges(Followed::new(follower, open));
+        let stream = Stream::Purges(Lines::new(follower, open));
         response.extensions_mut().insert(stream);
         response
     }

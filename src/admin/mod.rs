@@ -21,6 +21,7 @@ mod reload;
 mod service;
 mod state;
 mod stored;
+mod stream;
 mod tail;
 
 use std::rc::Rc;

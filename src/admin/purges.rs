@@ -3,11 +3,9 @@
 use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
-use tokio::sync::watch;
-use tokio::time::sleep;
 
 use super::purge::{flag, from_query, once};
-use super::tail::SILENCE;
+use super::stream::Source;
 use crate::ledger::invalidation::Strength;
 use crate::ledger::log::{Follower, Purge};
 use crate::proxy::PurgePreview;
@@ -82,59 +80,13 @@ fn whole(thousandths: u64) -> f64 {
     thousandths as f64 / 1_000.0
 }
 
-/// The content of an answer: a JSON object a line for each purge, until its client leaves or the admin API ends.
-#[derive(Clone, Debug)]
-pub(super) struct Followed {
-    follower: Follower,
-    open: watch::Receiver<()>,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Stage {
-    Begins,
-    Goes,
-    Ended,
-}
-
-impl Followed {
-    /// It ends when the sender of `open` is dropped.
-    pub const fn new(follower: Follower, open: watch::Receiver<()>) -> Self {
-        Self {
-            follower,
-            open,
-            stage: Stage::Begins,
-        }
+/// A JSON object a line for each purge.
+impl Source for Follower {
+    async fn next(&mut self) -> Bytes {
+        let (purges, lost) = Self::next(self).await;
+        let lost = (lost > 0).then(|| json!({ "lost": lost }));
+        let objects = lost.into_iter().chain(purges.iter().map(describe));
+        let lines = objects.map(|object| format!("{object}\n"));
+        lines.collect::<String>().into()
     }
-
-    /// The next lines; `None` where the stream has ended.
-    pub async fn next(mut self) -> (Self, Option<Bytes>) {
-        match self.stage {
-            // Something has to be sent for the client to see that it has begun.
-            Stage::Begins => {
-                self.stage = Stage::Goes;
-                return (self, Some(Bytes::from_static(b"\n")));
-            }
-            Stage::Goes => {}
-            Stage::Ended => return (self, None),
-        }
-        let lines = tokio::select! {
-            biased;
-            (purges, lost) = self.follower.next() => lines(&purges, lost),
-            // Nothing is ever sent: it ends.
-            _ = self.open.changed() => {
-                self.stage = Stage::Ended;
-                Bytes::from_static(b"{\"end\":\"the gateway stops\"}\n")
-            }
-            () = sleep(SILENCE) => Bytes::from_static(b"\n"),
-        };
-        (self, Some(lines))
-    }
-}
-
-fn lines(purges: &[Purge], lost: u64) -> Bytes {
-    let lost = (lost > 0).then(|| json!({ "lost": lost }));
-    let objects = lost.into_iter().chain(purges.iter().map(describe));
-    let lines = objects.map(|object| format!("{object}\n"));
-    lines.collect::<String>().into()
 }

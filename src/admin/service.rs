@@ -18,7 +18,7 @@ use super::content::{Content, Stream};
 use super::live::{Live, MAX_LISTENERS};
 use super::operations::{Caller, Operations, Reply};
 use super::page::Page;
-use super::tail::Tailed;
+use super::stream::Lines;
 use super::{dashboard, metrics, process};
 use crate::clock::Clock;
 use crate::config;
@@ -216,7 +216,7 @@ impl AdminService {
             Err(refusal) => return *refusal,
         };
         let mut response = with_type(StatusCode::OK, "application/x-ndjson", Bytes::new());
-        let stream = Stream::Tailed(Tailed::new(reader, self.live.open()));
+        let stream = Stream::Tailed(Lines::new(Arc::new(reader), self.live.open()));
         response.extensions_mut().insert(stream);
         response
     }

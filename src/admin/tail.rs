@@ -1,14 +1,12 @@
 //! `GET /tail`: the access log as it is made, one JSON object a line, narrowed by the request's parameters.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
-use tokio::sync::watch;
-use tokio::time::sleep;
 
 use super::purge::from_query;
+use super::stream::Source;
 use crate::config::{Routes, nearest};
 use crate::semantics::selector::Selector;
 use crate::telemetry::access::{Filter, Lines, NO_ROUTE, Reader, Statuses};
@@ -16,9 +14,6 @@ use crate::telemetry::by_route::Outcome;
 
 const USAGE: &str = "GET /tail streams the access log; narrow it with ?route=/books/{id}, result=miss, status=5xx or 404, method=GET or \
      prefix=/books; several results, statuses or methods are separated by commas";
-
-/// An empty line is sent after so long without another: a client that is gone is noticed by it.
-pub(super) const SILENCE: Duration = Duration::from_secs(15);
 
 /// Methods of which a misspelling is noticed.
 const METHODS: [&str; 10] = [
@@ -102,63 +97,16 @@ fn method(name: &str) -> Result<Method, String> {
     }
 }
 
-/// The content of an answer: lines until its client leaves or the admin API ends.
-#[derive(Clone, Debug)]
-pub(super) struct Tailed {
-    reader: Arc<Reader>,
-    open: watch::Receiver<()>,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Stage {
-    Begins,
-    Goes,
-    Ended,
-}
-
-impl Tailed {
-    /// It ends when the sender of `open` is dropped.
-    pub fn new(reader: Reader, open: watch::Receiver<()>) -> Self {
-        Self {
-            reader: Arc::new(reader),
-            open,
-            stage: Stage::Begins,
+/// The lines of those who read the access log live.
+impl Source for Arc<Reader> {
+    async fn next(&mut self) -> Bytes {
+        let Lines { mut text, lost } = Reader::next(self).await;
+        if lost > 0 {
+            // Those that found the queue full came after those that wait in it.
+            text.extend_from_slice(format!("{{\"lost\":{lost}}}\n").as_bytes());
         }
+        text.into()
     }
-
-    /// The next lines; `None` where the stream has ended.
-    pub async fn next(mut self) -> (Self, Option<Bytes>) {
-        match self.stage {
-            // Something has to be sent for the client to see that it has begun.
-            Stage::Begins => {
-                self.stage = Stage::Goes;
-                return (self, Some(Bytes::from_static(b"\n")));
-            }
-            Stage::Goes => {}
-            Stage::Ended => return (self, None),
-        }
-        let lines = tokio::select! {
-            biased;
-            lines = self.reader.next() => with_loss(lines),
-            // Nothing is ever sent: it ends.
-            _ = self.open.changed() => {
-                self.stage = Stage::Ended;
-                Bytes::from_static(b"{\"end\":\"the gateway stops\"}\n")
-            }
-            () = sleep(SILENCE) => Bytes::from_static(b"\n"),
-        };
-        (self, Some(lines))
-    }
-}
-
-fn with_loss(lines: Lines) -> Bytes {
-    let Lines { mut text, lost } = lines;
-    if lost > 0 {
-        // Those that found the queue full came after those that wait in it.
-        text.extend_from_slice(format!("{{\"lost\":{lost}}}\n").as_bytes());
-    }
-    text.into()
 }
 
 #[cfg(test)]

@@ -96,6 +96,21 @@ pub struct Table {
 }
 
 impl Table {
+    pub const fn new(
+        columns: Vec<Column>,
+        rows: Vec<Row>,
+        sorted: &'static str,
+        empty: &'static str,
+    ) -> Self {
+        Self {
+            columns,
+            rows,
+            sorted,
+            origin: None,
+            empty,
+        }
+    }
+
     /// Has the rows leave out the origin of their URLs where that is the same for all.
     pub fn leave_origin_out(&mut self) {
         let Some(at) = self.columns.iter().position(|column| column.title == URL) else {

@@ -86,8 +86,8 @@ fn routes(app: &App, status: &Snapshot, theme: Theme) -> Table {
             .cell(thousands(count(route, "/total/all")))
             .cell(trend(history, TREND))
     };
-    Table {
-        columns: vec![
+    Table::new(
+        vec![
             Column::text("route"),
             Column::number("req/s", 6, 0),
             Column::number("hit %", 6, 0),
@@ -97,11 +97,10 @@ fn routes(app: &App, status: &Snapshot, theme: Theme) -> Table {
             Column::number("requests", 12, 3),
             Column::number("16 s", 16, 5),
         ],
-        rows: routes.into_iter().map(row).collect(),
+        routes.into_iter().map(row).collect(),
         sorted,
-        origin: None,
-        empty: "No requests yet.",
-    }
+        "No requests yet.",
+    )
 }
 
 /// The sentence and the cure of a reason.
@@ -146,8 +145,8 @@ fn misses(app: &App, status: &Snapshot, theme: Theme) -> Table {
         }
         _ => "count",
     };
-    Table {
-        columns: vec![
+    Table::new(
+        vec![
             Column::words("reason", 18, 0),
             Column::number("count", 9, 0),
             Column::number("now/s", 6, 1),
@@ -155,9 +154,8 @@ fn misses(app: &App, status: &Snapshot, theme: Theme) -> Table {
         ],
         rows,
         sorted,
-        origin: None,
-        empty: "No misses yet.",
-    }
+        "No misses yet.",
+    )
 }
 
 fn upstreams(app: &App, status: &Snapshot, theme: Theme) -> Table {
@@ -199,8 +197,8 @@ fn upstreams(app: &App, status: &Snapshot, theme: Theme) -> Table {
         }
         row
     };
-    Table {
-        columns: vec![
+    Table::new(
+        vec![
             Column::text("server"),
             Column::number("state", 5, 0),
             Column::number("in flight", 9, 0),
@@ -208,11 +206,10 @@ fn upstreams(app: &App, status: &Snapshot, theme: Theme) -> Table {
             Column::number("connections", 11, 3),
             Column::number("failed", 7, 2),
         ],
-        rows: servers.into_iter().map(row).collect(),
+        servers.into_iter().map(row).collect(),
         sorted,
-        origin: None,
-        empty: "There are no servers.",
-    }
+        "There are no servers.",
+    )
 }
 
 fn stored(app: &App) -> Table {
@@ -230,8 +227,8 @@ fn stored(app: &App) -> Table {
             .cell(ttl.map_or("-".to_owned(), |ttl| ttl.to_string()))
             .cell(count(resource, "/status").to_string())
     };
-    Table {
-        columns: vec![
+    Table::new(
+        vec![
             Column::text(URL),
             Column::number("hits", 9, 0),
             Column::number("size", 10, 1),
@@ -239,17 +236,16 @@ fn stored(app: &App) -> Table {
             Column::number("ttl s", 7, 3),
             Column::number("status", 6, 4),
         ],
-        rows: stored.iter().map(row).collect(),
-        sorted: match app.sort() {
+        stored.iter().map(row).collect(),
+        match app.sort() {
             "age" => "age s",
             other => other,
         },
-        origin: None,
-        empty: match app.stored() {
+        match app.stored() {
             None => "Asking what is stored …",
             Some(_) => "Nothing is stored.",
         },
-    }
+    )
 }
 
 fn urls(app: &App, theme: Theme) -> Table {
@@ -276,14 +272,13 @@ fn urls(app: &App, theme: Theme) -> Table {
     if by == "misses" {
         columns.push(Column::words("reason", 18, 1));
     }
-    Table {
+    Table::new(
         columns,
-        rows: urls.iter().map(row).collect(),
-        sorted: by,
-        origin: None,
-        empty: match app.top() {
+        urls.iter().map(row).collect(),
+        by,
+        match app.top() {
             None => "Asking for the most frequent URLs …",
             Some(_) => "No requests yet.",
         },
-    }
+    )
 }
