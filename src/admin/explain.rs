@@ -88,7 +88,10 @@ mod tests {
             ("url=/a&method=CONNECT", "is not a method"),
             ("url=/a&header=Accept", "is not a field"),
             ("url=/a&header=A%20B:c", "is not a field"),
-            ("url=/a&header=A:%0d%0aB:c", "is not a field"),
+            (
+                "url=/a&header=A:%0d%0aB:c",
+                "`header` has a control character",
+            ),
             ("url=/a&fields=b", "unknown parameter `fields`"),
             ("url=books", "is no URL"),
         ] {

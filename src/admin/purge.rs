@@ -45,7 +45,11 @@ pub(super) fn named(request: &Request<Bytes>) -> Result<Vec<Named>, String> {
     ];
     let mut named = from_query(request, &known, PURGE_USAGE)?;
     if !request.body().is_empty() {
-        named.extend(from_content(request.body())?);
+        let content = from_content(request.body())?;
+        content
+            .iter()
+            .try_for_each(|(name, value)| clean(name, value))?;
+        named.extend(content);
     }
     if named.is_empty() {
         return Err(PURGE_USAGE.to_owned());
@@ -125,6 +129,24 @@ fn read_reason(value: &str) -> Result<String, String> {
     Ok(value.to_owned())
 }
 
+/// No parameter has control characters or white space around its value: they come of a slip in a script, and what was meant
+/// would not be found.
+///
+/// # Errors
+/// A sentence that names the parameter.
+fn clean(name: &str, value: &str) -> Result<(), String> {
+    let fault = match () {
+        () if value.chars().any(char::is_control) => "has a control character in it",
+        () if value.contains(char::REPLACEMENT_CHARACTER) => "is not UTF-8",
+        () if value.trim() != value => "begins or ends with white space",
+        () => return Ok(()),
+    };
+    Err(format!(
+        "the value of `{name}` {fault}: \"{}\"",
+        value.escape_debug()
+    ))
+}
+
 /// The parameters of the query; fails when one is not among `known`.
 pub(super) fn from_query(
     request: &Request<Bytes>,
@@ -142,8 +164,10 @@ pub(super) fn from_query(
             ));
         }
         if !known.contains(&name.as_str()) {
+            let name = name.escape_debug();
             return Err(format!("unknown parameter `{name}`; {usage}"));
         }
+        clean(name, value)?;
         named.push((name.clone(), value.clone()));
         raw = Some(parameter).filter(|parameter| parameter.is_raw_url);
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -20,8 +20,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
-use super::report::{Exit, environment, print_mistakes};
-use crate::config::{Admin, Config, ListenAddr, Mistake};
+use super::admin_answer::Error;
+pub use super::admin_answer::{Answer, Failure};
+use super::report::environment;
+use crate::config::{Admin, Config, ListenAddr};
 
 /// The file that is read when no other is named, where it exists; as `run` does.
 const DEFAULT_FILE: &str = "config.toml";
@@ -34,8 +36,6 @@ const MAX_ANSWER: usize = 64 << 20;
 
 /// What drives a connection; dropping it closes that.
 type Connection = JoinSet<hyper::Result<()>>;
-
-type Error = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, Args)]
 pub struct AdminArguments {
@@ -90,79 +90,6 @@ impl FromStr for AdminTarget {
             },
             _ => Err(fault),
         }
-    }
-}
-
-/// Why there is no answer that could be used.
-#[derive(Debug)]
-pub enum Failure {
-    /// Of the configuration file.
-    Mistakes(Vec<Mistake>),
-    /// Something that the arguments, the environment or the configuration file say.
-    Mistake(String),
-    /// There is no answer.
-    Unreachable { addr: String, source: Error },
-    /// The gateway refused the request, with this status and detail.
-    Refused { status: StatusCode, detail: String },
-}
-
-impl Failure {
-    /// Prints it for the subcommand `name`; the exit status that it means.
-    pub fn report(&self, name: &str) -> Exit {
-        match self {
-            Self::Mistakes(mistakes) => {
-                print_mistakes(mistakes);
-                Exit::Mistake
-            }
-            Self::Mistake(what) => {
-                eprintln!("bookend {name}: {what}");
-                Exit::Mistake
-            }
-            Self::Unreachable { addr, source } => {
-                eprintln!("bookend {name}: no answer from the admin API on {addr}: {source}");
-                Exit::Failure
-            }
-            Self::Refused { status, detail } => {
-                eprintln!("bookend {name}: {status}: {detail}");
-                match status.is_client_error() {
-                    true => Exit::Mistake,
-                    false => Exit::Failure,
-                }
-            }
-        }
-    }
-}
-
-/// An answer, whatever its status.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub content: Bytes,
-}
-
-impl Answer {
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.content).into_owned()
-    }
-
-    /// The document, `Null` where it is none.
-    pub fn document(&self) -> Value {
-        serde_json::from_slice(&self.content).unwrap_or_default()
-    }
-
-    /// The answer itself where its status is a success.
-    pub fn successful(self) -> Result<Self, Failure> {
-        if self.status.is_success() {
-            return Ok(self);
-        }
-        let detail = match &self.document()["detail"] {
-            Value::String(detail) => detail.clone(),
-            _ => self.text().trim_end().to_owned(),
-        };
-        Err(Failure::Refused {
-            status: self.status,
-            detail,
-        })
     }
 }
 
@@ -318,7 +245,7 @@ impl AdminClient {
         let begun = begun.unwrap_or_else(|_| Err(format!("nothing came within {limit:?}").into()));
         let (response, _connection) = begun.map_err(unreachable)?;
         if !response.status().is_success() {
-            let answer = whole(response).await.map_err(unreachable)?;
+            let answer = self.whole(response).await.map_err(unreachable)?;
             return answer.successful().map(drop);
         }
         let mut content = response.into_body();
@@ -335,7 +262,18 @@ impl AdminClient {
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
         let (response, _connection) = self.open(request).await?;
-        whole(response).await
+        self.whole(response).await
+    }
+
+    async fn whole(&self, response: Response<Incoming>) -> Result<Answer, Error> {
+        let status = response.status();
+        let content = Limited::new(response.into_body(), MAX_ANSWER);
+        let content = content.collect().await?.to_bytes();
+        Ok(Answer {
+            status,
+            content,
+            addr: self.addr(),
+        })
     }
 
     /// The head of the answer, and the connection that its content comes on.
@@ -386,13 +324,6 @@ async fn send(
     driven.spawn(connection);
     let response = sender.send_request(request).await?;
     Ok((response, driven))
-}
-
-async fn whole(response: Response<Incoming>) -> Result<Answer, Error> {
-    let status = response.status();
-    let content = Limited::new(response.into_body(), MAX_ANSWER);
-    let content = content.collect().await?.to_bytes();
-    Ok(Answer { status, content })
 }
 
 #[cfg(test)]

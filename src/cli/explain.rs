@@ -65,7 +65,9 @@ fn explain(arguments: &Arguments) -> Result<Answer, Failure> {
     let fields = fields.map(|field| format!("&header={}", percent::form_encoded(field)));
     let more: String = method.into_iter().chain(fields).collect();
     let target = format!("/explain?url={}{more}", percent::form_encoded(url));
-    client.ask(Method::GET, &target, None, LIMIT)?.successful()
+    client
+        .ask(Method::GET, &target, None, LIMIT)?
+        .with_document()
 }
 
 /// The document in lines.

@@ -28,10 +28,18 @@ pub fn main(arguments: &Arguments) -> Exit {
     };
     let client = arguments.admin.client(false);
     let answer = client.and_then(|client| client.ask(Method::GET, path, None, LIMIT));
-    match answer.and_then(|answer| answer.successful()) {
-        Ok(answer) => {
+    match answer {
+        Ok(answer) if answer.status.is_success() => {
             print(answer.text().trim_end());
             Exit::Success
+        }
+        Ok(answer) => {
+            eprintln!(
+                "bookend health: {}: {}",
+                answer.status,
+                answer.text().trim_end()
+            );
+            Exit::Failure
         }
         Err(failure) => {
             failure.report("health");

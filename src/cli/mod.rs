@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod admin_answer;
 mod admin_client;
 pub mod check;
 pub mod config;

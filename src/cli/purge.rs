@@ -94,7 +94,7 @@ fn purge(arguments: &Arguments) -> Result<Answer, Failure> {
     let client = arguments.admin.client(true)?;
     client
         .ask(Method::POST, "/purge", Some(&content), LIMIT)?
-        .successful()
+        .with_document()
 }
 
 impl What {

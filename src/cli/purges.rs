@@ -50,7 +50,7 @@ fn list(arguments: &Arguments) -> Result<(), Failure> {
     let target = format!("/purges?limit={}", arguments.limit);
     let answer = client
         .ask(Method::GET, &target, None, LIMIT)?
-        .successful()?;
+        .with_document()?;
     let document = answer.document();
     let purges = document["purges"].as_array().map_or(&[][..], Vec::as_slice);
     purges.iter().for_each(|purge| print(in_words(purge)));

@@ -26,7 +26,7 @@ pub fn main(arguments: &Arguments) -> Exit {
             eprintln!("bookend reload: {}", text(&document["detail"]));
             Exit::Mistake
         }
-        Ok(answer) => match answer.successful() {
+        Ok(answer) => match answer.with_document() {
             Ok(answer) => {
                 let document = answer.document();
                 print_texts(&document["warnings"], |text| format!("warning: {text}"));

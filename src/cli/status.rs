@@ -14,6 +14,9 @@ use crate::semantics::time::Timestamp;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// The metric that each gateway has.
+const BUILD: &str = "bookend_build_info";
+
 /// The results of requests that the cache answered.
 const ANSWERED: [&str; 3] = ["hit", "stale", "validated"];
 
@@ -33,11 +36,15 @@ pub fn main(arguments: &Arguments) -> Exit {
     }
 }
 
-/// What `/readyz` says, whatever its status, and the metrics.
+/// What `/readyz` says, whatever its status, and the metrics: unlike `GET /status`, these need no token.
 fn read(admin: &AdminArguments) -> Result<(String, Samples), Failure> {
     let client = admin.client(false)?;
     let metrics = client.ask(Method::GET, "/metrics", None, LIMIT)?;
-    let samples = Samples::read(&metrics.successful()?.text());
+    let metrics = metrics.successful()?;
+    let samples = Samples::read(&metrics.text());
+    if samples.of(BUILD).next().is_none() {
+        return Err(metrics.foreign());
+    }
     let stage = client.ask(Method::GET, "/readyz", None, LIMIT)?.text();
     Ok((stage.trim_end().to_owned(), samples))
 }
@@ -51,7 +58,7 @@ fn show(stage: &str, samples: &Samples, now: Timestamp) -> String {
     let mut text = String::new();
     let mut line = |name: &str, what: String| text.push_str(&format!("{name:<10} {what}\n"));
 
-    let build = samples.of("bookend_build_info").next();
+    let build = samples.of(BUILD).next();
     let version = build.and_then(|build| build.label("version"));
     let mut gateway = format!("{}, {stage}", version.unwrap_or("of an unknown version"));
     if let Some(up) = since("process_start_time_seconds") {

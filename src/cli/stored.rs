@@ -116,7 +116,9 @@ fn ask(
     let given: String = given.collect();
     let target = format!("{path}?limit={limit}{given}");
     let client = admin.client(true)?;
-    client.ask(Method::GET, &target, None, LIMIT)?.successful()
+    client
+        .ask(Method::GET, &target, None, LIMIT)?
+        .with_document()
 }
 
 fn show(

@@ -40,7 +40,7 @@ pub fn stored(client: &AdminClient, by: &'static str) -> Result<News, Failure> {
 
 fn ask(client: &AdminClient, target: &str) -> Result<Snapshot, Failure> {
     let answer = client.ask(Method::GET, target, None, LIMIT)?;
-    Ok(Snapshot(answer.successful()?.document()))
+    Ok(Snapshot(answer.with_document()?.document()))
 }
 
 /// Sends news until nobody takes them any more. What is wanted may change at any time, and is asked for at once then.
@@ -85,6 +85,9 @@ fn words(failure: &Failure) -> String {
     match failure {
         Failure::Unreachable { source, .. } => format!("the gateway cannot be reached: {source}"),
         Failure::Refused { status, detail } => format!("the gateway refuses: {status}: {detail}"),
+        Failure::Foreign { addr, status, .. } => {
+            format!("what answers on {addr} is no gateway: {status}")
+        }
         Failure::Mistake(what) => what.clone(),
         Failure::Mistakes(mistakes) => mistakes.iter().map(ToString::to_string).collect(),
     }
