@@ -76,7 +76,7 @@ fn escaped(line: &mut Vec<u8>, text: &[u8], also: impl Fn(u8) -> bool) {
     }
 }
 
-/// A target or URI reference without the values of [`SECRETS`] in its query.
+/// A target or URI reference without the values of `SECRETS` in its query.
 pub fn without_secrets(target: &str) -> Cow<'_, str> {
     let (path, Some(query)) = split_query(target) else {
         return Cow::Borrowed(target);

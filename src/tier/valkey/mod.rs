@@ -7,8 +7,8 @@
 //!
 //! A script touches the keys of one hash slot, and all of them are declared, so that a cluster can carry it out.
 //!
-//! Reaching a server, from below: [`dial`] makes one connection, with [`tls`]; [`sentinels`] tell which server is the primary;
-//! [`slots`] and [`cluster`] which node has a key; a [`node`] is one server with what calls have found of it.
+//! Reaching a server, from below: `dial` makes one connection, with `tls`; `sentinels` tell which server is the primary;
+//! `slots` and `cluster` which node has a key; a `node` is one server with what calls have found of it.
 
 mod answers;
 mod cluster;
