@@ -14,6 +14,7 @@ mod operated;
 mod readme;
 mod reloaded;
 mod running;
+mod simulated_fleet;
 mod tasks;
 #[cfg(feature = "otlp")]
 mod traces;
