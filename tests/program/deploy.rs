@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use bookend::config::valkey_servers::Arrangement;
 use bookend::config::{Config, ListenAddr};
 use yaml_rust2::{Yaml, YamlLoader};
 
@@ -27,12 +28,17 @@ fn words(list: &Yaml) -> Vec<String> {
         .collect()
 }
 
-/// The objects of the Kubernetes manifests, of this kind.
-fn manifest(kind: &str) -> Yaml {
-    let all = documents("deploy/kubernetes/bookend.yaml");
-    let mut of_kind = all
-        .into_iter()
-        .filter(|object| object["kind"].as_str() == Some(kind));
+/// Manifests of Kubernetes: gateways alone, and gateways that are a fleet.
+const MANIFESTS: [&str; 2] = [
+    "deploy/kubernetes/bookend.yaml",
+    "deploy/kubernetes/fleet.yaml",
+];
+
+/// The object of this kind and name in a manifest.
+fn manifest(path: &str, kind: &str, name: &str) -> Yaml {
+    let mut of_kind = documents(path).into_iter().filter(|object| {
+        object["kind"].as_str() == Some(kind) && object["metadata"]["name"].as_str() == Some(name)
+    });
     let object = of_kind.next().unwrap_or_else(|| panic!("no {kind}"));
     assert!(of_kind.next().is_none(), "two of {kind}");
     object
@@ -43,7 +49,7 @@ fn valid(text: &str, name: &str) -> Config {
     let lookup = |name: &str| {
         Some(match name {
             "BOOKEND_UPSTREAM" => "http://api:5000".to_owned(),
-            "BOOKEND_ADMIN_TOKEN" => "sesame".to_owned(),
+            "BOOKEND_ADMIN_TOKEN" | "VALKEY_PASSWORD" => "sesame".to_owned(),
             _ => return None,
         })
     };
@@ -55,6 +61,13 @@ fn port(addr: &ListenAddr) -> i64 {
         ListenAddr::Tcp(addr) => addr.port().into(),
         ListenAddr::Unix(path) => panic!("{path:?} has no port"),
     }
+}
+
+/// What the gateways of the file share. The parser leaves merge keys as they are.
+fn merged(compose: &Yaml, name: &str) -> Yaml {
+    let shared = &compose["x-gateway"];
+    assert_eq!(&compose["services"][name]["<<"], shared, "{name}");
+    shared.clone()
 }
 
 /// The arguments of the Dockerfile's instruction, a list as JSON has it.
@@ -79,9 +92,17 @@ fn command_lines() -> Vec<(String, Vec<String>)> {
     let compose = &documents("deploy/compose.yaml")[0];
     let command = words(&compose["services"]["gateway"]["command"]);
     add("deploy/compose.yaml", &command);
-    let pod = &manifest("Deployment")["spec"]["template"]["spec"];
-    let arguments = words(&pod["containers"][0]["args"]);
-    add("deploy/kubernetes/bookend.yaml", &arguments);
+    let compose = &documents("deploy/compose.fleet.yaml")[0];
+    for name in ["gateway-1", "gateway-2"] {
+        let gateway = merged(compose, name);
+        add("deploy/compose.fleet.yaml", &words(&gateway["command"]));
+        let health = words(&gateway["healthcheck"]["test"]);
+        add("deploy/compose.fleet.yaml", &health[2..]);
+    }
+    for path in MANIFESTS {
+        let pod = &manifest(path, "Deployment", "bookend")["spec"]["template"]["spec"];
+        add(path, &words(&pod["containers"][0]["args"]));
+    }
     for line in file("deploy/bookend.service").lines() {
         if let Some((_, command)) = line.split_once("=/usr/bin/bookend ") {
             let words: Vec<_> = command.split_whitespace().map(str::to_owned).collect();
@@ -208,7 +229,98 @@ fn the_compose_file_starts_the_flask_api_of_the_examples() {
 }
 
 #[test]
+fn the_gateways_of_the_fleet_s_compose_file_have_the_server_that_it_starts() {
+    let compose = &documents("deploy/compose.fleet.yaml")[0];
+    let text = file("deploy/docker/fleet.toml");
+    let config = valid(&text, "deploy/docker/fleet.toml");
+    let valkey = config.valkey.as_ref().expect("a fleet");
+    let Arrangement::Single(address) = &valkey.servers.arrangement else {
+        panic!("{valkey:?}");
+    };
+    assert_eq!(format!("{address}"), "valkey:6379");
+    assert!(compose["services"]["valkey"]["image"].as_str().is_some());
+    // The same API, and for its routes the same as for one gateway.
+    let single = &documents("deploy/compose.yaml")[0]["services"];
+    assert_eq!(compose["services"]["api"], single["api"]);
+    let routes = |text: &str| {
+        let file: toml::Table = text.parse().expect("TOML");
+        file["route"].clone()
+    };
+    assert_eq!(routes(&text), routes(&file("examples/flask.toml")));
+    let mut ports = Vec::new();
+    for name in ["gateway-1", "gateway-2"] {
+        let gateway = merged(compose, name);
+        let volume = &words(&gateway["volumes"])[0];
+        let (here, there) = volume.split_once(':').expect("two paths");
+        assert!(root().join("deploy").join(here).exists(), "{volume}");
+        let there = there.trim_end_matches(":ro");
+        assert_eq!(
+            words(&gateway["command"]).last().map(String::as_str),
+            Some(there)
+        );
+        let port = words(&compose["services"][name]["ports"]).remove(0);
+        assert!(
+            port.ends_with(&format!(":{}", self::port(&config.server.listen[0]))),
+            "{port}"
+        );
+        ports.push(port);
+    }
+    assert_ne!(ports[0], ports[1]);
+}
+
+#[test]
+fn the_fleet_of_kubernetes_has_a_server_and_what_reaches_it() {
+    let path = "deploy/kubernetes/fleet.yaml";
+    let map = manifest(path, "ConfigMap", "bookend");
+    let text = map["data"]["config.toml"].as_str().expect("a file");
+    let valkey = valid(text, "config.toml").valkey.expect("a fleet");
+    let Arrangement::Single(address) = &valkey.servers.arrangement else {
+        panic!("{valkey:?}");
+    };
+    let service = manifest(path, "Service", "valkey");
+    let port = service["spec"]["ports"][0]["port"]
+        .as_i64()
+        .expect("a port");
+    assert_eq!(format!("{address}"), format!("valkey:{port}"));
+    let server = manifest(path, "Deployment", "valkey");
+    let labels = &server["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(&service["spec"]["selector"], labels);
+    assert_eq!(&server["spec"]["selector"]["matchLabels"], labels);
+    assert_eq!(server["spec"]["replicas"].as_i64(), Some(1));
+    // Each variable that the file names is set, by the same secret on both sides.
+    let variables = |pod: &Yaml| -> Vec<(String, Yaml)> {
+        let variables = pod["spec"]["template"]["spec"]["containers"][0]["env"].clone();
+        let all = variables.into_vec().expect("a list").into_iter();
+        all.map(|one| {
+            let name = one["name"].as_str().expect("a name").to_owned();
+            (name, one["valueFrom"]["secretKeyRef"].clone())
+        })
+        .collect()
+    };
+    let (ours, its) = (
+        variables(&manifest(path, "Deployment", "bookend")),
+        variables(&server),
+    );
+    assert_eq!(its.len(), 1);
+    assert!(ours.contains(&its[0]), "{ours:?}");
+    for (name, _) in ours {
+        assert!(text.contains(&format!("${{{name}}}")), "{name}");
+    }
+    assert_eq!(
+        manifest(path, "Deployment", "bookend")["spec"]["replicas"].as_i64(),
+        Some(3)
+    );
+}
+
+#[test]
 fn the_manifests_of_kubernetes_agree_with_their_configuration_and_each_other() {
+    for path in MANIFESTS {
+        agrees(path);
+    }
+}
+
+fn agrees(path: &str) {
+    let manifest = |kind: &str| manifest(path, kind, "bookend");
     let map = manifest("ConfigMap");
     let config = valid(
         map["data"]["config.toml"].as_str().expect("a file"),
@@ -337,19 +449,19 @@ fn the_debian_package_is_made_of_files_that_exist() {
 
 /// They are not among the default features, so that the demo is built sooner.
 #[test]
-fn what_is_deployed_has_the_live_picture_and_traces_and_is_tested_with_them() {
+fn what_is_deployed_has_the_live_picture_the_shared_tier_and_traces_and_is_tested_with_them() {
     for (path, command) in [
         (
             "deploy/Dockerfile",
-            "cargo build --locked --profile production --features top,otlp ",
+            "cargo build --locked --profile production --features top,valkey,otlp ",
         ),
         (
             "deploy/build-dist",
-            "build --locked --profile production --features top,otlp ",
+            "build --locked --profile production --features top,valkey,otlp ",
         ),
         (
             "benches/pgo",
-            "\"--profile\", \"production\", \"--features\", \"top,otlp\"",
+            "\"--profile\", \"production\", \"--features\", \"top,valkey,otlp\"",
         ),
         (".ci/run", "features=(--features top,valkey,otlp)\n"),
     ] {
