@@ -9,6 +9,7 @@ use tokio::sync::Barrier;
 use tokio::task::spawn_local;
 use tokio::time::{interval, sleep};
 
+use super::world::operate;
 use super::{GATEWAYS, Lab, quantile};
 use crate::kit::Watch;
 use crate::kit::wire::Wire;
@@ -77,10 +78,70 @@ pub async fn cold(table: &Table, lab: &Lab) -> io::Result<()> {
     Ok(())
 }
 
+/// How long calls of the server are counted while nothing is purged, and purges.
+const IDLE: Duration = Duration::from_secs(6);
+const PURGES: usize = 60;
+
+/// What the fleet asks of its server.
+pub async fn calls(table: &Table, mut lab: Lab) -> io::Result<()> {
+    let counted = async |lab: &mut Lab| -> io::Result<(u64, u64)> {
+        let server = lab.server();
+        Ok((server.calls("evalsha").await?, server.calls("xread").await?))
+    };
+    let before = counted(&mut lab).await?;
+    sleep(IDLE).await;
+    let idle = counted(&mut lab).await?;
+    let a_second = |from: u64, to: u64| (to - from) as f64 / IDLE.as_secs_f64();
+    let scripts = a_second(before.0, idle.0);
+    table.note(
+        "calls of scripts a second, nothing purged",
+        format!("{scripts:.1}"),
+    );
+    let reads = a_second(before.1, idle.1);
+    table.note(
+        "reads of the log a second, nothing purged",
+        format!("{reads:.1}"),
+    );
+    let (watch, mut took) = (Watch::start(), Vec::new());
+    let before = counted(&mut lab).await?;
+    for purge in 0..PURGES {
+        let (_, admin) = lab.world.gateways[purge % GATEWAYS]
+            .get()
+            .expect("a gateway");
+        let mut wire = Wire::connect(admin).await?;
+        let begun = watch.elapsed();
+        let target = format!("/purge?url=http://{HOST}{}", books::target(purge));
+        let answer = operate(&mut wire, &target).await?;
+        let is_whole = answer.gateways == Some((GATEWAYS, GATEWAYS));
+        took.push(if is_whole {
+            millis(watch.elapsed() - begun)
+        } else {
+            f64::INFINITY
+        });
+        sleep(Duration::from_millis(100)).await;
+    }
+    let span = watch.elapsed().as_secs_f64();
+    let after = counted(&mut lab).await?;
+    let for_each =
+        |idle: f64, from: u64, to: u64| ((to - from) as f64 - idle * span) / PURGES as f64;
+    let scripts = for_each(scripts, before.0, after.0);
+    table.note("calls of scripts for each purge", format!("{scripts:.1}"));
+    let reads = for_each(reads, before.1, after.1);
+    table.note("reads of the log for each purge", format!("{reads:.1}"));
+    let [half, most, max] = [0.5, 0.99, 1.0].map(|part| quantile(&took, part));
+    table.line(
+        "one purge at a time, at three gateways, ms: p50/p99/max",
+        format!("{half:.1} / {most:.1} / {max:.0}"),
+        "all acknowledged",
+        max.is_finite(),
+    );
+    Ok(())
+}
+
 /// Clients of hits, at all gateways together, how often each asks, and for how many books.
 const STEADY: usize = 12;
-const EVERY: Duration = Duration::from_millis(6);
-const BOOKS: usize = 60;
+const EVERY: Duration = Duration::from_millis(8);
+const BOOKS: usize = 24;
 
 /// Of before and while the server is gone, alternately.
 const MEASURED: Duration = Duration::from_secs(6);

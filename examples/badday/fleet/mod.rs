@@ -92,6 +92,8 @@ enum Part {
     Sentinel,
     /// Many clients ask for what nobody has
     Cold,
+    /// How often the server is called
+    Calls,
     /// The server is gone for a while
     Gone,
 }
@@ -233,6 +235,9 @@ pub async fn run(table: &Table, options: Options) -> io::Result<()> {
     }
     if is_wanted(Part::Cold) && sabotage.is_none() {
         load::cold(table, &Lab::start(options.keys, false).await?).await?;
+    }
+    if is_wanted(Part::Calls) && sabotage.is_none() {
+        load::calls(table, Lab::start(options.keys, false).await?).await?;
     }
     if is_wanted(Part::Gone) && sabotage.is_none() {
         load::gone(table, Lab::start(options.keys, false).await?).await?;

@@ -57,6 +57,14 @@ impl Server {
         freeze(self.process.id(), is_frozen)
     }
 
+    /// How often this command has been called.
+    pub async fn calls(&self, command: &str) -> io::Result<u64> {
+        let said = ask(self.addr, "INFO commandstats").await?;
+        let line = said.split(&format!("cmdstat_{command}:calls=")).nth(1);
+        let number = line.and_then(|line| line.split(',').next()?.parse().ok());
+        Ok(number.unwrap_or_default())
+    }
+
     /// Until it answers this command with something that has these words.
     pub async fn answers(&self, command: &str, words: &str) -> io::Result<()> {
         let asked = async {
