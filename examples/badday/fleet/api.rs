@@ -30,6 +30,8 @@ pub struct Upstream {
     since: RefCell<HashMap<usize, (u64, u8)>>,
     /// The sums over all whole spans between two invalidations of a book in which all gateways answered with it.
     spans: Cell<(u64, u64)>,
+    /// The same until the first fault.
+    quiet: Cell<Option<(u64, u64)>>,
     holds: Cell<bool>,
     released: Notify,
     /// Books of which an answer was held back; until the next time.
@@ -44,6 +46,7 @@ impl Upstream {
             fetched: Cell::default(),
             since: RefCell::default(),
             spans: Cell::default(),
+            quiet: Cell::default(),
             holds: Cell::default(),
             released: Notify::new(),
             held: RefCell::default(),
@@ -85,11 +88,17 @@ impl Upstream {
         }
     }
 
-    /// How often a book was fetched between two invalidations, where all gateways answered with it; and how many spans
-    /// that is the mean of.
-    pub fn fetched_each_span(&self) -> (f64, u64) {
-        let (sum, spans) = self.spans.get();
-        (sum as f64 / spans.max(1) as f64, spans)
+    /// The first fault is about to happen.
+    pub fn quiet_ends(&self) {
+        self.quiet.set(Some(self.spans.get()));
+    }
+
+    /// How often a book was fetched between two invalidations, where all gateways answered with it, and how many spans that is the
+    /// mean of: until the first fault, and in all.
+    pub fn fetched_each_span(&self) -> [(f64, u64); 2] {
+        let all = self.spans.get();
+        let quiet = self.quiet.get().unwrap_or(all);
+        [quiet, all].map(|(sum, spans)| (sum as f64 / spans.max(1) as f64, spans))
     }
 
     /// Answers a request.

@@ -90,6 +90,7 @@ pub async fn happen(
     let mut deck = Vec::new();
     // For what is measured of a fleet that nothing is wrong with.
     sleep((length / 6).clamp(CALM, CALM * 5)).await;
+    lab.world.upstream.quiet_ends();
     while lab.world.watch.elapsed() < end {
         if deck.is_empty() {
             deck = shuffled(faults, random);
