@@ -63,15 +63,24 @@ pub async fn cold(table: &Table, lab: &Lab) -> io::Result<()> {
         .collect();
     let mean = each.iter().sum::<u64>() as f64 / each.len() as f64;
     let most = each.iter().max().copied().unwrap_or_default();
-    let bound = if shared.get() > 0 { 1 } else { GATEWAYS as u64 };
+    let each: Vec<_> = each.into_iter().map(|asked| asked as f64).collect();
+    let bound = if shared.get() > 0 { 1 } else { GATEWAYS };
     table.note("clients of one cold key, at three gateways", CLIENTS);
+    table.at_most(
+        "requests to the API for it, median of 20 keys",
+        median(each),
+        bound as f64,
+        0,
+    );
+    table.note("  and their mean", format!("{mean:.2}"));
+    // A gateway that does not hear from the server within 50 ms goes alone.
+    let bound = GATEWAYS as u64;
     table.line(
-        "requests to the API, the most of 20 keys",
+        "  and the most",
         most,
         format!("at most {bound}"),
         most <= bound,
     );
-    table.note("  and their mean", format!("{mean:.2}"));
     let seen = world.seen.get();
     table.exactly("wrong", seen.wrong, 0);
     table.exactly("errors of the gateways'", seen.errors, 0);

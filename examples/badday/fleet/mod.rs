@@ -336,9 +336,9 @@ fn report(table: &Table, world: &World, all: &[Happened], under_load: Duration) 
         format!("{:.3}", asked as f64 / seen.answers.max(1) as f64),
     );
     let [(quiet, few), (each, spans)] = upstream.fetched_each_span();
-    // Some are fetched while an invalidation comes, and so again.
+    // What is fetched before an invalidation of the same gateway has its number is fetched once more after it.
     let most = if seen.shared > 0 {
-        1.5
+        2.0
     } else {
         GATEWAYS as f64 + 1.0
     };
