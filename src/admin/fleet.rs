@@ -81,7 +81,11 @@ pub(super) fn describe(fleet: Option<&Status>) -> Value {
 }
 
 /// Adds to the outcome of a purge how far it has come in the fleet. Returns the answer's status.
-pub(super) fn add_to(outcome: &mut Value, acknowledgement: &Acknowledgement) -> StatusCode {
+pub(super) fn add_to(
+    outcome: &mut Value,
+    acknowledgement: &Acknowledgement,
+    fleet: Option<&Status>,
+) -> StatusCode {
     match acknowledgement {
         Acknowledgement::Alone => StatusCode::OK,
         Acknowledgement::Everywhere(acknowledged) => {
@@ -93,7 +97,21 @@ pub(super) fn add_to(outcome: &mut Value, acknowledgement: &Acknowledgement) -> 
         Acknowledgement::Pending(gateways) => {
             outcome["acknowledged"] = json!(false);
             outcome["pending"] = gateways.iter().copied().map(name).collect();
+            outcome["why"] = json!(fleet.map(why_pending));
             StatusCode::ACCEPTED
+        }
+    }
+}
+
+/// Why an invalidation is not acknowledged, most likely.
+fn why_pending(fleet: &Status) -> &'static str {
+    match (fleet.is_connected, fleet.is_settled) {
+        (false, _) => "the server of [valkey] cannot be reached",
+        (true, false) => {
+            "an epoch of the fleet's ledger has just begun: for some 20 seconds, a gateway may serve of which the server knows nothing"
+        }
+        (true, true) => {
+            "some gateway has not taken it over, and may serve until its lease has ended"
         }
     }
 }

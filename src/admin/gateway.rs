@@ -258,7 +258,11 @@ fn purged(
         "bytes": applied.bytes,
         "sequence": applied.sequence,
     });
-    let status = fleet::add_to(&mut outcome, acknowledgement);
+    let status = fleet::add_to(
+        &mut outcome,
+        acknowledgement,
+        gateway.fleet_status().as_ref(),
+    );
     let mut response = document(status, &outcome);
     // A soft purge gives no receipt: stale responses that are older may still be used.
     if strength == Strength::Hard {

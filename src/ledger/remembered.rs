@@ -31,8 +31,8 @@ impl Remembered {
         *self.write() = Some((epoch, index));
     }
 
-    /// Remembers an invalidation with its number. To be called before what it covers is removed: what is stored meanwhile by its older
-    /// word is removed then.
+    /// Remembers an invalidation with its number. To be called before what it covers is removed: what is judged before this call, and
+    /// stored after it, is removed then.
     pub fn apply(&self, invalidation: &Invalidation, number: u64) {
         if let Some((_, index)) = &mut *self.write() {
             let mut recorded = Vec::with_capacity(invalidation.covers.len());

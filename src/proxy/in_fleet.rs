@@ -34,6 +34,7 @@ impl Gateway {
             fleet,
             remembered: self.membership.remembered.clone(),
             counts: Arc::default(),
+            writing: Arc::default(),
         });
         Ok(())
     }
@@ -58,12 +59,11 @@ impl Gateway {
 
     /// Carries out an invalidation here, and has the fleet carry it out. When this returns, it holds here.
     pub(super) fn invalidate(&self, invalidation: &Invalidation) -> Invalidated {
-        let applied = carry_out(&self.store, invalidation);
         let fleet = self.membership.fleet();
-        Invalidated {
-            applied,
-            announced: fleet.map(|fleet| fleet.announce(invalidation)),
-        }
+        // First: what it covers is not read from the fleet any more by the time at which it has left memory.
+        let announced = fleet.map(|fleet| fleet.announce(invalidation));
+        let applied = carry_out(&self.store, invalidation);
+        Invalidated { applied, announced }
     }
 
     /// Whether what is stored here is at least as recent as a receipt of the fleet's asks.

@@ -125,11 +125,12 @@ impl Gateway {
     /// # Errors
     /// When they cannot be opened.
     pub fn open_tiers(self: &Arc<Self>, waits: bool) -> Result<Option<Upkeep>, OpenError> {
-        let has_fleet = self.settings().config.valkey.is_some();
-        if has_fleet {
-            self.join_fleet().map_err(OpenError::Fleet)?;
-        }
-        if self.settings().config.disk.is_none() {
+        let settings = self.settings();
+        let has_fleet = settings.config.valkey.is_some();
+        if settings.config.disk.is_none() {
+            if has_fleet {
+                self.join_fleet().map_err(OpenError::Fleet)?;
+            }
             let (gateway, disk) = (self.clone(), None);
             return Ok(has_fleet.then_some(Upkeep { gateway, disk }));
         }
@@ -138,6 +139,10 @@ impl Gateway {
                 tracing::info!("the disk tier is opened when the other process has left it");
             }
             opened => opened?,
+        }
+        if has_fleet {
+            // Only now: what the fleet has invalidated while this gateway was not there must come to the ledger of the disk tier.
+            self.join_fleet().map_err(OpenError::Fleet)?;
         }
         let stopping = Arc::<(Mutex<bool>, Condvar)>::default();
         let (gateway, until) = (self.clone(), stopping.clone());

@@ -38,7 +38,7 @@ pub trait Fleet: Debug + Send + Sync {
     /// What stored responses may be used for at `now`, which was read after the request came.
     fn may_use(&self, now: Monotonic) -> Use;
 
-    /// Has all gateways carry out an invalidation that has been carried out here.
+    /// Has all gateways carry out an invalidation that is being carried out here.
     fn announce(&self, invalidation: &Invalidation) -> Announced;
 
     /// The gateways that an announced invalidation still waits for; empty where that is not known, or it is acknowledged.
@@ -137,6 +137,8 @@ pub struct Status {
     pub is_connected: bool,
     /// `None` until the first connection.
     pub place: Option<Place>,
+    /// No gateway may serve any more of which the server knows nothing, as some may when an epoch has just begun.
+    pub is_settled: bool,
     /// Gateways that the server knows, this one included.
     pub gateways: usize,
     /// Invalidations of this gateway that are not acknowledged yet.

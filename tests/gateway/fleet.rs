@@ -216,6 +216,7 @@ fn without_the_server_gateways_validate_and_writes_say_what_is_not_acknowledged(
         (202, &false.into()),
         "{outcome}"
     );
+    assert_eq!(outcome["why"], "the server of [valkey] cannot be reached");
     // Where it does not hold everywhere, others ask the API for who has its receipt.
     let expected = format!("\"{}\"", books.version.load(Ordering::SeqCst));
     let answer = there.send(&at("/books/1").field("Bookend-After", receipt));

@@ -119,10 +119,12 @@ fn variants_and_long_bodies_are_shared_as_they_are() {
     }
     let english = |gateway: &Gateway| gateway.send(&at("/v").field("Accept-Language", "en"));
     let german = |gateway: &Gateway| gateway.send(&at("/v").field("Accept-Language", "de"));
-    assert_eq!(english(&gateways[0]).text(), "en");
+    // The response, and the fields that select it.
     let before = gateways[0].metric("bookend_shared_writes_total");
+    assert_eq!(english(&gateways[0]).text(), "en");
+    written(&gateways[0], before + 2);
     assert_eq!(german(&gateways[0]).text(), "de");
-    written(&gateways[0], before + 1);
+    written(&gateways[0], before + 3);
     let asked = origin.count();
     let answers = [english(&gateways[1]), german(&gateways[1])];
     assert_eq!(answers.each_ref().map(Answer::text), ["en", "de"]);
@@ -264,4 +266,58 @@ fn without_the_server_misses_go_on() {
     }
     valkey.start_again();
     gateways[0].await_metric("bookend_fleet_connected", 1);
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn what_was_purged_while_a_gateway_was_down_does_not_come_back_from_its_disk() {
+    let valkey = Valkey::start();
+    let origin = counting(|_, answer| answer.field("Cache-Control", "max-age=600"));
+    let plain = setup(&origin, &valkey);
+    let here = plain.clone().start();
+    let kept = tempfile::tempdir().expect("a folder");
+    let there = plain.more(&format!("[disk]\npath = {:?}", kept.path()));
+    for turn in 0..4 {
+        let gateway = there.clone().start();
+        gateway.await_metric("bookend_fleet_gateways", 2);
+        let first = gateway.send(&at("/books/1")).expect(200).text();
+        await_that("what is kept", || {
+            gateway.metric("bookend_disk_stored_total") > 0
+        });
+        gateway.stop();
+        purge(&here, "url=/books/1");
+        let gateway = there.clone().start();
+        gateway.await_metric("bookend_fleet_gateways", 2);
+        let answer = gateway.send(&at("/books/1")).expect(200);
+        assert_ne!(answer.text(), first, "{turn}: {}", answer.cache_status());
+        gateway.stop();
+        purge(&here, "url=/books/1");
+    }
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_gateway_that_cannot_reach_the_api_keeps_the_others_waiting_for_two_seconds_at_most() {
+    let valkey = Valkey::start();
+    let gate = Arc::new(Gate::new());
+    let (held, count) = (gate.clone(), Arc::<AtomicUsize>::default());
+    let counted = count.clone();
+    let origin = Origin::start(move |asked, conn| {
+        if asked.target == "/cold" && counted.fetch_add(1, Ordering::SeqCst) == 0 {
+            held.pass();
+        }
+        let answer = reply(200).field("Cache-Control", "max-age=600");
+        conn.reply(asked, &answer.body("a book"));
+    });
+    let gateways = fleet(2, &setup(&origin, &valkey));
+    thread::scope(|scope| {
+        let first = scope.spawn(|| gateways[0].send(&at("/cold")).expect(200));
+        gate.await_arrivals(1);
+        // It renews its lease all the time.
+        let second = gateways[1].send(&at("/cold")).expect(200);
+        assert_eq!(second.text(), "a book");
+        gate.open();
+        first.join().expect("a client");
+    });
+    assert_eq!(count.load(Ordering::SeqCst), 2);
 }

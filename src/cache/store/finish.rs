@@ -162,7 +162,7 @@ impl Store {
     }
 
     /// `stored`, which `fill` brought, as the invalidations leave it that came since the fill began.
-    fn as_invalidated(
+    pub(super) fn as_invalidated(
         &self,
         fill: &Fill,
         stored: Arc<StoredResponse>,

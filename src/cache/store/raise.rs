@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::Store;
 use crate::cache::body::StoredBody;
+use crate::cache::collapse::Fill;
 use crate::cache::content::Content;
 use crate::cache::head::Head;
 use crate::cache::key::{Key, KeyRef};
@@ -65,11 +66,11 @@ impl Store {
         raised
     }
 
-    /// Stores a response for `key` that another gateway has kept, as `judge` lets it be used, unless what it would replace was asked
-    /// for later. Returns whether it is stored.
+    /// Stores a response that another gateway has kept for what `fill` asks for, as `judge` lets it be used, unless what it would replace
+    /// was asked for later. Returns whether it is stored.
     pub fn raise_shared(
         &self,
-        key: KeyRef<'_>,
+        fill: &Fill,
         kept: Kept,
         vary: &VaryPolicy,
         judge: impl Fn(&Subject<'_>) -> Verdict,
@@ -77,8 +78,18 @@ impl Store {
         let Some(stored) = self.counted(kept) else {
             return false;
         };
+        let owned = fill.key.clone();
+        let key = owned.as_ref();
+        // Before the lock, so that an invalidation finds it under the key that it has from now on.
+        self.search.learn(owned.as_str(), stored.head.search());
+        if self.search.canonical(owned.as_str()) != owned.as_str() {
+            return false;
+        }
         let shard = self.locked(key);
-        let owned = key.to_key();
+        // What was invalidated here may not have its place in the fleet's order yet.
+        let Ok(stored) = self.as_invalidated(fill, stored) else {
+            return false;
+        };
         // Under the lock: an invalidation that is remembered after this finds what is stored here.
         let Some(stored) = self.as_judged(&owned, stored, judge) else {
             return false;

@@ -319,6 +319,16 @@ impl<M: Clone> Gateway<M> {
         }
     }
 
+    /// Whether an invalidation that was asked for here has not been taken over in its place yet: what it covers may still be read from
+    /// the shared tier.
+    pub fn has_unapplied(&self) -> bool {
+        let is_unapplied = |one: &Pending<M>| {
+            let numbered = one.numbered.as_ref();
+            numbered.is_none_or(|numbered| self.applied < Some(numbered.place.number))
+        };
+        self.pending.iter().any(is_unapplied)
+    }
+
     /// Until when stored responses may be used [as they are](Use::AsTheyAre).
     pub fn usable_until(&self) -> Time {
         self.usable_until

@@ -42,7 +42,8 @@
 //! # What callers owe
 //!
 //! - [`Gateway::applied`](gateway::Gateway::applied) is told only after all has been done that it stands for, the local ledger's
-//!   file included: records on disk carry both stamps, that of the local ledger and that of the fleet, and are judged by both.
+//!   file included. A record on disk has the stamp of the local ledger alone, so a newcomer takes all over that the fleet remembers, and has
+//!   all that it kept validated, before it serves.
 //! - The stamp is read before the request is sent, epoch and number together; a response of another epoch is not stored.
 //! - A response of the shared tier is judged again when it enters memory, under the lock under which invalidations remove.
 //! - A snapshot is read after its sequence number, where it cannot be read at once; the log is followed from that number on.

@@ -282,7 +282,7 @@ impl Exchange {
         let gateway = &self.worker.gateway;
         !is_known
             && !self.has_asked_disk
-            && gateway.tiers.is_any()
+            && gateway.tiers.has_disk()
             && gateway
                 .tiers
                 .may_have(self.request.key(&gateway.store).as_str())

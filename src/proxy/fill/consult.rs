@@ -1,7 +1,7 @@
 //! A fill looks for what other gateways of the fleet have stored, before it asks the API.
 
 use super::{FillTask, LeaderEvent, Permit};
-use crate::proxy::tiers::{Consulted, Wanted};
+use crate::proxy::tiers::{Consulted, How, Wanted};
 use crate::semantics::fetch::FetchExtent;
 use crate::tier::fleet::Nonce;
 
@@ -23,16 +23,14 @@ impl FillTask {
             path_and_query: self.target.path_and_query().to_owned(),
             epoch: self.epoch.settings.version,
         };
-        let nonce = worker.boundary_seed() as Nonce;
-        let patience = self.epoch.settings.config.cache.leader_timeout;
-        let consulted = shared
-            .consult(
-                (&gateway.store, &gateway.clock),
-                &wanted,
-                (&self.fill, self.unfit),
-                (self.reads, nonce, patience),
-            )
-            .await;
+        let how = How {
+            reads: self.reads,
+            fill: worker.boundary_seed() as Nonce,
+            unfit: self.unfit,
+            longest: gateway.tiers.longest(),
+        };
+        let memory = (&gateway.store, &gateway.clock);
+        let consulted = shared.consult(memory, (&wanted, &self.fill), how).await;
         match consulted {
             None => {}
             Some(Consulted::Ask(intent)) => permit.intend(intent),

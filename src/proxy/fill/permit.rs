@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::cache::collapse::Fill;
-use crate::cache::outcome::{NotCommitted, Outcome, Superseded};
+use crate::cache::outcome::{NotCommitted, Outcome};
 use crate::proxy::tiers::{Change, Intent};
 use crate::proxy::worker::Worker;
 use crate::semantics::policy::Policy;
@@ -45,14 +45,12 @@ impl Permit {
     pub fn finish(mut self, outcome: Outcome, policy: &Policy) -> Option<NotCommitted> {
         self.finished = true;
         let gateway = &self.worker.gateway;
-        let is_kept = gateway.tiers.is_any() || self.intent.is_some();
+        let is_kept = gateway.tiers.has_disk() || self.intent.is_some();
         let change = is_kept.then(|| Change::of(&outcome));
+        // Whoever waits for the next one would wait in vain again.
         let is_not_for_others = matches!(
             outcome,
-            Outcome::Uncacheable {
-                effect: Superseded::All(_),
-                ..
-            }
+            Outcome::Uncacheable { .. } | Outcome::ServerError(_)
         );
         let refused = gateway.store.finish(&self.fill, outcome, &policy.vary);
         if let Some(change) = change {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use self::keep::Change;
 use self::raising::Raising;
-pub use self::shared::{Consulted, Counts, Intent, Reads, Shared};
+pub use self::shared::{Consulted, Counts, How, Intent, Reads, Shared};
 pub use self::wanted::Wanted;
 use crate::config::Config;
 use crate::tier::disk::{Disk, Status};
@@ -45,8 +45,8 @@ impl Default for Tiers {
 }
 
 impl Tiers {
-    /// Whether there is any.
-    pub fn is_any(&self) -> bool {
+    /// Whether there is one on disk.
+    pub fn has_disk(&self) -> bool {
         self.disk.get().is_some()
     }
 
@@ -66,7 +66,7 @@ impl Tiers {
     }
 
     /// How long a request waits for the tiers before it asks the API.
-    fn longest(&self) -> Duration {
+    pub fn longest(&self) -> Duration {
         Duration::from_millis(self.longest.load(Ordering::Relaxed))
     }
 

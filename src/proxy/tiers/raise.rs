@@ -71,7 +71,8 @@ impl Raise {
             .into_iter()
             .filter_map(|record| {
                 let stamp = record.stamp;
-                self.wanted.kept(record, stamp, &self.store, &self.clock)
+                self.wanted
+                    .kept(record, stamp, &self.store, self.clock.now())
             })
             .collect();
         if !kept.is_empty() {

@@ -3,7 +3,9 @@
 //! A response without `Vary` is stored in the first slot of its target. For one that has it, the first slot names the fields, and the
 //! response is in the slot of its request's values of these.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
@@ -16,9 +18,10 @@ use super::wanted::Wanted;
 use crate::cache::collapse::Fill;
 use crate::cache::store::Store;
 use crate::cache::stored::StoredResponse;
-use crate::clock::{Clock, Now};
+use crate::clock::{Clock, Now, timer_now, within};
 use crate::ledger::remembered::Remembered;
 use crate::semantics::policy::{Policy, VaryPolicy};
+use crate::semantics::target::target_of;
 use crate::semantics::vary::{VariantKey, compared};
 use crate::telemetry::counters::Gauge;
 use crate::tier::Record;
@@ -36,6 +39,15 @@ const RENEWED: Duration = Duration::from_millis(700);
 /// Between two questions whether another gateway has stored something: first and at most.
 const SOON: Duration = Duration::from_millis(5);
 const LATER: Duration = Duration::from_millis(40);
+
+/// A fill waits for another gateway's for so long at most: that may be cut off from the API, or its response not be for sharing.
+const LONGEST_FOLLOWED: Duration = Duration::from_secs(2);
+
+/// The clocks of two gateways may differ by so much.
+const SKEW: Duration = Duration::from_secs(5);
+
+/// Bytes of bodies that are written for the others at a time.
+const MOST_WRITTEN: u64 = 32 << 20;
 
 /// So many slots and responses are tried for one fill.
 const TRIES: usize = 6;
@@ -62,6 +74,8 @@ pub struct Shared {
     pub fleet: Arc<dyn Fleet>,
     pub remembered: Arc<Remembered>,
     pub counts: Arc<Counts>,
+    /// Bytes of bodies that are being written for the others.
+    pub writing: Arc<AtomicU64>,
 }
 
 /// How a fill may use it.
@@ -92,69 +106,87 @@ pub struct Intent {
     stamp: Place,
     /// `None` where it has no lease.
     renewing: Option<AbortHandle>,
+    /// It may have been given a lease by an answer that is not here.
+    is_asking: bool,
     /// It may not store anything.
     is_barred: bool,
 }
 
+/// How a fill consults what gateways store for each other.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    pub reads: Reads,
+    /// The fill's own name.
+    pub fill: Nonce,
+    /// Another one's, whose response did not do.
+    pub unfit: Option<Nonce>,
+    /// How long it waits for the server, all in all.
+    pub longest: Duration,
+}
+
 impl Shared {
-    /// What a fill of `wanted` finds. `unfit`: the fill whose response did not do.
+    /// What a fill of `wanted` finds; `None` where nothing is to be stored for the others either.
     pub async fn consult(
         &self,
         (store, clock): (&Arc<Store>, &Clock),
-        wanted: &Wanted,
-        (fill, unfit): (&Fill, Option<Nonce>),
-        (reads, nonce, patience): (Reads, Nonce, Duration),
+        (wanted, fill): (&Wanted, &Fill),
+        how: How,
     ) -> Option<Consulted> {
-        let stamp = self.fleet.stamp()?;
-        let mut slot = Slot {
-            epoch: stamp.epoch,
-            target: wanted.key.as_str().into(),
-            variant: FIRST,
-        };
-        let ask = |slot: Slot, renewing, is_barred| {
-            Some(Consulted::Ask(Intent {
-                shared: self.clone(),
-                slot,
-                fill: nonce,
-                stamp,
-                renewing,
-                is_barred,
-            }))
-        };
-        // Below, the clock is read after the request came.
-        if reads == Reads::Not || !self.fleet.may_read(clock.now().mono) {
-            return ask(slot, None, false);
+        // A longer key has values of the request's fields or cookies.
+        if target_of(wanted.key.as_str()) != wanted.key.as_str() {
+            return None;
         }
-        let (mut unfit, mut pause, mut waited) = (unfit, SOON, Duration::ZERO);
-        let mut tries = 0;
+        let stamp = self.fleet.stamp()?;
+        let mut intent = Intent {
+            shared: self.clone(),
+            slot: Slot {
+                epoch: stamp.epoch,
+                target: wanted.key.as_str().into(),
+                variant: FIRST,
+            },
+            fill: how.fill,
+            stamp,
+            renewing: None,
+            is_asking: false,
+            is_barred: false,
+        };
+        // The clock is read after the request came.
+        if how.reads == Reads::Not || !self.fleet.may_read(clock.now().mono) {
+            return Some(Consulted::Ask(intent));
+        }
+        let (mut unfit, mut pause, mut waited) = (how.unfit, SOON, Duration::ZERO);
+        let (mut asked, mut tries) = (Duration::ZERO, 0);
         loop {
-            let begun = match reads {
-                Reads::Together => self.fleet.begin(slot.clone(), nonce, unfit).await,
-                _ => match self.fleet.peek(slot.clone()).await {
-                    Some(found) if Some(found.fill) != unfit => Begun::Stored(found),
-                    _ => {
-                        self.counts.misses.add(1);
-                        return ask(slot, None, false);
-                    }
-                },
+            let began = timer_now();
+            intent.is_asking = how.reads == Reads::Together;
+            let slot = intent.slot.clone();
+            let begun = async {
+                match how.reads {
+                    Reads::Together => self.fleet.begin(slot, how.fill, unfit).await,
+                    Reads::Alone | Reads::Not => match self.fleet.peek(slot).await {
+                        Some(found) if Some(found.fill) != unfit => Begun::Stored(found),
+                        _ => Begun::Away,
+                    },
+                }
             };
+            let left = how.longest.saturating_sub(asked);
+            let begun = within(left, pin!(begun)).await.unwrap_or(Begun::Away);
+            asked += began.elapsed();
             match begun {
                 Begun::Stored(found) => {
                     tries += 1;
-                    if tries > TRIES {
-                        return ask(slot, None, true);
+                    intent.is_barred = tries > TRIES;
+                    if intent.is_barred {
+                        return Some(Consulted::Ask(intent));
                     }
                     if let Some(names) = names_of(&found.record) {
                         let vary = &wanted.route.cache.vary;
-                        let variant = variant_of(&names, &fill.ask.headers, vary);
-                        // A slot of its own has a response.
-                        let is_first = slot.variant == FIRST;
-                        slot.variant = variant;
-                        unfit = unfit.filter(|_| is_first);
+                        intent.slot.variant = variant_of(&names, &fill.ask.headers, vary);
                         continue;
                     }
                     let by = found.fill;
-                    if self.raise((store, clock), wanted, found, stamp.epoch) {
+                    if self.raise((store, clock), (wanted, fill), found, stamp.epoch) {
+                        intent.is_asking = false;
                         self.counts.hits.add(1);
                         return Some(Consulted::Raised(by));
                     }
@@ -162,16 +194,17 @@ impl Shared {
                 }
                 Begun::Lead => {
                     self.counts.misses.add(1);
-                    // The stamp was read before: what was taken over meanwhile covers the response, too.
-                    let renewing = self.renew(slot.clone(), nonce);
-                    return ask(slot, Some(renewing), false);
+                    intent.renew(unfit);
+                    return Some(Consulted::Ask(intent));
                 }
                 Begun::Follow => {
+                    intent.is_asking = false;
                     if waited.is_zero() {
                         self.counts.followed.add(1);
                     }
-                    if waited >= patience {
-                        return ask(slot, None, true);
+                    if waited >= LONGEST_FOLLOWED {
+                        intent.is_barred = true;
+                        return Some(Consulted::Ask(intent));
                     }
                     sleep(pause).await;
                     waited += pause;
@@ -179,7 +212,8 @@ impl Shared {
                 }
                 Begun::HitForMiss | Begun::Away => {
                     self.counts.passed.add(1);
-                    return ask(slot, None, true);
+                    intent.is_barred = how.reads == Reads::Together;
+                    return Some(Consulted::Ask(intent));
                 }
             }
         }
@@ -189,35 +223,44 @@ impl Shared {
     fn raise(
         &self,
         (store, clock): (&Arc<Store>, &Clock),
-        wanted: &Wanted,
+        (wanted, fill): (&Wanted, &Fill),
         found: Found,
         epoch: u64,
     ) -> bool {
+        let mut now = clock.now();
+        // While others were waited for, the lease may have ended.
+        if !self.fleet.may_read(now.mono) {
+            return false;
+        }
+        // The clocks of two gateways differ, and what has just come is as good as of now.
+        let ahead = found.record.stored.since(now.wall);
+        if ahead <= SKEW {
+            now.wall = now.wall.max(found.record.stored);
+        }
         let number = found.record.stamp;
-        let kept = wanted.kept(found.record, store.sequence(), store, clock);
-        let Some(kept) = kept else {
+        let Some(kept) = wanted.kept(found.record, store.sequence(), store, now) else {
             return false;
         };
-        let (key, vary) = (wanted.key.as_ref(), &wanted.route.cache.vary);
-        store.raise_shared(key, kept, vary, |subject| {
+        store.raise_shared(fill, kept, &wanted.route.cache.vary, |subject| {
             self.remembered.judge(Place { epoch, number }, subject)
         })
-    }
-
-    fn renew(&self, slot: Slot, fill: Nonce) -> AbortHandle {
-        let fleet = self.fleet.clone();
-        let renewing = spawn_local(async move {
-            loop {
-                sleep(RENEWED).await;
-                // What others have stored meanwhile is later, and stays.
-                let _ = fleet.begin(slot.clone(), fill, None).await;
-            }
-        });
-        renewing.abort_handle()
     }
 }
 
 impl Intent {
+    /// Has the lease last until this is stored or released. `unfit` stays unfit.
+    fn renew(&mut self, unfit: Option<Nonce>) {
+        let (fleet, slot, fill) = (self.shared.fleet.clone(), self.slot.clone(), self.fill);
+        let renewing = spawn_local(async move {
+            loop {
+                sleep(RENEWED).await;
+                // What others have stored meanwhile is later, and stays.
+                let _ = fleet.begin(slot.clone(), fill, unfit).await;
+            }
+        });
+        self.renewing = Some(renewing.abort_handle());
+    }
+
     /// Stores a response for the others that is stored for `fill` here, behind.
     pub fn store(
         mut self,
@@ -246,14 +289,21 @@ impl Intent {
                 .as_millis()
                 .saturating_sub(now.wall.as_millis()),
         );
+        let length: u64 = record.body.iter().map(|piece| piece.len() as u64).sum();
+        let Some(room) = Room::take(&self.shared.writing, length) else {
+            self.shared.counts.refused.add(1);
+            return self.release(Released::Failed);
+        };
+        self.is_asking = false;
         let leased = self.renewing.take().map(|renewing| {
             renewing.abort();
             self.slot.variant
         });
-        // Who has come to a slot by the fields' names need not write them again.
+        // A slot that was found by the fields' names does not need them written again.
         let pointer = pointer.filter(|_| leased != Some(variant));
         let (shared, here, by) = (self.shared.clone(), self.slot.clone(), self.fill);
         behind(async move {
+            let mut left = leased;
             for (variant, record) in [(variant, Some(record)), (FIRST, pointer)] {
                 let Some(record) = record else { continue };
                 let slot = Slot {
@@ -261,15 +311,20 @@ impl Intent {
                     ..here.clone()
                 };
                 let is_held = leased == Some(variant) || shared.take(&slot, by).await;
-                match is_held && shared.fleet.commit(slot, by, record, keep).await {
-                    true => shared.counts.stored.add(1),
+                let is_stored = is_held && shared.fleet.commit(slot, by, record, keep).await;
+                match is_stored {
+                    true => {
+                        left = left.filter(|left| *left != variant);
+                        shared.counts.stored.add(1);
+                    }
                     false => shared.counts.refused.add(1),
                 }
             }
-            // A response that has come to vary otherwise is in another slot than the one whose lease this was.
-            if leased.is_some_and(|leased| leased != variant && leased != FIRST) {
+            // Nobody waits for a lease that nothing was stored by.
+            if left.is_some() {
                 shared.fleet.release(here, by, Released::Failed).await;
             }
+            drop(room);
         });
     }
 
@@ -279,8 +334,10 @@ impl Intent {
     }
 
     fn end(&mut self, how: Released) {
-        if let Some(renewing) = self.renewing.take() {
-            renewing.abort();
+        let renewing = self.renewing.take();
+        if renewing.is_some() || std::mem::take(&mut self.is_asking) {
+            self.is_asking = false;
+            renewing.inspect(AbortHandle::abort);
             let (fleet, slot, fill) = (self.shared.fleet.clone(), self.slot.clone(), self.fill);
             behind(async move { fleet.release(slot, fill, how).await });
         }
@@ -303,6 +360,30 @@ impl Shared {
         };
         let begun = self.fleet.begin(slot.clone(), fill, Some(unfit)).await;
         matches!(begun, Begun::Lead)
+    }
+}
+
+/// Bytes of bodies that are being written for the others.
+struct Room {
+    writing: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Room {
+    /// `None` where too much is being written already.
+    fn take(writing: &Arc<AtomicU64>, bytes: u64) -> Option<Self> {
+        let before = writing.fetch_add(bytes, Ordering::Relaxed);
+        let room = Self {
+            writing: writing.clone(),
+            bytes,
+        };
+        (before + bytes <= MOST_WRITTEN).then_some(room)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.writing.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::cache::key::Key;
 use crate::cache::record;
 use crate::cache::store::{Kept, Store};
-use crate::clock::Clock;
+use crate::clock::Now;
 use crate::config::RoutePolicy;
 use crate::proxy::tagged::tags_of;
 use crate::tier::Record;
@@ -23,20 +23,13 @@ pub struct Wanted {
 
 impl Wanted {
     /// The response of a record, by the settings in force, with this number as its stamp in memory; `None` where it cannot be used.
-    pub(super) fn kept(
-        &self,
-        record: Record,
-        stamp: u64,
-        store: &Store,
-        clock: &Clock,
-    ) -> Option<Kept> {
+    pub(super) fn kept(&self, record: Record, stamp: u64, store: &Store, now: Now) -> Option<Kept> {
         let Self {
             key,
             route,
             path_and_query,
             epoch,
         } = self;
-        let now = clock.now();
         let unpacked = record::unpack(&record.head, now, &route.cache, *epoch)?;
         let mut draft = unpacked.draft;
         // Those that it was stored with, too: a purge by one of them was acknowledged, whatever the settings say of it now.

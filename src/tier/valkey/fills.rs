@@ -84,7 +84,8 @@ fn stored(values: &mut impl Iterator<Item = redis::Value>) -> Option<Stored<Vec<
     })
 }
 
-/// Writes a chunk of the body that the fill `nonce` brings: it outlives the record by a while, so that who has read that finds it.
+/// Writes a chunk of the body that the fill `nonce` brings: it outlives the record by a while, for gateways that have
+/// just read that.
 pub fn put_chunk(
     resource: &Resource,
     nonce: Nonce,

@@ -160,9 +160,21 @@ impl<M: Memory> Member<M> {
         self.state().machine.stamp()
     }
 
+    /// Those who wait for an acknowledgement, or did when it was announced.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        let state = self.state();
+        let waiting = state
+            .announced
+            .values()
+            .map(|pending| pending.waiting.len());
+        waiting.sum()
+    }
+
     /// Whether what others have stored may be used at `now`, which was read after the request came.
     pub fn may_read(&self, now: Monotonic) -> bool {
-        self.state().machine.may_read_shared(now.as_millis())
+        let state = self.state();
+        state.machine.may_read_shared(now.as_millis()) && !state.machine.has_unapplied()
     }
 
     /// Whether what is in memory is at least as recent as a receipt asks.
@@ -192,7 +204,10 @@ impl<M: Memory> Member<M> {
                     id
                 }
             };
-            state.announced.entry(id).or_default().waiting.push(send);
+            let waiting = &mut state.announced.entry(id).or_default().waiting;
+            // Those who do not wait any more would gather while the server is away.
+            waiting.retain(|waiting| !waiting.is_closed());
+            waiting.push(send);
             id
         };
         self.wanted.notify_one();
@@ -218,6 +233,10 @@ impl<M: Memory> Member<M> {
             id: self.settings.id,
             is_connected: self.connection.link().is_some(),
             place: state.machine.stamp(),
+            is_settled: state
+                .machine
+                .settled(self.now(), &self.settings.timing)
+                .is_some(),
             gateways: state.gateways,
             pending: state.announced.len(),
             counts: Counts {

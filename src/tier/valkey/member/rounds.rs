@@ -19,6 +19,9 @@ use crate::tier::valkey::wire;
 /// Matchers or entries of the log in one answer.
 const AT_A_TIME: usize = 1_000;
 
+/// Invalidations that are sent, or asked for, in one round: the heartbeats between them must not come too late.
+const AT_ONCE: usize = 64;
+
 /// Between two questions how far an invalidation has come: first and at most.
 const SOON: Duration = Duration::from_millis(2);
 const LATER: Duration = Duration::from_millis(64);
@@ -58,7 +61,8 @@ impl<M: Memory> Member<M> {
                 continue;
             };
             match log.next(stamp.number).await {
-                Ok(entries) if entries.is_empty() => {}
+                // What cannot be read comes at once, again and again.
+                Ok(entries) if entries.is_empty() => sleep(SOON).await,
                 Ok(entries) => {
                     if !self.take_over(&entries) {
                         // Others came first, or the log does not go back so far: the next round reads it.
@@ -114,7 +118,8 @@ impl<M: Memory> Member<M> {
                     },
                     End::Failed(error) => {
                         tracing::debug!(%error, "no answer for the fleet's ledger");
-                        sleep(SOON).await;
+                        // A server that refuses, since it has too few replicas or no memory, refuses again at once.
+                        sleep(PAUSE).await;
                     }
                 }
             }
@@ -180,15 +185,21 @@ impl<M: Memory> Member<M> {
 
     async fn send_unsent(&self, link: &Link) -> Result<(), End> {
         let unsent: Vec<_> = {
-            let state = &mut *self.state();
-            // What comes from now on may come after one of these has its number.
-            state.everything = None;
-            let unsent = state.machine.unsent();
+            let state = self.state();
+            let unsent = state.machine.unsent().take(AT_ONCE);
             unsent
                 .map(|(id, epoch, covers)| (id, epoch, covers.clone()))
                 .collect()
         };
+        if unsent.len() == AT_ONCE {
+            self.wanted.notify_one();
+        }
         for (id, epoch, covers) in unsent {
+            {
+                let state = &mut *self.state();
+                // What comes from now on may come after this one has its number.
+                state.everything = state.everything.filter(|everything| *everything != id);
+            }
             let matchers = wire::matchers(&wire::read_invalidation(&covers));
             let call = self.settings.ledger.purge(epoch, &covers, &matchers);
             let answer = asked(link, &call).await?;
@@ -253,10 +264,10 @@ impl<M: Memory> Member<M> {
                 _ => break,
             }
         }
+        self.memory.raise_floor(floor);
         if self.stamp().is_some_and(|stamp| stamp.number < floor) {
             self.memory.validate_all();
         }
-        self.memory.raise_floor(floor);
         if self.state().machine.epoch() == Some(epoch) {
             self.applied(sequence.unwrap_or_default());
         }
@@ -286,7 +297,7 @@ impl<M: Memory> Member<M> {
     }
 
     async fn ask_unheard(&self, link: &Link) -> Result<bool, End> {
-        let unheard: Vec<_> = self.state().machine.unheard().collect();
+        let unheard: Vec<_> = self.state().machine.unheard().take(AT_ONCE).collect();
         let mut answers = Vec::with_capacity(unheard.len());
         for (id, place) in unheard {
             let sent = self.now();

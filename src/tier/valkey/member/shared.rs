@@ -75,7 +75,8 @@ impl<M: Memory> Member<M> {
         Some(Found { fill, record })
     }
 
-    /// See [`Fleet::commit`](crate::tier::fleet::Fleet::commit). A long body is written first: who finds the record finds it.
+    /// See [`Fleet::commit`](crate::tier::fleet::Fleet::commit). A long body is written first, so that it is there once its
+    /// record can be read.
     pub async fn commit_fill(
         &self,
         slot: Slot,

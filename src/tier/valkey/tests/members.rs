@@ -300,3 +300,27 @@ fn what_the_log_does_not_tell_any_more_is_read_from_the_ledger() {
         );
     });
 }
+
+#[test]
+fn invalidations_that_cannot_be_sent_are_bounded() {
+    let servers = Servers::at("unix:///nothing/is/here").expect("a URL");
+    let settings = Settings {
+        servers,
+        ledger: Ledger {
+            namespace: Namespace::new("books").expect("a name"),
+            limits: MANY,
+        },
+        timing: TIMING,
+        id: 1,
+        replicas: 0,
+    };
+    let (told, lease) = (Told::default(), Arc::new(Lease::ended()));
+    let member = Member::new(settings, Clock::system(), told, lease);
+    // Nobody waits for these.
+    for number in 0..20_000 {
+        drop(member.announce(&url(number)));
+    }
+    let pending = member.status().pending;
+    assert_eq!(pending, 4_097, "one of everything stands for the rest");
+    assert_eq!(member.waiting(), pending, "those who do not wait are gone");
+}
