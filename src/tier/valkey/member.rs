@@ -133,6 +133,11 @@ impl<M: Memory> Member<M> {
         &self.memory
     }
 
+    #[cfg(test)]
+    pub fn memory_mut(&mut self) -> &mut M {
+        &mut self.memory
+    }
+
     pub fn clock(&self) -> &Clock {
         &self.clock
     }

@@ -51,12 +51,9 @@ impl<M: Memory> Member<M> {
     /// Takes over what the log tells.
     pub(super) async fn listen(&self) {
         let mut log = LogReader::new(&self.connection);
-        let mut links = self.connection.links();
         loop {
             let Some(stamp) = self.stamp() else {
-                if links.changed().await.is_err() {
-                    return;
-                }
+                // It is there once the ledger has been read, however long that takes.
                 sleep(PAUSE).await;
                 continue;
             };
@@ -145,18 +142,24 @@ impl<M: Memory> Member<M> {
         let each = Duration::from_millis(self.settings.timing.lease / 3);
         let mut pause = SOON;
         let mut beaten: Option<(Time, u64)> = None;
+        let mut looked: Option<Time> = None;
         loop {
             let applied = self.stamp().map(|stamp| stamp.number);
             let now = self.now();
             let is_due = beaten.is_none_or(|(at, told)| {
                 now >= at + each.as_millis() as u64 || applied.is_some_and(|number| number > told)
             });
-            let is_pending = match self.round(link, is_due).await {
+            // Not after each invalidation: then all gateways would ask for all of them each time.
+            let has_to_look = looked.is_none_or(|at| now >= at + each.as_millis() as u64);
+            let is_pending = match self.round(link, is_due, has_to_look).await {
                 Ok(is_pending) => is_pending,
                 Err(end) => return end,
             };
             if is_due {
                 beaten = Some((now, applied.unwrap_or_default()));
+            }
+            if has_to_look {
+                looked = Some(now);
             }
             let wait = match is_pending {
                 true => pause,
@@ -170,7 +173,7 @@ impl<M: Memory> Member<M> {
     }
 
     /// Whether invalidations are not acknowledged yet.
-    async fn round(&self, link: &Link, is_beat_due: bool) -> Result<bool, End> {
+    async fn round(&self, link: &Link, is_beat_due: bool, has_to_look: bool) -> Result<bool, End> {
         let epoch = self.state().machine.epoch().unwrap_or(link.epoch);
         if self.stamp().is_none() {
             self.read_snapshot(link, epoch).await?;
@@ -178,6 +181,8 @@ impl<M: Memory> Member<M> {
         self.send_unsent(link).await?;
         if is_beat_due {
             self.beat(link).await?;
+        }
+        if has_to_look {
             self.look_after_others(link, epoch).await?;
         }
         self.ask_unheard(link).await

@@ -29,7 +29,7 @@ const TIMING: Timing = Timing {
 
 /// Remembers what it was told to do.
 #[derive(Debug, Default)]
-pub struct Told(Mutex<Vec<String>>);
+pub struct Told(Mutex<Vec<String>>, Option<Duration>);
 
 impl Told {
     fn push(&self, what: String) {
@@ -44,6 +44,9 @@ impl Told {
 
 impl Memory for Told {
     fn apply(&self, invalidation: &Invalidation, _number: u64) {
+        if let Some(takes) = self.1 {
+            std::thread::sleep(takes);
+        }
         self.push(invalidation.to_string());
     }
 
@@ -298,6 +301,50 @@ fn what_the_log_does_not_tell_any_more_is_read_from_the_ledger() {
             1,
             "not all are remembered"
         );
+    });
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_gateway_that_takes_long_to_join_reads_the_log_all_the_same() {
+    let server = TestServer::start();
+    let limits = Limits {
+        log: 100,
+        ledger: 10_000,
+    };
+    let here = member(&server, 1, limits);
+    let mut there = member(&server, 2, limits);
+    // The ledger comes in several parts, each of which takes a while.
+    there.memory_mut().1 = Some(Duration::from_micros(100));
+    let covers = (0..3_000).map(|number| Matcher::target(format!("http://h/{number}")));
+    let many = Invalidation::hard(covers.collect());
+    runtime().block_on(async {
+        let mut connection = server.connection().await;
+        let readers = async |connection: &mut redis::aio::MultiplexedConnection| {
+            let clients = redis::cmd("CLIENT")
+                .arg("LIST")
+                .query_async(connection)
+                .await;
+            let clients: String = clients.expect("the clients");
+            clients.matches("cmd=xread").count()
+        };
+        tokio::select! {
+            () = here.run() => unreachable!("it does not end"),
+            () = async {
+                acknowledged(&here, &many).await;
+                tokio::select! {
+                    () = there.run() => unreachable!("it does not end"),
+                    () = async {
+                        until(|| there.stamp().is_some()).await;
+                        let began = timer_now();
+                        while readers(&mut connection).await < 2 {
+                            assert!(began.elapsed() < LONG, "it does not read the log");
+                            tokio::time::sleep(Duration::from_millis(20)).await;
+                        }
+                    } => {}
+                }
+            } => {}
+        }
     });
 }
 
