@@ -342,6 +342,14 @@ fn age_value(headers: &HeaderMap) -> DeltaSeconds {
         .unwrap_or_default()
 }
 
+/// Takes Age out of a response: the line that its age is read from, where it has several.
+pub fn take_age(fields: &mut HeaderMap) -> Option<HeaderValue> {
+    let has_member = |line: &&HeaderValue| line.as_bytes().iter().any(|o| !b", \t".contains(o));
+    let read = fields.get_all(AGE).iter().find(has_member).cloned();
+    let first = fields.remove(AGE);
+    read.or(first)
+}
+
 /// Status codes whose definition allows a heuristic expiration time: RFC 9110 §15.1, and 451 (RFC 7725 §3).
 pub fn is_heuristically_cacheable(status: StatusCode) -> bool {
     matches!(

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::Clock;
-use crate::semantics::freshness::MustValidate;
+use crate::semantics::freshness::{MustValidate, take_age};
 use crate::semantics::vary::Vary;
 
 const START: Timestamp = Timestamp::from_secs(1_000_000);
@@ -29,7 +29,7 @@ fn draft(request: &[(&str, &str)], response: &[(&str, &str)], policy: &Policy) -
     let directives = ResponseDirectives::parse(&headers, &[]);
     let status = StatusCode::OK;
     let freshness = Freshness::compute(status, &headers, &directives, receipt, false, policy);
-    let age = headers.remove(header::AGE);
+    let age = take_age(&mut headers);
     let variant = VariantKey::of(&Vary::parse(&headers), &request, &policy.vary);
     Draft {
         status,
@@ -171,6 +171,18 @@ fn two_variants_differ_and_a_newer_response_for_the_same_requests_does_not() {
     assert_ne!(vary("de", "\"1\""), vary("en", "\"1\""));
     let plain = pack(&draft(&[], &[], &policy).packed(), &policy, false).variant;
     assert_ne!(plain, vary("de", "\"1\""));
+}
+
+#[test]
+fn a_head_with_several_lines_of_age_is_as_old_when_it_is_read() {
+    let policy = Policy::default();
+    for lines in [["", "1"], ["7", "1"], [" , ", "30"], ["x", "5"]] {
+        let response = lines.map(|line| ("age", line));
+        let written = draft(&[], &response, &policy);
+        let octets = pack(&written.clone().packed(), &policy, false).octets;
+        let (read, _) = read_later(&octets, Duration::ZERO, &policy).expect("a head");
+        assert_same(&read, &written);
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::proxy::task::pinned;
 use crate::semantics::cache_control::ResponseDirectives;
 use crate::semantics::cors;
 use crate::semantics::fetch::FetchExtent;
-use crate::semantics::freshness::Freshness;
+use crate::semantics::freshness::{Freshness, take_age};
 use crate::semantics::no_vary_search::SearchVariance;
 use crate::semantics::partial::{Partial, combined_fields, fields_of_whole};
 use crate::semantics::range::{self, ByteRange};
@@ -237,7 +237,7 @@ impl FillTask {
         freshness: Freshness,
     ) -> Draft {
         let mut headers = stored_fields(&arrived.headers, directives, keep);
-        let age = headers.remove(AGE);
+        let age = take_age(&mut headers);
         headers.remove(CONTENT_LENGTH);
         let origin_validators = Validators::of(&arrived.headers);
         if self.route.etag == EtagMode::Replace {

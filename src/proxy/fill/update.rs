@@ -8,7 +8,7 @@ use crate::cache::head::Head;
 use crate::config::RoutePolicy;
 use crate::semantics::cache_control::{RequestDirectives, ResponseDirectives};
 use crate::semantics::cors;
-use crate::semantics::freshness::{Freshness, Receipt};
+use crate::semantics::freshness::{Freshness, Receipt, take_age};
 use crate::semantics::storability::{
     Credentials, NoStoreReason, Storability, StoreInput, assess, stored_fields,
 };
@@ -63,7 +63,7 @@ impl Update {
             credentialed,
             policy,
         );
-        let age = fields.remove(AGE);
+        let age = take_age(&mut fields);
         let assessed = |fields: &HeaderMap| {
             let lookup = assess(&StoreInput {
                 method: asked.method,
