@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{AGE, CONTENT_LENGTH, ETAG, HeaderValue, ORIGIN};
+use http::header::{CONTENT_LENGTH, ETAG, HeaderValue, ORIGIN};
 use http::{HeaderMap, StatusCode};
 use http_body::Body as _;
 
