@@ -19,7 +19,7 @@ pub const BUILT_IN: bool = cfg!(feature = "otlp");
 /// Where collectors take traces, unless the endpoint says something else.
 const PATH: &str = "/v1/traces";
 
-/// What there is in the place of an endpoint while the rest is read.
+/// Stands for the endpoint while the other keys are read.
 const NOWHERE: ServerUrl = ServerUrl {
     endpoint: Endpoint::Unix(PathBuf::new()),
     base_path: String::new(),

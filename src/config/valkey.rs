@@ -16,7 +16,7 @@ use super::value::Value;
 /// The longest name of a namespace, in octets.
 const LONGEST_NAME: usize = 64;
 
-/// What a gateway that cannot hear may go on serving for.
+/// For how long a gateway may serve on that does not reach the fleet's server.
 const DEAF: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
 
 /// The settings of the shared tier.

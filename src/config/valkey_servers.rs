@@ -16,7 +16,7 @@ use super::certificate::{self, Certificate};
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26_379;
 
-/// What the operator has written. It has no `Debug`, which would show passwords of URLs.
+/// The settings as the operator has written them. The type has no `Debug`, which would show passwords of URLs.
 #[derive(Clone, Default)]
 pub struct Written {
     /// `redis://[[user]:password@]host[:port][/database]`, `rediss://…` with TLS, the same as `valkey://` and `valkeys://`, or

@@ -236,7 +236,7 @@ async fn inflict(
     Ok(())
 }
 
-/// What was asked for before a write that one gateway has not heard of comes after the ledger that had it is gone.
+/// A gateway does not hear of a write, and the server then loses the ledger that has it; meanwhile an older response is on its way.
 async fn cut_and_lost(lab: &mut Lab, gateway: usize) -> io::Result<()> {
     let upstream = lab.world.upstream.clone();
     let epochs = lab.metric(gateway, "bookend_fleet_epochs_total").await?;

@@ -336,7 +336,8 @@ fn report(table: &Table, world: &World, all: &[Happened], under_load: Duration) 
         format!("{:.3}", asked as f64 / seen.answers.max(1) as f64),
     );
     let [(quiet, few), (each, spans)] = upstream.fetched_each_span();
-    // What is fetched before an invalidation of the same gateway has its number is fetched once more after it.
+    // A gateway carries its own invalidation out at once, and again when it has its number: responses that it fetches in between are
+    // fetched twice.
     let most = if seen.shared > 0 {
         2.0
     } else {

@@ -349,7 +349,7 @@ impl World {
     }
 }
 
-/// What an operator is answered.
+/// The answer to a purge.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,

@@ -86,7 +86,7 @@ impl Store {
             return false;
         }
         let shard = self.locked(key);
-        // What was invalidated here may not have its place in the fleet's order yet.
+        // An invalidation of this gateway's own may not have its number in the fleet's ledger yet.
         let Ok(stored) = self.as_invalidated(fill, stored) else {
             return false;
         };

@@ -16,7 +16,7 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// Who the gateway is to the server.
+/// The user and the password with which the gateway logs in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Login {
     /// `None`: the server's default user.

@@ -274,8 +274,12 @@ impl Intent {
         // Under another key than it was asked for, nobody would find it in this slot.
         let record = record.filter(|_| !self.is_barred && *target == *self.slot.target);
         let Some(record) = record else {
-            // Nor will the next one be for the others.
-            return self.release(Released::NotShared);
+            let how = match self.is_barred {
+                true => Released::Failed,
+                // Nor will the next one be for the others.
+                false => Released::NotShared,
+            };
+            return self.release(how);
         };
         let names = stored.head.variant().map(VariantKey::names);
         let names: Vec<HeaderName> = names.into_iter().flatten().cloned().collect();
