@@ -1,8 +1,14 @@
 //! `density [N]`: stores N responses of 1 KB with six fields, and tells the bytes of memory that each has taken, index
-//! included, and what the budget counted for it.
+//! included. Then it has a ledger remember N invalidations, each of one URL, and tells the same of them.
 
 #[allow(dead_code, reason = "shared with the benches of speed")]
 mod common;
+
+use bookend::ledger::invalidation::{Invalidation, Matcher};
+use bookend::ledger::remembered::Remembered;
+
+/// Of a million at least: the octets that docs and `src/ledger` name, with what an allocation rounds up.
+const MATCHER: f64 = 64.0;
 
 fn main() {
     bookend::huge_pages::avoid();
@@ -23,6 +29,25 @@ fn main() {
     clients.store(responses);
     let each = (resident() - before) / responses as f64;
     println!("{responses} responses: {each:.0} bytes of resident memory each");
+    remember(responses);
+}
+
+/// Fails where a matcher takes more than it should; a few do not tell.
+fn remember(matchers: usize) {
+    let before = resident();
+    let remembered = Remembered::new(matchers);
+    remembered.begin(1);
+    for number in 1..=matchers {
+        let target = Matcher::target(format!("http://h/books/{number}"));
+        remembered.apply(&Invalidation::hard(vec![target]), number as u64);
+    }
+    let each = (resident() - before) / matchers as f64;
+    println!("{matchers} invalidations of a URL: {each:.0} bytes of resident memory each");
+    assert!(
+        matchers < 1_000_000 || each < MATCHER,
+        "more than {MATCHER}"
+    );
+    drop(remembered);
 }
 
 /// Bytes of this process's memory that are resident.

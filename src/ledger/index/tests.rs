@@ -118,29 +118,3 @@ fn a_record_that_ignores_parts_of_its_query_is_covered_by_each_query() {
         assert_eq!(index.judge(0, &subject), expected, "{url}");
     }
 }
-
-/// `cargo test --lib a_million -- --ignored --nocapture`
-#[test]
-#[ignore = "measures"]
-fn a_million_matchers_take_less_than_64_mib() {
-    let resident = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS"))
-            .unwrap();
-        let digits: String = line.chars().filter(char::is_ascii_digit).collect();
-        digits.parse::<u64>().unwrap() / 1024
-    };
-    let before = resident();
-    let mut index = Index::new(Secret::random(), 1_000_000);
-    for number in 1..=1_000_000 {
-        let recorded = [index
-            .secret
-            .of(Kind::Url, &format!("http://h/books/{number}"))];
-        index.apply(number, Strength::Hard, &recorded);
-    }
-    let taken = resident() - before;
-    println!("{} matchers: {taken} MiB", index.len());
-    assert!(taken < 64);
-}
