@@ -17,7 +17,7 @@ use bookend::cache::content::Content;
 use bookend::cache::head::{Draft, Head};
 use bookend::cache::key::Keyer;
 use bookend::cache::outcome::{NotCommitted, Outcome, Settled};
-use bookend::cache::store::{Limits, Role, Sharing, Store};
+use bookend::cache::store::{Count, Limits, Role, Sharing, Store};
 use bookend::cache::stored::StoredResponse;
 use bookend::clock::Monotonic;
 use bookend::error::{Error, ErrorKind};
@@ -428,7 +428,7 @@ fn a_published_purge_wins_over_a_commit_and_what_comes_after_it_stays() {
                 let _ = commit(&store, &fill, &[]);
             }
         });
-        let (_, removal) = store.begin(&purge);
+        let (_, removal) = store.begin(&purge, Count::All);
         let found = store.look_up(store.key(PLAIN));
         assert!(found.is_none(), "an acknowledged purge was overtaken");
         committing.join().unwrap();
@@ -456,7 +456,7 @@ fn a_look_up_beside_the_removal_finds_nothing_older() {
         store.publish_from(1);
         let fill = lead(&store, PLAIN);
         assert_eq!(commit(&store, &fill, &[]), None);
-        let (applied, removal) = store.begin(&purge);
+        let (applied, removal) = store.begin(&purge, Count::All);
         assert_eq!(applied.resources, 1);
         let removing = thread::spawn({
             let store = store.clone();

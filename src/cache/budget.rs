@@ -17,7 +17,7 @@ pub const fn allocated(bytes: usize) -> usize {
 /// Bytes that an entry of so many takes at most in a tree of the standard library: its nodes have places for 11 entries and
 /// hold 5 at least, and at least six of them are below each inner node, which points to them besides.
 pub const fn tree_entry(bytes: usize) -> usize {
-    let leaf = 11 * bytes + 16;
+    let leaf = (11 * bytes + 12).next_multiple_of(8);
     let inner = leaf + 12 * 8;
     (6 * allocated(leaf) + allocated(inner)).div_ceil(7 * 5)
 }

@@ -66,6 +66,8 @@ pub struct Head {
     rare: Option<Box<Rare>>,
     /// [`UNDECLARED`] where it is not known.
     content_length: u64,
+    /// The number of the latest invalidation when it, or the 304 that freshened it, was asked for.
+    stamp: u64,
     /// The lower half of the version.
     epoch: u32,
     pub status: StatusCode,
@@ -79,8 +81,6 @@ struct Rare {
     digest: Option<ContentDigest>,
     groups: Box<[Box<str>]>,
     tags: Option<Fields>,
-    /// Of use beside `groups` alone.
-    stamp: u64,
     search: Option<Box<SearchVariance>>,
     /// The origin's validators, where clients see others.
     origin: Option<Validators>,
@@ -118,7 +118,6 @@ impl Draft {
             digest,
             groups,
             tags,
-            stamp: self.stamp,
             search,
             origin,
             age,
@@ -131,6 +130,7 @@ impl Draft {
             receipt: self.receipt,
             rare: rare.map(Box::new),
             content_length: self.content_length.unwrap_or(UNDECLARED),
+            stamp: self.stamp,
             epoch: self.epoch as u32,
             status: self.status,
             credentialed: self.credentialed,
@@ -159,7 +159,7 @@ impl Head {
             receipt: self.receipt,
             credentialed: self.credentialed,
             epoch: self.epoch.into(),
-            stamp: rare.stamp,
+            stamp: self.stamp,
         }
     }
 
@@ -228,10 +228,9 @@ impl Head {
         self.rare.as_ref().map_or(&[], |rare| &rare.groups)
     }
 
-    /// The number of the latest invalidation when it, or the 304 that freshened it, was asked for; 0 where it is not kept,
-    /// since there were no groups.
+    /// The number of the latest invalidation when it, or the 304 that freshened it, was asked for.
     pub fn stamp(&self) -> u64 {
-        self.rare.as_ref().map_or(0, |rare| rare.stamp)
+        self.stamp
     }
 
     /// The lines that tags were read from.

@@ -7,11 +7,12 @@ mod paths;
 mod tags;
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use self::entry::{TagId, lock};
-use self::paths::{Numbers, Paths, Place};
+use self::paths::{Numbers, Paths, Place, Visit};
 use self::tags::Tags;
 use super::key::Key;
 use super::resource::Resource;
@@ -46,6 +47,25 @@ pub struct Evicted {
     tags: Box<[TagId]>,
 }
 
+/// What the index keeps of how many bytes a resource takes.
+fn bytes_of(key: &Key, resource: &Resource) -> u32 {
+    match resource.variants().is_empty() {
+        true => 0,
+        false => u32::try_from(resource.weight(key.as_str().len())).unwrap_or(u32::MAX),
+    }
+}
+
+fn collected(
+    visit_all: impl FnOnce(&mut dyn FnMut(&Arc<str>, u32) -> ControlFlow<()>) -> ControlFlow<()>,
+) -> Vec<Arc<str>> {
+    let mut found = Vec::new();
+    let _ = visit_all(&mut |target, _| {
+        found.push(target.clone());
+        ControlFlow::Continue(())
+    });
+    found
+}
+
 fn shard<T>(shards: &[Mutex<T>], hash: usize) -> &Mutex<T> {
     &shards[hash % SHARDS]
 }
@@ -66,19 +86,17 @@ impl Default for Index {
 impl Index {
     /// Enters `now`, which is stored for `key` in the place of `before`, by its path and its tags. The key's shard is locked.
     pub fn enter(&self, key: &Key, before: Option<&Resource>, now: &Resource) {
-        if before.is_none() {
+        let bytes = bytes_of(key, now);
+        if before.is_none_or(|before| bytes_of(key, before) != bytes) {
             let number = self.numbers.of(key.as_str());
-            lock(self.paths_of(key)).insert(number, key.text().clone());
+            lock(self.paths_of(key)).insert(number, key.text().clone(), bytes);
         }
         if let Some(before) = before.filter(|before| before.groups().next().is_some()) {
             self.take_out_tags(key, &self.tags_of(key, before), Some(now));
         }
         let tags = self.tags_of(key, now);
-        if !tags.is_empty() {
-            let bytes = u32::try_from(now.weight(key.as_str().len())).unwrap_or(u32::MAX);
-            for tag in tags {
-                lock(self.members_of(tag)).insert(tag, key, bytes);
-            }
+        for tag in tags {
+            lock(self.members_of(tag)).insert(tag, key, bytes);
         }
     }
 
@@ -120,43 +138,65 @@ impl Index {
     /// The stored target URIs that `selector` covers, and few others. `all_queries`: queries other than the named one may be
     /// the same to a response (No-Vary-Search).
     pub fn selected(&self, selector: &Selector, all_queries: bool) -> Vec<Arc<str>> {
+        collected(|visit| self.each_selected(selector, all_queries, visit))
+    }
+
+    /// Visits what [`selected`](Self::selected) finds, each with the bytes that the resource takes (0 where it has no responses),
+    /// until `visit` breaks off. It must not come back to the index.
+    pub fn each_selected(
+        &self,
+        selector: &Selector,
+        all_queries: bool,
+        mut visit: impl Visit,
+    ) -> ControlFlow<()> {
         let place = Place::of(selector, &self.numbers, all_queries);
-        let mut found = Vec::new();
-        for paths in &self.paths {
-            place.find(&self.numbers, paths, &mut found);
-        }
-        found
+        let mut all = self.paths.iter();
+        all.try_for_each(|paths| place.find(&self.numbers, paths, &mut visit))
     }
 
     /// All stored target URIs.
     pub fn all(&self) -> Vec<Arc<str>> {
-        let mut found = Vec::new();
-        for paths in &self.paths {
-            paths::all(paths, &mut found);
-        }
-        found
+        collected(|visit| self.each(visit))
+    }
+
+    /// Visits all stored target URIs, as [`each_selected`](Self::each_selected) does.
+    pub fn each(&self, mut visit: impl Visit) -> ControlFlow<()> {
+        let mut all = self.paths.iter();
+        all.try_for_each(|paths| paths::all(paths, &mut visit))
     }
 
     /// The keys of resources with the tag `name`, of one origin or of all.
     pub fn tagged(&self, origin: Option<&str>, name: &str) -> Vec<Key> {
         let mut found = Vec::new();
-        self.each_tagged(origin, name, |key, _| found.push(key.clone()));
+        let _ = self.each_tagged(origin, name, |key, _| {
+            found.push(key.clone());
+            ControlFlow::Continue(())
+        });
         found
     }
 
-    /// Visits the keys of resources with the tag `name`, of one origin or of all, each with the bytes that the resource takes. Must
-    /// not come back to the index.
-    pub fn each_tagged(&self, origin: Option<&str>, name: &str, mut visit: impl FnMut(&Key, u32)) {
+    /// Visits the keys of resources with the tag `name`, of one origin or of all, each with the bytes that the resource takes, until
+    /// `visit` breaks off. It must not come back to the index.
+    pub fn each_tagged(
+        &self,
+        origin: Option<&str>,
+        name: &str,
+        mut visit: impl FnMut(&Key, u32) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let name = self.hash(name) & !ORIGIN_BITS;
         let (first, last) = match origin.map(|origin| self.hash(origin) & ORIGIN_BITS) {
             Some(origin) => (name | origin, name | origin),
             None => (name, name | ORIGIN_BITS),
         };
-        tags::visit(self.members_of(name), first, last, |key, bytes| {
-            if origin.is_none_or(|origin| origin_of(key.as_str()) == origin) {
-                visit(key, bytes);
-            }
-        });
+        tags::visit(
+            self.members_of(name),
+            first,
+            last,
+            |key, bytes| match origin.is_none_or(|origin| origin_of(key.as_str()) == origin) {
+                true => visit(key, bytes),
+                false => ControlFlow::Continue(()),
+            },
+        )
     }
 
     /// Tags now, and their members in all.

@@ -22,6 +22,8 @@ pub struct Marker {
     pub digest: Option<ContentDigest>,
     pub until: Monotonic,
     pub why: Unshared,
+    /// The number of the latest invalidation when the response was asked for.
+    pub stamp: u64,
 }
 
 /// What made a response unshareable.

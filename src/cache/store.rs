@@ -23,6 +23,7 @@ pub use self::follow::{Limits, Role, Sharing};
 pub use self::invalidate::Preview;
 use self::publication::Publication;
 pub use self::publication::Removal;
+pub use self::published::Count;
 pub use self::raise::Kept;
 use self::resources::Resources;
 use super::budget::{Budget, Token};
@@ -60,7 +61,7 @@ pub struct Store {
     /// What numbers invalidations and remembers them, where responses are kept elsewhere, too.
     ledger: OnceLock<Arc<Ledger>>,
     publication: Publication,
-    /// A purge by tags of so many members is published.
+    /// An invalidation of so many resources is published.
     published_from: AtomicU64,
 }
 

@@ -10,13 +10,13 @@ use arc_swap::ArcSwap;
 use http::{HeaderValue, Version};
 use tokio::sync::watch;
 
-use crate::cache::store::Store;
+use crate::cache::store::{Count, Store};
 use crate::clock::Clock;
 use crate::config::{Config, Protocol, RoutePolicy, ServerUrl, Upstream};
 use crate::error::Error;
 use crate::ledger::invalidation::{Invalidation, Matcher};
 use crate::ledger::log::PurgeLog;
-use crate::proxy::fleet::Membership;
+use crate::proxy::fleet::{Membership, carry_out};
 use crate::proxy::gate::verifier::Verifier;
 use crate::proxy::limit::{Limits, Shares};
 use crate::proxy::receipts::Receipts;
@@ -204,7 +204,8 @@ impl Gateway {
     /// validated before it is used.
     pub fn end_handover(&self) {
         if self.is_handing_over() {
-            self.store.apply(&Invalidation::soft(vec![Matcher::All]));
+            let everything = Invalidation::soft(vec![Matcher::All]);
+            carry_out(&self.store, &everything, Count::Removed, |_| ());
             self.handing_over.store(false, Ordering::SeqCst);
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 
+use crate::cache::store::Count;
 use crate::clock;
 use crate::ledger::invalidation::Invalidation;
 use crate::proxy::fleet::{Acknowledgement, Invalidated, StoreMemory, carry_out};
@@ -57,12 +58,18 @@ impl Gateway {
         self.tiers.shared().map(|shared| &*shared.counts)
     }
 
-    /// Carries out an invalidation here, and has the fleet carry it out. When this returns, it holds here.
-    pub(super) fn invalidate(&self, invalidation: &Invalidation) -> Invalidated {
+    /// Carries out an invalidation here, and has the fleet carry it out. When this returns, it holds here. Where it covers very much,
+    /// a thread removes that behind, and tells `removed` of how many resources.
+    pub(super) fn invalidate(
+        &self,
+        invalidation: &Invalidation,
+        count: Count,
+        removed: impl FnOnce(usize) + Send + Clone + 'static,
+    ) -> Invalidated {
         let fleet = self.membership.fleet();
         // First: what it covers is not read from the fleet any more by the time at which it has left memory.
         let announced = fleet.map(|fleet| fleet.announce(invalidation));
-        let applied = carry_out(&self.store, invalidation);
+        let applied = carry_out(&self.store, invalidation, count, removed);
         Invalidated { applied, announced }
     }
 

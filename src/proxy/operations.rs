@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Method;
 
 use crate::cache::key::Key;
+use crate::cache::store::Count;
 use crate::config::Asked;
 use crate::error::ErrorKind;
 use crate::ledger::invalidation::{Applied, Invalidation, Matcher, Route};
@@ -125,7 +126,7 @@ impl Gateway {
 
     /// Carries out a purge, here and in the fleet. When this returns, nothing older is joined or answered any more here.
     pub fn purge(&self, purge: &Invalidation) -> Invalidated {
-        self.invalidate(&self.purge_in_key_form(purge))
+        self.invalidate(&self.purge_in_key_form(purge), Count::All, |_| ())
     }
 
     /// Carries out a purge that `actor` asked for, and remembers it with the reason that was given.

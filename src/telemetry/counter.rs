@@ -24,6 +24,20 @@ impl Counter {
     }
 }
 
+/// A number that goes up; may be changed from any thread.
+#[derive(Debug, Default)]
+pub struct SharedCounter(AtomicU64);
+
+impl SharedCounter {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A number that goes up and down; may be changed from any thread.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicU64);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::by_route::{ByRoute, Outcome, RouteCounters, RouteLabels, Wait};
-pub use super::counter::{Counter, Gauge};
+pub use super::counter::{Counter, Gauge, SharedCounter};
 use super::histogram::{Distribution, Histogram};
 use super::latest::LatestOutcomes;
 use super::top::TopUrls;
@@ -91,7 +91,7 @@ pub struct Counters {
     /// Responses stored.
     pub stored: Counter,
     /// Resources removed by unsafe methods.
-    pub invalidations: Counter,
+    pub invalidations: SharedCounter,
     /// Requests that did not go upstream because too many were waiting for it.
     pub shed: Counter,
     /// Requests refused by a rate limit.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use bookend::cache::store::Removal;
+use bookend::cache::store::{Count, Removal};
 use bookend::clock::{Clock, ManualClock};
 use bookend::config::{Config, ListenAddr};
 use bookend::instance::{self, Instance};
-use bookend::ledger::invalidation::{Applied, Invalidation};
+use bookend::ledger::invalidation::{Applied, Invalidation, Matcher};
 use bookend::proxy;
 use bookend::semantics::selector::Selector;
 use bookend::semantics::time::Timestamp;
@@ -352,17 +352,22 @@ impl Gateway {
 
     /// Carries out an invalidation as a purge does, but for what a thread removes behind: that is left to [`remove`](Self::remove).
     pub fn begin(&self, invalidation: &Invalidation) -> (Applied, Option<Removal>) {
-        self.shared.store().begin(invalidation)
+        self.shared.store().begin(invalidation, Count::All)
     }
 
-    /// Removes what an invalidation covers that holds already.
-    pub fn remove(&self, removal: Removal) {
-        self.shared.store().remove(removal);
+    /// Removes what an invalidation covers that holds already, and tells for how many resources.
+    pub fn remove(&self, removal: Removal) -> usize {
+        self.shared.store().remove(removal)
     }
 
-    /// Has purges by tags of so many members hold before what they cover is removed.
-    pub fn publish_from(&self, members: u64) {
-        self.shared.store().publish_from(members);
+    /// What requests for a route find.
+    pub fn route(&self, name: &str) -> Result<Matcher, String> {
+        self.shared.route_matcher(name)
+    }
+
+    /// Has invalidations of so many resources hold before what they cover is removed.
+    pub fn publish_from(&self, resources: u64) {
+        self.shared.store().publish_from(resources);
     }
 
     /// What an invalidation would do.

@@ -8,8 +8,8 @@ use crate::cache::key::Key;
 /// A target URI, in the order of a number.
 pub type PathEntry = (u64, Arc<str>);
 
-/// Bytes that it takes at most, beside its text.
-pub const PATH_ENTRY: usize = tree_entry(size_of::<PathEntry>());
+/// Bytes that it takes at most, beside its text: the entry, and how many bytes the resource takes.
+pub const PATH_ENTRY: usize = tree_entry(size_of::<PathEntry>() + size_of::<u32>());
 
 /// 48 bits of the hash of a tag's name: no two names share them by accident. Then 16 bits of the hash of its origin, which is
 /// compared with the key's.
@@ -35,6 +35,6 @@ mod tests {
     /// A million of them are kept: what grows here costs a million times as much.
     #[test]
     fn entries_are_small() {
-        const { assert!(PATH_ENTRY <= 66 && TAG_ENTRY <= 92) };
+        const { assert!(PATH_ENTRY <= 68 && TAG_ENTRY <= 92) };
     }
 }

@@ -5,9 +5,12 @@
 //! query. A level's bits are a hash of all that comes up to its end; the highest of them tells a query, and all are zero
 //! where there is no such level. Entries with the same number are in the order of their texts.
 
-use std::collections::BTreeSet;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex};
 
 use super::entry::{CHUNK, PathEntry as Entry, lock};
@@ -20,13 +23,20 @@ const LEVEL_BITS: u32 = 14;
 const QUERY: u64 = 1 << (LEVEL_BITS - 1);
 const ORIGIN_SHIFT: u32 = LEVELS * LEVEL_BITS;
 
-/// Target URIs in order.
+/// Target URIs in order, each with the bytes that its resource takes: 0 where it has no responses.
 #[derive(Debug, Default)]
-pub struct Paths(BTreeSet<Entry>);
+pub struct Paths(BTreeMap<Entry, u32>);
+
+/// Called for each target URI that is found, with the bytes of its resource, until it breaks off. It must not come back to the
+/// index.
+pub trait Visit: FnMut(&Arc<str>, u32) -> ControlFlow<()> {}
+
+impl<F: FnMut(&Arc<str>, u32) -> ControlFlow<()>> Visit for F {}
 
 impl Paths {
-    pub fn insert(&mut self, number: u64, target: Arc<str>) {
-        self.0.insert((number, target));
+    /// Enters a target URI, or the bytes that its resource takes now.
+    pub fn insert(&mut self, number: u64, target: Arc<str>, bytes: u32) {
+        self.0.insert((number, target), bytes);
     }
 
     pub fn remove(&mut self, number: u64, target: Arc<str>) {
@@ -146,45 +156,60 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The texts among `paths` that lie here: those that are covered, and few others.
-    pub fn find(&self, numbers: &Numbers, paths: &Mutex<Paths>, found: &mut Vec<Arc<str>>) {
+    /// Visits the texts among `paths` that lie here: those that are covered, and few others.
+    pub fn find(
+        &self,
+        numbers: &Numbers,
+        paths: &Mutex<Paths>,
+        visit: &mut impl Visit,
+    ) -> ControlFlow<()> {
         if let Some(origin) = self.origin {
-            self.find_at(numbers.of_origin(origin), paths, found);
-            return;
+            return self.find_at(numbers.of_origin(origin), paths, visit);
         }
         let mut next = Some(0);
         while let Some(from) = next {
             let first = first_from(paths, (from, Arc::default()));
             let Some(origin) = first.map(|(number, _)| number >> ORIGIN_SHIFT) else {
-                return;
+                break;
             };
-            self.find_at(origin << ORIGIN_SHIFT, paths, found);
+            self.find_at(origin << ORIGIN_SHIFT, paths, visit)?;
             next = (origin + 1)
                 .checked_shl(ORIGIN_SHIFT)
                 .filter(|_| origin < 0xff);
         }
+        ControlFlow::Continue(())
     }
 
     /// The same of origins whose number is `origin`.
-    fn find_at(&self, origin: u64, paths: &Mutex<Paths>, found: &mut Vec<Arc<str>>) {
+    fn find_at(
+        &self,
+        origin: u64,
+        paths: &Mutex<Paths>,
+        visit: &mut impl Visit,
+    ) -> ControlFlow<()> {
         let first = origin | self.levels;
         let shift = ORIGIN_SHIFT - self.count * LEVEL_BITS;
         let below = (1 << shift) - 1;
         if self.kind == Kind::Url || self.count == LEVELS {
-            return self.find_texts(first, paths, found);
+            return self.find_texts(first, paths, visit);
         }
         match self.kind {
-            Kind::Prefix => scan(paths, first, first | below, found),
+            Kind::Prefix => scan(paths, first, first | below, visit),
             _ => {
-                scan(paths, first, first, found);
+                scan(paths, first, first, visit)?;
                 let query = QUERY << (shift - LEVEL_BITS);
-                scan(paths, first | query, first | below, found);
+                scan(paths, first | query, first | below, visit)
             }
         }
     }
 
     /// Those under one number, which may lie among many others: by their texts.
-    fn find_texts(&self, number: u64, paths: &Mutex<Paths>, found: &mut Vec<Arc<str>>) {
+    fn find_texts(
+        &self,
+        number: u64,
+        paths: &Mutex<Paths>,
+        visit: &mut impl Visit,
+    ) -> ControlFlow<()> {
         // What follows the path, and whether the text ends there.
         let ends: &[(&str, bool)] = match self.kind {
             Kind::Url => &[("", true), ("#", false), ("?##", false)],
@@ -205,14 +230,15 @@ impl<'a> Place<'a> {
                     *other == number && fits
                 };
                 let from = Bound::Included((number, named.clone()));
-                scan_while(paths, from, is_within, found);
+                scan_while(paths, from, is_within, visit)?;
             }
             if self.origin.is_some() {
-                return;
+                break;
             }
             // Behind all that begins with this origin and a slash.
             at = (number, format!("{origin}0").into());
         }
+        ControlFlow::Continue(())
     }
 }
 
@@ -221,19 +247,24 @@ fn with_origin(target: &str) -> (Option<&str>, &str) {
     (Some(origin), path)
 }
 
-/// All of them.
-pub fn all(paths: &Mutex<Paths>, found: &mut Vec<Arc<str>>) {
-    scan(paths, 0, u64::MAX, found);
+/// Visits all of them.
+pub fn all(paths: &Mutex<Paths>, visit: &mut impl Visit) -> ControlFlow<()> {
+    scan(paths, 0, u64::MAX, visit)
 }
 
 fn first_from(paths: &Mutex<Paths>, entry: Entry) -> Option<Entry> {
-    lock(paths).0.range(entry..).next().cloned()
+    let paths = lock(paths);
+    paths
+        .0
+        .range(entry..)
+        .next()
+        .map(|(entry, _)| entry.clone())
 }
 
 /// Those with numbers from `first` to `last`.
-fn scan(paths: &Mutex<Paths>, first: u64, last: u64, found: &mut Vec<Arc<str>>) {
+fn scan(paths: &Mutex<Paths>, first: u64, last: u64, visit: &mut impl Visit) -> ControlFlow<()> {
     let from = Bound::Included((first, Arc::default()));
-    scan_while(paths, from, |(number, _)| *number <= last, found);
+    scan_while(paths, from, |(number, _)| *number <= last, visit)
 }
 
 /// Those from a bound on, as long as they are `within`, a [`CHUNK`] under one lock.
@@ -241,168 +272,20 @@ fn scan_while(
     paths: &Mutex<Paths>,
     mut from: Bound<Entry>,
     within: impl Fn(&Entry) -> bool,
-    found: &mut Vec<Arc<str>>,
-) {
+    visit: &mut impl Visit,
+) -> ControlFlow<()> {
     loop {
         let paths = lock(paths);
-        let before = found.len();
         let entries = paths.0.range((from, Bound::Unbounded)).take(CHUNK);
-        let mut last = None;
-        for entry in entries.take_while(|entry| within(entry)) {
-            found.push(entry.1.clone());
+        let (mut count, mut last) = (0, None);
+        for (entry, bytes) in entries.take_while(|(entry, _)| within(entry)) {
+            visit(&entry.1, *bytes)?;
+            count += 1;
             last = Some(entry);
         }
         match last {
-            Some(last) if found.len() - before == CHUNK => from = Bound::Excluded(last.clone()),
-            _ => return,
+            Some(last) if count == CHUNK => from = Bound::Excluded(last.clone()),
+            _ => return ControlFlow::Continue(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::semantics::target::key_with;
-
-    const TARGETS: [&str; 20] = [
-        "http://a/",
-        "http://a/?x",
-        "http://a//",
-        "http://a/books",
-        "http://a/books?x=1",
-        "http://a/books?x=/1",
-        "http://a/books/",
-        "http://a/books/1",
-        "http://a/books/1?x=1",
-        "http://a/books/1/reviews",
-        "http://a/books/10",
-        "http://a/bookshop",
-        "http://a/1/2/3/4",
-        "http://a/1/2/3/4?x",
-        "http://a/1/2/3/4/5",
-        "http://a/1/2/3/4/5?x",
-        "http://a/1/2/3/4/5/6/7",
-        "http://a/1/2/3/4/50",
-        "http://a:8080/books/1",
-        "https://b/1/2/3/4/5?x",
-    ];
-
-    fn paths(numbers: &Numbers, targets: &[&str]) -> Mutex<Paths> {
-        let mut paths = Paths::default();
-        for target in targets {
-            paths.insert(numbers.of(target), (*target).into());
-        }
-        Mutex::new(paths)
-    }
-
-    fn selectors() -> Vec<Selector> {
-        let named = TARGETS.iter().flat_map(|target| {
-            let (_, path) = split_origin(target);
-            let urls = [target, path].map(|url| Selector::url(url).expect(url));
-            let prefixes = [target, path].map(|prefix| Selector::prefix(prefix).ok());
-            let paths = [split_query(target).0].map(|path| Selector::TargetPath(path.to_owned()));
-            let prefixes = prefixes.into_iter().flatten();
-            urls.into_iter().chain(prefixes).chain(paths)
-        });
-        let origins = ["/", "http://a", "https://b", "http://c"];
-        let origins = origins.map(|prefix| Selector::prefix(prefix).expect(prefix));
-        named.chain(origins).collect()
-    }
-
-    #[test]
-    fn all_that_a_selector_covers_is_found_and_found_once() {
-        let longer = TARGETS.map(|target| key_with(target, "x=a&b"));
-        let longer = longer.iter().map(String::as_str);
-        let keys: Vec<&str> = TARGETS.into_iter().chain(longer).collect();
-        for _ in 0..20 {
-            let numbers = Numbers::default();
-            let paths = paths(&numbers, &keys);
-            for selector in selectors() {
-                for all_queries in [false, true] {
-                    let mut found = Vec::new();
-                    Place::of(&selector, &numbers, all_queries).find(&numbers, &paths, &mut found);
-                    let mut texts: Vec<&str> = found.iter().map(|target| &**target).collect();
-                    texts.sort_unstable();
-                    let count = texts.len();
-                    texts.dedup();
-                    assert_eq!(texts.len(), count, "{selector}: {found:?}");
-                    for key in keys.iter().filter(|key| selector.covers(target_of(key))) {
-                        assert!(texts.contains(key), "{selector}: {key}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn little_is_found_that_is_not_covered() {
-        let numbers = Numbers::default();
-        let targets: Vec<String> = (0..10_000)
-            .flat_map(|n| {
-                [
-                    format!("http://a/books/{n}"),
-                    format!("http://a/search?q={n}"),
-                    format!("http://a/api/v1/shops/7/books/{n}/reviews"),
-                    format!("http://host-{n}/authors/1"),
-                ]
-            })
-            .collect();
-        let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
-        let paths = paths(&numbers, &targets);
-        for (selector, covered) in [
-            (Selector::prefix("http://a/books/77"), 1),
-            (Selector::prefix("/books/77"), 1),
-            (Selector::prefix("/books"), 10_000),
-            (Selector::url("/search?q=77"), 1),
-            (Selector::url("/search"), 0),
-            (Selector::prefix("http://host-7"), 1),
-            (Selector::prefix("/api/v1/shops/7/books/77"), 1),
-            (Selector::prefix("http://a/api/v1/shops/7/books/77"), 1),
-            (Selector::url("/api/v1/shops/7/books/77/reviews"), 1),
-            (
-                Ok(Selector::TargetPath("http://a/search".to_owned())),
-                10_000,
-            ),
-            (Ok(Selector::TargetPath("http://a/books/77".to_owned())), 1),
-        ] {
-            let selector = selector.expect("a selector");
-            let mut found = Vec::new();
-            Place::of(&selector, &numbers, false).find(&numbers, &paths, &mut found);
-            let is_covered = |target: &&Arc<str>| selector.covers(target);
-            assert_eq!(
-                found.iter().filter(is_covered).count(),
-                covered,
-                "{selector}"
-            );
-            // Origins have 8 bits: one of 256 of 10,000, and what shares a level of the path.
-            assert!(found.len() <= covered + 100, "{selector}: {}", found.len());
-        }
-    }
-
-    #[test]
-    fn what_is_taken_out_is_not_found() {
-        let numbers = Numbers::default();
-        let paths = paths(&numbers, &TARGETS);
-        let everything = || {
-            let mut found = Vec::new();
-            all(&paths, &mut found);
-            found.len()
-        };
-        assert_eq!(everything(), TARGETS.len());
-        for target in TARGETS {
-            lock(&paths).remove(numbers.of(target), target.into());
-        }
-        assert_eq!(everything(), 0);
-    }
-
-    #[test]
-    fn more_than_what_is_taken_at_once_is_found() {
-        let numbers = Numbers::default();
-        let targets: Vec<String> = (0..3 * CHUNK).map(|n| format!("http://a/{n}")).collect();
-        let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
-        let paths = paths(&numbers, &targets);
-        let mut found = Vec::new();
-        all(&paths, &mut found);
-        assert_eq!(found.len(), targets.len());
     }
 }

@@ -2,7 +2,7 @@
 //! is, and its memory is given back when it is removed.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Mutex;
 
 use super::entry::{CHUNK, TagEntry as Entry, TagId, lock};
@@ -42,21 +42,27 @@ impl Tags {
     }
 }
 
-/// Visits the members of the tags from `first` to `last`, each with the bytes that its resource takes, a [`CHUNK`] under one lock.
-pub fn visit(tags: &Mutex<Tags>, first: TagId, last: TagId, mut visit: impl FnMut(&Key, u32)) {
+/// Visits the members of the tags from `first` to `last`, each with the bytes that its resource takes, a [`CHUNK`] under one lock,
+/// until `visit` breaks off.
+pub fn visit(
+    tags: &Mutex<Tags>,
+    first: TagId,
+    last: TagId,
+    mut visit: impl FnMut(&Key, u32) -> ControlFlow<()>,
+) -> ControlFlow<()> {
     let mut from = Bound::Included((first, Key::first()));
     loop {
         let tags = lock(tags);
         let entries = tags.members.range((from, Bound::Unbounded)).take(CHUNK);
         let (mut count, mut end) = (0, None);
         for (entry, bytes) in entries.take_while(|((tag, _), _)| *tag <= last) {
-            visit(&entry.1, *bytes);
+            visit(&entry.1, *bytes)?;
             count += 1;
             end = Some(entry);
         }
         match end {
             Some(end) if count == CHUNK => from = Bound::Excluded(end.clone()),
-            _ => return,
+            _ => return ControlFlow::Continue(()),
         }
     }
 }
@@ -68,9 +74,10 @@ mod tests {
 
     fn members(tags: &Mutex<Tags>, first: TagId, last: TagId) -> Vec<Key> {
         let mut found = Vec::new();
-        visit(tags, first, last, |key, bytes| {
+        let _ = visit(tags, first, last, |key, bytes| {
             assert_eq!(bytes, 7);
             found.push(key.clone());
+            ControlFlow::Continue(())
         });
         found
     }

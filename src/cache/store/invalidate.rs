@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use std::sync::{Arc, PoisonError};
 
 use super::Store;
+use super::publication::is_used_as_it_is;
 use crate::cache::collapse::Fill;
 use crate::cache::key::Key;
 use crate::cache::resource::Resource;
@@ -13,7 +14,6 @@ use crate::cache::stored::StoredResponse;
 use crate::cache::sync::Mutex;
 use crate::clock::Now;
 use crate::ledger::invalidation::{Applied, Invalidation, Matcher, Strength};
-use crate::semantics::freshness::MustValidate;
 use crate::semantics::selector::Selector;
 use crate::semantics::target::{origin_of, split_query, target_of};
 
@@ -67,6 +67,11 @@ impl Store {
     /// that it covers and that was asked for before is stored any more as it was, nor joined, and none of it will be.
     pub fn apply(&self, invalidation: &Invalidation) -> Applied {
         let sequence = self.number(invalidation);
+        self.apply_numbered(invalidation, sequence)
+    }
+
+    /// Carries out an invalidation that has its number.
+    pub(super) fn apply_numbered(&self, invalidation: &Invalidation, sequence: u64) -> Applied {
         let mut applied = Applied {
             sequence,
             ..Applied::default()
@@ -74,18 +79,23 @@ impl Store {
         let how = invalidation.strength;
         for matcher in &invalidation.covers {
             self.apply_to_fills(matcher, how);
-            for key in self.covered(matcher) {
-                if let Some(bytes) = self.apply_to(&key, how) {
-                    applied.resources += 1;
-                    applied.bytes += bytes;
-                }
-            }
+            self.apply_to_stored(matcher, how, &mut applied);
         }
         if applied.resources > 1 {
             // moka frees what it has removed only in its pending tasks.
             self.run_pending_tasks();
         }
         applied
+    }
+
+    /// Applies an invalidation to what is stored, and counts it.
+    pub(super) fn apply_to_stored(&self, matcher: &Matcher, how: Strength, applied: &mut Applied) {
+        for key in self.covered(matcher) {
+            if let Some(bytes) = self.apply_to(&key, how) {
+                applied.resources += 1;
+                applied.bytes += bytes;
+            }
+        }
     }
 
     /// What [`apply`](Store::apply) would do now, of which so many resources are named at most. Nothing changes.
@@ -107,7 +117,10 @@ impl Store {
             let resource = self.look_up(key.as_ref());
             let is_changed = |resource: &Resource| match invalidation.strength {
                 Strength::Hard => !resource.variants().is_empty(),
-                Strength::Soft => resource.variants().iter().any(is_used_as_it_is),
+                Strength::Soft => resource
+                    .variants()
+                    .iter()
+                    .any(|stored| is_used_as_it_is(stored)),
             };
             if let Some(resource) = resource.filter(is_changed) {
                 let bytes = resource.weight(key.as_str().len());
@@ -130,7 +143,7 @@ impl Store {
     }
 
     /// The keys of what is stored and covered.
-    fn covered(&self, matcher: &Matcher) -> Vec<Key> {
+    pub(super) fn covered(&self, matcher: &Matcher) -> Vec<Key> {
         match matcher {
             Matcher::Urls(selector) => self.selected(selector),
             Matcher::Tag { name, origin } => {
@@ -194,25 +207,28 @@ impl Store {
             Strength::Soft => {
                 let fills = shard.fills.get(key).into_iter().flatten();
                 fills.for_each(|fill| fill.invalidate(how));
-                self.invalidate_stored_softly(key).map(bytes)
+                let current = self.resources.get(key.as_ref())?;
+                let is_any = self.expire(key, &current, is_used_as_it_is);
+                is_any.then(|| bytes(current))
             }
         }
     }
 
-    /// Has every response that is stored for `key`, whose shard is locked, validated before its next use. Returns what was
-    /// stored, where that changes anything.
-    fn invalidate_stored_softly(&self, key: &Key) -> Option<Resource> {
-        let current = self.resources.get(key.as_ref())?;
-        let used = current
-            .variants()
-            .iter()
-            .filter(|old| is_used_as_it_is(old));
+    /// Has those responses of `current`, which is stored for `key`, validated before their next use that are `covered`. The shard of
+    /// the key is locked. Returns whether there are any.
+    pub(super) fn expire(
+        &self,
+        key: &Key,
+        current: &Resource,
+        covered: impl Fn(&StoredResponse) -> bool,
+    ) -> bool {
+        let used = current.variants().iter().filter(|old| covered(old));
         let updates: Vec<_> = used.map(|old| (old.clone(), self.expired(old))).collect();
-        if updates.is_empty() {
-            return None;
+        let is_any = !updates.is_empty();
+        if is_any {
+            self.replace(key, &updates);
         }
-        self.replace(key, &updates);
-        Some(current)
+        is_any
     }
 
     /// Applies an invalidation to the fills in flight that it may cover.
@@ -283,9 +299,4 @@ fn hit_rate(resource: &Resource, now: Now) -> u64 {
         u64::try_from(rate).unwrap_or(u64::MAX)
     });
     rates.fold(0, u64::saturating_add)
-}
-
-/// Whether it may answer without validation.
-fn is_used_as_it_is(stored: &Arc<StoredResponse>) -> bool {
-    stored.head.freshness.must_validate != Some(MustValidate::NoCache)
 }

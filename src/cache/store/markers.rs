@@ -170,6 +170,7 @@ mod tests {
             digest: None,
             until: Monotonic::default().after(Duration::from_secs(secs)),
             why: Unshared::TooLarge,
+            stamp: 0,
         };
         Resource::from(Several {
             markers: smallvec::smallvec![marker],

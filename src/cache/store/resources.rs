@@ -181,6 +181,7 @@ mod tests {
                 digest: None,
                 until: Monotonic::default().after(Duration::from_secs(1)),
                 why: Unshared::TooLarge,
+                stamp: 0,
             }],
             ..Several::default()
         })

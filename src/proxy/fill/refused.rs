@@ -82,6 +82,7 @@ impl FillTask {
             digest: self.fill.ask.digest,
             until: received.mono.after(ttl),
             why,
+            stamp: self.fill.stamp,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use crate::cache::store::Store;
+use crate::cache::store::{Count, Store};
 use crate::ledger::invalidation::{Applied, Invalidation, Matcher};
 use crate::ledger::remembered::Remembered;
 use crate::tier::fleet::{Epoch, Memory, Stored};
@@ -24,7 +24,8 @@ impl StoreMemory {
 
     /// Neither stale-if-error nor stale-while-revalidate lets it be used without.
     fn validate_stored(&self) {
-        carry_out(&self.store, &Invalidation::soft(vec![Matcher::All]));
+        let everything = Invalidation::soft(vec![Matcher::All]);
+        carry_out(&self.store, &everything, Count::Removed, |_| ());
     }
 }
 
@@ -34,7 +35,7 @@ impl Memory for StoreMemory {
             return;
         }
         self.remembered.apply(invalidation, number);
-        let applied = carry_out(&self.store, invalidation);
+        let applied = carry_out(&self.store, invalidation, Count::Removed, |_| ());
         tracing::debug!(
             %invalidation, number, resources = applied.resources,
             "an invalidation of the fleet"
@@ -64,15 +65,21 @@ impl Memory for StoreMemory {
     }
 }
 
-/// Carries out an invalidation. When this returns, it holds; where it covers very much, a thread removes that behind.
-pub fn carry_out(store: &Arc<Store>, invalidation: &Invalidation) -> Applied {
-    let (applied, removal) = store.begin(invalidation);
+/// Carries out an invalidation. When this returns, it holds; where it covers very much, a thread removes that behind, and tells
+/// `removed` of how many resources.
+pub fn carry_out(
+    store: &Arc<Store>,
+    invalidation: &Invalidation,
+    count: Count,
+    removed: impl FnOnce(usize) + Send + Clone + 'static,
+) -> Applied {
+    let (applied, removal) = store.begin(invalidation, count);
     if let Some(removal) = removal {
-        let (behind, left) = (store.clone(), removal.clone());
+        let (behind, left, tell) = (store.clone(), removal.clone(), removed.clone());
         let thread = thread::Builder::new().name("bookend-purge".to_owned());
-        if thread.spawn(move || behind.remove(left)).is_err() {
+        if thread.spawn(move || tell(behind.remove(left))).is_err() {
             // There is no thread to be had.
-            store.remove(removal);
+            removed(store.remove(removal));
         }
     }
     applied

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 
+use crate::cache::store::Count;
 use crate::config::RoutePolicy;
 use crate::ledger::invalidation::{Invalidation, Matcher, Strength};
 use crate::proxy::epoch::Epoch;
@@ -88,14 +89,18 @@ impl InvalidationPermit {
     }
 
     fn apply(&self, invalidation: &Invalidation) -> Invalidated {
-        let invalidated = self.worker.gateway.invalidate(invalidation);
+        let counters = self.worker.counters.clone();
+        let is_hard = invalidation.strength == Strength::Hard;
+        let removed = move |resources: usize| {
+            if is_hard {
+                counters.invalidations.add(resources as u64);
+            }
+        };
+        let gateway = &self.worker.gateway;
+        // To count very many would hold up the worker.
+        let invalidated = gateway.invalidate(invalidation, Count::Removed, removed.clone());
         let applied = &invalidated.applied;
-        if invalidation.strength == Strength::Hard {
-            self.worker
-                .counters
-                .invalidations
-                .add(applied.resources as u64);
-        }
+        removed(applied.resources);
         tracing::debug!(%invalidation, resources = applied.resources, "a write invalidates");
         invalidated
     }

@@ -1,6 +1,7 @@
-//! A purge of very many responses by a tag holds before they are removed.
+//! An invalidation of very many responses holds before they are removed.
 
 use bookend::ledger::invalidation::{Invalidation, Matcher};
+use bookend::semantics::selector::Selector;
 
 use crate::common::{Gateway, Origin, await_that, get, post, reply};
 
@@ -9,6 +10,10 @@ fn tag(name: &str) -> Matcher {
         name: name.to_owned(),
         origin: None,
     }
+}
+
+fn prefix(prefix: &str) -> Matcher {
+    Matcher::Urls(Selector::prefix(prefix).expect(prefix))
 }
 
 /// Books with the tag `books`, odd ones with `odd` too; each answer is a new one.
@@ -77,11 +82,9 @@ fn what_a_purge_covers_is_gone_before_it_is_removed_and_what_comes_after_stays()
     let again = gateway.preview(&purge);
     assert_eq!(again.resources, 2);
     let (applied, second) = gateway.begin(&Invalidation::hard(vec![tag("odd")]));
-    assert_eq!(
-        (applied.resources, applied.sequence, second.is_some()),
-        (1, 2, false)
-    );
-    gateway.remove(removal);
+    assert_eq!((applied.resources, applied.sequence), (1, 2));
+    assert!(second.is_none(), "the preview has looked all others up");
+    assert_eq!(gateway.remove(removal), BOOKS as usize);
     assert!(gateway.get("/books/2").is_hit());
     assert!(gateway.get("/books/1").fwd("uri-miss"));
     assert_eq!(gateway.stored(), 3);
@@ -103,10 +106,142 @@ fn several_tags_are_counted_once() {
     assert_eq!(applied.resources, BOOKS as usize);
     gateway.remove(removal.expect("something to be removed"));
     assert_eq!(gateway.stored(), 1);
-    // What is softly invalidated stays, and few members are removed at once.
-    let soft = gateway.begin(&Invalidation::soft(vec![tag("books")]));
+    // Few are removed at once.
     let few = gateway.begin(&Invalidation::hard(vec![tag("none")]));
-    assert!(soft.1.is_none() && few.1.is_none());
+    assert!(few.1.is_none());
+}
+
+/// Without tags, of every kind; the films are not covered.
+#[test]
+fn a_purge_of_every_kind_holds_before_what_it_covers_is_removed() {
+    let path = |gateway: &Gateway| {
+        let target = format!("http://{}/books", gateway.addr());
+        Matcher::path(target)
+    };
+    let kinds: [&dyn Fn(&Gateway) -> Matcher; 5] = [
+        &|_| prefix("/books"),
+        &|gateway| prefix(&format!("http://{}/books", gateway.addr())),
+        &path,
+        &|gateway| gateway.route("/books").expect("a route"),
+        &|_| Matcher::All,
+    ];
+    for (nth, matcher) in kinds.into_iter().enumerate() {
+        let origin = Origin::start(|request, conn| {
+            conn.reply(request, &reply(200).field("Cache-Control", "max-age=60"));
+        });
+        let gateway = Gateway::before(&origin)
+            .route("/books", "ttl = '1m'")
+            .start();
+        gateway.publish_from(2);
+        let mut client = gateway.client();
+        let books = || (0..20).map(|page| format!("/books?page={page}"));
+        for target in books().chain(["/films".to_owned()]) {
+            client.get(&target).expect(200);
+        }
+        let purge = Invalidation::hard(vec![matcher(&gateway)]);
+        let foreseen = gateway.preview(&purge);
+        let (applied, removal) = gateway.begin(&purge);
+        let removal = removal.expect("something to be removed");
+        let all = usize::from(matches!(purge.covers[0], Matcher::All));
+        assert_eq!(applied.resources, 20 + all, "{purge}");
+        assert_eq!(
+            (applied.resources, applied.bytes),
+            (foreseen.resources, foreseen.bytes),
+            "{purge}"
+        );
+        for target in books().take(5) {
+            assert!(client.get(&target).fwd("uri-miss"), "{nth}: {target}");
+            assert!(client.get(&target).is_hit(), "{nth}: {target}");
+        }
+        assert_eq!(client.get("/films").is_hit(), all == 0, "{purge}");
+        assert_eq!(gateway.remove(removal), 20 + all, "{purge}");
+        for (nth, target) in books().enumerate() {
+            assert_eq!(client.get(&target).is_hit(), nth < 5, "{purge}: {target}");
+        }
+    }
+}
+
+#[test]
+fn a_soft_purge_holds_before_what_it_covers_is_expired() {
+    let origin = api();
+    let gateway = Gateway::before(&origin).start();
+    gateway.publish_from(2);
+    fill(&gateway);
+    let purge = Invalidation::soft(vec![prefix("/books")]);
+    let foreseen = gateway.preview(&purge);
+    let (applied, removal) = gateway.begin(&purge);
+    assert_eq!(
+        (applied.resources, applied.bytes),
+        (foreseen.resources, foreseen.bytes)
+    );
+    assert_eq!(applied.resources, BOOKS as usize);
+    assert!(gateway.get("/books/1").fwd("stale"), "it is validated");
+    assert!(gateway.get("/books/1").is_hit(), "it has been");
+    assert!(gateway.get("/films").is_hit());
+    let removal = removal.expect("something to be expired");
+    assert_eq!(gateway.remove(removal), BOOKS as usize);
+    assert!(gateway.get("/books/1").is_hit());
+    assert!(gateway.get("/books/2").fwd("stale"));
+}
+
+#[test]
+fn one_that_comes_again_meanwhile_covers_what_was_stored_since() {
+    let origin = api();
+    let gateway = Gateway::before(&origin).start();
+    gateway.publish_from(2);
+    fill(&gateway);
+    let purge = Invalidation::hard(vec![prefix("/books")]);
+    let (_, removal) = gateway.begin(&purge);
+    assert!(gateway.get("/books/1").fwd("uri-miss"));
+    let (applied, second) = gateway.begin(&purge);
+    assert_eq!((applied.resources, applied.sequence), (1, 2));
+    assert!(second.is_none(), "the first one's removal does it all");
+    assert!(gateway.get("/books/1").fwd("uri-miss"));
+    assert!(gateway.get("/books/1").is_hit());
+    assert_eq!(
+        gateway.remove(removal.expect("something to be removed")),
+        BOOKS as usize + 1
+    );
+    assert!(gateway.get("/books/1").is_hit());
+    assert!(gateway.get("/books/2").fwd("uri-miss"));
+}
+
+#[test]
+fn of_very_many_at_once_the_last_are_carried_out_before_their_answer() {
+    let origin = api();
+    let gateway = Gateway::before(&origin).start();
+    gateway.publish_from(1);
+    fill(&gateway);
+    let books = (0..12).map(|number| format!("/books/{number}"));
+    let begun = books.map(|book| gateway.begin(&Invalidation::hard(vec![prefix(&book)])));
+    let begun: Vec<_> = begun.collect();
+    let published = begun.iter().filter(|(_, removal)| removal.is_some());
+    assert_eq!(published.count(), 8);
+    assert!(begun.iter().all(|(applied, _)| applied.resources == 1));
+    assert_eq!(gateway.stored(), BOOKS + 1 - 12);
+    for (_, removal) in begun {
+        if let Some(removal) = removal {
+            gateway.remove(removal);
+        }
+    }
+    assert_eq!(gateway.stored(), BOOKS + 1 - 12);
+}
+
+#[test]
+fn markers_of_before_are_gone_too() {
+    let origin = Origin::start(|request, conn| {
+        conn.reply(request, &reply(200).field("Cache-Control", "no-store"));
+    });
+    let gateway = Gateway::before(&origin).start();
+    gateway.publish_from(1);
+    gateway.get("/private").expect(200);
+    gateway.await_no_fills();
+    let marked = || gateway.metric("bookend_stored_resources");
+    assert_eq!(marked(), 1);
+    let (applied, removal) = gateway.begin(&Invalidation::hard(vec![prefix("/private")]));
+    assert_eq!(applied.resources, 0, "nothing is stored");
+    gateway.remove(removal.expect("something to be removed"));
+    assert_eq!(marked(), 0);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! After an invalidation of any kind, nothing is answered that was fetched before it: not from the store, not by a fill that
-//! was in flight, nor by joining one. Random steps against an oracle.
+//! was in flight, nor by joining one; nor by what is still to be removed behind the answer. Random steps against an oracle.
 //!
 //! `PURGE_STEPS=10000 PURGE_SEED=7 cargo test --test regress purges` takes more of them, and the same ones again.
 
@@ -208,14 +208,6 @@ impl What {
         }
     }
 
-    fn random_group(random: &mut Random) -> Self {
-        let group = random.of(&["shelf", "pages", "one", "deep"]);
-        match random.below(2) {
-            0 => Self::Group(random.of(&HOSTS), group),
-            _ => Self::GroupOnEveryHost(group),
-        }
-    }
-
     /// As the oracle sees it: by rules of its own.
     fn covers(self, (host, path): Url) -> bool {
         match self {
@@ -282,8 +274,8 @@ struct Walk {
     in_flight: usize,
     hits: usize,
     purged: usize,
-    /// What is to be removed for a purge that holds, and how often there was something.
-    removal: Option<Removal>,
+    /// What is to be removed for purges that hold, and how often there was something.
+    removals: Vec<Removal>,
     published: usize,
     seed: u64,
 }
@@ -367,26 +359,27 @@ impl Walk {
         self.oracle.invalidated(version, covered);
     }
 
-    /// Purges by groups, and leaves what is to be removed behind to a later step.
+    /// Purges, and leaves what is to be removed behind to a later step.
     fn purge_behind(&mut self) {
         let version = self.next_version();
         let count = 1 + self.random.below(2);
-        let groups: Vec<_> = (0..count)
-            .map(|_| What::random_group(&mut self.random))
-            .collect();
-        let covers = groups.iter().map(|group| group.matcher()).collect();
-        let (applied, removal) = self.gateway.begin(&Invalidation::hard(covers));
+        let whats: Vec<_> = (0..count).map(|_| What::random(&mut self.random)).collect();
+        let covers = whats.iter().map(|what| what.matcher()).collect();
+        let strength = self
+            .random
+            .of(&[Strength::Soft, Strength::Hard, Strength::Hard]);
+        let (applied, removal) = self.gateway.begin(&Invalidation { covers, strength });
         self.purged += applied.resources;
         self.published += usize::from(removal.is_some());
-        // While one is left behind, there is no other.
-        self.removal = self.removal.take().or(removal);
-        let covered = |url| groups.iter().any(|group| group.covers(url));
+        self.removals.extend(removal);
+        let covered = |url| whats.iter().any(|what| what.covers(url));
         self.oracle.invalidated(version, covered);
     }
 
     fn remove(&mut self) {
-        if let Some(removal) = self.removal.take() {
-            self.gateway.remove(removal);
+        if !self.removals.is_empty() {
+            let nth = self.random.below(self.removals.len());
+            self.gateway.remove(self.removals.swap_remove(nth));
         }
     }
 
@@ -408,7 +401,9 @@ impl Walk {
     }
 
     fn finish(&mut self) {
-        self.remove();
+        while !self.removals.is_empty() {
+            self.remove();
+        }
         self.api.let_all_go();
         while self.in_flight > 0 {
             let answer = self.answers.recv().expect("an answer");
@@ -445,7 +440,7 @@ fn nothing_older_is_answered_after_an_invalidation_of_any_kind() {
         in_flight: 0,
         hits: 0,
         purged: 0,
-        removal: None,
+        removals: Vec::new(),
         published: 0,
         seed,
     };
