@@ -81,7 +81,14 @@ impl Client {
                 .retain(|name, _| wanted.iter().any(|wanted| wanted.name == *name));
             self.unsaved
                 .retain(|name, _| wanted.iter().any(|wanted| wanted.name == *name));
-            self.save_again();
+            self.unsaved.retain(|name, (wanted, pem)| {
+                let store = Store::open(&wanted.acme);
+                let saved = store.and_then(|store| store.save_certificate(name, pem));
+                if saved.is_ok() {
+                    tracing::info!(%name, "certificate stored");
+                }
+                saved.is_err()
+            });
             let now = self.now();
             let actions = wanted.iter().map(|wanted| (self.next(wanted, now), wanted));
             // Of those that are due, the first in the order of the file that has no certificate.
@@ -249,25 +256,15 @@ impl Client {
         let issued = self.listeners.issued();
         issued.install(&wanted.name, certificate.into());
         if let Err(error) = saved {
-            not_stored(&wanted.acme.folder(), &error);
+            tracing::error!(
+                folder = %wanted.acme.folder().display(),
+                %error,
+                "a certificate that is in use could not be stored, and is tried to be stored each minute: it would be lost with a restart"
+            );
             let unsaved = (wanted.clone(), pem);
             self.unsaved.insert(wanted.name.clone(), unsaved);
         }
         Ok(Outcome::Issued(validity))
-    }
-
-    /// Stores the certificates that could not be stored before.
-    fn save_again(&mut self) {
-        self.unsaved.retain(|name, (wanted, pem)| {
-            let store = Store::open(&wanted.acme);
-            match store.and_then(|store| store.save_certificate(name, pem)) {
-                Ok(()) => {
-                    tracing::info!(%name, "certificate stored");
-                    false
-                }
-                Err(_) => true,
-            }
-        });
     }
 
     /// Asks the authority when the certificate is to be renewed (ARI, RFC 9773).
@@ -325,14 +322,6 @@ fn until(at: i64, now: i64) -> String {
         _ => 3600,
     };
     show_duration(Duration::from_secs(secs / unit * unit))
-}
-
-fn not_stored(folder: &std::path::Path, error: &std::io::Error) {
-    tracing::error!(
-        folder = %folder.display(),
-        %error,
-        "a certificate that is in use could not be stored, and is tried to be stored each minute: it would be lost with a restart"
-    );
 }
 
 /// `None` where the authority gives none, and when it may be asked again.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -152,19 +152,15 @@ impl AdminArguments {
 
     /// The token of `--token-file`, or of the environment.
     fn given_token(&self) -> Result<Option<String>, Failure> {
-        match &self.token_file {
-            Some(file) => token_of(file).map(Some),
-            None => Ok(environment(TOKEN).filter(|token| !token.is_empty())),
+        let Some(file) = &self.token_file else {
+            return Ok(environment(TOKEN).filter(|token| !token.is_empty()));
+        };
+        let fault = |what: String| Failure::Mistake(format!("{}: {what}", file.display()));
+        let text = std::fs::read_to_string(file).map_err(|error| fault(error.to_string()))?;
+        match text.trim() {
+            "" => Err(fault("has no token".to_owned())),
+            token => Ok(Some(token.to_owned())),
         }
-    }
-}
-
-fn token_of(file: &Path) -> Result<String, Failure> {
-    let fault = |what: String| Failure::Mistake(format!("{}: {what}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|error| fault(error.to_string()))?;
-    match text.trim() {
-        "" => Err(fault("has no token".to_owned())),
-        token => Ok(token.to_owned()),
     }
 }
 
@@ -189,8 +185,12 @@ impl AdminClient {
             let request = self.request(method, target, content)?;
             let runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = { runtime }.enable_all().build()?;
+            let answer = async {
+                let (response, _connection) = self.open(request).await?;
+                self.whole(response).await
+            };
             runtime.block_on(async {
-                match tokio::time::timeout(limit, self.exchange(request)).await {
+                match tokio::time::timeout(limit, answer).await {
                     Ok(answer) => answer,
                     Err(_) => Err(format!("nothing came within {limit:?}").into()),
                 }
@@ -258,11 +258,6 @@ impl AdminClient {
             }
         }
         Ok(())
-    }
-
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
-        let (response, _connection) = self.open(request).await?;
-        self.whole(response).await
     }
 
     async fn whole(&self, response: Response<Incoming>) -> Result<Answer, Error> {

@@ -1,6 +1,6 @@
 //! `bookend check`: whether `run` would accept this configuration.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -42,26 +42,22 @@ pub fn main(arguments: &Arguments) -> Exit {
                 eprintln!("warning: {warning}");
             }
             if let Some([method, url]) = arguments.route.as_deref() {
-                return show_route(&config, file, method, url);
+                return match route::describe(&config, file, method, url) {
+                    Ok(lines) => {
+                        lines.iter().for_each(|line| println!("{line}"));
+                        Exit::Success
+                    }
+                    Err(fault) => {
+                        eprintln!("--route: {fault}");
+                        Exit::Mistake
+                    }
+                };
             }
             println!("{}: ok: {}", file.display(), summary(&config));
             Exit::Success
         }
         Err(mistakes) => {
             print_mistakes(&mistakes);
-            Exit::Mistake
-        }
-    }
-}
-
-fn show_route(config: &Config, file: &Path, method: &str, url: &str) -> Exit {
-    match route::describe(config, file, method, url) {
-        Ok(lines) => {
-            lines.iter().for_each(|line| println!("{line}"));
-            Exit::Success
-        }
-        Err(fault) => {
-            eprintln!("--route: {fault}");
             Exit::Mistake
         }
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use http::Method;
 use serde_json::Value;
 
-use super::admin_client::{AdminArguments, Answer, Failure};
+use super::admin_client::{AdminArguments, Failure};
 use super::report::{Exit, print};
 use crate::semantics::percent;
 
@@ -37,23 +37,8 @@ pub struct Arguments {
 
 /// Prints what would happen and why in the first line, what to change in the next, and below what that follows from; or the
 /// admin API's document.
-pub fn main(arguments: &Arguments) -> Exit {
+pub fn main(arguments: &Arguments) -> Result<Exit, Failure> {
     let in_words = arguments.text || (!arguments.json && std::io::stdout().is_terminal());
-    match explain(arguments) {
-        Ok(answer) if !in_words => {
-            print(format_args!("{:#}", answer.document()));
-            Exit::Success
-        }
-        Ok(answer) => {
-            let lines = lines(&answer.document());
-            lines.iter().for_each(print);
-            Exit::Success
-        }
-        Err(failure) => failure.report("explain"),
-    }
-}
-
-fn explain(arguments: &Arguments) -> Result<Answer, Failure> {
     let client = arguments.admin.client(true)?;
     let (method, url) = match &arguments.request[..] {
         [method, url] => (Some(method), url),
@@ -65,9 +50,14 @@ fn explain(arguments: &Arguments) -> Result<Answer, Failure> {
     let fields = fields.map(|field| format!("&header={}", percent::form_encoded(field)));
     let more: String = method.into_iter().chain(fields).collect();
     let target = format!("/explain?url={}{more}", percent::form_encoded(url));
-    client
+    let answer = client
         .ask(Method::GET, &target, None, LIMIT)?
-        .with_document()
+        .with_document()?;
+    match in_words {
+        true => lines(&answer.document()).iter().for_each(print),
+        false => print(format_args!("{:#}", answer.document())),
+    }
+    Ok(Exit::Success)
 }
 
 /// The document in lines.
@@ -106,10 +96,13 @@ fn lines(document: &Value) -> Vec<String> {
         stored if stored.is_empty() => line("stored", "nothing".to_owned()),
         stored => stored.into_iter().for_each(|words| line("stored", words)),
     }
-    list(&document["policy"])
-        .iter()
-        .filter(|value| !value["at"].is_null())
-        .for_each(|value| line("policy", policy(value)));
+    let policy = list(&document["policy"]).iter();
+    for value in policy.filter(|value| !value["at"].is_null()) {
+        // `ttl = 5m (200) … ([[route]], config.toml:14)`.
+        let [name, value, section, at] =
+            ["name", "value", "section", "at"].map(|part| text(&value[part]));
+        line("policy", format!("{name} = {value} ({section}, {at})"));
+    }
     for rule in list(&document["rules"]) {
         let section = match text(&rule["section"]) {
             "" => String::new(),
@@ -198,17 +191,6 @@ fn stored(document: &Value) -> Vec<String> {
         }
     }
     lines
-}
-
-/// `ttl = 5m (200) … ([[route]], config.toml:14)`.
-fn policy(value: &Value) -> String {
-    format!(
-        "{} = {} ({}, {})",
-        text(&value["name"]),
-        text(&value["value"]),
-        text(&value["section"]),
-        text(&value["at"]),
-    )
 }
 
 fn text(value: &Value) -> &str {

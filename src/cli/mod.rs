@@ -32,6 +32,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use self::admin_answer::Failure;
 use crate::huge_pages;
 
 const EXAMPLES: &str = "\
@@ -143,11 +144,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Check(arguments)) => check::main(&arguments),
         Some(Command::Config(arguments)) => config::main(&arguments),
         Some(Command::Health(arguments)) => health::main(&arguments),
-        Some(Command::Status(arguments)) => status::main(&arguments),
-        Some(Command::Reload(arguments)) => reload::main(&arguments),
-        Some(Command::Purge(arguments)) => purge::main(&arguments),
-        Some(Command::Purges(arguments)) => purges::main(&arguments),
-        Some(Command::Explain(arguments)) => explain::main(&arguments),
+        Some(Command::Status(arguments)) => reported("status", status::main(&arguments)),
+        Some(Command::Reload(arguments)) => reported("reload", reload::main(&arguments)),
+        Some(Command::Purge(arguments)) => reported("purge", purge::main(&arguments)),
+        Some(Command::Purges(arguments)) => reported("purges", purges::main(&arguments)),
+        Some(Command::Explain(arguments)) => reported("explain", explain::main(&arguments)),
         Some(Command::Stored(arguments)) => stored::main(&arguments),
         Some(Command::Urls(arguments)) => stored::urls(&arguments),
         Some(Command::Top(arguments)) => top::main(&arguments),
@@ -198,4 +199,9 @@ mod tests {
             assert!(error.to_string().contains(words), "{line}: {error}");
         }
     }
+}
+
+/// Prints the failure of the subcommand `name`, where it has one.
+fn reported(name: &str, done: Result<Exit, Failure>) -> Exit {
+    done.unwrap_or_else(|failure| failure.report(name))
 }

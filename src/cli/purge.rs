@@ -6,7 +6,7 @@ use clap::Args;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::admin_client::{AdminArguments, Answer, Failure};
+use super::admin_client::{AdminArguments, Failure};
 use super::report::{Exit, print};
 
 const LIMIT: Duration = Duration::from_secs(70);
@@ -62,23 +62,7 @@ struct What {
 
 /// Prints the admin API's answer, `{"purged":1,…}`: how many resources were removed, and of how many bytes. It fails where some other
 /// gateway of the fleet may still serve what is purged.
-pub fn main(arguments: &Arguments) -> Exit {
-    match purge(arguments) {
-        Ok(answer) => {
-            print(answer.text().trim_end());
-            if answer.status == StatusCode::ACCEPTED {
-                eprintln!(
-                    "bookend purge: it holds at this gateway; the fleet has not acknowledged it yet, and goes on with it"
-                );
-                return Exit::Failure;
-            }
-            Exit::Success
-        }
-        Err(failure) => failure.report("purge"),
-    }
-}
-
-fn purge(arguments: &Arguments) -> Result<Answer, Failure> {
+pub fn main(arguments: &Arguments) -> Result<Exit, Failure> {
     let mut content = arguments.what.document();
     for (name, is_given) in [("soft", arguments.soft), ("dry_run", arguments.dry_run)] {
         if is_given {
@@ -92,9 +76,17 @@ fn purge(arguments: &Arguments) -> Result<Answer, Failure> {
         content["wait"] = json!(wait);
     }
     let client = arguments.admin.client(true)?;
-    client
+    let answer = client
         .ask(Method::POST, "/purge", Some(&content), LIMIT)?
-        .with_document()
+        .with_document()?;
+    print(answer.text().trim_end());
+    if answer.status == StatusCode::ACCEPTED {
+        eprintln!(
+            "bookend purge: it holds at this gateway; the fleet has not acknowledged it yet, and goes on with it"
+        );
+        return Ok(Exit::Failure);
+    }
+    Ok(Exit::Success)
 }
 
 impl What {

@@ -30,22 +30,14 @@ pub struct Arguments {
 }
 
 /// Prints the latest purges, one in a line; with `--follow` also those to come, until a signal comes or the gateway stops.
-pub fn main(arguments: &Arguments) -> Exit {
-    let done = match arguments.follow {
-        true => follow(arguments),
-        false => list(arguments).map(|()| None),
-    };
-    match done {
-        Ok(None) => Exit::Success,
-        Ok(Some(why)) => {
-            eprintln!("bookend purges: {why}");
-            Exit::Failure
-        }
-        Err(failure) => failure.report("purges"),
+pub fn main(arguments: &Arguments) -> Result<Exit, Failure> {
+    if arguments.follow {
+        let Some(why) = follow(arguments)? else {
+            return Ok(Exit::Success);
+        };
+        eprintln!("bookend purges: {why}");
+        return Ok(Exit::Failure);
     }
-}
-
-fn list(arguments: &Arguments) -> Result<(), Failure> {
     let client = arguments.admin.client(true)?;
     let target = format!("/purges?limit={}", arguments.limit);
     let answer = client
@@ -54,7 +46,7 @@ fn list(arguments: &Arguments) -> Result<(), Failure> {
     let document = answer.document();
     let purges = document["purges"].as_array().map_or(&[][..], Vec::as_slice);
     purges.iter().for_each(|purge| print(in_words(purge)));
-    Ok(())
+    Ok(Exit::Success)
 }
 
 /// Returns why the stream has ended, where it was not by a signal.

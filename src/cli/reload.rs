@@ -6,7 +6,7 @@ use clap::Args;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::admin_client::{AdminArguments, Answer, Failure};
+use super::admin_client::{AdminArguments, Failure};
 use super::report::{Exit, print};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -18,37 +18,23 @@ pub struct Arguments {
 }
 
 /// Prints every mistake of a configuration that was refused, as `check` does.
-pub fn main(arguments: &Arguments) -> Exit {
-    match reload(&arguments.admin) {
-        Ok(answer) if answer.status == StatusCode::UNPROCESSABLE_ENTITY => {
-            let document = answer.document();
-            print_texts(&document["mistakes"], |text| text.to_owned());
-            eprintln!("bookend reload: {}", text(&document["detail"]));
-            Exit::Mistake
-        }
-        Ok(answer) => match answer.with_document() {
-            Ok(answer) => {
-                let document = answer.document();
-                print_texts(&document["warnings"], |text| format!("warning: {text}"));
-                for what in document["needs_restart"].as_array().into_iter().flatten() {
-                    let what = text(what);
-                    eprintln!(
-                        "warning: {what} has changed: restart the gateway to put it in force"
-                    );
-                }
-                print("configuration reloaded");
-                Exit::Success
-            }
-            Err(failure) => failure.report("reload"),
-        },
-        Err(failure) => failure.report("reload"),
+pub fn main(arguments: &Arguments) -> Result<Exit, Failure> {
+    let client = arguments.admin.client(true)?;
+    let answer = client.ask(Method::POST, "/reload", None, LIMIT)?;
+    if answer.status == StatusCode::UNPROCESSABLE_ENTITY {
+        let document = answer.document();
+        print_texts(&document["mistakes"], |text| text.to_owned());
+        eprintln!("bookend reload: {}", text(&document["detail"]));
+        return Ok(Exit::Mistake);
     }
-}
-
-fn reload(admin: &AdminArguments) -> Result<Answer, Failure> {
-    admin
-        .client(true)?
-        .ask(Method::POST, "/reload", None, LIMIT)
+    let document = answer.with_document()?.document();
+    print_texts(&document["warnings"], |text| format!("warning: {text}"));
+    for what in document["needs_restart"].as_array().into_iter().flatten() {
+        let what = text(what);
+        eprintln!("warning: {what} has changed: restart the gateway to put it in force");
+    }
+    print("configuration reloaded");
+    Ok(Exit::Success)
 }
 
 /// Prints the texts of mistakes or warnings to standard error, one per line.

@@ -226,8 +226,13 @@ fn run(mut instance: Instance, handover_socket: Option<&Path>) -> Result<Exit, E
 fn tell_end(gateway: &Gateway, served_for: Duration) {
     let metrics = gateway.metrics();
     let answered = |outcome| metrics.sum(|counters| counters.of_outcome(outcome).value());
+    // In whole seconds; what lasted for less, in milliseconds.
+    let after = match served_for.as_secs() {
+        0 => Duration::from_millis(u64::from(served_for.subsec_millis())),
+        seconds => Duration::from_secs(seconds),
+    };
     tracing::info!(
-        after = ?whole(served_for),
+        ?after,
         requests = Outcome::ALL.into_iter().map(answered).sum::<u64>(),
         hits = answered(Outcome::Hit),
         errors = answered(Outcome::Error),
@@ -248,13 +253,5 @@ impl Arguments {
                 admin: self.admin.clone(),
             },
         }
-    }
-}
-
-/// In whole seconds; what lasted for less, in milliseconds.
-fn whole(time: Duration) -> Duration {
-    match time.as_secs() {
-        0 => Duration::from_millis(u64::from(time.subsec_millis())),
-        seconds => Duration::from_secs(seconds),
     }
 }

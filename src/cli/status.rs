@@ -26,14 +26,10 @@ pub struct Arguments {
     admin: AdminArguments,
 }
 
-pub fn main(arguments: &Arguments) -> Exit {
-    match read(&arguments.admin) {
-        Ok((stage, samples)) => {
-            print(show(&stage, &samples, Clock::system().now().wall).trim_end());
-            Exit::Success
-        }
-        Err(failure) => failure.report("status"),
-    }
+pub fn main(arguments: &Arguments) -> Result<Exit, Failure> {
+    let (stage, samples) = read(&arguments.admin)?;
+    print(show(&stage, &samples, Clock::system().now().wall).trim_end());
+    Ok(Exit::Success)
 }
 
 /// What `/readyz` says, whatever its status, and the metrics: unlike `GET /status`, these need no token.

@@ -173,22 +173,18 @@ impl App {
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
             KeyCode::Char('c') if is_control => self.has_ended = true,
-            _ if self.edits_filter => self.edit(key.code),
+            code if self.edits_filter => match code {
+                KeyCode::Enter => self.edits_filter = false,
+                KeyCode::Esc => {
+                    self.edits_filter = false;
+                    self.filter.clear();
+                }
+                KeyCode::Backspace => drop(self.filter.pop()),
+                KeyCode::Char(character) => self.filter.push(character),
+                _ => {}
+            },
             _ if self.shows_help => self.shows_help = false,
             code => self.command(code),
-        }
-    }
-
-    fn edit(&mut self, code: KeyCode) {
-        match code {
-            KeyCode::Enter => self.edits_filter = false,
-            KeyCode::Esc => {
-                self.edits_filter = false;
-                self.filter.clear();
-            }
-            KeyCode::Backspace => drop(self.filter.pop()),
-            KeyCode::Char(character) => self.filter.push(character),
-            _ => {}
         }
     }
 

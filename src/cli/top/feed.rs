@@ -43,6 +43,25 @@ fn ask(client: &AdminClient, target: &str) -> Result<Snapshot, Failure> {
     Ok(Snapshot(answer.with_document()?.document()))
 }
 
+impl From<Failure> for News {
+    /// Why there is no answer, in a line.
+    fn from(failure: Failure) -> Self {
+        Self::Fault(match failure {
+            Failure::Unreachable { source, .. } => {
+                format!("the gateway cannot be reached: {source}")
+            }
+            Failure::Refused { status, detail } => {
+                format!("the gateway refuses: {status}: {detail}")
+            }
+            Failure::Foreign { addr, status, .. } => {
+                format!("what answers on {addr} is no gateway: {status}")
+            }
+            Failure::Mistake(what) => what,
+            Failure::Mistakes(mistakes) => mistakes.iter().map(ToString::to_string).collect(),
+        })
+    }
+}
+
 /// Sends news until nobody takes them any more. What is wanted may change at any time, and is asked for at once then.
 pub fn run(
     client: &AdminClient,
@@ -53,7 +72,7 @@ pub fn run(
     let mut turn = 0u32;
     loop {
         for answer in look(client, wanted, turn) {
-            let answer = answer.unwrap_or_else(|failure| News::Fault(words(&failure)));
+            let answer = answer.unwrap_or_else(News::from);
             if news.send(answer).is_err() {
                 return;
             }
@@ -78,17 +97,4 @@ fn look(client: &AdminClient, wanted: Wanted, turn: u32) -> Vec<Result<News, Fai
         answers.push(stored(client, by));
     }
     answers
-}
-
-/// Why there is no answer, in a line.
-fn words(failure: &Failure) -> String {
-    match failure {
-        Failure::Unreachable { source, .. } => format!("the gateway cannot be reached: {source}"),
-        Failure::Refused { status, detail } => format!("the gateway refuses: {status}: {detail}"),
-        Failure::Foreign { addr, status, .. } => {
-            format!("what answers on {addr} is no gateway: {status}")
-        }
-        Failure::Mistake(what) => what.clone(),
-        Failure::Mistakes(mistakes) => mistakes.iter().map(ToString::to_string).collect(),
-    }
 }
