@@ -165,7 +165,10 @@ impl Shown<'_> {
         let value = value.get_ref();
         let is_secret_field = match path.replace(['"', '\''], "").rsplit_once(".request_fields") {
             // The tables `set` and `add`, or a field in one.
-            Some((_, "")) => self.has_secret_field(value),
+            Some((_, "")) => {
+                let mut lines = value.as_table().into_iter().flatten();
+                lines.any(|(name, value)| self.is_secret_field(name.get_ref(), value.get_ref()))
+            }
             Some(_) => self.is_secret_field(name, value),
             // Those of requests to a collector are there for its credentials.
             None => (path, name) == ("traces", "headers") && is_written_out(value),
@@ -174,12 +177,6 @@ impl Shown<'_> {
             true => self.line(&format!("# {key}"), "(set)", &origin),
             false => self.line(key, text, &origin),
         }
-    }
-
-    /// Whether a table of fields gives one of them a secret.
-    fn has_secret_field(&self, lines: &DeValue<'_>) -> bool {
-        let mut lines = lines.as_table().into_iter().flatten();
-        lines.any(|(name, value)| self.is_secret_field(name.get_ref(), value.get_ref()))
     }
 
     /// Whether a request field of this name has a secret that is no variable.

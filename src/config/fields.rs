@@ -80,6 +80,16 @@ pub(super) fn read(
         read_edits(section, Side::Response, pattern, responses);
     });
     section.set("key_fields", &mut requests.key.fields, list(key_field));
+    // A cookie's name is a token (RFC 6265 §4.1.1).
+    let cookie = |value: Value<'_>| {
+        value.parsed(
+            "a cookie's name such as \"lang\"",
+            |name| match HeaderName::from_bytes(name.as_bytes()) {
+                Ok(_) => Ok(name.to_owned()),
+                Err(_) => Err("is not a cookie's name, such as \"lang\""),
+            },
+        )
+    };
     section.set("key_cookies", &mut requests.key.cookies, list(cookie));
     own
 }
@@ -96,7 +106,11 @@ fn read_edits(
     section.set(
         "remove",
         &mut own.remove,
-        list(move |value: Value<'_>| name_of(value, side, Change::Remove)),
+        list(move |value: Value<'_>| {
+            value.parsed("a field's name such as \"X-Powered-By\"", |name| {
+                checked_name(name, side, Change::Remove)
+            })
+        }),
     );
     let removed = own
         .remove
@@ -216,11 +230,6 @@ fn name_in(
     }
 }
 
-fn name_of(value: Value<'_>, side: Side, change: Change) -> Option<HeaderName> {
-    let text = value.text("a field's name such as \"X-Powered-By\"")?;
-    checked_name(&text, side, change).map_or_else(|fault| value.refuse_text(fault), Some)
-}
-
 fn checked_name(text: &str, side: Side, change: Change) -> Result<HeaderName, String> {
     let name: HeaderName = text
         .parse()
@@ -241,15 +250,6 @@ fn key_field(value: Value<'_>) -> Option<HeaderName> {
     match refused_in_keys(&name) {
         None => Some(name),
         Some(why) => value.refuse_text(why),
-    }
-}
-
-/// A cookie's name is a token (RFC 6265 §4.1.1).
-fn cookie(value: Value<'_>) -> Option<String> {
-    let text = value.text("a cookie's name such as \"lang\"")?;
-    match HeaderName::from_bytes(text.as_bytes()) {
-        Ok(_) => Some(text.into_owned()),
-        Err(_) => value.refuse_text("is not a cookie's name, such as \"lang\""),
     }
 }
 

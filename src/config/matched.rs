@@ -31,7 +31,10 @@ impl<'a> Matched<'a> {
     /// `None` where it is missing or wrong, which is then noted.
     pub fn read(section: &mut Section<'a>) -> Option<Self> {
         let value = section.value("match");
-        let hosts = section.value("host").map(some_list(host));
+        let hosts = section.value("host").map(some_list(|value: Value<'_>| {
+            let what = "a host such as \"api.example.org\" or \"*.example.org\"";
+            value.parsed(what, HostPattern::parse)
+        }));
         let methods = section.value("methods").map(methods);
         if value.is_none() && hosts.is_none() && methods.is_none() {
             section.mistake(
@@ -113,11 +116,6 @@ fn checked(pattern: &str) -> Result<String, &'static str> {
     }
     let pattern = percent::encoded_pattern(pattern);
     Ok(unreserved_decoded(&pattern).into_owned())
-}
-
-fn host(value: Value<'_>) -> Option<HostPattern> {
-    let text = value.text("a host such as \"api.example.org\" or \"*.example.org\"")?;
-    HostPattern::parse(&text).map_or_else(|fault| value.refuse_text(fault), Some)
 }
 
 fn methods(value: Value<'_>) -> Option<Vec<Method>> {

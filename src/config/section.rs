@@ -49,7 +49,18 @@ impl<'a> Section<'a> {
             known: Vec::new(),
         };
         let result = read(&mut section);
-        section.finish();
+        section.report.add_known(&section.title, &section.known);
+        for (key, _) in section.table.into_iter().flatten() {
+            let name: &str = key.get_ref();
+            let is_former =
+                |known: &&&str| former_names(&section.title, known).any(|old| old == name);
+            if let Some(known) = section.known.iter().find(is_former) {
+                section.renamed(key, known);
+            } else if !section.known.contains(&name) {
+                let message = unknown(name, &section.title, &section.known, report.all_keys);
+                report.mistake(key.span(), message);
+            }
+        }
         result
     }
 
@@ -245,20 +256,6 @@ impl<'a> Section<'a> {
                     value.span(),
                     &mut read,
                 );
-            }
-        }
-    }
-
-    fn finish(self) {
-        self.report.add_known(&self.title, &self.known);
-        for (key, _) in self.table.into_iter().flatten() {
-            let name: &str = key.get_ref();
-            let is_former = |known: &&&str| former_names(&self.title, known).any(|old| old == name);
-            if let Some(known) = self.known.iter().find(is_former) {
-                self.renamed(key, known);
-            } else if !self.known.contains(&name) {
-                let message = unknown(name, &self.title, &self.known, self.report.all_keys);
-                self.report.mistake(key.span(), message);
             }
         }
     }

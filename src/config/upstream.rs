@@ -126,7 +126,13 @@ impl Upstream {
             Some(Some(tls_name(value)?))
         });
         section.set("resolver", &mut upstream.resolver, |value| {
-            Some(Some(name_server(value)?))
+            let server = value.parsed("an address such as \"127.0.0.53\"", |text| {
+                // Its port, where it is not 53.
+                let alone = || Some(SocketAddr::new(text.parse::<IpAddr>().ok()?, 53));
+                let server = text.parse().ok().or_else(alone);
+                server.ok_or("is not an address, such as \"127.0.0.53\" or \"[::1]:53\"")
+            });
+            Some(Some(server?))
         });
         section.set("balance", &mut upstream.balance, one_of(&BALANCES));
         upstream.http2 = section.section("http2", Http2::read);
@@ -213,16 +219,6 @@ pub(super) fn ca_file(value: Value<'_>) -> Option<PathBuf> {
         Ok(certificates) if !certificates.is_empty() => Some(path),
         Ok(_) => value.refuse_text("holds no certificate (PEM)"),
         Err(error) => value.refuse_text(format!("cannot be used: {error}")),
-    }
-}
-
-/// An address, and its port where it is not 53.
-fn name_server(value: Value<'_>) -> Option<SocketAddr> {
-    let text = value.text("an address such as \"127.0.0.53\"")?;
-    let alone = || Some(SocketAddr::new(text.parse::<IpAddr>().ok()?, 53));
-    match text.parse().ok().or_else(alone) {
-        Some(server) => Some(server),
-        None => value.refuse_text("is not an address, such as \"127.0.0.53\" or \"[::1]:53\""),
     }
 }
 

@@ -127,49 +127,47 @@ pub(super) fn check(
     is_used: impl Fn(usize) -> bool,
 ) {
     for (at, upstream) in upstreams.iter().enumerate() {
-        check_one(root, upstream, own);
+        let table = table(upstream.name.as_deref());
+        let servers = &upstream.upstream.servers;
+        let place = || root.place(&table, "servers");
+        if servers.is_empty() && upstream.name.is_none() && !root.is_mistaken(&place()) {
+            root.mistake(
+                place(),
+                "no upstream; write `servers = [\"http://127.0.0.1:5000\"]` in [upstream], or give --upstream",
+            );
+        }
+        let misfit = |server| upstream.upstream.protocol.misfit(server);
+        if let Some((server, why)) = servers
+            .iter()
+            .find_map(|server| Some((server, misfit(server)?)))
+        {
+            root.mistake(root.place(&table, "protocol"), format!("{why} ({server})"));
+        }
+        for listen in own {
+            if let Some(server) = servers.iter().find(|server| server.endpoint.is_at(listen)) {
+                root.mistake(
+                    place(),
+                    format!("{server} is where this gateway listens ({listen}): every request would come back to it; \
+                             write the API's own address"),
+                );
+            }
+        }
+        for (at, server) in servers.iter().enumerate() {
+            if servers[..at].contains(server) {
+                root.warning(
+                    place(),
+                    format!(
+                        "{server} is there twice: it gets two shares, and twice the connections"
+                    ),
+                );
+            }
+        }
         if let Some(name) = upstream.name.as_deref()
             && !is_used(at)
         {
             root.warning(
-                root.place(&table(Some(name)), "servers"),
+                place(),
                 format!("[upstreams.{name}] is used by no route; write `upstream = \"{name}\"` in a [[route]]"),
-            );
-        }
-    }
-}
-
-fn check_one(root: &Section<'_>, upstream: &NamedUpstream, own: &[&ListenAddr]) {
-    let table = table(upstream.name.as_deref());
-    let servers = &upstream.upstream.servers;
-    let place = || root.place(&table, "servers");
-    if servers.is_empty() && upstream.name.is_none() && !root.is_mistaken(&place()) {
-        root.mistake(
-            place(),
-            "no upstream; write `servers = [\"http://127.0.0.1:5000\"]` in [upstream], or give --upstream",
-        );
-    }
-    let misfit = |server| upstream.upstream.protocol.misfit(server);
-    if let Some((server, why)) = servers
-        .iter()
-        .find_map(|server| Some((server, misfit(server)?)))
-    {
-        root.mistake(root.place(&table, "protocol"), format!("{why} ({server})"));
-    }
-    for listen in own {
-        if let Some(server) = servers.iter().find(|server| server.endpoint.is_at(listen)) {
-            root.mistake(
-                place(),
-                format!("{server} is where this gateway listens ({listen}): every request would come back to it; \
-                         write the API's own address"),
-            );
-        }
-    }
-    for (at, server) in servers.iter().enumerate() {
-        if servers[..at].contains(server) {
-            root.warning(
-                place(),
-                format!("{server} is there twice: it gets two shares, and twice the connections"),
             );
         }
     }

@@ -78,6 +78,16 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// What `parse` makes of its text, of which it fails with what is wrong; as [`Self::text`] otherwise.
+    pub fn parsed<T, E: fmt::Display>(
+        self,
+        what: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.text(what)?;
+        parse(&text).map_or_else(|fault| self.refuse_text(fault), Some)
+    }
+
     /// The members of an array; a value that is none counts as its only member.
     pub fn members(self) -> Vec<Self> {
         match self.item() {

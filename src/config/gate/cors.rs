@@ -50,11 +50,15 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<CorsPolicy> {
         section.mistake(place("expose"), message);
         return None;
     }
+    let exposed = expose.iter();
+    let exposed = exposed.map(|name| name.as_ref().map_or(ALL, HeaderName::as_str));
+    let exposed: Vec<_> = exposed.collect();
+    let exposed = (!exposed.is_empty()).then(|| exposed.join(", "));
     Some(CorsPolicy {
         origins: origins.into_iter().collect(),
         methods: of_all(methods),
         headers: of_all(headers),
-        expose: exposed(&expose),
+        expose: exposed.and_then(|names| HeaderValue::from_str(&names).ok()),
         credentials,
         max_age,
     })
@@ -66,17 +70,6 @@ fn of_all<T>(listed: Vec<Option<T>>) -> Vec<T> {
         .into_iter()
         .collect::<Option<Vec<T>>>()
         .unwrap_or_default()
-}
-
-fn exposed(names: &[Option<HeaderName>]) -> Option<HeaderValue> {
-    let names: Vec<&str> = names
-        .iter()
-        .map(|name| name.as_ref().map_or(ALL, HeaderName::as_str))
-        .collect();
-    match names.is_empty() {
-        true => None,
-        false => HeaderValue::from_str(&names.join(", ")).ok(),
-    }
 }
 
 /// `None` for all.
