@@ -25,6 +25,9 @@ use crate::error::{Error, ErrorKind};
 use crate::guard::Guarded;
 use crate::proxy::Peer;
 
+/// How a connection begins that speaks TLS: with a record of its handshake (RFC 8446 §5.1).
+const TLS_HANDSHAKE: [u8; 2] = [0x16, 0x03];
+
 /// Serves one connection to its end.
 pub(super) async fn serve<S: Service>(
     mut io: Io,
@@ -42,7 +45,7 @@ pub(super) async fn serve<S: Service>(
         Protocol::Http2 => {
             Box::pin(serve_http2(io, &state, peer.clone(), service, protocols)).await
         }
-        Protocol::Http1 | Protocol::Unknown if is_tls(&io.first_bytes()) => {
+        Protocol::Http1 | Protocol::Unknown if io.first_bytes().starts_with(&TLS_HANDSHAKE) => {
             let error = Error::downstream(ErrorKind::BadRequest)
                 .detail("this is a TLS handshake, and no TLS is spoken on this address");
             refuse(io, &state, &peer, &service, error).await
@@ -66,11 +69,6 @@ pub(super) async fn demand_tls<S: Service>(io: Io, peer: Rc<Peer>, service: Rc<S
         .detail("this address speaks TLS: write https:// in the URL");
     // A client that has left cannot be told.
     let _ = refuse(io, &state, &peer, &service, error).await;
-}
-
-/// Whether a connection begins as TLS does: with a record of its handshake (RFC 8446 §5.1).
-fn is_tls(first: &[u8]) -> bool {
-    first.starts_with(&[0x16, 0x03])
 }
 
 /// Why the connection ended: its deadline, if one has passed.

@@ -148,13 +148,9 @@ impl Io {
 
     /// Writes what the socket has encrypted and not written.
     fn poll_flush_socket(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.socket.is_buffered() {
-            true => self.poll_flush_buffer(cx),
-            false => Poll::Ready(Ok(())),
+        if !self.socket.is_buffered() {
+            return Poll::Ready(Ok(()));
         }
-    }
-
-    fn poll_flush_buffer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = self.socket.poll_flush(cx);
         if flushed.is_pending() {
             self.check_write()?;

@@ -213,7 +213,16 @@ impl Listeners {
 
     /// Duplicates of all sockets, for a successor; none once they are closed.
     pub fn offers(&self) -> io::Result<Vec<Offer>> {
-        self.endpoints.iter().map(Endpoint::offer).collect()
+        let offers = self.endpoints.iter().map(|endpoint| {
+            Ok(Offer {
+                configured: endpoint.configured.clone(),
+                addr: endpoint.addr.clone(),
+                is_shared: matches!(endpoint.sockets, Sockets::Shared(_)),
+                sockets: endpoint.sockets.duplicates()?,
+                has_file: endpoint.file.is_some(),
+            })
+        });
+        offers.collect()
     }
 
     /// Leaves the socket files to a successor.
@@ -263,16 +272,6 @@ impl Listeners {
 }
 
 impl Endpoint {
-    fn offer(&self) -> io::Result<Offer> {
-        Ok(Offer {
-            configured: self.configured.clone(),
-            addr: self.addr.clone(),
-            is_shared: matches!(self.sockets, Sockets::Shared(_)),
-            sockets: self.sockets.duplicates()?,
-            has_file: self.file.is_some(),
-        })
-    }
-
     fn open(
         addr: &ListenAddr,
         all: &[ListenAddr],

@@ -2,7 +2,7 @@
 //! service's response is sent in its place, and written here.
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header, response};
+use http::{Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::BodyExt;
 
@@ -22,10 +22,6 @@ pub(super) fn kind_of(status: StatusCode) -> ErrorKind {
 pub(super) async fn message<B: Body<Data = Bytes>>(response: Response<B>) -> Option<Vec<u8>> {
     let (head, body) = response.into_parts();
     let content = body.collect().await.ok()?.to_bytes();
-    Some(encode(&head, &content))
-}
-
-fn encode(head: &response::Parts, content: &[u8]) -> Vec<u8> {
     let reason = head.status.canonical_reason().unwrap_or_default();
     let mut message = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_str()).into_bytes();
     for (name, value) in &head.headers {
@@ -41,8 +37,8 @@ fn encode(head: &response::Parts, content: &[u8]) -> Vec<u8> {
     write_line("content-length", length.as_bytes(), &mut message);
     write_line("connection", b"close", &mut message);
     message.extend_from_slice(b"\r\n");
-    message.extend_from_slice(content);
-    message
+    message.extend_from_slice(&content);
+    Some(message)
 }
 
 #[cfg(test)]

@@ -29,7 +29,15 @@ impl UpstreamShared {
         mut tell: impl FnMut(&Server, Result<Duration, Error>),
     ) {
         let servers = self.servers().iter();
-        let trials = servers.map(|server| Box::pin(reach(server, clock)) as Trial<'_>);
+        let trials = servers.map(|server| -> Trial<'_> {
+            let server: &Server = server;
+            Box::pin(async move {
+                let began = clock.now().mono;
+                let connected = connect(server, LIMITS, clock).await;
+                let took = clock.now().mono.since(began);
+                (server, connected.map(|_| took))
+            })
+        });
         let mut trials: Vec<_> = trials.collect();
         while !trials.is_empty() {
             let (at, (server, reached)) = poll_fn(|cx| poll_first(trials.iter_mut(), cx)).await;
@@ -37,11 +45,4 @@ impl UpstreamShared {
             tell(server, reached);
         }
     }
-}
-
-async fn reach<'a>(server: &'a Server, clock: &Clock) -> (&'a Server, Result<Duration, Error>) {
-    let began = clock.now().mono;
-    let connected = connect(server, LIMITS, clock).await;
-    let took = clock.now().mono.since(began);
-    (server, connected.map(|_| took))
 }

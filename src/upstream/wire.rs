@@ -87,15 +87,6 @@ impl Traffic {
             Duration::from_millis(self.written.load(Ordering::Relaxed)),
         )
     }
-
-    fn record_write(&self) {
-        self.begun.store(true, Ordering::Relaxed);
-        let millis = deadline::timer_now()
-            .saturating_duration_since(self.start)
-            .as_millis();
-        self.written
-            .store(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
 }
 
 /// The result of later writes after one has failed. A server may answer a part of a request and close, and its response still
@@ -206,7 +197,11 @@ impl Wire {
     ) -> Poll<io::Result<usize>> {
         match written {
             Ok(written) => {
-                self.traffic.record_write();
+                let traffic = &self.traffic;
+                traffic.begun.store(true, Ordering::Relaxed);
+                let since = deadline::timer_now().saturating_duration_since(traffic.start);
+                let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+                traffic.written.store(millis, Ordering::Relaxed);
                 self.flushed = false;
                 Poll::Ready(Ok(written))
             }

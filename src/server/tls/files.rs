@@ -20,11 +20,23 @@ const DAY: i64 = 24 * 60 * 60;
 
 /// Replaces certificates whose files change, and warns of those that expire, for ever.
 pub(in crate::server) async fn watch(listeners: TlsListeners, clock: &Clock) {
-    let files = Files {
+    let mut files = Files {
         listeners,
         warned: HashMap::new(),
     };
-    files.watch(clock).await;
+    let mut looks = interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        for (_, tls) in files.listeners.all.load().iter() {
+            look(
+                tls,
+                &mut tls.seen.lock().unwrap_or_else(PoisonError::into_inner),
+            );
+        }
+        let now = clock.now().wall.as_secs();
+        files.warn_of_expiry(i64::try_from(now).unwrap_or(i64::MAX));
+    }
 }
 
 /// The files of all listeners.
@@ -35,22 +47,6 @@ struct Files {
 }
 
 impl Files {
-    async fn watch(mut self, clock: &Clock) {
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            looks.tick().await;
-            for (_, tls) in self.listeners.all.load().iter() {
-                look(
-                    tls,
-                    &mut tls.seen.lock().unwrap_or_else(PoisonError::into_inner),
-                );
-            }
-            let now = clock.now().wall.as_secs();
-            self.warn_of_expiry(i64::try_from(now).unwrap_or(i64::MAX));
-        }
-    }
-
     fn warn_of_expiry(&mut self, now: i64) {
         for certificate in self.listeners.certificates() {
             let InUse {

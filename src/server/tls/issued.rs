@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -84,7 +84,10 @@ impl Issued {
                     tracing::error!(file = %file.display(), name, "a stored certificate is for another name: not used");
                     continue;
                 }
-                Err(_) if is_missing(&file) => continue,
+                Err(_) if matches!(file.metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) =>
+                {
+                    continue;
+                }
                 Err(fault) => {
                     tracing::error!(%fault, name, "a stored certificate cannot be used");
                     continue;
@@ -169,11 +172,6 @@ impl Issued {
     pub fn counts(&self) -> [u64; 2] {
         [&self.succeeded, &self.failed].map(|count| count.load(Ordering::Relaxed))
     }
-}
-
-fn is_missing(file: &Path) -> bool {
-    let error = file.metadata().err();
-    error.is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// A challenge that handshakes answer until this is dropped.

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{RootCertStore, ServerConfig};
 
 use super::issued::Issued;
 use super::resolver::Resolver;
@@ -66,8 +66,12 @@ impl Settings {
         let certificates = in_use.collect();
         // The provider is named, so that no other crate's choice of features can make it ambiguous.
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions(source.min_version))?;
+        let versions: &[_] = match source.min_version {
+            Version::Tls12 => &[&TLS13, &TLS12],
+            Version::Tls13 => &[&TLS13],
+        };
+        let builder =
+            ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
         let acme = source.acme.clone().map(|acme| (acme, issued.clone()));
         let resolver = Arc::new(Resolver::new(identities, acme));
         let mut config = match client_verifier(source)? {
@@ -95,14 +99,6 @@ impl Settings {
             fingerprint,
             demands,
         })
-    }
-}
-
-fn versions(least: Version) -> &'static [&'static SupportedProtocolVersion] {
-    static SINCE_TLS12: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
-    match least {
-        Version::Tls12 => &SINCE_TLS12,
-        Version::Tls13 => &SINCE_TLS12[..1],
     }
 }
 
