@@ -23,8 +23,12 @@ pub(super) fn explained(request: &Request<Bytes>) -> Result<Question, String> {
             "url" => url.replace(value),
             "method" => method.replace(value),
             _ => {
-                let (name, value) = field(&value)?;
-                fields.append(name, value);
+                let fault =
+                    || format!("header={value} is not a field: write it as `Accept: text/html`");
+                let (name, value) = value.split_once(':').ok_or_else(fault)?;
+                let name = HeaderName::try_from(name.trim()).map_err(|_| fault())?;
+                let value = value.trim_matches([' ', '\t']);
+                fields.append(name, HeaderValue::try_from(value).map_err(|_| fault())?);
                 None
             }
         };
@@ -47,15 +51,6 @@ pub(super) fn explained(request: &Request<Bytes>) -> Result<Question, String> {
         method,
         fields,
     })
-}
-
-/// `Name: value`.
-fn field(line: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let fault = || format!("header={line} is not a field: write it as `Accept: text/html`");
-    let (name, value) = line.split_once(':').ok_or_else(fault)?;
-    let name = HeaderName::try_from(name.trim()).map_err(|_| fault())?;
-    let value = HeaderValue::try_from(value.trim_matches([' ', '\t'])).map_err(|_| fault())?;
-    Ok((name, value))
 }
 
 #[cfg(test)]

@@ -97,21 +97,18 @@ pub(super) fn add_to(
         Acknowledgement::Pending(gateways) => {
             outcome["acknowledged"] = json!(false);
             outcome["pending"] = gateways.iter().copied().map(name).collect();
-            outcome["why"] = json!(fleet.map(why_pending));
+            // The most likely cause.
+            let why = fleet.map(|fleet| match (fleet.is_connected, fleet.is_settled) {
+                (false, _) => "the server of [valkey] cannot be reached",
+                (true, false) => {
+                    "an epoch of the fleet's ledger has just begun: for some 20 seconds, a gateway may serve of which the server knows nothing"
+                }
+                (true, true) => {
+                    "some gateway has not taken it over, and may serve until its lease has ended"
+                }
+            });
+            outcome["why"] = json!(why);
             StatusCode::ACCEPTED
-        }
-    }
-}
-
-/// Why an invalidation is not acknowledged, most likely.
-fn why_pending(fleet: &Status) -> &'static str {
-    match (fleet.is_connected, fleet.is_settled) {
-        (false, _) => "the server of [valkey] cannot be reached",
-        (true, false) => {
-            "an epoch of the fleet's ledger has just begun: for some 20 seconds, a gateway may serve of which the server knows nothing"
-        }
-        (true, true) => {
-            "some gateway has not taken it over, and may serve until its lease has ended"
         }
     }
 }

@@ -358,16 +358,14 @@ fn check_host(
 }
 
 fn has_token(config: &config::Admin, fields: &HeaderMap) -> bool {
-    let token = config.token.as_ref();
-    token.is_some_and(|token| bearer(fields).is_some_and(|candidate| token.matches(candidate)))
-}
-
-/// The token of `Authorization: Bearer` (RFC 6750 §2.1).
-fn bearer(fields: &HeaderMap) -> Option<&[u8]> {
-    let (scheme, token) = fields.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
-    scheme
-        .eq_ignore_ascii_case(b"bearer ")
-        .then(|| token.trim_ascii())
+    // RFC 6750 §2.1
+    let given = fields.get(AUTHORIZATION);
+    let given = given.and_then(|value| value.as_bytes().split_at_checked(7));
+    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+    match (&config.token, given) {
+        (Some(token), Some((_, given))) => token.matches(given.trim_ascii()),
+        _ => false,
+    }
 }
 
 /// Whether a browser sends this for a page of another site: opening such a page on the gateway's machine must not purge

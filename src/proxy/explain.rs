@@ -89,7 +89,7 @@ impl Gateway {
                     key,
                     resource,
                     now,
-                    asked.filter(|asked| self.is_key_of(key, asked)),
+                    asked.filter(|asked| asked.key(&self.store).as_str() == key.as_str()),
                 )
             })
             .collect();
@@ -107,10 +107,6 @@ impl Gateway {
             }
         }
         explained
-    }
-
-    fn is_key_of(&self, key: &Key, request: &Request) -> bool {
-        request.key(&self.store).as_str() == key.as_str()
     }
 
     /// What would happen to the request now, by which rules, and what became of the latest one.

@@ -127,14 +127,12 @@ impl Lasting {
             let (most, each) = self.bounds;
             match self.shares.enter(self.client, most, each) {
                 Ok(share) => self.share = Some(share),
-                Err(full) if self.is_in_the_way() => return Poll::Ready(refusal(full)),
+                Err(full) if self.epoch.settings.has_requests_waiting(self.upstream) => {
+                    return Poll::Ready(refusal(full));
+                }
                 Err(_full) => {}
             }
         }
-    }
-
-    fn is_in_the_way(&self) -> bool {
-        self.epoch.settings.has_requests_waiting(self.upstream)
     }
 }
 

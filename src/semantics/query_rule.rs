@@ -43,18 +43,15 @@ impl QueryRule {
     }
 
     fn matters(&self, name: &str) -> bool {
-        let is_any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, name));
+        let matches = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => pattern == name,
+        };
+        let is_any = |patterns: &[String]| patterns.iter().any(matches);
         match &*self.keep {
             [] => !is_any(&self.ignore),
             keep => is_any(keep),
         }
-    }
-}
-
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => name.starts_with(prefix),
-        None => pattern == name,
     }
 }
 

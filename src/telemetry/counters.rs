@@ -151,11 +151,6 @@ impl Counters {
         named.entry(name.into()).or_default().clone()
     }
 
-    fn names(&self) -> Vec<Box<str>> {
-        let named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        named.keys().cloned().collect()
-    }
-
     /// Requests that were answered so.
     pub fn of_outcome(&self, outcome: Outcome) -> &Counter {
         match outcome {
@@ -199,10 +194,17 @@ impl Metrics {
 
     /// The names of the APIs of `[upstreams.NAME]` that the process has known, in their order.
     pub fn upstream_names(&self) -> BTreeSet<Box<str>> {
-        self.workers
-            .iter()
-            .flat_map(|counters| counters.names())
-            .collect()
+        let mut names = BTreeSet::new();
+        for counters in self.workers.iter() {
+            let named = counters.named.lock();
+            names.extend(
+                named
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .keys()
+                    .cloned(),
+            );
+        }
+        names
     }
 
     /// The sum over all workers of what `read` reads of one API; `None` is that of `[upstream]`.

@@ -29,7 +29,9 @@ pub(super) fn write(families: &[Data]) -> String {
                 let labels = sample.labels.iter().map(|(a, b)| (a.as_str(), b.as_str()));
                 let mut next = '{';
                 for (label, value) in labels.chain(last) {
-                    let _ = write!(text, "{next}{label}=\"{}\"", escape(value));
+                    let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+                    let value = value.replace('\n', "\\n");
+                    let _ = write!(text, "{next}{label}=\"{value}\"");
                     next = ',';
                 }
                 let end = if next == ',' { "}" } else { "" };
@@ -53,11 +55,4 @@ pub(super) fn write(families: &[Data]) -> String {
         }
     }
     text
-}
-
-fn escape(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
 }

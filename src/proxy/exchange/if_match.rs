@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use http::header::IF_MATCH;
 
-use crate::cache::body::Reader;
 use crate::cache::store::{Limits, Role, Sharing};
 use crate::cache::stored::StoredResponse;
 use crate::config::EtagMode;
@@ -101,8 +100,10 @@ async fn current(
             Ok(Some(stored))
         }
         // Its tag is known when all of it is.
-        LeaderEvent::Streaming { reader, .. } => {
-            read_out(reader).await?;
+        LeaderEvent::Streaming { mut reader, .. } => {
+            while let Some(chunk) = std::future::poll_fn(|cx| reader.poll_chunk(cx)).await {
+                chunk?;
+            }
             Ok(store
                 .look_up(key)
                 .and_then(|resource| select(store, &resource, asking)))
@@ -110,11 +111,4 @@ async fn current(
         LeaderEvent::Unshared { .. } | LeaderEvent::Raised(_) => Ok(None),
         LeaderEvent::Failed(error) => Err(error),
     }
-}
-
-async fn read_out(mut reader: Reader) -> Result<(), Error> {
-    while let Some(chunk) = std::future::poll_fn(|cx| reader.poll_chunk(cx)).await {
-        chunk?;
-    }
-    Ok(())
 }

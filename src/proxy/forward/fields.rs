@@ -209,11 +209,8 @@ fn replace_hop_by_hop(fields: &mut HeaderMap, request: &Request) {
 /// Whether the client waits to be asked for its content (RFC 9110 §10.1.1); in HTTP/1.0 that means nothing.
 pub fn waits_to_continue(request: &Request) -> bool {
     request.parts.version >= Version::HTTP_11
-        && has_member(request.headers(), &EXPECT, b"100-continue")
-}
-
-fn has_member(fields: &HeaderMap, name: &HeaderName, wanted: &[u8]) -> bool {
-    list::members(fields, name).any(|member| member.eq_ignore_ascii_case(wanted))
+        && list::members(request.headers(), &EXPECT)
+            .any(|member| member.eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// HTTP/2 lets Cookie come in several lines, which HTTP/1.1 does not (RFC 9113 §8.2.3).

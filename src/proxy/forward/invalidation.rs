@@ -14,7 +14,6 @@ use crate::proxy::forward::client_paths::as_client_sees;
 use crate::proxy::forward::written::Written;
 use crate::proxy::request::{Request, Target};
 use crate::proxy::worker::Worker;
-use crate::semantics::authority::TargetUri;
 use crate::semantics::groups;
 use crate::semantics::invalidation::{is_non_error, related};
 use crate::upstream::Server;
@@ -59,7 +58,10 @@ impl InvalidationPermit {
             related(fields, view)
         });
         for uri in &related {
-            covers.push(written.stored_under(key_text(uri)));
+            let mut key = Vec::new();
+            uri.write_key(&mut key);
+            let key = String::from_utf8(key).unwrap_or_default();
+            covers.push(written.stored_under(key));
             covers.extend(written.aliases(None, &uri.path_and_query));
         }
         let origin = self.target.origin();
@@ -114,10 +116,4 @@ impl Drop for InvalidationPermit {
             let _announced = self.apply(&Invalidation { covers, strength });
         }
     }
-}
-
-fn key_text(uri: &TargetUri) -> String {
-    let mut octets = Vec::new();
-    uri.write_key(&mut octets);
-    String::from_utf8(octets).unwrap_or_default()
 }

@@ -128,7 +128,15 @@ impl Worker {
             match verifier.verify(trial, client).await {
                 Ok(true) => {}
                 Ok(false) => return Err(Box::new(self.challenge(request, &auth))),
-                Err(full) => return Err(Box::new(self.too_many(request, full))),
+                Err(full) => {
+                    let error =
+                        Error::new(ErrorKind::Overloaded, Side::Internal).detail(match full {
+                            Full::All => "too many passwords are being verified",
+                            Full::Client => "too many passwords of this client are being verified",
+                        });
+                    let status = Detail::Other("unauthorized");
+                    return Err(Box::new(self.turn_away(request, &error, status)));
+                }
             }
         }
         check.right.let_in(request);
@@ -151,13 +159,5 @@ impl Worker {
                 .append(WWW_AUTHENTICATE, challenge.clone());
         }
         response
-    }
-
-    fn too_many(&self, request: &Request, full: Full) -> Response<Body> {
-        let error = Error::new(ErrorKind::Overloaded, Side::Internal).detail(match full {
-            Full::All => "too many passwords are being verified",
-            Full::Client => "too many passwords of this client are being verified",
-        });
-        self.turn_away(request, &error, Detail::Other("unauthorized"))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use crate::cache::head::Head;
-use crate::cache::resource::{Marker, Resource, Unshared};
+use crate::cache::resource::{Resource, Unshared};
 use crate::cache::store::Store;
 use crate::cache::stored::StoredResponse;
 use crate::proxy::lookup::extent::{fetch_extent, holds_what_is_asked, is_personal};
@@ -118,7 +118,11 @@ pub(in crate::proxy) fn look_up(store: &Store, request: &Request, purpose: Purpo
     if request.credentials.any()
         && selected
             .as_ref()
-            .is_some_and(|stored| lacks_credentials(stored))
+            .map(|stored| &stored.head)
+            // A refusal of a request that had no credentials says nothing to one that has some.
+            .is_some_and(|head| {
+                !head.credentialed && matches!(head.status.as_u16(), 401 | 403 | 407)
+            })
     {
         selected = None;
     }
@@ -249,8 +253,11 @@ fn ask(
     let personal = is_personal(resource.as_ref(), request);
     let extent = fetch_extent(request, selected.as_deref(), personal, marked.is_some());
     let is_unlikely_to_be_stored = match extent {
-        // A fill renews the marker in time.
-        FetchExtent::AsAsked => !marker.is_some_and(|marker| is_half_over(marker, request)),
+        // A fill renews the marker when half of its time has passed.
+        FetchExtent::AsAsked => !marker.is_some_and(|marker| {
+            let ttl = request.epoch.settings.config.cache.uncacheable_ttl;
+            marker.until.since(request.now.mono) < ttl / 2
+        }),
         FetchExtent::Whole => {
             personal
                 && resource
@@ -310,17 +317,6 @@ pub(in crate::proxy) fn selects(store: &Store, head: &Head, request: &Request) -
             || store
                 .cors()
                 .may_answer(request.target.as_str(), head, headers))
-}
-
-/// Whether it refuses a request that had no credentials, which says nothing to one that has some.
-fn lacks_credentials(stored: &StoredResponse) -> bool {
-    !stored.head.credentialed && matches!(stored.head.status.as_u16(), 401 | 403 | 407)
-}
-
-/// Whether more than half of a marker's time has passed.
-fn is_half_over(marker: &Marker, request: &Request) -> bool {
-    let ttl = request.epoch.settings.config.cache.uncacheable_ttl;
-    marker.until.since(request.now.mono) < ttl / 2
 }
 
 /// A marker's cause, as Cache-Status tells it.

@@ -79,7 +79,15 @@ fn read_target(
     }
     let (scheme, host) = match is_believed {
         true => (
-            forwarded_scheme(&parts.headers).unwrap_or(own),
+            match parts
+                .headers
+                .get(X_FORWARDED_PROTO)
+                .map(HeaderValue::as_bytes)
+            {
+                Some(proto) if proto.eq_ignore_ascii_case(b"https") => Scheme::Https,
+                Some(proto) if proto.eq_ignore_ascii_case(b"http") => Scheme::Http,
+                _ => own,
+            },
             parts.headers.get(X_FORWARDED_HOST),
         ),
         false => (own, None),
@@ -105,13 +113,4 @@ fn read_target(
     let named = TargetView::from_request(&Method::GET, &path, &stand_in, scheme, Version::HTTP_11);
     view.authority = named.map_err(bad)?.authority;
     Ok(Target::write(&view, before))
-}
-
-/// The scheme that the client used, as a trusted proxy says.
-fn forwarded_scheme(headers: &HeaderMap) -> Option<Scheme> {
-    match headers.get(X_FORWARDED_PROTO).map(HeaderValue::as_bytes)? {
-        proto if proto.eq_ignore_ascii_case(b"https") => Some(Scheme::Https),
-        proto if proto.eq_ignore_ascii_case(b"http") => Some(Scheme::Http),
-        _ => None,
-    }
 }

@@ -149,7 +149,8 @@ impl Request {
         // After the switch there is no place for the rest of a request, and in HTTP/2 there is no switch.
         if traits.any(Traits::UPGRADE)
             && (traits.any(Traits::CONTENT)
-                || !speaks_http1(&epoch, &route)
+                || (epoch.settings.upstream_of(&route))
+                    .is_none_or(|upstream| upstream.protocol != Protocol::Http1)
                 || upgrade::offered(parts.version, &parts.headers).is_none())
         {
             traits.remove(Traits::UPGRADE);
@@ -422,9 +423,4 @@ impl Subject for Request {
         let routes = self.readings().into_iter();
         routes.map(|route| route.name.as_str()).collect()
     }
-}
-
-fn speaks_http1(epoch: &Epoch, route: &RoutePolicy) -> bool {
-    let upstream = epoch.settings.upstream_of(route);
-    upstream.is_some_and(|upstream| upstream.protocol == Protocol::Http1)
 }

@@ -143,29 +143,23 @@ impl Told {
             HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown"))
         };
         let address = peer.addr.map(|addr| addr.ip());
-        let host = target.authority();
+        let node = match address {
+            Some(IpAddr::V4(ip)) => format!("for={ip}"),
+            Some(IpAddr::V6(ip)) => format!("for=\"[{ip}]\""),
+            None => "for=unknown".to_owned(),
+        };
+        let (host, proto) = (target.authority(), target.scheme().as_str());
+        let element = match host {
+            "" => format!("{node};proto={proto}"),
+            host => format!("{node};host=\"{host}\";proto={proto}"),
+        };
         Self {
             address: value(address.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string())),
-            element: value(forwarded_element(address, target)),
+            element: value(element),
             host: HeaderValue::from_str(host)
                 .ok()
                 .filter(|_| !host.is_empty()),
         }
-    }
-}
-
-fn forwarded_element(address: Option<IpAddr>, target: &Target) -> String {
-    let node = match address {
-        Some(IpAddr::V4(ip)) => format!("for={ip}"),
-        Some(IpAddr::V6(ip)) => format!("for=\"[{ip}]\""),
-        None => "for=unknown".to_owned(),
-    };
-    let host = target.authority();
-    let proto = target.scheme().as_str();
-    if host.is_empty() {
-        format!("{node};proto={proto}")
-    } else {
-        format!("{node};host=\"{host}\";proto={proto}")
     }
 }
 

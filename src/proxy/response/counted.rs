@@ -34,13 +34,9 @@ impl Worker {
         route.count(outcome, response.status().as_u16(), is_safe);
         if status.forward.is_some() {
             self.count_forwarded(route, outcome, request, status);
-        } else if status.hit && self.measures_hit(request) {
+        } else if status.hit && request.began.mono >= self.next_measured_hit.get() {
             self.measure(route, Wait::Hit, request);
         }
-    }
-
-    fn measures_hit(&self, request: &Request) -> bool {
-        request.began.mono >= self.next_measured_hit.get()
     }
 
     /// Counts what only those requests have that the store did not answer alone.

@@ -343,7 +343,12 @@ impl Delivery<'_> {
             fields.insert(AGE, age.as_secs().into());
         }
         if let Some(ttl) = self.request.route.client_ttl {
-            tell_client_ttl(&mut fields, ttl, age.unwrap_or_default());
+            // Counted from now: a client adds Age to what it has itself.
+            fields.remove(EXPIRES);
+            let max_age = ttl.saturating_add(age.unwrap_or_default());
+            if let Ok(value) = HeaderValue::from_str(&format!("max-age={max_age}")) {
+                fields.insert(CACHE_CONTROL, value);
+            }
         }
         let mut response = response_of(status, fields, body);
         give_reason(&mut response, head);
@@ -370,15 +375,6 @@ fn sendable_age(age: DeltaSeconds, head: &Head) -> DeltaSeconds {
     match ResponseDirectives::parse(&head.fields.only(&[CACHE_CONTROL]), &[]).max_age {
         Some(max_age) => age.min(max_age),
         None => age,
-    }
-}
-
-/// The route's lifetime for clients, counted from now: a client adds Age to what it has itself.
-fn tell_client_ttl(fields: &mut HeaderMap, ttl: DeltaSeconds, age: DeltaSeconds) {
-    fields.remove(EXPIRES);
-    let max_age = ttl.saturating_add(age);
-    if let Ok(value) = HeaderValue::from_str(&format!("max-age={max_age}")) {
-        fields.insert(CACHE_CONTROL, value);
     }
 }
 

@@ -30,7 +30,16 @@ impl Envelope {
     /// Makes `response`, which answers `request`, ready to go: content that comes in more than one piece ends when the
     /// exchange's time is over, and the client is told of its limits.
     pub fn finish(&self, request: &Request, response: &mut Response<Body>) {
-        self.bound(request, response);
+        let until = || {
+            self.until
+                .or_else(|| Some(timer_now() + request.time_limit()?))
+        };
+        if response.body().is_long()
+            && let Some(until) = until()
+            && (request.route.exchange_timeout.is_some() || !is_endless(response.headers()))
+        {
+            response.body_mut().end_by(until);
+        }
         if let Some(quotas) = &self.quotas {
             quotas.add_to(response.headers_mut());
         }
@@ -41,21 +50,6 @@ impl Envelope {
         if let Some(gate_fields) = &self.gate_fields {
             let targeted = &request.route.cache.targeted_fields;
             gate_fields.add_to(response.headers_mut(), targeted);
-        }
-    }
-
-    fn bound(&self, request: &Request, response: &mut Response<Body>) {
-        if !response.body().is_long() {
-            return;
-        }
-        let until = self
-            .until
-            .or_else(|| Some(timer_now() + request.time_limit()?));
-        let on_purpose = request.route.exchange_timeout.is_some();
-        if let Some(until) = until
-            && (on_purpose || !is_endless(response.headers()))
-        {
-            response.body_mut().end_by(until);
         }
     }
 }

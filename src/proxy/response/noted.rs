@@ -16,7 +16,14 @@ impl Worker {
     /// Remembers what became of this response. The end of one that is still coming may be known before its head is noted here,
     /// and is kept then.
     pub(super) fn note(&self, response: &Response<Body>, request: &Request, status: &CacheStatus) {
-        self.count_url(response, request, status);
+        self.sample_request(response, request);
+        let hash = request.key(&self.gateway.store).hash();
+        let is_missed = matches!(status.result(), Some(CacheResult::Miss | CacheResult::Pass));
+        if is_missed {
+            let why = reason(status).or(status.forward.and_then(number_of));
+            let misses = &self.counters.top.misses;
+            misses.add(hash, 1, why, || request.shown_key());
+        }
         // A HEAD says nothing of the GETs with the same key, and who follows a fill nothing that its leader does not.
         if request.class != Class::Get || status.collapsed == Some(true) {
             return;
@@ -31,7 +38,6 @@ impl Worker {
             when: request.now.mono,
             count: 1,
         };
-        let hash = request.key(&self.gateway.store).hash();
         let latest = &self.counters.latest;
         latest.note_origin(request.target.origin());
         let is_open = noted.outcome == Outcome::NotStored && noted.reason.is_none();
@@ -73,27 +79,13 @@ impl Worker {
         // Not each time after as many hits: a client that asks for some URLs in turn would have one of them counted alone.
         let turn = self.counters.hits.value() ^ key.hash();
         self.unsampled.set(turn as u32 % (2 * SAMPLED - 1));
-        self.add_to_top(key.hash(), u64::from(SAMPLED), response, request);
-    }
-
-    fn count_url(&self, response: &Response<Body>, request: &Request, status: &CacheStatus) {
-        self.sample_request(response, request);
-        let hash = request.key(&self.gateway.store).hash();
-        let is_missed = matches!(status.result(), Some(CacheResult::Miss | CacheResult::Pass));
-        if is_missed {
-            let why = reason(status).or(status.forward.and_then(number_of));
-            let misses = &self.counters.top.misses;
-            misses.add(hash, 1, why, || request.shown_key());
-        }
-    }
-
-    fn add_to_top(&self, hash: u64, weight: u64, response: &Response<Body>, request: &Request) {
-        let top = &self.counters.top;
-        top.requests.add(hash, weight, None, || request.shown_key());
+        let (top, weight) = (&self.counters.top, u64::from(SAMPLED));
+        let shown = || request.shown_key();
+        top.requests.add(key.hash(), weight, None, shown);
         let length = response.body().size_hint().exact().unwrap_or_default();
         if length > 0 {
             let bytes = length.saturating_mul(weight);
-            top.bytes.add(hash, bytes, None, || request.shown_key());
+            top.bytes.add(key.hash(), bytes, None, shown);
         }
     }
 

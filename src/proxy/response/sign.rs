@@ -1,7 +1,7 @@
 //! Every response gets Via, Cache-Status and a line in the access log, and is counted, whether an API or the gateway made it.
 
+use http::Response;
 use http::header::{ORIGIN, TRAILER};
-use http::{HeaderMap, Response};
 
 use crate::cache::head::Head;
 use crate::cache::resource::Resource;
@@ -16,15 +16,6 @@ use crate::proxy::response::wire_head::gets_trailers;
 use crate::proxy::worker::Worker;
 use crate::semantics::cache_status::{CACHE_STATUS, CacheStatus};
 use crate::semantics::cors;
-
-fn sign_fields(fields: &mut HeaderMap, request: &Request, status: &CacheStatus) {
-    let identity = &request.epoch.settings.identity;
-    add_via(fields, identity, request.route.destination.upstream());
-    fields.append(
-        CACHE_STATUS,
-        request.epoch.prepared.cache_status(status, identity),
-    );
-}
 
 impl Worker {
     /// Lets the page of another origin read an error of the gateway's, where what is stored for the URL, or else the latest
@@ -75,7 +66,10 @@ impl Worker {
             edits.edit_response(response.headers_mut(), status, own, request);
         }
         trace::add(response, request, &status, head);
-        sign_fields(response.headers_mut(), request, &status);
+        let (fields, identity) = (response.headers_mut(), &request.epoch.settings.identity);
+        add_via(fields, identity, request.route.destination.upstream());
+        let signed = request.epoch.prepared.cache_status(&status, identity);
+        fields.append(CACHE_STATUS, signed);
         self.log(response, request, &status);
     }
 

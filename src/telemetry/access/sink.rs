@@ -120,7 +120,8 @@ impl Shared {
             match output.write_all(&lines) {
                 Ok(()) => failing = false,
                 Err(error) => {
-                    self.pending().lost += count_lines(&lines);
+                    let lost = memchr::memchr_iter(b'\n', &lines).count();
+                    self.pending().lost += lost as u64;
                     if !failing {
                         tracing::error!(%error, "cannot write the access log: lines are lost");
                     }
@@ -154,10 +155,6 @@ impl Shared {
         std::mem::swap(lines, &mut pending.lines);
         (std::mem::take(&mut pending.reopen), pending.closed)
     }
-}
-
-fn count_lines(lines: &[u8]) -> u64 {
-    memchr::memchr_iter(b'\n', lines).count() as u64
 }
 
 /// The file or stream that the thread writes to.

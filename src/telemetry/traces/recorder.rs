@@ -105,14 +105,6 @@ impl Recorder {
         }
     }
 
-    fn end(&self, mut span: Box<Span>) {
-        let shared = &self.0;
-        span.ended = shared.clock.now().mono;
-        if shared.queue.try_send(span).is_err() {
-            shared.counters.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     /// Has what waits sent, for no longer than this, and takes no more.
     pub(super) fn finish(&self, longest: Duration) {
         self.0.closing.send_replace(true);
@@ -169,8 +161,12 @@ impl OpenSpan {
 
 impl Drop for OpenSpan {
     fn drop(&mut self) {
-        if let Some(span) = self.span.take() {
-            self.recorder.end(span);
+        if let Some(mut span) = self.span.take() {
+            let shared = &self.recorder.0;
+            span.ended = shared.clock.now().mono;
+            if shared.queue.try_send(span).is_err() {
+                shared.counters.dropped.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }

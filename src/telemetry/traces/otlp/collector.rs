@@ -99,7 +99,18 @@ impl Collector {
         let status = answer.status();
         let why = || format!("it answered {status}");
         match status {
-            _ if status.is_success() => taken(answer.into_body()),
+            _ if status.is_success() => {
+                // OTLP, "Partial Success". What cannot be read was a success all the same.
+                let answer = ExportTraceServiceResponse::decode(answer.into_body());
+                let partial = answer
+                    .unwrap_or_default()
+                    .partial_success
+                    .unwrap_or_default();
+                Outcome::Taken {
+                    rejected: u64::try_from(partial.rejected_spans).unwrap_or_default(),
+                    why: partial.error_message,
+                }
+            }
             // OTLP, "Failures": these alone may be tried again.
             StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
@@ -184,17 +195,6 @@ fn connector(export: &Export) -> Result<TlsConnector, BoxError> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
-}
-
-/// OTLP, "Partial Success".
-fn taken(answer: Bytes) -> Outcome {
-    // What cannot be read was a success all the same.
-    let answer = ExportTraceServiceResponse::decode(answer).unwrap_or_default();
-    let partial = answer.partial_success.unwrap_or_default();
-    Outcome::Taken {
-        rejected: u64::try_from(partial.rejected_spans).unwrap_or_default(),
-        why: partial.error_message,
-    }
 }
 
 /// RFC 9110 §10.2.3: seconds, or a date.

@@ -73,18 +73,15 @@ fn message(span: &Span, clock: &Clock) -> SpanMessage {
         attributes: attributes
             .map(|(key, value)| attribute(key, value))
             .collect(),
-        links: span.links.iter().map(|other| link(*other)).collect(),
+        links: (span.links.iter())
+            .map(|other| Link {
+                trace_id: other.trace.0.to_vec(),
+                span_id: other.span.0.to_vec(),
+                flags: flags(*other, false),
+            })
+            .collect(),
         status,
         flags: flags(span.context, span.is_parent_remote),
-    }
-}
-
-/// A link to another span of this program's, perhaps in another worker.
-fn link(other: SpanContext) -> Link {
-    Link {
-        trace_id: other.trace.0.to_vec(),
-        span_id: other.span.0.to_vec(),
-        flags: flags(other, false),
     }
 }
 

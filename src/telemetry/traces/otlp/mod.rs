@@ -149,7 +149,10 @@ impl Exporter {
                     add(&self.counters.exported, count - rejected);
                     add(&self.counters.failed, rejected);
                     match rejected {
-                        0 => self.succeeded(),
+                        0 if std::mem::take(&mut self.is_failing) => {
+                            tracing::info!(collector = self.endpoint, "traces are exported again");
+                        }
+                        0 => {}
                         _ => self.failed(&format!("it rejected {rejected} spans: {why}")),
                     }
                     return true;
@@ -185,12 +188,6 @@ impl Exporter {
                 why,
                 "traces cannot be exported: spans wait, and are dropped when too many do"
             );
-        }
-    }
-
-    fn succeeded(&mut self) {
-        if std::mem::take(&mut self.is_failing) {
-            tracing::info!(collector = self.endpoint, "traces are exported again");
         }
     }
 }
