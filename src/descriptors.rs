@@ -57,29 +57,21 @@ pub fn make_room(error: &io::Error, now: Monotonic) {
     let Some(name) = shortage(error) else {
         return;
     };
-    let found = SHORTAGES.fetch_add(1, Ordering::Relaxed) + 1;
-    tell(name, found, now.as_millis());
-    EVICT.with_borrow(|evict| evict.iter().for_each(|evict| evict()));
-}
-
-fn tell(name: &str, found: u64, now: u64) {
     let relaxed = Ordering::Relaxed;
-    let before = TOLD_AT.load(relaxed);
-    let is_due = before == 0 || now.saturating_sub(before) >= TELL_EVERY;
+    let found = SHORTAGES.fetch_add(1, relaxed) + 1;
     // 0 means never.
-    if !is_due
-        || TOLD_AT
-            .compare_exchange(before, now.max(1), relaxed, relaxed)
-            .is_err()
-    {
-        return;
+    let (before, now) = (TOLD_AT.load(relaxed), now.as_millis().max(1));
+    let is_due = before == 0 || now.saturating_sub(before) >= TELL_EVERY;
+    let told_at = || TOLD_AT.compare_exchange(before, now, relaxed, relaxed);
+    if is_due && told_at().is_ok() {
+        let times = found - TOLD.swap(found, relaxed).min(found);
+        tracing::error!(
+            times,
+            "no file descriptor is left ({name}): raise the limit of open files (ulimit -n, or LimitNOFILE= in the unit), or \
+             lower max_connections in [server] or [upstream]"
+        );
     }
-    let times = found - TOLD.swap(found, relaxed).min(found);
-    tracing::error!(
-        times,
-        "no file descriptor is left ({name}): raise the limit of open files (ulimit -n, or LimitNOFILE= in the unit), or \
-         lower max_connections in [server] or [upstream]"
-    );
+    EVICT.with_borrow(|evict| evict.iter().for_each(|evict| evict()));
 }
 
 /// How many are open now; 0 where the system does not say.

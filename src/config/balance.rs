@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+
 use super::readers::{count, duration, timeout};
 use super::section::Section;
-use super::value::Value;
 
 /// How one of several servers is chosen for a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,20 +156,18 @@ impl Default for Health {
 impl Health {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let mut health = Self::default();
-        section.set("path", &mut health.path, |value| Some(Some(target(value)?)));
+        section.set("path", &mut health.path, |value| {
+            let path = value.parsed("a path such as \"/healthz\"", |path| {
+                let is_path = path.starts_with('/') && path.parse::<PathAndQuery>().is_ok();
+                let path = is_path.then(|| path.to_owned());
+                path.ok_or("is not a path, such as \"/healthz\"")
+            });
+            Some(Some(path?))
+        });
         section.set("interval", &mut health.interval, timeout);
         section.set("timeout", &mut health.timeout, timeout);
         section.set("unhealthy", &mut health.unhealthy, count(1..=1_000));
         section.set("healthy", &mut health.healthy, count(1..=1_000));
         health
-    }
-}
-
-fn target(value: Value<'_>) -> Option<String> {
-    let path = value.text("a path such as \"/healthz\"")?;
-    if path.starts_with('/') && path.parse::<http::uri::PathAndQuery>().is_ok() {
-        Some(path.into_owned())
-    } else {
-        value.refuse_text("is not a path, such as \"/healthz\"")
     }
 }

@@ -52,7 +52,10 @@ impl RateLimit {
         const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
         // The outer `None`: not given. The inner one: a mistake, which is noted.
         let requests = section.value("requests").map(number);
-        let per = section.value("per").map(period);
+        let per = section.value("per").map(|value| match lifetime(value)? {
+            DeltaSeconds::ZERO => value.refuse_text("is not a second or more"),
+            per => Some(per),
+        });
         let burst = section.value("burst").map(number);
         let (mut by, mut send_fields) = (CountBy::default(), true);
         section.set("by", &mut by, count_by);
@@ -84,13 +87,6 @@ impl RateLimit {
 
 fn number(value: Value<'_>) -> Option<NonZeroU32> {
     count(1..=1_000_000)(value).and_then(NonZeroU32::new)
-}
-
-fn period(value: Value<'_>) -> Option<DeltaSeconds> {
-    match lifetime(value)? {
-        DeltaSeconds::ZERO => value.refuse_text("is not a second or more"),
-        per => Some(per),
-    }
 }
 
 /// `"client"`, `"all"`, `"field:X-API-Key"`.

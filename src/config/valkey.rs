@@ -39,6 +39,11 @@ impl Valkey {
     /// `None` where it is off, since it has no URL.
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let mut written = Written::default();
+        // Its mistakes never show it: it may have a password.
+        let url = |value: Value<'_>| match value.item() {
+            DeValue::String(_) => Some(value.text("")?.into_owned()),
+            _ => value.refuse("`url` must be a string such as \"redis://127.0.0.1:6379\""),
+        };
         section.set("url", &mut written.urls, list(url));
         let named = |value: Value<'_>| Some(Some(value.text("a name")?.into_owned()));
         section.set("sentinel", &mut written.sentinel, named);
@@ -111,14 +116,6 @@ fn key_of(part: Part) -> &'static str {
         Part::Certificate => "cert",
         Part::TlsName => "tls_name",
     }
-}
-
-/// Its mistakes never show it: it may have a password.
-fn url(value: Value<'_>) -> Option<String> {
-    let DeValue::String(_) = value.item() else {
-        return value.refuse("`url` must be a string such as \"redis://127.0.0.1:6379\"");
-    };
-    Some(value.text("")?.into_owned())
 }
 
 fn namespace(value: Value<'_>) -> Option<Box<str>> {

@@ -35,8 +35,16 @@ impl<'a> Value<'a> {
 
     /// Notes that the value is of another type than `what`.
     pub fn refuse_type<T>(self, what: impl fmt::Display) -> Option<T> {
-        let (key, found) = (self.key, type_name(self.item()));
-        self.refuse(format!("`{key}` must be {what}, not {found}"))
+        let found = match self.item() {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a number with a point",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a section",
+        };
+        self.refuse(format!("`{}` must be {what}, not {found}", self.key))
     }
 
     /// Notes what is wrong with the value's text, which is shown as it is written: never what a variable holds.
@@ -102,17 +110,5 @@ impl<'a> Value<'a> {
             DeValue::Table(table) => Some(table),
             _ => self.refuse_type(format!("a section, as {title} begins")),
         }
-    }
-}
-
-fn type_name(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a point",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a section",
     }
 }

@@ -235,12 +235,22 @@ fn credentials(route: &RoutePolicy) -> Value {
 
 /// `asked` is the request that is explained, where it has this key.
 fn describe(key: &Key, resource: &Resource, now: Now, asked: Option<&Request>) -> Value {
+    let marker = |marker: &Marker| {
+        let reason = Reason::find(Kind::NotStored, marker.why.token());
+        json!({
+            "why": marker.why.token(),
+            "sentence": reason.map(|reason| reason.sentence),
+            "cure": reason.map(|reason| reason.cure),
+            "for_seconds": marker.until.since(now.mono).as_secs(),
+            "selected_by": marker.variant.describe().into_iter().collect::<Vec<_>>(),
+        })
+    };
     json!({
         "key": shown_key(key.as_str()),
         "bytes": resource.weight(key.as_str().len()),
         "no_vary_search": resource.variants().first().and_then(|stored| stored.head.search()).map(SearchVariance::describe),
         "variants": resource.variants().iter().map(|stored| describe_variant(stored, now, asked)).collect::<Vec<_>>(),
-        "markers": resource.markers().iter().map(|marker| describe_marker(marker, now)).collect::<Vec<_>>(),
+        "markers": resource.markers().iter().map(marker).collect::<Vec<_>>(),
     })
 }
 
@@ -271,16 +281,5 @@ fn describe_variant(stored: &StoredResponse, now: Now, asked: Option<&Request>) 
         "matches": differ.as_ref().map(Vec::is_empty),
         "differs": differ.unwrap_or_default(),
         "fields": fields,
-    })
-}
-
-fn describe_marker(marker: &Marker, now: Now) -> Value {
-    let reason = Reason::find(Kind::NotStored, marker.why.token());
-    json!({
-        "why": marker.why.token(),
-        "sentence": reason.map(|reason| reason.sentence),
-        "cure": reason.map(|reason| reason.cure),
-        "for_seconds": marker.until.since(now.mono).as_secs(),
-        "selected_by": marker.variant.describe().into_iter().collect::<Vec<_>>(),
     })
 }

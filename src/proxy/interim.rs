@@ -91,7 +91,13 @@ impl Interim {
         if lane.open != Some(request) {
             return;
         }
-        let message = encode(status, fields);
+        let mut fields = fields.clone();
+        hop_by_hop::strip(&mut fields);
+        fields.remove(CONTENT_LENGTH);
+        let reason = status.canonical_reason().unwrap_or_default();
+        let mut message = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
+        write_lines(&fields, &mut message);
+        message.extend_from_slice(b"\r\n");
         if lane.octets.len() + message.len() > MOST {
             return;
         }
@@ -146,17 +152,6 @@ impl Hints {
         .await;
         self.interim.0.used.store(false, Ordering::Release);
     }
-}
-
-fn encode(status: StatusCode, fields: &HeaderMap) -> Vec<u8> {
-    let mut fields = fields.clone();
-    hop_by_hop::strip(&mut fields);
-    fields.remove(CONTENT_LENGTH);
-    let reason = status.canonical_reason().unwrap_or_default();
-    let mut message = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
-    write_lines(&fields, &mut message);
-    message.extend_from_slice(b"\r\n");
-    message
 }
 
 #[cfg(test)]

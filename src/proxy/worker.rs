@@ -2,10 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher as _, RandomState};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
 use crate::clock::Monotonic;
@@ -44,7 +44,7 @@ impl Worker {
         let unrouted = counters.routes.of_none();
         let epoch = Rc::new(Epoch::new(&gateway, &counters, None));
         let access = Rc::new(gateway.access.writer(counters.clone()));
-        let reloads = gateway.reloads.subscribe();
+        let mut reloads = gateway.reloads.subscribe();
         let worker = Rc::new(Self {
             gateway,
             counters,
@@ -59,7 +59,17 @@ impl Worker {
             seeds: RandomState::new(),
             seed: Cell::new(0),
         });
-        spawn_local(follow(Rc::downgrade(&worker), reloads));
+        // A worker that has no request takes new settings over as soon as they are there, too: health checks of new servers
+        // begin, and connections to servers that have left are closed.
+        let follower = Rc::downgrade(&worker);
+        spawn_local(async move {
+            while reloads.changed().await.is_ok() {
+                let Some(worker) = follower.upgrade() else {
+                    return;
+                };
+                worker.epoch();
+            }
+        });
         worker
     }
 
@@ -107,17 +117,6 @@ impl Worker {
             self.seeds.hash_one((seed, false)),
         );
         (u128::from(high) << 64) | u128::from(low)
-    }
-}
-
-/// Takes new settings over as soon as they are there, for a worker that has no request then: health checks of new servers
-/// begin, and connections to servers that have left are closed.
-async fn follow(worker: Weak<Worker>, mut reloads: watch::Receiver<u64>) {
-    while reloads.changed().await.is_ok() {
-        let Some(worker) = worker.upgrade() else {
-            return;
-        };
-        worker.epoch();
     }
 }
 

@@ -58,7 +58,18 @@ pub fn init(config: &config::Log, filter: Option<&str>) -> Result<LogGuard, Erro
             LevelHandle::new(move |filter| handle.reload(filter).is_ok())
         }
     };
-    panic::set_hook(Box::new(report_panic));
+    // A panic ends one request or connection. It is logged, since it is a bug.
+    panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let location = panic.location().map(ToString::to_string);
+        let thread = std::thread::current();
+        tracing::error!(
+            message_of_panic = message,
+            location = location.as_deref().unwrap_or_default(),
+            thread = thread.name().unwrap_or_default(),
+            "panic: a fault of the gateway's own"
+        );
+    }));
     Ok(LogGuard {
         level: (!is_overridden).then_some(level),
         _summary: summary.start(),
@@ -101,19 +112,6 @@ fn directives(filter: &str) -> String {
         other => other.to_owned(),
     };
     filter.split(',').map(own).collect::<Vec<_>>().join(",")
-}
-
-/// A panic ends one request or connection. It is logged, since it is a bug.
-fn report_panic(panic: &panic::PanicHookInfo<'_>) {
-    let message = panic.payload_as_str().unwrap_or("no message");
-    let location = panic.location().map(ToString::to_string);
-    let thread = std::thread::current();
-    tracing::error!(
-        message_of_panic = message,
-        location = location.as_deref().unwrap_or_default(),
-        thread = thread.name().unwrap_or_default(),
-        "panic: a fault of the gateway's own"
-    );
 }
 
 /// Dropping it writes the lines that wait.

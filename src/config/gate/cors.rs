@@ -14,7 +14,13 @@ const ALL: &str = "*";
 /// Reads the section; `None` where it is not there, or a mistake is noted.
 pub(super) fn read(section: &mut Section<'_>) -> Option<CorsPolicy> {
     // The outer `None`: not given. The inner one: a mistake, which is noted.
-    let origins = section.value("origins").map(some_list(origin));
+    let origins = section.value("origins").map(some_list(|value: Value<'_>| {
+        let what = "an origin such as \"https://app.example.org\"";
+        value.parsed(what, |text| match text {
+            ALL => Ok(None),
+            text => OriginPattern::parse(text).map(Some),
+        })
+    }));
     let (mut methods, mut headers, mut expose) = (Vec::new(), Vec::new(), Vec::new());
     let (mut credentials, mut max_age) = (false, DeltaSeconds::new(600));
     section.set("methods", &mut methods, list(method));
@@ -70,18 +76,6 @@ fn of_all<T>(listed: Vec<Option<T>>) -> Vec<T> {
         .into_iter()
         .collect::<Option<Vec<T>>>()
         .unwrap_or_default()
-}
-
-/// `None` for all.
-fn origin(value: Value<'_>) -> Option<Option<OriginPattern>> {
-    let text = value.text("an origin such as \"https://app.example.org\"")?;
-    match &*text {
-        ALL => Some(None),
-        text => match OriginPattern::parse(text) {
-            Ok(pattern) => Some(Some(pattern)),
-            Err(fault) => value.refuse_text(fault),
-        },
-    }
 }
 
 /// `None` for all.

@@ -59,24 +59,17 @@ impl Gate {
         table(section, "respond", &mut gate.respond, |section| {
             Respond::read(section, pattern)
         });
-        gate.warn_of_shadowed(section);
-        (gate != Self::default()).then(|| Arc::new(gate))
-    }
-
-    /// Warns of networks of `allow` that `deny` has, too.
-    fn warn_of_shadowed(&self, section: &Section<'_>) {
-        let Some(place) = section.given("allow").or_else(|| section.given("deny")) else {
-            return;
-        };
-        for allowed in &self.allow {
-            let denied = self.deny.iter().find(|denied| denied.contains(allowed));
-            if let Some(denied) = denied {
-                let message = format!(
-                    "`allow` has {allowed}, which `deny` refuses as a part of {denied}: `deny` precedes"
-                );
-                section.warning(place.clone(), message);
+        if let Some(place) = section.given("allow").or_else(|| section.given("deny")) {
+            for allowed in &gate.allow {
+                if let Some(denied) = gate.deny.iter().find(|denied| denied.contains(allowed)) {
+                    let message = format!(
+                        "`allow` has {allowed}, which `deny` refuses as a part of {denied}: `deny` precedes"
+                    );
+                    section.warning(place.clone(), message);
+                }
             }
         }
+        (gate != Self::default()).then(|| Arc::new(gate))
     }
 
     /// Whether anybody is refused by it.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{Exchange, MAX_ROUNDS, Step};
-use crate::cache::head::Head;
 use crate::cache::store::{Limits, Role, Sharing};
 use crate::cache::stored::StoredResponse;
 use crate::error::Error;
@@ -16,6 +15,7 @@ use crate::proxy::request::{Class, Request, Traits};
 use crate::proxy::tiers::Reads;
 use crate::semantics::cache_status::ForwardReason;
 use crate::semantics::fetch::FetchExtent;
+use crate::semantics::freshness::MustValidate;
 use crate::semantics::time::DeltaSeconds;
 use crate::telemetry::traces::OpenSpan;
 use crate::upstream::RequestBody;
@@ -69,7 +69,12 @@ impl Exchange {
         let stored = stored.is_some_and(|resource| !resource.variants().is_empty());
         let selected = miss.selected.as_ref();
         let must_ask = miss.reason == ForwardReason::Request
-            || selected.is_some_and(|stored| never_fresh(&stored.head));
+            || selected.is_some_and(|stored| {
+                // Each use of it needs a validation of its own.
+                let freshness = &stored.head.freshness;
+                freshness.lifetime == DeltaSeconds::ZERO
+                    || freshness.must_validate == Some(MustValidate::NoCache)
+            });
         // A fill that has begun may bring what is older.
         let may_wait =
             (stored || !miss.personal) && !self.request.traits.any(Traits::NOTHING_OLDER);
@@ -208,11 +213,4 @@ fn discard(span: Option<OpenSpan>) {
 /// Whether what is asked for may be for others too.
 fn may_share(miss: &Miss) -> bool {
     miss.extent == FetchExtent::Whole && miss.marked.is_none()
-}
-
-/// Whether each use of the response needs a validation of its own.
-fn never_fresh(head: &Head) -> bool {
-    let freshness = &head.freshness;
-    freshness.lifetime == DeltaSeconds::ZERO
-        || freshness.must_validate == Some(crate::semantics::freshness::MustValidate::NoCache)
 }

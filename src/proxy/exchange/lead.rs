@@ -111,9 +111,12 @@ impl Exchange {
             Side::Downstream => None,
             Side::Upstream | Side::Internal => self.stand_in(Failure::Disconnected, miss),
         };
+        let selected = miss.selected.as_ref();
+        let must_validate =
+            selected.is_some_and(|stored| stored.head.freshness.must_validate.is_some());
         match stand_in {
             Some(step) => step,
-            None if must_not_be_stale(miss) && error.side() == Side::Upstream => {
+            None if must_validate && error.side() == Side::Upstream => {
                 // RFC 9111 §5.2.2.2: 504, whatever kept the origin from answering.
                 let lost = error.share().answered(StatusCode::GATEWAY_TIMEOUT);
                 self.fail(&lost, Some(miss.reason))
@@ -158,12 +161,6 @@ impl Exchange {
         };
         Some(self.deliver(stored, Some(age), status))
     }
-}
-
-/// Whether a stored response was to be validated that may not be served stale.
-fn must_not_be_stale(miss: &Miss) -> bool {
-    let selected = miss.selected.as_ref();
-    selected.is_some_and(|stored| stored.head.freshness.must_validate.is_some())
 }
 
 /// The age of a response that came for this very request: only when it had been stored before (RFC 9111 §5.1).

@@ -48,7 +48,13 @@ impl Exchange {
             received: arrived.received.wall,
         };
         if evaluate(method, request, &selected) == Precondition::NotModified {
-            return self.not_modified(arrived, miss, detail);
+            let status = self.status_of(&arrived, miss, detail);
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            *response.headers_mut() = not_modified_fields(&arrived.headers);
+            fill::discard(&self.worker, arrived.body);
+            self.worker.sign(&mut response, &self.request, status);
+            return Step::Done(Box::new(response));
         }
         if self.answers_another_range(&arrived) {
             // The API is to see the one that the client has.
@@ -101,16 +107,6 @@ impl Exchange {
             }),
             _ => false,
         }
-    }
-
-    fn not_modified(&self, arrived: Box<Arrived>, miss: &Miss, detail: Option<Detail>) -> Step {
-        let status = self.status_of(&arrived, miss, detail);
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        *response.headers_mut() = not_modified_fields(&arrived.headers);
-        fill::discard(&self.worker, arrived.body);
-        self.worker.sign(&mut response, &self.request, status);
-        Step::Done(Box::new(response))
     }
 
     /// The part that the client asked for, cut out of the whole as that comes.

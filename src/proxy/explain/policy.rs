@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::config::units::{show_duration, show_size};
 use crate::config::{EtagMode, RoutePolicy};
-use crate::semantics::policy::{HonourRequest, OperatorTtl, SetCookie, TtlMode};
+use crate::semantics::policy::{OperatorTtl, SetCookie, TtlMode};
 use crate::semantics::time::DeltaSeconds;
 
 /// The values by which a response is stored and used, in words; `at` and `section` are `null` where nothing in the file gives
@@ -36,12 +36,22 @@ fn values(route: &RoutePolicy) -> Vec<(&'static str, String)> {
         (rules.ignore.set_cookie, "set-cookie"),
         (rules.ignore.credentials, "credentials"),
     ];
+    let honour = &rules.honour;
+    let honoured = [
+        (honour.max_age, "max-age"),
+        (honour.min_fresh, "min-fresh"),
+        (honour.max_stale, "max-stale"),
+        (honour.no_cache, "no-cache"),
+        (honour.no_store, "no-store"),
+        (honour.only_if_cached, "only-if-cached"),
+        (honour.pragma, "pragma"),
+    ];
     vec![
         ("bypass", route.bypass.to_string()),
         ("ttl", ttl(rules.ttl.as_ref())),
         ("etag", etag(route.etag).to_owned()),
         ("ignore", flags(&ignored)),
-        ("honour", flags(&honoured(&rules.honour))),
+        ("honour", flags(&honoured)),
         ("set_cookie", set_cookie(rules.set_cookie()).to_owned()),
         ("credential_fields", names(&rules.credential_fields)),
         ("targeted_fields", names(&rules.targeted_fields)),
@@ -71,18 +81,6 @@ fn flags(flags: &[(bool, &str)]) -> String {
     let set = flags.iter().filter(|(is_set, _)| *is_set);
     let names: Vec<_> = set.map(|(_, name)| *name).collect();
     names.join(", ")
-}
-
-fn honoured(honour: &HonourRequest) -> [(bool, &'static str); 7] {
-    [
-        (honour.max_age, "max-age"),
-        (honour.min_fresh, "min-fresh"),
-        (honour.max_stale, "max-stale"),
-        (honour.no_cache, "no-cache"),
-        (honour.no_store, "no-store"),
-        (honour.only_if_cached, "only-if-cached"),
-        (honour.pragma, "pragma"),
-    ]
 }
 
 const fn etag(mode: EtagMode) -> &'static str {

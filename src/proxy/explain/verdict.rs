@@ -186,7 +186,14 @@ fn missed(miss: &Miss, asked: &Hypothetical, is_passed: bool) -> Verdict {
             ForwardReason::Stale => stale(miss, asked, result),
             ForwardReason::Request => Verdict::of_reason(result, Kind::Forward, "request"),
             ForwardReason::Partial => Verdict::of_reason(result, Kind::Forward, "partial"),
-            ForwardReason::VaryMiss => other_variant(miss.resource.as_ref(), request, result),
+            ForwardReason::VaryMiss => {
+                let mut verdict = Verdict::of_reason(result, Kind::Forward, "vary-miss");
+                let variants = miss.resource.as_ref().map_or(&[][..], Resource::variants);
+                if let Some(nearest) = variants.first() {
+                    verdict.why += &format!(" {}.", differences(nearest, request).join("; "));
+                }
+                verdict
+            }
             _ => nothing_stored(miss, asked, result),
         }
     };
@@ -248,15 +255,6 @@ fn stale(miss: &Miss, asked: &Hypothetical, result: &'static str) -> Verdict {
             why.sentence
         );
         verdict.change.splice(0..0, cures(Some(why)));
-    }
-    verdict
-}
-
-fn other_variant(resource: Option<&Resource>, request: &Request, result: &'static str) -> Verdict {
-    let mut verdict = Verdict::of_reason(result, Kind::Forward, "vary-miss");
-    let variants = resource.map_or(&[][..], Resource::variants);
-    if let Some(nearest) = variants.first() {
-        verdict.why += &format!(" {}.", differences(nearest, request).join("; "));
     }
     verdict
 }

@@ -121,12 +121,21 @@ impl Message {
                 "file": listener.has_file,
             })
         };
+        let secret = |secret: &Secret| json!(secret.octets());
+        let ticket_keys = |(addrs, keys): &Tickets| {
+            json!({
+                "listen": addrs.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "current": secret(&keys.current),
+                "previous": keys.previous.as_ref().map(secret),
+                "age": keys.age.as_secs(),
+            })
+        };
         match self {
             Self::Take => json!({ "message": "take" }),
             Self::Listeners(listeners, tickets) => json!({
                 "message": "listeners",
                 "listeners": listeners.iter().map(listener).collect::<Vec<_>>(),
-                "tickets": tickets.iter().map(tickets_to_json).collect::<Vec<_>>(),
+                "tickets": tickets.iter().map(ticket_keys).collect::<Vec<_>>(),
             }),
             Self::Ready => json!({ "message": "ready" }),
             Self::Serve => json!({ "message": "serve" }),
@@ -172,16 +181,6 @@ impl Message {
             _ => return None,
         })
     }
-}
-
-fn tickets_to_json((addrs, keys): &Tickets) -> Value {
-    let secret = |secret: &Secret| json!(secret.octets());
-    json!({
-        "listen": addrs.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "current": secret(&keys.current),
-        "previous": keys.previous.as_ref().map(secret),
-        "age": keys.age.as_secs(),
-    })
 }
 
 fn tickets_from_json(content: &Value) -> Option<Tickets> {

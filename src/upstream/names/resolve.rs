@@ -190,27 +190,26 @@ impl Resolver {
         };
         let look_up = match &latest.look_up {
             Some(look_up) => known.is_none().then(|| look_up.clone()),
-            None => Some(self.begin_look_up(&mut latest)),
+            None => {
+                let (outcome, pending) = watch::channel(None);
+                latest.look_up = Some(pending.clone());
+                let mut look_up = LookUp {
+                    resolver: Arc::downgrade(self),
+                    outcome,
+                    found: None,
+                };
+                let (name_servers, host) = (self.name_servers, self.host.clone());
+                spawn_local(async move {
+                    let found = timeout(LOOK_UP_TIMEOUT, name_servers.look_up(&host)).await;
+                    let found =
+                        found.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()));
+                    look_up.found = Some(found);
+                    drop(look_up);
+                });
+                Some(pending)
+            }
         };
         (known, look_up)
-    }
-
-    fn begin_look_up(self: &Arc<Self>, latest: &mut Latest) -> PendingLookUp {
-        let (outcome, pending) = watch::channel(None);
-        latest.look_up = Some(pending.clone());
-        let mut look_up = LookUp {
-            resolver: Arc::downgrade(self),
-            outcome,
-            found: None,
-        };
-        let (name_servers, host) = (self.name_servers, self.host.clone());
-        spawn_local(async move {
-            let found = timeout(LOOK_UP_TIMEOUT, name_servers.look_up(&host)).await;
-            let found = found.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()));
-            look_up.found = Some(found);
-            drop(look_up);
-        });
-        pending
     }
 
     fn store(&self, latest: &mut Latest, found: &LookUpAnswer) -> AddressList {
