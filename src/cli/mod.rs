@@ -159,6 +159,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     }
 }
 
+/// Prints the failure of the subcommand `name`, where it has one.
+fn reported(name: &str, done: Result<Exit, Failure>) -> Exit {
+    done.unwrap_or_else(|failure| failure.report(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,9 +204,4 @@ mod tests {
             assert!(error.to_string().contains(words), "{line}: {error}");
         }
     }
-}
-
-/// Prints the failure of the subcommand `name`, where it has one.
-fn reported(name: &str, done: Result<Exit, Failure>) -> Exit {
-    done.unwrap_or_else(|failure| failure.report(name))
 }
