@@ -13,7 +13,7 @@ use socket2::Socket;
 
 use super::error::Error;
 use super::handover::takeover::{Taken, Takeover, receive};
-use super::listening::{Offer, Ownership, SocketFile, Sockets, bound_addr};
+use super::listening::{Offer, Ownership, SocketFile, Sockets, bound_addr, set_for_clients};
 use super::tls::TicketKeys;
 use crate::config::ListenAddr;
 
@@ -248,11 +248,7 @@ fn unusable(index: usize, name: &str) -> Error {
 /// Sets what the service manager does not set by itself.
 fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_nonblocking(true)?;
-    if socket.local_addr()?.as_socket().is_some() {
-        // Accepted sockets inherit this.
-        socket.set_tcp_nodelay(true)?;
-    }
-    Ok(())
+    set_for_clients(socket)
 }
 
 /// Whether a socket that is bound to `bound` serves the clients of `configured`. `[::]` serves IPv4 clients too, unless it

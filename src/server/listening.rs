@@ -16,6 +16,12 @@ use crate::config::ListenAddr;
 /// Connections that may wait to be accepted; the system's limit (`net.core.somaxconn`) may be lower.
 pub(super) const BACKLOG: i32 = 4096;
 
+/// Octets that the kernel holds of a response beyond what it has sent. Without a limit it takes up to `net.ipv4.tcp_wmem`'s
+/// most (4 MiB) of a connection whose client reads nothing, and a few hundred of those leave no memory for the sockets of
+/// others. What is stored is in memory anyway, so nothing is gained by a copy of it.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT: u32 = 128 << 10;
+
 /// The listening sockets of one address.
 #[derive(Debug)]
 pub(super) enum Sockets {
@@ -106,6 +112,17 @@ pub(super) fn bound_addr(socket: &Socket) -> io::Result<Option<ListenAddr>> {
     Ok(tcp.or_else(|| path().map(ListenAddr::Unix)))
 }
 
+/// Sets on a listening socket what the connections that it accepts inherit.
+pub(super) fn set_for_clients(socket: &Socket) -> io::Result<()> {
+    if socket.domain()? == Domain::UNIX {
+        return Ok(());
+    }
+    socket.set_tcp_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(MAX_UNSENT)?;
+    Ok(())
+}
+
 fn tcp(addr: SocketAddr, v6_only: bool, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
@@ -114,8 +131,7 @@ fn tcp(addr: SocketAddr, v6_only: bool, shared: bool) -> io::Result<Socket> {
     // Connections of an earlier process may still be in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
-    // Accepted sockets inherit this.
-    socket.set_tcp_nodelay(true)?;
+    set_for_clients(&socket)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
@@ -218,4 +234,29 @@ impl Drop for SocketFile {
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let found = fs::symlink_metadata(path)?;
     Ok((found.dev(), found.ino()))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_holds_for_a_client_that_reads_nothing_is_bounded() {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let sockets = Sockets::tcp(any, false, 1).expect("sockets");
+        let Ok(Some(ListenAddr::Tcp(addr))) = sockets.addr() else {
+            panic!("no address");
+        };
+        let Sockets::Each(listening) = sockets else {
+            panic!("shared sockets");
+        };
+        let _client = TcpStream::connect(addr).expect("a connection");
+        listening[0].set_nonblocking(false).expect("blocking");
+        let (accepted, _) = listening[0].accept().expect("a connection");
+        let unsent = accepted.tcp_notsent_lowat().expect("an option");
+        assert_eq!(unsent, MAX_UNSENT);
+        assert!(accepted.tcp_nodelay().expect("an option"));
+    }
 }

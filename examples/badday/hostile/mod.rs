@@ -31,7 +31,7 @@ const MEASURED: Duration = Duration::from_secs(2);
 const BEGUN: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 3;
 
-/// Hits' 99th percentile may be so many times what it is without an attack,
+/// The 99th percentile of hits, and of misses, may be so many times what it is without an attack,
 const TIMES: f64 = 2.0;
 /// or so many milliseconds: the attacker, the clients and the API share the gateway's two cores.
 const FLOOR: f64 = 5.0;
@@ -57,8 +57,22 @@ access = "off"
 struct Seen {
     /// Milliseconds each.
     hits: Vec<f64>,
-    misses: u64,
+    misses: Vec<f64>,
     failed: u64,
+}
+
+/// The 99th percentiles of each round, in milliseconds.
+#[derive(Debug, Default)]
+struct Percentiles {
+    hits: Vec<f64>,
+    misses: Vec<f64>,
+}
+
+impl Percentiles {
+    fn add(&mut self, seen: Seen) {
+        self.hits.push(p99(seen.hits));
+        self.misses.push(p99(seen.misses));
+    }
 }
 
 pub async fn run(table: &Table, only: Option<Attack>) -> io::Result<()> {
@@ -71,10 +85,10 @@ pub async fn run(table: &Table, only: Option<Attack>) -> io::Result<()> {
         let gateway = Gateway::start(&CONFIG.replace("ORIGIN", &api.addr.to_string()));
         let serial = Rc::new(Cell::new(0));
         measure(gateway.addr(), &serial).await?;
-        let (mut quiet, mut attacked) = (Vec::new(), Vec::new());
+        let (mut quiet, mut attacked) = (Percentiles::default(), Percentiles::default());
         let (mut misses, mut failed, mut most, mut busy) = (0, 0, 0, Vec::new());
         for _ in 0..ROUNDS {
-            quiet.push(p99(measure(gateway.addr(), &serial).await?.hits));
+            quiet.add(measure(gateway.addr(), &serial).await?);
             let name = attack.to_possible_value().expect("a name");
             let mut attacker =
                 Process::start(&["attack", name.get_name(), &gateway.addr().to_string()]);
@@ -87,18 +101,23 @@ pub async fn run(table: &Table, only: Option<Attack>) -> io::Result<()> {
             let cpu = gateway.cpu().saturating_sub(before).as_secs_f64();
             busy.push(100.0 * cpu / MEASURED.as_secs_f64());
             most = most.max(gateway.rss());
-            attacked.push(p99(seen.hits));
-            misses += seen.misses;
+            misses += seen.misses.len();
             failed += seen.failed;
+            attacked.add(seen);
         }
-        let (quiet, attacked) = (median(quiet), median(attacked));
         let what = attack.what();
-        table.line(
-            &format!("{what}: hits' p99 beside it, ms"),
-            format!("{attacked:.2}"),
-            format!("{quiet:.2} without it"),
-            attacked <= (quiet * TIMES).max(FLOOR),
-        );
+        for (kind, quiet, attacked) in [
+            (format!("{what}: hits"), quiet.hits, attacked.hits),
+            ("  misses".to_owned(), quiet.misses, attacked.misses),
+        ] {
+            let (quiet, attacked) = (median(quiet), median(attacked));
+            table.line(
+                &format!("{kind}' p99 beside it, ms"),
+                format!("{attacked:.2}"),
+                format!("{quiet:.2} without it"),
+                attacked <= (quiet * TIMES).max(FLOOR),
+            );
+        }
         table.exactly(&format!("  failed, of {misses} misses"), failed, 0);
         table.at_most("  resident memory, MiB", mib(most), MEMORY, 1);
         table.note(
@@ -143,7 +162,7 @@ async fn measure(addr: SocketAddr, serial: &Rc<Cell<u64>>) -> io::Result<Seen> {
     for client in clients {
         let seen = client.await?;
         all.hits.extend(seen.hits);
-        all.misses += seen.misses;
+        all.misses.extend(seen.misses);
         all.failed += seen.failed;
     }
     Ok(all)
@@ -166,9 +185,10 @@ async fn ask(addr: SocketAddr, serial: Rc<Cell<u64>>) -> Seen {
         };
         let begun = watch.elapsed();
         let done = exchange(&mut wire, addr, &target).await;
+        let took = millis(watch.elapsed() - begun);
         match is_miss {
-            true => seen.misses += 1,
-            false => seen.hits.push(millis(watch.elapsed() - begun)),
+            true => seen.misses.push(took),
+            false => seen.hits.push(took),
         }
         if done.is_err() {
             seen.failed += 1;

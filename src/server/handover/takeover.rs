@@ -9,7 +9,7 @@ use socket2::Socket;
 
 use super::message::{Listener, Message, Tickets, receive_descriptors};
 use crate::config::ListenAddr;
-use crate::server::listening::{Ownership, SocketFile, Sockets};
+use crate::server::listening::{Ownership, SocketFile, Sockets, set_for_clients};
 
 /// How long the predecessor has to answer each message.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -69,11 +69,10 @@ pub(in crate::server) fn receive(
         };
         let all = listeners.iter().map(|listener| listener.sockets).sum();
         let descriptors = receive_descriptors(stream, all)?;
-        Ok((
-            listeners,
-            tickets,
-            descriptors.into_iter().map(Socket::from),
-        ))
+        let sockets: Vec<_> = descriptors.into_iter().map(Socket::from).collect();
+        // The predecessor may be older than this.
+        sockets.iter().try_for_each(set_for_clients)?;
+        Ok((listeners, tickets, sockets.into_iter()))
     };
     let (listeners, tickets, mut sockets) = ask(&mut stream).map_err(failed)?;
     let taken = listeners.into_iter().map(|listener| {
