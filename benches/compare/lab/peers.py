@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from .machine import Process, file_limit, free_port
@@ -90,8 +91,8 @@ class Peer:
                 os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
-def bookend(name, path, workers=1):
-    """A build of the gateway, as a peer of this name."""
+def bookend(name, path, workers=1, tier=""):
+    """A build of the gateway, as a peer of this name; `tier` is more of its configuration."""
 
     class Bookend(Peer):
         program = path
@@ -104,6 +105,9 @@ def bookend(name, path, workers=1):
         def prepare(self):
             self.values["workers"] = workers
             self.config = self.write("bookend.toml", "bookend.toml")
+            if tier:
+                text = self.config.read_text() + tier.replace("{{dir}}", str(self.directory))
+                self.config.write_text(text)
 
         def command(self):
             return [path, "run", "--config", str(self.config)]
@@ -165,7 +169,7 @@ class Varnish(Peer):
 
     def command(self):
         command = ["varnishd", "-F", "-a", f"127.0.0.1:{self.port}", "-f", str(self.config)]
-        command += ["-n", str(self.directory / "run"), "-s", f"malloc,{self.values['memory_mib']}M", "-T", "none"]
+        command += ["-n", str(self.directory / "run"), "-s", self.storage(), "-T", "none"]
         parameters = {
             "feature": "+http2",
             "thread_pools": 1,
@@ -176,6 +180,18 @@ class Varnish(Peer):
         for key, value in parameters.items():
             command += ["-p", f"{key}={value}"]
         return command
+
+    def storage(self):
+        return f"malloc,{self.values['memory_mib']}M"
+
+
+class VarnishFile(Varnish):
+    """Bodies in a file that is mapped into memory."""
+
+    name = "varnish-file"
+
+    def storage(self):
+        return f"file,{self.directory / 'storage'},{self.values['memory_mib']}M"
 
 
 class TrafficServer(Peer):
@@ -264,7 +280,26 @@ class Pingora(Peer):
 PEERS = [Nginx, Haproxy, Varnish, TrafficServer, Squid]
 
 # Only where they are asked for.
-ON_REQUEST = [Pingora]
+ON_REQUEST = [Pingora, VarnishFile]
+
+# What Bookend's configuration has in addition, by the tier below memory.
+TIERS = {
+    "disk": '\n[disk]\npath = "{{dir}}/disk"\n',
+    "shared": '\n[valkey]\nurl = "unix://{{socket}}"\n',
+}
+
+
+def redis(directory, core):
+    """A server for the shared tier that keeps all in memory, and the path of its socket."""
+    path = directory / "redis.sock"
+    command = ["redis-server", "--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "no"]
+    process = Process("redis", [*command, "--dir", str(directory)], core, directory / "redis.log")
+    for _ in range(500):
+        if path.exists():
+            return process, path
+        time.sleep(0.01)
+    process.stop()
+    raise RuntimeError("redis-server does not listen")
 
 
 def install(peers):

@@ -34,6 +34,10 @@ CONNECTIONS_PER_SECOND = 1_000
 # HAProxy takes no more than half as many as the files that it may open.
 CROWD = min(10_000, file_limit() // 2 - 250)
 
+# Keys of which a gateway with `FAR_MEMORY_MIB` holds few in memory, so that hits come from its lower tier.
+FAR_KEYS = 50_000
+FAR_MEMORY_MIB = 16
+
 # Requests that the paced load of the skewed scenario sends in turn.
 DRAWN = 4_096
 
@@ -81,18 +85,30 @@ class NotModified(Scenario):
         return lab.loads.closed(peer.port, request_of(peer.port, self.path, self.headers), seconds)
 
 
-class Skewed(Scenario):
+class Keys(Scenario):
+    """Keys that are drawn, each as often as any other."""
+
+    keys = FAR_KEYS
+    drawn = "even"
+
     def prepare(self, lab, peer, tag):
         """Once: what is stored stays for hours."""
         if (peer.name, self.name) in lab.filled:
             return
-        seen = lab.loads.each(peer.port, request_of(peer.port, f"{self.path}@"), KEYS)
-        if seen["answered"] != KEYS:
+        seen = lab.loads.each(peer.port, request_of(peer.port, f"{self.path}@"), self.keys)
+        if seen["answered"] != self.keys:
             raise RuntimeError(f"{peer.name}, {self.name}: {seen}")
         lab.filled.add((peer.name, self.name))
 
     def load(self, lab, peer, tag, seconds):
-        return lab.loads.wrk(peer.port, "/", seconds, script="keys", args=(self.path, KEYS, "skewed"))
+        return lab.loads.wrk(peer.port, "/", seconds, script="keys", args=(self.path, self.keys, self.drawn))
+
+
+class Skewed(Keys):
+    """The n-th is asked for as often as 1/n."""
+
+    keys = KEYS
+    drawn = "skewed"
 
     def requests(self, peer):
         sums = list(accumulate(1 / n for n in range(1, KEYS + 1)))
@@ -175,6 +191,9 @@ SCENARIOS = [
     Resumptions("resume", "resumed handshake and a hit, TLS 1.3", "/small/hit", needs_tls=True, connections=HANDSHAKERS),
     Herd("herd", "herd of 1,000", "/herd/", forwarded=(0.0, 1.0)),
 ]
+
+# With a tier below memory.
+FAR = Keys("far", f"{FAR_KEYS:,} keys, drawn evenly, that memory does not hold", "/small/far-", forwarded=(0.0, 0.02))
 
 
 @dataclass
