@@ -284,7 +284,7 @@ ON_REQUEST = [Pingora, VarnishFile]
 
 # What Bookend's configuration has in addition, by the tier below memory.
 TIERS = {
-    "disk": '\n[disk]\npath = "{{dir}}/disk"\n',
+    "disk": '\n[disk]\npath = "{{dir}}/disk"\nindex_memory = "1400KiB"\n',
     "shared": '\n[valkey]\nurl = "unix://{{socket}}"\n',
 }
 

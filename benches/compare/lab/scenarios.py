@@ -35,8 +35,8 @@ CONNECTIONS_PER_SECOND = 1_000
 CROWD = min(10_000, file_limit() // 2 - 250)
 
 # Keys of which a gateway with `FAR_MEMORY_MIB` holds few in memory, so that hits come from its lower tier.
-FAR_KEYS = 50_000
-FAR_MEMORY_MIB = 16
+FAR_KEYS = 15_000
+FAR_MEMORY_MIB = 6
 
 # Requests that the paced load of the skewed scenario sends in turn.
 DRAWN = 4_096
