@@ -33,6 +33,7 @@
 //! | [`telemetry`] | counters, the access log, tracing |
 //! | [`clock`], [`error`] | the only place that reads the time; what can go wrong, told once |
 //! | [`descriptors`] | file descriptors, and who makes room when there are none left |
+//! | [`faults`] | what tests make of a disk's operations |
 //! | [`guard`] | malformed fields of HTTP/2, kept from ending connections |
 //! | [`turn`] | how much a task may read before others have their turn |
 //! | [`demo`] | the embedded book API and the tour of `bookend demo` |
@@ -51,6 +52,7 @@ pub mod config;
 pub mod demo;
 pub mod descriptors;
 pub mod error;
+pub mod faults;
 pub mod guard;
 pub mod huge_pages;
 pub mod instance;

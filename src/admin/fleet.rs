@@ -80,7 +80,7 @@ pub(super) fn describe(fleet: Option<&Status>) -> Value {
     })
 }
 
-/// Adds to the outcome of a purge how far it has come in the fleet. Returns the answer's status.
+/// Adds to the outcome of a purge how far it has come. Returns the answer's status.
 pub(super) fn add_to(
     outcome: &mut Value,
     acknowledgement: &Acknowledgement,
@@ -88,6 +88,11 @@ pub(super) fn add_to(
 ) -> StatusCode {
     match acknowledgement {
         Acknowledgement::Alone => StatusCode::OK,
+        Acknowledgement::NotDurable(why) => {
+            outcome["acknowledged"] = json!(false);
+            outcome["why"] = json!(why.why());
+            StatusCode::ACCEPTED
+        }
         Acknowledgement::Everywhere(acknowledged) => {
             outcome["acknowledged"] = json!(true);
             outcome["gateways"] = json!(acknowledged.gateways);

@@ -24,7 +24,7 @@ use super::tail;
 use crate::config::{self, Mistake};
 use crate::ledger::invalidation::{Applied, Kind as PurgeKind, Strength};
 use crate::ledger::log::{MAX_FOLLOWERS, PurgeLog};
-use crate::proxy::{Acknowledgement, BOOKEND_RECEIPT, Gateway, Invalidated, Memory, ServerState};
+use crate::proxy::{Acknowledgement, BOOKEND_RECEIPT, Gateway, Memory, ServerState};
 use crate::server::{InUse, TlsListeners};
 use crate::telemetry::access::{MAX_READERS, Reader};
 use crate::telemetry::counters::Metrics;
@@ -138,8 +138,8 @@ impl Operations for GatewayOperations {
             Some(Caller(None)) => "the Unix socket".to_owned(),
             None => "the gateway".to_owned(),
         };
-        let Invalidated { applied, announced } =
-            (self.gateway).purge_logged(&invalidation, actor, reason);
+        let invalidated = (self.gateway).purge_logged(&invalidation, actor, reason);
+        let applied = invalidated.applied;
         let named: Vec<_> = named
             .iter()
             .map(|(what, value)| format!("{what}={value}"))
@@ -152,13 +152,10 @@ impl Operations for GatewayOperations {
             "purged"
         );
         let (gateway, strength) = (self.gateway.clone(), invalidation.strength);
-        match announced {
-            None => {
-                let alone = Acknowledgement::Alone;
-                Reply::Now(purged(&gateway, applied, strength, &alone))
-            }
-            Some(announced) => Reply::Later(Box::pin(async move {
-                let acknowledgement = gateway.acknowledged(Some(announced), wait).await;
+        match gateway.acknowledged_at_once(&invalidated) {
+            Some(at_once) => Reply::Now(purged(&gateway, applied, strength, &at_once)),
+            None => Reply::Later(Box::pin(async move {
+                let acknowledgement = gateway.acknowledged(invalidated, wait).await;
                 purged(&gateway, applied, strength, &acknowledgement)
             })),
         }

@@ -60,8 +60,8 @@ struct What {
     all: bool,
 }
 
-/// Prints the admin API's answer, `{"purged":1,…}`: how many resources were removed, and of how many bytes. It fails where some other
-/// gateway of the fleet may still serve what is purged.
+/// Prints the admin API's answer, `{"purged":1,…}`: how many resources were removed, and of how many bytes. It fails where it is not
+/// acknowledged: some other gateway of the fleet may still serve what is purged, or the disk may not have it.
 pub fn main(arguments: &Arguments) -> Result<Exit, Failure> {
     let mut content = arguments.what.document();
     for (name, is_given) in [("soft", arguments.soft), ("dry_run", arguments.dry_run)] {
@@ -81,9 +81,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit, Failure> {
         .with_document()?;
     print(answer.text().trim_end());
     if answer.status == StatusCode::ACCEPTED {
-        eprintln!(
-            "bookend purge: it holds at this gateway; the fleet has not acknowledged it yet, and goes on with it"
-        );
+        eprintln!("bookend purge: it holds at this gateway, but is not acknowledged: see `why`");
         return Ok(Exit::Failure);
     }
     Ok(Exit::Success)

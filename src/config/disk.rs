@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::readers::{flag, path, size};
 use super::section::Section;
+use crate::faults::Faults;
 
 /// The disk tier's settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,8 @@ pub struct Disk {
     pub index_memory: u64,
     /// Whether an invalidation is synced to the device before it is acknowledged.
     pub sync: bool,
+    /// Of its files; none but in tests.
+    pub faults: Faults,
 }
 
 impl Disk {
@@ -39,6 +42,7 @@ impl Disk {
             size: 1 << 30,
             index_memory: 16 << 20,
             sync: false,
+            faults: Faults::default(),
         }
     }
 }

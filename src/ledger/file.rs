@@ -5,10 +5,12 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::format::{self, Content, RECORDS, Slot};
-use super::index::{Index, Recorded};
+use super::index::{Index, Recorded, Secret, Snapshot};
 use super::invalidation::Strength;
+use crate::faults::{Fate, Faults, Operation};
 
 const NAME: &str = "ledger";
 /// While it is written anew.
@@ -16,7 +18,7 @@ const NEW_NAME: &str = "ledger.new";
 const LOCK_NAME: &str = "ledger.lock";
 
 /// No ledger is as large: what is longer is not read.
-const MAX_LENGTH: u64 = 1 << 30;
+const MAX_LENGTH: u64 = if cfg!(test) { 1 << 20 } else { 1 << 30 };
 
 /// A file shorter than this is not worth being written anew, in octets.
 const SMALL: u64 = if cfg!(test) { 64 << 10 } else { 4 << 20 };
@@ -55,20 +57,34 @@ pub enum Outlives {
     Machine,
 }
 
-/// What octets are written to. Tests have one that fails.
-pub(super) trait Medium: Send + fmt::Debug {
-    fn write_at(&self, octets: &[u8], offset: u64) -> io::Result<()>;
-    /// What was written outlives the machine's power when this returns.
-    fn sync(&self) -> io::Result<()>;
+/// What octets are written to: the one who appends and the one who syncs have it both.
+#[derive(Debug)]
+pub(super) struct Medium {
+    file: File,
+    faults: Faults,
 }
 
-impl Medium for File {
+impl Medium {
     fn write_at(&self, octets: &[u8], offset: u64) -> io::Result<()> {
-        self.write_all_at(octets, offset)
+        match self.faults.of(Operation::LedgerWrite) {
+            Fate::Done => self.file.write_all_at(octets, offset),
+            Fate::Short => {
+                let (half, rest) = octets.split_at(octets.len() / 2);
+                self.file.write_all_at(half, offset)?;
+                self.file.write_all_at(rest, offset + half.len() as u64)
+            }
+            Fate::Fails(number) => Err(io::Error::from_raw_os_error(number)),
+        }
     }
 
-    fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+    /// What was written outlives the machine's power when this returns.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.faults.check(Operation::LedgerSync)?;
+        match cfg!(test) {
+            // Nobody loses power there, and thousands of files are written.
+            true => Ok(()),
+            false => self.file.sync_data(),
+        }
     }
 }
 
@@ -79,7 +95,7 @@ pub(super) struct Place {
     pub(super) outlives: Outlives,
     /// The kernel's name for its run.
     pub(super) boot: [u8; 16],
-    pub(super) medium: fn(File) -> Box<dyn Medium>,
+    faults: Faults,
     /// Held as long as the ledger is open.
     lock: File,
 }
@@ -90,7 +106,7 @@ impl Place {
         directory: &Path,
         outlives: Outlives,
         boot: [u8; 16],
-        medium: fn(File) -> Box<dyn Medium>,
+        faults: Faults,
     ) -> Result<Self, OpenError> {
         let path = directory.join(LOCK_NAME);
         let io = |error| OpenError::Io(path.clone(), error);
@@ -107,7 +123,7 @@ impl Place {
                 directory: directory.to_owned(),
                 outlives,
                 boot,
-                medium,
+                faults,
                 lock,
             }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.to_owned())),
@@ -138,7 +154,7 @@ impl Place {
         let file = OpenOptions::new().write(true).open(self.path())?;
         file.set_len(content.end)?;
         let mut file = LedgerFile {
-            medium: (self.medium)(file),
+            medium: self.medium(file),
             slot,
             compacted: RECORDS,
         };
@@ -148,73 +164,91 @@ impl Place {
         Ok(file)
     }
 
-    /// Writes a file with all that `index` remembers in the place of the one that is there, if one is.
-    pub(super) fn write_anew(
-        &self,
-        epoch: &[u8; 16],
-        index: &Index,
-        sequence: u64,
-    ) -> io::Result<LedgerFile> {
+    /// Writes a file with all that is remembered, beside the one that is there. When this returns, it is on the device.
+    pub(super) fn write_new(&self, remembered: &Remembered) -> io::Result<LedgerFile> {
         let new = self.directory.join(NEW_NAME);
-        let written = self.write_new(&new, epoch, index, sequence);
-        if written.is_err() {
-            // There may be no such file.
-            let _ = fs::remove_file(&new);
-        }
-        written
-    }
-
-    fn write_new(
-        &self,
-        new: &Path,
-        epoch: &[u8; 16],
-        index: &Index,
-        sequence: u64,
-    ) -> io::Result<LedgerFile> {
         let file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .mode(0o600)
-            .open(new)?;
-        let medium = (self.medium)(file);
-        let records = format::index(index, RECORDS);
-        let end = RECORDS + records.len() as u64;
+            .open(&new)?;
+        let medium = self.medium(file);
         let slot = Slot {
             counter: 1,
-            end,
-            sequence,
-            floor: index.floor(),
+            end: RECORDS + remembered.records.len() as u64,
+            sequence: remembered.sequence,
+            floor: remembered.floor,
             boot: self.boot,
             is_clean: false,
             is_synced: self.outlives == Outlives::Machine,
         };
-        medium.write_at(&format::header(epoch, &index.secret, &slot), 0)?;
-        medium.write_at(&records, RECORDS)?;
-        medium.sync()?;
-        fs::rename(new, self.path())?;
-        if let Err(error) = self.sync_directory() {
-            // Which of the two files is there after a loss of power is not known now: neither must be.
-            let _ = self.remove();
+        let Remembered { epoch, secret, .. } = remembered;
+        let written = medium
+            .write_at(&format::header(epoch, secret, &slot), 0)
+            .and_then(|()| medium.write_at(&remembered.records, RECORDS))
+            .and_then(|()| medium.sync());
+        if let Err(error) = written {
+            self.drop_new();
             return Err(error);
         }
         Ok(LedgerFile {
             medium,
+            compacted: slot.end,
             slot,
-            compacted: end,
         })
+    }
+
+    /// Removes the file that was written beside the one that is there.
+    pub(super) fn drop_new(&self) {
+        // The next one is written over it where it stays.
+        let _ = fs::remove_file(self.directory.join(NEW_NAME));
+    }
+
+    /// Puts the file that was written in the place of the one that is there.
+    pub(super) fn put_new_in_place(&self) -> io::Result<()> {
+        fs::rename(self.directory.join(NEW_NAME), self.path())
     }
 
     /// Removes the file, so that the next process begins a new epoch.
     pub(super) fn remove(&self) -> io::Result<()> {
         match fs::remove_file(self.path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => self.sync_directory(),
+            _ => Ok(()),
         }
     }
 
-    fn sync_directory(&self) -> io::Result<()> {
+    /// Which files there are outlives the machine's power when this returns.
+    pub(super) fn sync_directory(&self) -> io::Result<()> {
+        self.faults.check(Operation::LedgerSync)?;
         File::open(&self.directory)?.sync_all()
+    }
+
+    fn medium(&self, file: File) -> Arc<Medium> {
+        let faults = self.faults.clone();
+        Arc::new(Medium { file, faults })
+    }
+}
+
+/// All that a file holds that is written anew.
+pub(super) struct Remembered {
+    pub(super) epoch: [u8; 16],
+    pub(super) secret: Secret,
+    pub(super) sequence: u64,
+    pub(super) floor: u64,
+    /// As they are written.
+    pub(super) records: Vec<u8>,
+}
+
+impl Remembered {
+    pub(super) fn of(epoch: [u8; 16], index: &Snapshot, sequence: u64) -> Self {
+        Self {
+            epoch,
+            secret: index.secret,
+            sequence,
+            floor: index.floor,
+            records: format::index(index, RECORDS),
+        }
     }
 }
 
@@ -228,14 +262,14 @@ impl Drop for Place {
 /// A ledger's file that is open for appending.
 #[derive(Debug)]
 pub(super) struct LedgerFile {
-    medium: Box<dyn Medium>,
+    pub(super) medium: Arc<Medium>,
     pub(super) slot: Slot,
     /// Its length in octets when it was written anew.
     compacted: u64,
 }
 
 impl LedgerFile {
-    /// Writes an invalidation. When this fails, what is in the file is not known.
+    /// Writes an invalidation, which outlives the process when this returns. When this fails, what is in the file is not known.
     pub(super) fn append(
         &mut self,
         index: &Index,
@@ -246,13 +280,17 @@ impl LedgerFile {
         let at = self.slot.end;
         let record = format::invalidation(&index.secret, at, number, strength, recorded);
         self.medium.write_at(&record, at)?;
-        // The mark of a clean shutdown must not outlive what follows it.
-        let must_sync = self.slot.is_synced || self.slot.is_clean;
         self.slot.end = at + record.len() as u64;
+        self.number(index, number)
+    }
+
+    /// Writes the index's floor and the number of the latest invalidation.
+    pub(super) fn number(&mut self, index: &Index, number: u64) -> io::Result<()> {
         self.slot.sequence = number;
-        self.slot.is_clean = false;
+        let was_clean = std::mem::take(&mut self.slot.is_clean);
         self.write_slot(index)?;
-        match must_sync {
+        match was_clean {
+            // The mark of a clean shutdown must not outlive what follows it. That comes last: nobody waits any more.
             true => self.medium.sync(),
             false => Ok(()),
         }
@@ -275,16 +313,12 @@ impl LedgerFile {
 
     /// Whether it is worth being written anew: it is twice as long as it was, or would be.
     pub(super) fn is_long(&self, index: &Index) -> bool {
-        self.slot.end > self.bound(index)
-    }
-
-    /// Whether it cannot wait any more.
-    pub(super) fn is_too_long(&self, index: &Index) -> bool {
-        self.slot.end > 2 * self.bound(index)
-    }
-
-    fn bound(&self, index: &Index) -> u64 {
         let needed = (index.len() * format::ENTRY) as u64;
-        SMALL.max(2 * needed.max(self.compacted))
+        self.slot.end > SMALL.max(2 * needed.max(self.compacted))
+    }
+
+    /// Whether it would soon be longer than any that is read, since it could not be written anew.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.slot.end > MAX_LENGTH / 2
     }
 }

@@ -10,7 +10,7 @@
 //! The slots are written by turns; the one with the higher counter counts. `end` is where the records end that were acknowledged:
 //! what is damaged or missing before it has been lost, what is torn after it never counted.
 
-use super::index::{Index, Kind, Numbers, Recorded, Secret};
+use super::index::{Index, Kind, Numbers, Recorded, Secret, Snapshot};
 use super::invalidation::Strength;
 
 const MAGIC: &[u8; 8] = b"BKLEDGER";
@@ -154,17 +154,16 @@ pub(super) fn invalidation(
 }
 
 /// The records of a whole index, to be written from `at` on.
-pub(super) fn index(index: &Index, at: u64) -> Vec<u8> {
+pub(super) fn index(index: &Snapshot, at: u64) -> Vec<u8> {
     let mut content = vec![LATEST];
-    for number in index.latest_by_kind() {
+    for number in index.latest {
         content.extend_from_slice(&number.to_le_bytes());
     }
     let mut octets = record(&index.secret, at, &content);
-    let mut entries = index.entries().peekable();
-    while entries.peek().is_some() {
+    for entries in index.entries.chunks(ENTRIES_EACH) {
         let mut content = vec![ENTRIES];
-        for (hash, numbers) in entries.by_ref().take(ENTRIES_EACH) {
-            for number in [hash, numbers.hard, numbers.soft] {
+        for (hash, numbers) in entries {
+            for number in [*hash, numbers.hard, numbers.soft] {
                 content.extend_from_slice(&number.to_le_bytes());
             }
         }

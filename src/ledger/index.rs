@@ -201,6 +201,15 @@ pub(super) struct Index {
     limit: usize,
 }
 
+/// What an index remembered at a time.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) secret: Secret,
+    pub(super) entries: Vec<(u64, Numbers)>,
+    pub(super) latest: [u64; Kind::COUNT],
+    pub(super) floor: u64,
+}
+
 impl Index {
     /// Remembers about `limit` matchers.
     pub(super) fn new(secret: Secret, limit: usize) -> Self {
@@ -262,12 +271,15 @@ impl Index {
         }
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = (u64, Numbers)> {
-        self.numbers.iter().map(|(hash, numbers)| (*hash, *numbers))
-    }
-
-    pub(super) fn latest_by_kind(&self) -> [u64; Kind::COUNT] {
-        self.latest
+    /// All of it, as it is now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let entries = self.numbers.iter();
+        Snapshot {
+            secret: self.secret,
+            entries: entries.map(|(hash, numbers)| (*hash, *numbers)).collect(),
+            latest: self.latest,
+            floor: self.floor,
+        }
     }
 
     /// Forgets the oldest eighth where there are too many. What was fetched before the latest of these is validated.

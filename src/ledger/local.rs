@@ -5,21 +5,24 @@
 //! in the file: were it lost with the process, the next one would give it to another invalidation, and a record with it as its stamp
 //! would count as younger than that.
 
+mod kept;
 #[cfg(test)]
 mod tests;
 
 use std::fs;
-use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
-use super::file::{LedgerFile, Medium, Place};
+pub use self::kept::Durability;
+use self::kept::{Kept, Standing, lock};
+use super::file::Place;
 pub use super::file::{OpenError, Outlives};
 use super::format::{Content, Slot};
 use super::index::{Index, Secret, random};
 use super::invalidation::Invalidation;
 use super::verdict::{Subject, Verdict};
+use crate::faults::Faults;
 
 /// So many numbers are left out after a loss of power: more than can have been given since the kernel last wrote the file out.
 const LOST: u64 = 1 << 32;
@@ -27,24 +30,22 @@ const LOST: u64 = 1 << 32;
 /// Numbers invalidations, and remembers them for records outside memory.
 #[derive(Debug)]
 pub struct Ledger {
-    sequence: AtomicU64,
-    epoch: RwLock<[u8; 16]>,
-    /// `None` where nothing is outside memory.
-    kept: Option<Kept>,
+    kept: Arc<Kept>,
+    /// `None` where nothing is synced.
+    syncer: Option<Syncer>,
 }
 
+/// The thread that syncs the file, so that those who append to it need not wait for the device.
 #[derive(Debug)]
-struct Kept {
-    index: RwLock<Index>,
-    writer: Mutex<Writer>,
-    is_durable: AtomicBool,
+struct Syncer {
+    asked: Arc<(Mutex<Asked>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
-struct Writer {
-    place: Place,
-    /// `None` while it cannot be written.
-    file: Option<LedgerFile>,
+#[derive(Debug, Default)]
+struct Asked {
+    is_wanted: bool,
+    is_stopping: bool,
 }
 
 /// What was found where a ledger was opened.
@@ -65,14 +66,6 @@ pub enum Opened {
     Damaged { why: String },
 }
 
-fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The kernel's name for its run; a random one where it has none, as if the machine were always started anew.
 fn boot_id() -> [u8; 16] {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -81,33 +74,25 @@ fn boot_id() -> [u8; 16] {
 }
 
 impl Ledger {
-    /// A ledger that only counts: there are no records outside memory.
-    pub fn in_memory() -> Self {
-        Self {
-            sequence: AtomicU64::new(0),
-            epoch: RwLock::new(random()),
-            kept: None,
-        }
-    }
-
     /// Opens the ledger in `directory`, which must exist, or makes one; about `limit` matchers are remembered, each in 52 octets of
     /// memory. Fails when another process has it open, or when a file can be neither read nor written.
     pub fn open(
         directory: &Path,
         limit: usize,
         outlives: Outlives,
+        faults: Faults,
     ) -> Result<(Self, Opened), OpenError> {
-        Self::open_with(directory, limit, outlives, boot_id(), |file| Box::new(file))
+        Self::open_after(directory, limit, outlives, faults, boot_id())
     }
 
-    fn open_with(
+    fn open_after(
         directory: &Path,
         limit: usize,
         outlives: Outlives,
+        faults: Faults,
         boot: [u8; 16],
-        medium: fn(fs::File) -> Box<dyn Medium>,
     ) -> Result<(Self, Opened), OpenError> {
-        let place = Place::take(directory, outlives, boot, medium)?;
+        let place = Place::take(directory, outlives, boot, faults)?;
         let failed = |error| OpenError::Io(directory.join("ledger"), error);
         let (content, why) = match place.read(limit).map_err(failed)? {
             None => (None, None),
@@ -119,18 +104,20 @@ impl Ledger {
             },
         };
         let Some((mut content, rebooted)) = content else {
-            let (epoch, index) = (random(), Index::new(Secret::random(), limit));
-            let file = place.write_anew(&epoch, &index, 0).map_err(failed)?;
+            let index = Index::new(Secret::random(), limit);
+            let kept = Kept::new(place, random(), index, 0, None);
+            kept.write_anew().map_err(failed)?;
             let opened = why.map_or(Opened::Fresh, |why| Opened::Damaged { why });
-            return Ok((
-                Self::kept(epoch, index, 0, Writer::new(place, file)),
-                opened,
-            ));
+            let ledger = Self::keeping(kept, outlives);
+            return Ok((ledger.map_err(failed)?, opened));
         };
         let clean = content.slot.is_clean;
         let mut sequence = content.slot.sequence;
-        if rebooted {
+        if content.slot.boot != boot && !clean {
+            // A number that was lost before anybody was told of it may be the stamp of a record.
             sequence += LOST;
+        }
+        if rebooted {
             content.index.raise_floor(sequence);
         }
         let slot = Slot {
@@ -147,192 +134,143 @@ impl Ledger {
             clean,
             rebooted,
         };
-        let writer = Writer::new(place, file);
-        Ok((
-            Self::kept(content.epoch, content.index, sequence, writer),
-            opened,
-        ))
+        let kept = Kept::new(place, content.epoch, content.index, sequence, Some(file));
+        Ok((Self::keeping(kept, outlives).map_err(failed)?, opened))
     }
 
-    fn kept(epoch: [u8; 16], index: Index, sequence: u64, writer: Writer) -> Self {
-        Self {
-            sequence: AtomicU64::new(sequence),
-            epoch: RwLock::new(epoch),
-            kept: Some(Kept {
-                index: RwLock::new(index),
-                writer: Mutex::new(writer),
-                is_durable: AtomicBool::new(true),
-            }),
-        }
+    fn keeping(kept: Kept, outlives: Outlives) -> std::io::Result<Self> {
+        let kept = Arc::new(kept);
+        let syncer = match outlives {
+            Outlives::Process => None,
+            Outlives::Machine => Some(Syncer::start(kept.clone())?),
+        };
+        Ok(Self { kept, syncer })
     }
 
     /// The number of the latest invalidation, with which a request's response is stamped: to be read before the request is sent.
     pub fn sequence(&self) -> u64 {
-        self.sequence.load(Ordering::SeqCst)
+        self.kept.sequence()
     }
 
     /// The ledger's incarnation: records of another one do not exist.
     pub fn epoch(&self) -> [u8; 16] {
-        *read(&self.epoch)
+        self.kept.epoch()
     }
 
     /// Records with a lower stamp are not used without validation.
     pub fn floor(&self) -> u64 {
-        match &self.kept {
-            Some(kept) => read(&kept.index).floor(),
-            // Nothing is remembered.
-            None => self.sequence(),
-        }
+        self.kept.floor()
     }
 
     /// Whether invalidations outlive the process: they are written to a file, which has not failed.
     pub fn is_durable(&self) -> bool {
-        let kept = self.kept.as_ref();
-        kept.is_some_and(|kept| kept.is_durable.load(Ordering::SeqCst))
+        self.kept.settled().standing == Standing::Written
     }
 
-    /// Gives an invalidation its number, the next one, and writes it down before it returns. It does not fail: when the file
-    /// cannot be written, it is removed and a new epoch begins, so that nothing that was stored outside memory is used again.
-    /// The number is above `after`, too: others may have given numbers before.
+    /// Gives an invalidation its number, the next one, and writes it down before it returns, but does not wait for the device. It
+    /// does not fail: when the file cannot be written, it is removed and a new epoch begins, so that nothing that was stored
+    /// outside memory is used again. The number is above `after`, too: others may have given numbers before.
     pub fn append(&self, invalidation: &Invalidation, after: u64) -> u64 {
-        let Some(kept) = &self.kept else {
-            self.sequence.fetch_max(after, Ordering::SeqCst);
-            return self.sequence.fetch_add(1, Ordering::SeqCst) + 1;
-        };
-        let secret = read(&kept.index).secret;
-        let mut recorded = Vec::with_capacity(invalidation.covers.len());
-        for matcher in &invalidation.covers {
-            secret.record(matcher, &mut recorded);
-        }
-        let mut writer = kept.writer();
-        let number = self.sequence().max(after) + 1;
-        let strength = invalidation.strength;
-        if let Some(file) = &mut writer.file
-            && let Err(error) = file.append(&read(&kept.index), number, strength, &recorded)
-        {
-            self.fail(kept, &mut writer, &error);
-        }
-        write(&kept.index).apply(number, strength, &recorded);
-        self.sequence.store(number, Ordering::SeqCst);
-        let index = read(&kept.index);
-        if let Some(file) = &writer.file
-            && file.is_too_long(&index)
-            && let Err(error) = self.write_anew(&index, self.sequence(), &mut writer)
-        {
-            self.fail(kept, &mut writer, &error);
+        let number = self.kept.append(invalidation, after);
+        if let Some(syncer) = &self.syncer {
+            syncer.ask(|asked| asked.is_wanted = true);
         }
         number
+    }
+
+    /// Whether the invalidation with this number outlives what it is to; `None` while that is not known.
+    pub fn durability(&self, number: u64) -> Option<Durability> {
+        self.kept
+            .settled()
+            .durability(self.syncer.is_some(), number)
+    }
+
+    /// Waits until that is known. May be dropped at any time.
+    pub async fn settled(&self, number: u64) -> Durability {
+        let mut settled = self.kept.settled.subscribe();
+        let is_synced = self.syncer.is_some();
+        // It cannot fail: the sender is in what this holds.
+        let settled = settled
+            .wait_for(|settled| settled.durability(is_synced, number).is_some())
+            .await;
+        let durability = settled.ok().and_then(|it| it.durability(is_synced, number));
+        durability.unwrap_or(Durability::Failed)
+    }
+
+    /// Has all that was appended reach the device, where it is to, on this thread.
+    pub fn sync(&self) {
+        if self.syncer.is_some() {
+            self.kept.sync();
+        }
     }
 
     /// Whether a record may be used that was stored in this epoch with this stamp. The answer holds for invalidations that
     /// were acknowledged before the call.
     pub fn judge(&self, stamp: u64, subject: &Subject<'_>) -> Verdict {
-        match &self.kept {
-            Some(kept) => read(&kept.index).judge(stamp, subject),
-            None if stamp < self.sequence() => Verdict::MustValidate,
-            None => Verdict::Valid,
-        }
+        self.kept.judge(stamp, subject)
     }
 
     /// Writes the file again after it had failed, or where it has become long; to be called from time to time, on a thread that
-    /// may wait for the disk. Invalidations wait meanwhile. Fails when it cannot be written.
-    pub fn mend(&self) -> io::Result<()> {
-        let Some(kept) = &self.kept else {
-            return Ok(());
-        };
-        let mut writer = kept.writer();
-        let index = read(&kept.index);
-        match &writer.file {
-            Some(file) if !file.is_long(&index) => return Ok(()),
-            _ => {}
+    /// may wait for the disk. Invalidations do not wait meanwhile. Fails when it cannot be written.
+    pub fn mend(&self) -> std::io::Result<()> {
+        match self.kept.is_good() {
+            true => Ok(()),
+            false => self.kept.write_anew(),
         }
-        let was_durable = writer.file.is_some();
-        if let Err(error) = self.write_anew(&index, self.sequence(), &mut writer) {
-            // As a rule, the one before is still there, and is written on.
-            if was_durable && !writer.place.path().exists() {
-                self.fail(kept, &mut writer, &error);
-            }
-            return Err(error);
-        }
-        kept.is_durable.store(true, Ordering::SeqCst);
-        if !was_durable {
-            tracing::info!(path = %writer.place.path().display(), "the ledger's file is written again");
-        }
-        Ok(())
     }
 
     /// Has all that was fetched so far validated before it is used, and gives only numbers above `number` from now on: others may
     /// have acknowledged invalidations that this ledger does not know.
     pub fn distrust(&self, number: u64) {
-        let Some(kept) = &self.kept else {
-            self.sequence.fetch_max(number + 1, Ordering::SeqCst);
-            return;
-        };
-        let mut writer = kept.writer();
-        let number = self.sequence().max(number) + 1;
-        write(&kept.index).raise_floor(number);
-        let index = read(&kept.index);
-        if writer.file.is_some()
-            && let Err(error) = self.write_anew(&index, number, &mut writer)
-        {
-            self.fail(kept, &mut writer, &error);
-        }
-        // Not before it is in the file, as with any number.
-        self.sequence.store(number, Ordering::SeqCst);
+        self.kept.distrust(number);
+        self.sync();
     }
 
     /// Marks a clean shutdown: after a reboot, what was stored is used as it is. The ledger goes on; an invalidation after this
     /// takes the mark away.
     pub fn close(&self) {
-        let Some(kept) = &self.kept else {
-            return;
+        self.kept.close();
+    }
+}
+
+impl Syncer {
+    fn start(kept: Arc<Kept>) -> std::io::Result<Self> {
+        let asked = Arc::<(Mutex<Asked>, Condvar)>::default();
+        let asking = asked.clone();
+        let run = move || {
+            let (asked, changed) = &*asking;
+            let mut guard = lock(asked);
+            loop {
+                let is_idle = |asked: &mut Asked| !asked.is_wanted && !asked.is_stopping;
+                let waited = changed.wait_while(guard, is_idle);
+                guard = waited.unwrap_or_else(PoisonError::into_inner);
+                if !std::mem::take(&mut guard.is_wanted) {
+                    return;
+                }
+                drop(guard);
+                // All that has been appended by now, however many have.
+                kept.sync();
+                guard = lock(asked);
+            }
         };
-        let mut writer = kept.writer();
-        let closed = writer
-            .file
-            .as_mut()
-            .map(|file| file.close(&read(&kept.index)));
-        if let Some(Err(error)) = closed {
-            self.fail(kept, &mut writer, &error);
-        }
+        let thread = thread::Builder::new().name("ledger-sync".to_owned());
+        let thread = Some(thread.spawn(run)?);
+        Ok(Self { asked, thread })
     }
 
-    fn write_anew(&self, index: &Index, sequence: u64, writer: &mut Writer) -> io::Result<()> {
-        let file = writer.place.write_anew(&self.epoch(), index, sequence)?;
-        writer.file = Some(file);
-        Ok(())
-    }
-
-    /// Begins a new epoch without a file, which failed.
-    fn fail(&self, kept: &Kept, writer: &mut Writer, error: &io::Error) {
-        writer.file = None;
-        kept.is_durable.store(false, Ordering::SeqCst);
-        *write(&self.epoch) = random();
-        let path = writer.place.path();
-        let path = path.display();
-        match writer.place.remove() {
-            Ok(()) => tracing::warn!(
-                %path, %error,
-                "the ledger's file cannot be written: what is stored outside memory is not used any more"
-            ),
-            Err(remove) => tracing::error!(
-                %path, %error, %remove,
-                "the ledger's file can be neither written nor removed: remove it before the next start, or what was purged may come back"
-            ),
-        }
+    fn ask(&self, ask: impl FnOnce(&mut Asked)) {
+        let (asked, changed) = &*self.asked;
+        ask(&mut lock(asked));
+        changed.notify_one();
     }
 }
 
-impl Kept {
-    fn writer(&self) -> std::sync::MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Writer {
-    fn new(place: Place, file: LedgerFile) -> Self {
-        let file = Some(file);
-        Self { place, file }
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.ask(|asked| asked.is_stopping = true);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 

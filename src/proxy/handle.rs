@@ -12,7 +12,7 @@ use crate::config::Destination;
 use crate::config::traces::BUILT_IN;
 use crate::error::Error;
 use crate::proxy::exchange::Exchange;
-use crate::proxy::fleet::{Acknowledgement, HELD, Invalidated};
+use crate::proxy::fleet::HELD;
 use crate::proxy::gate::{Met, dotted, grant};
 use crate::proxy::limit::Refusal;
 use crate::proxy::lookup::Lookup;
@@ -139,7 +139,7 @@ impl Worker {
         }
     }
 
-    /// The answer to a PURGE, as soon as the fleet has acknowledged it.
+    /// The answer to a PURGE, as soon as it is acknowledged.
     fn answered_purge(self: &Rc<Self>, request: Request, purged: Purged) -> Answer<Body> {
         let (invalidated, strength) = match purged {
             Purged::Refused(response) => return Answer::Now(response),
@@ -148,14 +148,13 @@ impl Worker {
                 strength,
             } => (invalidated, strength),
         };
-        let Invalidated { applied, announced } = invalidated;
-        if announced.is_none() {
-            let alone = Acknowledgement::Alone;
-            return Answer::Now(self.purged(&request, (applied, strength), &alone));
+        let applied = invalidated.applied;
+        if let Some(at_once) = self.gateway.acknowledged_at_once(&invalidated) {
+            return Answer::Now(self.purged(&request, (applied, strength), &at_once));
         }
         let worker = self.clone();
         Answer::later(async move {
-            let acknowledgement = worker.gateway.acknowledged(announced, HELD).await;
+            let acknowledgement = worker.gateway.acknowledged(invalidated, HELD).await;
             worker.purged(&request, (applied, strength), &acknowledgement)
         })
     }

@@ -9,7 +9,8 @@ use http::{HeaderMap, HeaderValue};
 use crate::cache::store::Count;
 use crate::clock;
 use crate::ledger::invalidation::Invalidation;
-use crate::proxy::fleet::{Acknowledgement, Invalidated, StoreMemory, carry_out};
+use crate::ledger::local::Durability;
+use crate::proxy::fleet::{Acknowledgement, Invalidated, NotDurable, StoreMemory, carry_out};
 use crate::proxy::gateway::Gateway;
 use crate::proxy::receipts::of_fleet;
 use crate::proxy::tiers::{Counts as SharedCounts, Shared};
@@ -79,12 +80,40 @@ impl Gateway {
         fleet.is_some_and(|fleet| fleet.answers(receipt))
     }
 
-    /// Waits until the fleet has acknowledged an invalidation, at most so long; not at all where it cannot be reached.
-    pub async fn acknowledged(
-        &self,
-        announced: Option<Announced>,
-        limit: Duration,
-    ) -> Acknowledgement {
+    /// How far an invalidation has come, where there is nothing to wait for; as a rule there is not.
+    pub fn acknowledged_at_once(&self, invalidated: &Invalidated) -> Option<Acknowledgement> {
+        let number = invalidated.applied.sequence;
+        let ledger = self.store.ledger();
+        let durability = ledger.map_or(Some(Durability::Durable), |it| it.durability(number));
+        match (durability?, &invalidated.announced) {
+            (Durability::Durable, None) => Some(Acknowledgement::Alone),
+            (Durability::Durable, Some(_)) => None,
+            (Durability::Failed, _) => Some(Acknowledgement::NotDurable(NotDurable::Failed)),
+        }
+    }
+
+    /// Waits until an invalidation is in the ledger as it is to be, and the fleet has acknowledged it, at most so long; for the fleet
+    /// not at all where it cannot be reached.
+    pub async fn acknowledged(&self, invalidated: Invalidated, limit: Duration) -> Acknowledgement {
+        if let Some(at_once) = self.acknowledged_at_once(&invalidated) {
+            return at_once;
+        }
+        let Invalidated { applied, announced } = invalidated;
+        let settled = async {
+            match self.store.ledger() {
+                None => Ok(Durability::Durable),
+                Some(ledger) => clock::within(limit, pin!(ledger.settled(applied.sequence))).await,
+            }
+        };
+        let (settled, in_fleet) = tokio::join!(settled, self.in_fleet(announced, limit));
+        match settled {
+            Ok(Durability::Durable) => in_fleet,
+            Ok(Durability::Failed) => Acknowledgement::NotDurable(NotDurable::Failed),
+            Err(_elapsed) => Acknowledgement::NotDurable(NotDurable::Late),
+        }
+    }
+
+    async fn in_fleet(&self, announced: Option<Announced>, limit: Duration) -> Acknowledgement {
         let Some(Announced {
             id,
             is_heard,
@@ -119,7 +148,9 @@ impl Gateway {
         match acknowledgement {
             Acknowledgement::Everywhere(acknowledged) => of_fleet(*acknowledged),
             // Other gateways do not know it, and ask the API.
-            Acknowledgement::Alone | Acknowledgement::Pending(_) => self.receipts.of(number),
+            Acknowledgement::Alone
+            | Acknowledgement::NotDurable(_)
+            | Acknowledgement::Pending(_) => self.receipts.of(number),
         }
     }
 

@@ -44,7 +44,7 @@ mod worker;
 
 pub use self::challenges::{Challenges, OwnAnswers, Published};
 pub use self::explain::Question;
-pub use self::fleet::{Acknowledgement, Invalidated};
+pub use self::fleet::{Acknowledgement, Invalidated, NotDurable};
 pub use self::forward::upgrade::Switch;
 pub use self::gateway::Gateway;
 pub use self::handle::Answer;

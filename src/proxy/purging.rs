@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::error::{Error, ErrorKind};
 use crate::ledger::invalidation::{Applied, Invalidation, Matcher, Strength};
-use crate::proxy::fleet::{Acknowledgement, Invalidated, PENDING};
+use crate::proxy::fleet::{Acknowledgement, Invalidated, NOT_DURABLE, PENDING};
 use crate::proxy::receipts::BOOKEND_RECEIPT;
 use crate::proxy::request::Request;
 use crate::proxy::response::body::Body;
@@ -92,23 +92,23 @@ impl Worker {
         (applied, strength): (Applied, Strength),
         acknowledgement: &Acknowledgement,
     ) -> Response<Body> {
-        let (outcome, status, detail) = match acknowledgement {
+        let mut outcome = json!({
+            "purged": applied.resources,
+            "bytes": applied.bytes,
+            "sequence": applied.sequence,
+        });
+        let (status, detail) = match acknowledgement {
             Acknowledgement::Pending(_) => {
-                let outcome = json!({
-                    "purged": applied.resources,
-                    "bytes": applied.bytes,
-                    "sequence": applied.sequence,
-                    "acknowledged": false,
-                });
-                (outcome, StatusCode::ACCEPTED, PENDING)
+                outcome["acknowledged"] = json!(false);
+                (StatusCode::ACCEPTED, PENDING)
+            }
+            Acknowledgement::NotDurable(why) => {
+                outcome["acknowledged"] = json!(false);
+                outcome["why"] = json!(why.why());
+                (StatusCode::ACCEPTED, NOT_DURABLE)
             }
             Acknowledgement::Alone | Acknowledgement::Everywhere(_) => {
-                let outcome = json!({
-                    "purged": applied.resources,
-                    "bytes": applied.bytes,
-                    "sequence": applied.sequence,
-                });
-                (outcome, StatusCode::OK, Detail::Other("purged"))
+                (StatusCode::OK, Detail::Other("purged"))
             }
         };
         let body = Body::full(format!("{outcome}\n").into(), &self.counters);

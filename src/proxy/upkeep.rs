@@ -179,7 +179,7 @@ impl Gateway {
             true => Outlives::Machine,
             false => Outlives::Process,
         };
-        let opened = Ledger::open(path, matchers, outlives);
+        let opened = Ledger::open(path, matchers, outlives, disk.faults.clone());
         let (ledger, found) = opened.map_err(OpenError::Ledger)?;
         if late {
             ledger.distrust(self.store.sequence());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bookend::cache::store::{Count, Removal};
 use bookend::clock::{Clock, ManualClock};
 use bookend::config::{Config, ListenAddr};
+use bookend::faults::{Fate, Faults, Operation};
 use bookend::instance::{self, Instance};
 use bookend::ledger::invalidation::{Applied, Invalidation, Matcher};
 use bookend::proxy;
@@ -37,6 +38,7 @@ pub struct Setup {
     manual_deadlines: bool,
     workers: usize,
     lease: Option<Duration>,
+    faults: Faults,
 }
 
 /// A running gateway. Dropping it drains and stops it; a gateway that does not end well fails the test.
@@ -139,6 +141,12 @@ impl Setup {
         self.more(&format!("[valkey]\nurl = {url:?}"))
     }
 
+    /// What becomes of the operations on the files of `[disk]`.
+    pub fn faults(mut self, decide: impl Fn(Operation) -> Fate + Send + Sync + 'static) -> Self {
+        self.faults = Faults::by(decide);
+        self
+    }
+
     #[track_caller]
     pub fn start(self) -> Gateway {
         let config = self.config();
@@ -181,6 +189,9 @@ impl Setup {
             valkey.lease = lease;
             valkey.replaced = lease;
         }
+        if let Some(disk) = &mut config.disk {
+            disk.faults = self.faults.clone();
+        }
         config
     }
 }
@@ -204,6 +215,7 @@ impl Gateway {
             manual_deadlines: false,
             workers: 2,
             lease: None,
+            faults: Faults::default(),
         }
     }
 

@@ -14,6 +14,7 @@ mod collapse;
 mod conditions;
 mod conformance;
 mod disk;
+mod disk_synced;
 mod explained;
 mod failing_api;
 mod fault_table;

@@ -82,13 +82,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "error",
+            "faults",
             "ledger",
             "semantics",
             "telemetry",
         ],
     ),
-    ("tier", &["clock", "config", "ledger", "semantics"]),
-    ("ledger", &["semantics"]),
+    (
+        "tier",
+        &["clock", "config", "faults", "ledger", "semantics"],
+    ),
+    ("ledger", &["faults", "semantics"]),
     (
         "upstream",
         &[
@@ -102,7 +106,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "turn",
         ],
     ),
-    ("config", &["clock", "error", "semantics"]),
+    ("config", &["clock", "error", "faults", "semantics"]),
     ("telemetry", &["clock", "config", "error", "semantics"]),
     ("error", &["clock", "semantics"]),
     ("clock", &["semantics"]),
@@ -111,6 +115,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("guard", &["semantics"]),
     ("turn", &[]),
     ("huge_pages", &[]),
+    ("faults", &[]),
 ];
 
 /// Crates that a part must not name.

@@ -201,13 +201,14 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faults::Faults;
     use crate::ledger::invalidation::{Invalidation, Matcher};
     use crate::ledger::local::Outlives;
 
     #[test]
     fn a_number_that_was_given_before_there_was_a_ledger_is_not_given_again() {
         let folder = tempfile::tempdir().expect("a folder");
-        let opened = Ledger::open(folder.path(), 100, Outlives::Process);
+        let opened = Ledger::open(folder.path(), 100, Outlives::Process, Faults::default());
         let (ledger, _) = opened.expect("a ledger");
         let store = Store::new(1 << 20, 1);
         let purge = || Invalidation::hard(vec![Matcher::target("http://h/a")]);

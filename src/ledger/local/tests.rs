@@ -1,11 +1,13 @@
+mod synced;
+
 use std::cell::Cell;
-use std::fs::File;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::faults::{Fate, Operation};
 use crate::ledger::format::RECORDS;
 use crate::ledger::invalidation::{Matcher, Route, Strength};
 use crate::semantics::selector::Selector;
@@ -19,23 +21,17 @@ thread_local! {
     static ROOM: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// A file on a disk that may be full, and which nobody waits for.
-#[derive(Debug)]
-struct Disk(File);
-
-impl Medium for Disk {
-    fn write_at(&self, octets: &[u8], offset: u64) -> io::Result<()> {
-        let room = ROOM.get();
-        if room == 0 {
-            return Err(io::ErrorKind::StorageFull.into());
+/// Those of a disk that may be full.
+fn may_be_full() -> Faults {
+    const ENOSPC: i32 = 28;
+    Faults::by(|operation| match (operation, ROOM.get()) {
+        (Operation::LedgerWrite, 0) => Fate::Fails(ENOSPC),
+        (Operation::LedgerWrite, room) => {
+            ROOM.set(room - 1);
+            Fate::Done
         }
-        ROOM.set(room - 1);
-        Medium::write_at(&self.0, octets, offset)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
+        _ => Fate::Done,
+    })
 }
 
 fn open_as(
@@ -44,8 +40,7 @@ fn open_as(
     outlives: Outlives,
     boot: [u8; 16],
 ) -> (Ledger, Opened) {
-    let medium = |file| Box::new(Disk(file)) as Box<dyn Medium>;
-    Ledger::open_with(directory.path(), limit, outlives, boot, medium).expect("a ledger")
+    Ledger::open_after(directory.path(), limit, outlives, may_be_full(), boot).expect("a ledger")
 }
 
 fn open(directory: &TempDir, boot: [u8; 16]) -> (Ledger, Opened) {
@@ -206,12 +201,12 @@ fn a_file_that_is_no_ledger_begins_a_new_epoch() {
 fn a_second_process_is_refused() {
     let directory = TempDir::new().unwrap();
     let (ledger, _) = open(&directory, BOOT);
-    let second = || Ledger::open(directory.path(), 9, Outlives::Process);
+    let second = || Ledger::open(directory.path(), 9, Outlives::Process, Faults::default());
     assert!(matches!(second(), Err(OpenError::InUse(_))));
     drop(ledger);
     assert!(second().is_ok());
     let missing = directory.path().join("missing");
-    let refused = Ledger::open(&missing, 9, Outlives::Process).unwrap_err();
+    let refused = Ledger::open(&missing, 9, Outlives::Process, Faults::default()).unwrap_err();
     assert!(matches!(refused, OpenError::Io(..)), "{refused}");
 }
 
@@ -396,14 +391,26 @@ fn a_long_file_is_written_anew_with_the_same_judgement() {
     let (ledger, opened) = open(&directory, BOOT);
     assert_eq!(opened, replayed(50, false, false));
     assert_eq!((verdicts(&ledger), ledger.sequence()), (before, 22));
-    for _ in 0..60 {
+}
+
+#[test]
+fn a_file_that_cannot_be_written_anew_does_not_grow_without_end() {
+    let directory = TempDir::new().unwrap();
+    let (ledger, _) = open(&directory, BOOT);
+    let epoch = ledger.epoch();
+    let all: Vec<_> = (0..500).map(|n| Matcher::target(url(n % 50))).collect();
+    while ledger.is_durable() {
+        let length = fs::metadata(path(&directory)).unwrap().len();
+        assert!(
+            length < 1 << 20,
+            "{length} octets, although nobody mends it"
+        );
         ledger.append(&Invalidation::hard(all.clone()), 0);
     }
-    let length = fs::metadata(path(&directory)).unwrap().len();
-    assert!(
-        length < 200 << 10,
-        "{length} octets, although nobody mended it"
-    );
+    assert_ne!(ledger.epoch(), epoch);
+    ledger.mend().unwrap();
+    assert!(ledger.is_durable());
+    assert!(fs::metadata(path(&directory)).unwrap().len() < 4_000);
 }
 
 #[test]
@@ -418,19 +425,6 @@ fn what_is_distrusted_is_validated_after_a_restart_too() {
     let (ledger, _) = open(&directory, BOOT);
     assert_eq!((ledger.sequence(), ledger.floor()), (10, 10));
     assert_eq!(purge(&ledger, 1), 11);
-}
-
-#[test]
-fn a_ledger_in_memory_only_counts() {
-    let ledger = Ledger::in_memory();
-    assert_eq!(
-        (purge(&ledger, 1), purge(&ledger, 2), ledger.sequence()),
-        (1, 2, 2)
-    );
-    assert!(!ledger.is_durable());
-    assert_eq!(ledger.judge(2, &of("http://h/1")), Verdict::Valid);
-    assert_eq!(ledger.judge(1, &of("http://h/9")), Verdict::MustValidate);
-    assert_ne!(ledger.epoch(), Ledger::in_memory().epoch());
 }
 
 /// All invalidations, and the functions by which the store finds what they cover.

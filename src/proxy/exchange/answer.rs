@@ -11,7 +11,7 @@ use crate::cache::body::Reader;
 use crate::cache::head::Head;
 use crate::cache::stored::StoredResponse;
 use crate::error::{Error, ErrorKind};
-use crate::proxy::fleet::{Acknowledgement, PENDING};
+use crate::proxy::fleet::{Acknowledgement, NOT_DURABLE, PENDING};
 use crate::proxy::forward::arrived::Arrived;
 use crate::proxy::long_lived;
 use crate::proxy::lookup::Miss;
@@ -87,6 +87,7 @@ impl Exchange {
         let own = arrived.invalidation.as_ref();
         let detail = match own.map(|own| &own.acknowledgement) {
             Some(Acknowledgement::Pending(_)) => Some(PENDING),
+            Some(Acknowledgement::NotDurable(_)) => Some(NOT_DURABLE),
             _ => detail,
         };
         let status = CacheStatus {

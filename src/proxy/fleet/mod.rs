@@ -68,6 +68,29 @@ impl Membership {
     }
 }
 
+/// Why an invalidation may not outlive what it is to outlive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotDurable {
+    /// The device has not taken it yet.
+    Late,
+    /// The ledger's file has failed.
+    Failed,
+}
+
+impl NotDurable {
+    /// What the answer says.
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::Late => {
+                "it holds here, but the disk has not taken it yet: a loss of power may undo it"
+            }
+            Self::Failed => {
+                "it holds here, but the ledger of [disk] cannot be written: what is stored on disk is not used any more, and a restart or a loss of power may bring it back"
+            }
+        }
+    }
+}
+
 /// An invalidation that holds here.
 #[derive(Debug)]
 pub struct Invalidated {
@@ -82,11 +105,16 @@ pub const HELD: Duration = Duration::from_millis(1_500);
 /// What Cache-Status says of an invalidation that has not been acknowledged in time.
 pub const PENDING: Detail = Detail::Other("invalidation-pending");
 
-/// How far an invalidation has come in the fleet, when its answer goes out.
+/// What Cache-Status says of an invalidation that may be undone by a restart, or by a loss of power.
+pub const NOT_DURABLE: Detail = Detail::Other("invalidation-not-durable");
+
+/// How far an invalidation has come when its answer goes out.
 #[derive(Debug)]
 pub enum Acknowledgement {
     /// There is no fleet.
     Alone,
+    /// The ledger of the disk tier does not have it as it should.
+    NotDurable(NotDurable),
     /// No gateway serves any more what is covered from before.
     Everywhere(Acknowledged),
     /// Some may still serve what is covered from before: these, where they are known.

@@ -83,11 +83,11 @@ pub async fn forward(
     let (response, requested) = if request.class == Class::Unsafe {
         let requested = worker.gateway.clock.now();
         let written = write(worker, request, outgoing, admission).await?;
-        if let Some(Invalidated { applied, announced }) = written.invalidation {
+        if let Some(invalidated) = written.invalidation {
             let gateway = &worker.gateway;
             invalidation = Some(OwnInvalidation {
-                number: applied.sequence,
-                acknowledgement: gateway.acknowledged(announced, HELD).await,
+                number: invalidated.applied.sequence,
+                acknowledgement: gateway.acknowledged(invalidated, HELD).await,
             });
         }
         (written.response, requested)

@@ -22,7 +22,7 @@ use Kind::{Forward, NotStored, Own, Passed, Reuse};
 
 /// All reasons: those of one kind together.
 #[rustfmt::skip]
-pub static REASONS: [Reason; 65] = [
+pub static REASONS: [Reason; 66] = [
     of(Forward, "uri-miss", "Nothing was stored for this URL.",
         "", "RFC 9111 §4"),
     of(Forward, "vary-miss", "Something was stored for this URL, but not for these request fields.",
@@ -149,6 +149,8 @@ pub static REASONS: [Reason; 65] = [
         "", ""),
     of(Own, "invalidation-pending", "The write or the PURGE was carried out here; some other gateway of the fleet may still answer with what is older.",
         "Look at `bookend_fleet_connected` of all gateways: it holds everywhere once they hear each other, or after `when_deaf` and some seconds.", ""),
+    of(Own, "invalidation-not-durable", "The write or the PURGE was carried out here; the ledger of `[disk]` could not be written, or with `sync = true` not synced in time, so that a restart or a loss of power may undo it.",
+        "Look at the log and at the disk: once the ledger is written again, what comes next is durable.", ""),
     of(Own, "unauthorized", "The route has `auth`, and the request's credentials are missing or wrong: 401; 503 where too many passwords wait for verification.",
         "Send the credentials.", "RFC 9110 §15.5.2"),
     of(Own, "acme-challenge", "A certificate authority has seen that a name leads here (http-01).",
