@@ -71,7 +71,7 @@ pub(super) fn describe(disk: Option<&DiskState>) -> Value {
     let Some(status) = &disk.status else {
         return json!({
             "state": "waiting",
-            "why": "it is not open: another process uses its directory, or [disk] came with a reload",
+            "why": disk.why_closed.as_deref().unwrap_or("it is not open: another process uses its directory, or [disk] came with a reload"),
             "limit": disk.size,
         });
     };

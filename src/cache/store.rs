@@ -13,8 +13,9 @@ mod resources;
 
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 
+use arc_swap::ArcSwapOption;
 use hashbrown::HashMap;
 use http::HeaderMap;
 use smallvec::SmallVec;
@@ -59,7 +60,7 @@ pub struct Store {
     sequence: AtomicU64,
     numbering: Mutex<()>,
     /// What numbers invalidations and remembers them, where responses are kept elsewhere, too.
-    ledger: OnceLock<Arc<Ledger>>,
+    ledger: ArcSwapOption<Ledger>,
     publication: Publication,
     /// An invalidation of so many resources is published.
     published_from: AtomicU64,
@@ -86,7 +87,7 @@ impl Store {
             longer_keys: AtomicBool::new(false),
             sequence: AtomicU64::new(0),
             numbering: Mutex::new(()),
-            ledger: OnceLock::new(),
+            ledger: ArcSwapOption::empty(),
             publication: Publication::default(),
             published_from: AtomicU64::new(Self::PUBLISHED_FROM),
         }
@@ -98,14 +99,18 @@ impl Store {
         self.sequence.load(Ordering::SeqCst)
     }
 
-    /// Has `ledger` number invalidations from now on; only the first one is heeded. Its numbers go on above those that the
-    /// store has given.
+    /// Has `ledger` number invalidations from now on. Its numbers go on above those that the store has given.
     pub fn number_by(&self, ledger: Arc<Ledger>) {
         let _numbering = self.numbering();
         let sequence = ledger.sequence();
-        if self.ledger.set(ledger).is_ok() {
-            self.sequence.fetch_max(sequence, Ordering::SeqCst);
-        }
+        self.ledger.store(Some(ledger));
+        self.sequence.fetch_max(sequence, Ordering::SeqCst);
+    }
+
+    /// Numbers invalidations without a ledger from now on: no response is kept elsewhere any more.
+    pub fn number_alone(&self) {
+        let _numbering = self.numbering();
+        self.ledger.store(None);
     }
 
     fn numbering(&self) -> MutexGuard<'_, ()> {
@@ -115,8 +120,8 @@ impl Store {
     }
 
     /// What numbers invalidations, where responses are kept elsewhere, too.
-    pub fn ledger(&self) -> Option<&Arc<Ledger>> {
-        self.ledger.get()
+    pub fn ledger(&self) -> Option<Arc<Ledger>> {
+        self.ledger.load_full()
     }
 
     /// Gives an invalidation its number. To be called before the locks of any shards: who registers a fill under such a lock
@@ -125,7 +130,7 @@ impl Store {
         // No number is given twice, nor after a higher one: a response with it as its stamp would count as younger.
         let _numbering = self.numbering();
         let before = self.sequence();
-        let number = match self.ledger.get() {
+        let number = match self.ledger() {
             Some(ledger) => ledger.append(invalidation, before),
             None => before + 1,
         };

@@ -138,7 +138,7 @@ fn requests(samples: &Samples) -> String {
 fn disk(samples: &Samples, limit: u64) -> String {
     let value = |name: &str| samples.sum(name).unwrap_or(0);
     let Some(responses) = samples.sum("bookend_disk_responses") else {
-        return "not open: another process uses its directory, or [disk] came with a reload"
+        return "not open: another process uses its directory, that was removed or replaced, or [disk] came with a reload; GET /status says which"
             .to_owned();
     };
     let mut text = format!(

@@ -1,12 +1,13 @@
 //! The ledger's file: opened, appended to, written anew.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fs::{File, TryLockError};
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::directory::{Directory, How};
 use super::format::{self, Content, RECORDS, Slot};
 use super::index::{Index, Recorded, Secret, Snapshot};
 use super::invalidation::Strength;
@@ -91,7 +92,7 @@ impl Medium {
 /// Where a ledger's file lies, and how it is opened.
 #[derive(Debug)]
 pub(super) struct Place {
-    pub(super) directory: PathBuf,
+    directory: Arc<Directory>,
     pub(super) outlives: Outlives,
     /// The kernel's name for its run.
     pub(super) boot: [u8; 16],
@@ -101,57 +102,51 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Takes the directory, which must exist. Fails when another process has it.
+    /// Takes the directory. Fails when another process has it.
     pub(super) fn take(
-        directory: &Path,
+        directory: Arc<Directory>,
         outlives: Outlives,
         boot: [u8; 16],
         faults: Faults,
     ) -> Result<Self, OpenError> {
-        let path = directory.join(LOCK_NAME);
+        let path = directory.path().join(LOCK_NAME);
         let io = |error| OpenError::Io(path.clone(), error);
         // A file of its own: the ledger's is replaced from time to time.
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(io)?;
+        let lock = directory.open(LOCK_NAME, How::Made).map_err(io)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
-                directory: directory.to_owned(),
+                directory,
                 outlives,
                 boot,
                 faults,
                 lock,
             }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.to_owned())),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.path().to_owned())),
             Err(TryLockError::Error(error)) => Err(io(error)),
         }
     }
 
     pub(super) fn path(&self) -> PathBuf {
-        self.directory.join(NAME)
+        self.directory.path().join(NAME)
     }
 
     /// Reads the file; `None` where there is none. Inside it, what is wrong where it cannot be used.
     pub(super) fn read(&self, limit: usize) -> io::Result<Option<Result<Content, String>>> {
-        match fs::metadata(self.path()) {
+        let mut file = match self.directory.open(NAME, How::AsItIs) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-            Ok(metadata) if metadata.len() > MAX_LENGTH => {
-                return Ok(Some(Err("it is too long".to_owned())));
-            }
-            Ok(_) => {}
+            file => file?,
+        };
+        if file.metadata()?.len() > MAX_LENGTH {
+            return Ok(Some(Err("it is too long".to_owned())));
         }
-        let octets = fs::read(self.path())?;
+        let mut octets = Vec::new();
+        file.read_to_end(&mut octets)?;
         Ok(Some(format::read(&octets, limit)))
     }
 
     /// Goes on with a file that was read, from `slot` on. What is torn at its end is cut.
     pub(super) fn resume(&self, content: &Content, slot: Slot) -> io::Result<LedgerFile> {
-        let file = OpenOptions::new().write(true).open(self.path())?;
+        let file = self.directory.open(NAME, How::AsItIs)?;
         file.set_len(content.end)?;
         let mut file = LedgerFile {
             medium: self.medium(file),
@@ -166,13 +161,7 @@ impl Place {
 
     /// Writes a file with all that is remembered, beside the one that is there. When this returns, it is on the device.
     pub(super) fn write_new(&self, remembered: &Remembered) -> io::Result<LedgerFile> {
-        let new = self.directory.join(NEW_NAME);
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)?;
+        let file = self.directory.open(NEW_NAME, How::Emptied)?;
         let medium = self.medium(file);
         let slot = Slot {
             counter: 1,
@@ -202,26 +191,28 @@ impl Place {
     /// Removes the file that was written beside the one that is there.
     pub(super) fn drop_new(&self) {
         // The next one is written over it where it stays.
-        let _ = fs::remove_file(self.directory.join(NEW_NAME));
+        let _ = self.directory.remove(NEW_NAME);
     }
 
     /// Puts the file that was written in the place of the one that is there.
     pub(super) fn put_new_in_place(&self) -> io::Result<()> {
-        fs::rename(self.directory.join(NEW_NAME), self.path())
+        self.directory.rename(NEW_NAME, NAME)
     }
 
     /// Removes the file, so that the next process begins a new epoch.
     pub(super) fn remove(&self) -> io::Result<()> {
-        match fs::remove_file(self.path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        self.directory.remove(NAME)
+    }
+
+    /// Whether the directory is where it was, and nobody else can have taken it.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.directory.is_in_place(LOCK_NAME, &self.lock)
     }
 
     /// Which files there are outlives the machine's power when this returns.
     pub(super) fn sync_directory(&self) -> io::Result<()> {
         self.faults.check(Operation::LedgerSync)?;
-        File::open(&self.directory)?.sync_all()
+        self.directory.sync()
     }
 
     fn medium(&self, file: File) -> Arc<Medium> {

@@ -10,12 +10,12 @@ mod kept;
 mod tests;
 
 use std::fs;
-use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 pub use self::kept::Durability;
 use self::kept::{Kept, Standing, lock};
+use super::directory::Directory;
 use super::file::Place;
 pub use super::file::{OpenError, Outlives};
 use super::format::{Content, Slot};
@@ -74,10 +74,10 @@ fn boot_id() -> [u8; 16] {
 }
 
 impl Ledger {
-    /// Opens the ledger in `directory`, which must exist, or makes one; about `limit` matchers are remembered, each in 52 octets of
+    /// Opens the ledger in `directory`, or makes one; about `limit` matchers are remembered, each in 52 octets of
     /// memory. Fails when another process has it open, or when a file can be neither read nor written.
     pub fn open(
-        directory: &Path,
+        directory: Arc<Directory>,
         limit: usize,
         outlives: Outlives,
         faults: Faults,
@@ -86,14 +86,15 @@ impl Ledger {
     }
 
     fn open_after(
-        directory: &Path,
+        directory: Arc<Directory>,
         limit: usize,
         outlives: Outlives,
         faults: Faults,
         boot: [u8; 16],
     ) -> Result<(Self, Opened), OpenError> {
         let place = Place::take(directory, outlives, boot, faults)?;
-        let failed = |error| OpenError::Io(directory.join("ledger"), error);
+        let path = place.path();
+        let failed = |error| OpenError::Io(path.clone(), error);
         let (content, why) = match place.read(limit).map_err(failed)? {
             None => (None, None),
             Some(Err(why)) => (None, Some(why)),
@@ -217,6 +218,16 @@ impl Ledger {
             true => Ok(()),
             false => self.kept.write_anew(),
         }
+    }
+
+    /// Whether the directory is where it was, and nobody else can have taken it.
+    pub fn is_in_place(&self) -> bool {
+        self.kept.is_in_place()
+    }
+
+    /// Ends its use: nothing that is stored in its epoch is used any more, and its file is removed. It is not to be mended.
+    pub fn abandon(&self) {
+        self.kept.abandon();
     }
 
     /// Has all that was fetched so far validated before it is used, and gives only numbers above `number` from now on: others may

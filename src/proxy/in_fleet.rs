@@ -83,8 +83,10 @@ impl Gateway {
     /// How far an invalidation has come, where there is nothing to wait for; as a rule there is not.
     pub fn acknowledged_at_once(&self, invalidated: &Invalidated) -> Option<Acknowledgement> {
         let number = invalidated.applied.sequence;
-        let ledger = self.store.ledger();
-        let durability = ledger.map_or(Some(Durability::Durable), |it| it.durability(number));
+        let durability = self
+            .store
+            .ledger()
+            .map_or(Some(Durability::Durable), |it| it.durability(number));
         match (durability?, &invalidated.announced) {
             (Durability::Durable, None) => Some(Acknowledgement::Alone),
             (Durability::Durable, Some(_)) => None,

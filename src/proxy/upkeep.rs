@@ -1,13 +1,11 @@
 //! Opens the second tiers, and mends them while the gateway runs.
 
 use std::fmt;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::ledger::directory::{Directory, Unfit};
 use crate::ledger::local::{self, Ledger, Opened, Outlives};
 use crate::proxy::gateway::Gateway;
 use crate::proxy::tiers::matchers;
@@ -29,11 +27,13 @@ const SEGMENT: u64 = 64 << 20;
 
 const READERS: usize = 2;
 
+const GONE: &str = "its directory, or the file in it that is locked, was removed or replaced";
+
 /// Why the tiers cannot be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// The directory of `[disk]` cannot be made.
-    Directory(PathBuf, std::io::Error),
+    /// The directory of `[disk]` is not used.
+    Directory(Unfit),
     /// No thread can be started.
     Thread(std::io::Error),
     Ledger(local::OpenError),
@@ -55,10 +55,7 @@ impl OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Directory(path, error) => {
-                let path = path.display();
-                write!(f, "the disk tier cannot be opened: {path}: {error}")
-            }
+            Self::Directory(unfit) => write!(f, "the disk tier cannot be opened: {unfit}"),
             Self::Fleet(error) => error.fmt(f),
             Self::Thread(error) => write!(f, "no thread can be started: {error}"),
             Self::Ledger(error) => write!(f, "the disk tier cannot be opened: {error}"),
@@ -70,7 +67,8 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Directory(_, error) | Self::Thread(error) | Self::Fleet(error) => Some(error),
+            Self::Thread(error) | Self::Fleet(error) => Some(error),
+            Self::Directory(unfit) => unfit.source(),
             Self::Ledger(error) => error.source(),
             Self::Disk(error) => error.source(),
         }
@@ -82,8 +80,10 @@ impl std::error::Error for OpenError {
 pub struct DiskState {
     /// Bytes that it may take.
     pub size: u64,
-    /// `None` while it is not open: another process uses its directory, or a reload has brought `[disk]`.
+    /// `None` while it is not open.
     pub status: Option<Status>,
+    /// Why it is not open, where that is known.
+    pub why_closed: Option<String>,
 }
 
 impl DiskState {
@@ -98,8 +98,11 @@ impl Gateway {
     /// What the disk tier does; `None` where the settings name none.
     pub fn disk(&self) -> Option<DiskState> {
         let size = self.settings().config.disk.as_ref()?.size;
-        let status = self.tiers.disk_status();
-        Some(DiskState { size, status })
+        Some(DiskState {
+            size,
+            status: self.tiers.disk_status(),
+            why_closed: self.tiers.why_disk_is_closed(),
+        })
     }
 }
 
@@ -169,17 +172,13 @@ impl Gateway {
             return Ok(());
         };
         let path = &disk.path;
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(|error| OpenError::Directory(path.clone(), error))?;
+        let directory = Directory::make(path).map_err(OpenError::Directory)?;
         let matchers = matchers(&settings.config);
         let outlives = match disk.sync {
             true => Outlives::Machine,
             false => Outlives::Process,
         };
-        let opened = Ledger::open(path, matchers, outlives, disk.faults.clone());
+        let opened = Ledger::open(Arc::new(directory), matchers, outlives, disk.faults.clone());
         let (ledger, found) = opened.map_err(OpenError::Ledger)?;
         if late {
             ledger.distrust(self.store.sequence());
@@ -205,7 +204,7 @@ impl Gateway {
 
     fn keep_tiers_open(&self, (stopping, stopped): &(Mutex<bool>, Condvar)) {
         let mut epoch = self.store.ledger().map(|ledger| ledger.epoch());
-        let mut is_told = false;
+        let mut told = None;
         loop {
             let stopping = stopping.lock().unwrap_or_else(PoisonError::into_inner);
             let waited = stopped.wait_timeout_while(stopping, EACH, |stopping| !*stopping);
@@ -216,15 +215,30 @@ impl Gateway {
             drop(stopping);
             let Some(ledger) = self.store.ledger() else {
                 match self.open_disk(true) {
-                    Ok(()) => epoch = self.store.ledger().map(|ledger| ledger.epoch()),
-                    Err(error) if !is_told && !error.is_in_use() => {
-                        is_told = true;
-                        tracing::warn!(%error, "the disk tier is tried again each second");
+                    Ok(()) => {
+                        epoch = self.store.ledger().map(|ledger| ledger.epoch());
+                        told = None;
                     }
-                    Err(_) => {}
+                    Err(error) => {
+                        let why = error.to_string();
+                        // Of another process, the start has told.
+                        if !error.is_in_use() && told.as_ref() != Some(&why) {
+                            tracing::warn!(%error, "the disk tier is tried again each second");
+                            told = Some(why.clone());
+                        }
+                        self.tiers.do_without_disk(why);
+                    }
                 }
                 continue;
             };
+            if !ledger.is_in_place() {
+                // In this order: what is not in the ledger must not be missing in a directory that comes back.
+                ledger.abandon();
+                self.store.number_alone();
+                self.tiers.do_without_disk(GONE.to_owned());
+                tracing::warn!("the disk tier is not used: {GONE}; it is tried again each second");
+                continue;
+            }
             // The ledger has logged a failure itself.
             let mended = ledger.mend();
             if mended.is_ok() && epoch != Some(ledger.epoch()) {

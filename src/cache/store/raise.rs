@@ -31,9 +31,6 @@ impl Store {
     /// Stores responses for `key` that were kept elsewhere, as far as no invalidation covers them, unless anything is stored
     /// for it. Returns how many.
     pub fn raise(&self, key: KeyRef<'_>, mut kept: Vec<Kept>, vary: &VaryPolicy) -> usize {
-        let Some(ledger) = self.ledger.get() else {
-            return 0;
-        };
         // As they came: each replaces what it would have replaced then.
         kept.sort_by_key(|kept| kept.head.requested());
         let kept: Vec<_> = kept
@@ -48,11 +45,14 @@ impl Store {
         if self.resources.get(key).is_some() {
             return 0;
         }
+        // Under the lock: an invalidation that is numbered after this, by whichever ledger, finds what is stored here.
+        let Some(ledger) = self.ledger() else {
+            return 0;
+        };
         let key = key.to_key();
         let mut all = Several::default();
         for (stored, stamp) in kept {
-            // Under the lock: an invalidation that is numbered after this finds what is stored here.
-            if let Some(stored) = self.judged(ledger, &key, stored, stamp) {
+            if let Some(stored) = self.judged(&ledger, &key, stored, stamp) {
                 self.place(&key, &mut all, stored, vary);
             }
         }
@@ -202,13 +202,15 @@ impl Store {
 mod tests {
     use super::*;
     use crate::faults::Faults;
+    use crate::ledger::directory::Directory;
     use crate::ledger::invalidation::{Invalidation, Matcher};
     use crate::ledger::local::Outlives;
 
     #[test]
     fn a_number_that_was_given_before_there_was_a_ledger_is_not_given_again() {
         let folder = tempfile::tempdir().expect("a folder");
-        let opened = Ledger::open(folder.path(), 100, Outlives::Process, Faults::default());
+        let directory = Arc::new(Directory::make(folder.path()).expect("a directory"));
+        let opened = Ledger::open(directory, 100, Outlives::Process, Faults::default());
         let (ledger, _) = opened.expect("a ledger");
         let store = Store::new(1 << 20, 1);
         let purge = || Invalidation::hard(vec![Matcher::target("http://h/a")]);

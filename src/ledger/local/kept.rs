@@ -286,6 +286,15 @@ impl Kept {
         self.sequence.store(number, Ordering::SeqCst);
     }
 
+    pub(super) fn is_in_place(&self) -> bool {
+        self.place.is_in_place()
+    }
+
+    pub(super) fn abandon(&self) {
+        // Where that fails, it is as if the directory came from a backup.
+        let _ = self.end_epoch(&mut lock(&self.writer));
+    }
+
     pub(super) fn close(&self) {
         let _device = lock(&self.device);
         let mut writer = lock(&self.writer);
@@ -300,27 +309,29 @@ impl Kept {
 
     /// Begins a new epoch without a file, which failed.
     pub(super) fn fail(&self, writer: &mut Writer, error: &io::Error) {
-        writer.file = None;
-        *write(&self.epoch) = random();
         let path = self.place.path();
         let path = path.display();
-        let standing = match self.place.remove() {
-            Ok(()) => {
-                tracing::warn!(
-                    %path, %error,
-                    "the ledger's file cannot be written: what is stored outside memory is not used any more"
-                );
-                Standing::Gone
-            }
-            Err(remove) => {
-                tracing::error!(
-                    %path, %error, %remove,
-                    "the ledger's file can be neither written nor removed: remove it before the next start, or what was purged may come back"
-                );
-                Standing::Left
-            }
-        };
-        self.settled
-            .send_modify(|settled| settled.standing = standing);
+        match self.end_epoch(writer) {
+            Ok(()) => tracing::warn!(
+                %path, %error,
+                "the ledger's file cannot be written: what is stored outside memory is not used any more"
+            ),
+            Err(remove) => tracing::error!(
+                %path, %error, %remove,
+                "the ledger's file can be neither written nor removed: remove it before the next start, or what was purged may come back"
+            ),
+        }
+    }
+
+    /// Fails when the file cannot be removed.
+    fn end_epoch(&self, writer: &mut Writer) -> io::Result<()> {
+        writer.file = None;
+        *write(&self.epoch) = random();
+        let removed = self.place.remove();
+        self.settled.send_modify(|settled| match removed {
+            Ok(()) => settled.standing = Standing::Gone,
+            Err(_) => settled.standing = Standing::Left,
+        });
+        removed
     }
 }

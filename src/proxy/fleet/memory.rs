@@ -37,7 +37,9 @@ impl Memory for StoreMemory {
         self.remembered.apply(invalidation, number);
         let applied = carry_out(&self.store, invalidation, Count::Removed, |_| ());
         // The one who asked for it is told that it holds here: on this thread, no client waits.
-        self.store.ledger().inspect(|ledger| ledger.sync());
+        if let Some(ledger) = self.store.ledger() {
+            ledger.sync();
+        }
         tracing::debug!(
             %invalidation, number, resources = applied.resources,
             "an invalidation of the fleet"

@@ -64,7 +64,7 @@ impl Tiers {
 
     /// Nothing that was kept for `target` is used any more.
     pub fn remove(&self, target: &str) {
-        if let Some(disk) = self.disk.get()
+        if let Some(disk) = self.disk.load().as_ref()
             && disk.may_come_to_have(target)
         {
             disk.remove(target);
@@ -80,7 +80,8 @@ impl Tiers {
         stamp: u64,
         (policy, now): (&Policy, Now),
     ) {
-        let Some(disk) = self.disk.get() else {
+        let disk = self.disk.load();
+        let Some(disk) = disk.as_ref() else {
             return;
         };
         let record = record_of(store, target, stored, stamp, (policy, now));

@@ -9,8 +9,10 @@ mod shared;
 mod wanted;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
 
 pub use self::keep::Change;
 use self::raising::Raising;
@@ -25,7 +27,9 @@ const LONGEST: Duration = Duration::from_millis(50);
 /// The second tiers, as far as they are open.
 #[derive(Debug)]
 pub struct Tiers {
-    disk: OnceLock<Arc<Disk>>,
+    disk: ArcSwapOption<Disk>,
+    /// Why it is not open.
+    why_closed: Mutex<Option<String>>,
     /// What gateways of a fleet store for each other.
     shared: OnceLock<Shared>,
     raising: Raising,
@@ -36,7 +40,8 @@ pub struct Tiers {
 impl Default for Tiers {
     fn default() -> Self {
         Self {
-            disk: OnceLock::new(),
+            disk: ArcSwapOption::empty(),
+            why_closed: Mutex::default(),
             shared: OnceLock::new(),
             raising: Raising::default(),
             longest: AtomicU64::new(LONGEST.as_millis() as u64),
@@ -47,7 +52,7 @@ impl Default for Tiers {
 impl Tiers {
     /// Whether there is one on disk.
     pub fn has_disk(&self) -> bool {
-        self.disk.get().is_some()
+        self.disk.load().is_some()
     }
 
     /// To be called once.
@@ -61,8 +66,28 @@ impl Tiers {
     }
 
     pub fn open(&self, disk: Arc<Disk>) {
-        // It is opened once.
-        let _ = self.disk.set(disk);
+        self.disk.store(Some(disk));
+        self.why_closed().take();
+    }
+
+    /// Does without the tier on disk, for this reason, until it is opened again. Blocks the thread while something is being written
+    /// there.
+    pub fn do_without_disk(&self, why: String) {
+        if let Some(disk) = self.disk.swap(None) {
+            disk.close();
+        }
+        *self.why_closed() = Some(why);
+    }
+
+    /// Why the tier on disk is not open, where that is known.
+    pub fn why_disk_is_closed(&self) -> Option<String> {
+        self.why_closed().clone()
+    }
+
+    fn why_closed(&self) -> MutexGuard<'_, Option<String>> {
+        self.why_closed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long a request waits for the tiers before it asks the API.
@@ -78,20 +103,20 @@ impl Tiers {
 
     /// A new epoch of the ledger has begun: nothing that was kept is used any more.
     pub fn forget(&self, epoch: [u8; 16]) {
-        if let Some(disk) = self.disk.get() {
+        if let Some(disk) = self.disk.load().as_ref() {
             disk.forget(epoch);
         }
     }
 
     /// What the disk tier does; `None` while it is not open.
     pub fn disk_status(&self) -> Option<Status> {
-        self.disk.get().map(|disk| disk.status())
+        self.disk.load().as_ref().map(|disk| disk.status())
     }
 
     /// Gives the tiers' directory up, once what is to be kept has been written, or after this time. Blocks the thread. Returns
     /// whether it has been.
     pub fn close(&self, limit: Duration) -> bool {
-        let Some(disk) = self.disk.get() else {
+        let Some(disk) = self.disk.load_full() else {
             return true;
         };
         let is_written = disk.flush(limit);

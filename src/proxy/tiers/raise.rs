@@ -25,7 +25,10 @@ struct Raise {
 impl Tiers {
     /// Whether a tier may have a response for `target`; without waiting.
     pub fn may_have(&self, target: &str) -> bool {
-        self.disk.get().is_some_and(|disk| disk.may_have(target))
+        self.disk
+            .load()
+            .as_ref()
+            .is_some_and(|disk| disk.may_have(target))
     }
 
     /// Brings what the tiers have of what is wanted into the store. Returns whether anything is stored for it now, and waits no longer
@@ -36,7 +39,7 @@ impl Tiers {
         clock: &Clock,
         wanted: Wanted,
     ) -> bool {
-        let Some(disk) = self.disk.get() else {
+        let Some(disk) = self.disk.load_full() else {
             return false;
         };
         let key = wanted.key.clone();

@@ -1,15 +1,16 @@
 //! The operations on files that the tier consists of, in one place, so that tests can make each of them fail.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// A symbolic link is no file of the tier's.
+const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 /// Operations on files.
 pub trait Files: Send + Sync + fmt::Debug {
-    /// Makes a directory that nobody else can enter, and those above it.
-    fn make_directory(&self, path: &Path) -> io::Result<()>;
     /// The files in a directory.
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
     /// Opens a file for reading and writing; makes it, for nobody else to read, where it is not there.
@@ -50,10 +51,6 @@ pub fn write_all(files: &dyn Files, file: &File, octets: &[u8], offset: u64) -> 
 pub struct System;
 
 impl Files for System {
-    fn make_directory(&self, path: &Path) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)
-    }
-
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
         fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect()
     }
@@ -61,13 +58,13 @@ impl Files for System {
     fn open(&self, path: &Path) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        options.mode(0o600).open(path)
+        options.mode(0o600).custom_flags(NOFOLLOW).open(path)
     }
 
     fn create(&self, path: &Path) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true);
-        options.mode(0o600).open(path)
+        options.mode(0o600).custom_flags(NOFOLLOW).open(path)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -45,7 +45,6 @@ mod writer;
 use std::fmt;
 use std::fs::TryLockError;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -64,6 +63,7 @@ use self::status::count;
 pub use self::status::{Counts, State, Status};
 use self::writer::Writer;
 use crate::clock::Clock;
+use crate::ledger::directory::{Directory, Unfit};
 use crate::tier::Record;
 
 /// Bytes that a request reads on a worker's own thread, at most.
@@ -85,8 +85,7 @@ pub struct Disk {
 pub enum OpenError {
     /// Another process uses the directory.
     Locked(PathBuf),
-    /// Others than its owner can write to the directory: its permissions.
-    Exposed(PathBuf, u32),
+    Unfit(Unfit),
     Io(PathBuf, io::Error),
 }
 
@@ -96,11 +95,7 @@ impl fmt::Display for OpenError {
             Self::Locked(path) => {
                 write!(f, "another process uses the directory {}", path.display())
             }
-            Self::Exposed(path, mode) => write!(
-                f,
-                "others can write to the directory {0} (mode {mode:03o}): chmod 700 {0}",
-                path.display()
-            ),
+            Self::Unfit(unfit) => unfit.fmt(f),
             Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
         }
     }
@@ -110,7 +105,8 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(_, error) => Some(error),
-            Self::Locked(_) | Self::Exposed(..) => None,
+            Self::Unfit(unfit) => unfit.source(),
+            Self::Locked(_) => None,
         }
     }
 }
@@ -134,11 +130,7 @@ impl Disk {
     ) -> Result<Arc<Self>, OpenError> {
         let path = settings.path.clone();
         let failed = |error| OpenError::Io(path.clone(), error);
-        files.make_directory(&path).map_err(failed)?;
-        let mode = path.metadata().map_err(failed)?.permissions().mode();
-        if mode & 0o022 != 0 {
-            return Err(OpenError::Exposed(path, mode & 0o777));
-        }
+        Directory::make(&path).map_err(OpenError::Unfit)?;
         let manifest = files.open(&path.join("MANIFEST")).map_err(failed)?;
         match manifest.try_lock() {
             Ok(()) => {}

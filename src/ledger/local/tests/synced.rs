@@ -75,7 +75,7 @@ impl Device {
                 false => Fate::Done,
             }
         });
-        let opened = Ledger::open_after(directory.path(), 100, outlives, faults, BOOT);
+        let opened = Ledger::open_after(made(directory.path()), 100, outlives, faults, BOOT);
         opened.expect("a ledger").0
     }
 }
@@ -292,7 +292,13 @@ fn many_threads_append_sync_and_write_anew_and_nothing_is_lost() {
     let directory = TempDir::new().unwrap();
     let of_machine = || {
         let faults = Faults::default();
-        Ledger::open_after(directory.path(), 10_000, Outlives::Machine, faults, BOOT)
+        Ledger::open_after(
+            made(directory.path()),
+            10_000,
+            Outlives::Machine,
+            faults,
+            BOOT,
+        )
     };
     let (ledger, _) = of_machine().expect("a ledger");
     let numbers: Vec<_> = std::thread::scope(|scope| {

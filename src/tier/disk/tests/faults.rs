@@ -60,10 +60,6 @@ impl Plan {
 }
 
 impl Files for Faulty {
-    fn make_directory(&self, path: &Path) -> io::Result<()> {
-        System.make_directory(path)
-    }
-
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
         self.0.check("list")?;
         System.list(path)

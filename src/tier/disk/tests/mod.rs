@@ -21,6 +21,7 @@ use super::settings::Retry;
 use super::status::State;
 use super::{Disk, OpenError, Settings, System};
 use crate::clock::{Clock, ManualClock};
+use crate::ledger::directory::{Directory, Unfit};
 use crate::semantics::time::Timestamp;
 use crate::tier::Record;
 
@@ -92,7 +93,7 @@ impl Bench {
             path,
             ..self.settings.clone()
         };
-        System.make_directory(copy.path()).expect("a directory");
+        Directory::make(copy.path()).expect("a directory");
         for file in System.list(self.path()).expect("files") {
             let to = copy.path().join(file.file_name().expect("a name"));
             std::fs::copy(&file, to).expect("a copy");
@@ -316,7 +317,10 @@ fn nobody_else_can_read_the_files_and_a_second_process_is_refused() {
     let writable = std::fs::Permissions::from_mode(0o770);
     std::fs::set_permissions(bench.path(), writable).expect("a directory of ours");
     let exposed = bench.try_open_with(Box::new(System), Retry::default());
-    assert!(matches!(exposed, Err(OpenError::Exposed(_, 0o770))));
+    assert!(matches!(
+        exposed,
+        Err(OpenError::Unfit(Unfit::Writable(_, 0o770)))
+    ));
     drop(bench.folder);
 }
 
