@@ -193,4 +193,4 @@ fn tenths(time: Monotonic) -> u32 {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

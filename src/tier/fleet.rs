@@ -55,11 +55,18 @@ pub trait Fleet: Debug + Send + Sync {
     /// Whether what others have stored may be used at `now`, which was read after the request came.
     fn may_read(&self, now: Monotonic) -> bool;
 
-    /// A fill of `slot` begins, or renews its lease. `unfit`: the fill whose response was read and cannot be used.
-    fn begin(&self, slot: Slot, fill: Nonce, unfit: Option<Nonce>) -> Work<'_, Begun>;
+    /// A fill of `slot` begins, or renews its lease. `unfit`: the fill whose response was read and cannot be used. It ends within `limit`,
+    /// and the response is read by then.
+    fn begin(
+        &self,
+        slot: Slot,
+        fill: Nonce,
+        unfit: Option<Nonce>,
+        limit: Duration,
+    ) -> Work<'_, Begun>;
 
-    /// What is stored for `slot`, without a fill.
-    fn peek(&self, slot: Slot) -> Work<'_, Option<Found>>;
+    /// What is stored for `slot`, without a fill; within `limit`.
+    fn peek(&self, slot: Slot, limit: Duration) -> Work<'_, Option<Found>>;
 
     /// Stores the response of a fill for all gateways, for so long. Whether it was stored: the fill must have its lease, and no
     /// later response be stored. A record's stamp is a number in the slot's epoch.
@@ -72,7 +79,7 @@ pub trait Fleet: Debug + Send + Sync {
     fn leave(&self);
 }
 
-/// What is done by asking the fleet's server. It takes no longer than a request may wait for that.
+/// What is done by asking the fleet's server. What has no limit is for after the response: no request may wait for it.
 pub type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Where gateways store a response for each other: a variant of a target, in an epoch.
@@ -93,7 +100,7 @@ pub enum Begun {
     Follow,
     /// Responses like this one are not for sharing.
     HitForMiss,
-    /// The server cannot be asked.
+    /// There is no answer in time. The fill may have been given a lease all the same.
     Away,
 }
 

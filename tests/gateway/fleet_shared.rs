@@ -1,7 +1,7 @@
 //! What gateways of a fleet store for each other.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
@@ -174,6 +174,48 @@ fn a_cold_url_is_asked_for_once_by_all_gateways_together() {
         }
     });
     assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn three_hundred_clients_of_three_gateways_cost_the_api_one_request_for_each_cold_url() {
+    const ROUNDS: usize = 8;
+    let valkey = Valkey::start();
+    let counts: Arc<[AtomicUsize; ROUNDS]> = Arc::default();
+    let counted = counts.clone();
+    let origin = Origin::start(move |asked, conn| {
+        if let Some(round) = asked.target.strip_prefix("/cold/") {
+            let round: usize = round.parse().expect("a round");
+            counted[round].fetch_add(1, Ordering::SeqCst);
+            // So long the others have to ask again and again whether something is there.
+            thread::sleep(Duration::from_millis(150));
+        }
+        let answer = reply(200).field("Cache-Control", "max-age=600");
+        let body = vec![b'x'; 400 * asked.target.len() * asked.target.len()];
+        conn.reply(asked, &answer.body(body));
+    });
+    // A lease that a machine with much else to do keeps.
+    let setup = Gateway::before(&origin).fleet(&valkey.url(), 2 * LEASE);
+    let gateways = fleet(3, &setup);
+    for gateway in &gateways {
+        gateway.wait_for_tiers(Duration::from_secs(5));
+    }
+    let together = Barrier::new(300);
+    thread::scope(|scope| {
+        for n in 0..300 {
+            let (gateway, together) = (&gateways[n % 3], &together);
+            scope.spawn(move || {
+                let mut client = gateway.client();
+                client.send(&at("/warm")).expect(200);
+                for round in 0..ROUNDS {
+                    together.wait();
+                    client.send(&at(&format!("/cold/{round}"))).expect(200);
+                }
+            });
+        }
+    });
+    let counts = counts.each_ref().map(|count| count.load(Ordering::SeqCst));
+    assert_eq!(counts, [1; ROUNDS]);
 }
 
 #[test]

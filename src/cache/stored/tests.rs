@@ -10,7 +10,7 @@ use crate::semantics::freshness::{Freshness, Receipt};
 use crate::semantics::vary::VariantKey;
 use crate::semantics::{policy::Policy, validation::Validators};
 
-pub(in crate::cache) fn head() -> Head {
+pub(crate) fn head() -> Head {
     let (headers, now) = (http::HeaderMap::new(), Clock::system().now());
     let receipt = Receipt {
         request_time: now.wall,

@@ -1,11 +1,15 @@
 //! The second tiers of this gateway: what is stored in memory is kept there, too, and what memory does not have is looked for
 //! there before the API is asked. Whatever state they are in, memory and the API do what they do without them.
 
+mod consult;
+mod intent;
 mod keep;
 mod kept;
 mod raise;
 mod raising;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod wanted;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,9 +18,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
+pub use self::consult::{Consulted, How, Reads};
+pub use self::intent::Intent;
 pub use self::keep::Change;
 use self::raising::Raising;
-pub use self::shared::{Consulted, Counts, How, Intent, Reads, Shared};
+pub use self::shared::{Counts, Shared};
 pub use self::wanted::Wanted;
 use crate::config::Config;
 use crate::tier::disk::{Disk, Status};

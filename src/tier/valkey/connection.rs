@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use redis::{ErrorKind, ServerErrorKind, cmd};
 use tokio::sync::{Notify, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::cluster::{Cluster, Seeds};
 use super::dial;
@@ -100,10 +100,15 @@ impl Connection {
         self.link.subscribe()
     }
 
-    /// Fails at once where there is no connection.
+    /// The answer, if it comes within [`LONGEST`]. Fails at once where there is no connection.
     pub async fn call<A>(&self, call: &Call<A>) -> Result<A, Error> {
+        self.call_by(call, timer_now() + LONGEST).await
+    }
+
+    /// The answer, if it comes by then. Fails at once where there is no connection.
+    pub async fn call_by<A>(&self, call: &Call<A>, until: Instant) -> Result<A, Error> {
         let link = self.link().ok_or(Error::Away)?;
-        link.call(call).await
+        link.call_by(call, until).await
     }
 
     /// Connects, and again after each loss. It never ends; there is no connection after it was dropped.
@@ -299,7 +304,10 @@ impl Link {
 
     /// The answer, if it comes within [`LONGEST`].
     pub async fn call<A>(&self, call: &Call<A>) -> Result<A, Error> {
-        let until = timer_now() + LONGEST;
+        self.call_by(call, timer_now() + LONGEST).await
+    }
+
+    async fn call_by<A>(&self, call: &Call<A>, until: Instant) -> Result<A, Error> {
         let Some(cluster) = &self.cluster else {
             return self.node_of(call.name()).call(call, until).await;
         };

@@ -137,12 +137,18 @@ impl<M: Memory> Fleet for Joined<M> {
         self.member.may_read(now)
     }
 
-    fn begin(&self, slot: Slot, fill: Nonce, unfit: Option<Nonce>) -> Work<'_, Begun> {
-        Box::pin(self.member.begin_fill(slot, fill, unfit))
+    fn begin(
+        &self,
+        slot: Slot,
+        fill: Nonce,
+        unfit: Option<Nonce>,
+        limit: Duration,
+    ) -> Work<'_, Begun> {
+        Box::pin(self.member.begin_fill(slot, fill, unfit, limit))
     }
 
-    fn peek(&self, slot: Slot) -> Work<'_, Option<Found>> {
-        Box::pin(self.member.peek(slot))
+    fn peek(&self, slot: Slot, limit: Duration) -> Work<'_, Option<Found>> {
+        Box::pin(self.member.peek(slot, limit))
     }
 
     fn commit(&self, slot: Slot, fill: Nonce, record: Record, keep: Duration) -> Work<'_, bool> {

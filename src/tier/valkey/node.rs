@@ -1,8 +1,8 @@
 //! A connection for calls to one server, on which nobody waits for long.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -13,14 +13,15 @@ use tokio::time::Instant;
 use super::dial::Channel;
 use super::error::Error;
 use super::scripts::{Call, Scripts};
-use crate::clock;
+use crate::clock::{self, timer_now};
 use crate::config::valkey_servers::Address;
 
-/// How long a call is waited for.
+/// How long a call is waited for, unless it has a limit of its own.
 pub const LONGEST: Duration = Duration::from_millis(50);
 
-/// After so many calls in a row to which no answer came in time, the connection is given up, and calls fail at once until
-/// there is another one.
+/// After so many calls one after the other to which no answer came in time, the connection is given up, and calls fail at once until
+/// there is another one. Calls that wait at the same time are late together, and count once: a server that stands still for a moment
+/// is not given up, however many wait for it then.
 const LATE: u32 = 3;
 
 /// What has happened since the start.
@@ -55,8 +56,10 @@ pub struct Node {
     pub address: Address,
     channel: Channel,
     shared: Arc<Shared>,
-    /// Calls in a row that were not answered in time.
+    /// Calls one after the other that were not answered in time.
     late: AtomicU32,
+    /// When the last of them ended.
+    ended: Mutex<Option<Instant>>,
     is_lost: AtomicBool,
     /// Told when it is lost.
     lost: Arc<Notify>,
@@ -69,6 +72,7 @@ impl Node {
             channel,
             shared,
             late: AtomicU32::new(0),
+            ended: Mutex::default(),
             is_lost: AtomicBool::new(false),
             lost,
         }
@@ -116,6 +120,7 @@ impl Node {
         if self.is_lost() {
             return Err(Error::Away);
         }
+        let began = timer_now();
         match clock::by(until, pin!(answer)).await {
             Ok(Ok(answer)) => {
                 self.late.store(0, Ordering::Relaxed);
@@ -129,7 +134,13 @@ impl Node {
             }
             Err(_elapsed) => {
                 count(&self.shared.counters.late);
-                if self.late.fetch_add(1, Ordering::Relaxed) + 1 == LATE {
+                let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_next = ended.is_none_or(|ended| began >= ended);
+                if is_next {
+                    *ended = Some(timer_now());
+                }
+                drop(ended);
+                if is_next && self.late.fetch_add(1, Ordering::Relaxed) + 1 == LATE {
                     count(&self.shared.counters.given_up);
                     self.give_up();
                 }

@@ -2,16 +2,25 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Member;
+use crate::clock::timer_now;
 use crate::ledger::protocol::fills::{self, Nonce, Released, Stored};
 use crate::tier::Record;
 use crate::tier::fleet::{Begun, Found, Memory, Slot};
+use crate::tier::valkey::connection::Error;
 use crate::tier::valkey::fills::{Variant, get_chunks, put_chunk};
 use crate::tier::valkey::keys::Resource;
+use crate::tier::valkey::scripts::Call;
 use crate::tier::valkey::wire;
 
 /// Chunks that are read at a time.
 const AT_ONCE: usize = 4;
+
+/// A call for which no request waits may take so long: where a response came late into the server, or not at all, the API would be asked
+/// for it again.
+const BEHIND: Duration = Duration::from_secs(1);
 
 impl<M: Memory> Member<M> {
     fn resource(&self, slot: &Slot) -> Resource {
@@ -24,14 +33,20 @@ impl<M: Memory> Member<M> {
     }
 
     /// See [`Fleet::begin`](crate::tier::fleet::Fleet::begin). A record that cannot be read is as good as none.
-    pub async fn begin_fill(&self, slot: Slot, fill: Nonce, unfit: Option<Nonce>) -> Begun {
-        let mut unfit = unfit;
+    pub async fn begin_fill(
+        &self,
+        slot: Slot,
+        fill: Nonce,
+        unfit: Option<Nonce>,
+        limit: Duration,
+    ) -> Begun {
+        let (mut unfit, until) = (unfit, timer_now() + limit);
         loop {
             let call = self.variant(&slot).begin(fill, unfit);
-            match self.connection.call(&call).await {
+            match self.connection.call_by(&call, until).await {
                 Ok(fills::Begun::Stored(stored)) => {
                     let by = stored.nonce;
-                    if let Some(found) = self.read(&slot, stored).await {
+                    if let Some(found) = self.read(&slot, stored, until).await {
                         return Begun::Stored(found);
                     }
                     if unfit.replace(by) == Some(by) {
@@ -47,14 +62,14 @@ impl<M: Memory> Member<M> {
     }
 
     /// See [`Fleet::peek`](crate::tier::fleet::Fleet::peek).
-    pub async fn peek(&self, slot: Slot) -> Option<Found> {
-        let call = self.variant(&slot).peek();
-        let stored = self.connection.call(&call).await.ok()??;
-        self.read(&slot, stored).await
+    pub async fn peek(&self, slot: Slot, limit: Duration) -> Option<Found> {
+        let (call, until) = (self.variant(&slot).peek(), timer_now() + limit);
+        let stored = self.connection.call_by(&call, until).await.ok()??;
+        self.read(&slot, stored, until).await
     }
 
     /// The record with its whole body; `None` where any of it is damaged or gone.
-    async fn read(&self, slot: &Slot, stored: Stored<Vec<u8>>) -> Option<Found> {
+    async fn read(&self, slot: &Slot, stored: Stored<Vec<u8>>, until: Instant) -> Option<Found> {
         let unpacked = wire::unpack(&stored.response)?;
         let mut record = unpacked.record;
         // Two targets with the same hash: nobody finds such, and a record names its own.
@@ -66,7 +81,7 @@ impl<M: Memory> Member<M> {
         let indices: Vec<u32> = (0..unpacked.chunks).collect();
         for indices in indices.chunks(AT_ONCE) {
             let call = get_chunks(&resource, stored.nonce, indices);
-            let chunks = self.connection.call(&call).await.ok()?;
+            let chunks = self.connection.call_by(&call, until).await.ok()?;
             for (chunk, index) in chunks.into_iter().zip(indices) {
                 record.body.push(wire::unpack_chunk(chunk?, *index)?);
             }
@@ -91,7 +106,7 @@ impl<M: Memory> Member<M> {
         };
         for (chunk, index) in packed.chunks.iter().zip(0..) {
             let call = put_chunk(&resource, fill, index, chunk, keep);
-            if self.connection.call(&call).await.is_err() {
+            if self.behind(&call).await.is_err() {
                 return false;
             }
         }
@@ -100,14 +115,18 @@ impl<M: Memory> Member<M> {
             number,
             response: packed.record,
         };
-        let committed = self.connection.call(&variant.commit(&stored, keep)).await;
+        let committed = self.behind(&variant.commit(&stored, keep)).await;
         committed.unwrap_or(false)
+    }
+
+    async fn behind<A>(&self, call: &Call<A>) -> Result<A, Error> {
+        self.connection.call_by(call, timer_now() + BEHIND).await
     }
 
     /// See [`Fleet::release`](crate::tier::fleet::Fleet::release).
     pub async fn release_fill(&self, slot: Slot, fill: Nonce, how: Released) {
         let call = self.variant(&slot).release(fill, how);
         // Its lease ends by itself where the server cannot be told.
-        let _ = self.connection.call(&call).await;
+        let _ = self.behind(&call).await;
     }
 }

@@ -77,6 +77,31 @@ fn a_server_that_is_stopped_delays_nobody_and_is_found_again() {
 
 #[test]
 #[ignore = "needs redis-server"]
+fn calls_that_are_late_at_the_same_time_are_one_reason_to_give_a_connection_up() {
+    let server = TestServer::start();
+    beside(&server.servers(), async |connection| {
+        let link = linked(connection).await;
+        let beat = ledger().beat(1, link.epoch, 0, 1);
+        let call = || connection.call(&beat);
+        assert!(call().await.is_ok());
+        server.signal("STOP");
+        let all = tokio::join!(call(), call(), call(), call());
+        for answer in [all.0, all.1, all.2, all.3] {
+            assert!(matches!(answer, Err(Error::Late)), "{answer:?}");
+        }
+        let given_up = || connection.counters().given_up.load(Ordering::Relaxed);
+        assert_eq!(connection.counters().late.load(Ordering::Relaxed), 4);
+        assert_eq!(given_up(), 0);
+        for _ in 0..2 {
+            assert!(matches!(call().await, Err(Error::Late)));
+        }
+        assert_eq!(given_up(), 1);
+        server.signal("CONT");
+    });
+}
+
+#[test]
+#[ignore = "needs redis-server"]
 fn another_run_of_the_server_has_another_epoch_before_anything_is_called() {
     let mut server = TestServer::start();
     beside(&server.servers(), async |connection| {
