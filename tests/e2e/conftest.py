@@ -79,6 +79,7 @@ class Process:
         if self.child.poll() is None:
             self.child.kill()
         self.child.wait(PATIENCE)
+        self.reader.join(PATIENCE)
         self.child.stdout.close()
 
 
@@ -89,9 +90,12 @@ class Api:
         self.process = process
         self.url = process.await_output(r"http://127\.0\.0\.1:\d+")[0]
 
-    def requests_seen(self, method, path):
-        """How often its own log says that it was asked; for Flask and FastAPI."""
-        return len(re.findall(rf'{method} {re.escape(path)} HTTP', self.process.output))
+    def requests_seen(self, method, path, awaited=0):
+        """How often its own log says that it was asked, once that is `awaited` or more: a line comes a moment after the answer.
+        For Flask and FastAPI."""
+        seen = lambda: len(re.findall(rf'{method} {re.escape(path)} HTTP', self.process.output))
+        wait_for(f"{awaited} of {method} {path} in the API's log", lambda: seen() >= awaited)
+        return seen()
 
 
 def start_flask():

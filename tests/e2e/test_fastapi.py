@@ -22,7 +22,7 @@ def test_an_error_passes_whole_and_is_not_stored(fastapi_api, gateway, path, sta
         assert answer.content == straight.content
         assert answer.headers["Content-Type"] == straight.headers["Content-Type"]
         assert cache_status(answer)["fwd"] == "uri-miss" and "stored" not in cache_status(answer)
-    assert fastapi_api.requests_seen("GET", path) == 3
+    assert fastapi_api.requests_seen("GET", path, 3) == 3
 
 
 def test_the_details_of_a_bad_body_pass_and_do_not_invalidate(fastapi_api, gateway):

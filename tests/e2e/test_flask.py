@@ -23,7 +23,7 @@ def test_a_book_is_a_miss_then_a_hit(flask_api, gateway):
     assert int(second.headers["Age"]) >= 0
     assert second.content == first.content
     assert second.headers["ETag"] == "book-123"
-    assert flask_api.requests_seen("GET", "/books/123") == 1
+    assert flask_api.requests_seen("GET", "/books/123", 1) == 1
 
 
 def test_an_etag_without_quotes_still_gives_304(flask_api, gateway):
@@ -31,7 +31,7 @@ def test_an_etag_without_quotes_still_gives_304(flask_api, gateway):
     get(before, "/books/123")
     answer = get(before, "/books/123", If_None_Match="book-123")
     assert answer.status_code == 304 and cache_status(answer)["hit"]
-    assert flask_api.requests_seen("GET", "/books/123") == 1
+    assert flask_api.requests_seen("GET", "/books/123", 1) == 1
 
 
 def test_after_a_put_the_next_get_is_a_miss_with_the_new_title_though_the_etag_stays(flask_api, gateway):
