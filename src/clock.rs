@@ -70,8 +70,10 @@ enum Source {
         calendar: Clock,
     },
     Manual {
-        offset: u64,
+        offset: AtomicU64,
         elapsed: AtomicU64,
+        /// Its uptime when it was made.
+        up: u64,
     },
 }
 
@@ -126,17 +128,50 @@ impl Clock {
 
     /// A clock that stands at `start` until its [`ManualClock`] moves it.
     pub fn manual(start: Timestamp) -> (Self, ManualClock) {
+        Self::manual_up_since(start, Timestamp::default())
+    }
+
+    /// The same, of a machine that was started at `boot` if its wall clock has been right since.
+    pub fn manual_up_since(start: Timestamp, boot: Timestamp) -> (Self, ManualClock) {
         let source = Arc::new(Source::Manual {
-            offset: start.as_millis().saturating_mul(1000),
+            offset: AtomicU64::new(start.as_millis().saturating_mul(1000)),
             elapsed: AtomicU64::new(0),
+            up: micros(start.since(boot)),
         });
         (Self(source.clone()), ManualClock(source))
+    }
+
+    /// The wall clock, and how long the machine has been up at that time, suspended or not; `None` where the system does not tell it, or
+    /// tells how long it was awake. Nobody sets that count.
+    pub fn with_uptime(&self) -> (Timestamp, Option<Duration>) {
+        match &*self.0 {
+            #[cfg(target_os = "linux")]
+            Source::System { start, offset } => {
+                let up = Start::now().0;
+                let elapsed = up.saturating_sub(start.0);
+                let wall = offset.load(Ordering::Relaxed).saturating_add(elapsed);
+                let wall = Timestamp::from_millis(wall / 1000);
+                (wall, Some(Duration::from_micros(up)))
+            }
+            #[cfg(not(target_os = "linux"))]
+            Source::System { .. } => (self.now().wall, None),
+            Source::Manual { elapsed, up, .. } => {
+                let up = up.saturating_add(elapsed.load(Ordering::Acquire));
+                (self.now().wall, Some(Duration::from_micros(up)))
+            }
+            Source::Deadlines { calendar, .. } => calendar.with_uptime(),
+        }
     }
 
     pub fn now(&self) -> Now {
         let (elapsed, offset) = match &*self.0 {
             Source::System { start, offset } => (start.elapsed(), offset.load(Ordering::Relaxed)),
-            Source::Manual { offset, elapsed } => (elapsed.load(Ordering::Acquire), *offset),
+            Source::Manual {
+                offset, elapsed, ..
+            } => (
+                elapsed.load(Ordering::Acquire),
+                offset.load(Ordering::Acquire),
+            ),
             Source::Deadlines { start, calendar } => {
                 return Now {
                     wall: calendar.now().wall,
@@ -154,7 +189,7 @@ impl Clock {
     pub fn unix_nanos(&self, at: Monotonic) -> u64 {
         let offset = match &*self.0 {
             Source::System { offset, .. } => offset.load(Ordering::Relaxed),
-            Source::Manual { offset, .. } => *offset,
+            Source::Manual { offset, .. } => offset.load(Ordering::Acquire),
             Source::Deadlines { calendar, .. } => return calendar.unix_nanos(at),
         };
         let micros = offset.saturating_add(at.0).saturating_sub(YEAR_BEFORE);
@@ -246,6 +281,13 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         if let Source::Manual { elapsed, .. } = &*self.0 {
             elapsed.fetch_add(micros(by), Ordering::AcqRel);
+        }
+    }
+
+    /// Sets the wall clock back, as one who corrects it does: no time passes.
+    pub fn set_back(&self, by: Duration) {
+        if let Source::Manual { offset, .. } = &*self.0 {
+            offset.fetch_sub(micros(by), Ordering::AcqRel);
         }
     }
 }

@@ -107,6 +107,15 @@ impl Store {
         self.sequence.fetch_max(sequence, Ordering::SeqCst);
     }
 
+    /// What is kept elsewhere is validated before it is used, as far as it was asked for before this call.
+    pub fn distrust_kept(&self) {
+        let _numbering = self.numbering();
+        if let Some(ledger) = self.ledger() {
+            ledger.distrust(self.sequence());
+            self.sequence.fetch_max(ledger.sequence(), Ordering::SeqCst);
+        }
+    }
+
     /// Numbers invalidations without a ledger from now on: no response is kept elsewhere any more.
     pub fn number_alone(&self) {
         let _numbering = self.numbering();

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::calendar::{Calendar, Reading};
 use super::directory::{Directory, How};
 use super::format::{self, Content, RECORDS, Slot};
 use super::index::{Index, Recorded, Secret, Snapshot};
@@ -202,6 +203,20 @@ impl Place {
     /// Removes the file, so that the next process begins a new epoch.
     pub(super) fn remove(&self) -> io::Result<()> {
         self.directory.remove(NAME)
+    }
+
+    /// What an earlier process has noted of the clock.
+    pub(super) fn calendar(&self) -> Calendar {
+        Calendar::read(&self.directory, self.boot)
+    }
+
+    pub(super) fn note_time(
+        &self,
+        calendar: &mut Calendar,
+        now: Reading,
+        must: bool,
+    ) -> io::Result<()> {
+        calendar.note(&self.directory, now, must)
     }
 
     /// Whether the directory is where it was, and nobody else can have taken it.

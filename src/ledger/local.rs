@@ -15,6 +15,7 @@ use std::thread::{self, JoinHandle};
 
 pub use self::kept::Durability;
 use self::kept::{Kept, Standing, lock};
+use super::calendar::Reading;
 use super::directory::Directory;
 use super::file::Place;
 pub use super::file::{OpenError, Outlives};
@@ -218,6 +219,18 @@ impl Ledger {
             true => Ok(()),
             false => self.kept.write_anew(),
         }
+    }
+
+    /// Whether the wall clock shows less at `now` than it must, or nobody knows what it must show: then no age can be told of what was
+    /// stored before.
+    pub fn is_set_back(&self, now: Reading) -> bool {
+        self.kept.is_set_back(now)
+    }
+
+    /// Notes for this process, and the one after it, what the wall clock shows; to be called each second or so. Where it was set back, what
+    /// was stored before must be [distrusted](Self::distrust) by then. `must`: as the last thing that the process does.
+    pub fn note_time(&self, now: Reading, must: bool) {
+        self.kept.note_time(now, must);
     }
 
     /// Whether the directory is where it was, and nobody else can have taken it.

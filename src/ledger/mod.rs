@@ -3,6 +3,7 @@
 //! [`local::Ledger`] gives each invalidation its number, and tells of a record outside memory whether it may be used:
 //! [`verdict::Verdict`]. [`protocol`] is what gateways with a common server agree on.
 
+pub mod calendar;
 pub mod directory;
 mod file;
 mod format;

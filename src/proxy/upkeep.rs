@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::ledger::calendar::Reading;
 use crate::ledger::directory::{Directory, Unfit};
 use crate::ledger::local::{self, Ledger, Opened, Outlives};
 use crate::proxy::gateway::Gateway;
@@ -26,6 +27,8 @@ const QUEUE_PART: u64 = 32;
 const SEGMENT: u64 = 64 << 20;
 
 const READERS: usize = 2;
+
+const SET_BACK: &str = "the clock was set back, or it is not known that it was not: what the disk tier has is validated before it is used";
 
 const GONE: &str = "its directory, or the file in it that is locked, was removed or replaced";
 
@@ -180,9 +183,12 @@ impl Gateway {
         };
         let opened = Ledger::open(Arc::new(directory), matchers, outlives, disk.faults.clone());
         let (ledger, found) = opened.map_err(OpenError::Ledger)?;
-        if late {
+        let now = self.reading();
+        let is_set_back = found != Opened::Fresh && ledger.is_set_back(now);
+        if late || is_set_back {
             ledger.distrust(self.store.sequence());
         }
+        ledger.note_time(now, true);
         let tier = Disk::open(
             Settings {
                 path: path.clone(),
@@ -197,9 +203,29 @@ impl Gateway {
         );
         let tier = tier.map_err(OpenError::Disk)?;
         tell(&found, path, ledger.sequence());
+        if is_set_back {
+            tracing::info!("{SET_BACK}");
+        }
         self.store.number_by(Arc::new(ledger));
         self.tiers.open(tier);
         Ok(())
+    }
+
+    fn reading(&self) -> Reading {
+        let (wall, uptime) = self.clock.with_uptime();
+        let uptime = uptime.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
+        let wall = wall.as_millis();
+        Reading { wall, uptime }
+    }
+
+    /// What is on disk is not relied on any more where the clock was set back. `is_last`: nobody looks again.
+    fn heed_clock(&self, ledger: &Ledger, is_last: bool) {
+        let now = self.reading();
+        if ledger.is_set_back(now) {
+            self.store.distrust_kept();
+            tracing::info!("{SET_BACK}");
+        }
+        ledger.note_time(now, is_last);
     }
 
     fn keep_tiers_open(&self, (stopping, stopped): &(Mutex<bool>, Condvar)) {
@@ -239,6 +265,7 @@ impl Gateway {
                 tracing::warn!("the disk tier is not used: {GONE}; it is tried again each second");
                 continue;
             }
+            self.heed_clock(&ledger, false);
             // The ledger has logged a failure itself.
             let mended = ledger.mend();
             if mended.is_ok() && epoch != Some(ledger.epoch()) {
@@ -289,6 +316,7 @@ impl Upkeep {
             tracing::warn!("not all that was stored could be written to the disk tier");
         }
         if let Some(ledger) = self.gateway.store.ledger() {
+            self.gateway.heed_clock(&ledger, true);
             ledger.close();
         }
     }

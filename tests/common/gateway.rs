@@ -35,6 +35,7 @@ pub struct Setup {
     log: String,
     more: String,
     manual: Option<Timestamp>,
+    boot: Timestamp,
     manual_deadlines: bool,
     workers: usize,
     lease: Option<Duration>,
@@ -129,6 +130,12 @@ impl Setup {
         self
     }
 
+    /// On a machine that was started then, if its wall clock has been right since.
+    pub fn up_since(mut self, boot: Timestamp) -> Self {
+        self.boot = boot;
+        self
+    }
+
     /// Has the deadlines of clients' connections pass only by [`Gateway::advance_deadlines`].
     pub fn manual_deadlines(mut self) -> Self {
         self.manual_deadlines = true;
@@ -152,7 +159,7 @@ impl Setup {
         let config = self.config();
         let (clock, manual) = match self.manual {
             Some(start) => {
-                let (clock, manual) = Clock::manual(start);
+                let (clock, manual) = Clock::manual_up_since(start, self.boot);
                 (clock, Some(manual))
             }
             None => (Clock::system(), None),
@@ -212,6 +219,7 @@ impl Gateway {
             log: "access = \"off\"".to_owned(),
             more: String::new(),
             manual: None,
+            boot: Timestamp::default(),
             manual_deadlines: false,
             workers: 2,
             lease: None,
@@ -305,6 +313,12 @@ impl Gateway {
             .as_ref()
             .expect("a gateway with a manual clock")
             .advance(by);
+    }
+
+    /// Sets the wall clock of a gateway back that was started with [`Setup::manual_clock`].
+    pub fn set_clock_back(&self, by: Duration) {
+        let manual = self.manual.as_ref();
+        manual.expect("a gateway with a manual clock").set_back(by);
     }
 
     /// Moves the clock of [`Setup::manual_deadlines`].

@@ -14,6 +14,7 @@ mod collapse;
 mod conditions;
 mod conformance;
 mod disk;
+mod disk_clock;
 mod disk_directory;
 mod disk_synced;
 mod explained;

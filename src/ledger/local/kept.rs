@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 
 use tokio::sync::watch;
 
+use crate::ledger::calendar::{Calendar, Reading};
 use crate::ledger::file::{LedgerFile, Place, Remembered};
 use crate::ledger::index::{Index, Recorded, random};
 use crate::ledger::invalidation::{Invalidation, Strength};
@@ -32,6 +33,7 @@ pub(super) struct Kept {
     pub(super) writer: Mutex<Writer>,
     device: Mutex<()>,
     renewing: Mutex<()>,
+    calendar: Mutex<Calendar>,
     pub(super) settled: watch::Sender<Settled>,
 }
 
@@ -106,6 +108,7 @@ impl Kept {
             sequence: AtomicU64::new(sequence),
             epoch: RwLock::new(epoch),
             index: RwLock::new(index),
+            calendar: Mutex::new(place.calendar()),
             place,
             writer: Mutex::new(Writer { file, since: None }),
             device: Mutex::default(),
@@ -284,6 +287,16 @@ impl Kept {
         }
         // Not before it is in the file, as with any number.
         self.sequence.store(number, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_set_back(&self, now: Reading) -> bool {
+        lock(&self.calendar).is_set_back(now)
+    }
+
+    pub(super) fn note_time(&self, now: Reading, must: bool) {
+        if let Err(error) = self.place.note_time(&mut lock(&self.calendar), now, must) {
+            tracing::debug!(%error, "what the clock shows cannot be noted");
+        }
     }
 
     pub(super) fn is_in_place(&self) -> bool {
