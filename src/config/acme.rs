@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Uri;
 use http::uri::Scheme;
 
-use super::certificate::{Certificate, certificates};
+use super::certificate::{Certificate, authorities};
 use super::readers::{flag, list, one_of, path, some_list};
 use super::secret::Secret;
 use super::section::Section;
@@ -116,11 +116,7 @@ impl Acme {
         section.set("contact", &mut acme.contact, list(contact));
         section.set("directory", &mut acme.directory, directory);
         section.set("directory_ca", &mut acme.directory_ca, |value| {
-            let path = path(value)?;
-            match certificates(&path) {
-                Ok(_) => Some(Some(path)),
-                Err(fault) => value.refuse_text(fault.what),
-            }
+            Some(Some(authorities(value)?))
         });
         section.set("state", &mut acme.state, path);
         section.set("challenge", &mut acme.challenge, one_of(&CHALLENGES));
@@ -131,7 +127,14 @@ impl Acme {
             Some(Some(value.text("the id of a key")?.into_owned()))
         });
         section.set("eab_hmac_key", &mut hmac_key, |value| {
-            Some(Some(mac_key(value)?))
+            let text = value.text("a key in base64url")?;
+            let text = text.trim_end_matches('=');
+            match URL_SAFE_NO_PAD.decode(text) {
+                Ok(key) if !key.is_empty() => Some(Some(Secret::new(text))),
+                // The key itself is not shown.
+                _ => value
+                    .refuse("`eab_hmac_key` is not a key in base64url, as the authority gives it"),
+            }
         });
         acme.binding = key_id
             .zip(hmac_key)
@@ -194,16 +197,6 @@ fn domain(value: Value<'_>) -> Option<Box<str>> {
     match text.len() <= 253 && text.split('.').all(is_label) {
         true => Some(text.into()),
         false => value.refuse_text("is not a host name, such as \"books.example.org\""),
-    }
-}
-
-/// The key itself is not shown in what is said of it.
-fn mac_key(value: Value<'_>) -> Option<Secret> {
-    let text = value.text("a key in base64url")?;
-    let text = text.trim_end_matches('=');
-    match URL_SAFE_NO_PAD.decode(text) {
-        Ok(key) if !key.is_empty() => Some(Secret::new(text)),
-        _ => value.refuse("`eab_hmac_key` is not a key in base64url, as the authority gives it"),
     }
 }
 

@@ -14,6 +14,7 @@ use x509_parser::prelude::FromDer as _;
 
 use super::readers::path;
 use super::section::Section;
+use super::value::Value;
 
 /// The files of a certificate. Relative paths are relative to the folder that the gateway was started in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -143,6 +144,15 @@ pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> 
     match certificates.is_empty() {
         true => Err(fault(file, "holds no certificate (PEM)")),
         false => Ok(certificates),
+    }
+}
+
+/// A file of authorities with at least one certificate; it is read again where it is used.
+pub(super) fn authorities(value: Value<'_>) -> Option<PathBuf> {
+    let path = path(value)?;
+    match certificates(&path) {
+        Ok(_) => Some(path),
+        Err(fault) => value.refuse_text(fault.what),
     }
 }
 

@@ -35,22 +35,21 @@ pub fn substitute<'t>(text: &'t str, lookup: Lookup<'_>) -> Result<Cow<'t, str>,
             message: "`${` without its `}`; for a `${` that means itself write `$${`".to_owned(),
         })?;
         let (part, after) = variable.split_at(length + 1);
-        result.push_str(&value_of(part, &part[2..length], lookup)?);
+        let name = &part[2..length];
+        let unresolved = |message| Unresolved { part, message };
+        let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if !starts_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Err(unresolved(format!(
+                "`{name}` cannot be an environment variable's name; write it like `${{BOOKEND_ADMIN_TOKEN}}`"
+            )));
+        }
+        let value = lookup(name)
+            .ok_or_else(|| unresolved(format!("the environment variable `{name}` is not set")))?;
+        result.push_str(&value);
         rest = after;
     }
     result.push_str(rest);
     Ok(Cow::Owned(result))
-}
-
-fn value_of<'t>(part: &'t str, name: &str, lookup: Lookup<'_>) -> Result<String, Unresolved<'t>> {
-    let unresolved = |message| Unresolved { part, message };
-    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    if !starts_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        return Err(unresolved(format!(
-            "`{name}` cannot be an environment variable's name; write it like `${{BOOKEND_ADMIN_TOKEN}}`"
-        )));
-    }
-    lookup(name).ok_or_else(|| unresolved(format!("the environment variable `{name}` is not set")))
 }
 
 #[cfg(test)]

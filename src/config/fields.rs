@@ -1,11 +1,9 @@
 //! `request_fields`, `response_fields`, `key_fields` and `key_cookies`: what a route changes of messages, and which request
 //! fields and cookies are part of its keys.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::HeaderName;
-use toml::Spanned;
 use toml::de::DeValue;
 
 use super::env;
@@ -79,7 +77,14 @@ pub(super) fn read(
     section.section("response_fields", |section| {
         read_edits(section, Side::Response, pattern, responses);
     });
-    section.set("key_fields", &mut requests.key.fields, list(key_field));
+    let field = |value: Value<'_>| {
+        value.parsed("a field's name such as \"Accept-Language\"", |name| {
+            let name: HeaderName =
+                (name.parse()).map_err(|_| "is not a field's name, such as \"Accept-Language\"")?;
+            refused_in_keys(&name).map_or(Ok(name), Err)
+        })
+    };
+    section.set("key_fields", &mut requests.key.fields, list(field));
     // A cookie's name is a token (RFC 6265 §4.1.1).
     let cookie = |value: Value<'_>| {
         value.parsed(
@@ -194,7 +199,12 @@ fn lines<'a>(side: Side, change: Change, pattern: &str) -> impl Fn(Value<'a>) ->
         };
         let mut lines: Option<Lines> = Some(Vec::new());
         for (key, item) in table {
-            let name = name_in(value, key, side, change);
+            let name = checked_name(key.get_ref(), side, change)
+                .inspect_err(|fault| {
+                    let message = format!("`{}` {fault}", key.get_ref());
+                    value.report.mistake(key.span(), message);
+                })
+                .ok();
             if let (Some(name), Some(lines)) = (&name, &lines)
                 && lines.iter().any(|(known, _)| known == name)
             {
@@ -213,23 +223,6 @@ fn lines<'a>(side: Side, change: Change, pattern: &str) -> impl Fn(Value<'a>) ->
     }
 }
 
-fn name_in(
-    value: Value<'_>,
-    key: &Spanned<Cow<'_, str>>,
-    side: Side,
-    change: Change,
-) -> Option<HeaderName> {
-    match checked_name(key.get_ref(), side, change) {
-        Ok(name) => Some(name),
-        Err(fault) => {
-            value
-                .report
-                .mistake(key.span(), format!("`{}` {fault}", key.get_ref()));
-            None
-        }
-    }
-}
-
 fn checked_name(text: &str, side: Side, change: Change) -> Result<HeaderName, String> {
     let name: HeaderName = text
         .parse()
@@ -239,18 +232,6 @@ fn checked_name(text: &str, side: Side, change: Change) -> Result<HeaderName, St
         Side::Response => refused_in_responses(&name, change),
     };
     refused.map_or(Ok(name), |why| Err(why.to_owned()))
-}
-
-fn key_field(value: Value<'_>) -> Option<HeaderName> {
-    let text = value.text("a field's name such as \"Accept-Language\"")?;
-    let name: HeaderName = match text.parse() {
-        Ok(name) => name,
-        Err(_) => return value.refuse_text("is not a field's name, such as \"Accept-Language\""),
-    };
-    match refused_in_keys(&name) {
-        None => Some(name),
-        Some(why) => value.refuse_text(why),
-    }
 }
 
 /// A value with `{id}`, `{client_ip}`, `{request_id}` and `{host}` in it; `{{` and `}}` stand for braces, and `${NAME}` for an

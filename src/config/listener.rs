@@ -7,11 +7,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::acme::{Acme, Challenge};
-use super::certificate::{Certificate, certificates};
+use super::certificate::{Certificate, authorities};
 use super::listen_addr::{ListenAddr, listen_addrs};
 use super::readers::{count, flag, network, one_of, or_off, path, some_list, timeout};
 use super::section::Section;
-use super::value::Value;
 
 /// Addresses on which connections are treated alike.
 #[derive(Clone, Debug, PartialEq)]
@@ -211,14 +210,5 @@ impl Tls {
             }
         }
         (!tls.certificates.is_empty() || tls.acme.is_some()).then_some(tls)
-    }
-}
-
-/// A file with at least one certificate; it is read again with the certificates of the listener.
-fn authorities(value: Value<'_>) -> Option<PathBuf> {
-    let path = path(value)?;
-    match certificates(&path) {
-        Ok(_) => Some(path),
-        Err(fault) => value.refuse_text(fault.what),
     }
 }

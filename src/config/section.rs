@@ -290,26 +290,21 @@ fn unknown(name: &str, section: &str, known: &[&str], all_keys: fn() -> Vec<Know
         "" => "at the top of the file",
         title => &format!("in {title}"),
     };
-    let hint = match nearest(name, known) {
-        Some(near) => format!("; did you mean `{near}`?"),
-        None => elsewhere(name, all_keys()),
-    };
-    format!("unknown key `{name}` {place}{hint}")
-}
-
-/// Says which other sections know a key of this name.
-fn elsewhere(name: &str, all_keys: Vec<KnownKey>) -> String {
-    let mut titles: Vec<String> = all_keys
+    let unknown = format!("unknown key `{name}` {place}");
+    if let Some(near) = nearest(name, known) {
+        return format!("{unknown}; did you mean `{near}`?");
+    }
+    let mut others: Vec<String> = all_keys()
         .into_iter()
         .filter(|known| known.key == name)
         .map(|known| known.section)
         .filter(|title| !title.is_empty())
         .collect();
-    titles.dedup();
-    if titles.is_empty() {
-        return String::new();
+    others.dedup();
+    match others.is_empty() {
+        true => unknown,
+        false => format!("{unknown}; it belongs in {}", others.join(" or ")),
     }
-    format!("; it belongs in {}", titles.join(" or "))
 }
 
 /// The known key, or other word in lower case, that `name` was probably meant to be.

@@ -4,7 +4,6 @@ use super::listen_addr::ListenAddr;
 use super::section::{Section, nearest};
 use super::server_url::ServerUrl;
 use super::upstream::Upstream;
-use super::value::Value;
 
 /// An API and what it is called.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,18 +98,14 @@ pub(super) fn read_choice(
     };
     let name = value.text("the NAME of an [upstreams.NAME]")?;
     let is_named = |upstream: &NamedUpstream| upstream.name.as_deref() == Some(&*name);
-    match upstreams.iter().position(is_named) {
-        Some(at) => Some(Destination::Upstream(at)),
-        None => unknown(value, &name, upstreams),
+    if let Some(at) = upstreams.iter().position(is_named) {
+        return Some(Destination::Upstream(at));
     }
-}
-
-fn unknown<T>(value: Value<'_>, name: &str, upstreams: &[NamedUpstream]) -> Option<T> {
     let names: Vec<_> = upstreams
         .iter()
         .filter_map(|upstream| upstream.name.as_deref())
         .collect();
-    let cure = match (nearest(name, &names), &names[..]) {
+    let cure = match (nearest(&name, &names), &names[..]) {
         (Some(near), _) => format!("did you mean \"{near}\"?"),
         (None, []) => format!("write [upstreams.{name}] with its `servers`"),
         (None, names) => format!("there are \"{}\"", names.join("\", \"")),
