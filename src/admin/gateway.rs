@@ -16,7 +16,7 @@ use super::operations::{Caller, NO_SOURCE, Operations, Reply};
 use super::page::{Kind, Page};
 use super::purge::{PurgeRequest, named, purge};
 use super::purges::{Listing, describe, describe_preview, listing};
-use super::reload::{NotReloaded, Reloaded, Reloader, Reloads};
+use super::reload::{NotReloaded, Reloaded, Reloader};
 use super::state;
 use super::stored;
 use super::stream::Lines;
@@ -86,10 +86,31 @@ impl Operations for GatewayOperations {
         let status = self.gateway.fleet_status();
         fleet::write(page, status.as_ref(), self.gateway.shared_counts());
         write_servers(page, &self.gateway.servers());
-        write_certificates(page, &self.tls.certificates());
-        write_issues(page, &self.tls);
+        let help = "When the certificate expires, in seconds since 1970.";
+        let mut expiries = page.family("bookend_certificate_expiry_seconds", Kind::Gauge, help);
+        for InUse {
+            file, not_after, ..
+        } in &self.tls.certificates()
+        {
+            expiries.sample(&[("file", file)], u64::try_from(*not_after).unwrap_or(0));
+        }
+        let [succeeded, failed] = self.tls.issued().counts();
+        let help = "Attempts to have a certificate issued or renewed over ACME.";
+        page.family("bookend_acme_issues_total", Kind::Counter, help)
+            .sample(&[("result", "ok")], succeeded)
+            .sample(&[("result", "failed")], failed);
+        let help = "Names for which an authority has not issued a certificate yet.";
+        let missing = self.tls.missing().len() as u64;
+        page.single("bookend_acme_missing", Kind::Gauge, help, missing);
         write_purges(page, self.gateway.purges());
-        write_reloads(page, self.reloader.reloads());
+        let reloads = self.reloader.reloads();
+        let help = "Reloads of the configuration, by SIGHUP or POST /reload.";
+        page.family("bookend_config_reloads_total", Kind::Counter, help)
+            .sample(&[("result", "ok")], reloads.succeeded)
+            .sample(&[("result", "failed")], reloads.failed);
+        let help = "When the configuration in force was read, in seconds since 1970.";
+        let loaded = reloads.loaded;
+        page.single("bookend_config_loaded_seconds", Kind::Gauge, help, loaded);
         let help = "When the gateway was started, in seconds since 1970.";
         page.single(
             "process_start_time_seconds",
@@ -292,20 +313,6 @@ fn write_purges(page: &mut Page, purges: &PurgeLog) {
     }
 }
 
-fn write_reloads(page: &mut Page, reloads: Reloads) {
-    let help = "Reloads of the configuration, by SIGHUP or POST /reload.";
-    page.family("bookend_config_reloads_total", Kind::Counter, help)
-        .sample(&[("result", "ok")], reloads.succeeded)
-        .sample(&[("result", "failed")], reloads.failed);
-    let help = "When the configuration in force was read, in seconds since 1970.";
-    page.single(
-        "bookend_config_loaded_seconds",
-        Kind::Gauge,
-        help,
-        reloads.loaded,
-    );
-}
-
 fn write_memory(page: &mut Page, memory: Memory) {
     let mut gauge = |name, help, value| page.single(name, Kind::Gauge, help, value);
     let help = "Resources (target URIs) of which at least one response is stored.";
@@ -337,28 +344,6 @@ fn write_memory(page: &mut Page, memory: Memory) {
     let help = "Resources with stored responses that had to leave: since the byte budget has no room for more.";
     page.family("bookend_evictions_total", Kind::Counter, help)
         .sample(&[("cause", "memory")], memory.evicted);
-}
-
-fn write_certificates(page: &mut Page, certificates: &[InUse]) {
-    let help = "When the certificate expires, in seconds since 1970.";
-    let mut family = page.family("bookend_certificate_expiry_seconds", Kind::Gauge, help);
-    for InUse {
-        file, not_after, ..
-    } in certificates
-    {
-        family.sample(&[("file", file)], u64::try_from(*not_after).unwrap_or(0));
-    }
-}
-
-fn write_issues(page: &mut Page, tls: &TlsListeners) {
-    let [succeeded, failed] = tls.issued().counts();
-    let help = "Attempts to have a certificate issued or renewed over ACME.";
-    page.family("bookend_acme_issues_total", Kind::Counter, help)
-        .sample(&[("result", "ok")], succeeded)
-        .sample(&[("result", "failed")], failed);
-    let help = "Names for which an authority has not issued a certificate yet.";
-    let missing = tls.missing().len() as u64;
-    page.single("bookend_acme_missing", Kind::Gauge, help, missing);
 }
 
 fn write_servers(page: &mut Page, servers: &[ServerState]) {

@@ -71,8 +71,23 @@ pub(super) fn purge(
         match what.as_str() {
             "soft" => once(&mut is_soft, what, flag(what, value)?)?,
             "dry_run" => once(&mut is_dry_run, what, flag(what, value)?)?,
-            "reason" => once(&mut reason, what, read_reason(value)?)?,
-            "wait" => once(&mut wait, what, read_wait(value)?)?,
+            // It goes to the log and to those who list the purges.
+            "reason" => {
+                let fits =
+                    !value.chars().any(char::is_control) && value.chars().count() <= MAX_REASON;
+                let line = fits.then(|| value.to_owned()).ok_or_else(|| {
+                    format!("`reason` is not a line of at most {MAX_REASON} characters")
+                })?;
+                once(&mut reason, what, line)?;
+            }
+            "wait" => {
+                let longest =
+                    parse_duration(value).map_err(|fault| format!("wait={value} {fault}"))?;
+                let longest = Some(longest).filter(|longest| *longest <= LONGEST_WAIT);
+                let longest =
+                    longest.ok_or_else(|| format!("wait={value} is longer than a minute"))?;
+                once(&mut wait, what, longest)?;
+            }
             "route" => {
                 let matcher = route(value);
                 covers.push(matcher.map_err(|fault| format!("route={value} {fault}"))?);
@@ -109,24 +124,6 @@ pub(super) fn flag(what: &str, value: &str) -> Result<bool, String> {
         "false" => Ok(false),
         _ => Err(format!("{what}={value} is neither true nor false")),
     }
-}
-
-fn read_wait(value: &str) -> Result<Duration, String> {
-    let wait = parse_duration(value).map_err(|fault| format!("wait={value} {fault}"))?;
-    match wait <= LONGEST_WAIT {
-        true => Ok(wait),
-        false => Err(format!("wait={value} is longer than a minute")),
-    }
-}
-
-/// It goes to the log and to those who list the purges.
-fn read_reason(value: &str) -> Result<String, String> {
-    if value.chars().any(char::is_control) || value.chars().count() > MAX_REASON {
-        return Err(format!(
-            "`reason` is not a line of at most {MAX_REASON} characters"
-        ));
-    }
-    Ok(value.to_owned())
 }
 
 /// No parameter has control characters or white space around its value: they come of a slip in a script, and what was meant

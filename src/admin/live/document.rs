@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ring::{ByOutcome, DETAILED, Ring, RouteView};
+use super::ring::{ByOutcome, DETAILED, Ring};
 use crate::admin::operations::Operations;
 use crate::admin::process;
 use crate::semantics::time::Timestamp;
@@ -165,25 +165,21 @@ fn routes(ring: &Ring) -> (usize, Value) {
     // Where that is the same, those with most requests of all times; the sort keeps the order of names otherwise.
     routes.sort_by_key(|(recent, route)| std::cmp::Reverse((all(recent), all(route.total))));
     routes.truncate(MAX_ROUTES);
-    let routes = routes
-        .iter()
-        .map(|(recent, route)| describe(ring, recent, route));
+    let routes = routes.iter().map(|(recent, route)| {
+        let short = route.requests(SHORT);
+        json!({
+            "route": route.labels.route,
+            "upstream": route.labels.upstream,
+            "total": by_outcome(route.total),
+            "per_second": rounded(ring.rate(SHORT, all(&short))),
+            "server_errors_per_second": rounded(ring.rate(SHORT, route.server_errors(SHORT))),
+            "hit_ratio": hit_ratio(recent),
+            "p50_ms": milliseconds(&route.times(DETAILED), 0.5),
+            "p99_ms": milliseconds(&route.times(DETAILED), 0.99),
+            "history": route.history().collect::<Vec<_>>(),
+        })
+    });
     (known, routes.collect())
-}
-
-fn describe(ring: &Ring, recent: &ByOutcome, route: &RouteView<'_>) -> Value {
-    let short = route.requests(SHORT);
-    json!({
-        "route": route.labels.route,
-        "upstream": route.labels.upstream,
-        "total": by_outcome(route.total),
-        "per_second": rounded(ring.rate(SHORT, all(&short))),
-        "server_errors_per_second": rounded(ring.rate(SHORT, route.server_errors(SHORT))),
-        "hit_ratio": hit_ratio(recent),
-        "p50_ms": milliseconds(&route.times(DETAILED), 0.5),
-        "p99_ms": milliseconds(&route.times(DETAILED), 0.99),
-        "history": route.history().collect::<Vec<_>>(),
-    })
 }
 
 fn connections(metrics: &Metrics) -> Value {

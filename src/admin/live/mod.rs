@@ -9,7 +9,7 @@ mod ring;
 mod stream;
 
 use std::cell::RefCell;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +55,20 @@ impl Live {
             latest: watch::Sender::new(Bytes::new()),
             open,
         });
-        tokio::task::spawn_local(read_on(Rc::downgrade(&live)));
+        let reading = Rc::downgrade(&live);
+        tokio::task::spawn_local(async move {
+            let mut ticks = interval(EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            // The first comes at once, and the counters have just been read.
+            ticks.tick().await;
+            loop {
+                ticks.tick().await;
+                match reading.upgrade() {
+                    Some(live) => live.read(),
+                    None => return,
+                }
+            }
+        });
         live
     }
 
@@ -89,19 +102,5 @@ impl Live {
     /// Changes when streams are to end: its sender is dropped.
     pub fn open(&self) -> watch::Receiver<()> {
         self.open.clone()
-    }
-}
-
-async fn read_on(live: Weak<Live>) {
-    let mut ticks = interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first comes at once, and the counters have just been read.
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        match live.upgrade() {
-            Some(live) => live.read(),
-            None => return,
-        }
     }
 }
