@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use clap_complete::Shell;
@@ -42,14 +42,20 @@ pub fn schema() -> Exit {
 
 /// Prints the manual page of `command`, or writes the pages of all its subcommands to a folder.
 pub fn man(arguments: &ManArguments, command: clap::Command) -> Exit {
-    let written = match &arguments.folder {
-        None => page(command).map(|text| {
+    let write = || match &arguments.folder {
+        None => {
             // A closed output is no mistake.
-            let _ = io::stdout().write_all(&text);
-        }),
-        Some(folder) => write_pages(folder, command),
+            let _ = io::stdout().write_all(&page(command)?);
+            Ok(())
+        }
+        // `bookend.1`, `bookend-run.1` and so on.
+        Some(folder) => {
+            fs::create_dir_all(folder)?;
+            clap_mangen::generate_to(command.clone().disable_help_subcommand(true), folder)?;
+            fs::write(folder.join("bookend.1"), page(command)?)
+        }
     };
-    match written {
+    match write() {
         Ok(()) => Exit::Success,
         Err(error) => {
             eprintln!("bookend man: {error}");
@@ -73,11 +79,4 @@ fn page(command: clap::Command) -> io::Result<Vec<u8>> {
     man.render_extra_section(&mut text)?;
     text.extend_from_slice(b".fi\n");
     Ok(text)
-}
-
-/// `bookend.1`, `bookend-run.1` and so on.
-fn write_pages(folder: &Path, command: clap::Command) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(command.clone().disable_help_subcommand(true), folder)?;
-    fs::write(folder.join("bookend.1"), page(command)?)
 }

@@ -71,7 +71,9 @@ pub async fn served(
             move || gateway.begin_handover()
         };
         let successor = tokio::select! {
-            () = next_start(starts.as_mut()) => start(handover.clone(), share).await,
+            Some(()) = async { starts.as_mut()?.recv().await } => {
+                start(handover.clone(), share).await
+            }
             (stream, process) = next_successor(successors.as_ref()) => {
                 let handover = handover.clone();
                 let adopt = move || adopted(process);
@@ -99,15 +101,6 @@ pub async fn served(
 
 /// After an error of accepting.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-async fn next_start(starts: Option<&mut Signal>) {
-    if let Some(starts) = starts
-        && starts.recv().await.is_some()
-    {
-        return;
-    }
-    std::future::pending().await
-}
 
 async fn next_successor(successors: Option<&Successors>) -> (UnixStream, Option<u32>) {
     let Some(successors) = successors else {

@@ -12,7 +12,6 @@ use crate::cache::head::Head;
 use crate::cache::key::{Key, KeyRef};
 use crate::cache::resource::{Resource, Several};
 use crate::cache::stored::StoredResponse;
-use crate::ledger::local::Ledger;
 use crate::ledger::verdict::{Subject, Verdict};
 use crate::semantics::policy::VaryPolicy;
 use crate::semantics::vary::VariantKey;
@@ -52,7 +51,8 @@ impl Store {
         let key = key.to_key();
         let mut all = Several::default();
         for (stored, stamp) in kept {
-            if let Some(stored) = self.judged(&ledger, &key, stored, stamp) {
+            let judged = self.as_judged(&key, stored, |subject| ledger.judge(stamp, subject));
+            if let Some(stored) = judged {
                 self.place(&key, &mut all, stored, vary);
             }
         }
@@ -133,17 +133,6 @@ impl Store {
         )))
     }
 
-    /// `stored` as the ledger lets it be used; `None` where it must not be.
-    fn judged(
-        &self,
-        ledger: &Ledger,
-        key: &Key,
-        stored: Arc<StoredResponse>,
-        stamp: u64,
-    ) -> Option<Arc<StoredResponse>> {
-        self.as_judged(key, stored, |subject| ledger.judge(stamp, subject))
-    }
-
     /// `stored` as `judge` lets it be used; `None` where it must not be.
     fn as_judged(
         &self,
@@ -204,7 +193,7 @@ mod tests {
     use crate::faults::Faults;
     use crate::ledger::directory::Directory;
     use crate::ledger::invalidation::{Invalidation, Matcher};
-    use crate::ledger::local::Outlives;
+    use crate::ledger::local::{Ledger, Outlives};
 
     #[test]
     fn a_number_that_was_given_before_there_was_a_ledger_is_not_given_again() {
