@@ -170,6 +170,11 @@ fn tags_of(request: &Request, fields: &HeaderMap) -> Result<Option<Vec<Matcher>>
     Ok(Some(named.into_iter().map(tag).collect()))
 }
 
+/// What means something else in a pattern than itself.
+const OPERATORS: [char; 14] = [
+    '*', '+', '?', '(', ')', '[', ']', '{', '}', '|', '^', '$', '\\', '.',
+];
+
 /// The URL, of http and of https: Varnish has no schemes, and plugins purge what browsers see over a connection without TLS.
 fn urls_of(request: &Request, fields: &HeaderMap) -> Result<Vec<Matcher>, &'static str> {
     let target = request.whole_target();
@@ -182,7 +187,7 @@ fn urls_of(request: &Request, fields: &HeaderMap) -> Result<Vec<Matcher>, &'stat
     let path = match (is_pattern, path.strip_suffix(".*")) {
         (false, _) => path,
         (true, Some("/")) => "",
-        (true, Some(path)) if path.ends_with('/') && is_plain(path) => path,
+        (true, Some(path)) if path.ends_with('/') && !path.contains(OPERATORS) => path,
         _ => return Err("of patterns, only a path that ends in /.* is supported"),
     };
     let schemes = [Scheme::Http, Scheme::Https].into_iter();
@@ -191,11 +196,4 @@ fn urls_of(request: &Request, fields: &HeaderMap) -> Result<Vec<Matcher>, &'stat
         Matcher::Urls(selector(format!("{}://{authority}{path}", scheme.as_str())))
     });
     Ok(urls.collect())
-}
-
-/// Whether a pattern has no other meaning than its own letters.
-fn is_plain(pattern: &str) -> bool {
-    !pattern.contains([
-        '*', '+', '?', '(', ')', '[', ']', '{', '}', '|', '^', '$', '\\', '.',
-    ])
 }

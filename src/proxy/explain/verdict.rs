@@ -34,8 +34,15 @@ impl Verdict {
     /// What comes of the request; `lookup` is `None` where it is not looked up.
     pub fn of(asked: &Hypothetical, lookup: Option<&Lookup>) -> Self {
         let request = &asked.request;
-        if let Some(verdict) = at_gate(asked.met) {
-            return verdict;
+        let at_gate = match asked.met {
+            Foreseen::Passed { .. } | Foreseen::Unverified => None,
+            Foreseen::Refused => Some(("error", "refused")),
+            Foreseen::Unauthorized => Some(("error", "unauthorized")),
+            Foreseen::Preflight => Some(("own", "preflight")),
+            Foreseen::Responded(_) => Some(("own", "responded")),
+        };
+        if let Some((result, token)) = at_gate {
+            return Self::of_reason(result, Kind::Own, token);
         }
         match lookup {
             None => passed_on(request),
@@ -89,17 +96,6 @@ impl Verdict {
 fn cures(reason: Option<&Reason>) -> Vec<String> {
     let cure = reason.map(|reason| reason.cure.to_owned());
     cure.filter(|cure| !cure.is_empty()).into_iter().collect()
-}
-
-fn at_gate(met: Foreseen) -> Option<Verdict> {
-    let (result, token) = match met {
-        Foreseen::Passed { .. } | Foreseen::Unverified => return None,
-        Foreseen::Refused => ("error", "refused"),
-        Foreseen::Unauthorized => ("error", "unauthorized"),
-        Foreseen::Preflight => ("own", "preflight"),
-        Foreseen::Responded(_) => ("own", "responded"),
-    };
-    Some(Verdict::of_reason(result, Kind::Own, token))
 }
 
 /// A request that the cache is not asked about.

@@ -111,7 +111,13 @@ impl FillTask {
         // Trailers are for those who were there: they are not stored.
         let is_small = early.length() <= self.route.max_stored_body;
         if is_small && early.ended && self.has_ended(&arrived.body) && early.trailers.is_none() {
-            return self.complete(permit, head, early);
+            // The whole body came with the head.
+            let store = &self.worker.gateway.store;
+            let token = store
+                .token(early.length())
+                .unwrap_or_else(|| Token::empty(store.budget()));
+            let body = StoredBody::new(&early.pieces, token);
+            return self.store(permit, head, Content::Complete(body));
         }
         pinned(|| self.stream(permit, head, arrived.body, early)).await;
     }
@@ -311,16 +317,6 @@ impl FillTask {
             .filter(|known| known.matches(asked, vary));
         let origin = origin.or_else(|| before.filter_map(VariantKey::origin).next());
         variant.fetched_with(origin)
-    }
-
-    /// The whole body came with the head.
-    fn complete(&mut self, permit: Permit, head: Head, early: Early) {
-        let store = &self.worker.gateway.store;
-        let token = store
-            .token(early.length())
-            .unwrap_or_else(|| Token::empty(store.budget()));
-        let body = StoredBody::new(&early.pieces, token);
-        self.store(permit, head, Content::Complete(body));
     }
 
     /// Stores a response that is all here, and tells everybody.

@@ -299,9 +299,20 @@ impl FillTask {
         *request.uri_mut() = self.request.uri().clone();
         *request.headers_mut() = self.request.headers().clone();
         *request.extensions_mut() = self.request.extensions().clone();
-        let ranged = self.put_conditions(request.headers_mut());
+        let fields = request.headers_mut();
+        // The client's preconditions and Range, or a Range of our own.
+        let ranged = match (self.extent, &self.selected) {
+            (FetchExtent::AsAsked, _) => {
+                validation::copy_conditionals(&self.fill.ask.headers, fields);
+                fields.contains_key(RANGE)
+            }
+            (FetchExtent::Missing(part), Some(stored)) => {
+                validation::range_fields(fields, part, &stored.head.origin_validators())
+            }
+            _ => false,
+        };
         let validates = !self.candidates.is_empty()
-            && validation::conditional_fields(request.headers_mut(), candidates(&self.known()));
+            && validation::conditional_fields(fields, candidates(&self.known()));
         (request, ranged, validates)
     }
 
@@ -311,20 +322,6 @@ impl FillTask {
         candidates
             .map(|stored| (stored.head.origin_validators(), self.is_asked_for(stored)))
             .collect()
-    }
-
-    /// Puts in the client's preconditions and Range, or a Range of our own. Returns whether that is a Range.
-    fn put_conditions(&self, fields: &mut HeaderMap) -> bool {
-        match (self.extent, &self.selected) {
-            (FetchExtent::AsAsked, _) => {
-                validation::copy_conditionals(&self.fill.ask.headers, fields);
-                fields.contains_key(RANGE)
-            }
-            (FetchExtent::Missing(part), Some(stored)) => {
-                validation::range_fields(fields, part, &stored.head.origin_validators())
-            }
-            _ => false,
-        }
     }
 
     fn failed(&mut self, permit: Permit, error: Error) {

@@ -137,7 +137,16 @@ impl<'a> Pump<'a> {
         if received > self.task.route.max_stored_body
             && let Some(permit) = self.permit.take()
         {
-            permit.finish(self.too_large(), &self.task.route.cache);
+            // The next request need not try again, nor wait for others.
+            let vary = self.head.fields.only(&[VARY]);
+            let received = self.task.worker.gateway.clock.now();
+            let marker = self.task.marker(&vary, received, Unshared::TooLarge);
+            let outcome = Outcome::Uncacheable {
+                effect: Superseded::All(marker),
+                received,
+                is_for_leader_only: false,
+            };
+            permit.finish(outcome, &self.task.route.cache);
             self.note_end(Some(Unshared::TooLarge.token()));
             self.pass_on();
         }
@@ -146,18 +155,6 @@ impl<'a> Pump<'a> {
     fn note_end(&self, why: Option<&'static str>) {
         let hash = self.task.fill.key.hash();
         self.task.worker.note_end(hash, self.head.status, why);
-    }
-
-    /// The next request need not try again, nor wait for others.
-    fn too_large(&self) -> Outcome {
-        let vary = self.head.fields.only(&[VARY]);
-        let received = self.task.worker.gateway.clock.now();
-        let marker = self.task.marker(&vary, received, Unshared::TooLarge);
-        Outcome::Uncacheable {
-            effect: Superseded::All(marker),
-            received,
-            is_for_leader_only: false,
-        }
     }
 
     /// `why` is the token of the reason.

@@ -44,7 +44,7 @@ use crate::semantics::storability::{
 };
 use crate::semantics::tags;
 use crate::semantics::validation::{HeadOutcome, Stored, compare_with_head};
-use crate::upstream::{Maker, Outgoing, RequestBody, Upload, UpstreamBody, Waiting};
+use crate::upstream::{Maker, Outgoing, RequestBody, Upload, UpstreamBody};
 
 /// Sends the client's request on, as it is, and returns the answer.
 ///
@@ -158,9 +158,16 @@ async fn write(
     };
     let (mut sender, receiver) = oneshot::channel();
     worker.spawn(async move {
+        // Ready when the client has left, and the write ends with that.
+        let left = async {
+            sender.closed().await;
+            if waiting.is_sent() && !is_call {
+                std::future::pending::<()>().await;
+            }
+        };
         let answer = tokio::select! {
             answer = upstreams.send(outgoing) => answer,
-            () = called_off(&mut sender, is_call, &waiting) => {
+            () = left => {
                 let is_whole = upload.as_ref().is_none_or(Upload::is_whole);
                 permit.unanswered(waiting.is_sent(), is_whole);
                 return;
@@ -186,14 +193,6 @@ async fn write(
         drop(sender.send(answer));
     });
     receiver.await.unwrap_or_else(|_| Err(Error::internal()))
-}
-
-/// Done when the client has left, and the write ends with that.
-async fn called_off<T>(sender: &mut oneshot::Sender<T>, is_call: bool, waiting: &Waiting) {
-    sender.closed().await;
-    if waiting.is_sent() && !is_call {
-        std::future::pending::<()>().await;
-    }
 }
 
 /// Whether the response to a GET like this request may be stored.

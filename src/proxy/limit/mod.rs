@@ -190,20 +190,17 @@ impl Limit {
         }
         match decision {
             Ok(_) => Ok(()),
-            Err(_) => Err(self.refusal(reset, std::mem::take(quotas))),
+            Err(_) => {
+                let (requests, per) = (self.config.requests, self.config.per);
+                Err(Box::new(Refusal {
+                    error: Error::new(ErrorKind::RateLimited, Side::Internal)
+                        .detail(format!("more than {requests} requests in {per} s")),
+                    quotas: std::mem::take(quotas),
+                    // A client that waits no time comes too early.
+                    retry_after: reset.max(DeltaSeconds::new(1)),
+                }))
+            }
         }
-    }
-
-    fn refusal(&self, retry_after: DeltaSeconds, quotas: Quotas) -> Box<Refusal> {
-        let (requests, per) = (self.config.requests, self.config.per);
-        let error = Error::new(ErrorKind::RateLimited, Side::Internal)
-            .detail(format!("more than {requests} requests in {per} s"));
-        Box::new(Refusal {
-            error,
-            quotas,
-            // A client that waits no time comes too early.
-            retry_after: retry_after.max(DeltaSeconds::new(1)),
-        })
     }
 
     fn key<'a>(&self, subject: &'a impl Subject) -> Key<'a> {

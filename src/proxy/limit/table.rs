@@ -53,7 +53,11 @@ impl StateStore for Table {
         let before = keys.get(key).copied();
         let (decision, after) = decide(before)?;
         if before.is_none() && keys.len() >= SHARD_KEYS {
-            forget_half(&mut keys);
+            // The half that has least used up is forgotten.
+            let mut times: Vec<Nanos> = keys.values().copied().collect();
+            let half = times.len() / 2;
+            let median = *times.select_nth_unstable(half).1;
+            keys.retain(|_, used_until| *used_until > median);
         }
         keys.insert(*key, after);
         Ok(decision)
@@ -77,14 +81,6 @@ impl ShrinkableKeyedStateStore<u64> for Table {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-fn forget_half(keys: &mut HashMap<u64, Nanos>) {
-    let mut times: Vec<Nanos> = keys.values().copied().collect();
-    let middle = times.len() / 2;
-    let (_, median, _) = times.select_nth_unstable(middle);
-    let median = *median;
-    keys.retain(|_, used_until| *used_until > median);
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
+use http::{HeaderName, Method, Response, StatusCode};
 use serde_json::json;
 
 use crate::clock::Now;
@@ -63,7 +63,14 @@ pub fn respond(
     );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if error.side() != Side::Downstream {
-        proxy_status(headers, error, identity);
+        let mut member = Buffer::from_slice(identity.name.as_bytes());
+        member.extend_from_slice(b"; error=");
+        member.extend_from_slice(error.kind().proxy_status_type().as_bytes());
+        member.extend_from_slice(b"; details=");
+        write_string(error.explanation(), &mut member);
+        if let Ok(value) = HeaderValue::from_bytes(&member) {
+            headers.append(PROXY_STATUS, value);
+        }
     }
     if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
         let known = error.retry_after().unwrap_or_default();
@@ -91,17 +98,6 @@ fn problem(error: &Error, status: StatusCode) -> Bytes {
     let mut text = problem.to_string();
     text.push('\n');
     text.into()
-}
-
-fn proxy_status(headers: &mut HeaderMap, error: &Error, identity: &Identity) {
-    let mut member = Buffer::from_slice(identity.name.as_bytes());
-    member.extend_from_slice(b"; error=");
-    member.extend_from_slice(error.kind().proxy_status_type().as_bytes());
-    member.extend_from_slice(b"; details=");
-    write_string(error.explanation(), &mut member);
-    if let Ok(value) = HeaderValue::from_bytes(&member) {
-        headers.append(PROXY_STATUS, value);
-    }
 }
 
 impl Worker {

@@ -113,9 +113,13 @@ impl PreparedFields {
     pub fn fields(&self, hit: &HitFields<'_>, identity: &Identity) -> HeaderMap {
         let address = Arc::as_ptr(hit.stored).addr();
         let mut slots = self.slots.borrow_mut();
-        let slot = &mut slots[slot_of(address, hit.form)];
+        // Responses lie at least hundreds of bytes apart; their addresses are spread by a multiplication (Fibonacci hashing).
+        let spread = (address as u64 ^ hit.form as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let slot = &mut slots[(spread >> (u64::BITS - SLOTS.ilog2())) as usize];
         let known = match &slot.entry {
-            Some(entry) if entry.is_of(hit) => {
+            Some(entry)
+                if entry.stored.as_ptr() == Arc::as_ptr(hit.stored) && entry.form == hit.form =>
+            {
                 if entry.age == hit.age && entry.ttl == hit.ttl {
                     return entry.fields.clone();
                 }
@@ -160,12 +164,6 @@ impl PreparedFields {
         let value = write();
         other_statuses.insert(0, (status.clone(), value.clone()));
         value
-    }
-}
-
-impl Entry {
-    fn is_of(&self, hit: &HitFields<'_>) -> bool {
-        Weak::as_ptr(&self.stored) == Arc::as_ptr(hit.stored) && self.form == hit.form
     }
 }
 
@@ -264,12 +262,6 @@ impl NumberValues {
         }
         value.clone()
     }
-}
-
-/// Responses lie at least hundreds of bytes apart; their addresses are spread by a multiplication (Fibonacci hashing).
-fn slot_of(address: usize, form: Form) -> usize {
-    let spread = (address as u64 ^ form as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (spread >> (u64::BITS - SLOTS.ilog2())) as usize
 }
 
 #[cfg(test)]
