@@ -8,18 +8,15 @@ pub fn remove_twins<'n>(
     fields: &mut HeaderMap,
     names: impl Iterator<Item = &'n HeaderName> + Clone,
 ) {
+    let variable = |octet: u8| if octet == b'-' { b'_' } else { octet };
     let is_twin = |field: &&HeaderName| {
-        field.as_str().contains('_') && names.clone().any(|name| are_twins(field, name))
+        let own = || field.as_str().bytes().map(variable);
+        let is_of = |name: &HeaderName| own().eq(name.as_str().bytes().map(variable));
+        field.as_str().contains('_') && names.clone().any(|name| *field != name && is_of(name))
     };
     while let Some(twin) = fields.keys().find(is_twin).cloned() {
         fields.remove(twin);
     }
-}
-
-fn are_twins(field: &HeaderName, name: &HeaderName) -> bool {
-    let variable = |octet: u8| if octet == b'-' { b'_' } else { octet };
-    let (own, other) = (field.as_str().bytes(), name.as_str().bytes());
-    field != name && own.map(variable).eq(other.map(variable))
 }
 
 #[cfg(test)]

@@ -18,35 +18,6 @@ pub enum Untaggable {
     Unreadable,
 }
 
-/// What separates the tags of one field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Separator {
-    WhiteSpace,
-    Comma,
-    Both,
-}
-
-impl Separator {
-    /// As the field's inventor has it; both where that is not known, as xkey has it.
-    fn of(name: &HeaderName) -> Self {
-        match name.as_str() {
-            // Fastly.
-            "surrogate-key" => Self::WhiteSpace,
-            // Cloudflare and Google, Akamai, Netlify, Magento.
-            "cache-tag" | "edge-cache-tag" | "netlify-cache-tag" | "x-magento-tags" => Self::Comma,
-            _ => Self::Both,
-        }
-    }
-
-    fn separates(self, c: char) -> bool {
-        match self {
-            Self::WhiteSpace => matches!(c, ' ' | '\t'),
-            Self::Comma => c == ',',
-            Self::Both => matches!(c, ' ' | '\t' | ','),
-        }
-    }
-}
-
 /// The tags that these `fields` of a message name, sorted, each once. Letters count as they are written.
 ///
 /// # Errors
@@ -54,10 +25,17 @@ impl Separator {
 pub fn named(message: &HeaderMap, fields: &[HeaderName]) -> Result<Vec<Box<str>>, Untaggable> {
     let mut tags: Vec<&str> = Vec::new();
     for name in fields {
-        let separator = Separator::of(name);
+        // As the field's inventor has it; both where that is not known, as xkey has it.
+        let separators: &[char] = match name.as_str() {
+            // Fastly.
+            "surrogate-key" => &[' ', '\t'],
+            // Cloudflare and Google, Akamai, Netlify, Magento.
+            "cache-tag" | "edge-cache-tag" | "netlify-cache-tag" | "x-magento-tags" => &[','],
+            _ => &[' ', '\t', ','],
+        };
         for line in message.get_all(name) {
             let line = std::str::from_utf8(line.as_bytes()).map_err(|_| Untaggable::Unreadable)?;
-            let members = line.split(|c| separator.separates(c)).map(str::trim);
+            let members = line.split(separators).map(str::trim);
             tags.extend(members.filter(|tag| !tag.is_empty()));
         }
     }

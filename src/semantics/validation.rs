@@ -157,8 +157,14 @@ pub fn conditional_fields<'a>(
     let (selected, others): (Candidates<'a>, Candidates<'a>) =
         candidates.partition(|candidate| candidate.selected);
     let mut tags: SmallVec<[&EntityTag; 4]> = selected.iter().filter_map(Candidate::tag).collect();
+    // Two variants with different tags show that the origin gives each variant its own. Some origins give one tag to each
+    // version instead, whatever its language or coding: they would call the only known variant current for a request that
+    // is for another one.
+    let mut known = others.iter().filter_map(Candidate::tag);
+    let first = known.next();
+    let have_own_tags = known.any(|tag| Some(tag) != first);
     // Beside If-None-Match, a date is ignored: where the selected response has nothing else, it goes alone.
-    if !tags.is_empty() || (selected.is_empty() && have_tags_of_their_own(&others)) {
+    if !tags.is_empty() || (selected.is_empty() && have_own_tags) {
         tags.extend(others.iter().filter_map(Candidate::tag));
     }
     let own = selected
@@ -182,15 +188,6 @@ pub fn conditional_fields<'a>(
 }
 
 type Candidates<'a> = SmallVec<[Candidate<'a>; 4]>;
-
-/// Whether two variants have different tags, so that the origin gives each variant its own. Some origins give one tag to each
-/// version instead, whatever its language or coding: they would call the only known variant current for a request that is
-/// for another one.
-fn have_tags_of_their_own(variants: &[Candidate<'_>]) -> bool {
-    let mut tags = variants.iter().filter_map(Candidate::tag);
-    let first = tags.next();
-    tags.any(|tag| Some(tag) != first)
-}
 
 /// A list of the tags, each once.
 fn tag_list(tags: &[&EntityTag]) -> Option<HeaderValue> {
