@@ -72,7 +72,10 @@ impl Inherited {
             };
             match bound_addr(&socket) {
                 Ok(Some(addr)) if socket.is_listener().unwrap_or(false) => {
-                    prepare(&socket).map_err(|source| Error::Listen {
+                    // What the service manager does not set by itself.
+                    let set = socket.set_nonblocking(true);
+                    let set = set.and_then(|()| set_for_clients(&socket));
+                    set.map_err(|source| Error::Listen {
                         addr: addr.clone(),
                         source,
                     })?;
@@ -243,12 +246,6 @@ fn unusable(index: usize, name: &str) -> Error {
         "socket {index} of the service manager ({name}) is not a listening TCP or Unix socket: the socket unit needs \
          ListenStream= and Accept=no"
     ))
-}
-
-/// Sets what the service manager does not set by itself.
-fn prepare(socket: &Socket) -> io::Result<()> {
-    socket.set_nonblocking(true)?;
-    set_for_clients(socket)
 }
 
 /// Whether a socket that is bound to `bound` serves the clients of `configured`. `[::]` serves IPv4 clients too, unless it

@@ -79,7 +79,12 @@ impl Head {
         while let Some(octet) = octets.get(at) {
             match self.place {
                 Place::Target => match (Octet::of(*octet), at) {
-                    (Octet::Encoded, 0) => return Pass::Encoded(self.take_encoded(octets)),
+                    (Octet::Encoded, 0) => {
+                        let is_refused = |octet: &u8| Octet::of(*octet) == Octet::Refused;
+                        let taken = octets.iter().position(is_refused).unwrap_or(octets.len());
+                        self.target += taken;
+                        return Pass::Encoded(taken);
+                    }
                     (Octet::Encoded, _) => break,
                     (Octet::Allowed, _) => self.target += 1,
                     (Octet::Refused, _) => self.refuse(*octet),
@@ -97,13 +102,6 @@ impl Head {
             at += 1;
         }
         Pass::Unchanged(at)
-    }
-
-    fn take_encoded(&mut self, octets: &[u8]) -> usize {
-        let is_refused = |octet: &u8| Octet::of(*octet) == Octet::Refused;
-        let taken = octets.iter().position(is_refused).unwrap_or(octets.len());
-        self.target += taken;
-        taken
     }
 
     /// Takes an octet that ends the target, or that no target may have.
@@ -144,22 +142,16 @@ impl Head {
             (Place::Name(name, seen), octet)
                 if name.get(seen) == Some(&octet.to_ascii_lowercase()) =>
             {
-                self.named(name, seen + 1)
+                if seen + 1 < name.len() {
+                    Place::Name(name, seen + 1)
+                } else {
+                    self.has_length |= name == CONTENT_LENGTH;
+                    self.is_encoded |= name == TRANSFER_ENCODING;
+                    Place::Line
+                }
             }
             _ => Place::Line,
         };
-    }
-}
-
-impl Head {
-    /// The line begins with `seen` octets of `name`.
-    fn named(&mut self, name: &'static [u8], seen: usize) -> Place {
-        if seen < name.len() {
-            return Place::Name(name, seen);
-        }
-        self.has_length |= name == CONTENT_LENGTH;
-        self.is_encoded |= name == TRANSFER_ENCODING;
-        Place::Line
     }
 }
 
@@ -203,7 +195,10 @@ pub(super) fn plain_head(octets: &[u8]) -> Option<usize> {
     // line for its end, whether lines end with LF or CRLF.
     let judge = |line: &[u8]| match line {
         [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] => Some(Some(octets.len() - rest.len())),
-        line @ [b't' | b'T', ..] if is_of(line, TRANSFER_ENCODING) => Some(None),
+        [b't' | b'T', ..] => {
+            let name = line.get(..TRANSFER_ENCODING.len())?;
+            (name.eq_ignore_ascii_case(TRANSFER_ENCODING)).then_some(None)
+        }
         _ => None,
     };
     let judge_marked = |at: usize, mut marks: u64| {
@@ -256,12 +251,6 @@ fn may_begin_rare_line(these: &[u8; BLOCK], next: &[u8; BLOCK]) -> bool {
     these.iter().zip(next).fold(false, |found, (this, next)| {
         found | ((*this == b'\n') & ((*next <= b'\r') | (*next | 0x20 == b't')))
     })
-}
-
-/// Whether a line begins with this name and its colon.
-fn is_of(line: &[u8], name: &[u8]) -> bool {
-    let begins = line.get(..name.len());
-    begins.is_some_and(|begins| begins.eq_ignore_ascii_case(name))
 }
 
 /// Percent-encodes what no URI may have in the target of an HTTP/2 request: `http` accepts some of it. Fails when the target

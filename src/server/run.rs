@@ -59,7 +59,11 @@ impl Server {
     /// # Errors
     /// As [`Server::bind`].
     pub fn bind_with(config: &config::Server, inherited: &mut Inherited) -> Result<Self, Error> {
-        raise_file_limit();
+        // Each connection needs one.
+        match rlimit::increase_nofile_limit(u64::MAX) {
+            Ok(limit) => tracing::debug!(limit, "open files"),
+            Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+        }
         let workers = worker_count(config);
         let (listeners, tls) = Listeners::bind(config, workers, inherited)?;
         let listeners = SharedListeners::new(listeners);
@@ -288,14 +292,6 @@ pub fn worker_count(config: &config::Server) -> usize {
 
 /// How long workers have to drop the connections that the drain deadline cut off.
 const CUT_OFF_WITHIN: Duration = Duration::from_secs(5);
-
-/// Raises the limit of open files to its hard limit: each connection needs one.
-fn raise_file_limit() {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => tracing::debug!(limit, "open files"),
-        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
-    }
-}
 
 /// Descriptors that a worker needs besides its listeners and connections, and the process besides those that are open when
 /// it starts: for runtimes, DNS queries and files.

@@ -71,7 +71,14 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
-            Self::Tls(stream) => end_or(Pin::new(stream).poll_read(cx, buf)),
+            Self::Tls(stream) => match Pin::new(stream).poll_read(cx, buf) {
+                // The client has not sent `close_notify`. No request ends by the end of its connection, so that one which is
+                // cut off is seen as such without it.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    Poll::Ready(Ok(()))
+                }
+                read => read,
+            },
             Self::Memory { stream, .. } => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -180,17 +187,6 @@ impl Socket {
         while session.wants_write() && session.write_tls(&mut records).is_ok() {}
         // A client that has left needs none.
         let _ = socket.try_write(&records);
-    }
-}
-
-/// The end of a connection whose client has not sent `close_notify`. No request ends by that of its connection, so that one
-/// which is cut off is seen as such without it.
-fn end_or(read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
-    match read {
-        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Poll::Ready(Ok(()))
-        }
-        read => read,
     }
 }
 

@@ -215,7 +215,8 @@ impl<S: Service> Worker<S> {
         tokio::task::yield_now().await;
         // No more than the queue can have had: where the service manager has the socket too, new ones go on to come.
         for _ in 0..BACKLOG {
-            let Some(accepted @ Ok(_)) = now_or_never(acceptor.accept()).await else {
+            let polled = poll_fn(|cx| Poll::Ready(pin!(acceptor.accept()).poll(cx))).await;
+            let Poll::Ready(accepted @ Ok(_)) = polled else {
                 break;
             };
             self.admit(accepted, &treatment).await;
@@ -323,15 +324,4 @@ impl Drop for Waiting<'_> {
         self.everywhere.fetch_sub(1, Ordering::Relaxed);
         self.here.set(self.here.get() - 1);
     }
-}
-
-async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        Poll::Ready(match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => None,
-        })
-    })
-    .await
 }

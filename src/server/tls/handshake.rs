@@ -3,15 +3,13 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::Poll;
 
-use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::listeners::Tls;
 
@@ -59,11 +57,19 @@ impl Tls {
         if settings.source.acme.is_some() {
             let asked = hello.client_hello();
             if let Some(config) = self.issued.challenge(&asked) {
-                return Box::pin(prove(hello, config)).await;
+                // A certificate authority has seen what it wants to see then (RFC 8737 §3).
+                let mut stream = Box::pin(hello.into_stream(config)).await?;
+                // It may have closed first.
+                let _ = stream.shutdown().await;
+                return Ok(Accepted::Proved);
             }
             let (name, schemes) = (asked.server_name(), asked.signature_schemes());
             if settings.resolver.select(name, schemes).is_none() {
-                return Box::pin(refuse(hello.io)).await;
+                let mut socket = hello.io;
+                socket.write_all(&UNRECOGNIZED_NAME).await?;
+                socket.shutdown().await?;
+                let why = "there is no certificate for the name yet: the log says why none has been issued";
+                return Err(io::Error::new(io::ErrorKind::NotFound, why));
             }
         }
         drop(settings);
@@ -82,23 +88,5 @@ impl Tls {
     }
 }
 
-/// Shakes hands with a certificate authority, which has seen what it wants to see then (RFC 8737 §3).
-async fn prove(
-    hello: StartHandshake<TcpStream>,
-    config: Arc<ServerConfig>,
-) -> io::Result<Accepted> {
-    let mut stream = hello.into_stream(config).await?;
-    // The authority may have closed first.
-    let _ = stream.shutdown().await;
-    Ok(Accepted::Proved)
-}
-
 /// A fatal alert, unrecognized_name (RFC 6066 §3): a record as a handshake of any version begins with (RFC 8446 §5.1, §6).
 const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0, 2, 2, 112];
-
-async fn refuse(mut socket: TcpStream) -> io::Result<Accepted> {
-    socket.write_all(&UNRECOGNIZED_NAME).await?;
-    socket.shutdown().await?;
-    let message = "there is no certificate for the name yet: the log says why none has been issued";
-    Err(io::Error::new(io::ErrorKind::NotFound, message))
-}

@@ -41,23 +41,18 @@ pub enum Statuses {
     Class(u16),
 }
 
-impl Statuses {
-    fn has(self, status: StatusCode) -> bool {
-        match self {
-            Self::One(one) => one == status,
-            Self::Class(class) => status.as_u16() / 100 == class,
-        }
-    }
-}
-
 impl Filter {
     fn takes(&self, record: &Record<'_>) -> bool {
         let has_route = |name: &String| record.route.unwrap_or(NO_ROUTE) == name;
         let has_method =
             |method: &Method| (record.request.as_ref()).is_some_and(|line| line.method == method);
+        let has_status = |set: &Statuses| match set {
+            Statuses::One(one) => *one == record.status,
+            Statuses::Class(class) => record.status.as_u16() / 100 == *class,
+        };
         self.route.as_ref().is_none_or(has_route)
             && (self.results.is_empty() || self.results.contains(&record.result))
-            && (self.statuses.is_empty() || self.statuses.iter().any(|set| set.has(record.status)))
+            && (self.statuses.is_empty() || self.statuses.iter().any(has_status))
             && (self.methods.is_empty() || self.methods.iter().any(has_method))
             && self
                 .urls

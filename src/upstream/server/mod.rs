@@ -84,6 +84,10 @@ impl Server {
             (Endpoint::Http { host, port }, _) => Transport::Tcp(resolver(host, *port)),
             (Endpoint::Unix(path), _) => Transport::Unix(path.as_path().into()),
         };
+        // The FNV-1a hash.
+        let identity = (url.to_string().bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         let server = Self {
             url: url.clone(),
             authority,
@@ -98,7 +102,7 @@ impl Server {
             alone: AtomicBool::new(false),
             checks: Arc::new(Checks::new(peers.clone())),
             load: AtomicUsize::new(0),
-            identity: fnv1a(url.to_string().as_bytes()),
+            identity,
         };
         if upstream.health.path.is_some() {
             server.health.awaits_checks();
@@ -270,11 +274,4 @@ impl Server {
     pub(in crate::upstream) fn queue(&self) -> &Queue {
         &self.queue
     }
-}
-
-/// The FNV-1a hash.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
