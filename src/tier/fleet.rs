@@ -68,9 +68,9 @@ pub trait Fleet: Debug + Send + Sync {
     /// What is stored for `slot`, without a fill; within `limit`.
     fn peek(&self, slot: Slot, limit: Duration) -> Work<'_, Option<Found>>;
 
-    /// Stores the response of a fill for all gateways, for so long. Whether it was stored: the fill must have its lease, and no
-    /// later response be stored. A record's stamp is a number in the slot's epoch.
-    fn commit(&self, slot: Slot, fill: Nonce, record: Record, keep: Duration) -> Work<'_, bool>;
+    /// Stores the response of a fill for all gateways. Whether it was stored: the fill must have its lease, and no later response be
+    /// stored. What it supersedes is deleted.
+    fn commit(&self, slot: Slot, fill: Nonce, brought: Brought) -> Work<'_, bool>;
 
     /// A fill ends without a response for the others.
     fn release(&self, slot: Slot, fill: Nonce, how: Released) -> Work<'_, ()>;
@@ -88,6 +88,23 @@ pub struct Slot {
     pub epoch: Epoch,
     pub target: Box<str>,
     pub variant: [u8; 16],
+}
+
+impl Slot {
+    /// The variant by which a target is looked up. What is stored there says by which fields its responses are selected, if by any.
+    pub const FIRST: [u8; 16] = [0; 16];
+}
+
+/// What a fill has brought for all gateways.
+#[derive(Clone, Debug)]
+pub struct Brought {
+    /// Its stamp is a number in the epoch of its slot.
+    pub record: Record,
+    /// The names of the fields by which the responses of its target are selected; empty where there is one for all. In the first slot,
+    /// it supersedes those that other fields have selected.
+    pub selectors: Box<str>,
+    /// For so long it may be of use.
+    pub keep: Duration,
 }
 
 /// What a fill does next.

@@ -1,6 +1,6 @@
 //! A server of Valkey or Redis of its own for each test, and a way to it that can be cut.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -56,6 +56,20 @@ impl Valkey {
 
     pub fn url(&self) -> String {
         format!("redis://{}", self.addr())
+    }
+
+    /// Keys that it has.
+    pub fn keys(&self) -> u64 {
+        let mut connection = TcpStream::connect(self.addr()).expect("a connection");
+        connection.write_all(b"DBSIZE\r\n").expect("a question");
+        let mut answer = String::new();
+        BufReader::new(connection)
+            .read_line(&mut answer)
+            .expect("an answer");
+        let number = answer.trim_end().strip_prefix(':');
+        number
+            .and_then(|number| number.parse().ok())
+            .expect("a number")
     }
 
     /// A way to it of its own.

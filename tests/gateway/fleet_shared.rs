@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::common::{
     Answer, Client, Gate, Gateway, Origin, Reply, Request, Setup, Valkey, await_that, get, post,
-    reply,
+    put, reply,
 };
 
 const LEASE: Duration = Duration::from_millis(1_500);
@@ -240,6 +240,34 @@ fn what_was_purged_does_not_come_back_from_the_others() {
         assert_ne!(answer.text(), first, "{query}");
         purge(&gateways[1], "all=true");
     }
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn what_is_written_again_and_again_does_not_fill_the_server() {
+    let valkey = Valkey::start();
+    let origin = counting(|asked, answer| match &*asked.method {
+        "PUT" => reply(204),
+        _ => answer
+            .field("Cache-Control", "max-age=600")
+            .field("ETag", "\"1\"")
+            .body(vec![b'x'; 300_000]),
+    });
+    let gateways = fleet(2, &setup(&origin, &valkey));
+    let before = valkey.keys();
+    for change in 0..30 {
+        let (here, there) = (&gateways[change % 2], &gateways[1 - change % 2]);
+        let written = here.metric("bookend_shared_writes_total");
+        here.send(&at("/books/1")).expect(200);
+        await_that("what is stored for the others", || {
+            here.metric("bookend_shared_writes_total") > written
+        });
+        there
+            .send(&put("/books/1", "new").field("Host", HOST))
+            .expect(204);
+    }
+    // Three would be those of one response.
+    await_that("few keys", || valkey.keys() <= before + 3);
 }
 
 #[test]

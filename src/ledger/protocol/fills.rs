@@ -57,6 +57,8 @@ pub enum Released {
     Failed,
     /// The response is not for sharing.
     NotShared,
+    /// Nor is it, and what is stored is outdated by it.
+    Outdated,
 }
 
 impl<R> Default for Slot<R> {
@@ -104,10 +106,13 @@ impl<R: Clone> Slot<R> {
         if self.is_held_by(nonce) {
             self.lease = match how {
                 Released::Failed => None,
-                Released::NotShared => Some(Lease::HitForMiss {
+                Released::NotShared | Released::Outdated => Some(Lease::HitForMiss {
                     until: now + HIT_FOR_MISS,
                 }),
             };
+            if how == Released::Outdated {
+                self.stored = None;
+            }
         }
     }
 
@@ -174,5 +179,20 @@ mod tests {
         assert_eq!(slot.begin(1 + HIT_FOR_MISS, 2, None), Begun::Lead);
         slot.release(1 + HIT_FOR_MISS, 2, Released::Failed);
         assert_eq!(slot.begin(2 + HIT_FOR_MISS, 3, None), Begun::Lead);
+    }
+
+    #[test]
+    fn a_response_that_is_not_for_sharing_may_outdate_what_is_stored() {
+        for (how, expected) in [
+            (Released::NotShared, Begun::Stored(response(1, 7))),
+            (Released::Outdated, Begun::HitForMiss),
+        ] {
+            let mut slot = Slot::default();
+            slot.begin(0, 1, None);
+            slot.commit(response(1, 7));
+            slot.begin(1, 2, Some(1));
+            slot.release(2, 2, how);
+            assert_eq!(slot.begin(3, 3, None), expected);
+        }
     }
 }

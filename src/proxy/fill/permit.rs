@@ -61,6 +61,7 @@ impl Permit {
                     Change::Stored(stored) if refused.is_none() && stored.len() == 1 => {
                         intent.store(store, &self.fill, &stored[0], (policy, now));
                     }
+                    Change::Outdated => intent.release(Released::Outdated),
                     _ if is_not_for_others => intent.release(Released::NotShared),
                     _ => intent.release(Released::Failed),
                 }

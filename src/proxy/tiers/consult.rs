@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::intent::{FIRST, Intent, names_of, variant_of};
+use super::intent::{Intent, names_of, variant_of};
 use super::shared::Shared;
 use super::wanted::Wanted;
 use crate::cache::collapse::Fill;
@@ -80,7 +80,7 @@ impl Shared {
             slot: Slot {
                 epoch: stamp.epoch,
                 target: wanted.key.as_str().into(),
-                variant: FIRST,
+                variant: Slot::FIRST,
             },
             fill: how.fill,
             stamp,

@@ -18,10 +18,7 @@ use crate::clock::Now;
 use crate::semantics::policy::{Policy, VaryPolicy};
 use crate::semantics::vary::{VariantKey, compared};
 use crate::tier::Record;
-use crate::tier::fleet::{Begun, Nonce, Place, Released, Slot};
-
-/// The first slot of a target.
-pub(super) const FIRST: [u8; 16] = [0; 16];
+use crate::tier::fleet::{Begun, Brought, Nonce, Place, Released, Slot};
 
 /// The variant of a record that only names the fields by which others are selected.
 const NAMES: [u8; 16] = [0xff; 16];
@@ -83,10 +80,11 @@ impl Intent {
         let names = stored.head.variant().map(VariantKey::names);
         let names: Vec<HeaderName> = names.into_iter().flatten().cloned().collect();
         let variant = match names.is_empty() {
-            true => FIRST,
+            true => Slot::FIRST,
             false => variant_of(&names, &fill.ask.headers, &policy.vary),
         };
-        let pointer = (!names.is_empty()).then(|| pointer(&record, &names));
+        let selectors = selectors_of(&names);
+        let pointer = (!names.is_empty()).then(|| pointer(&record, &selectors));
         let keep = Duration::from_millis(
             record
                 .until
@@ -106,14 +104,19 @@ impl Intent {
         let (shared, here, by) = (self.shared.clone(), self.slot.clone(), self.fill);
         behind(async move {
             let mut left = leased;
-            for (variant, record) in [(variant, Some(record)), (FIRST, pointer)] {
+            for (variant, record) in [(variant, Some(record)), (Slot::FIRST, pointer)] {
                 let Some(record) = record else { continue };
                 let slot = Slot {
                     variant,
                     ..here.clone()
                 };
                 let is_held = leased == Some(variant) || shared.take(&slot, by).await;
-                let commit = shared.fleet.commit(slot.clone(), by, record, keep);
+                let brought = Brought {
+                    record,
+                    selectors: selectors.clone(),
+                    keep,
+                };
+                let commit = shared.fleet.commit(slot.clone(), by, brought);
                 if is_held && commit.await {
                     left = left.filter(|left| *left != variant);
                     shared.counts.stored.add(1);
@@ -220,12 +223,16 @@ pub(super) fn variant_of(names: &[HeaderName], request: &HeaderMap, vary: &VaryP
     digest
 }
 
-/// A record that names the fields by which the responses of a target are selected.
-fn pointer(record: &Record, names: &[HeaderName]) -> Record {
+fn selectors_of(names: &[HeaderName]) -> Box<str> {
     let names: Vec<_> = names.iter().map(HeaderName::as_str).collect();
+    names.join(",").into()
+}
+
+/// A record that names the fields by which the responses of a target are selected.
+fn pointer(record: &Record, selectors: &str) -> Record {
     Record {
         variant: NAMES,
-        head: names.join(",").into(),
+        head: selectors.to_owned().into(),
         body: Vec::new(),
         ..record.clone()
     }

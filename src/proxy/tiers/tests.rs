@@ -30,8 +30,8 @@ use crate::semantics::policy::Policy;
 use crate::semantics::time::Timestamp;
 use crate::tier::Record;
 use crate::tier::fleet::{
-    Announced, AnnouncedId, Begun, Fleet, Found, GatewayId, Nonce, Place, Released, Slot, Status,
-    Use, Work,
+    Announced, AnnouncedId, Begun, Brought, Fleet, Found, GatewayId, Nonce, Place, Released, Slot,
+    Status, Use, Work,
 };
 
 /// What a request waits for the server.
@@ -107,8 +107,8 @@ impl Fleet for Scripted {
         Box::pin(async { None })
     }
 
-    fn commit(&self, _slot: Slot, fill: Nonce, record: Record, _keep: Duration) -> Work<'_, bool> {
-        self.tell(format!("commit of {fill} with {}", record.stamp));
+    fn commit(&self, _slot: Slot, fill: Nonce, brought: Brought) -> Work<'_, bool> {
+        self.tell(format!("commit of {fill} with {}", brought.record.stamp));
         Box::pin(async { true })
     }
 

@@ -1,9 +1,10 @@
 //! The calls of [`protocol::fills`](crate::ledger::protocol::fills): each does to the keys of one variant what the function of
 //! the same name does to a [`Slot`](crate::ledger::protocol::fills::Slot).
 
+use std::ops::Range;
 use std::time::Duration;
 
-use super::answers::{number, octets, values};
+use super::answers::{number, octets, pairs, values};
 use super::keys::Resource;
 use super::scripts::{Call, Name};
 use crate::ledger::protocol::fills::{Begun, HIT_FOR_MISS, LEASE, Nonce, Released, Stored};
@@ -16,6 +17,20 @@ const CHUNKS_OUTLIVE: Duration = Duration::from_secs(60);
 
 /// No record is kept for longer.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
+/// Fills whose chunks are of no use any more, and how many each has.
+pub type Gone = Vec<(Nonce, u64)>;
+
+/// What the server has to know of a record, which it does not read.
+#[derive(Clone, Copy, Debug)]
+pub struct Outline<'a> {
+    /// It expires after this, or with another variant of its resource that is kept for longer.
+    pub keep: Duration,
+    /// Of its body.
+    pub chunks: usize,
+    /// The names of the fields by which the responses of its target are selected.
+    pub selectors: &'a str,
+}
 
 /// One variant of a resource.
 #[derive(Clone, Debug)]
@@ -54,26 +69,42 @@ impl Variant {
         call.octets(&self.variant)
     }
 
-    /// The record expires after `keep`, or with another variant of its resource that is kept for longer. A lease that ran out more than a
-    /// minute ago is not its own any more.
-    pub fn commit(&self, new: &Stored<Vec<u8>>, keep: Duration) -> Call<bool> {
-        let is_stored = |value| Some(number(value)? == 1);
-        let keep = keep.clamp(Duration::from_millis(1), LONGEST).as_millis();
-        let call = self.call(Name::Commit, is_stored).octets(&self.variant);
+    /// `None` where it is not stored. A lease that ran out more than a minute ago is not its own any more. In the first slot, variants
+    /// that other fields have selected are forgotten.
+    pub fn commit(&self, new: &Stored<Vec<u8>>, outline: &Outline<'_>) -> Call<Option<Gone>> {
+        let read = |value| match value {
+            redis::Value::Nil => Some(None),
+            value => gone(value).map(Some),
+        };
+        let keep = outline.keep.clamp(Duration::from_millis(1), LONGEST);
+        let call = self.call(Name::Commit, read).octets(&self.variant);
         let call = call.number(new.nonce).number(new.number);
         call.octets(&new.response)
-            .number(keep as u64)
+            .number(keep.as_millis() as u64)
             .number(VARIANTS)
+            .number(outline.chunks as u64)
+            .octets(outline.selectors.as_bytes())
     }
 
-    pub fn release(&self, nonce: Nonce, how: Released) -> Call<()> {
-        let span = match how {
-            Released::Failed => 0,
-            Released::NotShared => HIT_FOR_MISS,
+    pub fn release(&self, nonce: Nonce, how: Released) -> Call<Gone> {
+        let (span, outdated) = match how {
+            Released::Failed => (0, &[][..]),
+            Released::NotShared => (HIT_FOR_MISS, &[][..]),
+            Released::Outdated => (HIT_FOR_MISS, &self.variant[..]),
         };
-        let call = self.call(Name::Release, |value| number(value).map(|_| ()));
-        call.number(nonce).number(span)
+        let call = self.call(Name::Release, gone);
+        call.number(nonce).number(span).octets(outdated)
     }
+}
+
+/// Forgets all variants of a resource whose stamps are below `number`.
+pub fn invalidate(resource: &Resource, number: u64) -> Call<Gone> {
+    let keys = vec![resource.entry(), resource.lease(&[0; 16])];
+    Call::new(Name::Invalidate, keys, gone).number(number)
+}
+
+fn gone(value: redis::Value) -> Option<Gone> {
+    pairs(value, number, number)
 }
 
 fn stored(values: &mut impl Iterator<Item = redis::Value>) -> Option<Stored<Vec<u8>>> {
@@ -113,6 +144,12 @@ pub fn get_chunks(
     Call::new(Name::GetChunks, keys.collect(), move |value| {
         values(value)?.into_iter().map(read).collect()
     })
+}
+
+/// Deletes chunks.
+pub fn drop_chunks(resource: &Resource, nonce: Nonce, indices: Range<u32>) -> Call<()> {
+    let keys = indices.map(|index| resource.chunk(nonce, index)).collect();
+    Call::new(Name::DropChunks, keys, |value| number(value).map(|_| ()))
 }
 
 fn begun(value: redis::Value) -> Option<Begun<Vec<u8>>> {

@@ -18,10 +18,9 @@ use crate::config::Valkey;
 use crate::ledger::invalidation::Invalidation;
 use crate::ledger::protocol::server::{GatewayId, Limits};
 use crate::ledger::protocol::timing::Timing;
-use crate::tier::Record;
 use crate::tier::fleet::{
-    Announced, AnnouncedId, Begun, Fleet, Found, Lease, Memory, Nonce, Place, Released, Slot,
-    Status, Use, Work,
+    Announced, AnnouncedId, Begun, Brought, Fleet, Found, Lease, Memory, Nonce, Place, Released,
+    Slot, Status, Use, Work,
 };
 
 /// So long it tells the others at most that it has left.
@@ -151,8 +150,8 @@ impl<M: Memory> Fleet for Joined<M> {
         Box::pin(self.member.peek(slot, limit))
     }
 
-    fn commit(&self, slot: Slot, fill: Nonce, record: Record, keep: Duration) -> Work<'_, bool> {
-        Box::pin(self.member.commit_fill(slot, fill, record, keep))
+    fn commit(&self, slot: Slot, fill: Nonce, brought: Brought) -> Work<'_, bool> {
+        Box::pin(self.member.commit_fill(slot, fill, brought))
     }
 
     fn release(&self, slot: Slot, fill: Nonce, how: Released) -> Work<'_, ()> {

@@ -1,7 +1,7 @@
 //! A gateway's part in the fleet: what its machine of the protocol wants is done over the connections, and what the server answers
 //! is told to it.
 //!
-//! [`Member::run`] has three tasks: it keeps the connection, reads the log, and talks with the server in rounds. A round begins with
+//! [`Member::run`] has four tasks: it keeps the connection, reads the log, deletes what is dead, and talks with the server in rounds. A round begins with
 //! each third of a lease, and at once when an invalidation is asked for or was taken over.
 
 mod rounds;
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc, oneshot};
 
 use super::connection::Connection;
 use super::ledger::{Covers, Ledger};
@@ -20,7 +20,7 @@ use crate::clock::{Clock, Monotonic};
 use crate::config::valkey_servers::Servers;
 use crate::ledger::invalidation::{Invalidation, Matcher};
 use crate::ledger::protocol::gateway::Gateway;
-use crate::ledger::protocol::server::GatewayId;
+use crate::ledger::protocol::server::{Epoch, GatewayId};
 use crate::ledger::protocol::timing::{Time, Timing};
 use crate::tier::fleet::{
     Acknowledged, Announced, AnnouncedId, Counts, Lease, Memory, Place, Status, Use,
@@ -28,6 +28,12 @@ use crate::tier::fleet::{
 
 /// So many invalidations wait at most for the server to number them. With more, one of everything stands for those that come.
 const MOST_PENDING: usize = 4_096;
+
+/// So many targets wait at most for what is stored for them to be deleted.
+const MOST_DEAD: usize = 4_096;
+
+/// A target, of which what is stored in an epoch with a stamp below this number is dead.
+type Dead = (Epoch, u64, String);
 
 /// What a member goes by.
 #[derive(Clone, Debug)]
@@ -53,6 +59,8 @@ pub struct Member<M> {
     state: Mutex<State>,
     /// A round is wanted.
     wanted: Notify,
+    /// What is to be deleted, on its way.
+    dead: (mpsc::Sender<Dead>, AsyncMutex<mpsc::Receiver<Dead>>),
     counters: Counters,
 }
 
@@ -110,6 +118,7 @@ impl<M: Memory> Member<M> {
     pub fn new(settings: Settings, clock: Clock, memory: M, lease: Arc<Lease>) -> Self {
         let machine = Gateway::new(settings.id);
         let ledger = settings.ledger.clone();
+        let (dead, to_delete) = mpsc::channel(MOST_DEAD);
         Self {
             connection: Connection::new(&settings.servers, ledger, settings.replicas),
             settings,
@@ -125,6 +134,7 @@ impl<M: Memory> Member<M> {
                 has_left: false,
             }),
             wanted: Notify::new(),
+            dead: (dead, AsyncMutex::new(to_delete)),
             counters: Counters::default(),
         }
     }
@@ -274,6 +284,11 @@ impl<M: Memory> Member<M> {
 
     /// Takes part in the fleet; it never ends. A gateway that does not run any more is waited for until its lease has ended.
     pub async fn run(&self) {
-        tokio::join!(self.connection.keep(), self.talk(), self.listen());
+        tokio::join!(
+            self.connection.keep(),
+            self.talk(),
+            self.listen(),
+            self.delete_dead()
+        );
     }
 }

@@ -20,9 +20,11 @@ pub enum Name {
     Begin,
     Commit,
     Release,
+    Invalidate,
     Peek,
     PutChunk,
     GetChunks,
+    DropChunks,
 }
 
 impl Name {
@@ -34,7 +36,7 @@ impl Name {
 
 /// All scripts, in the order of their names.
 #[derive(Debug)]
-pub struct Scripts([Script; 15]);
+pub struct Scripts([Script; 17]);
 
 impl Default for Scripts {
     fn default() -> Self {
@@ -62,9 +64,11 @@ impl Scripts {
             fills(include_str!("lua/begin.lua")),
             fills(include_str!("lua/commit.lua")),
             fills(include_str!("lua/release.lua")),
+            fills(include_str!("lua/invalidate.lua")),
             fills(include_str!("lua/peek.lua")),
             script(&[include_str!("lua/put_chunk.lua")]),
             script(&[include_str!("lua/get_chunks.lua")]),
+            script(&[include_str!("lua/drop_chunks.lua")]),
         ])
     }
 }

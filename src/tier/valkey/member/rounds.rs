@@ -205,9 +205,11 @@ impl<M: Memory> Member<M> {
                 // What comes from now on may come after this one has its number.
                 state.everything = state.everything.filter(|everything| *everything != id);
             }
-            let matchers = wire::matchers(&wire::read_invalidation(&covers));
+            let invalidation = wire::read_invalidation(&covers);
+            let matchers = wire::matchers(&invalidation);
             let call = self.settings.ledger.purge(epoch, &covers, &matchers);
             let answer = asked(link, &call).await?;
+            self.delete_behind(epoch, answer.number, &invalidation);
             let now = self.now();
             let timing = &self.settings.timing;
             let state = &mut *self.state();

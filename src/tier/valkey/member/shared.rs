@@ -6,17 +6,24 @@ use tokio::time::Instant;
 
 use super::Member;
 use crate::clock::timer_now;
+use crate::ledger::invalidation::{Invalidation, Matcher, Strength};
 use crate::ledger::protocol::fills::{self, Nonce, Released, Stored};
-use crate::tier::Record;
-use crate::tier::fleet::{Begun, Found, Memory, Slot};
+use crate::ledger::protocol::server::Epoch;
+use crate::semantics::selector::Selector;
+use crate::tier::fleet::{Begun, Brought, Found, Memory, Slot};
 use crate::tier::valkey::connection::Error;
-use crate::tier::valkey::fills::{Variant, get_chunks, put_chunk};
+use crate::tier::valkey::fills::{
+    self as calls, Outline, Variant, drop_chunks, get_chunks, put_chunk,
+};
 use crate::tier::valkey::keys::Resource;
 use crate::tier::valkey::scripts::Call;
 use crate::tier::valkey::wire;
 
 /// Chunks that are read at a time.
 const AT_ONCE: usize = 4;
+
+/// No body has more: its number comes from the server.
+const MOST_CHUNKS: u64 = 64;
 
 /// A call for which no request waits may take so long: where a response came late into the server, or not at all, the API would be asked
 /// for it again.
@@ -91,32 +98,90 @@ impl<M: Memory> Member<M> {
     }
 
     /// See [`Fleet::commit`](crate::tier::fleet::Fleet::commit). A long body is written first, so that it is there once its
-    /// record can be read.
-    pub async fn commit_fill(
-        &self,
-        slot: Slot,
-        fill: Nonce,
-        record: Record,
-        keep: Duration,
-    ) -> bool {
+    /// record can be read; that of what it supersedes is deleted last. Who reads that meanwhile finds the new one then.
+    pub async fn commit_fill(&self, slot: Slot, fill: Nonce, brought: Brought) -> bool {
         let (variant, resource) = (self.variant(&slot), self.resource(&slot));
-        let number = record.stamp;
-        let Some(packed) = wire::pack(&record) else {
+        let Brought {
+            record,
+            selectors,
+            keep,
+        } = &brought;
+        let Some(packed) = wire::pack(record) else {
             return false;
         };
+        let chunks = packed.chunks.len();
+        let own = [(fill, chunks as u64)];
         for (chunk, index) in packed.chunks.iter().zip(0..) {
-            let call = put_chunk(&resource, fill, index, chunk, keep);
+            let call = put_chunk(&resource, fill, index, chunk, *keep);
             if self.behind(&call).await.is_err() {
+                self.drop_chunks(&resource, &own).await;
                 return false;
             }
         }
         let stored = Stored {
             nonce: fill,
-            number,
+            number: record.stamp,
             response: packed.record,
         };
-        let committed = self.behind(&variant.commit(&stored, keep)).await;
-        committed.unwrap_or(false)
+        let outline = Outline {
+            keep: *keep,
+            chunks,
+            selectors,
+        };
+        match self.behind(&variant.commit(&stored, &outline)).await {
+            Ok(Some(superseded)) => {
+                self.drop_chunks(&resource, &superseded).await;
+                true
+            }
+            Ok(None) => {
+                self.drop_chunks(&resource, &own).await;
+                false
+            }
+            // It may be stored: then its chunks are needed.
+            Err(_) => false,
+        }
+    }
+
+    /// Deletes chunks that are of no use any more. Those that stay, since the server is not reached, expire.
+    async fn drop_chunks(&self, resource: &Resource, gone: &[(Nonce, u64)]) {
+        for (fill, chunks) in gone {
+            let chunks = (*chunks).min(MOST_CHUNKS) as u32;
+            if chunks > 0 {
+                let _ = self.behind(&drop_chunks(resource, *fill, 0..chunks)).await;
+            }
+        }
+    }
+
+    /// Deletes what an invalidation has killed, where it names a target: nobody uses it, but a server from which nothing is evicted
+    /// would keep it until it expires.
+    pub(super) async fn delete_dead(&self) {
+        let mut dead = self.dead.1.lock().await;
+        while let Some((epoch, number, target)) = dead.recv().await {
+            let namespace = &self.settings.ledger.namespace;
+            let resource = namespace.resource(epoch, &target);
+            if let Ok(gone) = self.behind(&calls::invalidate(&resource, number)).await {
+                self.drop_chunks(&resource, &gone).await;
+            }
+        }
+    }
+
+    /// Has what this invalidation has killed deleted behind. There is no harm in what is not, where there is too much.
+    pub(in crate::tier::valkey) fn delete_behind(
+        &self,
+        epoch: Epoch,
+        number: u64,
+        invalidation: &Invalidation,
+    ) {
+        if invalidation.strength == Strength::Soft {
+            return;
+        }
+        for matcher in &invalidation.covers {
+            let Matcher::Urls(Selector::Target(target) | Selector::TargetPath(target)) = matcher
+            else {
+                continue;
+            };
+            let _ = self.dead.0.try_send((epoch, number, target.clone()));
+        }
     }
 
     async fn behind<A>(&self, call: &Call<A>) -> Result<A, Error> {
@@ -127,6 +192,8 @@ impl<M: Memory> Member<M> {
     pub async fn release_fill(&self, slot: Slot, fill: Nonce, how: Released) {
         let call = self.variant(&slot).release(fill, how);
         // Its lease ends by itself where the server cannot be told.
-        let _ = self.behind(&call).await;
+        if let Ok(outdated) = self.behind(&call).await {
+            self.drop_chunks(&self.resource(&slot), &outdated).await;
+        }
     }
 }

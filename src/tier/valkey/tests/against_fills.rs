@@ -8,14 +8,18 @@ use redis::cmd;
 
 use super::server::{TestServer, runtime};
 use crate::ledger::protocol::fills::{Nonce, Released, Slot, Stored};
-use crate::tier::valkey::fills::Variant;
+use crate::tier::valkey::fills::{Outline, Variant};
 use crate::tier::valkey::keys::Namespace;
 use crate::tier::valkey::scripts::Scripts;
 
 /// The time that a test has set.
 const NOW: &str = "local function now() return tonumber(redis.call('GET', 'now')) end\n";
 
-const KEEP: Duration = Duration::from_secs(3_600);
+const OUTLINE: Outline<'_> = Outline {
+    keep: Duration::from_secs(3_600),
+    chunks: 0,
+    selectors: "",
+};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -27,7 +31,11 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let nonce = || prop_oneof![Just(1), Just(2), Just(u64::MAX)];
-    let how = prop_oneof![Just(Released::Failed), Just(Released::NotShared)];
+    let how = prop_oneof![
+        Just(Released::Failed),
+        Just(Released::NotShared),
+        Just(Released::Outdated)
+    ];
     let span = prop_oneof![
         Just(1),
         Just(999),
@@ -90,10 +98,11 @@ fn the_scripts_of_fills_do_what_the_protocol_says() {
                             response,
                         };
                         let answer = variant
-                            .commit(&new, KEEP)
+                            .commit(&new, &OUTLINE)
                             .run(&scripts, &mut connection)
                             .await;
-                        prop_assert_eq!(answer.expect("an answer"), slot.commit(new));
+                        let is_stored = answer.expect("an answer").is_some();
+                        prop_assert_eq!(is_stored, slot.commit(new));
                     }
                     Step::Release { nonce, how } => {
                         let answer = variant

@@ -9,7 +9,7 @@ use super::server::{TestServer, free_port, runtime, until};
 use crate::config::valkey_servers::{Servers, Written};
 use crate::ledger::protocol::fills::{Begun, Nonce, Stored};
 use crate::tier::valkey::connection::{Connection, Error};
-use crate::tier::valkey::fills::Variant;
+use crate::tier::valkey::fills::{Outline, Variant};
 use crate::tier::valkey::slots;
 
 const KEEP: Duration = Duration::from_secs(60);
@@ -194,8 +194,13 @@ fn stored(nonce: Nonce) -> Stored<Vec<u8>> {
 }
 
 async fn commit(connection: &Connection, fill: &Variant, nonce: Nonce) -> bool {
-    let call = fill.commit(&stored(nonce), KEEP);
-    connection.call(&call).await.expect("an answer")
+    let outline = Outline {
+        keep: KEEP,
+        chunks: 0,
+        selectors: "",
+    };
+    let call = fill.commit(&stored(nonce), &outline);
+    connection.call(&call).await.expect("an answer").is_some()
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod against_fills;
 mod against_ledger;
 mod clusters;
 mod connections;
+mod deleted;
 mod members;
 mod replicas;
 mod sentinels;

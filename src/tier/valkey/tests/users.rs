@@ -9,7 +9,7 @@ use crate::config::Secret;
 use crate::config::valkey_servers::{Login, Password, Servers, Written};
 use crate::ledger::protocol::fills::{Begun, Released, Stored};
 use crate::tier::valkey::dial;
-use crate::tier::valkey::fills::Variant;
+use crate::tier::valkey::fills::{Outline, Variant, drop_chunks, invalidate};
 
 /// The commands that docs/valkey.md lists for a user of the server.
 fn documented() -> String {
@@ -64,7 +64,7 @@ fn a_user_needs_no_more_than_what_is_documented() {
             let link = linked(members[0].connection()).await;
             assert_eq!(link.epoch_in_force().await.expect("an answer"), link.epoch);
             let resource = ledger().namespace.resource(1, "http://h/");
-            let variant = Variant::new(resource, [0; 16]);
+            let variant = Variant::new(resource.clone(), [0; 16]);
             let begun = link.call(&variant.begin(1, None)).await.expect("an answer");
             assert_eq!(begun, Begun::Lead);
             let new = Stored {
@@ -72,8 +72,13 @@ fn a_user_needs_no_more_than_what_is_documented() {
                 number: 1,
                 response: b"r".to_vec(),
             };
-            let stored = link.call(&variant.commit(&new, LONG)).await;
-            assert!(stored.expect("an answer"));
+            let outline = Outline {
+                keep: LONG,
+                chunks: 0,
+                selectors: "",
+            };
+            let stored = link.call(&variant.commit(&new, &outline)).await;
+            assert!(stored.expect("an answer").is_some());
             let begun = link
                 .call(&variant.begin(2, Some(1)))
                 .await
@@ -81,6 +86,10 @@ fn a_user_needs_no_more_than_what_is_documented() {
             assert_eq!(begun, Begun::Lead);
             let release = variant.release(2, Released::NotShared);
             link.call(&release).await.expect("an answer");
+            let gone = link.call(&invalidate(&resource, 9)).await;
+            assert_eq!(gone.expect("an answer"), []);
+            let dropped = link.call(&drop_chunks(&resource, 1, 0..2)).await;
+            dropped.expect("an answer");
         })
         .await;
         let waits: String = server.command("ACL DRYRUN bookend WAIT 1 100").await;

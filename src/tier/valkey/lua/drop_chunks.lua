@@ -1,0 +1,3 @@
+-- -> 1
+redis.call('UNLINK', unpack(KEYS))
+return 1
