@@ -60,11 +60,11 @@ impl SearchRules {
 
     /// Takes over what the latest response for `target` says; `None` means that the whole query matters.
     pub fn learn(&self, target: &str, rule: Option<&SearchVariance>) {
-        let (base, _) = split_query(target);
         let known = self.has_any();
         if rule.is_none() && !known {
             return;
         }
+        let (base, _) = split_query(target);
         if known {
             let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
             if rules.get(base) == rule {

@@ -345,9 +345,15 @@ fn age_value(headers: &HeaderMap) -> DeltaSeconds {
 /// Takes Age out of a response: the line that its age is read from, where it has several.
 pub fn take_age(fields: &mut HeaderMap) -> Option<HeaderValue> {
     let has_member = |line: &&HeaderValue| line.as_bytes().iter().any(|o| !b", \t".contains(o));
-    let read = fields.get_all(AGE).iter().find(has_member).cloned();
-    let first = fields.remove(AGE);
-    read.or(first)
+    let mut lines = fields.get_all(AGE).iter();
+    let first = lines.next()?;
+    let read = match has_member(&first) {
+        true => first,
+        false => lines.find(has_member).unwrap_or(first),
+    };
+    let read = read.clone();
+    fields.remove(AGE);
+    Some(read)
 }
 
 /// Status codes whose definition allows a heuristic expiration time: RFC 9110 §15.1, and 451 (RFC 7725 §3).

@@ -190,10 +190,13 @@ impl FillTask {
         }
     }
 
-    async fn fetch(&mut self, permit: Permit) {
-        let Some(permit) = Box::pin(self.consult(permit)).await else {
-            return;
-        };
+    async fn fetch(&mut self, mut permit: Permit) {
+        if self.worker.gateway.tiers.shared().is_some() {
+            let Some(asks) = Box::pin(self.consult(permit)).await else {
+                return;
+            };
+            permit = asks;
+        }
         match self.send().await {
             Ok(arrived) if arrived.status == StatusCode::NOT_MODIFIED && self.validates => {
                 if let Err(permit) = self.validated(permit, *arrived) {

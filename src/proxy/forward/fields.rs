@@ -311,8 +311,9 @@ pub fn response_fields(
     {
         fields.insert(DATE, date);
     }
-    let has_target = || TARGET_FIELDS.iter().any(|name| fields.contains_key(name));
-    if has_target() && shows_own_targets(settings, route) {
+    if shows_own_targets(settings, route)
+        && TARGET_FIELDS.iter().any(|name| fields.contains_key(name))
+    {
         as_client_sees(settings, route, target, server.base_path(), |view| {
             for (name, value) in fields.iter_mut() {
                 if TARGET_FIELDS.contains(name) {
