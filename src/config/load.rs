@@ -14,6 +14,7 @@ use super::matched::ALL_PATHS;
 use super::mistake::{Mistake, Place};
 use super::report::{KnownKey, Report};
 use super::route::Draft;
+use super::route_tiers::RouteTiers;
 use super::section::Section;
 use super::units::show_size;
 use super::upstreams::{self, Destination};
@@ -216,7 +217,17 @@ fn read_all(root: &mut Section<'_>, servers: &[ServerUrl]) -> Config {
     let admin = root.section("admin", Admin::read);
     let log = root.section("log", Log::read);
     let traces = root.section("traces", Traces::read);
-    let routes = Routes::read(root, &default, &upstreams);
+    let configured = RouteTiers {
+        disk: disk.is_some(),
+        shared: valkey.is_some(),
+    };
+    let routes = Routes::read(root, &default, &upstreams, configured);
+    let tiers = routes.default_route().tiers;
+    if let Some(given) = root.given_in("cache", "tiers")
+        && tiers != RouteTiers::default()
+    {
+        tiers.warn(root, &given, configured);
+    }
     Config {
         server,
         upstreams,

@@ -15,6 +15,7 @@ use super::places::Places;
 use super::rate_limit::RateLimit;
 use super::readers::{count, flag, lifetime, list, one_of, or_off, size, some_list};
 use super::route_limits::RouteLimits;
+use super::route_tiers::RouteTiers;
 use super::section::Section;
 use super::ttl::Ttl;
 use super::upstreams::Destination;
@@ -69,6 +70,8 @@ pub struct RoutePolicy {
     pub access_log: bool,
     /// Whether clients get the fields of [`Policy::tag_fields`].
     pub keep_tag_fields: bool,
+    /// The second tiers in which its responses are kept and looked for.
+    pub tiers: RouteTiers,
     /// Whether the answer to a write has a receipt.
     pub receipts: bool,
     /// How far a successful write reaches.
@@ -113,6 +116,7 @@ impl Default for RoutePolicy {
             debug: false,
             access_log: true,
             keep_tag_fields: false,
+            tiers: RouteTiers::default(),
             receipts: false,
             invalidate: WriteScope::default(),
             invalidates: Vec::new(),
@@ -211,6 +215,7 @@ impl Draft {
             debug,
             access_log,
             keep_tag_fields,
+            tiers,
             receipts,
             invalidate,
             invalidates: _,
@@ -230,6 +235,7 @@ impl Draft {
         section.set("debug", debug, flag);
         section.set("access_log", access_log, flag);
         section.set("keep_tag_fields", keep_tag_fields, flag);
+        section.set("tiers", tiers, RouteTiers::read);
         section.set("receipts", receipts, flag);
         section.set("invalidate", invalidate, one_of(&WRITE_SCOPES));
         section.section("query", |section| read_query(section, query));

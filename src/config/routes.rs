@@ -20,6 +20,7 @@ use super::readings::{has_dot_segment, is_plain, readings};
 use super::rewrite;
 use super::route::{Draft, RoutePolicy};
 use super::route_limits::RouteLimits;
+use super::route_tiers::RouteTiers;
 use super::route_tree::{Asked, RouteTree};
 use super::section::Section;
 use super::upstreams::{self, Destination, NamedUpstream};
@@ -168,11 +169,12 @@ impl Routes {
         }
     }
 
-    /// Reads every `[[route]]` of the file; each begins with `default`'s choices.
+    /// Reads every `[[route]]` of the file; each begins with `default`'s choices. `configured`: the second tiers that there are.
     pub(super) fn read(
         root: &mut Section<'_>,
         default: &Draft,
         upstreams: &[NamedUpstream],
+        configured: RouteTiers,
     ) -> Self {
         let mut listed: Vec<Arc<RoutePolicy>> = Vec::new();
         let mut places = Vec::new();
@@ -183,6 +185,9 @@ impl Routes {
                 are_all_listed = false;
                 return;
             };
+            if let Some(given) = section.given("tiers") {
+                route.tiers.warn(section, &given, configured);
+            }
             listed.push(Arc::new(route));
             places.push(section.given("match").unwrap_or(section.span()));
         });

@@ -120,6 +120,7 @@ impl Gateway {
         let resource = self.store.look_up(request.key(&self.store));
         let is_on_disk = is_looked_up
             && resource.is_none()
+            && request.route.tiers.disk
             && self.tiers.may_have(request.key(&self.store).as_str());
         let verdict = match is_on_disk {
             true => Verdict::of_kept(),

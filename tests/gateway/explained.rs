@@ -326,7 +326,7 @@ fn each_value_of_the_policy_has_its_place_in_the_file() {
     let origin = Origin::answering(reply(200));
     let gateway = Gateway::before(&origin)
         .cache("ttl = '1m'")
-        .route("/books/{id}", "etag = 'missing'")
+        .route("/books/{id}", "etag = 'missing'\ntiers = []")
         .start();
     let explained = explain(&gateway, "GET", "/books/1", &[]);
     let policy = explained["policy"].as_array().expect("a list");
@@ -350,6 +350,7 @@ fn each_value_of_the_policy_has_its_place_in_the_file() {
         )
     );
     assert_eq!(of("etag"), (Some("[[route]]"), false, "missing"));
+    assert_eq!(of("tiers"), (Some("[[route]]"), false, "memory alone"));
     assert_eq!(of("bypass"), (None, true, "false"));
     let at = explained["route_at"].as_str().expect("a place");
     assert!(at.starts_with("the test:"), "{at}");

@@ -34,6 +34,7 @@ mod policy;
 mod purges;
 mod ranges;
 mod reload;
+mod route_tiers;
 mod routes;
 mod server;
 mod stored;

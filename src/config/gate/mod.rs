@@ -104,11 +104,12 @@ pub(super) fn client_network(value: Value<'_>) -> Option<IpNet> {
 }
 
 /// Keys of a route that have no effect beside its `respond`.
-const WITHOUT_EFFECT: [&str; 36] = [
+const WITHOUT_EFFECT: [&str; 37] = [
     "auth",
     "upstream",
     "strip_prefix",
     "rewrite",
+    "tiers",
     "receipts",
     "invalidate",
     "invalidates",

@@ -30,7 +30,7 @@ impl Exchange {
                 // If only this client is over its share, another of those who wait leads.
                 if refused.full == Full::All {
                     let outcome = Outcome::Failed(refused.error.share());
-                    permit.finish(outcome, &self.request.route.cache);
+                    permit.finish(outcome, &self.request.route);
                 }
                 return self.failed(&refused.error, &miss);
             }

@@ -282,6 +282,7 @@ impl Exchange {
         let gateway = &self.worker.gateway;
         !is_known
             && !self.has_asked_disk
+            && self.request.route.tiers.disk
             && gateway.tiers.has_disk()
             && gateway
                 .tiers

@@ -4,7 +4,7 @@ use http::HeaderName;
 use serde_json::{Value, json};
 
 use crate::config::units::{show_duration, show_size};
-use crate::config::{EtagMode, RoutePolicy};
+use crate::config::{EtagMode, RoutePolicy, RouteTiers};
 use crate::semantics::policy::{OperatorTtl, SetCookie, TtlMode};
 use crate::semantics::time::DeltaSeconds;
 
@@ -66,10 +66,21 @@ fn values(route: &RoutePolicy) -> Vec<(&'static str, String)> {
             "store_close_delimited",
             route.store_close_delimited.to_string(),
         ),
+        ("tiers", tiers(route.tiers)),
         ("key_fields", key_fields),
         ("key_cookies", key_cookies),
         ("client_ttl", window(route.client_ttl)),
     ]
+}
+
+fn tiers(tiers: RouteTiers) -> String {
+    if tiers == RouteTiers::default() {
+        return "all that are configured".to_owned();
+    }
+    match tiers.names()[..] {
+        [] => "memory alone".to_owned(),
+        ref names => names.join(", "),
+    }
 }
 
 fn names(names: &[HeaderName]) -> String {

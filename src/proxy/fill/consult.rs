@@ -14,7 +14,10 @@ impl FillTask {
             return Some(permit);
         };
         // What selects it is told by more than fields.
-        if self.fill.ask.digest.is_some() || self.extent != FetchExtent::Whole {
+        if !self.route.tiers.shared
+            || self.fill.ask.digest.is_some()
+            || self.extent != FetchExtent::Whole
+        {
             return Some(permit);
         }
         let wanted = Wanted {

@@ -352,7 +352,7 @@ impl FillTask {
         let token = store.token(StoredResponse::cost(&head, &content));
         let stored = Arc::new(StoredResponse::new(head, content, token));
         let outcome = Outcome::Stored(stored.clone());
-        let refused = permit.finish(outcome, &self.route.cache);
+        let refused = permit.finish(outcome, &self.route);
         if refused.is_none() {
             self.worker.counters.stored.inc();
         }

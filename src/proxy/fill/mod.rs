@@ -332,7 +332,7 @@ impl FillTask {
         if let Some(span) = &mut self.span {
             span.fail(error.kind().token(), Some(error.explanation()));
         }
-        permit.finish(Outcome::Failed(error.share()), &self.route.cache);
+        permit.finish(Outcome::Failed(error.share()), &self.route);
         self.tell_leader(LeaderEvent::Failed(error));
     }
 

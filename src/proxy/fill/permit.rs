@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::cache::collapse::Fill;
 use crate::cache::outcome::{NotCommitted, Outcome};
+use crate::config::RoutePolicy;
 use crate::proxy::tiers::{Change, Intent};
 use crate::proxy::worker::Worker;
-use crate::semantics::policy::Policy;
 use crate::tier::fleet::Released;
 
 /// Held by whoever leads a fill. Dropped without an outcome, the fill is abandoned: those who wait for it are told, and may
@@ -42,7 +42,7 @@ impl Permit {
 
     /// Ends the fill: the only way out, but for abandoning it. Returns why its response was not stored, where it should have
     /// been.
-    pub fn finish(mut self, outcome: Outcome, policy: &Policy) -> Option<NotCommitted> {
+    pub fn finish(mut self, outcome: Outcome, route: &RoutePolicy) -> Option<NotCommitted> {
         self.finished = true;
         let gateway = &self.worker.gateway;
         let is_kept = gateway.tiers.has_disk() || self.intent.is_some();
@@ -52,21 +52,21 @@ impl Permit {
             outcome,
             Outcome::Uncacheable { .. } | Outcome::ServerError(_)
         );
-        let refused = gateway.store.finish(&self.fill, outcome, &policy.vary);
+        let refused = gateway.store.finish(&self.fill, outcome, &route.cache.vary);
         if let Some(change) = change {
             let now = gateway.clock.now();
             let (tiers, store) = (&gateway.tiers, &gateway.store);
             if let Some(intent) = self.intent.take() {
                 match &change {
                     Change::Stored(stored) if refused.is_none() && stored.len() == 1 => {
-                        intent.store(store, &self.fill, &stored[0], (policy, now));
+                        intent.store(store, &self.fill, &stored[0], (&route.cache, now));
                     }
                     Change::Outdated => intent.release(Released::Outdated),
                     _ if is_not_for_others => intent.release(Released::NotShared),
                     _ => intent.release(Released::Failed),
                 }
             }
-            tiers.follow(store, &self.fill, change, refused, (policy, now));
+            tiers.follow(store, &self.fill, change, refused, (route, now));
         }
         refused
     }

@@ -146,7 +146,7 @@ impl<'a> Pump<'a> {
                 received,
                 is_for_leader_only: false,
             };
-            permit.finish(outcome, &self.task.route.cache);
+            permit.finish(outcome, &self.task.route);
             self.note_end(Some(Unshared::TooLarge.token()));
             self.pass_on();
         }

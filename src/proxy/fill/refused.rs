@@ -18,7 +18,7 @@ impl FillTask {
             NotShared::ServerError => {
                 self.has_failed();
                 let outcome = Outcome::ServerError(arrived.status);
-                permit.finish(outcome, &self.route.cache);
+                permit.finish(outcome, &self.route);
             }
             NotShared::Cause(cause) => self.not_stored(permit, &arrived, arrived.status, cause),
         }
@@ -67,7 +67,7 @@ impl FillTask {
             received: arrived.received,
             is_for_leader_only,
         };
-        permit.finish(outcome, &self.route.cache);
+        permit.finish(outcome, &self.route);
     }
 
     pub(super) fn marker(&self, headers: &HeaderMap, received: Now, why: Unshared) -> Marker {

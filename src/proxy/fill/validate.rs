@@ -53,7 +53,7 @@ impl FillTask {
             }
             None => {
                 let outcome = self.outcome(&chosen, &stored, &named, &arrived);
-                let refused = permit.finish(outcome, &self.route.cache);
+                let refused = permit.finish(outcome, &self.route);
                 if let Some(why) = refused {
                     let key = self.fill.key.as_str();
                     tracing::debug!(why = why.token(), key, "a validation was overtaken");

@@ -12,6 +12,7 @@ use crate::cache::record;
 use crate::cache::store::Store;
 use crate::cache::stored::StoredResponse;
 use crate::clock::Now;
+use crate::config::RoutePolicy;
 use crate::semantics::policy::Policy;
 
 /// What a fill's outcome changes in the store, if it is not refused.
@@ -41,20 +42,24 @@ impl Change {
 }
 
 impl Tiers {
-    /// Keeps what `fill` has changed in the store, unless that was refused.
+    /// Keeps what `fill` has changed in the store, unless that was refused, or its route keeps nothing.
     pub fn follow(
         &self,
         store: &Store,
         fill: &Fill,
         change: Change,
         refused: Option<NotCommitted>,
-        (policy, now): (&Policy, Now),
+        (route, now): (&RoutePolicy, Now),
     ) {
         match change {
             Change::Stored(stored) if refused.is_none() => {
                 let target = store.canonical(fill.key.as_str());
+                if !route.tiers.disk {
+                    // What was kept before a reload is older, and must not come back after another one.
+                    return self.remove(&target);
+                }
                 for stored in &stored {
-                    self.keep(store, &target, stored, fill.stamp, (policy, now));
+                    self.keep(store, &target, stored, fill.stamp, (&route.cache, now));
                 }
             }
             Change::Outdated => self.remove(&store.canonical(fill.key.as_str())),
