@@ -24,6 +24,12 @@ pub struct Now {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Monotonic(u64);
 
+/// Microseconds in which two clocks are read together.
+const AT_ONCE: u64 = 50_000;
+
+/// How often that is tried.
+const READINGS: usize = 10;
+
 /// What a clock counts from: it can tell when something happened in the year before it was made, such as the receipt of a
 /// response that an earlier process has kept on disk.
 const YEAR_BEFORE: u64 = 365 * 86_400 * 1_000_000;
@@ -217,13 +223,18 @@ impl Clock {
         if let Source::Deadlines { calendar, .. } = &*self.0 {
             calendar.resync();
         } else if let Source::System { start, offset } = &*self.0 {
-            let wall = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
-            offset.store(
-                micros(wall).saturating_sub(start.elapsed()),
-                Ordering::Relaxed,
-            );
+            for _ in 0..READINGS {
+                let before = start.elapsed();
+                let wall = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
+                let elapsed = start.elapsed();
+                offset.store(micros(wall).saturating_sub(elapsed), Ordering::Relaxed);
+                // Where others had the processor meanwhile, it would seem that the clock was set.
+                if elapsed - before < AT_ONCE {
+                    break;
+                }
+            }
         }
     }
 }

@@ -197,6 +197,7 @@ impl Gateway {
                 queue: QUEUE.min(settings.config.cache.memory / QUEUE_PART),
                 index_memory: disk.index_memory,
                 readers: READERS,
+                faults: disk.faults.clone(),
             },
             ledger.epoch(),
             self.clock.clone(),

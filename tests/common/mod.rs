@@ -21,6 +21,7 @@ mod client;
 mod gate;
 mod gateway;
 pub mod http2;
+pub mod logged;
 mod message;
 mod origin;
 mod valkey;

@@ -16,6 +16,7 @@ mod conformance;
 mod disk;
 mod disk_clock;
 mod disk_directory;
+mod disk_faults;
 mod disk_synced;
 mod explained;
 mod failing_api;

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::faults::{Fate, Faults, Operation};
+
 /// A symbolic link is no file of the tier's.
 const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
@@ -106,6 +108,68 @@ impl Files for System {
 
     fn write(&self, file: &File, octets: &[u8], offset: u64) -> io::Result<usize> {
         file.write_at(octets, offset)
+    }
+}
+
+/// The operating system's, with faults that a test decides about.
+#[derive(Debug)]
+pub struct Faulty(pub Faults);
+
+impl Files for Faulty {
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        System.list(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        System.open(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        self.0.check(Operation::DiskMake)?;
+        System.create(path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        System.remove(path)
+    }
+
+    fn length(&self, file: &File) -> io::Result<u64> {
+        System.length(file)
+    }
+
+    fn allocate(&self, file: &File, length: u64) -> io::Result<()> {
+        self.0.check(Operation::DiskMake)?;
+        System.allocate(file, length)
+    }
+
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        System.truncate(file, length)
+    }
+
+    fn read(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let length = self.length_of(Operation::DiskRead, buffer.len())?;
+        System.read(file, &mut buffer[..length], offset)
+    }
+
+    fn read_cached(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let length = self.length_of(Operation::DiskRead, buffer.len())?;
+        System.read_cached(file, &mut buffer[..length], offset)
+    }
+
+    fn write(&self, file: &File, octets: &[u8], offset: u64) -> io::Result<usize> {
+        let length = self.length_of(Operation::DiskWrite, octets.len())?;
+        System.write(file, &octets[..length], offset)
+    }
+}
+
+impl Faulty {
+    /// How many octets are read or written of so many.
+    fn length_of(&self, operation: Operation, length: usize) -> io::Result<usize> {
+        match self.0.of(operation) {
+            Fate::Done => Ok(length),
+            Fate::Short => Ok(length.div_ceil(2)),
+            Fate::Fails(number) => Err(io::Error::from_raw_os_error(number)),
+        }
     }
 }
 

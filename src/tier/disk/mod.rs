@@ -51,7 +51,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use self::epoch::Epoch;
-use self::files::{Files, System};
+use self::files::{Faulty, Files, System};
 use self::index::Entry;
 use self::manifest::Found;
 use self::reader::{Device, Read, Readers, Request};
@@ -118,7 +118,13 @@ impl Disk {
     /// # Errors
     /// When the directory cannot be made, read or locked, or others can write to it.
     pub fn open(settings: Settings, epoch: [u8; 16], clock: Clock) -> Result<Arc<Self>, OpenError> {
-        Self::open_with(settings, epoch, clock, Box::new(System), Retry::default())
+        match settings.faults.is_any() {
+            false => Self::open_with(settings, epoch, clock, Box::new(System), Retry::default()),
+            true => {
+                let files = Box::new(Faulty(settings.faults.clone()));
+                Self::open_with(settings, epoch, clock, files, Retry::SOON)
+            }
+        }
     }
 
     fn open_with(

@@ -129,7 +129,7 @@ pub fn read(shared: &Shared, request: &Request, entry: &Entry, device: Device) -
         Ok(Some(octets)) => octets,
         Ok(None) => return Read::NotCached,
         Err(error) => {
-            shared.note_error(&error, "reading a record");
+            shared.note_unread(&error, &segment);
             return Read::Nothing;
         }
     };

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::faults::Faults;
+
 /// The least size that makes sense: four segments of the smallest kind.
 const SMALLEST_SEGMENT: u64 = 4 * 1024;
 
@@ -24,6 +26,8 @@ pub struct Settings {
     pub index_memory: u64,
     /// Threads that read what the page cache does not have; at least one.
     pub readers: usize,
+    /// Of its files; none but in tests.
+    pub faults: Faults,
 }
 
 impl Settings {
@@ -42,6 +46,14 @@ pub(super) struct Retry {
     pub first: Duration,
     /// It doubles with each failure up to this.
     pub longest: Duration,
+}
+
+impl Retry {
+    /// For a test that waits for it.
+    pub const SOON: Self = Self {
+        first: Duration::from_millis(50),
+        longest: Duration::from_millis(200),
+    };
 }
 
 impl Default for Retry {

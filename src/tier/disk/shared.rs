@@ -18,6 +18,9 @@ use super::status::{Counters, State, Status, count};
 use crate::clock::Clock;
 use crate::semantics::time::Timestamp;
 
+/// Milliseconds between two complaints of the same.
+const TOLD_EACH: u64 = 60_000;
+
 #[derive(Debug)]
 pub struct Shared {
     pub settings: Settings,
@@ -38,6 +41,8 @@ pub struct Shared {
     /// Why the tier is off; what must be fast reads `is_off`.
     off: Mutex<Option<String>>,
     is_off: AtomicBool,
+    /// When it was last told that something cannot be read, in milliseconds; 0 for never.
+    unread_told: AtomicU64,
 }
 
 /// How far loading has come.
@@ -82,6 +87,7 @@ impl Shared {
             loading: Loading::default(),
             off: Mutex::default(),
             is_off: AtomicBool::new(false),
+            unread_told: AtomicU64::new(0),
         }
     }
 
@@ -155,6 +161,19 @@ impl Shared {
     /// Entries that the index may have.
     pub fn max_records(&self) -> u64 {
         (self.settings.index_memory / super::index::WORST_ENTRY).max(1)
+    }
+
+    /// Tells of a record that cannot be read: once, and once a minute where it goes on. There may be one a request.
+    pub fn note_unread(&self, error: &io::Error, segment: &Segment) {
+        count(&self.counters.errors, 1);
+        let (now, last) = (self.now().as_millis(), &self.unread_told);
+        let told = last.load(Ordering::Relaxed);
+        let is_long_ago = told == 0 || now.abs_diff(told) >= TOLD_EACH;
+        let is_told = |now| last.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed);
+        if is_long_ago && is_told(now.max(1)).is_ok() {
+            let path = segment.path.display();
+            tracing::warn!(%error, %path, "the disk tier cannot read what it has stored: the API is asked for it");
+        }
     }
 
     pub fn note_error(&self, error: &io::Error, doing: &str) {

@@ -21,6 +21,7 @@ use super::settings::Retry;
 use super::status::State;
 use super::{Disk, OpenError, Settings, System};
 use crate::clock::{Clock, ManualClock};
+use crate::faults::Faults;
 use crate::ledger::directory::{Directory, Unfit};
 use crate::semantics::time::Timestamp;
 use crate::tier::Record;
@@ -49,6 +50,7 @@ impl Bench {
             queue: 32 << 20,
             index_memory: 1 << 20,
             readers: 2,
+            faults: Faults::default(),
         };
         let (clock, time) = Clock::manual(START);
         Self {
