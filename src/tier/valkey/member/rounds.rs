@@ -132,7 +132,8 @@ impl<M: Memory> Member<M> {
             tracing::info!(
                 epoch = format!("{epoch:016x}"),
                 is_validated,
-                "an epoch of the fleet's ledger begins"
+                pending_for = ?Duration::from_millis(self.settings.timing.unknown()),
+                "an epoch of the fleet's ledger begins; while it is new, purges and writes are not acknowledged"
             );
         }
     }
