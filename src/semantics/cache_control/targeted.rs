@@ -14,15 +14,21 @@ impl ResponseDirectives {
     /// Where directives are repeated or contradict one another the most restrictive counts (RFC 9111 §4.2.1). One that
     /// restricts counts whatever its argument is; one that permits does only as it is defined.
     pub fn parse(response: &HeaderMap, targeted: &[HeaderName]) -> Self {
-        // RFC 9213 §2.1: one that is no dictionary is ignored.
-        let mut dictionaries = targeted
-            .iter()
-            .filter_map(|name| groups::parse::<Dictionary>(response, name));
-        match dictionaries.find(|members| !members.is_empty()) {
-            Some(members) => directives(&members),
-            None => Self::from_cache_control(response),
-        }
+        from_target_list(response, targeted).unwrap_or_else(|| Self::from_cache_control(response))
     }
+}
+
+/// The directives of the first field of the target list that is a dictionary (§2.1) and not empty; `None` when there is
+/// none (§2.2).
+fn from_target_list(
+    response: &HeaderMap,
+    target_list: &[HeaderName],
+) -> Option<ResponseDirectives> {
+    target_list
+        .iter()
+        .filter_map(|name| groups::parse::<Dictionary>(response, name))
+        .find(|members| !members.is_empty())
+        .map(|members| directives(&members))
 }
 
 /// Values of another type than the directive's are not consumed (§2.1): a lifetime that is no integer makes the response
