@@ -32,6 +32,7 @@ pub(super) fn write(page: &mut Page, fleet: Option<&Status>, shared: Option<&Sha
     let counters = [
         ("bookend_fleet_late_total", "Calls of the server of [valkey] that were not answered in time.", counts.late),
         ("bookend_fleet_given_up_total", "Connections to the server of [valkey] that were given up since it was late.", counts.given_up),
+        ("bookend_fleet_redirected_total", "Calls of a cluster of [valkey] that a node has sent on to the one that has their slot now.", counts.redirected),
         ("bookend_fleet_applied_total", "Invalidations of the fleet that were taken over, this gateway's included.", counts.applied),
         ("bookend_fleet_acknowledged_total", "Invalidations of this gateway that the fleet has acknowledged.", counts.acknowledged),
         ("bookend_fleet_epochs_total", "Epochs of the fleet's ledger that have begun: one at the start, another where the server may have lost something.", counts.epochs),
@@ -77,6 +78,7 @@ pub(super) fn describe(fleet: Option<&Status>) -> Value {
         "acknowledged": fleet.counts.acknowledged,
         "epochs": fleet.counts.epochs,
         "late": fleet.counts.late,
+        "redirected": fleet.counts.redirected,
     })
 }
 
@@ -120,4 +122,26 @@ pub(super) fn add_to(
 
 fn name(id: GatewayId) -> String {
     format!("{id:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn what_was_redirected_in_a_cluster_is_told() {
+        let mut fleet = Status::default();
+        fleet.counts.redirected = 17;
+        let mut page = Page::default();
+        write(&mut page, Some(&fleet), None);
+        let page = page.into_content(&HeaderMap::new()).1;
+        let page = String::from_utf8(page).expect("UTF-8");
+        assert!(
+            page.contains("\nbookend_fleet_redirected_total 17\n"),
+            "{page}"
+        );
+        assert_eq!(describe(Some(&fleet))["redirected"], 17);
+    }
 }

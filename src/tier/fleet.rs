@@ -181,6 +181,8 @@ pub struct Counts {
     pub late: u64,
     /// Connections that were given up since the server was late.
     pub given_up: u64,
+    /// Calls that a cluster's node has sent on to the one that has their slot now.
+    pub redirected: u64,
     /// Invalidations that were taken over, those of this gateway included.
     pub applied: u64,
     /// Invalidations of this gateway that were acknowledged.

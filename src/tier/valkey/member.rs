@@ -259,6 +259,7 @@ impl<M: Memory> Member<M> {
                 failed: value(&calls.failed),
                 late: value(&calls.late),
                 given_up: value(&calls.given_up),
+                redirected: value(&calls.redirected),
                 applied: value(&self.counters.applied),
                 acknowledged: value(&self.counters.acknowledged),
                 epochs: value(&self.counters.epochs),
