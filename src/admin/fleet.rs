@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::page::{Kind, Page};
 use crate::proxy::{Acknowledgement, SharedCounts};
-use crate::tier::fleet::{GatewayId, Place, Status};
+use crate::tier::fleet::{GatewayId, Place, Status, when_deaf};
 
 /// Adds the fleet's metrics, where there is one.
 pub(super) fn write(page: &mut Page, fleet: Option<&Status>, shared: Option<&SharedCounts>) {
@@ -20,6 +20,7 @@ pub(super) fn write(page: &mut Page, fleet: Option<&Status>, shared: Option<&Sha
         ("bookend_fleet_gateways", "Gateways of the fleet that its server knows, this one included.", fleet.gateways as u64),
         ("bookend_fleet_sequence", "The number of the latest invalidation of the fleet that was taken over, in the epoch in force.", number),
         ("bookend_fleet_pending", "Invalidations of this gateway that the fleet has not acknowledged yet.", fleet.pending as u64),
+        ("bookend_fleet_differing", "Gateways of the fleet that have another `when_deaf` than this one.", fleet.differing.len() as u64),
     ];
     for (name, help, value) in gauges {
         page.single(name, Kind::Gauge, help, value);
@@ -79,6 +80,10 @@ pub(super) fn describe(fleet: Option<&Status>) -> Value {
         "epochs": fleet.counts.epochs,
         "late": fleet.counts.late,
         "redirected": fleet.counts.redirected,
+        "when_deaf": when_deaf(fleet.deaf),
+        "differing": fleet.differing.iter().map(|(id, deaf)| {
+            json!({ "id": name(*id), "when_deaf": when_deaf(*deaf) })
+        }).collect::<Vec<_>>(),
     })
 }
 
@@ -143,5 +148,21 @@ mod tests {
             "{page}"
         );
         assert_eq!(describe(Some(&fleet))["redirected"], 17);
+    }
+
+    #[test]
+    fn gateways_that_have_another_when_deaf_are_told() {
+        let fleet = Status {
+            deaf: 90_000,
+            differing: vec![(7, 0), (0xab, 1_500)],
+            ..Status::default()
+        };
+        let told = describe(Some(&fleet));
+        assert_eq!(told["when_deaf"], "serve:90s");
+        let expected = json!([
+            { "id": "0000000000000007", "when_deaf": "validate" },
+            { "id": "00000000000000ab", "when_deaf": "serve:1500ms" },
+        ]);
+        assert_eq!(told["differing"], expected);
     }
 }

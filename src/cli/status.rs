@@ -169,6 +169,10 @@ fn fleet(samples: &Samples, gateways: u64) -> String {
     if pending > 0 {
         let _ = write!(text, "; {pending} of this gateway are not acknowledged yet");
     }
+    let differing = value("bookend_fleet_differing");
+    if differing > 0 {
+        let _ = write!(text, "; {differing} have another `when_deaf`");
+    }
     text
 }
 

@@ -167,6 +167,10 @@ pub struct Status {
     pub gateways: usize,
     /// Invalidations of this gateway that are not acknowledged yet.
     pub pending: usize,
+    /// A gateway that cannot hear serves on for so long, in milliseconds; 0 if it validates.
+    pub deaf: u64,
+    /// Gateways for which that is another time, though it should be the same for all, and which.
+    pub differing: Vec<(GatewayId, u64)>,
     pub counts: Counts,
 }
 
@@ -189,6 +193,15 @@ pub struct Counts {
     pub acknowledged: u64,
     /// Epochs that have begun.
     pub epochs: u64,
+}
+
+/// `when_deaf` as it is configured: `validate`, or `serve:` and a time.
+pub fn when_deaf(milliseconds: u64) -> String {
+    match (milliseconds / 1_000, milliseconds % 1_000) {
+        (0, 0) => "validate".to_owned(),
+        (seconds, 0) => format!("serve:{seconds}s"),
+        _ => format!("serve:{milliseconds}ms"),
+    }
 }
 
 /// Until when this gateway may use what it has stored by its freshness alone. All that a hit reads of the fleet.

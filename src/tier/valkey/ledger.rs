@@ -8,6 +8,7 @@ use crate::ledger::protocol::gateway::Answer;
 use crate::ledger::protocol::server::{
     Beaten, Entry, Epoch, GatewayId, Heard, Limits, Purged, Snapshot,
 };
+use crate::ledger::protocol::timing::Time;
 
 /// An invalidation or one of its matchers, as [`wire`](super::wire) writes it.
 pub type Covers = Vec<u8>;
@@ -145,6 +146,18 @@ impl Ledger {
         };
         let call = self.in_epoch(Name::Snapshot, epoch, read);
         call.number(after).number(limit as u64)
+    }
+
+    /// Tells the others how long this gateway serves that cannot hear, in milliseconds, once it is registered; answers what they have told. It
+    /// is not a part of the protocol, which takes for granted that all have the same.
+    pub fn settings(
+        &self,
+        epoch: Epoch,
+        id: GatewayId,
+        deaf: Time,
+    ) -> Call<Answer<Vec<(GatewayId, Time)>>> {
+        let call = self.in_epoch(Name::Settings, epoch, |value| pairs(value, number, number));
+        call.number(id).number(deaf)
     }
 }
 

@@ -74,6 +74,10 @@ struct State {
     everything: Option<AnnouncedId>,
     /// Gateways that the server knew last.
     gateways: usize,
+    /// How often the others were looked at.
+    looks: u64,
+    /// Gateways that serve for another time than this one when they cannot hear, and for how long.
+    differing: Vec<(GatewayId, Time)>,
     /// It sends no heartbeat any more.
     has_left: bool,
 }
@@ -131,6 +135,8 @@ impl<M: Memory> Member<M> {
                 next: 0,
                 everything: None,
                 gateways: 0,
+                looks: 0,
+                differing: Vec::new(),
                 has_left: false,
             }),
             wanted: Notify::new(),
@@ -173,6 +179,12 @@ impl<M: Memory> Member<M> {
     /// The stamp for a response whose request is sent after this call; `None` while nothing may be stored for others.
     pub fn stamp(&self) -> Option<Place> {
         self.state().machine.stamp()
+    }
+
+    /// How often the others were looked at.
+    #[cfg(test)]
+    pub fn looks(&self) -> u64 {
+        self.state().looks
     }
 
     /// Those who wait for an acknowledgement, or did when it was announced.
@@ -254,6 +266,8 @@ impl<M: Memory> Member<M> {
                 .is_some(),
             gateways: state.gateways,
             pending: state.announced.len(),
+            deaf: self.settings.timing.deaf,
+            differing: state.differing.clone(),
             counts: Counts {
                 connected: value(&calls.connected),
                 failed: value(&calls.failed),

@@ -17,6 +17,7 @@ pub enum Name {
     Heard,
     Read,
     Snapshot,
+    Settings,
     Begin,
     Commit,
     Release,
@@ -36,7 +37,7 @@ impl Name {
 
 /// All scripts, in the order of their names.
 #[derive(Debug)]
-pub struct Scripts([Script; 17]);
+pub struct Scripts([Script; 18]);
 
 impl Default for Scripts {
     fn default() -> Self {
@@ -61,6 +62,7 @@ impl Scripts {
             ledger(include_str!("lua/heard.lua")),
             ledger(include_str!("lua/read.lua")),
             ledger(include_str!("lua/snapshot.lua")),
+            ledger(include_str!("lua/settings.lua")),
             fills(include_str!("lua/begin.lua")),
             fills(include_str!("lua/commit.lua")),
             fills(include_str!("lua/release.lua")),

@@ -9,7 +9,7 @@ use super::{Member, Settings};
 use crate::ledger::protocol::gateway::Answer;
 use crate::ledger::protocol::server::{Entry, Epoch, WrongEpoch};
 use crate::ledger::protocol::timing::Time;
-use crate::tier::fleet::{Memory, Stored};
+use crate::tier::fleet::{Memory, Stored, when_deaf};
 use crate::tier::valkey::connection::{Error, Link};
 use crate::tier::valkey::ledger::Covers;
 use crate::tier::valkey::log_reader::LogReader;
@@ -25,6 +25,9 @@ const AT_ONCE: usize = 64;
 /// Between two questions how far an invalidation has come: first and at most.
 const SOON: Duration = Duration::from_millis(2);
 const LATER: Duration = Duration::from_millis(64);
+
+/// With each so many looks at the others, their settings are looked at, too.
+const SETTINGS: u64 = 10;
 
 /// After an error, the log is read again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -287,19 +290,43 @@ impl<M: Memory> Member<M> {
         let Settings { ledger, timing, .. } = &self.settings;
         let members = asked(link, &ledger.members(epoch)).await?;
         let now = self.now();
-        let (silent, settled) = {
+        let (silent, settled, looks) = {
             let state = &mut *self.state();
             state.gateways = members.len();
+            state.looks += 1;
+            let looks = state.looks;
             let machine = &mut state.machine;
             machine.saw(now, &members);
             let silent: Vec<_> = machine.silent(now, timing).collect();
-            (silent, machine.settled(now, timing))
+            (silent, machine.settled(now, timing), looks)
         };
+        if looks % SETTINGS == 1 {
+            self.compare_settings(link, epoch).await?;
+        }
         for (id, beats) in silent {
             asked(link, &ledger.sweep(epoch, id, beats)).await?;
         }
         if let Some(epoch) = settled {
             asked(link, &ledger.settle(epoch)).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells of gateways that have another `when_deaf`: who purges waits for them as long as its own says, and no longer.
+    async fn compare_settings(&self, link: &Link, epoch: Epoch) -> Result<(), End> {
+        let Settings { ledger, timing, .. } = &self.settings;
+        let call = ledger.settings(epoch, self.settings.id, timing.deaf);
+        let mut others = asked(link, &call).await?;
+        others.retain(|(_, deaf)| *deaf != timing.deaf);
+        let before = std::mem::replace(&mut self.state().differing, others.clone());
+        for (id, deaf) in others.iter().filter(|other| !before.contains(other)) {
+            let (its, own) = (when_deaf(*deaf), when_deaf(timing.deaf));
+            tracing::warn!(
+                gateway = format!("{id:016x}"),
+                its,
+                own,
+                "a gateway of the fleet has another when_deaf"
+            );
         }
         Ok(())
     }

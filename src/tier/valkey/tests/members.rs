@@ -18,7 +18,7 @@ use crate::tier::valkey::ledger::Ledger;
 use crate::tier::valkey::member::{Member, Settings};
 
 /// Shorter than those of a fleet, so that a test can wait for their ends.
-const TIMING: Timing = Timing {
+pub const TIMING: Timing = Timing {
     lease: 900,
     deaf: 0,
     asked: 300,

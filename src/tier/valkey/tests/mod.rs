@@ -11,5 +11,6 @@ mod members;
 mod replicas;
 mod sentinels;
 mod server;
+mod settings;
 mod tls;
 mod users;
