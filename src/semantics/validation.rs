@@ -160,11 +160,13 @@ pub fn conditional_fields<'a>(
     // Two variants with different tags show that the origin gives each variant its own. Some origins give one tag to each
     // version instead, whatever its language or coding: they would call the only known variant current for a request that
     // is for another one.
-    let mut known = others.iter().filter_map(Candidate::tag);
-    let first = known.next();
-    let have_own_tags = known.any(|tag| Some(tag) != first);
+    let have_own_tags = || {
+        let mut known = others.iter().filter_map(Candidate::tag);
+        let first = known.next();
+        known.any(|tag| Some(tag) != first)
+    };
     // Beside If-None-Match, a date is ignored: where the selected response has nothing else, it goes alone.
-    if !tags.is_empty() || (selected.is_empty() && have_own_tags) {
+    if !tags.is_empty() || (selected.is_empty() && have_own_tags()) {
         tags.extend(others.iter().filter_map(Candidate::tag));
     }
     let own = selected
