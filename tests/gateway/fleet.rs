@@ -312,3 +312,26 @@ fn no_answer_is_older_than_a_write_that_was_acknowledged_while_the_network_is_cu
         assert!(acknowledged >= 6);
     });
 }
+
+#[test]
+#[ignore = "needs redis-server"]
+fn gateways_with_different_when_deaf_say_so_in_their_status() {
+    let (books, valkey) = (Books::start(), Valkey::start());
+    let member = || {
+        let lease = Duration::from_millis(600);
+        books.setup().fleet(&valkey.url(), lease)
+    };
+    let here = member().start();
+    let there = member().more("when_deaf = \"serve:30s\"").start();
+    for (gateway, own, its) in [
+        (&here, "validate", "serve:30s"),
+        (&there, "serve:30s", "validate"),
+    ] {
+        gateway.await_metric("bookend_fleet_differing", 1);
+        let status = Client::to(gateway.admin_addr()).get("/status").expect(200);
+        let status: Value = serde_json::from_str(&status.text()).expect("JSON");
+        let fleet = &status["fleet"];
+        assert_eq!(fleet["when_deaf"], own, "{fleet}");
+        assert_eq!(fleet["differing"][0]["when_deaf"], its, "{fleet}");
+    }
+}
