@@ -101,19 +101,29 @@ impl Store {
 
     /// Has `ledger` number invalidations from now on. Its numbers go on above those that the store has given.
     pub fn number_by(&self, ledger: Arc<Ledger>) {
-        let _numbering = self.numbering();
-        let sequence = ledger.sequence();
-        self.ledger.store(Some(ledger));
-        self.sequence.fetch_max(sequence, Ordering::SeqCst);
+        {
+            let _numbering = self.numbering();
+            // What was numbered here is not in it: a process after this one must not give these numbers again.
+            if self.sequence() > ledger.sequence() {
+                ledger.distrust(self.sequence());
+            }
+            self.ledger.store(Some(ledger.clone()));
+            self.sequence.fetch_max(ledger.sequence(), Ordering::SeqCst);
+        }
+        ledger.sync();
     }
 
     /// What is kept elsewhere is validated before it is used, as far as it was asked for before this call.
     pub fn distrust_kept(&self) {
-        let _numbering = self.numbering();
-        if let Some(ledger) = self.ledger() {
+        let Some(ledger) = self.ledger() else {
+            return;
+        };
+        {
+            let _numbering = self.numbering();
             ledger.distrust(self.sequence());
             self.sequence.fetch_max(ledger.sequence(), Ordering::SeqCst);
         }
+        ledger.sync();
     }
 
     /// Numbers invalidations without a ledger from now on: no response is kept elsewhere any more.

@@ -115,17 +115,25 @@ impl Directory {
         &self.path
     }
 
-    /// Whether its path still leads to it, and `name` in it to `file`.
+    /// Whether its path still leads to it, and `name` in it to `file`; also when that cannot be told now.
     pub fn is_in_place(&self, name: &str, file: &File) -> bool {
-        let folder = fs::metadata(&self.path);
-        let of_name = statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW);
-        let (Ok(folder), Ok(found), Ok(file)) = (folder, of_name, file.metadata()) else {
-            return false;
+        let is_gone = |error: io::Error| {
+            let kind = error.kind();
+            matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
         };
-        // Types differ between systems.
-        #[allow(clippy::unnecessary_cast)]
-        let found = (found.st_dev as u64, found.st_ino as u64);
-        identity(&folder) == self.identity && found == identity(&file)
+        let is_this = match fs::metadata(&self.path) {
+            Ok(folder) => identity(&folder) == self.identity,
+            Err(error) => !is_gone(error),
+        };
+        let of_name = statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW);
+        let has_file = match (of_name, file.metadata()) {
+            // Types differ between systems.
+            #[allow(clippy::unnecessary_cast)]
+            (Ok(found), Ok(file)) => (found.st_dev as u64, found.st_ino as u64) == identity(&file),
+            (Err(error), _) => !is_gone(error.into()),
+            (Ok(_), Err(_)) => true,
+        };
+        is_this && has_file
     }
 
     /// Opens a file for reading and writing; one that is made is for nobody else.

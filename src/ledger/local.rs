@@ -187,16 +187,18 @@ impl Ledger {
             .durability(self.syncer.is_some(), number)
     }
 
-    /// Waits until that is known. May be dropped at any time.
-    pub async fn settled(&self, number: u64) -> Durability {
+    /// Waits until that is known. May be dropped at any time. It does not hold the ledger: who drops that last waits for the
+    /// device.
+    pub fn settled(&self, number: u64) -> impl Future<Output = Durability> + use<> {
         let mut settled = self.kept.settled.subscribe();
         let is_synced = self.syncer.is_some();
-        // It cannot fail: the sender is in what this holds.
-        let settled = settled
-            .wait_for(|settled| settled.durability(is_synced, number).is_some())
-            .await;
-        let durability = settled.ok().and_then(|it| it.durability(is_synced, number));
-        durability.unwrap_or(Durability::Failed)
+        async move {
+            let settled = settled
+                .wait_for(|settled| settled.durability(is_synced, number).is_some())
+                .await;
+            let durability = settled.ok().and_then(|it| it.durability(is_synced, number));
+            durability.unwrap_or(Durability::Failed)
+        }
     }
 
     /// Has all that was appended reach the device, where it is to, on this thread.
@@ -244,10 +246,10 @@ impl Ledger {
     }
 
     /// Has all that was fetched so far validated before it is used, and gives only numbers above `number` from now on: others may
-    /// have acknowledged invalidations that this ledger does not know.
+    /// have acknowledged invalidations that this ledger does not know. To be followed by [`sync`](Self::sync) where the caller holds
+    /// no lock.
     pub fn distrust(&self, number: u64) {
         self.kept.distrust(number);
-        self.sync();
     }
 
     /// Marks a clean shutdown: after a reboot, what was stored is used as it is. The ledger goes on; an invalidation after this

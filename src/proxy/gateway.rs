@@ -196,6 +196,7 @@ impl Gateway {
         // Nor does whoever opens the ledger next know it, where the other one dies before it has opened it.
         if let Some(ledger) = self.store.ledger() {
             ledger.distrust(self.store.sequence());
+            ledger.sync();
         }
         self.handing_over.store(true, Ordering::SeqCst);
     }

@@ -88,9 +88,10 @@ impl Gateway {
             .ledger()
             .map_or(Some(Durability::Durable), |it| it.durability(number));
         match (durability?, &invalidated.announced) {
+            // Whatever has become of it on disk here, others must not answer with what it covers.
+            (_, Some(_)) => None,
             (Durability::Durable, None) => Some(Acknowledgement::Alone),
-            (Durability::Durable, Some(_)) => None,
-            (Durability::Failed, _) => Some(Acknowledgement::NotDurable(NotDurable::Failed)),
+            (Durability::Failed, None) => Some(Acknowledgement::NotDurable(NotDurable::Failed)),
         }
     }
 
@@ -101,10 +102,12 @@ impl Gateway {
             return at_once;
         }
         let Invalidated { applied, announced } = invalidated;
+        let ledger = self.store.ledger();
+        let settled = ledger.map(|ledger| ledger.settled(applied.sequence));
         let settled = async {
-            match self.store.ledger() {
+            match settled {
                 None => Ok(Durability::Durable),
-                Some(ledger) => clock::within(limit, pin!(ledger.settled(applied.sequence))).await,
+                Some(settled) => clock::within(limit, pin!(settled)).await,
             }
         };
         let (settled, in_fleet) = tokio::join!(settled, self.in_fleet(announced, limit));

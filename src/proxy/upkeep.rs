@@ -187,6 +187,7 @@ impl Gateway {
         let is_set_back = found != Opened::Fresh && ledger.is_set_back(now);
         if late || is_set_back {
             ledger.distrust(self.store.sequence());
+            ledger.sync();
         }
         ledger.note_time(now, true);
         let tier = Disk::open(
@@ -263,7 +264,10 @@ impl Gateway {
                 ledger.abandon();
                 self.store.number_alone();
                 self.tiers.do_without_disk(GONE.to_owned());
-                tracing::warn!("the disk tier is not used: {GONE}; it is tried again each second");
+                tracing::warn!(
+                    why = GONE,
+                    "the disk tier is not used; it is tried again each second"
+                );
                 continue;
             }
             self.heed_clock(&ledger, false);

@@ -114,12 +114,15 @@ pub(super) fn bound_addr(socket: &Socket) -> io::Result<Option<ListenAddr>> {
 
 /// Sets on a listening socket what the connections that it accepts inherit.
 pub(super) fn set_for_clients(socket: &Socket) -> io::Result<()> {
-    if socket.domain()? == Domain::UNIX {
+    if socket.local_addr()?.as_socket().is_none() {
         return Ok(());
     }
     socket.set_tcp_nodelay(true)?;
+    // A kernel or a sandbox that has not got it serves all the same.
     #[cfg(target_os = "linux")]
-    socket.set_tcp_notsent_lowat(MAX_UNSENT)?;
+    if let Err(error) = socket.set_tcp_notsent_lowat(MAX_UNSENT) {
+        tracing::debug!(%error, "what the kernel holds for slow readers is not bounded");
+    }
     Ok(())
 }
 

@@ -115,11 +115,11 @@ fn a_clock_that_is_set_back_while_the_gateway_runs_is_noticed_once_and_for_all()
     let gateway = bench.start(0, 0);
     ask(&gateway);
     gateway.advance(Duration::from_secs(50));
+    let noted = || std::fs::read(bench.path().join("clock")).expect("what was noted");
+    let before = noted();
     gateway.set_clock_back(Duration::from_secs(30));
     // Memory counts by itself.
     assert_eq!(ask(&gateway).age(), Some(50));
-    let noted = || std::fs::read(bench.path().join("clock")).expect("what was noted");
-    let before = noted();
     await_that("a note of it", || noted() != before);
     drop(gateway);
     let gateway = bench.start(25, 55);

@@ -1,12 +1,14 @@
 //! The directory of the disk tier, which others may have removed or replaced.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bookend::clock::Clock;
 use bookend::config::Config;
 use bookend::instance::Instance;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -63,8 +65,16 @@ fn purge(gateway: &Gateway, path: &str) {
         .expect(200);
 }
 
+/// Each is where the other one was, at once: the gateway never finds nothing.
+fn exchange(one: &Path, other: &Path) {
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).expect("an exchange");
+}
+
 fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("a directory");
+    DirBuilder::new()
+        .mode(0o700)
+        .create(to)
+        .expect("a directory");
     for file in fs::read_dir(from).expect("a directory") {
         let file = file.expect("a file");
         fs::copy(file.path(), to.join(file.file_name())).expect("a copy");
@@ -79,8 +89,10 @@ fn a_directory_that_is_removed_is_noticed_and_made_again_and_no_request_fails() 
     ask(&gateway, "/books/1");
     gateway.await_metric("bookend_disk_queued_bytes", 0);
     // It cannot be made again for a while.
-    fs::remove_dir_all(&path).expect("its files");
-    fs::write(&path, "in its place").expect("a file");
+    let aside = bench.folder.path().join("aside");
+    fs::write(&aside, "in its place").expect("a file");
+    exchange(&path, &aside);
+    fs::remove_dir_all(&aside).expect("its files");
     gateway.await_metric("bookend_disk_off", 1);
     await_that("the reason", || {
         let disk = status(&gateway);
@@ -110,12 +122,15 @@ fn what_is_purged_while_the_directory_is_another_one_does_not_come_back_with_eit
         ask(&gateway, book);
     }
     gateway.await_metric("bookend_disk_queued_bytes", 0);
-    // As when a backup is put in its place.
-    fs::rename(&path, &moved).expect("its files");
-    copy(&moved, &path);
-    let before = fs::read(path.join("ledger")).expect("a ledger");
+    // A backup is put in its place, with something else between.
+    let backup = bench.folder.path().join("backup");
+    copy(&path, &backup);
+    let before = fs::read(backup.join("ledger")).expect("a ledger");
+    fs::write(&moved, "in its place").expect("a file");
+    exchange(&path, &moved);
     await_that("the end of the old one", || !moved.join("ledger").exists());
     purge(&gateway, "/books/1");
+    exchange(&path, &backup);
     await_that("the use of the new one", || {
         fs::read(path.join("ledger")).is_ok_and(|now| now != before)
     });

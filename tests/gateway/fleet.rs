@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use bookend::faults::{Fate, Operation};
 use serde_json::Value;
 
 use crate::common::{
@@ -143,6 +144,33 @@ fn what_was_written_through_one_gateway_is_read_through_the_other() {
         let receipt = answer.field("bookend-receipt").expect("a receipt");
         let again = there.send(&at("/books/1").field("Bookend-After", receipt));
         assert!(again.is_hit(), "{receipt}: {}", again.cache_status());
+    }
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_gateway_whose_ledger_cannot_be_written_waits_for_the_others_all_the_same() {
+    let (books, valkey) = (Books::start(), Valkey::start());
+    let directory = tempfile::tempdir().expect("a folder");
+    let fails = Arc::<AtomicBool>::default();
+    let failing = fails.clone();
+    let decide = move |operation| match operation {
+        Operation::LedgerSync if failing.load(Ordering::SeqCst) => Fate::Fails(5),
+        _ => Fate::Done,
+    };
+    let disk = format!("[disk]\npath = {:?}\nsync = true", directory.path());
+    let here = books.setup().fleet(&valkey.url(), LEASE).more(&disk);
+    let here = here.faults(decide).start();
+    let there = books.member(&valkey.url());
+    settled(&[&here, &there]);
+    fails.store(true, Ordering::SeqCst);
+    for turn in 0..20 {
+        ask(&there);
+        assert!(ask(&there).is_hit());
+        let answer = write(&here);
+        assert!(answer.says("detail=invalidation-not-durable"), "{answer:?}");
+        let expected = format!("\"{}\"", books.version.load(Ordering::SeqCst));
+        assert_eq!(ask(&there).text(), expected, "turn {turn}");
     }
 }
 
