@@ -48,7 +48,7 @@ pub struct Arguments {
 
 #[cfg(feature = "top")]
 pub fn main(arguments: &Arguments) -> Exit {
-    use std::io::IsTerminal as _;
+    use std::io::{IsTerminal as _, Write as _};
 
     let client = match arguments.admin.client(true) {
         Ok(client) => client,
@@ -70,7 +70,11 @@ pub fn main(arguments: &Arguments) -> Exit {
     match terminal::run(client, arguments.tab) {
         Ok(()) => Exit::Success,
         Err(error) => {
-            eprintln!("bookend top: the terminal cannot be used: {error}");
+            // It may be gone, and this with it.
+            let _ = writeln!(
+                std::io::stderr(),
+                "bookend top: the terminal cannot be used: {error}"
+            );
             Exit::Failure
         }
     }

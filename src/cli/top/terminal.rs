@@ -1,12 +1,14 @@
 //! The terminal: keys in, frames out, and as it was before at the end, however that comes.
 
 use std::io;
+use std::process;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use ratatui::layout::Rect;
 
 use super::app::{App, News};
 use super::options::Tab;
@@ -19,6 +21,9 @@ use crate::cli::style::Style;
 /// How long a key is waited for before news are looked at.
 const GLANCE: Duration = Duration::from_millis(100);
 
+/// How long the terminal may take to be restored once a signal has come.
+const LAST_FRAME: Duration = Duration::from_secs(1);
+
 /// Shows what the gateway does until the user or a signal ends it. Fails when the terminal cannot be used.
 pub fn run(client: AdminClient, tab: Tab) -> io::Result<()> {
     let theme = Theme {
@@ -30,8 +35,16 @@ pub fn run(client: AdminClient, tab: Tab) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build()?;
     thread::spawn(move || {
-        runtime.block_on(signal::end());
+        runtime.block_on(async {
+            tokio::select! {
+                () = signal::end() => {}
+                () = signal::hangup() => {}
+            }
+        });
         let _ = ends.send(());
+        // crossterm reads the end of a terminal that has gone away for ever: nothing is left to be restored then.
+        thread::sleep(LAST_FRAME);
+        process::exit(0);
     });
     // Restores it when a thread panics.
     let mut terminal = ratatui::try_init()?;
@@ -60,7 +73,10 @@ fn show(
         if is_new {
             match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => app.press(key),
-                // It is drawn again, in its new size.
+                // Where it was made smaller and larger again at once, the terminal has lost what it showed.
+                Event::Resize(columns, rows) => {
+                    terminal.resize(Rect::new(0, 0, columns, rows))?;
+                }
                 _ => {}
             }
         }
