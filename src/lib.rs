@@ -57,6 +57,7 @@ pub mod guard;
 pub mod huge_pages;
 pub mod instance;
 pub mod ledger;
+pub mod printable;
 pub mod proxy;
 pub mod semantics;
 pub mod server;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::report::{Exit, print_mistakes};
 use crate::config::Mistake;
+use crate::printable::{printable, printable_json, printable_lines, printable_value};
 
 /// Characters of what is said there where no gateway is.
 const MAX_SAID: usize = 100;
@@ -74,9 +75,19 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Its text as a terminal may have it: with all control characters but the ends of lines and tabs as escapes.
+    /// Its text as a terminal may have it, with its ends of lines.
     pub fn text(&self) -> String {
-        printable(&String::from_utf8_lossy(&self.content))
+        printable_lines(&String::from_utf8_lossy(&self.content))
+    }
+
+    /// The document, to be printed in words: its strings as a terminal may have them.
+    pub fn shown(&self) -> Value {
+        printable_value(self.document())
+    }
+
+    /// The document as JSON that a terminal may have.
+    pub fn json(&self) -> String {
+        printable_json(&format!("{:#}", self.document()))
     }
 
     /// The document, `Null` where it is none.
@@ -92,7 +103,7 @@ impl Answer {
         match &self.document()["detail"] {
             Value::String(detail) => Err(Failure::Refused {
                 status: self.status,
-                detail: printable(detail),
+                detail: printable_lines(detail),
             }),
             _ => Err(self.foreign()),
         }
@@ -117,16 +128,4 @@ impl Answer {
             status: self.status,
         }
     }
-}
-
-fn printable(text: &str) -> String {
-    let mut printable = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\n' | '\t' => printable.push(character),
-            _ if character.is_control() => printable.extend(character.escape_debug()),
-            _ => printable.push(character),
-        }
-    }
-    printable
 }

@@ -54,8 +54,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit, Failure> {
         .ask(Method::GET, &target, None, LIMIT)?
         .with_document()?;
     match in_words {
-        true => lines(&answer.document()).iter().for_each(print),
-        false => print(format_args!("{:#}", answer.document())),
+        true => lines(&answer.shown()).iter().for_each(print),
+        false => print(answer.json()),
     }
     Ok(Exit::Success)
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::admin_client::{AdminArguments, Failure};
 use super::report::{Exit, print};
+use crate::printable::printable_json;
 
 const LIMIT: Duration = Duration::from_secs(70);
 
@@ -79,7 +80,9 @@ pub fn main(arguments: &Arguments) -> Result<Exit, Failure> {
     let answer = client
         .ask(Method::POST, "/purge", Some(&content), LIMIT)?
         .with_document()?;
-    print(answer.text().trim_end());
+    print(printable_json(
+        String::from_utf8_lossy(&answer.content).trim_end(),
+    ));
     if answer.status == StatusCode::ACCEPTED {
         eprintln!("bookend purge: it holds at this gateway, but is not acknowledged: see `why`");
         return Ok(Exit::Failure);

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::admin_client::{AdminArguments, Failure};
 use super::report::{Exit, print};
 use super::signal::unless_ended;
+use crate::printable::{printable, printable_value};
 
 /// How long the gateway may take until it begins to answer.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -43,7 +44,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit, Failure> {
     let answer = client
         .ask(Method::GET, &target, None, LIMIT)?
         .with_document()?;
-    let document = answer.document();
+    let document = answer.shown();
     let purges = document["purges"].as_array().map_or(&[][..], Vec::as_slice);
     purges.iter().for_each(|purge| print(in_words(purge)));
     Ok(Exit::Success)
@@ -98,11 +99,11 @@ fn show(rest: &mut Vec<u8>, ended: &mut Option<Ended>) -> ControlFlow<()> {
             continue;
         };
         if let Some(why) = object["end"].as_str() {
-            *ended = Some(Ended::There(why.to_owned()));
+            *ended = Some(Ended::There(printable(why)));
         } else if let Some(lost) = object["lost"].as_u64() {
             eprintln!("bookend purges: {lost} purges were left out: the gateway remembers 1,000");
         } else {
-            text.push_str(&in_words(&object));
+            text.push_str(&in_words(&printable_value(object)));
             text.push('\n');
         }
     }
@@ -126,7 +127,7 @@ fn in_words(purge: &Value) -> String {
         _ => "",
     };
     let reason = match purge["reason"].as_str() {
-        Some(reason) => format!(": {reason:?}"),
+        Some(reason) => format!(": \"{reason}\""),
         None => String::new(),
     };
     format!(

@@ -22,12 +22,12 @@ pub fn main(arguments: &Arguments) -> Result<Exit, Failure> {
     let client = arguments.admin.client(true)?;
     let answer = client.ask(Method::POST, "/reload", None, LIMIT)?;
     if answer.status == StatusCode::UNPROCESSABLE_ENTITY {
-        let document = answer.document();
+        let document = answer.shown();
         print_texts(&document["mistakes"], |text| text.to_owned());
         eprintln!("bookend reload: {}", text(&document["detail"]));
         return Ok(Exit::Mistake);
     }
-    let document = answer.with_document()?.document();
+    let document = answer.with_document()?.shown();
     print_texts(&document["warnings"], |text| format!("warning: {text}"));
     for what in document["needs_restart"].as_array().into_iter().flatten() {
         let what = text(what);

@@ -128,8 +128,8 @@ fn show(
     lines: fn(&Value) -> Vec<String>,
 ) -> Exit {
     match answer {
-        Ok(answer) if is_json => print(format_args!("{:#}", answer.document())),
-        Ok(answer) => lines(&answer.document()).iter().for_each(print),
+        Ok(answer) if is_json => print(answer.json()),
+        Ok(answer) => lines(&answer.shown()).iter().for_each(print),
         Err(failure) => return failure.report(command),
     }
     Exit::Success

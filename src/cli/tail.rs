@@ -1,6 +1,5 @@
 //! `bookend tail`: the access log of a running gateway as it is made, narrowed there.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use super::admin_client::{AdminArguments, AdminClient, Failure};
 use super::report::Exit;
 use super::signal::unless_ended;
 use super::style::{Colour, Style};
+use crate::printable::{printable, printable_json};
 use crate::semantics::percent;
 
 /// How long the gateway may take until it begins to answer.
@@ -162,34 +162,17 @@ impl Printer {
 
     fn show(&mut self, object: &Value, line: &str, text: &mut String) {
         if let Some(why) = object["end"].as_str() {
-            self.ended = Some(Ended::There(why.to_owned()));
+            self.ended = Some(Ended::There(printable(why)));
         } else if let Some(lost) = object["lost"].as_u64() {
             eprintln!(
                 "bookend tail: {lost} lines were left out: they came faster than they were read"
             );
         } else if self.is_json {
-            push_escaped(line, text);
+            text.push_str(&printable_json(line));
             text.push('\n');
         } else {
             text.push_str(&in_words(object, self.style));
             text.push('\n');
-        }
-    }
-}
-
-/// Appends a JSON text, with the characters escaped that a terminal would obey: they can only be within its strings.
-fn push_escaped(line: &str, text: &mut String) {
-    for c in line.chars() {
-        match c {
-            '\u{80}'..='\u{9f}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => {
-                // Writing to a String cannot fail.
-                let _ = write!(text, "\\u{:04x}", u32::from(c));
-            }
-            _ => text.push(c),
         }
     }
 }
@@ -247,11 +230,6 @@ fn url(line: &Value) -> String {
     }
 }
 
-/// Without what a terminal would obey: all of this comes from clients.
-fn printable(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
-}
-
 const fn colour_of_status(status: u64) -> Colour {
     match status {
         500.. => Colour::Red,
@@ -280,15 +258,6 @@ mod tests {
     const PLAIN: Style = Style { is_coloured: false };
 
     #[test]
-    fn what_a_terminal_would_obey_is_escaped_in_json_too() {
-        let mut text = String::new();
-        push_escaped("{\"a\":\"\u{9b}31m é \u{202e}\"}", &mut text);
-        assert_eq!(text, r#"{"a":"\u009b31m é \u202e"}"#);
-        let value: Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(value["a"], "\u{9b}31m é \u{202e}");
-    }
-
-    #[test]
     fn a_line_says_what_was_asked_for_and_how_it_was_answered() {
         let line = json!({
             "time": "2026-11-29T20:21:26.123Z", "method": "GET", "scheme": "http", "host": "api.example:8080",
@@ -301,11 +270,11 @@ mod tests {
         );
         let failed = json!({
             "time": "2026-11-29T20:21:26.123Z", "status": 400, "result": "error", "bytes": 1, "duration_ms": 0.01,
-            "failure": "bad_request", "detail": "two \u{1b}[31mHosts", "attempts": 3,
+            "failure": "bad_request", "detail": "two \u{1b}[31mHosts\u{202e}", "attempts": 3,
         });
         assert_eq!(
             in_words(&failed, PLAIN),
-            "20:21:26.123  400  error         0.010ms        1 B  (not understood)  bad_request: two \u{fffd}[31mHosts after 3 attempts"
+            "20:21:26.123  400  error         0.010ms        1 B  (not understood)  bad_request: two \\u{1b}[31mHosts\\u{202e} after 3 attempts"
         );
         let coloured = in_words(&line, Style { is_coloured: true });
         assert!(

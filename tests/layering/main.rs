@@ -20,19 +20,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "huge_pages",
             "instance",
+            "printable",
             "proxy",
             "semantics",
             "server",
             "telemetry",
         ],
     ),
-    ("demo", &["clock", "semantics"]),
+    ("demo", &["clock", "printable", "semantics"]),
     (
         "instance",
         &[
             "acme", "admin", "clock", "config", "error", "proxy", "server",
         ],
     ),
+    ("printable", &[]),
     ("acme", &["clock", "config", "proxy", "server"]),
     (
         "server",

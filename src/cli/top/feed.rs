@@ -40,7 +40,7 @@ pub fn stored(client: &AdminClient, by: &'static str) -> Result<News, Failure> {
 
 fn ask(client: &AdminClient, target: &str) -> Result<Snapshot, Failure> {
     let answer = client.ask(Method::GET, target, None, LIMIT)?;
-    Ok(Snapshot(answer.with_document()?.document()))
+    Ok(Snapshot(answer.with_document()?.shown()))
 }
 
 impl From<Failure> for News {

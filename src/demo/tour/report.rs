@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use super::client::{Answer, Ask};
 use super::place::Place;
+use crate::printable::printable;
 
 /// The fields that the tour is about; others are left out of what it shows.
 const SHOWN: [&str; 7] = [
@@ -147,8 +148,8 @@ fn excerpt(content: &[u8]) -> Vec<String> {
             if shown.len() < line.len() {
                 shown.push('…');
             }
-            // An upstream's control characters must not reach the terminal.
-            shown.replace(char::is_control, "\u{fffd}")
+            // What an API sends must not reach the terminal as it is.
+            printable(&shown)
         })
         .take(4)
         .collect()
@@ -178,6 +179,6 @@ mod tests {
         let lines = excerpt(content.as_bytes());
         assert_eq!(lines.len(), 4);
         assert_eq!(lines[0].chars().count(), SHOWN_CONTENT + 1);
-        assert_eq!(lines[1], "\u{fffd}[2Jx");
+        assert_eq!(lines[1], "\\u{1b}[2Jx");
     }
 }
