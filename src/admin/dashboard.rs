@@ -38,7 +38,7 @@ macro_rules! file {
     };
 }
 
-static FILES: [File; 15] = [
+static FILES: [File; 17] = [
     file!("/", HTML, "index.html"),
     file!("/dashboard/style.css", CSS, "style.css"),
     file!("/dashboard/icon.svg", SVG, "icon.svg"),
@@ -50,6 +50,8 @@ static FILES: [File; 15] = [
     file!("/dashboard/charts.js", SCRIPT, "charts.js"),
     file!("/dashboard/table.js", SCRIPT, "table.js"),
     file!("/dashboard/overview.js", SCRIPT, "overview.js"),
+    file!("/dashboard/tiers.js", SCRIPT, "tiers.js"),
+    file!("/dashboard/requests.js", SCRIPT, "requests.js"),
     file!("/dashboard/urls.js", SCRIPT, "urls.js"),
     file!("/dashboard/explain.js", SCRIPT, "explain.js"),
     file!("/dashboard/purge.js", SCRIPT, "purge.js"),

@@ -64,13 +64,15 @@ pub(super) fn write(page: &mut Page, fleet: Option<&Status>, shared: Option<&Sha
 }
 
 /// The fleet in `GET /status`; null where there is none.
-pub(super) fn describe(fleet: Option<&Status>) -> Value {
+pub(super) fn describe(fleet: Option<&Status>, shared: Option<&SharedCounts>) -> Value {
     let Some(fleet) = fleet else {
         return Value::Null;
     };
     json!({
         "id": name(fleet.id),
         "connected": fleet.is_connected,
+        "heard": fleet.is_heard,
+        "behind": fleet.behind,
         "gateways": fleet.gateways,
         "epoch": fleet.place.map(|Place { epoch, .. }| format!("{epoch:016x}")),
         "sequence": fleet.place.map(|place| place.number),
@@ -84,6 +86,14 @@ pub(super) fn describe(fleet: Option<&Status>) -> Value {
         "differing": fleet.differing.iter().map(|(id, deaf)| {
             json!({ "id": name(*id), "when_deaf": when_deaf(*deaf) })
         }).collect::<Vec<_>>(),
+        "shared": shared.map(|shared| json!({
+            "hits": shared.hits.value(),
+            "misses": shared.misses.value(),
+            "passed": shared.passed.value(),
+            "followed": shared.followed.value(),
+            "stored": shared.stored.value(),
+            "refused": shared.refused.value(),
+        })),
     })
 }
 
@@ -147,7 +157,7 @@ mod tests {
             page.contains("\nbookend_fleet_redirected_total 17\n"),
             "{page}"
         );
-        assert_eq!(describe(Some(&fleet))["redirected"], 17);
+        assert_eq!(describe(Some(&fleet), None)["redirected"], 17);
     }
 
     #[test]
@@ -157,12 +167,30 @@ mod tests {
             differing: vec![(7, 0), (0xab, 1_500)],
             ..Status::default()
         };
-        let told = describe(Some(&fleet));
+        let told = describe(Some(&fleet), None);
         assert_eq!(told["when_deaf"], "serve:90s");
         let expected = json!([
             { "id": "0000000000000007", "when_deaf": "validate" },
             { "id": "00000000000000ab", "when_deaf": "serve:1500ms" },
         ]);
         assert_eq!(told["differing"], expected);
+    }
+
+    #[test]
+    fn what_gateways_store_for_each_other_is_told_with_what_came_of_it() {
+        let shared = SharedCounts::default();
+        shared.hits.add(3);
+        shared.misses.add(1);
+        let fleet = Status {
+            is_heard: true,
+            behind: 2,
+            ..Status::default()
+        };
+        let told = describe(Some(&fleet), Some(&shared));
+        assert_eq!((&told["heard"], &told["behind"]), (&json!(true), &json!(2)));
+        assert_eq!(told["shared"]["hits"], 3);
+        assert_eq!(told["shared"]["misses"], 1);
+        assert_eq!(describe(Some(&fleet), None)["shared"], Value::Null);
+        assert_eq!(describe(None, None), Value::Null);
     }
 }

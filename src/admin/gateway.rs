@@ -129,7 +129,8 @@ impl Operations for GatewayOperations {
         let (disk, fleet) = (self.gateway.disk(), self.gateway.fleet_status());
         state::describe(
             memory,
-            (disk.as_ref(), fleet.as_ref()),
+            disk.as_ref(),
+            (fleet.as_ref(), self.gateway.shared_counts()),
             &servers,
             self.reloader.reloads(),
             self.started,

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 use super::disk;
 use super::fleet;
 use super::reload::Reloads;
-use crate::proxy::{DiskState, Memory, ServerState};
+use crate::proxy::{DiskState, Memory, ServerState, SharedCounts};
 use crate::semantics::time::Timestamp;
 use crate::tier::fleet::Status;
 
 pub(super) fn describe(
     memory: Memory,
-    (disk, fleet): (Option<&DiskState>, Option<&Status>),
+    disk: Option<&DiskState>,
+    (fleet, shared): (Option<&Status>, Option<&SharedCounts>),
     servers: &[ServerState],
     reloads: Reloads,
     started: u64,
@@ -25,7 +26,7 @@ pub(super) fn describe(
         },
         "stored": { "resources": memory.resources, "bytes": memory.stored },
         "disk": disk::describe(disk),
-        "fleet": fleet::describe(fleet),
+        "fleet": fleet::describe(fleet, shared),
         "evictions": { "total": memory.evicted },
         "upstreams": servers.iter().map(server).collect::<Vec<_>>(),
         "config": {

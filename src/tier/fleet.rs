@@ -159,6 +159,10 @@ pub struct Status {
     pub id: GatewayId,
     /// There is a connection to its server.
     pub is_connected: bool,
+    /// It hears the others: what is stored may be used by its own freshness.
+    pub is_heard: bool,
+    /// Invalidations that the server is known to have, and that are not taken over yet.
+    pub behind: u64,
     /// `None` until the first connection.
     pub place: Option<Place>,
     /// No gateway may serve any more of which the server knows nothing, as some may when an epoch has just begun.

@@ -113,6 +113,20 @@ export async function listen(event) {
   }
 }
 
+/** Calls `take` with each object of a stream of lines until it ends, which is no failure, or `signal` aborts it. */
+export async function follow(path, signal, take) {
+  const answer = await send(path, { signal });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) if (line) take(JSON.parse(line));
+  }
+}
+
 function data(event) {
   const lines = event.split("\n").filter((line) => line.startsWith("data: "));
   return lines.map((line) => line.slice("data: ".length)).join("\n");

@@ -52,6 +52,12 @@ export function duration(seconds) {
   return sign + parts.filter(Boolean).join(" ");
 }
 
+/** Text of others with all escaped that cannot be seen, or that shows the line other than it is. */
+export function visible(text) {
+  const escape = (character) => `\\u{${character.codePointAt(0).toString(16)}}`;
+  return String(text).replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, escape);
+}
+
 export const clockTime = (date) => date.toLocaleTimeString("en-GB");
 
 export const dateTime = (text) => new Date(text).toLocaleString("sv-SE");

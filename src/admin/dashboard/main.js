@@ -7,9 +7,10 @@ import * as config from "./config.js";
 import * as explain from "./explain.js";
 import * as overview from "./overview.js";
 import * as purge from "./purge.js";
+import * as requests from "./requests.js";
 import * as urls from "./urls.js";
 
-const VIEWS = { overview, urls, explain, purge, config };
+const VIEWS = { overview, requests, urls, explain, purge, config };
 const STAGES = { starting: "Starting", ready: "Ready", shutting_down: "Shutting down", draining: "Draining" };
 /** Seconds between attempts to reach a gateway that is gone. */
 const WAITS = [1, 2, 3, 5];

@@ -4,6 +4,7 @@ import { bar, decadesOf, drawBar, drawRange, drawSpark, range, spark, TimeChart 
 import { byId, h, keyed, setAttribute, setText } from "./dom.js";
 import { bytes, clockTime, count, milliseconds, plural, rate, share } from "./format.js";
 import { Table } from "./table.js";
+import { drawTiers } from "./tiers.js";
 
 /** In the order in which the areas lie on one another: what the cache answered at the bottom. */
 const RESULTS = [
@@ -63,6 +64,7 @@ export function update(status) {
   drawTimes(status.times);
   drawServers(status.upstreams ?? []);
   drawWork(status);
+  drawTiers(status);
   drawRoutes(status);
   drawUnstored(status.not_stored ?? {});
 }

@@ -2,10 +2,12 @@
 
 import { ask, post, words } from "./api.js";
 import { byId, h, setText } from "./dom.js";
-import { bytes, count, dateTime, plural } from "./format.js";
+import { bytes, count, dateTime, plural, visible } from "./format.js";
 import { Table } from "./table.js";
 
 const EVERY = 10000;
+/** URLs of each list of a preview. */
+const MOST = 5;
 const EXAMPLES = { url: "/books/123", prefix: "/books", tag: "book-123", route: "/books/{id}" };
 
 let log, timer;
@@ -74,15 +76,29 @@ async function preview() {
   }
 }
 
-function previewed(purge, { would_purge: number, bytes: size, requests_a_second: rate, largest }) {
+function previewed(purge, { would_purge: number, bytes: size, requests_a_second: rate, largest, top }) {
   const done = purge.soft ? "would be validated before the next use" : "would be removed";
   if (!number) return [h("h3", {}, "Nothing that is stored matches"), h("p", { class: "muted" }, "A purge would still stop fills that are under way from being stored."), decision(purge, "Purge all the same")];
   return [
     h("h3", {}, `${plural(number, "resource")}, ${bytes(size)}, ${done}`),
-    rate ? h("p", { class: "muted" }, `They answer about ${rate < 10 ? rate.toFixed(1) : count(Math.round(rate))} requests a second`) : null,
-    largest?.length ? [h("p", { class: "muted" }, largest.length < number ? `The largest ${largest.length}:` : "Those are:"), h("ul", { class: "largest" }, largest.map(({ key, bytes: weight }) => h("li", {}, h("code", {}, key), h("b", {}, bytes(weight)))))] : null,
+    h("p", {}, load(rate, purge.soft)),
     decision(purge, `Purge ${plural(number, "resource")}`),
+    h("div", { class: "previews" },
+      top?.length ? list("Asked for most", top.slice(0, MOST), ({ requests_a_second: each }) => `${perSecond(each)} a second`) : null,
+      largest?.length ? list("The largest", largest.slice(0, MOST), ({ bytes: weight }) => bytes(weight)) : null),
   ].flat().filter(Boolean);
+}
+
+/** What the API has to bear, until all is stored again. */
+function load(rate, isSoft) {
+  if (!rate) return "None of them was asked for lately.";
+  return `They answer about ${perSecond(rate)} requests a second. After the purge, the first request for each of them ${isSoft ? "is validated with" : "goes to"} the API.`;
+}
+
+const perSecond = (rate) => (rate < 10 ? rate.toFixed(1) : count(Math.round(rate)));
+
+function list(title, rows, figure) {
+  return h("div", { class: "largest" }, h("h4", {}, title), h("ul", {}, rows.map((row) => h("li", {}, h("code", {}, visible(row.key)), h("b", {}, figure(row))))));
 }
 
 function decision(purge, label) {
@@ -93,8 +109,10 @@ function decision(purge, label) {
 async function carryOut(purge, button) {
   button.disabled = true;
   try {
-    const { purged, bytes: size, sequence } = await post("/purge", purge);
-    byId("preview").replaceChildren(h("h3", {}, `Purged ${plural(purged, "resource")}, ${bytes(size)}`), h("p", { class: "muted" }, `It is number ${sequence} in the log.`));
+    const { purged, bytes: size, sequence, acknowledged, gateways, why } = await post("/purge", purge);
+    const where = acknowledged === false ? ` It holds at this gateway, and is not acknowledged yet: ${why}.` : gateways ? ` It holds at all ${plural(gateways, "gateway")}.` : "";
+    const result = h("p", { class: acknowledged === false ? "is-bad" : "muted" }, `It is number ${sequence} in the log.${where}`);
+    byId("preview").replaceChildren(h("h3", {}, `Purged ${plural(purged, "resource")}, ${bytes(size)}`), result);
   } catch (error) {
     button.disabled = false;
     setText(byId("purge-problem"), words(error));

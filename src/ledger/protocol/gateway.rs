@@ -319,6 +319,13 @@ impl<M: Clone> Gateway<M> {
         }
     }
 
+    /// Invalidations that the server is known to have, and that are not taken over yet.
+    pub fn behind(&self) -> u64 {
+        let known = self.promises.iter().map(|(number, _)| *number).max();
+        let applied = self.applied.unwrap_or_default();
+        known.unwrap_or_default().saturating_sub(applied)
+    }
+
     /// Whether an invalidation that was asked for here has not been taken over in its place yet: what it covers may still be read from
     /// the shared tier.
     pub fn has_unapplied(&self) -> bool {

@@ -256,9 +256,12 @@ impl<M: Memory> Member<M> {
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let calls = self.connection.counters();
         let state = self.state();
+        let usage = state.machine.may_use(self.now(), &self.settings.timing);
         Status {
             id: self.settings.id,
             is_connected: self.connection.link().is_some(),
+            is_heard: usage == Use::AsTheyAre,
+            behind: state.machine.behind(),
             place: state.machine.stamp(),
             is_settled: state
                 .machine
