@@ -62,7 +62,7 @@ def test_the_gateway_narrows_what_is_shown(visit, books):
         with seen.page.expect_request(re.compile(r"/tail\?route=%2Fbooks%2F%7Bid%7D&result=hit$")):
             seen.find("#live-form [name=route]").fill("/books/{id}")
             seen.find("#live-form [name=result]").select_option("hit")
-        awaited(seen, books, "/books/2")
+        awaited(seen, books, "/books/456")
         assert set(seen.find("#live-rows .result").all_inner_texts()) == {"hit"}
 
 
@@ -86,13 +86,13 @@ def test_a_paused_view_stays_and_goes_on(visit, books):
         seen.find("#live-pause").focus()
         seen.page.keyboard.press("Space")
         expect(seen.find("#live-pause")).to_have_attribute("aria-pressed", "true")
-        before = seen.find("#live-rows tr").count()
         get(books, *(f"/books/late-{n}" for n in range(3)))
-        seen.says("#live-when", "Paused, 3 requests waiting")
-        assert seen.find("#live-rows tr").count() == before
+        # Those by which the stream was awaited may come, too.
+        expect(seen.find("#live-when")).to_contain_text(re.compile(r"Paused, ([3-9]|\d\d+) requests waiting"))
+        assert "late-" not in seen.find("#live-rows").inner_text()
         seen.page.keyboard.press("Space")
-        expect(seen.find("#live-rows tr")).to_have_count(before + 3)
         expect(first_row(seen)).to_contain_text("late-2")
+        assert "late-0" in seen.find("#live-rows").inner_text()
         seen.find("#live-clear").click()
         expect(seen.find("#live-rows tr")).to_have_count(0)
 
