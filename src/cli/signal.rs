@@ -32,15 +32,6 @@ pub async fn end() {
     });
 }
 
-/// Completes when SIGHUP arrives: the terminal is gone.
-pub async fn hangup() {
-    match signal(SignalKind::hangup()) {
-        Ok(mut hangup) => drop(hangup.recv().await),
-        // It ends the process then.
-        Err(_) => std::future::pending().await,
-    }
-}
-
 /// Completes when one of the signals arrives.
 async fn any_of(signals: &mut [Signal]) {
     poll_fn(|cx| {

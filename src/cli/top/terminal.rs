@@ -9,6 +9,8 @@ use std::time::Duration;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use ratatui::layout::Rect;
+use tokio::signal::unix::SignalKind;
+use tokio::sync::Notify;
 
 use super::app::{App, News};
 use super::options::Tab;
@@ -36,9 +38,13 @@ pub fn run(client: AdminClient, tab: Tab) -> io::Result<()> {
     let runtime = { runtime }.enable_all().build()?;
     thread::spawn(move || {
         runtime.block_on(async {
+            let ended = Notify::new();
+            // The terminal is gone.
+            let hangup = signal::at_each(SignalKind::hangup(), "SIGHUP", || ended.notify_one());
             tokio::select! {
                 () = signal::end() => {}
-                () = signal::hangup() => {}
+                () = hangup => {}
+                () = ended.notified() => {}
             }
         });
         let _ = ends.send(());
