@@ -77,24 +77,31 @@ pub async fn served(
             (stream, process) = next_successor(successors.as_ref()) => {
                 let handover = handover.clone();
                 let adopt = move || adopted(process);
-                let hand_over = move || match handover.to(stream, share, adopt) {
-                    Ok(successor) => Some(successor),
-                    Err(error) => {
+                let hand_over = move || {
+                    let handed_over = handover.to(stream, share, adopt);
+                    handed_over.map_err(|error| {
                         adopted(Some(process::id()));
-                        tracing::error!(%error, "handover failed: this process goes on");
-                        None
-                    }
+                        error.to_string()
+                    })
                 };
-                in_thread(hand_over).await.flatten()
+                match in_thread(hand_over).await {
+                    Some(handed_over) => handed_over.map_err(Some),
+                    None => Err(None),
+                }
             }
         };
         match successor {
-            Some(successor) => {
+            Ok(successor) => {
                 tracing::info!("handed over: the successor serves");
                 socket.inspect(|socket| socket.give_up());
                 return successor;
             }
-            None => gateway.end_handover(),
+            Err(error) => {
+                gateway.end_handover();
+                if let Some(error) = error {
+                    tracing::error!(error, "handover failed: this process goes on");
+                }
+            }
         }
     }
 }
@@ -117,17 +124,23 @@ async fn next_successor(successors: Option<&Successors>) -> (UnixStream, Option<
 }
 
 /// Starts a successor, and hands over to it. Returns the connection to it, if it serves.
-async fn start(handover: Handover, share: impl FnOnce() + Send + 'static) -> Option<UnixStream> {
+///
+/// # Errors
+/// Why it does not; `None` where that has been told.
+async fn start(
+    handover: Handover,
+    share: impl FnOnce() + Send + 'static,
+) -> Result<UnixStream, Option<String>> {
     // The end of the first process of a PID namespace ends all others.
     if process::id() == 1 {
         tracing::error!(
             "SIGUSR2 has no effect in a container, which ends with this process: replace the container"
         );
-        return None;
+        return Err(None);
     }
     let started = spawn();
     let hand_over = move || {
-        let (stream, mut child) = started?;
+        let (stream, mut child) = started.map_err(|error| error.to_string())?;
         let successor = child.id();
         tracing::info!(process = successor, "a successor is started");
         let handed_over = handover.to(stream, share, || adopted(Some(successor)));
@@ -138,15 +151,13 @@ async fn start(handover: Handover, share: impl FnOnce() + Send + 'static) -> Opt
         adopted(Some(process::id()));
         // One that is late must not come to serve. One that has ended keeps its status.
         let _ = child.kill();
-        match child.wait() {
-            Ok(status) => Err(io::Error::other(format!("{error} ({status})"))),
-            Err(_) => Err(io::Error::other(error)),
-        }
+        Err(match child.wait() {
+            Ok(status) => format!("{error} ({status})"),
+            Err(_) => error.to_string(),
+        })
     };
-    let handed_over = in_thread(hand_over).await?;
-    handed_over
-        .inspect_err(|error| tracing::error!(%error, "handover failed: this process goes on"))
-        .ok()
+    let handed_over = in_thread(hand_over).await.ok_or(None)?;
+    handed_over.map_err(Some)
 }
 
 /// Starts the program by the same command line, with one end of a connection as its standard input. What the command line
