@@ -162,6 +162,7 @@ fn ask() -> Ask {
     Ask {
         headers: HeaderMap::new(),
         digest: None,
+        span: None,
     }
 }
 
@@ -435,9 +436,9 @@ fn a_published_purge_wins_over_a_commit_and_what_comes_after_it_stays() {
         let removing = thread::spawn({
             let store = store.clone();
             move || {
-                removal
-                    .into_iter()
-                    .for_each(|removal| store.remove(removal))
+                if let Some(removal) = removal {
+                    store.remove(removal);
+                }
             }
         });
         let found = store.look_up(store.key(PLAIN));
